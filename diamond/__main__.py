@@ -1,0 +1,5 @@
+"""`python -m diamond` is `diamond`."""
+
+from diamond.cli.app import main
+
+main()

@@ -1,0 +1,197 @@
+"""The plan of a study: arms, runs and the stages they share, from the words of a command."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+from diamond.ablation.axes import Axis, find_axis
+from diamond.ablation.grammar import parse_assignments
+from diamond.ablation.stages import STAGES, StageName, StageSpec, random_returns, stages_of
+from diamond.config.base import canonical, content_hash
+from diamond.config.games import check_game
+from diamond.config.overrides import override
+from diamond.config.presets import make_preset
+from diamond.config.run import Family, RunConfig
+from diamond.errors import RequestError, unknown
+
+BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
+BASELINE_NAMES: Mapping[Family, str] = {
+    "copy_last": "copy last frame",
+    "median_background": "median background",
+}
+MAX_ARMS = 200
+PRIMARY_METRIC = "core_ratio"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of `diamond ablate`, not yet checked.
+
+    Attributes:
+        assignments: Texts such as ``steps=1,3,10``.
+        preset: Name of a preset.
+        games: Names of games.
+        num_seeds: Runs per arm and game.
+        until: Name of the last stage, or None.
+        name: Name of the study, or None to make one.
+    """
+
+    assignments: tuple[str, ...]
+    preset: str
+    games: tuple[str, ...]
+    num_seeds: int
+    until: str | None
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm on one game with one seed."""
+
+    config: RunConfig
+    stages: tuple[StageSpec, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of axis values, or a baseline, on one game.
+
+    Attributes:
+        name: ``steps=3``, or the name of a baseline.
+        kind: Whether the world model is trained or a baseline.
+        game: The game.
+        axis_values: Value per config field that an axis sets.
+        runs: One per seed; a baseline has one.
+    """
+
+    name: str
+    kind: Literal["arm", "baseline"]
+    game: str
+    axis_values: Mapping[str, Any]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a study will do, by value.
+
+    Attributes:
+        study: Name of the study.
+        request: Where it came from.
+        axes: What is varied.
+        arms: Arms of all games, then baselines of all games.
+        random_players: Per game the stage that plays at random, when returns are asked for.
+        until: Last stage, or None for all.
+    """
+
+    study: str
+    request: Request
+    axes: tuple[Axis, ...]
+    arms: tuple[Arm, ...]
+    random_players: Mapping[str, StageSpec]
+    until: StageName | None
+
+    def stages(self) -> tuple[StageSpec, ...]:
+        """All stages, each once, in an order in which they can be made."""
+        found: dict[str, StageSpec] = {}
+        for arm in self.arms:
+            for run in arm.runs:
+                for spec in run.stages:
+                    found.setdefault(spec.key, spec)
+        for spec in self.random_players.values():
+            found.setdefault(spec.key, spec)
+        return tuple(sorted(found.values(), key=lambda spec: STAGES.index(spec.stage)))
+
+
+def make_plan(request: Request) -> Plan:
+    """Check a request and lay out its arms, runs and stages.
+
+    Raises:
+        RequestError: Something in the request does not exist or is not allowed.
+    """
+    assignments = parse_assignments(request.assignments)
+    axes = tuple(find_axis(assignment.name) for assignment in assignments)
+    fields = [axis.field for axis in axes]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise RequestError(f"two axes set {field}; give it once")
+    if request.num_seeds < 1:
+        raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
+    until = check_stage(request.until)
+    games = tuple(check_game(game) for game in request.games)
+    if len(set(games)) != len(games):
+        raise RequestError(f"--game {','.join(games)} names a game twice")
+    combinations = list(product(*(assignment.values for assignment in assignments)))
+    if len(combinations) > MAX_ARMS:
+        raise RequestError(f"{len(combinations)} combinations are more than {MAX_ARMS} arms; vary fewer values")
+    arms: list[Arm] = []
+    for game in games:
+        base = make_preset(request.preset, game)
+        made = [_arm(base, axes, values, request.num_seeds, until) for values in combinations]
+        _refuse_equal_arms(made)
+        arms += made
+    if until in (None, "rollouts", "fidelity"):
+        arms += [_baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES]
+    random_players = {
+        game: random_returns(arm_of(arms, game).runs[0].config) for game in games if until in (None, "returns")
+    }
+    study = request.name or study_name(axes, games, request)
+    return Plan(study, request, axes, tuple(arms), random_players, until)
+
+
+def check_stage(name: str | None) -> StageName | None:
+    """Return the name of a stage.
+
+    Raises:
+        RequestError: There is no such stage.
+    """
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    if name is None:
+        return None
+    raise unknown("stage", name, STAGES, "for instance --until fidelity, which trains no policy")
+
+
+def study_name(axes: tuple[Axis, ...], games: tuple[str, ...], request: Request) -> str:
+    """Name a study by axes, games, preset and protocol, without the values, so that values can be added."""
+    return "-".join([*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, "static"])
+
+
+def arm_of(arms: list[Arm], game: str) -> Arm:
+    """The first arm of a game."""
+    return next(arm for arm in arms if arm.game == game)
+
+
+def run_key(study: str, config: RunConfig) -> str:
+    """Identity of a run in the tracking store: study, resolved config with game and seed."""
+    return content_hash({"study": study, "config": canonical(config)})[:20]
+
+
+def _arm(
+    base: RunConfig, axes: tuple[Axis, ...], values: tuple[str, ...], num_seeds: int, until: StageName | None
+) -> Arm:
+    texts = {axis.field: value for axis, value in zip(axes, values, strict=True)}
+    config = override(base, texts)
+    runs = []
+    for seed in range(num_seeds):
+        seeded = config.model_copy(update={"seed": seed})
+        runs.append(Run(seeded, stages_of(seeded, until)))
+    name = " ".join(f"{axis.name}={value}" for axis, value in zip(axes, values, strict=True))
+    return Arm(name, "arm", config.game, texts, tuple(runs))
+
+
+def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
+    config = arm.runs[0].config.model_copy(update={"family": family})
+    run = Run(config, stages_of(config, until))
+    return Arm(BASELINE_NAMES[family], "baseline", arm.game, {}, (run,))
+
+
+def _refuse_equal_arms(arms: list[Arm]) -> None:
+    seen: dict[str, str] = {}
+    for arm in arms:
+        identity = content_hash(canonical(arm.runs[0].config))
+        if identity in seen:
+            raise RequestError(f"{seen[identity]!r} and {arm.name!r} are the same run; give each value once")
+        seen[identity] = arm.name

@@ -1,0 +1,1 @@
+"""The command line: parse, dispatch, show; no logic lives here."""

@@ -1,0 +1,124 @@
+"""The commands of `diamond` and how errors become messages and exit codes."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diamond import __version__
+from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.errors import DiamondError, ExitCode, RequestError
+
+DEFAULT_HOME = Path("mlruns")
+DEFAULT_PORT = 5000
+
+app = typer.Typer(
+    name="diamond",
+    help="Ablate the DIAMOND diffusion world model: train, imagine, score against the real game, compare.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Home = Annotated[Path, typer.Option("--home", help="Folder for everything that runs make.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."),
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"diamond {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def ablate(
+    axes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="AXIS=V1,V2...",
+            help="What to vary: a named axis (`diamond axes`) or any config field by its dotted name.",
+        ),
+    ],
+    preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
+    game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")] = DEFAULT_GAME,
+    seeds: Annotated[int, typer.Option(help="Training seeds per arm: 0 to N-1.")] = 1,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage, for instance fidelity.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study; made from axes, game, preset if absent.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")] = False,
+    home: Home = DEFAULT_HOME,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Run an ablation: every combination of the values is an arm, arms share the stages they agree on."""
+    from diamond.ablation.plan import Request
+    from diamond.cli.ablate import Options, run_ablation
+
+    games = tuple(part.strip() for part in game.split(","))
+    request = Request(tuple(axes), preset, games, seeds, until, name)
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    options = Options(
+        home=home.absolute(),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        dry_run=dry_run,
+        as_json=as_json,
+        tracking_uri=tracking_uri,
+        command=_command(),
+    )
+    raise typer.Exit(run_ablation(request, options))
+
+
+@app.command(name="axes")
+def list_axes(
+    fields: Annotated[
+        bool, typer.Option("--fields", help="List every config field that can be varied as well.")
+    ] = False,
+) -> None:
+    """List what can be varied, with meaning, allowed values, default and the first stage it touches."""
+    from diamond.cli.axes import show_axes
+
+    show_axes(fields)
+
+
+@app.command()
+def ui(
+    home: Home = DEFAULT_HOME,
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = DEFAULT_PORT,
+) -> None:
+    """Open the MLflow UI on the runs of a home, on the loopback address."""
+    from diamond.cli.ui import serve_ui
+
+    raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port))
+
+
+def _command() -> str:
+    return shlex.join(["diamond", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Entry point: errors of the user become a message and their exit code, faults a traceback."""
+    try:
+        app()
+    except DiamondError as error:
+        typer.secho(f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("diamond: interrupted", err=True)
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,120 @@
+"""Live progress on standard error: one line per running stage on a terminal, one line per event elsewhere."""
+
+import time
+from collections import deque
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageSpec
+from diamond.pipeline.executor import StageEvent
+
+LOG_SECONDS = 30.0
+RATE_WINDOW_SECONDS = 10.0
+
+
+class ProgressView:
+    """Shows what the executor reports."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        """Name the stages by the arms that use them; nothing is drawn."""
+        self._console = console
+        self._names = stage_names(plan)
+        self._live = console.is_terminal
+        self._tasks: dict[str, TaskID] = {}
+        self._rates: dict[str, deque[tuple[float, int]]] = {}
+        self._began: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=18),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+
+    def __enter__(self) -> "ProgressView":
+        """Begin to draw."""
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clear the live lines."""
+        self._bars.stop()
+
+    def show(self, event: StageEvent) -> None:
+        """Show one event."""
+        key, name = event.spec.key, self._names[event.spec.key]
+        match event.kind:
+            case "started":
+                self._began[key] = self._logged[key] = time.monotonic()
+                self._rates[key] = deque()
+                self._tasks[key] = self._bars.add_task(name, total=None, text="starts")
+                if not self._live:
+                    self._console.print(f"{name}: starts", highlight=False)
+            case "progress":
+                self._progress(event, name)
+            case "made" | "reused":
+                seconds = time.monotonic() - self._began[key]
+                how = "done" if event.kind == "made" else "made by another process"
+                self._bars.remove_task(self._tasks.pop(key))
+                self._console.print(f"{name}: {how} in {seconds:.0f} s", highlight=False)
+            case "failed":
+                if key in self._tasks:
+                    self._bars.remove_task(self._tasks.pop(key))
+                if event.trace:
+                    self._console.print(event.trace, style="dim", markup=False, highlight=False)
+                self._console.print(f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False)
+            case "blocked":
+                self._console.print(f"{name}: not made, {event.note}", style="red", markup=False, highlight=False)
+
+    def _progress(self, event: StageEvent, name: str) -> None:
+        key, now = event.spec.key, time.monotonic()
+        window = self._rates[key]
+        window.append((now, event.done))
+        while window[0][0] < now - RATE_WINDOW_SECONDS:
+            window.popleft()
+        text = _progress_text(event, window)
+        self._bars.update(self._tasks[key], completed=event.done, total=event.total or None, text=text)
+        if not self._live and now - self._logged[key] >= LOG_SECONDS:
+            self._logged[key] = now
+            self._console.print(f"{name}: {text}", markup=False, highlight=False)
+
+
+def stage_names(plan: Plan) -> dict[str, str]:
+    """A name per stage key: the stage, and the arm, game and seed where they tell stages apart."""
+    users: dict[str, list[str]] = {}
+    specs: dict[str, StageSpec] = {}
+    for arm in plan.arms:
+        for run in arm.runs:
+            for spec in run.stages:
+                specs[spec.key] = spec
+                users.setdefault(spec.key, []).append(arm.name)
+    names = {}
+    for key, spec in specs.items():
+        arms = list(dict.fromkeys(users[key]))
+        names[key] = f"{spec.stage} ({arms[0]})" if len(arms) == 1 else spec.stage
+    for arm in plan.arms:
+        for run in arm.runs:
+            for spec in run.stages:
+                extra = [arm.game] if len(plan.request.games) > 1 else []
+                if len(arm.runs) > 1 and spec.stage not in ("references", "frames"):
+                    extra.append(f"seed {run.config.seed}")
+                names[spec.key] = " ".join([names[spec.key].split(" @")[0], *(f"@{part}" for part in extra)])
+    for game, spec in plan.random_players.items():
+        names[spec.key] = f"returns (random play, {game})"
+    return names
+
+
+def _progress_text(event: StageEvent, window: "deque[tuple[float, int]]") -> str:
+    if not event.total:
+        return event.note
+    text = f"{event.done}/{event.total}"
+    seconds, units = window[-1][0] - window[0][0], window[-1][1] - window[0][1]
+    if seconds > 0 and units > 0:
+        rate = units / seconds
+        left = (event.total - event.done) / rate
+        text += f"  {rate:.1f}/s  {left // 60:.0f}:{left % 60:02.0f} left"
+    return f"{text}  {event.note}"

@@ -1,0 +1,115 @@
+"""Set any field of a `RunConfig` by its dotted name, from text, with errors that help."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError, nearest
+
+BLOCK_FIELDS: Mapping[str, str] = {
+    "game": "game is a block for pairing, never an arm: use --game A,B",
+    "data_seed": "all arms of a study share their real frames, references and noise",
+    "seed": "the seed is a block for pairing, never an arm: use --seeds N",
+    "preset": "a preset is chosen with --preset",
+    "family": "world model families other than diamond are baselines, added by themselves",
+}
+SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})
+"""Sections that decide what arms are scored against; arms that differ there could not be compared."""
+
+
+def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all leaf fields."""
+    for name, field in record.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from field_names(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def field_description(dotted: str) -> str:
+    """Return the description of a leaf field; the name must exist."""
+    record: type[BaseModel] = RunConfig
+    *sections, leaf = dotted.split(".")
+    for section in sections:
+        inner = record.model_fields[section].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        record = inner
+    return record.model_fields[leaf].description or ""
+
+
+def check_field(dotted: str) -> str:
+    """Return the name when it is a field that an arm may vary.
+
+    Raises:
+        RequestError: There is no such field, or it is a block for pairing.
+    """
+    if dotted in BLOCK_FIELDS:
+        raise RequestError(BLOCK_FIELDS[dotted])
+    names = list(field_names())
+    if dotted not in names:
+        match = nearest(dotted, ["steps", *names])
+        guess = f" Did you mean {match!r}?" if match else ""
+        raise RequestError(
+            f"unknown axis {dotted!r}.{guess}\n"
+            "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"
+        )
+    if dotted.split(".")[0] in SHARED_SECTIONS:
+        raise RequestError(
+            f"{dotted} cannot be an axis: all arms of a study are scored against the same real frames"
+        )
+    return dotted
+
+
+def get_field(config: RunConfig, dotted: str) -> Any:
+    """Return the value of a field by its dotted name, which must exist."""
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
+    """Return a config with fields replaced, validated as a whole.
+
+    Args:
+        config: The config to start from.
+        values: Text per dotted field name; text that is JSON is read as JSON, other text as a string.
+
+    Raises:
+        RequestError: A value is not allowed; the text names the field, the value and the rule.
+    """
+    data = config.model_dump(mode="python")
+    for dotted, text in values.items():
+        *sections, leaf = check_field(dotted).split(".")
+        target = data
+        for section in sections:
+            target = target[section]
+        target[leaf] = _parse(text)
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise RequestError(explain(error, values)) from error
+
+
+def explain(error: ValidationError, values: Mapping[str, str]) -> str:
+    """Turn a validation error into lines of field, value and rule."""
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and not part.endswith("]"))
+        message = item["msg"].removeprefix("Value error, ")
+        shown = f"{name}={item['input']!r}: " if name and "." in name or name in values else ""
+        lines.append(f"{shown}{message[:1].lower()}{message[1:]}")
+    given = ", ".join(f"{name}={text}" for name, text in values.items())
+    head = f"not a valid run ({given}):" if given else "not a valid run:"
+    return "\n  ".join([head, *lines, "`diamond axes --fields` lists every field with its meaning and range"])
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

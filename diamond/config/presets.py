@@ -1,0 +1,288 @@
+"""Presets: functions from a game to a whole `RunConfig`; every number of a recipe is written here once."""
+
+from collections.abc import Callable, Mapping
+
+from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
+from diamond.config.run import (
+    DenoiserConfig,
+    EmulatorConfig,
+    EvaluationConfig,
+    FramesConfig,
+    OptimizerConfig,
+    OutcomeConfig,
+    PlayConfig,
+    PolicyConfig,
+    ReferencesConfig,
+    RolloutsConfig,
+    RunConfig,
+    SamplerConfig,
+    ViewConfig,
+)
+from diamond.errors import unknown
+
+DEFAULT_PRESET = "tiny"
+DEFAULT_GAME = "Boxing"
+
+BOXING_RING = (30, 182, 26, 134)
+"""Rows and columns of the screen that show the ring and both boxers."""
+
+
+def paper(game: str) -> RunConfig:
+    """The agent of arXiv:2405.12399 with a static set of 100k frames (section 5.1)."""
+    optimizer = OptimizerConfig(
+        lr=1e-4, weight_decay=1e-2, eps=1e-8, warmup_updates=100, schedule="constant", max_grad_norm=1.0
+    )
+    play = _play(game, max_hold_steps=8)
+    return RunConfig(
+        preset="paper",
+        game=game,
+        family="diamond",
+        seed=0,
+        data_seed=0,
+        emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
+        view=ViewConfig(height=64, width=64, crop=None),
+        references=ReferencesConfig(play=play, num_starts=400, horizon_steps=1000, max_offset_steps=200),
+        frames=FramesConfig(play=play, num_frames=100_000),
+        denoiser=DenoiserConfig(
+            history=4,
+            channels=(64, 64, 64, 64),
+            depths=(2, 2, 2, 2),
+            cond_channels=256,
+            patch=1,
+            middle_attention=True,
+            sigma_data=0.5,
+            offset_noise=0.3,
+            noise_loc=-0.4,
+            noise_scale=1.2,
+            noise_min=2e-3,
+            noise_max=20.0,
+            autoregressive_passes=2,
+            quantizer="floor",
+            ema=0.0,
+            optimizer=optimizer,
+            updates=410_000,
+            batch_size=32,
+            precision="float32",
+        ),
+        outcome=OutcomeConfig(
+            channels=(32, 32, 32, 32),
+            depths=(2, 2, 2, 2),
+            cond_channels=128,
+            lstm_size=512,
+            sequence_steps=19,
+            optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0}),
+            updates=410_000,
+            batch_size=32,
+            precision="float32",
+        ),
+        sampler=SamplerConfig(
+            steps=3,
+            sigma_min=2e-3,
+            sigma_max=5.0,
+            rho=7.0,
+            order=1,
+            churn=0.0,
+            init_noise="unit",
+            quantizer="floor",
+        ),
+        policy=PolicyConfig(
+            channels=(32, 32, 64, 64),
+            lstm_size=512,
+            horizon_steps=15,
+            burn_in_frames=4,
+            gamma=0.985,
+            lambda_=0.95,
+            entropy_weight=0.001,
+            value_weight=1.0,
+            optimizer=optimizer.model_copy(update={"weight_decay": 0.0, "max_grad_norm": 100.0}),
+            updates=405_000,
+            batch_size=32,
+        ),
+        evaluation=EvaluationConfig(num_episodes=100, max_episode_steps=27_000),
+        rollouts=RolloutsConfig(horizon_steps=1000, num_starts=400),
+    )
+
+
+def small(game: str) -> RunConfig:
+    """The paper's networks on fewer frames and updates: one GPU, under an hour."""
+    base = paper(game)
+    return base.model_copy(
+        update={
+            "preset": "small",
+            "references": base.references.model_copy(update={"num_starts": 64, "horizon_steps": 200}),
+            "frames": base.frames.model_copy(update={"num_frames": 30_000}),
+            "denoiser": base.denoiser.model_copy(update={"updates": 20_000}),
+            "outcome": base.outcome.model_copy(update={"updates": 5_000}),
+            "policy": base.policy.model_copy(update={"updates": 2_000}),
+            "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=27_000),
+            "rollouts": RolloutsConfig(horizon_steps=200, num_starts=64),
+        }
+    )
+
+
+def tiny(game: str) -> RunConfig:
+    """Minutes on two processor cores: small frames, small networks; one recipe per kind of game."""
+    match game:
+        case "Boxing":
+            return _tiny_boxing()
+        case "Breakout":
+            return _tiny_breakout()
+        case _:
+            return _tiny_any(game)
+
+
+def smoke(game: str) -> RunConfig:
+    """Seconds: every stage runs, nothing is learnt; for tests."""
+    base = _tiny_any(game)
+    optimizer = base.denoiser.optimizer.model_copy(update={"warmup_updates": 5})
+    return base.model_copy(
+        update={
+            "preset": "smoke",
+            "references": base.references.model_copy(
+                update={"num_starts": 2, "horizon_steps": 10, "max_offset_steps": 10}
+            ),
+            "frames": base.frames.model_copy(update={"num_frames": 600}),
+            "denoiser": base.denoiser.model_copy(
+                update={
+                    "channels": (16, 16),
+                    "depths": (1, 1),
+                    "cond_channels": 64,
+                    "updates": 40,
+                    "batch_size": 4,
+                    "optimizer": optimizer,
+                }
+            ),
+            "outcome": base.outcome.model_copy(
+                update={
+                    "channels": (8, 8),
+                    "depths": (1, 1),
+                    "cond_channels": 16,
+                    "lstm_size": 32,
+                    "sequence_steps": 8,
+                    "updates": 6,
+                    "batch_size": 4,
+                    "optimizer": optimizer.model_copy(update={"max_grad_norm": 100.0}),
+                }
+            ),
+            "policy": base.policy.model_copy(
+                update={"channels": (8, 8, 8), "lstm_size": 32, "horizon_steps": 4, "updates": 3, "batch_size": 4}
+            ),
+            "evaluation": EvaluationConfig(num_episodes=1, max_episode_steps=100),
+            "rollouts": RolloutsConfig(horizon_steps=10, num_starts=2),
+        }
+    )
+
+
+PRESETS: Mapping[str, Callable[[str], RunConfig]] = {
+    "smoke": smoke,
+    "tiny": tiny,
+    "small": small,
+    "paper": paper,
+}
+
+
+def make_preset(name: str, game: str) -> RunConfig:
+    """Return the whole config of a preset for a game.
+
+    Raises:
+        RequestError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS, "give one with --preset, for instance --preset tiny")
+    return PRESETS[name](game)
+
+
+def _play(game: str, max_hold_steps: int, random_fraction: float = 0.02) -> PlayConfig:
+    expert = game in GAMES_WITH_EXPERT
+    return PlayConfig(
+        collector="expert" if expert else "random_held",
+        max_hold_steps=max_hold_steps,
+        random_fraction=random_fraction if expert else 1.0,
+    )
+
+
+def _tiny_any(game: str) -> RunConfig:
+    base = paper(game)
+    play = _play(game, max_hold_steps=8)
+    optimizer = OptimizerConfig(
+        lr=2e-3, weight_decay=1e-2, eps=1e-8, warmup_updates=50, schedule="cosine", max_grad_norm=1.0
+    )
+    return base.model_copy(
+        update={
+            "preset": "tiny",
+            "view": ViewConfig(height=32, width=32, crop=None),
+            "references": ReferencesConfig(
+                play=play, num_starts=16, horizon_steps=100, max_offset_steps=100
+            ),
+            "frames": FramesConfig(play=play, num_frames=10_000),
+            "denoiser": base.denoiser.model_copy(
+                update={
+                    "channels": (64, 64),
+                    "depths": (1, 1),
+                    "cond_channels": 128,
+                    "patch": 2,
+                    "middle_attention": False,
+                    "offset_noise": 0.1,
+                    "autoregressive_passes": 1,
+                    "ema": 0.995,
+                    "optimizer": optimizer,
+                    "updates": 1_300,
+                    "batch_size": 16,
+                }
+            ),
+            "outcome": OutcomeConfig(
+                channels=(16, 16, 16),
+                depths=(1, 1, 1),
+                cond_channels=32,
+                lstm_size=128,
+                sequence_steps=12,
+                optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
+                updates=400,
+                batch_size=16,
+                precision="float32",
+            ),
+            "sampler": base.sampler.model_copy(update={"quantizer": "round"}),
+            "policy": base.policy.model_copy(
+                update={
+                    "channels": (16, 16, 32),
+                    "lstm_size": 128,
+                    "optimizer": optimizer.model_copy(
+                        update={"lr": 1e-3, "weight_decay": 0.0, "max_grad_norm": 100.0, "warmup_updates": 5}
+                    ),
+                    "updates": 24,
+                    "batch_size": 8,
+                }
+            ),
+            "evaluation": EvaluationConfig(num_episodes=6, max_episode_steps=2_000),
+            "rollouts": RolloutsConfig(horizon_steps=100, num_starts=16),
+        }
+    )
+
+
+def _tiny_boxing() -> RunConfig:
+    base = _tiny_any("Boxing")
+    return base.model_copy(
+        update={
+            "emulator": base.emulator.model_copy(update={"actions": FIRST_SIX_ACTIONS}),
+            "view": ViewConfig(height=32, width=32, crop=BOXING_RING),
+        }
+    )
+
+
+def _tiny_breakout() -> RunConfig:
+    base = _tiny_any("Breakout")
+    return base.model_copy(
+        update={
+            "denoiser": base.denoiser.model_copy(
+                update={
+                    "channels": (32, 32, 32),
+                    "depths": (1, 1, 1),
+                    "patch": 1,
+                    "offset_noise": 0.3,
+                    "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 3e-3}),
+                    "updates": 2_200,
+                    "batch_size": 8,
+                }
+            ),
+        }
+    )

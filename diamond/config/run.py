@@ -1,0 +1,244 @@
+"""`RunConfig`: everything that a run is, by value; where and how it executes (device, jobs, paths) is not here."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from diamond.config.base import Record
+from diamond.config.games import GAMES_WITH_EXPERT, check_game
+
+CONTEXT_FRAMES = 16
+"""Real frames before every rollout; a constant, so that all arms of all studies start at the same frame."""
+
+Quantizer = Literal["floor", "round", "none"]
+Precision = Literal["float32", "bfloat16"]
+Collector = Literal["random_held", "expert"]
+Family = Literal["diamond", "copy_last", "median_background"]
+Game = Annotated[str, AfterValidator(check_game)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class EmulatorConfig(Record):
+    """The game as it is played: shared by references, frames and returns."""
+
+    frame_skip: int = Field(ge=1, le=16, description="emulator frames per env step")
+    max_noops: int = Field(ge=0, le=30, description="most no-op frames after a reset, drawn per episode")
+    actions: tuple[int, ...] | None = Field(
+        description="emulator action codes that the agent may take; null is the game's minimal set"
+    )
+
+    @model_validator(mode="after")
+    def _check_actions(self) -> Self:
+        if self.actions is not None:
+            if len(set(self.actions)) != len(self.actions) or not self.actions:
+                raise ValueError(f"actions {self.actions} must be distinct and at least one")
+            if not all(0 <= code < 18 for code in self.actions):
+                raise ValueError(f"actions {self.actions} must be emulator codes from 0 to 17")
+        return self
+
+
+class ViewConfig(Record):
+    """What the agent sees of the screen of 210 x 160 pixels."""
+
+    height: int = Field(ge=16, le=210, description="rows of a frame, pixels")
+    width: int = Field(ge=16, le=160, description="columns of a frame, pixels")
+    crop: tuple[int, int, int, int] | None = Field(
+        description="rows from, to and columns from, to of the screen that are kept; null keeps all"
+    )
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            if not (0 <= top < bottom <= 210 and 0 <= left < right <= 160):
+                raise ValueError(f"crop {self.crop} must be top < bottom <= 210, left < right <= 160")
+        return self
+
+
+class PlayConfig(Record):
+    """How a scripted collector plays."""
+
+    collector: Collector = Field(description="who plays: random held actions, or the game's scripted expert")
+    max_hold_steps: int = Field(ge=1, description="a random action is held 1 to this many env steps")
+    random_fraction: float = Field(
+        ge=0, le=1, description="chance that the expert begins a held random action at an env step"
+    )
+
+
+class ReferencesConfig(Record):
+    """Held-out real trajectories against which every arm is scored."""
+
+    play: PlayConfig
+    num_starts: int = Field(ge=1, description="held-out episodes, one start in each")
+    horizon_steps: int = Field(ge=1, description="env steps recorded after a start")
+    max_offset_steps: int = Field(ge=0, description="a start's context begins 0 to this many env steps in")
+
+
+class FramesConfig(Record):
+    """The static training set of real frames."""
+
+    play: PlayConfig
+    num_frames: int = Field(ge=64, description="recorded frames, final frames of episodes included")
+
+
+class OptimizerConfig(Record):
+    """AdamW with linear warm-up and an optional cosine decay to zero."""
+
+    lr: float = Field(gt=0, le=1, description="learning rate after the warm-up")
+    weight_decay: float = Field(ge=0, description="decoupled decay; not on biases, norms, embeddings")
+    eps: float = Field(gt=0, description="Adam's epsilon")
+    warmup_updates: int = Field(ge=0, description="updates of linear warm-up")
+    schedule: Literal["constant", "cosine"] = Field(description="learning rate after the warm-up")
+    max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
+
+
+class DenoiserConfig(Record):
+    """The EDM denoiser D(x; sigma): network, preconditioning, noise law and training."""
+
+    history: int = Field(ge=1, le=16, description="past frames and actions that condition the next frame")
+    channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each U-Net level")
+    depths: tuple[PositiveInt, ...] = Field(min_length=1, description="residual blocks of each level")
+    cond_channels: int = Field(ge=2, description="width of the conditioning vector; divisible by history")
+    patch: Literal[1, 2, 4] = Field(description="side of the pixel block folded into channels")
+    middle_attention: bool = Field(description="self-attention in the middle block")
+    sigma_data: float = Field(gt=0, description="standard deviation of the data in [-1, 1]")
+    offset_noise: float = Field(ge=0, description="per-channel constant noise added in training")
+    noise_loc: float = Field(description="mean of log sigma in training")
+    noise_scale: float = Field(gt=0, description="standard deviation of log sigma in training")
+    noise_min: float = Field(gt=0, description="training sigma is clipped from below")
+    noise_max: float = Field(gt=0, description="training sigma is clipped from above")
+    autoregressive_passes: int = Field(
+        ge=1, le=8, description="losses per item; each later one is conditioned on the model's own output"
+    )
+    quantizer: Quantizer = Field(description="quantiser of the frames fed back between the passes")
+    ema: float = Field(ge=0, lt=1, description="decay of the averaged weights used for sampling; 0 is off")
+    optimizer: OptimizerConfig
+    updates: int = Field(ge=1, description="optimiser steps")
+    batch_size: int = Field(ge=1, description="segments per update")
+    precision: Precision = Field(description="precision of the network's arithmetic")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.channels) != len(self.depths):
+            raise ValueError(f"channels {self.channels} and depths {self.depths} differ in length")
+        if self.cond_channels % self.history:
+            raise ValueError(f"cond_channels {self.cond_channels} is not a multiple of history {self.history}")
+        if self.cond_channels % 2:
+            raise ValueError(f"cond_channels {self.cond_channels} must be even")
+        if not self.noise_min < self.noise_max:
+            raise ValueError(f"noise_min {self.noise_min} must be below noise_max {self.noise_max}")
+        return self
+
+
+class OutcomeConfig(Record):
+    """The reward/end model: encoder, LSTM and heads."""
+
+    channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each encoder level")
+    depths: tuple[PositiveInt, ...] = Field(min_length=1, description="residual blocks of each level")
+    cond_channels: int = Field(ge=1, description="width of the action embedding")
+    lstm_size: int = Field(ge=1, description="units of the LSTM")
+    sequence_steps: int = Field(ge=1, description="env steps of a training segment")
+    optimizer: OptimizerConfig
+    updates: int = Field(ge=1, description="optimiser steps")
+    batch_size: int = Field(ge=1, description="segments per update")
+    precision: Precision = Field(description="precision of the network's arithmetic")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.channels) != len(self.depths):
+            raise ValueError(f"channels {self.channels} and depths {self.depths} differ in length")
+        return self
+
+
+class SamplerConfig(Record):
+    """How a frame is drawn from the denoiser: the grid of noise levels and the solver."""
+
+    steps: int = Field(ge=1, le=1000, description="denoising steps per imagined frame")
+    sigma_min: float = Field(gt=0, description="last noise level above zero")
+    sigma_max: float = Field(gt=0, description="first noise level")
+    rho: float = Field(gt=0, description="curvature of the grid of noise levels")
+    order: Literal[1, 2] = Field(description="solver: 1 Euler, 2 Heun")
+    churn: float = Field(ge=0, description="stochasticity added at each step (S_churn)")
+    init_noise: Literal["unit", "sigma_max"] = Field(
+        description="standard deviation of the initial sample: 1, as DIAMOND does, or sigma_max"
+    )
+    quantizer: Quantizer = Field(description="how denoised frames are brought to 256 levels")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.sigma_min < self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min} must be below sigma_max {self.sigma_max}")
+        return self
+
+
+class PolicyConfig(Record):
+    """The actor-critic and its training in imagination."""
+
+    channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each encoder block")
+    lstm_size: int = Field(ge=1, description="units of the LSTM cell")
+    horizon_steps: int = Field(ge=1, description="imagined env steps per update")
+    burn_in_frames: int = Field(ge=1, description="real frames that warm up the recurrent states")
+    gamma: float = Field(gt=0, le=1, description="discount per env step")
+    lambda_: float = Field(ge=0, le=1, description="weight of longer returns")
+    entropy_weight: float = Field(ge=0, description="weight of the entropy bonus")
+    value_weight: float = Field(ge=0, description="weight of the value loss")
+    optimizer: OptimizerConfig
+    updates: int = Field(ge=1, description="optimiser steps")
+    batch_size: int = Field(ge=1, description="imagined trajectories per update")
+
+
+class EvaluationConfig(Record):
+    """Play in the real game: sampled actions, no ends on a lost life."""
+
+    num_episodes: int = Field(ge=1, description="real episodes per policy")
+    max_episode_steps: int = Field(ge=1, description="env steps after which an episode is cut")
+
+
+class RolloutsConfig(Record):
+    """Imagined trajectories that are compared with the references."""
+
+    horizon_steps: int = Field(ge=1, description="imagined env steps per start")
+    num_starts: int = Field(ge=1, description="held-out starts used, at most those of the references")
+
+
+class RunConfig(Record):
+    """One run of the agent, by value: equal configs and seeds give equal results."""
+
+    preset: str = Field(description="the preset that the values came from; part of no key")
+    game: Game = Field(description="one of the 26 games of Atari 100k")
+    family: Family = Field(description="world model family; the last two are baselines without training")
+    seed: int = Field(ge=0, description="run seed of everything that is trained")
+    data_seed: int = Field(ge=0, description="seed of frames, references and fidelity noise")
+    emulator: EmulatorConfig
+    view: ViewConfig
+    references: ReferencesConfig
+    frames: FramesConfig
+    denoiser: DenoiserConfig
+    outcome: OutcomeConfig
+    sampler: SamplerConfig
+    policy: PolicyConfig
+    evaluation: EvaluationConfig
+    rollouts: RolloutsConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for section, play in (("frames", self.frames.play), ("references", self.references.play)):
+            if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
+                raise ValueError(
+                    f"{section}.play.collector=expert: {self.game} has no scripted expert, "
+                    f"only {', '.join(GAMES_WITH_EXPERT)}"
+                )
+        if self.rollouts.horizon_steps > self.references.horizon_steps:
+            raise ValueError("rollouts.horizon_steps is above references.horizon_steps")
+        if self.rollouts.num_starts > self.references.num_starts:
+            raise ValueError("rollouts.num_starts is above references.num_starts")
+        for name, frames in (("denoiser.history", self.denoiser.history), ("policy.burn_in_frames", self.policy.burn_in_frames)):
+            if frames > CONTEXT_FRAMES:
+                raise ValueError(f"{name}={frames} is above the {CONTEXT_FRAMES} context frames")
+        for name, side in (("view.height", self.view.height), ("view.width", self.view.width)):
+            if side % self.denoiser.patch:
+                raise ValueError(f"{name}={side} is not a multiple of denoiser.patch={self.denoiser.patch}")
+            if side >> len(self.policy.channels) < 1:
+                raise ValueError(f"{name}={side} is too small for {len(self.policy.channels)} policy blocks")
+        return self
+

@@ -1,0 +1,164 @@
+"""Record real episodes: the training set of frames, and the held-out references with what replays them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.run import CONTEXT_FRAMES, EmulatorConfig, FramesConfig, ReferencesConfig, ViewConfig
+from diamond.data.dataset import FrameSet
+from diamond.data.references import Reference
+from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
+from diamond.envs.players import make_player
+from diamond.envs.view import apply_view
+from diamond.rng import numpy_generator
+from diamond.seeds import Purpose
+
+Progress = Callable[[int, int], None]
+MAX_ATTEMPTS = 1000
+"""Episodes tried for one reference before its length is called impossible."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    frame: NDArray[np.uint8]
+    action: int
+    reward: float
+    end: bool
+    final: bool
+
+
+def collect_frames(
+    game: str,
+    emulator: EmulatorConfig,
+    view: ViewConfig,
+    config: FramesConfig,
+    seed: int,
+    progress: Progress,
+) -> FrameSet:
+    """Play episodes until `num_frames` frames are recorded.
+
+    A lost life ends an episode of the set; the game goes on and the next episode begins with the frame
+    after it. The last episode is cut where the set is full.
+
+    Args:
+        game: One of the 26 games.
+        emulator: Frame skip, no-ops, actions.
+        view: Crop and size of the recorded frames.
+        config: Player and number of frames.
+        seed: Data seed.
+        progress: Told (frames recorded, frames wanted).
+
+    Returns:
+        A `FrameSet` in memory.
+    """
+    total = config.num_frames
+    frames = np.empty((total, view.height, view.width, 3), dtype=np.uint8)
+    actions = np.zeros(total, dtype=np.int64)
+    rewards = np.zeros(total, dtype=np.float32)
+    ends = np.zeros(total, dtype=np.uint8)
+    bounds = [0]
+    row = 0
+    env = AtariEnv(game, emulator)
+    for step in _play_on(env, game, emulator, config, seed):
+        if row == total:
+            break
+        frames[row] = apply_view(step.frame, view)
+        if step.final:
+            bounds.append(row + 1)
+        else:
+            actions[row], rewards[row], ends[row] = step.action, step.reward, step.end
+        row += 1
+        if row % 500 == 0:
+            progress(row, total)
+    if bounds[-1] != total:
+        # The cut makes the last recorded frame a final frame without an action.
+        actions[total - 1], rewards[total - 1], ends[total - 1] = 0, 0.0, 0
+        bounds.append(total)
+    return FrameSet(frames, actions, rewards, ends, np.asarray(bounds, dtype=np.int64))
+
+
+def _play_on(
+    env: AtariEnv, game: str, emulator: EmulatorConfig, config: FramesConfig, seed: int
+) -> Iterator[_Step]:
+    episode = 0
+    while True:
+        key = draw_episode_key(numpy_generator(seed, Purpose.FRAMES_EMULATOR, episode), emulator)
+        rng = numpy_generator(seed, Purpose.FRAMES_ACTIONS, episode)
+        player = make_player(game, env.action_codes, config.play, rng)
+        frame, terminated = env.begin(key), False
+        while not terminated:
+            action = player.act(env.ram())
+            following, reward, terminated, _, info = env.step(action)
+            end = terminated or bool(info["life_lost"])
+            yield _Step(frame, action, reward, end, final=False)
+            if end:
+                yield _Step(following, 0, 0.0, False, final=True)
+            frame = following
+        episode += 1
+
+
+def collect_references(
+    game: str, emulator: EmulatorConfig, config: ReferencesConfig, seed: int, progress: Progress
+) -> Iterator[Reference]:
+    """Record one held-out start in each of `num_starts` episodes, as native frames.
+
+    The context of start i begins a drawn number of env steps after the reset. An episode that ends before
+    the first imagined step is drawn again; one that ends later is kept and masked from there.
+
+    Args:
+        game: One of the 26 games.
+        emulator: Frame skip, no-ops, actions.
+        config: Player, number of starts, horizon.
+        seed: Data seed.
+        progress: Told (starts recorded, starts wanted).
+    """
+    env = AtariEnv(game, emulator)
+    for start in range(config.num_starts):
+        yield _collect_reference(env, game, emulator, config, (seed, start))
+        progress(start + 1, config.num_starts)
+
+
+def _collect_reference(
+    env: AtariEnv, game: str, emulator: EmulatorConfig, config: ReferencesConfig, stream: tuple[int, int]
+) -> Reference:
+    seed, start = stream
+    for attempt in range(MAX_ATTEMPTS):
+        counters = (start, attempt)
+        key = draw_episode_key(numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), emulator)
+        offset_rng = numpy_generator(seed, Purpose.REFERENCES_START, *counters)
+        offset = int(offset_rng.integers(config.max_offset_steps + 1))
+        player_rng = numpy_generator(seed, Purpose.REFERENCES_ACTIONS, *counters)
+        player = make_player(game, env.action_codes, config.play, player_rng)
+        reference = _record(env, key, player.act, offset, config.horizon_steps)
+        if reference.num_valid_steps > 0:
+            return reference
+    raise ValueError(
+        f"no {game} episode of reference {start} lasted {config.max_offset_steps + CONTEXT_FRAMES} env steps "
+        f"in {MAX_ATTEMPTS} tries; lower references.max_offset_steps"
+    )
+
+
+def _record(
+    env: AtariEnv,
+    key: EpisodeKey,
+    act: Callable[[NDArray[np.uint8]], int],
+    offset: int,
+    horizon_steps: int,
+) -> Reference:
+    num_frames = offset + CONTEXT_FRAMES + horizon_steps
+    first_imagined = offset + CONTEXT_FRAMES
+    frames = np.zeros((num_frames, *env.observation_space.shape), dtype=np.uint8)  # type: ignore[misc]
+    frames[0] = env.begin(key)
+    actions: list[int] = []
+    row = 1
+    while row < num_frames:
+        actions.append(act(env.ram()))
+        frame, _, terminated, _, info = env.step(actions[-1])
+        if terminated or (bool(info["life_lost"]) and row >= first_imagined):
+            break
+        frames[row] = frame
+        row += 1
+    codes = tuple(env.action_codes[action] for action in actions)
+    return Reference(key, codes, offset, max(0, row - first_imagined), frames[:row])

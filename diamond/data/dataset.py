@@ -1,0 +1,89 @@
+"""The static set of real frames on disk and segments drawn from it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diamond.records import Segments, to_unit
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Episodes of real frames, one after the other; the last frame of an episode has no action.
+
+    Attributes:
+        frames: (n, h, w, 3) uint8, a memory map.
+        actions: (n,) int64 action indices; 0 at final frames, where it means nothing.
+        rewards: (n,) float32, what the action earned.
+        ends: (n,) uint8, 1 where the action ended the episode or lost a life.
+        bounds: (num_episodes + 1,) int64; episode e is rows bounds[e] to bounds[e + 1].
+    """
+
+    frames: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+    ends: NDArray[np.uint8]
+    bounds: NDArray[np.int64]
+
+    def save(self, folder: Path) -> None:
+        """Write frames.npy, actions.npy, rewards.npy, ends.npy and episodes.json."""
+        np.save(folder / "frames.npy", self.frames)
+        np.save(folder / "actions.npy", self.actions)
+        np.save(folder / "rewards.npy", self.rewards)
+        np.save(folder / "ends.npy", self.ends)
+        (folder / "episodes.json").write_text(json.dumps({"bounds": self.bounds.tolist()}) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> "FrameSet":
+        """Open a set written by `save`; frames stay on disk until they are read."""
+        bounds = json.loads((folder / "episodes.json").read_text())["bounds"]
+        return FrameSet(
+            np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False),
+            np.load(folder / "actions.npy", allow_pickle=False),
+            np.load(folder / "rewards.npy", allow_pickle=False),
+            np.load(folder / "ends.npy", allow_pickle=False),
+            np.asarray(bounds, dtype=np.int64),
+        )
+
+
+class SegmentSampler:
+    """Uniform segments of a fixed number of env steps, each whole inside one episode."""
+
+    def __init__(self, dataset: FrameSet, num_steps: int) -> None:
+        """List the rows where a segment of `num_steps` actions and `num_steps` + 1 frames can begin.
+
+        Raises:
+            ValueError: No episode is long enough.
+        """
+        self._dataset = dataset
+        self._num_steps = num_steps
+        pairs = zip(dataset.bounds[:-1], dataset.bounds[1:], strict=True)
+        rows = [np.arange(lo, hi - num_steps) for lo, hi in pairs if hi - lo > num_steps]
+        if not rows:
+            raise ValueError(f"no episode has {num_steps} env steps; record more frames")
+        self._rows = np.concatenate(rows)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        """Draw segments uniformly, with replacement.
+
+        Args:
+            batch_size: Number of segments.
+            generator: CPU generator.
+
+        Returns:
+            `Segments` with t = num_steps.
+        """
+        picks = torch.randint(len(self._rows), (batch_size,), generator=generator)
+        rows = self._rows[picks.numpy()][:, None] + np.arange(self._num_steps + 1)
+        frames = torch.from_numpy(np.asarray(self._dataset.frames[rows]))
+        steps = rows[:, :-1]
+        return Segments(
+            to_unit(frames),
+            torch.from_numpy(self._dataset.actions[steps]),
+            torch.from_numpy(self._dataset.rewards[steps]),
+            torch.from_numpy(self._dataset.ends[steps].astype(np.int64)),
+        )

@@ -1,0 +1,139 @@
+"""Held-out references on disk: what replays an episode, its native frames, and how an arm reads them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
+from diamond.envs.view import apply_view_all
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One held-out episode as the emulator played it.
+
+    Attributes:
+        key: Emulator seed and no-ops.
+        action_codes: Emulator code of every action from the reset on.
+        offset: Env steps before the context begins.
+        num_valid_steps: Real steps after the context; later ones would be after the end or a lost life.
+        native: (offset + 16 + num_valid_steps, 210, 160, 3) uint8.
+    """
+
+    key: EpisodeKey
+    action_codes: tuple[int, ...]
+    offset: int
+    num_valid_steps: int
+    native: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class View:
+    """References as an arm sees them, in batch form.
+
+    Attributes:
+        context: (n, 16, h, w, 3) uint8 real frames before the rollout.
+        actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i + 1.
+        targets: (n, horizon, h, w, 3) uint8 real frames; zero where not valid.
+        valid: (n, horizon) bool, false after the real episode ended or a life was lost.
+        backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
+    """
+
+    context: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    targets: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    backgrounds: NDArray[np.uint8]
+
+
+def save_references(references: Iterable[Reference], folder: Path) -> None:
+    """Write episodes.json and native.npy (all frames one after the other)."""
+    episodes, frames = [], []
+    for reference in references:
+        frames.append(reference.native)
+        episodes.append(
+            {
+                "emulator_seed": reference.key.emulator_seed,
+                "num_noops": reference.key.num_noops,
+                "action_codes": list(reference.action_codes),
+                "offset": reference.offset,
+                "num_valid_steps": reference.num_valid_steps,
+                "num_frames": len(reference.native),
+            }
+        )
+    total = sum(len(native) for native in frames)
+    shape = (total, SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+    out = np.lib.format.open_memmap(folder / "native.npy", mode="w+", dtype=np.uint8, shape=shape)
+    row = 0
+    for native in frames:
+        out[row : row + len(native)] = native
+        row += len(native)
+    out.flush()
+    (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
+
+
+def load_references(folder: Path) -> list[Reference]:
+    """Open references written by `save_references`; frames stay on disk until they are read."""
+    native = np.load(folder / "native.npy", mmap_mode="r", allow_pickle=False)
+    references, row = [], 0
+    for episode in json.loads((folder / "episodes.json").read_text()):
+        num_frames = episode["num_frames"]
+        references.append(
+            Reference(
+                EpisodeKey(episode["emulator_seed"], episode["num_noops"]),
+                tuple(episode["action_codes"]),
+                episode["offset"],
+                episode["num_valid_steps"],
+                native[row : row + num_frames],
+            )
+        )
+        row += num_frames
+    return references
+
+
+def view_references(
+    references: Sequence[Reference], view: ViewConfig, codes: Sequence[int], horizon: int
+) -> View:
+    """Read references at an arm's crop and resolution.
+
+    Args:
+        references: The episodes.
+        view: Crop and size.
+        codes: The action set: position in it is the action index.
+        horizon: Env steps after the context.
+
+    Raises:
+        ValueError: An episode has an action outside the action set.
+    """
+    num = len(references)
+    shape = (view.height, view.width, 3)
+    context = np.empty((num, CONTEXT_FRAMES, *shape), dtype=np.uint8)
+    targets = np.zeros((num, horizon, *shape), dtype=np.uint8)
+    actions = np.zeros((num, CONTEXT_FRAMES + horizon - 1), dtype=np.int64)
+    valid = np.zeros((num, horizon), dtype=np.bool_)
+    backgrounds = np.empty((num, *shape), dtype=np.uint8)
+    index_of = {code: index for index, code in enumerate(codes)}
+    for i, reference in enumerate(references):
+        missing = set(reference.action_codes) - set(index_of)
+        if missing:
+            raise ValueError(f"references use the actions {sorted(missing)}, not in the action set {tuple(codes)}")
+        seen = apply_view_all(reference.native, view)
+        backgrounds[i] = median_background(seen)
+        first = reference.offset + CONTEXT_FRAMES
+        num_valid = min(horizon, reference.num_valid_steps)
+        context[i] = seen[reference.offset : first]
+        targets[i, :num_valid] = seen[first : first + num_valid]
+        valid[i, :num_valid] = True
+        window = reference.action_codes[reference.offset : first + num_valid - 1]
+        actions[i, : len(window)] = [index_of[code] for code in window]
+    return View(context, actions, targets, valid, backgrounds)
+
+
+def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Median over time of frames (t, h, w, 3) uint8, per pixel and channel, rounded to a level (h, w, 3)."""
+    return np.rint(np.median(frames, axis=0)).astype(np.uint8)

@@ -1,0 +1,57 @@
+"""Solvers of the probability-flow ODE: functions of (denoiser, start, noise levels); they know no network."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from torch import Tensor
+
+Denoise = Callable[[Tensor, float], Tensor]
+"""D(x; sigma): noisy frames (b, c, h, w) and a noise level to denoised frames (b, c, h, w)."""
+
+Draw = Callable[[int], Tensor]
+"""Standard normal numbers (b, c, h, w) for a solver step, used with churn only."""
+
+MAX_GAMMA = math.sqrt(2.0) - 1.0
+
+
+def sample(
+    denoise: Denoise, start: Tensor, levels: Sequence[float], order: Literal[1, 2], churn: float, draw: Draw
+) -> Tensor:
+    """Integrate dx/dsigma = (x - D(x; sigma)) / sigma from levels[0] to zero.
+
+    Args:
+        denoise: The denoiser in variance-exploding coordinates.
+        start: Sample at levels[0], (b, c, h, w).
+        levels: Strictly decreasing noise levels, ended by zero.
+        order: 1 Euler; 2 Heun (Euler on the step to zero).
+        churn: S_churn; at each step the level is raised by gamma = min(churn / n, sqrt(2) - 1).
+        draw: Called with the step's index for the noise of churn; never called when churn is 0.
+
+    Returns:
+        The sample at level zero (b, c, h, w).
+
+    Source: Karras et al. 2022, algorithms 1 and 2. Differs: with churn the denoiser is evaluated at the
+    raised level, which the released code of DIAMOND does not do (docs/deviations.md, defect 2).
+    """
+    num_steps = len(levels) - 1
+    gamma = min(churn / num_steps, MAX_GAMMA)
+    x = start
+    for index, (level, following) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        raised = level
+        if gamma > 0:
+            raised = level * (1 + gamma)
+            x = x + math.sqrt(raised**2 - level**2) * draw(index)
+        slope = (x - denoise(x, raised)) / raised
+        euler = x + (following - raised) * slope
+        if order == 1 or following == 0:
+            x = euler
+        else:
+            second = (euler - denoise(euler, following)) / following
+            x = x + (following - raised) * (slope + second) / 2
+    return x
+
+
+def calls_per_sample(num_steps: int, order: Literal[1, 2]) -> int:
+    """Number of denoiser calls of one sample (NFE)."""
+    return num_steps if order == 1 else 2 * num_steps - 1

@@ -1,0 +1,59 @@
+"""The actor-critic network: convolutional encoder, LSTM cell, linear actor and critic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from diamond.nets.blocks import PlainResBlock, conv3x3, initialise_lstm
+from diamond.nets.outcome_net import Recurrent
+
+
+@dataclass(frozen=True)
+class ActorCriticShape:
+    """Sizes of the network; see `PolicyConfig` for their meaning and ranges."""
+
+    num_actions: int
+    height: int
+    width: int
+    channels: Sequence[int]
+    lstm_size: int
+    frame_channels: int = 3
+
+
+class ActorCriticNet(nn.Module):
+    """Action logits and a value from one frame and a recurrent state; actor and critic start at zero.
+
+    Source: arXiv:2405.12399, appendix D.
+    """
+
+    def __init__(self, shape: ActorCriticShape) -> None:
+        super().__init__()
+        self.shape = shape
+        layers: list[nn.Module] = [conv3x3(shape.frame_channels, shape.channels[0])]
+        for level, width in enumerate(shape.channels):
+            layers += [PlainResBlock(shape.channels[max(0, level - 1)], width), nn.MaxPool2d(2)]
+        self.encoder = nn.Sequential(*layers)
+        halvings = len(shape.channels)
+        features = shape.channels[-1] * (shape.height >> halvings) * (shape.width >> halvings)
+        self.lstm = nn.LSTMCell(features, shape.lstm_size)
+        self.actor = nn.Linear(shape.lstm_size, shape.num_actions)
+        self.critic = nn.Linear(shape.lstm_size, 1)
+        for parameter in (*self.actor.parameters(), *self.critic.parameters()):
+            nn.init.zeros_(parameter)
+        initialise_lstm(self.lstm)
+
+    def initial(self, batch_size: int, like: Tensor) -> Recurrent:
+        """A zero recurrent state on the device of `like`."""
+        zeros = like.new_zeros(batch_size, self.shape.lstm_size)
+        return zeros, zeros
+
+    def forward(self, frames: Tensor, recurrent: Recurrent) -> tuple[Tensor, Tensor, Recurrent]:
+        """Act on frames (b, c, h, w) in [-1, 1].
+
+        Returns:
+            Action logits (b, num_actions), values (b,), the next recurrent state.
+        """
+        features = self.encoder(frames).flatten(start_dim=1)
+        hidden, cell = self.lstm(features, recurrent)
+        return self.actor(hidden), self.critic(hidden).squeeze(1), (hidden, cell)

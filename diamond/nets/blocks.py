@@ -1,0 +1,156 @@
+"""Building blocks of the networks: norms, attention, residual blocks; no knowledge of diffusion or of stages."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GROUP_SIZE = 32
+NORM_EPS = 1e-5
+ATTENTION_HEAD_DIM = 8
+
+
+def num_groups(channels: int) -> int:
+    """Groups of a group norm: one for every 32 channels, at least one."""
+    return max(1, channels // GROUP_SIZE)
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size at stride 1 and halves it at stride 2."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """A group norm with learnt scale and shift."""
+    return nn.GroupNorm(num_groups(channels), channels, eps=NORM_EPS)
+
+
+class AdaGroupNorm(nn.Module):
+    """Group norm whose scale and shift are a linear function of a conditioning vector."""
+
+    def __init__(self, channels: int, cond_channels: int) -> None:
+        super().__init__()
+        self.num_groups = num_groups(channels)
+        self.linear = nn.Linear(cond_channels, 2 * channels)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Normalise x (b, c, h, w) and modulate it by cond (b, d)."""
+        scale, shift = self.linear(cond)[:, :, None, None].chunk(2, dim=1)
+        return F.group_norm(x, self.num_groups, eps=NORM_EPS) * (1 + scale) + shift
+
+
+class SelfAttention2d(nn.Module):
+    """Multi-head self-attention over the pixels of a feature map, residual, zero at initialisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.num_heads = max(1, channels // ATTENTION_HEAD_DIM)
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
+        self.out = nn.Conv2d(channels, channels, kernel_size=1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over the h*w positions of x (b, c, h, w)."""
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.num_heads, c // self.num_heads, h * w)
+        q, k, v = (part.transpose(-2, -1) for part in qkv.unbind(dim=1))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(attended.transpose(-2, -1).reshape(b, c, h, w))
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions with adaptive norms around a skip; the second one starts at zero."""
+
+    def __init__(self, in_channels: int, out_channels: int, cond_channels: int, attention: bool) -> None:
+        super().__init__()
+        same = in_channels == out_channels
+        self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        self.norm1 = AdaGroupNorm(in_channels, cond_channels)
+        self.conv1 = conv3x3(in_channels, out_channels)
+        self.norm2 = AdaGroupNorm(out_channels, cond_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.attention = SelfAttention2d(out_channels) if attention else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Map x (b, in, h, w) to (b, out, h, w) under cond (b, d)."""
+        hidden = self.conv1(F.silu(self.norm1(x, cond)))
+        hidden = self.conv2(F.silu(self.norm2(hidden, cond)))
+        out: Tensor = self.attention(hidden + self.skip(x))
+        return out
+
+
+class PlainResBlock(nn.Module):
+    """One 3x3 convolution behind a norm, with a skip; used by the actor-critic."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        same = in_channels == out_channels
+        self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        self.norm = group_norm(in_channels)
+        self.conv = conv3x3(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (b, in, h, w) to (b, out, h, w)."""
+        out: Tensor = self.skip(x) + self.conv(F.silu(self.norm(x)))
+        return out
+
+
+class Downsample(nn.Module):
+    """Halve height and width by a strided convolution with orthogonal initialisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(channels, channels, stride=2)
+        nn.init.orthogonal_(self.conv.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (b, c, h, w) to (b, c, h/2, w/2)."""
+        out: Tensor = self.conv(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Double height and width by nearest neighbours, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (b, c, h, w) to (b, c, 2h, 2w)."""
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
+
+
+class FourierFeatures(nn.Module):
+    """Random Fourier features of a scalar, frequencies fixed at initialisation."""
+
+    weight: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", nn.init.normal_(torch.empty(1, channels // 2)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (b,) to (b, channels)."""
+        angles = 2 * math.pi * x[:, None] @ self.weight
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def initialise_lstm(lstm: nn.LSTM | nn.LSTMCell) -> None:
+    """Xavier input weights, orthogonal recurrent weights, forget-gate bias 1, other biases 0."""
+    for name, parameter in lstm.named_parameters():
+        if "weight_ih" in name:
+            nn.init.xavier_uniform_(parameter)
+        elif "weight_hh" in name:
+            nn.init.orthogonal_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+            if "bias_ih" in name:
+                hidden = parameter.shape[0] // 4
+                nn.init.ones_(parameter.data[hidden : 2 * hidden])

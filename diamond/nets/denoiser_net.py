@@ -1,0 +1,70 @@
+"""The network F inside the denoiser: a U-Net over past frames and a noisy next frame; it knows no noise law."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diamond.nets.blocks import FourierFeatures, conv3x3, group_norm
+from diamond.nets.unet import UNet
+
+
+@dataclass(frozen=True)
+class DenoiserNetShape:
+    """Sizes of the network; see `DenoiserConfig` for their meaning and ranges."""
+
+    num_actions: int
+    history: int
+    channels: Sequence[int]
+    depths: Sequence[int]
+    cond_channels: int
+    patch: int
+    middle_attention: bool
+    frame_channels: int = 3
+
+
+class DenoiserNet(nn.Module):
+    """U-Net conditioned on a noise embedding, past actions (adaptive norms) and past frames (channels).
+
+    Source: arXiv:2405.12399, section 3.1 and appendix D. Differs: `patch` > 1 folds pixels into channels
+    before the U-Net (docs/deviations.md).
+    """
+
+    def __init__(self, shape: DenoiserNetShape) -> None:
+        super().__init__()
+        self.shape = shape
+        folded = shape.frame_channels * shape.patch**2
+        self.noise_features = FourierFeatures(shape.cond_channels)
+        self.action_embedding = nn.Embedding(shape.num_actions, shape.cond_channels // shape.history)
+        self.cond = nn.Sequential(
+            nn.Linear(shape.cond_channels, shape.cond_channels),
+            nn.SiLU(),
+            nn.Linear(shape.cond_channels, shape.cond_channels),
+        )
+        self.conv_in = conv3x3((shape.history + 1) * folded, shape.channels[0])
+        self.unet = UNet(shape.channels, shape.depths, shape.cond_channels, shape.middle_attention)
+        self.norm_out = group_norm(shape.channels[0])
+        self.conv_out = conv3x3(shape.channels[0], folded)
+        nn.init.zeros_(self.conv_out.weight)
+
+    def forward(self, noisy: Tensor, c_noise: Tensor, past: Tensor, actions: Tensor) -> Tensor:
+        """Predict the training target of one frame.
+
+        Args:
+            noisy: Rescaled noisy next frame (b, c, h, w).
+            c_noise: Noise level as a scalar of order one (b,).
+            past: Rescaled past frames, oldest first (b, k * c, h, w).
+            actions: Actions between them, the last one leads to the next frame (b, k) int64.
+
+        Returns:
+            The output of the network (b, c, h, w).
+        """
+        cond = self.cond(self.noise_features(c_noise) + self.action_embedding(actions).flatten(start_dim=1))
+        x = torch.cat((past, noisy), dim=1)
+        if self.shape.patch > 1:
+            x = F.pixel_unshuffle(x, self.shape.patch)
+        x = self.unet(self.conv_in(x), cond)
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return F.pixel_shuffle(x, self.shape.patch) if self.shape.patch > 1 else x

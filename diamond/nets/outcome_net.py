@@ -1,0 +1,82 @@
+"""The reward/end network: encoder of (frame, next frame, action), LSTM over time, two heads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from diamond.nets.blocks import initialise_lstm
+from diamond.nets.unet import ConditionedEncoder
+
+NUM_REWARD_CLASSES = 3
+NUM_END_CLASSES = 2
+
+Recurrent = tuple[Tensor, Tensor]
+"""Hidden and cell state of an LSTM, each (b, units)."""
+
+
+@dataclass(frozen=True)
+class OutcomeNetShape:
+    """Sizes of the network; see `OutcomeConfig` for their meaning and ranges."""
+
+    num_actions: int
+    height: int
+    width: int
+    channels: Sequence[int]
+    depths: Sequence[int]
+    cond_channels: int
+    lstm_size: int
+    frame_channels: int = 3
+
+
+class OutcomeNet(nn.Module):
+    """Predicts the clipped reward {-1, 0, 1} and the end {0, 1} of every env step.
+
+    Source: arXiv:2405.12399, section 3.3 and appendix D.
+    """
+
+    def __init__(self, shape: OutcomeNetShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = ConditionedEncoder(
+            2 * shape.frame_channels, shape.channels, shape.depths, shape.cond_channels
+        )
+        self.action_embedding = nn.Embedding(shape.num_actions, shape.cond_channels)
+        halvings = len(shape.channels) - 1
+        rows, columns = _halved(shape.height, halvings), _halved(shape.width, halvings)
+        self.lstm = nn.LSTM(shape.channels[-1] * rows * columns, shape.lstm_size, batch_first=True)
+        self.head = nn.Sequential(
+            nn.Linear(shape.lstm_size, shape.lstm_size),
+            nn.SiLU(),
+            nn.Linear(shape.lstm_size, NUM_REWARD_CLASSES + NUM_END_CLASSES, bias=False),
+        )
+        initialise_lstm(self.lstm)
+
+    def forward(
+        self, frames: Tensor, actions: Tensor, following: Tensor, recurrent: Recurrent | None
+    ) -> tuple[Tensor, Tensor, Recurrent]:
+        """Predict rewards and ends of t env steps.
+
+        Args:
+            frames: Frames before the actions (b, t, c, h, w) in [-1, 1].
+            actions: (b, t) int64.
+            following: Frames after the actions (b, t, c, h, w).
+            recurrent: State before the first step, None for zeros.
+
+        Returns:
+            Reward logits (b, t, 3) for -1, 0, 1; end logits (b, t, 2); state after the last step.
+        """
+        b, t = actions.shape
+        pairs = torch.cat((frames, following), dim=2).flatten(0, 1)
+        features = self.encoder(pairs, self.action_embedding(actions.flatten()))
+        state = None if recurrent is None else (recurrent[0][None], recurrent[1][None])
+        hidden, (h, c) = self.lstm(features.reshape(b, t, -1), state)
+        logits = self.head(hidden)
+        return logits[..., :NUM_REWARD_CLASSES], logits[..., NUM_REWARD_CLASSES:], (h[0], c[0])
+
+
+def _halved(side: int, times: int) -> int:
+    for _ in range(times):
+        side = (side + 1) // 2
+    return side

@@ -1,0 +1,62 @@
+"""The last good state of an unfinished stage: tensors and counters in one file, whole or absent."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FILE_NAME = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds.
+
+    Attributes:
+        tensors: By name.
+        counters: Plain data: updates done, bytes of the event log, seconds so far.
+    """
+
+    tensors: Mapping[str, Tensor]
+    counters: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+    """Write ``checkpoint/state.safetensors`` beside the old one, then put it in its place."""
+    target = folder / "checkpoint" / FILE_NAME
+    target.parent.mkdir(exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, temporary, metadata={"counters": json.dumps(counters)})
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(target)
+
+
+def load_checkpoint(folder: Path) -> Saved | None:
+    """Read the checkpoint of a stage; None when there is none or it cannot be read."""
+    target = folder / "checkpoint" / FILE_NAME
+    if not target.exists():
+        return None
+    try:
+        with safe_open(target, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Saved(tensors, json.loads(file.metadata()["counters"]))
+    except SafetensorError:
+        return None
+
+
+def committed_bytes(folder: Path) -> int:
+    """How much of an unfinished stage's event log belongs to its checkpoint; 0 when there is none."""
+    target = folder / "checkpoint" / FILE_NAME
+    if not target.exists():
+        return 0
+    with safe_open(target, framework="np") as file:
+        counters = json.loads(file.metadata()["counters"])
+    return int(counters["event_bytes"])

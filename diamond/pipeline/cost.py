@@ -1,0 +1,168 @@
+"""What a plan will cost: multiplications per stage from its config, seconds from what was measured before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+from statistics import median
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, RunConfig
+from diamond.pipeline.store import Store
+
+BACKWARD = 3.0
+"""Forward and backward pass together cost about three forward passes."""
+
+SECONDS_PER_UNIT: Mapping[StageName, float] = {
+    "references": 6e-4,
+    "frames": 1e-3,
+    "denoiser": 2.2e-11,
+    "outcome": 3.0e-11,
+    "rollouts": 3.5e-11,
+    "fidelity": 1.5e-3,
+    "policy": 3.5e-11,
+    "returns": 2e-3,
+}
+"""Seconds per unit of work on one core of a server processor (AVX2): a unit is a multiplication in a network,
+or a frame. Used until stages of this home were measured."""
+
+BASELINE_FRAME_SECONDS = 1e-4
+IMPORT_SECONDS = 8.0
+"""Starting workers, opening the tracking store, writing the report."""
+
+
+def unet_multiplications(config: DenoiserConfig, height: int, width: int) -> float:
+    """Multiplications of one denoiser call for one frame, convolutions only."""
+    height, width = height // config.patch, width // config.patch
+    folded = 3 * config.patch**2
+    total = 9.0 * height * width * config.channels[0] * folded * (config.history + 2)
+    for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
+        pixels = (height >> level) * (width >> level)
+        above = config.channels[max(0, level - 1)]
+        down = 9 * channels * (above + (2 * depth - 1) * channels)
+        up = depth * 9 * channels * (3 * channels) + 9 * above * (2 * above + channels)
+        total += pixels * (down + up)
+    bottom = config.channels[-1]
+    last = len(config.channels) - 1
+    return total + 4 * 9 * bottom**2 * (height >> last) * (width >> last)
+
+
+def outcome_multiplications(config: OutcomeConfig, height: int, width: int) -> float:
+    """Multiplications of the reward/end model for one env step."""
+    total = 9.0 * height * width * 6 * config.channels[0]
+    for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
+        pixels = (height >> level) * (width >> level)
+        total += pixels * 18 * depth * channels**2
+    last = len(config.channels) - 1
+    pixels = (height >> last) * (width >> last)
+    lstm = 4 * config.lstm_size * (pixels * config.channels[-1] + config.lstm_size)
+    return total + pixels * 36 * config.channels[-1] ** 2 + lstm
+
+
+def policy_multiplications(config: PolicyConfig, height: int, width: int) -> float:
+    """Multiplications of the actor-critic for one frame."""
+    total = 27.0 * height * width * config.channels[0]
+    for level, channels in enumerate(config.channels):
+        pixels = (height >> level) * (width >> level)
+        total += pixels * 9 * channels * config.channels[max(0, level - 1)]
+    last = len(config.channels)
+    features = (height >> last) * (width >> last) * config.channels[-1]
+    return total + 4 * config.lstm_size * (features + config.lstm_size)
+
+
+def work_units(config: RunConfig, stage: StageName) -> float:
+    """Units of work of one stage of a run; see `SECONDS_PER_UNIT`."""
+    height, width = config.view.height, config.view.width
+    denoiser = unet_multiplications(config.denoiser, height, width)
+    outcome = outcome_multiplications(config.outcome, height, width)
+    calls = config.sampler.steps if config.sampler.order == 1 else 2 * config.sampler.steps - 1
+    imagined = calls * denoiser + outcome
+    match stage:
+        case "references":
+            per_start = config.references.horizon_steps + config.references.max_offset_steps
+            return float(config.references.num_starts * per_start)
+        case "frames":
+            return float(config.frames.num_frames)
+        case "denoiser":
+            samples = config.denoiser.updates * config.denoiser.batch_size
+            return BACKWARD * samples * config.denoiser.autoregressive_passes * denoiser
+        case "outcome":
+            steps = config.outcome.updates * config.outcome.batch_size * config.outcome.sequence_steps
+            return BACKWARD * steps * outcome
+        case "rollouts":
+            return config.rollouts.num_starts * config.rollouts.horizon_steps * imagined
+        case "fidelity":
+            return float(config.rollouts.num_starts * config.rollouts.horizon_steps)
+        case "policy":
+            steps = config.policy.updates * config.policy.batch_size * config.policy.horizon_steps
+            return steps * (imagined + 2 * BACKWARD * policy_multiplications(config.policy, height, width))
+        case "returns":
+            return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
+
+
+class CostModel:
+    """Seconds per stage, corrected by the stages that this home has measured."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """Read the timings of finished stages of the plan."""
+        self._units: dict[str, float] = {}
+        measured: dict[StageName, list[float]] = {}
+        for arm in plan.arms:
+            for run in arm.runs:
+                for spec in run.stages:
+                    units = self._work(run.config, spec.stage)
+                    self._units[spec.key] = units
+                    self._measure(store, spec, units, measured)
+        for game, spec in plan.random_players.items():
+            config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
+            self._units[spec.key] = 0.3 * self._work(config, "returns")
+        self._factor = {stage: median(ratios) for stage, ratios in measured.items()}
+
+    def seconds(self, spec: StageSpec) -> float:
+        """Expected seconds of one stage on one core."""
+        guess = self._units[spec.key] * SECONDS_PER_UNIT[spec.stage]
+        return guess * self._factor.get(spec.stage, 1.0)
+
+    @staticmethod
+    def _work(config: RunConfig, stage: StageName) -> float:
+        if config.family != "diamond" and stage == "rollouts":
+            frames = config.rollouts.num_starts * config.rollouts.horizon_steps
+            return frames * BASELINE_FRAME_SECONDS / SECONDS_PER_UNIT["rollouts"]
+        return work_units(config, stage)
+
+    @staticmethod
+    def _measure(
+        store: Store, spec: StageSpec, units: float, measured: dict[StageName, list[float]]
+    ) -> None:
+        manifest = store.manifest(spec.stage, spec.key)
+        if manifest is None or manifest["state"] != "done" or manifest["config"].get("family", "diamond") != "diamond":
+            return
+        guess = units * SECONDS_PER_UNIT[spec.stage]
+        measured.setdefault(spec.stage, []).append(manifest["timings"]["seconds"] / guess)
+
+
+def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Length of the longest chain of work that begins with each stage: the longest goes first."""
+    chain = dict.fromkeys(seconds, 0.0)
+    for spec in reversed(specs):
+        after = [chain[other.key] for other in specs if spec.key in other.upstream.values()]
+        chain[spec.key] = seconds[spec.key] + max(after, default=0.0)
+    return chain
+
+
+def wall_seconds(specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int) -> float:
+    """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
+    todo = [spec for spec in specs if spec.key not in done]
+    if not todo:
+        return 0.0
+    chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
+    waiting = {spec.key: spec for spec in todo}
+    finished, running, clock = set(done), list[tuple[float, str]](), 0.0
+    while waiting or running:
+        ready = [spec for spec in waiting.values() if set(spec.upstream.values()) <= finished]
+        ready.sort(key=lambda spec: -chain[spec.key])
+        for spec in ready[: jobs - len(running)]:
+            del waiting[spec.key]
+            heappush(running, (clock + seconds[spec.key], spec.key))
+        clock, key = heappop(running)
+        finished.add(key)
+    return clock + IMPORT_SECONDS

@@ -1,0 +1,222 @@
+"""Local processes that make stages side by side; a stage that fails stops only what reads it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from diamond.ablation.stages import StageSpec
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class StageEvent:
+    """News of one stage.
+
+    Attributes:
+        kind: What happened.
+        spec: The stage.
+        done: Units done, for progress.
+        total: Units in all, for progress.
+        note: Loss, cause of failure, or the stage that it waited for.
+        trace: Traceback of a fault of the program, None otherwise.
+    """
+
+    kind: Literal["started", "progress", "made", "reused", "failed", "blocked"]
+    spec: StageSpec
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    trace: str | None = None
+
+
+OnEvent = Callable[[StageEvent], None]
+
+
+@dataclass
+class _Worker:
+    process: "subprocess.Popen[str]"
+    messages: "SimpleQueue[dict[str, Any] | None]"
+    spec: StageSpec | None = None
+    stderr: "deque[str]" = field(default_factory=lambda: deque(maxlen=30))
+
+
+class LocalExecutor:
+    """Runs stages in up to `jobs` worker processes on this machine."""
+
+    def __init__(self, home: Path, jobs: int, checkpoint_seconds: float | None = None) -> None:
+        """Assign; workers start with `run`."""
+        self._home = home
+        self._jobs = jobs
+        self._checkpoint_seconds = checkpoint_seconds
+        self._workers: list[_Worker] = []
+
+    def run(
+        self,
+        specs: Iterable[StageSpec],
+        done: frozenset[str],
+        priority: Mapping[str, float],
+        on_event: OnEvent,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make all stages that are not done, each after those that it reads.
+
+        Args:
+            specs: Stages, prepared in the store.
+            done: Keys that need no work.
+            priority: Of the stages that could start, the one with the largest number starts first.
+            on_event: Told what happens, in the calling thread.
+            on_tick: Called every fraction of a second in the calling thread.
+        """
+        waiting = {spec.key: spec for spec in specs if spec.key not in done}
+        finished, broken = set(done), set[str]()
+        try:
+            while waiting or any(worker.spec for worker in self._workers):
+                self._drop_blocked(waiting, broken, on_event)
+                ready = [
+                    spec for spec in waiting.values() if set(spec.upstream.values()) <= finished
+                ]
+                ready.sort(key=lambda spec: -priority[spec.key])
+                for spec in ready[: self._free(len(waiting))]:
+                    self._start(waiting.pop(spec.key), on_event)
+                if not self._drain(finished, broken, on_event):
+                    time.sleep(POLL_SECONDS)
+                on_tick()
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End all workers: closing their input asks, a signal insists."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            try:
+                worker.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+        self._workers.clear()
+
+    def _free(self, num_waiting: int) -> int:
+        while len(self._workers) < min(self._jobs, num_waiting + self._busy()):
+            self._workers.append(self._spawn())
+        return len(self._workers) - self._busy()
+
+    def _busy(self) -> int:
+        return sum(worker.spec is not None for worker in self._workers)
+
+    def _spawn(self) -> _Worker:
+        command = [sys.executable, "-m", "diamond.pipeline.worker", "--home", str(self._home)]
+        command += ["--threads", "1"]
+        if self._checkpoint_seconds is not None:
+            command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
+        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | threads,
+            start_new_session=True,
+        )
+        worker = _Worker(process, SimpleQueue())
+        threading.Thread(target=_read_messages, args=(worker,), daemon=True).start()
+        threading.Thread(target=_read_errors, args=(worker,), daemon=True).start()
+        return worker
+
+    def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
+        worker = next(worker for worker in self._workers if worker.spec is None)
+        worker.spec = spec
+        assert worker.process.stdin is not None
+        try:
+            worker.process.stdin.write(json.dumps({"stage": spec.stage, "key": spec.key}) + "\n")
+            worker.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # The reader of messages sees the end of this worker and reports it.
+        on_event(StageEvent("started", spec))
+
+    def _drain(self, finished: set[str], broken: set[str], on_event: OnEvent) -> bool:
+        news = False
+        for worker in list(self._workers):
+            while True:
+                try:
+                    message = worker.messages.get_nowait()
+                except Empty:
+                    break
+                news = True
+                self._handle(worker, message, finished, broken, on_event)
+        return news
+
+    def _handle(
+        self,
+        worker: _Worker,
+        message: dict[str, Any] | None,
+        finished: set[str],
+        broken: set[str],
+        on_event: OnEvent,
+    ) -> None:
+        spec = worker.spec
+        if message is None:
+            self._workers.remove(worker)
+            code = worker.process.wait()
+            if spec is not None:
+                broken.add(spec.key)
+                tail = "".join(worker.stderr).strip()
+                on_event(StageEvent("failed", spec, note=_death(code), trace=tail or None))
+            return
+        if spec is None or message["type"] == "ready":
+            return
+        match message["type"]:
+            case "progress":
+                on_event(
+                    StageEvent("progress", spec, message["done"], message["total"], message["note"])
+                )
+            case "finished":
+                worker.spec = None
+                finished.add(spec.key)
+                on_event(StageEvent("made" if message["made"] else "reused", spec))
+            case "failed":
+                worker.spec = None
+                broken.add(spec.key)
+                on_event(StageEvent("failed", spec, note=message["error"], trace=message["trace"]))
+
+    def _drop_blocked(
+        self, waiting: dict[str, StageSpec], broken: set[str], on_event: OnEvent
+    ) -> None:
+        for spec in list(waiting.values()):
+            causes = [name for name, key in spec.upstream.items() if key in broken]
+            if causes:
+                del waiting[spec.key]
+                broken.add(spec.key)
+                on_event(StageEvent("blocked", spec, note=f"{causes[0]} failed"))
+
+
+def _read_messages(worker: _Worker) -> None:
+    assert worker.process.stdout is not None
+    for line in worker.process.stdout:
+        worker.messages.put(json.loads(line))
+    worker.messages.put(None)
+
+
+def _read_errors(worker: _Worker) -> None:
+    assert worker.process.stderr is not None
+    for line in worker.process.stderr:
+        worker.stderr.append(line)
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        return f"the worker process was killed by {signal.Signals(-code).name}"
+    return f"the worker process ended with exit code {code}"

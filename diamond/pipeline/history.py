@@ -1,0 +1,61 @@
+"""What a study was asked before: an arm keeps its meaning for as long as the study keeps its name."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from diamond.ablation.plan import Arm, Plan
+from diamond.config.base import canonical
+from diamond.errors import RequestError
+from diamond.pipeline.files import read_json, write_json
+
+FILE_NAME = "plans.json"
+
+
+def check_history(plan: Plan, folder: Path) -> None:
+    """Compare a plan with those that its study had before.
+
+    Args:
+        plan: The plan.
+        folder: The study's folder; it may be absent.
+
+    Raises:
+        RequestError: An arm of the same name was something else; the text says which fields differ.
+    """
+    before: dict[str, Any] = {}
+    for entry in read_json(folder / FILE_NAME) or []:
+        before |= entry["arms"]
+    for arm in plan.arms:
+        old = before.get(_arm_name(arm))
+        new = json.loads(json.dumps(canonical(arm.runs[0].config)))
+        if old is not None and old != new:
+            differing = ", ".join(sorted(_differences(old, new, "")))
+            raise RequestError(
+                f"arm {arm.name!r} of study {plan.study!r} is not what it was: {differing} differ\n"
+                "  results must not be mixed: give this study another name with --name"
+            )
+
+
+def record_plan(plan: Plan, folder: Path, command: str) -> None:
+    """Add a plan to the history of its study, unless the last entry says the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
+    arms = {_arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config))) for arm in plan.arms}
+    entry = {"command": command, "num_seeds": plan.request.num_seeds, "until": plan.until, "arms": arms}
+    if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
+        return
+    write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
+
+
+def _arm_name(arm: Arm) -> str:
+    return f"{arm.name} | {arm.game}"
+
+
+def _differences(old: Any, new: Any, prefix: str) -> set[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: set[str] = set()
+        for name in old.keys() | new.keys():
+            found |= _differences(old.get(name), new.get(name), f"{prefix}{name}.")
+        return found
+    return set() if old == new else {prefix.rstrip(".")}

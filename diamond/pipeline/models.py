@@ -1,0 +1,112 @@
+"""Trained networks as files: build them from the config of their stage and load their weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig, ViewConfig
+from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.pipeline.context import StageContext
+from diamond.pipeline.data_stages import ACTIONS_FILE
+from diamond.pipeline.files import read_json
+from diamond.world.denoiser import Denoiser
+from diamond.world.diamond_world import DiamondWorld
+
+WEIGHTS_FILE = "weights.safetensors"
+SHAPE_FILE = "shape.json"
+"""What a network needs to know of the data it was trained on: number of actions, height, width."""
+
+
+def read_shape(folder: Path) -> dict[str, int]:
+    """Number of actions, height and width of a frames stage."""
+    config = read_json(folder / "manifest.json")["config"]
+    view = ViewConfig.model_validate(config["view"])
+    codes = json.loads((folder / ACTIONS_FILE).read_text())
+    return {"num_actions": len(codes), "height": view.height, "width": view.width}
+
+
+def build_denoiser(config: DenoiserConfig, shape: dict[str, int]) -> Denoiser:
+    """A fresh denoiser, weights in the layout that convolutions are fastest in."""
+    denoiser = Denoiser(config, shape["num_actions"])
+    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return denoiser
+
+
+def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
+    """A fresh reward/end model."""
+    return OutcomeNet(
+        OutcomeNetShape(
+            num_actions=shape["num_actions"],
+            height=shape["height"],
+            width=shape["width"],
+            channels=config.channels,
+            depths=config.depths,
+            cond_channels=config.cond_channels,
+            lstm_size=config.lstm_size,
+        )
+    )
+
+
+def build_policy(config: PolicyConfig, shape: dict[str, int]) -> ActorCriticNet:
+    """A fresh actor-critic."""
+    return ActorCriticNet(
+        ActorCriticShape(
+            num_actions=shape["num_actions"],
+            height=shape["height"],
+            width=shape["width"],
+            channels=config.channels,
+            lstm_size=config.lstm_size,
+        )
+    )
+
+
+def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None:
+    """Write weights.safetensors and shape.json."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE)
+    (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
+
+
+def load_network(module: nn.Module, folder: Path, device: torch.device) -> None:
+    """Put saved weights into a fresh network, move it and stop its gradients."""
+    module.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    module.to(device)
+    module.requires_grad_(False)
+    module.eval()
+
+
+def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
+    """The world model of a stage that reads `denoiser` and `outcome`."""
+    denoiser_folder, outcome_folder = context.upstream["denoiser"], context.upstream["outcome"]
+    denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
+    outcome_config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
+    denoiser = build_denoiser(denoiser_config, _saved_shape(denoiser_folder))
+    outcome = build_outcome(outcome_config, _saved_shape(outcome_folder))
+    load_network(denoiser, denoiser_folder, context.device)
+    load_network(outcome, outcome_folder, context.device)
+    return DiamondWorld(denoiser, outcome, sampler)
+
+
+def load_policy(context: StageContext) -> ActorCriticNet:
+    """The actor-critic of a stage that reads `policy`."""
+    folder = context.upstream["policy"]
+    config = PolicyConfig.model_validate(context.upstream_config("policy")["policy"])
+    net = build_policy(config, _saved_shape(folder))
+    load_network(net, folder, context.device)
+    return net
+
+
+def num_parameters(folder: Path) -> int:
+    """Number of trained parameters in a stage's weights; buffers of Fourier features are not counted."""
+    weights = load_file(folder / WEIGHTS_FILE)
+    return sum(tensor.numel() for name, tensor in weights.items() if "noise_features" not in name)
+
+
+def _saved_shape(folder: Path) -> dict[str, int]:
+    shape: dict[str, Any] = json.loads((folder / SHAPE_FILE).read_text())
+    return shape

@@ -1,0 +1,251 @@
+"""The result document: one plain value for JSON, report, tracking and the terminal, made from the store alone."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, run_key
+from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.base import canonical
+from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.provenance import code_version
+from diamond.pipeline.scores import Scores, arm_estimates, comparison_rows, nan_mean, numbers, report_steps, run_metrics
+from diamond.pipeline.scoring_stages import RETURNS_FILE, SCORES_FILE
+from diamond.pipeline.store import Store
+from diamond.seeds import Purpose, derive
+from diamond.stats.intervals import bootstrap_interval
+
+RETURNS_LABEL = "undertrained policy; cropped or small frames and few updates: not comparable with published scores"
+PAPER_RETURNS_LABEL = "sampled actions, lost lives do not end an episode"
+
+
+def build_document(
+    plan: Plan, store: Store, errors: Mapping[str, str], made: frozenset[str], wall_seconds: float, command: str
+) -> dict[str, Any]:
+    """Gather everything that is known of a study.
+
+    Args:
+        plan: The study.
+        store: Where its stages are.
+        errors: Cause per key of a stage that failed.
+        made: Keys made by this command; the others were there before.
+        wall_seconds: Time that this command took.
+        command: The command as the user can repeat it.
+
+    Returns:
+        The document; DESIGN section 7 and docs/reference/result.md name its parts.
+    """
+    horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
+    scores = {arm_id(arm): _arm_scores(arm, store) for arm in plan.arms}
+    specs = plan.stages()
+    stage_seconds: dict[str, float] = {}
+    for spec in specs:
+        stage_seconds[spec.stage] = round(stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3)
+    comparisons = []
+    for game in plan.request.games:
+        pairs = [
+            (arm.name, scores[arm_id(arm)])
+            for arm in plan.arms
+            if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
+        ]
+        comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
+    axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
+    return {
+        "schema": 1,
+        "study": plan.study,
+        "question": f"How does {axes} change the fidelity of imagined trajectories in {', '.join(plan.request.games)}?",
+        "command": command,
+        "preset": plan.request.preset,
+        "games": list(plan.request.games),
+        "seeds": list(range(plan.request.num_seeds)),
+        "protocol": "static",
+        "until": plan.until or "report",
+        "horizon": horizon,
+        "report_steps": report_steps(horizon),
+        "primary_metric": PRIMARY_METRIC,
+        "metrics": [
+            {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction} for m in METRICS
+        ],
+        "arms": [_arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon) for arm in plan.arms],
+        "comparisons": comparisons,
+        "claims": [],
+        "summary": "",
+        "notes": _notes(plan),
+        "strips": [],
+        "costs": {
+            "wall_seconds": round(wall_seconds, 1),
+            "stage_seconds": stage_seconds,
+            "stages_made": len(made),
+            "stages_reused": sum(_is_done(store, spec) for spec in specs if spec.key not in made),
+        },
+        "provenance": {
+            **code_version(),
+            "device": _device(store, specs),
+            "config": {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms},
+        },
+        "paths": {"home": str(store.home)},
+    }
+
+
+def arm_id(arm: Arm) -> tuple[str, str]:
+    """Name and game: what tells arms of a study apart."""
+    return arm.name, arm.game
+
+
+def find_stage(run: Run, stage: StageName) -> StageSpec | None:
+    """The stage of a run by name, None when the plan stops before it."""
+    return next((spec for spec in run.stages if spec.stage == stage), None)
+
+
+def read_scores(run: Run, store: Store) -> Scores | None:
+    """The scores of a run, None when they are not there."""
+    spec = find_stage(run, "fidelity")
+    if spec is None or not _is_done(store, spec):
+        return None
+    return load_file(store.folder(spec.stage, spec.key) / SCORES_FILE)
+
+
+def _arm_scores(arm: Arm, store: Store) -> list[Scores]:
+    found = [read_scores(run, store) for run in arm.runs]
+    return [scores for scores in found if scores is not None]
+
+
+def _arm(
+    plan: Plan,
+    arm: Arm,
+    store: Store,
+    outcome: tuple[Mapping[str, str], frozenset[str]],
+    scores: Sequence[Scores],
+    horizon: int,
+) -> dict[str, Any]:
+    estimates = arm_estimates(scores, horizon) if scores else None
+    return {
+        "name": arm.name,
+        "kind": arm.kind,
+        "game": arm.game,
+        "axis_values": dict(arm.axis_values),
+        "runs": [_run(plan, arm, run, store, outcome, horizon) for run in arm.runs],
+        "metrics": estimates.metrics if estimates else {},
+        "curves": estimates.curves if estimates else {},
+        "interval": estimates.interval if estimates else None,
+    }
+
+
+def _run(
+    plan: Plan,
+    arm: Arm,
+    run: Run,
+    store: Store,
+    outcome: tuple[Mapping[str, str], frozenset[str]],
+    horizon: int,
+) -> dict[str, Any]:
+    errors, made = outcome
+    scores = read_scores(run, store)
+    causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
+    whole = all(_is_done(store, spec) for spec in run.stages)
+    return {
+        "seed": run.config.seed,
+        "state": "done" if whole else "failed" if causes else "cut",
+        "error": causes[0] if causes else None,
+        "run_key": run_key(plan.study, run.config),
+        "stages": {
+            spec.stage: {
+                "key": spec.key,
+                "made": spec.key in made,
+                "seconds": _seconds(store, spec),
+                "state": store.status(spec),
+            }
+            for spec in run.stages
+        },
+        "metrics": run_metrics(scores, horizon) if scores else {},
+        "curves": {name: numbers([nan_mean(column) for column in values.T]) for name, values in scores.items()}
+        if scores
+        else {},
+        "returns": _returns(plan, arm, run, store),
+        "costs": _costs(run, store),
+    }
+
+
+def _returns(plan: Plan, arm: Arm, run: Run, store: Store) -> dict[str, Any] | None:
+    spec = find_stage(run, "returns")
+    if spec is None or not _is_done(store, spec):
+        return None
+    own = _read_returns(store, spec)
+    interval = bootstrap_interval(own, derive(0, Purpose.BOOTSTRAP, "returns"))
+    random_spec = plan.random_players.get(arm.game)
+    random_mean = None
+    if random_spec is not None and _is_done(store, random_spec):
+        random_mean = nan_mean(_read_returns(store, random_spec))
+    lo, hi = numbers([interval.lo, interval.hi])
+    return {
+        "mean": interval.mean,
+        "lo": lo,
+        "hi": hi,
+        "n": interval.n,
+        "random_mean": random_mean,
+        "label": PAPER_RETURNS_LABEL if run.config.preset == "paper" else RETURNS_LABEL,
+    }
+
+
+def _read_returns(store: Store, spec: StageSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
+    episodes = json.loads((store.folder(spec.stage, spec.key) / RETURNS_FILE).read_text())
+    return np.array([episode["return"] for episode in episodes], dtype=np.float64)
+
+
+def _costs(run: Run, store: Store) -> dict[str, Any] | None:
+    spec = find_stage(run, "rollouts")
+    if spec is None or not _is_done(store, spec) or run.config.family != "diamond":
+        return None
+    manifest = store.manifest(spec.stage, spec.key)
+    assert manifest is not None
+    timings = manifest["timings"]
+    return {
+        "denoiser_calls_per_frame": int(timings["denoiser_calls_per_frame"]),
+        "ms_per_frame": timings["ms_per_frame"],
+        "rollout_seconds": timings["seconds"],
+        "num_parameters": int(timings["num_parameters"]),
+    }
+
+
+def _notes(plan: Plan) -> list[str]:
+    config = plan.arms[0].runs[0].config
+    notes = [
+        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), the same recorded "
+        "actions after 16 real frames and the same initial noise; nothing after the end of a real episode or a "
+        "lost life is scored.",
+        "The median background has seen the whole real episode, its future included: no forecast is that good at "
+        "still pixels.",
+    ]
+    players = {game: _player(plan, game) for game in plan.request.games}
+    notes += [f"{game}: frames and references were played by {player}." for game, player in players.items()]
+    if plan.request.num_seeds == 1:
+        notes.append(
+            "One seed: intervals and differences are over starts within one trained model and say nothing of "
+            "training again; --seeds 3 or more does."
+        )
+    return notes
+
+
+def _player(plan: Plan, game: str) -> str:
+    play = next(arm for arm in plan.arms if arm.game == game).runs[0].config.frames.play
+    if play.collector == "expert":
+        return f"a scripted expert with random actions mixed in ({play.random_fraction:.0%} of the env steps begin one)"
+    return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
+
+
+def _is_done(store: Store, spec: StageSpec) -> bool:
+    return store.status(spec) == "done"
+
+
+def _seconds(store: Store, spec: StageSpec) -> float:
+    manifest = store.manifest(spec.stage, spec.key)
+    return float(manifest["timings"].get("seconds", 0.0)) if manifest else 0.0
+
+
+def _device(store: Store, specs: Sequence[StageSpec]) -> str | None:
+    manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
+    devices = {manifest["device"] for manifest in manifests if manifest and manifest["device"]}
+    return ", ".join(sorted(devices)) or None

@@ -1,0 +1,140 @@
+"""The stages that judge: rollouts, their fidelity, and returns in the real game."""
+
+import json
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from diamond.ablation.stages import TRAINED_PLAYER
+from diamond.config.run import (
+    CONTEXT_FRAMES,
+    EmulatorConfig,
+    EvaluationConfig,
+    Family,
+    PolicyConfig,
+    RolloutsConfig,
+    SamplerConfig,
+    ViewConfig,
+)
+from diamond.data.references import View, load_references, view_references
+from diamond.diffusion.sampler import calls_per_sample
+from diamond.fidelity.metrics import score_trajectory
+from diamond.pipeline.context import StageContext
+from diamond.pipeline.data_stages import ACTIONS_FILE
+from diamond.pipeline.models import load_policy, load_world, num_parameters
+from diamond.pipeline.store import StageResult
+from diamond.records import to_bytes, to_unit
+from diamond.rng import KeyedNoise
+from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
+from diamond.world.baselines import copy_last_world, median_background_world
+from diamond.world.imagination import replay_actions
+from diamond.world.interface import S, WorldModel
+
+FRAMES_FILE = "frames.npy"
+SCORES_FILE = "scores.safetensors"
+RETURNS_FILE = "returns.json"
+
+
+def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
+    """The references of a stage at its own crop and resolution."""
+    folder = context.upstream["references"]
+    codes = json.loads((folder / ACTIONS_FILE).read_text())
+    view = ViewConfig.model_validate(context.config["view"])
+    return view_references(load_references(folder)[:num_starts], view, codes, horizon)
+
+
+def make_rollouts(context: StageContext) -> StageResult:
+    """Imagine under recorded actions; writes frames.npy (starts, horizon, h, w, 3) uint8."""
+    config = RolloutsConfig.model_validate(context.config["rollouts"])
+    family: Family = context.config["family"]
+    view = read_view(context, config.num_starts, config.horizon_steps)
+    match family:
+        case "diamond":
+            sampler = SamplerConfig.model_validate(context.config["sampler"])
+            seconds = _roll(context, load_world(context, sampler), view)
+            costs = {
+                "denoiser_calls_per_frame": float(calls_per_sample(sampler.steps, sampler.order)),
+                "num_parameters": float(num_parameters(context.upstream["denoiser"])),
+            }
+        case "copy_last":
+            seconds, costs = _roll(context, copy_last_world(), view), {}
+        case "median_background":
+            backgrounds = to_unit(torch.from_numpy(view.backgrounds))
+            seconds, costs = _roll(context, median_background_world(backgrounds), view), {}
+    frames = config.num_starts * config.horizon_steps
+    return context.result(ms_per_frame=1000 * seconds / frames, **costs)
+
+
+def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
+    num_starts, horizon = view.valid.shape
+    path = context.folder / FRAMES_FILE
+    starts = tuple(range(num_starts))
+    actions = torch.from_numpy(view.actions).to(context.device)
+    real = to_unit(torch.from_numpy(view.context)).to(context.device)
+    state = world.start(real, actions[:, : CONTEXT_FRAMES - 1])
+    saved = context.resume()
+    first = 0
+    if saved is not None and path.exists():
+        first = int(saved.counters["done"])
+        state = state.with_tensors({name: t.to(context.device) for name, t in saved.tensors.items()})
+    mode = "r+" if first else "w+"
+    frames = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=view.targets.shape)
+    before = context.seconds()
+    future = actions[:, CONTEXT_FRAMES - 1 :]
+    for index, state, step in replay_actions(
+        world, state, future, lambda t: KeyedNoise(context.seed, starts, t), first
+    ):
+        frames[:, index] = to_bytes(step.frame).cpu().numpy()
+        context.progress(index + 1, horizon, f"{num_starts} starts")
+        if context.checkpoint_due():
+            frames.flush()
+            context.checkpoint(state.tensors(), index + 1)
+    frames.flush()
+    return (context.seconds() - before) * horizon / max(1, horizon - first)
+
+
+def score_rollouts(context: StageContext) -> StageResult:
+    """Compare rollouts with references; writes scores.safetensors, one (starts, horizon) array a metric."""
+    context.resume()
+    imagined = np.load(
+        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
+    )
+    num_starts, horizon = imagined.shape[:2]
+    view = read_view(context, num_starts, horizon)
+    rows: list[dict[str, NDArray[np.float64]]] = []
+    for start in range(num_starts):
+        rows.append(
+            score_trajectory(
+                view.targets[start], imagined[start], view.backgrounds[start], view.valid[start]
+            )
+        )
+        context.progress(start + 1, num_starts, "trajectories")
+    scores = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    save_file(scores, context.folder / SCORES_FILE)
+    return context.result()
+
+
+def play_real_game(context: StageContext) -> StageResult:
+    """Play the real game with sampled actions; writes returns.json."""
+    context.resume()
+    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    view = ViewConfig.model_validate(context.config["view"])
+    config = EvaluationConfig.model_validate(context.config["evaluation"])
+    trained = context.config["player"] == TRAINED_PLAYER
+    actor = sampled_actor(load_policy(context), context.device) if trained else random_actor()
+
+    def progress(done: int, total: int) -> None:
+        context.progress(done, total, "env steps at most")
+
+    game = context.config["game"]
+    episodes = play_episodes(game, (emulator, view, config), actor, context.seed, progress)
+    (context.folder / RETURNS_FILE).write_text(json.dumps(_returns(episodes)) + "\n")
+    return context.result(env_steps=float(sum(episode.num_steps for episode in episodes)))
+
+
+def _returns(episodes: list[Episode]) -> list[dict[str, float | int | bool]]:
+    return [
+        {"return": e.total_reward, "num_steps": e.num_steps, "truncated": e.truncated} for e in episodes
+    ]

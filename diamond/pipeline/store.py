@@ -1,0 +1,145 @@
+"""The stage store: one folder per stage and key, with a manifest that says what it is and whether it is whole."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from diamond.ablation.stages import NUMERICS, StageSpec
+from diamond.errors import StoreError
+from diamond.pipeline.claim import Claim
+from diamond.pipeline.files import digest, read_json, write_json
+
+Status = Literal["todo", "partial", "done", "damaged", "failed"]
+OWN_FILES = frozenset({"manifest.json", "events.jsonl", "claim.json", ".claim.guard", "checkpoint"})
+"""What the store itself keeps in a folder; everything else is an output."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage measured of itself; none of it is part of the outputs.
+
+    Attributes:
+        timings: Seconds and counts by name.
+    """
+
+    timings: dict[str, float]
+
+
+class Store:
+    """All stage folders under a home."""
+
+    def __init__(self, home: Path) -> None:
+        """Name the home; nothing is read or written."""
+        self.home = home
+
+    def check_writable(self) -> None:
+        """Make the home.
+
+        Raises:
+            StoreError: It cannot be made or written.
+        """
+        try:
+            (self.home / "stages").mkdir(parents=True, exist_ok=True)
+            probe = self.home / f".probe-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the home {str(self.home)!r}: {error.strerror or error}\n"
+                "  give a folder that you may write with --home, for instance --home ./mlruns"
+            ) from error
+
+    def folder(self, stage: str, key: str) -> Path:
+        """The folder of a stage."""
+        return self.home / "stages" / stage / key
+
+    def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+        """The manifest of a stage, None when there is none or it cannot be read."""
+        data = read_json(self.folder(stage, key) / "manifest.json")
+        return data if isinstance(data, dict) and data.get("key") == key else None
+
+    def status(self, spec: StageSpec) -> Status:
+        """How far a stage is, by its manifest and the presence of its outputs; digests are not read."""
+        folder = self.folder(spec.stage, spec.key)
+        if not folder.exists():
+            return "todo"
+        manifest = self.manifest(spec.stage, spec.key)
+        if manifest is None:
+            return "damaged" if (folder / "manifest.json").exists() else "todo"
+        if manifest["state"] == "done":
+            whole = all((folder / name).is_file() for name in manifest["outputs"])
+            return "done" if whole else "damaged"
+        if (folder / "checkpoint").exists():
+            return "partial"
+        return "failed" if manifest["state"] == "failed" else "todo"
+
+    def damage(self, spec: StageSpec) -> str | None:
+        """What is wrong with a finished stage, read in full; None when every byte is as it was written."""
+        status = self.status(spec)
+        if status == "damaged":
+            return "its manifest cannot be read or an output is missing"
+        if status != "done":
+            return None
+        manifest = self.manifest(spec.stage, spec.key)
+        assert manifest is not None
+        folder = self.folder(spec.stage, spec.key)
+        for name, expected in manifest["outputs"].items():
+            if digest(folder / name) != expected:
+                return f"{name} differs from its digest"
+        return None
+
+    def reset(self, spec: StageSpec) -> None:
+        """Remove a damaged stage so that it is made again; a stage that someone is making is left alone."""
+        folder = self.folder(spec.stage, spec.key)
+        if Claim(folder).holder() is None:
+            shutil.rmtree(folder)
+
+    def prepare(self, spec: StageSpec, code: dict[str, Any]) -> None:
+        """Write the manifest of a stage that has none yet, so that a worker finds everything there."""
+        folder = self.folder(spec.stage, spec.key)
+        if self.manifest(spec.stage, spec.key) is not None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(
+            folder / "manifest.json",
+            {
+                "stage": spec.stage,
+                "key": spec.key,
+                "config": spec.config,
+                "upstream": spec.upstream,
+                "seed": spec.seed,
+                "numerics": NUMERICS[spec.stage],
+                "code": code,
+                "device": None,
+                "state": "pending",
+                "error": None,
+                "outputs": {},
+                "timings": {},
+            },
+        )
+
+    def mark_running(self, stage: str, key: str, device: str) -> None:
+        """Note that a worker has begun."""
+        self._update(stage, key, {"state": "running", "error": None, "device": device})
+
+    def mark_done(self, stage: str, key: str, result: StageResult) -> None:
+        """Digest the outputs and close the stage; its checkpoint is removed."""
+        folder = self.folder(stage, key)
+        names = sorted(path.name for path in folder.iterdir() if path.name not in OWN_FILES)
+        outputs = {name: digest(folder / name) for name in names if not name.startswith(".")}
+        finished = {"finished_ms": time.time_ns() // 1_000_000}
+        update = {"state": "done", "outputs": outputs, "timings": result.timings | finished}
+        self._update(stage, key, update)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+    def mark_failed(self, stage: str, key: str, error: str) -> None:
+        """Note why a stage stopped; its last checkpoint stays."""
+        self._update(stage, key, {"state": "failed", "error": error})
+
+    def _update(self, stage: str, key: str, values: dict[str, Any]) -> None:
+        manifest = self.manifest(stage, key)
+        assert manifest is not None, f"{stage} {key} was not prepared"
+        write_json(self.folder(stage, key) / "manifest.json", manifest | values)

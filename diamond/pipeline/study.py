@@ -1,0 +1,154 @@
+"""Running a study: check the store, make what is missing, keep the tracking store up to date."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageSpec
+from diamond.errors import StoreError
+from diamond.pipeline.cost import CostModel, priorities
+from diamond.pipeline.executor import LocalExecutor, StageEvent
+from diamond.pipeline.provenance import code_version
+from diamond.pipeline.result import build_document
+from diamond.pipeline.store import Store
+from diamond.pipeline.tracked import tracked_runs, tracked_study
+from diamond.tracking.records import RunStatus
+
+TRACKING_SECONDS = 15.0
+"""Least time between two imports of training curves while stages run."""
+
+
+@dataclass
+class StudyRun:
+    """One command at work on a study. Mutable: it gathers what happened.
+
+    Attributes:
+        plan: The study.
+        store: The home.
+        command: As the user can repeat it.
+        errors: Cause per key of a failed or blocked stage.
+        made: Keys made by this command.
+        damaged: What was found damaged and is made again, in words.
+    """
+
+    plan: Plan
+    store: Store
+    command: str
+    errors: dict[str, str] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    damaged: list[str] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return self.store.home / "studies" / self.plan.study
+
+    def check_store(self) -> None:
+        """Read every finished stage of the plan in full; damaged ones are removed so that they are made again."""
+        for spec in self.plan.stages():
+            damage = self.store.damage(spec)
+            if damage is not None:
+                self.store.reset(spec)
+                self.damaged.append(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
+
+    def execute(
+        self, executor: LocalExecutor, on_event: Callable[[StageEvent], None], on_tick: Callable[[], None]
+    ) -> None:
+        """Make all stages that are missing."""
+        specs = self.plan.stages()
+        done = frozenset(spec.key for spec in specs if self.store.status(spec) == "done")
+        for spec in specs:
+            self.store.prepare(spec, code_version())
+        cost = CostModel(self.plan, self.store)
+        order = priorities(specs, {spec.key: cost.seconds(spec) for spec in specs})
+
+        def note(event: StageEvent) -> None:
+            if event.kind == "made":
+                self.made.add(event.spec.key)
+            elif event.kind in ("failed", "blocked"):
+                self.errors[event.spec.key] = event.note
+            on_event(event)
+
+        executor.run(specs, done, order, note, on_tick)
+
+    def document(self) -> dict[str, Any]:
+        """The result document as of now."""
+        document = build_document(
+            self.plan,
+            self.store,
+            self.errors,
+            frozenset(self.made),
+            time.monotonic() - self._began,
+            self.command,
+        )
+        document["notes"] += self.damaged
+        return document
+
+    def failed(self) -> list[tuple[StageSpec, str]]:
+        """Stages that did not succeed, with the cause."""
+        return [(spec, self.errors[spec.key]) for spec in self.plan.stages() if spec.key in self.errors]
+
+
+class Tracking:
+    """Writes a study to the tracking store, in a thread of its own while stages run."""
+
+    def __init__(self, study: StudyRun, tracking_uri: str | None) -> None:
+        """Assign; nothing is opened."""
+        self._study = study
+        self._uri = tracking_uri
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._error: StoreError | None = None
+        self._store: Any = None
+
+    def start(self) -> None:
+        """Open the store and import what is there, again and again, until `finish`."""
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def finish(self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus) -> None:
+        """Write the final state; every run that was shown as running gets its end.
+
+        Raises:
+            StoreError: The tracking store cannot be opened or written.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        self._write(document, artifacts, status, finished=True)
+
+    def _follow(self) -> None:
+        try:
+            while True:
+                self._write(self._study.document(), (), "RUNNING", finished=False)
+                if self._stop.wait(TRACKING_SECONDS):
+                    return
+        except StoreError as error:
+            self._error = error
+
+    def _write(
+        self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus, finished: bool
+    ) -> None:
+        from diamond.tracking.mlflow_store import open_store
+        from diamond.tracking.uris import default_uri
+
+        study = self._study
+        if self._store is None:
+            home = study.store.home
+            artifact_root = home / "artifacts" if self._uri is None else None
+            self._store = open_store(self._uri or default_uri(home), artifact_root)
+            self._store.reconcile()
+        parent = self._store.write_study(tracked_study(study.plan, document, artifacts, status))
+        configs = study.folder / "configs"
+        runs = tracked_runs(study.plan, document, study.store, configs, finished)
+        for run in runs:
+            self._store.write_run(run, parent)
+        if finished:
+            self._store.retire_others(parent, {run.run_key for run in runs})

@@ -1,0 +1,182 @@
+"""From a plan and its result document to the runs that the tracking store shows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diamond.ablation.plan import Arm, Plan, Run
+from diamond.ablation.stages import StageSpec
+from diamond.config.base import canonical, canonical_json, content_hash
+from diamond.pipeline.checkpoint import committed_bytes
+from diamond.pipeline.files import read_json
+from diamond.pipeline.store import Store
+from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
+
+TRAINED_STAGES = ("denoiser", "outcome", "policy")
+
+
+def tracked_study(
+    plan: Plan, document: Mapping[str, Any], artifacts: Sequence[Path], status: RunStatus
+) -> TrackedStudy:
+    """The parent run of a study."""
+    return TrackedStudy(
+        run_key=content_hash({"study": plan.study})[:20],
+        name=plan.study,
+        tags={"diamond.kind": "study", "diamond.command": document["command"]} | _provenance(document),
+        params={"preset": plan.request.preset, "protocol": "static"},
+        description=_description(document),
+        artifacts=tuple(artifacts),
+        status=status,
+    )
+
+
+def tracked_runs(
+    plan: Plan, document: Mapping[str, Any], store: Store, configs: Path, finished: bool
+) -> list[TrackedRun]:
+    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines.
+
+    Args:
+        plan: The study.
+        document: Its result so far.
+        store: Where events and timings are.
+        configs: Folder for the resolved configs that are logged as artifacts.
+        finished: Whether the command is at its end; until then runs that are not whole show as running.
+    """
+    runs: list[TrackedRun] = []
+    for arm, shown in zip(plan.arms, document["arms"], strict=True):
+        for run, result in zip(arm.runs, shown["runs"], strict=True):
+            runs.append(_one(plan, arm, run, result, document, store, configs, finished))
+        if arm.kind == "arm" and shown["metrics"] and all(r["state"] == "done" for r in shown["runs"]):
+            runs.append(_aggregate(plan, arm, shown, document, store))
+    return runs
+
+
+def _one(
+    plan: Plan,
+    arm: Arm,
+    run: Run,
+    result: Mapping[str, Any],
+    document: Mapping[str, Any],
+    store: Store,
+    configs: Path,
+    finished: bool,
+) -> TrackedRun:
+    config_file = configs / f"config-{result['run_key']}.json"
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    config_file.write_text(canonical_json(canonical(run.config)) + "\n")
+    whole = result["state"] == "done"
+    stage_tags = {f"diamond.stage.{name}": info["key"] for name, info in result["stages"].items()}
+    summary = {
+        f"{metric}/{at}": value
+        for metric, values in result["metrics"].items()
+        for at, value in values.items()
+        if value is not None
+    }
+    if result["returns"]:
+        summary["return/mean"] = result["returns"]["mean"]
+    if result["costs"]:
+        summary["cost/denoiser_calls_per_frame"] = float(result["costs"]["denoiser_calls_per_frame"])
+    curves = {f"horizon/{metric}": values for metric, values in result["curves"].items()}
+    return TrackedRun(
+        run_key=result["run_key"],
+        name=f"{arm.name} | {arm.game} | seed {run.config.seed}" if arm.kind == "arm" else f"{arm.name} | {arm.game}",
+        kind=arm.kind,
+        params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
+        tags=_provenance(document) | stage_tags | {"diamond.study": plan.study},
+        stages=tuple(
+            _events(spec, store) for spec in run.stages if arm.kind == "arm" and spec.stage in TRAINED_STAGES
+        ),
+        curves=curves if whole else {},
+        summary=summary if whole else {},
+        time_ms=_time_ms(run.stages, store),
+        artifacts=(config_file,),
+        status=_status(result["state"], finished),
+    )
+
+
+def _aggregate(
+    plan: Plan, arm: Arm, shown: Mapping[str, Any], document: Mapping[str, Any], store: Store
+) -> TrackedRun:
+    keys = [result["run_key"] for result in shown["runs"]]
+    curves: dict[str, Sequence[float | None]] = {}
+    for metric, parts in shown["curves"].items():
+        curves[f"mean/{metric}"] = parts["mean"]
+        curves[f"ci_lo/{metric}"] = parts["lo"]
+        curves[f"ci_hi/{metric}"] = parts["hi"]
+    summary = {
+        f"{metric}/{at}": value["mean"]
+        for metric, values in shown["metrics"].items()
+        for at, value in values.items()
+        if value["mean"] is not None
+    }
+    specs = [spec for run in arm.runs for spec in run.stages]
+    return TrackedRun(
+        run_key=content_hash({"aggregate": keys})[:20],
+        name=f"{arm.name} | {arm.game} | mean of {len(keys)}",
+        kind="aggregate",
+        params=_params(plan, arm) | {"seeds": str(len(keys))},
+        tags=_provenance(document) | {"diamond.study": plan.study, "diamond.interval": shown["interval"]["method"]},
+        stages=(),
+        curves=curves,
+        summary=summary,
+        time_ms=_time_ms(specs, store),
+        artifacts=(),
+        status="FINISHED",
+    )
+
+
+def _params(plan: Plan, arm: Arm) -> dict[str, str]:
+    values = {axis.name: str(arm.axis_values[axis.field]) for axis in plan.axes if axis.field in arm.axis_values}
+    return {"arm": arm.name, "game": arm.game, "preset": plan.request.preset} | values
+
+
+def _status(state: str, finished: bool) -> RunStatus:
+    match state:
+        case "done":
+            return "FINISHED"
+        case "failed":
+            return "FAILED"
+        case _:
+            return "KILLED" if finished else "RUNNING"
+
+
+def _events(spec: StageSpec, store: Store) -> StageEvents:
+    folder = store.folder(spec.stage, spec.key)
+    done = store.status(spec) == "done"
+    return StageEvents(
+        spec.stage, spec.key, folder / "events.jsonl", None if done else committed_bytes(folder)
+    )
+
+
+def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
+    manifests = [read_json(store.folder(spec.stage, spec.key) / "manifest.json") for spec in specs]
+    return max((m["timings"].get("finished_ms", 0) for m in manifests if m), default=0)
+
+
+def _provenance(document: Mapping[str, Any]) -> dict[str, str]:
+    provenance = document["provenance"]
+    tags = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": "diamond",
+        "diamond.dirty": str(provenance["dirty"]),
+        "diamond.device": str(provenance["device"]),
+        "diamond.versions": canonical_json(provenance["versions"]),
+    }
+    if provenance["git_commit"]:
+        tags["mlflow.source.git.commit"] = provenance["git_commit"]
+    return tags
+
+
+def _description(document: Mapping[str, Any]) -> str:
+    names = [metric["name"] for metric in document["metrics"]]
+    lines = [f"**{document['question']}**", "", document["summary"], ""]
+    lines += ["| arm | game | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for arm in document["arms"]:
+        cells = []
+        for name in names:
+            value = arm["metrics"].get(name, {}).get("mean", {})
+            mean = value.get("mean")
+            cells.append("–" if mean is None else f"{mean:.3f}")
+        lines.append(f"| {arm['name']} | {arm['game']} | " + " | ".join(cells) + " |")
+    lines += ["", "Means over the horizon and the starts.", "", f"`{document['command']}`"]
+    return "\n".join(lines)

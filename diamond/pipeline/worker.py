@@ -1,0 +1,150 @@
+"""A worker process: reads (stage, key) lines on standard input, makes the stage, reports JSON lines.
+
+A worker gets nothing in memory: manifests in the home say all. It ends when its standard input closes,
+so that no worker outlives the process that started it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+from diamond.ablation.stages import StageName
+from diamond.errors import DiamondError, StageFailedError
+from diamond.pipeline.claim import Claim
+from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
+from diamond.pipeline.data_stages import make_frames, make_references
+from diamond.pipeline.scoring_stages import make_rollouts, play_real_game, score_rollouts
+from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.training_stages import train_denoiser, train_outcome, train_policy
+
+STAGE_FUNCTIONS: Mapping[StageName, Callable[[StageContext], StageResult]] = {
+    "references": make_references,
+    "frames": make_frames,
+    "denoiser": train_denoiser,
+    "outcome": train_outcome,
+    "rollouts": make_rollouts,
+    "fidelity": score_rollouts,
+    "policy": train_policy,
+    "returns": play_real_game,
+}
+WAIT_SECONDS = 0.5
+PROGRESS_SECONDS = 0.25
+Emit = Callable[[dict[str, Any]], None]
+
+
+def run_stage(store: Store, stage: StageName, key: str, emit: Emit, checkpoint_seconds: float) -> None:
+    """Make one stage, or wait for whoever is making it.
+
+    Args:
+        store: The home.
+        stage: Name.
+        key: Key; its manifest exists and everything it reads is done.
+        emit: Told ``progress`` messages, and whether the stage was ``made`` here.
+        checkpoint_seconds: Least time between checkpoints.
+
+    Raises:
+        DiamondError: The stage stopped for a reason that the manifest now holds.
+    """
+    folder = store.folder(stage, key)
+    claim = Claim(folder)
+    while not claim.try_acquire():
+        emit({"type": "progress", "done": 0, "total": 0, "note": f"waits for {claim.holder()}"})
+        time.sleep(WAIT_SECONDS)
+    with claim.kept_alive():
+        manifest = store.manifest(stage, key)
+        if manifest is None:
+            raise StageFailedError(f"{folder} has no manifest; run the command again")
+        if manifest["state"] == "done":
+            emit({"type": "finished", "made": False})
+            return
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        store.mark_running(stage, key, str(device))
+        upstream = {name: store.folder(name, other) for name, other in manifest["upstream"].items()}
+        context = StageContext(
+            folder,
+            manifest["config"],
+            upstream,
+            manifest["seed"],
+            device,
+            _throttled(emit),
+            checkpoint_seconds,
+        )
+        try:
+            result = STAGE_FUNCTIONS[stage](context)
+        except Exception as error:
+            store.mark_failed(stage, key, f"{type(error).__name__}: {error}")
+            raise
+        store.mark_done(stage, key, result)
+    emit({"type": "finished", "made": True})
+
+
+def main() -> None:
+    """Serve stages until standard input closes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    # Without these two the order of additions may differ from run to run on a GPU.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    store = Store(options.home)
+    # Only this module may write to the pipe; a stray print must not break the protocol.
+    pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def emit(message: dict[str, Any]) -> None:
+        pipe.write(json.dumps(message) + "\n")
+        pipe.flush()
+
+    jobs = _read_jobs()
+    emit({"type": "ready"})
+    while True:
+        job = jobs.get()
+        try:
+            run_stage(store, job["stage"], job["key"], emit, options.checkpoint_seconds)
+        except DiamondError as error:
+            emit({"type": "failed", "error": str(error), "trace": None})
+        except Exception as error:
+            trace = traceback.format_exc()
+            emit({"type": "failed", "error": f"{type(error).__name__}: {error}", "trace": trace})
+
+
+def _read_jobs() -> "SimpleQueue[dict[str, Any]]":
+    jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            jobs.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return jobs
+
+
+def _throttled(emit: Emit) -> Callable[[int, int, str], None]:
+    last = 0.0
+
+    def progress(done: int, total: int, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= PROGRESS_SECONDS:
+            last = now
+            emit({"type": "progress", "done": done, "total": total, "note": note})
+
+    return progress
+
+
+if __name__ == "__main__":
+    main()

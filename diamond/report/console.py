@@ -1,0 +1,189 @@
+"""The result of a study as one table for a terminal; it loads no matplotlib."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rich.table import Table
+from rich.text import Text
+
+from diamond.report.document import (
+    ABSENT,
+    Arm,
+    Document,
+    Estimate,
+    arms_of,
+    estimate,
+    level_text,
+    metric_infos,
+    number,
+    real_estimate,
+    return_labels,
+    run_mean,
+)
+
+_WIDTH = 100
+_STEPS = ("5", "10")
+_PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
+_DEFAULT_PLACES = 2
+_SHORT_LABELS = {"foreground_iou": "IoU", "core_ratio": "core ratio", "l1": "L1"}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: its two lines of head, and a value and an interval for each arm."""
+
+    head: tuple[str, str]
+    values: tuple[str, ...]
+    intervals: tuple[str, ...]
+    rank: int
+
+    @property
+    def width(self) -> int:
+        """Widest line of the column in characters, with the space after it."""
+        return max(len(line) for line in (*self.head, *self.values, *self.intervals)) + 1
+
+
+def result_table(doc: Document, game: str) -> Table:
+    """Lay out arms x selected metrics of one game for a terminal of 100 columns.
+
+    The name of an arm is never cut: where names are long, intervals are left out, those of the
+    primary metric last, and a name that still does not fit goes on in the next line.
+
+    Args:
+        doc: The result document.
+        game: One of its games.
+
+    Returns:
+        A table whose baselines are dim and whose arms without a result say so.
+    """
+    arms = arms_of(doc, game)
+    widest_name = max((len(arm["name"]) for arm in arms), default=0)
+    columns = _fitted(_columns(doc, game, arms), _WIDTH - widest_name - 1)
+    table = Table(
+        title=f"{game}: imagined frames against the real ones, {doc['horizon']} time steps",
+        caption=_caption(doc, game, columns),
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("\narm", overflow="fold")
+    for column in columns:
+        table.add_column(Text("\n".join(column.head)), justify="right", no_wrap=True)
+    if not columns:
+        table.add_column("")
+    for index, arm in enumerate(arms):
+        cells = [_cell(column.values[index], column.intervals[index]) for column in columns]
+        lost = _lost(arm)
+        if lost:
+            cells[:1] = [Text(lost, style="red")]
+        name = Text(arm["name"], style="bold" if arm["kind"] == "arm" else "")
+        table.add_row(name, *cells, style="dim" if arm["kind"] == "baseline" else "")
+    return table
+
+
+def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
+    """Return the columns that have values, in reading order."""
+    primary = doc["primary_metric"]
+    steps = [step for step in _STEPS if int(step) in doc["report_steps"]]
+    wanted = [(metric, step) for step in steps for metric in ("psnr", "foreground_iou")]
+    wanted += [(metric, "mean") for metric in ("core_ratio", "ssim", "l1")]
+    if primary not in {metric for metric, _ in wanted}:
+        wanted.insert(0, (primary, "mean"))
+    columns = []
+    for metric, at in wanted:
+        columns.append(_metric_column(doc, arms, metric, at))
+        real = real_estimate(doc, game, metric, at)
+        if real:
+            text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
+            columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
+    columns += [_return_column(arms), _time_column(arms)]
+    return [column for column in columns if any(value != ABSENT for value in column.values)]
+
+
+def _metric_column(doc: Document, arms: Sequence[Arm], metric: str, at: str) -> _Column:
+    """Return a column of estimates; the higher its rank, the longer it keeps its intervals."""
+    labels = {info.name: info.label for info in metric_infos(doc)} | _SHORT_LABELS
+    places = _PLACES.get(metric, _DEFAULT_PLACES)
+    found = [estimate(arm, metric, at) for arm in arms]
+    rank = 2 if metric == doc["primary_metric"] else int(at != "mean")
+    return _Column(
+        (labels.get(metric, metric), "mean" if at == "mean" else f"t={at}"),
+        tuple(number(value.mean if value else None, places) for value in found),
+        tuple(_interval(value, places) for value in found),
+        rank,
+    )
+
+
+def _return_column(arms: Sequence[Arm]) -> _Column:
+    """Return the mean return of each arm, with the interval of the run where there is only one."""
+    means = tuple(number(run_mean(arm, "returns", "mean"), 1) for arm in arms)
+    intervals = []
+    for arm in arms:
+        found = [run["returns"] for run in arm["runs"] if run.get("returns")]
+        one = found[0] if len(found) == 1 else {"mean": 0.0}
+        intervals.append(_interval(Estimate(one["mean"], one.get("lo"), one.get("hi")), 1))
+    return _Column(("return", "mean"), means, tuple(intervals), 0)
+
+
+def _time_column(arms: Sequence[Arm]) -> _Column:
+    means = tuple(number(run_mean(arm, "costs", "ms_per_frame"), 1) for arm in arms)
+    return _Column(("ms per", "frame"), means, ("",) * len(arms), 0)
+
+
+def _fitted(columns: Sequence[_Column], room: int) -> list[_Column]:
+    """Return the columns with as many intervals as fit, those of the lowest rank given up first."""
+    fitted = list(columns)
+    order = sorted(range(len(fitted)), key=lambda index: (fitted[index].rank, -index))
+    for index in order:
+        if sum(column.width for column in fitted) <= room:
+            break
+        shorter = replace(fitted[index], intervals=("",) * len(fitted[index].intervals))
+        if shorter.width < fitted[index].width:
+            fitted[index] = shorter
+    return fitted
+
+
+def _interval(value: Estimate | None, places: int) -> str:
+    """Write an interval narrowly: 0.57-0.66, with `to` in place of the dash beside a minus sign."""
+    if value is None or value.lo is None or value.hi is None:
+        return ""
+    lo, hi = number(value.lo, places), number(value.hi, places)
+    return f"{lo} to {hi}" if "-" in lo + hi else f"{lo}-{hi}"
+
+
+def _cell(value: str, interval: str) -> Text:
+    text = Text(value)
+    if interval:
+        text.append(f"\n{interval}", style="dim")
+    return text
+
+
+def _lost(arm: Arm) -> str:
+    """Return the state of an arm without any number, empty for any other."""
+    states = [run["state"] for run in arm["runs"]]
+    return "" if arm["metrics"] or not states or "done" in states else str(states[0])
+
+
+def _caption(doc: Document, game: str, columns: Sequence[_Column]) -> str:
+    """Say what the second lines are, where the table has any, and what the returns are worth."""
+    told = []
+    arms = [arm for arm in arms_of(doc, game, "arm") if arm.get("interval")]
+    if arms and any(interval for column in columns for interval in column.intervals):
+        told.append(
+            f"Below a value: its {level_text(arms)} interval ({arms[0]['interval']['method']})."
+        )
+    random_return = next(
+        (
+            mean
+            for arm in arms_of(doc, game, "arm")
+            if (mean := run_mean(arm, "returns", "random_mean")) is not None
+        ),
+        None,
+    )
+    if random_return is not None:
+        told.append(
+            f"Return: {'; '.join(return_labels(doc))}; a random policy gets {random_return:.1f}."
+        )
+    return "\n".join(told)

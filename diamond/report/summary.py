@@ -1,0 +1,283 @@
+"""The finding of a study in one plain sentence, from its primary metric; never about returns."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diamond.report.document import (
+    Arm,
+    Document,
+    MetricInfo,
+    arms_of,
+    estimate,
+    failures,
+    level_text,
+    metric_info,
+    number,
+    real_estimate,
+    span,
+    visible_decimals,
+)
+
+_PLACES = 2
+_NAMED_FURTHER_PAIRS = 3
+
+_UNLIKE = "less like the real ones"
+_LIKE = "more like the real ones"
+_WORDS = {  # metric: what a lower and what a higher value mean
+    "core_ratio": ("the moving objects are less sharp", "the moving objects are sharper"),
+    "foreground_iou": (
+        "the moving objects are further from their real places",
+        "the moving objects are closer to their real places",
+    ),
+    "psnr": (f"the frames are {_UNLIKE}", f"the frames are {_LIKE}"),
+    "ssim": (f"the frames are {_UNLIKE}", f"the frames are {_LIKE}"),
+    "l1": (f"the frames are {_LIKE}", f"the frames are {_UNLIKE}"),
+    "psnr_fg": (f"the moving objects are {_UNLIKE}", f"the moving objects are {_LIKE}"),
+    "ssim_fg": (f"the moving objects are {_UNLIKE}", f"the moving objects are {_LIKE}"),
+    "l1_fg": (f"the moving objects are {_LIKE}", f"the moving objects are {_UNLIKE}"),
+}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One comparison: the value of `a` minus the value of `b`, with its interval and replicates."""
+
+    a: Arm
+    b: Arm
+    at: str
+    difference: float
+    lo: float | None
+    hi: float | None
+    n: int
+    unit: str
+
+    @property
+    def clear(self) -> bool:
+        """Whether there is an interval and it leaves out 0."""
+        return self.lo is not None and self.hi is not None and (self.lo > 0 or self.hi < 0)
+
+
+def summarise(doc: Document) -> str:
+    """Say in one sentence what the study found about its primary metric, one clause a game.
+
+    A difference is said to be there only when its interval leaves out 0; otherwise the sentence
+    says that none was shown. Where nothing was compared it says what was measured, or why nothing
+    was.
+
+    Args:
+        doc: The result document; its own ``summary`` is not read.
+
+    Returns:
+        One sentence, ending in a full stop.
+    """
+    return "; ".join(f"{game}: {_clause(doc, game)}" for game in doc["games"]) + "."
+
+
+def _clause(doc: Document, game: str) -> str:
+    metric = metric_info(doc, doc["primary_metric"])
+    arms = arms_of(doc, game, "arm")
+    measured = [arm for arm in arms if estimate(arm, metric.name, "mean")]
+    if not measured:
+        return _nothing_measured(doc, game)
+    pairs = _pairs(doc, game, metric.name)
+    told = _compared(doc, metric, pairs) if pairs else _described(doc, game, metric, measured)
+    return told + _lost_runs(doc, game, measured)
+
+
+def _pairs(doc: Document, game: str, metric: str) -> list[_Pair]:
+    """Return the comparisons to tell: those with the first arm, else all between arms."""
+    by_name = {arm["name"]: arm for arm in arms_of(doc, game)}
+    rows = [
+        row
+        for row in doc["comparisons"]
+        if row["game"] == game
+        and row["metric"] == metric
+        and row["difference"] is not None
+        and {row["a"], row["b"]} <= by_name.keys()
+    ]
+    at = "mean" if any(row["at"] == "mean" for row in rows) else next((r["at"] for r in rows), "")
+    every = [_pair(row, by_name) for row in rows if row["at"] == at]
+    between_arms = [pair for pair in every if pair.a["kind"] == pair.b["kind"] == "arm"]
+    chosen = between_arms or every
+    first = next(arm["name"] for arm in by_name.values() if arm["kind"] == "arm")
+    with_first = [
+        _facing(pair, first) for pair in chosen if first in (pair.a["name"], pair.b["name"])
+    ]
+    return with_first or chosen
+
+
+def _pair(row: Mapping[str, Any], by_name: Mapping[str, Arm]) -> _Pair:
+    return _Pair(
+        by_name[row["a"]],
+        by_name[row["b"]],
+        str(row["at"]),
+        row["difference"],
+        row["lo"],
+        row["hi"],
+        row["n"],
+        row["unit"],
+    )
+
+
+def _facing(pair: _Pair, first: str) -> _Pair:
+    """Return the pair with the arm named `first` as `a`."""
+    if pair.a["name"] == first:
+        return pair
+    lo = None if pair.hi is None else -pair.hi
+    hi = None if pair.lo is None else -pair.lo
+    return _Pair(pair.b, pair.a, pair.at, -pair.difference, lo, hi, pair.n, pair.unit)
+
+
+def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
+    main = max(pairs, key=lambda pair: (pair.clear, abs(pair.difference)))
+    a, b = _phrases(main.a, main.b)
+    numbers = _numbers(doc, metric, main)
+    if main.clear:
+        lower, higher = _WORDS.get(
+            metric.name, (f"the {_label(metric)} is lower", f"the {_label(metric)} is higher")
+        )
+        head = f"with {a} {lower if main.difference < 0 else higher} than with {b} ({numbers})"
+    elif main.lo is None or main.hi is None:
+        head = f"a difference between {a} and {b} can be neither shown nor ruled out ({numbers})"
+    else:
+        head = f"no difference between {a} and {b} was shown ({numbers})"
+    return head + _further([pair for pair in pairs if pair is not main])
+
+
+def _numbers(doc: Document, metric: MetricInfo, pair: _Pair) -> str:
+    """Return the two values, the real one, the difference, its interval and its replicates."""
+    one, two = (estimate(arm, metric.name, pair.at) for arm in (pair.a, pair.b))
+    real = real_estimate(doc, pair.a["game"], metric.name, pair.at)
+    unit = f" {metric.unit}" if metric.unit else ""
+    values = _label(metric)
+    if one and two:
+        values += f" {number(one.mean, _PLACES)} against {number(two.mean, _PLACES)}{unit}"
+    values += f" {_when(doc, pair.at)}"
+    if real:
+        values += f", real {number(real.mean, _PLACES)}"
+    return f"{values}; {_difference(pair)} {_replicates(doc, pair)}"
+
+
+def _difference(pair: _Pair) -> str:
+    places = visible_decimals((pair.difference, pair.lo, pair.hi), _PLACES)
+    text = f"difference {number(pair.difference, places)}"
+    if pair.lo is None or pair.hi is None:
+        return f"{text}, no interval"
+    return f"{text}, {level_text((pair.a, pair.b))} interval {span(pair.lo, pair.hi, places)}"
+
+
+def _further(pairs: Sequence[_Pair]) -> str:
+    """Tell the comparisons beside the main one: by name while few, else how many are clear."""
+    clear = [pair for pair in pairs if pair.clear]
+    if len(pairs) > _NAMED_FURTHER_PAIRS:
+        return f", and {len(clear)} of the {len(pairs)} other comparisons show a difference"
+    told = [f"{_versus(pair)} differ as well ({_difference(pair)})" for pair in clear]
+    told += [f"{_versus(pair)} show no difference" for pair in pairs if not pair.clear]
+    return "".join(f", {text}" for text in told[:-1]) + "".join(f", and {t}" for t in told[-1:])
+
+
+def _versus(pair: _Pair) -> str:
+    a, b = _phrases(pair.a, pair.b)
+    return f"{a} and {b}"
+
+
+def _described(doc: Document, game: str, metric: MetricInfo, measured: Sequence[Arm]) -> str:
+    """Tell the values without a comparison: one arm alone, or several that were not compared."""
+    if len(arms_of(doc, game, "arm")) == 1:
+        head = "there is one arm, so nothing was compared"
+    else:
+        head = "the arms were not compared"
+    values = []
+    for arm in measured:
+        found = estimate(arm, metric.name, "mean")
+        assert found is not None, "measured arms have a mean"
+        text = f"{_phrase(arm)} {number(found.mean, _PLACES)}"
+        interval = span(found.lo, found.hi, _PLACES)
+        values.append(f"{text} ({level_text([arm])} interval {interval})" if interval else text)
+    real = real_estimate(doc, game, metric.name, "mean")
+    if real:
+        values.append(f"real {number(real.mean, _PLACES)}")
+    baselines = [
+        (arm, estimate(arm, metric.name, "mean")) for arm in arms_of(doc, game, "baseline")
+    ]
+    values += [f"{arm['name']} {number(e.mean, _PLACES)}" for arm, e in baselines if e]
+    if not baselines:
+        values.append("no baseline was measured")
+    unit = f" in {metric.unit}" if metric.unit else ""
+    return f"{head}; {_label(metric)}{unit} {_when(doc, 'mean')}: {', '.join(values)}"
+
+
+def _nothing_measured(doc: Document, game: str) -> str:
+    lost = failures(doc, game)
+    if lost:
+        causes = ", ".join(f"{run.arm} {run.state}: {_plain(run.cause)}" for run in lost)
+        return f"nothing was measured, because no run came to an end ({causes})"
+    return f"no fidelity was measured, because the study was to stop after the stage {doc['until']}"
+
+
+def _lost_runs(doc: Document, game: str, measured: Sequence[Arm]) -> str:
+    """Tell the arms and the seeds that are missing from the numbers."""
+    names = {arm["name"] for arm in measured}
+    lost = failures(doc, game)
+    arms = [run for run in lost if run.arm not in names]
+    seeds = [run for run in lost if run.arm in names]
+    told = [f"{run.arm} has no result ({run.state}: {_plain(run.cause)})" for run in arms]
+    told += [
+        f"seed {run.seed} of {run.arm} is missing ({run.state}: {_plain(run.cause)})"
+        for run in seeds
+    ]
+    return "".join(f", {text}" for text in dict.fromkeys(told))
+
+
+def _replicates(doc: Document, pair: _Pair) -> str:
+    if pair.unit == "seed":
+        return f"over {pair.n} training seed{'s' if pair.n != 1 else ''}"
+    starts = f"over {pair.n} start{'s' if pair.n != 1 else ''}"
+    if len(doc["seeds"]) > 1:
+        return f"{starts} within {len(doc['seeds'])} training seeds"
+    shared = _denoiser_keys(pair.a) == _denoiser_keys(pair.b)
+    return f"{starts} of one trained model{'' if shared or not _trained(pair) else ' per arm'}"
+
+
+def _trained(pair: _Pair) -> bool:
+    return {pair.a["kind"], pair.b["kind"]} == {"arm"}
+
+
+def _denoiser_keys(arm: Arm) -> set[str]:
+    """Return the keys of the trained denoisers of an arm: arms with equal ones share the model."""
+    stages = [run["stages"] for run in arm["runs"]]
+    return {found["denoiser"]["key"] for found in stages if "denoiser" in found}
+
+
+def _when(doc: Document, at: str) -> str:
+    return f"on average over {doc['horizon']} time steps" if at == "mean" else f"at t={at}"
+
+
+def _label(metric: MetricInfo) -> str:
+    """Return the label as it stands inside a sentence: `Core ratio` small, `PSNR` as it is."""
+    label = metric.label
+    return label[0].lower() + label[1:] if label[1:2].islower() else label
+
+
+def _phrases(a: Arm, b: Arm) -> tuple[str, str]:
+    """Return how to speak of two arms, the second one short where the first one says the noun."""
+    second = _steps(b)
+    return _phrase(a), _phrase(b) if second is None or _steps(a) is None else second
+
+
+def _phrase(arm: Arm) -> str:
+    steps = _steps(arm)
+    if steps is None:
+        return str(arm["name"])
+    return f"{steps} denoising step{'s' if steps != '1' else ''}"
+
+
+def _steps(arm: Arm) -> str | None:
+    found = re.fullmatch(r"steps=(\d+)", arm["name"])
+    return found[1] if found else None
+
+
+def _plain(cause: str) -> str:
+    return cause.rstrip(". ")

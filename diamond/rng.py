@@ -1,0 +1,99 @@
+"""Random generators from derived seeds; the only place that touches torch's global random state, and restores it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diamond.seeds import Purpose, derive
+
+
+def torch_generator(run_seed: int, purpose: Purpose, *counters: int | str) -> torch.Generator:
+    """A CPU generator for (run seed, purpose, counters)."""
+    generator = torch.Generator(device="cpu")
+    generator.manual_seed(derive(run_seed, purpose, *counters))
+    return generator
+
+
+def numpy_generator(run_seed: int, purpose: Purpose, *counters: int | str) -> np.random.Generator:
+    """A NumPy generator for (run seed, purpose, counters)."""
+    return np.random.Generator(np.random.PCG64(derive(run_seed, purpose, *counters)))
+
+
+@contextmanager
+def seeded_init(run_seed: int, purpose: Purpose) -> Iterator[None]:
+    """Make the default initialisation of modules a function of a seed; the global state is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(run_seed, purpose))  # noqa: TID251
+        yield
+
+
+class Noise(Protocol):
+    """Where a world model gets its random numbers from; a site is a name inside one env step."""
+
+    def normal(self, site: str, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers of `shape`, first dimension the batch."""
+        ...
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        """Uniform numbers in [0, 1) of shape (num_rows,)."""
+        ...
+
+
+class StreamNoise:
+    """One generator for a whole batch, in order of use: for training, where a row needs no stream of its own."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def normal(self, site: str, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers of `shape`; the site is not part of the stream."""
+        return torch.randn(*shape, generator=self._generator)
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        """Uniform numbers in [0, 1) of shape (num_rows,)."""
+        return torch.rand(num_rows, generator=self._generator)
+
+
+class KeyedNoise:
+    """Numbers keyed by (evaluation seed, start, time step, site, sample): a row does not depend on its batch."""
+
+    def __init__(self, evaluation_seed: int, starts: Sequence[int], time_step: int, sample: int = 0) -> None:
+        self._seed = evaluation_seed
+        self._starts = tuple(starts)
+        self._time_step = time_step
+        self._sample = sample
+
+    def normal(self, site: str, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers of `shape`; row i belongs to the i-th start."""
+        assert shape[0] == len(self._starts)
+        return torch.stack([torch.randn(*shape[1:], generator=g) for g in self._generators(site)])
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        """Uniform numbers in [0, 1) of shape (num_rows,)."""
+        assert num_rows == len(self._starts)
+        return torch.cat([torch.rand(1, generator=g) for g in self._generators(site)])
+
+    def _generators(self, site: str) -> Iterator[torch.Generator]:
+        for start in self._starts:
+            yield torch_generator(
+                self._seed, Purpose.FIDELITY_NOISE, start, self._time_step, site, self._sample
+            )
+
+
+def categorical(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Draw one class per row by inverting the cumulative distribution.
+
+    Args:
+        logits: Unnormalised log-probabilities (b, k).
+        uniforms: Uniform numbers in [0, 1) (b,).
+
+    Returns:
+        Class indices (b,) int64.
+    """
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    drawn = (cumulative <= uniforms[:, None].double()).sum(dim=-1)
+    return drawn.clamp(max=logits.shape[-1] - 1)

@@ -1,0 +1,10 @@
+"""The axis letters used in docstrings: b batch, t time, c channels, h height, w width, k history or classes."""
+
+AXES: dict[str, str] = {
+    "b": "batch",
+    "t": "time, env steps",
+    "c": "channels",
+    "h": "height, pixels",
+    "w": "width, pixels",
+    "k": "history frames, or classes",
+}

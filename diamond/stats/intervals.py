@@ -1,0 +1,144 @@
+"""Confidence intervals over independent units (seeds, starts); paired tests live in `paired`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+FloatArray = NDArray[np.float64]
+
+DEFAULT_LEVEL = 0.95
+DEFAULT_NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its confidence interval; `lo` and `hi` are NaN with fewer than two units."""
+
+    mean: float
+    lo: float
+    hi: float
+    n: int
+
+
+def t_interval(values: FloatArray, level: float = DEFAULT_LEVEL) -> Interval:
+    """Two-sided Student t interval for the mean of independent units.
+
+    Args:
+        values: One value per unit, shape (n,); NaN means undefined and is dropped.
+        level: Nominal coverage, in (0, 1).
+
+    Returns:
+        mean -/+ t_{n-1} s / sqrt(n), where n counts the values that are not NaN. With one value
+        `lo` and `hi` are NaN, with none the mean is NaN too.
+
+    Raises:
+        ValueError: When the level is not in (0, 1) or the values are not a 1-D array.
+
+    Source: Student (1908), The probable error of a mean.
+    """
+    tail = _tail(level)
+    defined = _defined(values)
+    n = defined.size
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    mean = float(defined.mean())
+    if n == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    half_width = float(stdtrit(n - 1, 1 - tail) * defined.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - half_width, mean + half_width, n)
+
+
+def bootstrap_interval(
+    values: FloatArray,
+    seed: int,
+    level: float = DEFAULT_LEVEL,
+    num_resamples: int = DEFAULT_NUM_RESAMPLES,
+) -> Interval:
+    """Percentile bootstrap interval for the mean of independent units.
+
+    Covers too little with few units: about .75, .85 and .91 of a nominal .95 with 3, 5 and 12
+    normal values. Meant for starts within one trained model, never for a handful of seeds.
+
+    Args:
+        values: One value per unit, shape (n,); NaN means undefined and is dropped first.
+        seed: Seed of the resampling, from `diamond.seeds.derive`.
+        level: Nominal coverage, in (0, 1).
+        num_resamples: Number of bootstrap samples.
+
+    Returns:
+        The mean and the percentile interval. With one value `lo` and `hi` are NaN, because
+        resampling one unit shows no spread; with none the mean is NaN too.
+
+    Raises:
+        ValueError: When the level is not in (0, 1) or the values are not a 1-D array.
+
+    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    """
+    defined = _defined(values)
+    mean, lo, hi = bootstrap_curve(defined[:, None], seed, level, num_resamples)
+    return Interval(float(mean[0]), float(lo[0]), float(hi[0]), defined.size)
+
+
+def bootstrap_curve(
+    values: FloatArray,
+    seed: int,
+    level: float = DEFAULT_LEVEL,
+    num_resamples: int = DEFAULT_NUM_RESAMPLES,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pointwise percentile bootstrap intervals for the mean of curves.
+
+    A resample draws whole curves, so that the time steps of one curve stay together.
+
+    Args:
+        values: One curve per unit, shape (n, horizon); NaN means undefined at that time step.
+        seed: Seed of the resampling, from `diamond.seeds.derive`.
+        level: Nominal coverage at each time step, in (0, 1).
+        num_resamples: Number of bootstrap samples.
+
+    Returns:
+        Mean, lower and upper bound, each of shape (horizon,), over the curves that are defined at
+        the time step. The mean is NaN where none is, the bounds where fewer than two are.
+
+    Raises:
+        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+    """
+    tail = _tail(level)
+    if values.ndim != 2:
+        raise ValueError(f"curves must have shape (n, horizon), got {values.shape}")
+    n, horizon = values.shape
+    bounds = np.full((2, horizon), np.nan)
+    if n == 0:
+        return np.full(horizon, np.nan), bounds[0], bounds[1]
+    defined = ~np.isnan(values)
+    filled = np.where(defined, values, 0.0)
+    mean = _ratio(filled.sum(axis=0), defined.sum(axis=0))
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_resamples)
+    weights = counts.astype(np.float64)
+    resampled = _ratio(weights @ filled, weights @ defined)
+    spread = defined.sum(axis=0) >= 2
+    if spread.any():
+        bounds[:, spread] = np.nanquantile(resampled[:, spread], [tail, 1 - tail], axis=0)
+    return mean, bounds[0], bounds[1]
+
+
+def _tail(level: float) -> float:
+    """Probability of one tail outside an interval of this level."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must be in (0, 1), got {level}")
+    return (1 - level) / 2
+
+
+def _defined(values: FloatArray) -> FloatArray:
+    """Drop the values that are NaN."""
+    if values.ndim != 1:
+        raise ValueError(f"values must have shape (n,), got {values.shape}")
+    return values[~np.isnan(values)]
+
+
+def _ratio(total: FloatArray, count: NDArray[np.number]) -> FloatArray:
+    """Return total / count, NaN where the count is zero."""
+    ratio: FloatArray = np.full(total.shape, np.nan)
+    np.divide(total, count, out=ratio, where=count > 0)
+    return ratio

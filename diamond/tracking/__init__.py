@@ -1,0 +1,1 @@
+"""Event logs of stages and their import into MLflow; only `mlflow_store` imports mlflow."""

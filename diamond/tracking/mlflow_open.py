@@ -1,0 +1,191 @@
+"""Opening an MLflow store: database, journal, experiment; what is logged is in `mlflow_store`."""
+
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from diamond.errors import StoreError
+from diamond.tracking.owner import current_owner, is_gone
+from diamond.tracking.uris import absolute_uri, sqlite_path
+
+EXPERIMENT = "diamond"
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_NEW = ".mlflow-"
+_CONNECT_SECONDS = 5.0
+_DATABASES = ("postgresql", "mysql", "mssql")
+_LOCAL_DISKS = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay"}
+)
+_CHATTY = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "alembic")
+
+
+def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowClient, str]:
+    """Open a store, making its database and experiment where they are missing.
+
+    Args:
+        tracking_uri: Any address that MLflow takes but a folder.
+        artifact_root: Folder for files of a new experiment in a SQLite database; None is
+            ``artifacts`` beside the database. Other stores have their own place for files.
+
+    Returns:
+        The client and the identity of the experiment.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+    uri = absolute_uri(tracking_uri)
+    path = sqlite_path(uri)
+    with store_errors("open", uri), _quiet():
+        if path is not None:
+            _prepare_sqlite(path)
+            root = (artifact_root or path.parent / "artifacts").absolute().as_uri()
+        else:
+            _knock(uri)
+            root = None
+        client = MlflowClient(tracking_uri=uri)
+        experiment = _experiment(client, root)
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise StoreError(
+            f"the experiment {EXPERIMENT!r} of {uri} was deleted.\n  Bring it back:"
+            f" MLFLOW_TRACKING_URI={uri} mlflow experiments restore"
+            f" --experiment-id {experiment.experiment_id}"
+        )
+    return client, experiment.experiment_id
+
+
+@contextmanager
+def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
+    """Turn what a store raises into an error of the user.
+
+    Args:
+        verb: What is being done to the store.
+        tracking_uri: The store.
+
+    Raises:
+        StoreError: The store raised; the cause is in the text.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StoreError(
+            f"cannot {verb} the MLflow store {tracking_uri!r}: {cause}\n"
+            "  Check that the place exists, can be written and holds an MLflow database of this"
+            " version, or choose another with --home or --tracking-uri."
+        ) from error
+
+
+def _prepare_sqlite(path: Path) -> None:
+    """Make the database or look at it, and let readers and one writer work at once.
+
+    MLflow retries for minutes on a database that it cannot open: it never gets to see one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _create_sqlite(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+        if _on_local_disk(path):
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+
+
+def _create_sqlite(path: Path) -> None:
+    """Make a database whole or not at all, also when killed or racing another process.
+
+    MLflow's migrations take no lock and, cut in the middle, leave a database that never opens
+    again. They run on a file of their own, which gets its name at the end unless another process
+    was first.
+    """
+    for left in path.parent.glob(f"{_NEW}*"):
+        if is_gone(left.name.removeprefix(_NEW)):
+            shutil.rmtree(left)
+    folder = path.parent / f"{_NEW}{current_owner()}"
+    folder.mkdir()
+    new = folder / path.name
+    sqlalchemy.event.listen(Engine, "connect", _do_not_wait_for_disk)
+    try:
+        MlflowClient(tracking_uri=f"sqlite:///{new.absolute()}")
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        sqlalchemy.event.remove(Engine, "connect", _do_not_wait_for_disk)
+        shutil.rmtree(folder)
+
+
+def _do_not_wait_for_disk(connection: sqlite3.Connection, _record: object) -> None:
+    """Spare hundreds of small waits, two thirds of the time, on a file that is not yet in use."""
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+def _on_local_disk(path: Path) -> bool:
+    """Say whether a path is known to be on a local disk; write-ahead journals need one."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return False
+    resolved = path.resolve()
+    holding = [m for m in mounts if resolved.is_relative_to(m[1].replace("\\040", " "))]
+    return bool(holding) and max(holding, key=lambda m: len(m[1]))[2] in _LOCAL_DISKS
+
+
+def _knock(uri: str) -> None:
+    """Raise at once where nobody answers; MLflow would try for minutes."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+    elif parts.scheme.partition("+")[0] in _DATABASES:
+        try:
+            engine = sqlalchemy.create_engine(uri)
+        except ImportError as error:
+            raise StoreError(
+                f"cannot open the MLflow store {uri!r}: {error}.\n"
+                "  Install the driver of that database."
+            ) from error
+        engine.connect().close()
+        engine.dispose()
+
+
+def _experiment(client: MlflowClient, artifact_root: str | None) -> Experiment:
+    """Return the experiment, made now if it is missing, also when another process makes it too."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        try:
+            client.create_experiment(
+                EXPERIMENT, artifact_location=artifact_root, tags=_EXPERIMENT_TAGS
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(EXPERIMENT)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the reports of database migrations for a while."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

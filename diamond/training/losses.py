@@ -1,0 +1,104 @@
+"""The losses of the three trained parts as functions of the update: data, noise and network come together here."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diamond.agent.actor_critic import actor_critic_loss, burn_in
+from diamond.config.run import OutcomeConfig, PolicyConfig
+from diamond.data.dataset import SegmentSampler
+from diamond.nets.actor_critic_net import ActorCriticNet
+from diamond.nets.outcome_net import OutcomeNet, Recurrent
+from diamond.records import Segments
+from diamond.rng import StreamNoise, categorical, torch_generator
+from diamond.seeds import Purpose
+from diamond.training.state import Loss
+from diamond.world.denoiser import Denoiser
+from diamond.world.imagination import Decision, ImaginationPolicy, imagine
+from diamond.world.interface import S, WorldModel
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters."""
+    return next(module.parameters()).device
+
+
+def denoiser_loss(denoiser: Denoiser, sampler: SegmentSampler, seed: int) -> Loss:
+    """The denoising loss on fresh segments, one generator per (purpose, update)."""
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        generator = torch_generator(seed, Purpose.DENOISER_SEGMENTS, update)
+        segments = sampler.sample(denoiser.config.batch_size, generator).to(device_of(denoiser))
+        return denoiser.loss(segments, torch_generator(seed, Purpose.DENOISER_NOISE, update)), {}
+
+    return loss_of
+
+
+def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSampler, seed: int) -> Loss:
+    """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames."""
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS, update)
+        segments = sampler.sample(config.batch_size, generator).to(device_of(net))
+        reward_loss, end_loss = _outcome_terms(net, segments, config.precision == "bfloat16")
+        parts = {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
+        return reward_loss + end_loss, parts
+
+    return loss_of
+
+
+def _outcome_terms(net: OutcomeNet, segments: Segments, low: bool) -> tuple[Tensor, Tensor]:
+    with torch.autocast(segments.frames.device.type, dtype=torch.bfloat16, enabled=low):
+        rewards, ends, _ = net(segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None)
+    reward_classes = segments.rewards.sign().long() + 1
+    reward_loss = F.cross_entropy(rewards.float().flatten(0, 1), reward_classes.flatten())
+    end_loss = F.cross_entropy(ends.float().flatten(0, 1), segments.ends.flatten())
+    return reward_loss, end_loss
+
+
+def policy_loss(
+    net: ActorCriticNet, config: PolicyConfig, world: WorldModel[S], starts: SegmentSampler, seed: int
+) -> Loss:
+    """The actor-critic loss on trajectories imagined from fresh real starts."""
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        start_generator = torch_generator(seed, Purpose.POLICY_STARTS, update)
+        action_generator = torch_generator(seed, Purpose.POLICY_ACTIONS, update)
+        noise = StreamNoise(torch_generator(seed, Purpose.POLICY_NOISE, update))
+
+        def restart(num: int) -> tuple[Tensor, Tensor]:
+            segments = starts.sample(num, start_generator).to(device_of(net))
+            return segments.frames, segments.actions
+
+        imagined = imagine(
+            world,
+            imagination_policy(net, config.burn_in_frames, action_generator),
+            restart,
+            lambda _: noise,
+            (config.batch_size, config.horizon_steps),
+        )
+        return actor_critic_loss(imagined, config)
+
+    return loss_of
+
+
+def imagination_policy(
+    net: ActorCriticNet, burn_in_frames: int, generator: torch.Generator
+) -> ImaginationPolicy:
+    """The actor-critic network as the callables that imagination takes; actions are sampled."""
+
+    def act(frame: Tensor, memory: Recurrent) -> Decision:
+        logits, value, following = net(frame, memory)
+        uniforms = torch.rand(len(frame), generator=generator).to(frame.device)
+        return Decision(categorical(logits.detach(), uniforms), logits, value, following)
+
+    def warm_up(frames: Tensor) -> Recurrent:
+        return burn_in(net, frames[:, -burn_in_frames:])
+
+    def value_of(frame: Tensor, memory: Recurrent) -> Tensor:
+        value: Tensor = net(frame, memory)[1]
+        return value
+
+    return ImaginationPolicy(act, warm_up, value_of)

@@ -1,0 +1,121 @@
+"""The state of a training loop as tensors and a counter, so that it can be saved and continued bit for bit."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from diamond.config.run import OptimizerConfig
+from diamond.training.optimizer import apply_update, make_optimizer
+
+EMA_WARMUP = 10.0
+"""The decay of averaged weights is at most (1 + u) / (EMA_WARMUP + u) at update u, so early weights fade."""
+
+
+@dataclass
+class TrainingState:
+    """A module in training. Mutable: this is the one object that a training loop changes.
+
+    Attributes:
+        module: What is trained.
+        averaged: Exponential moving average of its weights, or None.
+        optimizer: Its optimiser.
+        update: Updates done.
+    """
+
+    module: nn.Module
+    averaged: nn.Module | None
+    optimizer: torch.optim.AdamW
+    update: int = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything but the counter, by name."""
+        named = {f"module/{name}": tensor for name, tensor in self.module.state_dict().items()}
+        if self.averaged is not None:
+            named |= {f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for index, parameter in enumerate(self._parameters()):
+            for name, tensor in self.optimizer.state.get(parameter, {}).items():
+                named[f"optimizer/{index}/{name}"] = tensor
+        return named
+
+    def restore(self, tensors: Mapping[str, Tensor], update: int) -> None:
+        """Continue from saved tensors after `update` updates."""
+        self.module.load_state_dict(_strip("module/", tensors))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(_strip("averaged/", tensors))
+        for index, parameter in enumerate(self._parameters()):
+            saved = _strip(f"optimizer/{index}/", tensors)
+            if saved:
+                # The fused kernel walks moments and weights in memory order: the layouts must agree.
+                self.optimizer.state[parameter] = {
+                    name: torch.empty_like(parameter).copy_(value)
+                    if value.shape == parameter.shape
+                    else value.clone()
+                    for name, value in saved.items()
+                }
+        self.update = update
+
+    def result(self) -> nn.Module:
+        """The module to use: averaged weights where there are any."""
+        return self.module if self.averaged is None else self.averaged
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+class UpdateRecord(NamedTuple):
+    """One optimiser step: how many are done, and its numbers."""
+
+    update: int
+    values: Mapping[str, float]
+
+
+Loss = Callable[[int], tuple[Tensor, Mapping[str, Tensor]]]
+"""Update (0-based) to the loss, a scalar, and further numbers to record."""
+
+
+def begin(module: nn.Module, config: OptimizerConfig, ema: float = 0.0) -> TrainingState:
+    """A fresh training state."""
+    averaged = copy.deepcopy(module) if ema > 0 else None
+    if averaged is not None:
+        averaged.requires_grad_(False)
+    return TrainingState(module, averaged, make_optimizer(module, config))
+
+
+def train(
+    state: TrainingState, loss_of: Loss, config: OptimizerConfig, num_updates: int, ema: float = 0.0
+) -> Iterator[UpdateRecord]:
+    """Update a module until `num_updates` are done; the state may be saved at every yield.
+
+    Args:
+        state: Fresh or restored.
+        loss_of: The loss of an update.
+        config: Learning rate and clipping.
+        num_updates: Updates in all, those done before a resume included.
+        ema: Decay of the averaged weights, 0 when there are none.
+
+    Yields:
+        One record per update.
+
+    Raises:
+        StageFailedError: A loss or a gradient is not finite.
+    """
+    while state.update < num_updates:
+        loss, parts = loss_of(state.update)
+        values = apply_update(loss, state.module, state.optimizer, config, (state.update, num_updates))
+        if state.averaged is not None:
+            _average(state.averaged, state.module, min(ema, (1 + state.update) / (EMA_WARMUP + state.update)))
+        state.update += 1
+        yield UpdateRecord(state.update, values | {name: float(part) for name, part in parts.items()})
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, module: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), list(module.parameters()), 1 - decay)
+
+
+def _strip(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

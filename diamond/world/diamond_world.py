@@ -1,0 +1,108 @@
+"""The DIAMOND family: a diffusion denoiser draws the next frame, the reward/end model its outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diamond.config.run import SamplerConfig
+from diamond.diffusion.grid import karras_levels
+from diamond.diffusion.quantizer import quantize
+from diamond.diffusion.sampler import sample
+from diamond.nets.outcome_net import OutcomeNet
+from diamond.rng import Noise, categorical
+from diamond.world.denoiser import Denoiser
+from diamond.world.interface import Step
+
+SITE_INITIAL = "denoiser/initial"
+SITE_CHURN = "denoiser/churn"
+SITE_REWARD = "outcome/reward"
+SITE_END = "outcome/end"
+
+
+@dataclass(frozen=True)
+class DiamondState:
+    """History of frames (b, k, c, h, w), actions between them (b, k - 1), state of the reward/end LSTM."""
+
+    frames: Tensor
+    actions: Tensor
+    hidden: Tensor
+    cell: Tensor
+
+    def select(self, rows: Tensor) -> "DiamondState":
+        """Keep the given rows."""
+        return DiamondState(*(tensor[rows] for tensor in self.tensors().values()))
+
+    def replace(self, rows: Tensor, other: "DiamondState") -> "DiamondState":
+        """Put the rows of `other` at the given rows."""
+        pairs = zip(self.tensors().values(), other.tensors().values(), strict=True)
+        return DiamondState(*(mine.index_copy(0, rows, theirs) for mine, theirs in pairs))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name."""
+        return {"frames": self.frames, "actions": self.actions, "hidden": self.hidden, "cell": self.cell}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "DiamondState":
+        """A state from saved tensors."""
+        return DiamondState(tensors["frames"], tensors["actions"], tensors["hidden"], tensors["cell"])
+
+
+class DiamondWorld:
+    """World model of arXiv:2405.12399 (section 3): frames by diffusion, rewards and ends by an LSTM."""
+
+    def __init__(self, denoiser: Denoiser, outcome: OutcomeNet, sampler: SamplerConfig) -> None:
+        self._denoiser = denoiser
+        self._outcome = outcome
+        self._sampler = sampler
+        self._history = denoiser.config.history
+        self._levels = karras_levels(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
+
+    @torch.no_grad()
+    def start(self, frames: Tensor, actions: Tensor) -> DiamondState:
+        """Begin after real frames; the reward/end model is burnt in on all of them."""
+        assert frames.shape[1] >= self._history and actions.shape[1] == frames.shape[1] - 1
+        if actions.shape[1] == 0:
+            zeros = frames.new_zeros(len(frames), self._outcome.shape.lstm_size)
+            hidden, cell = zeros, zeros
+        else:
+            _, _, (hidden, cell) = self._outcome(frames[:, :-1], actions, frames[:, 1:], None)
+        recent = actions[:, actions.shape[1] - (self._history - 1) :]
+        return DiamondState(frames[:, -self._history :], recent, hidden, cell)
+
+    @torch.no_grad()
+    def step(self, state: DiamondState, action: Tensor, noise: Noise) -> tuple[DiamondState, Step]:
+        """Draw the next frame by diffusion, then its reward and end."""
+        actions = torch.cat((state.actions, action[:, None]), dim=1)
+        following = self._draw_frame(state.frames, actions, noise)
+        recurrent = (state.hidden, state.cell)
+        reward_logits, end_logits, (hidden, cell) = self._outcome(
+            state.frames[:, -1:], action[:, None], following[:, None], recurrent
+        )
+        device = following.device
+        reward_class = categorical(
+            reward_logits[:, 0], noise.uniform(SITE_REWARD, len(action)).to(device)
+        )
+        end = categorical(end_logits[:, 0], noise.uniform(SITE_END, len(action)).to(device))
+        frames = torch.cat((state.frames[:, 1:], following[:, None]), dim=1)
+        new_state = DiamondState(frames, actions[:, 1:], hidden, cell)
+        return new_state, Step(following, (reward_class - 1).float(), end.bool())
+
+    def frame(self, state: DiamondState) -> Tensor:
+        """The current frame of every trajectory."""
+        return state.frames[:, -1]
+
+    def _draw_frame(self, past: Tensor, actions: Tensor, noise: Noise) -> Tensor:
+        sampler = self._sampler
+        shape = past[:, -1].shape
+        scale = sampler.sigma_max if sampler.init_noise == "sigma_max" else 1.0
+        start = noise.normal(SITE_INITIAL, shape).to(past.device) * scale
+
+        def denoise(noisy: Tensor, sigma: float) -> Tensor:
+            return quantize(self._denoiser.denoise(noisy, sigma, past, actions), sampler.quantizer)
+
+        def draw(index: int) -> Tensor:
+            return noise.normal(f"{SITE_CHURN}/{index}", shape).to(past.device)
+
+        drawn = sample(denoise, start, self._levels, sampler.order, sampler.churn, draw)
+        return drawn.contiguous()

@@ -1,0 +1,116 @@
+"""Rolling a world model forward: under recorded actions for fidelity, under a policy for training."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diamond.records import Trajectories
+from diamond.rng import Noise
+from diamond.world.interface import S, Step, WorldModel
+
+NoiseAt = Callable[[int], Noise]
+"""The noise of a time step (0-based)."""
+
+
+def replay_actions(
+    world: WorldModel[S], state: S, actions: Tensor, noise_at: NoiseAt, first: int = 0
+) -> Iterator[tuple[int, S, Step]]:
+    """Imagine under recorded actions.
+
+    Args:
+        world: The world model.
+        state: State before action `first`.
+        actions: (b, t) int64.
+        noise_at: Noise of each time step.
+        first: Time step to begin at; later than 0 after a resume.
+
+    Yields:
+        Time step (0-based), state after it and what the model predicts for it.
+    """
+    for index in range(first, actions.shape[1]):
+        state, step = world.step(state, actions[:, index], noise_at(index))
+        yield index, state, step
+
+
+class Decision(NamedTuple):
+    """What a policy returns for a batch.
+
+    Attributes:
+        action: (b,) int64.
+        logits: (b, k).
+        value: (b,).
+        memory: Recurrent state, a pair of tensors (b, units).
+    """
+
+    action: Tensor
+    logits: Tensor
+    value: Tensor
+    memory: tuple[Tensor, Tensor]
+
+
+class ImaginationPolicy(NamedTuple):
+    """A policy as callables: imagination knows no network.
+
+    Attributes:
+        act: (frame (b, c, h, w), memory) to a `Decision`.
+        burn_in: Real frames (b, t, c, h, w) to the memory before the last of them.
+        value: (frame, memory) to values (b,), without a change of memory.
+    """
+
+    act: Callable[[Tensor, tuple[Tensor, Tensor]], Decision]
+    burn_in: Callable[[Tensor], tuple[Tensor, Tensor]]
+    value: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
+
+
+Restart = Callable[[int], tuple[Tensor, Tensor]]
+"""Fresh real starts for m trajectories: frames (m, t, c, h, w) and actions (m, t - 1)."""
+
+
+def imagine(
+    world: WorldModel[S], policy: ImaginationPolicy, restart: Restart, noise_at: NoiseAt, size: tuple[int, int]
+) -> Trajectories:
+    """Let a policy act inside a world model; a trajectory that ends goes on from a fresh real start.
+
+    Args:
+        world: The world model; its predictions carry no gradient.
+        policy: Callables of the policy; gradients flow through its memory.
+        restart: Draws fresh real starts.
+        noise_at: Noise of each time step.
+        size: (number of trajectories, env steps).
+
+    Returns:
+        `Trajectories` with t env steps.
+
+    Source: arXiv:2405.12399, algorithm 1 (steps in imagination).
+    """
+    batch_size, num_steps = size
+    frames, actions = restart(batch_size)
+    state = world.start(frames, actions)
+    memory = policy.burn_in(frames)
+    decisions: list[Decision] = []
+    steps: list[Step] = []
+    next_values: list[Tensor] = []
+    for index in range(num_steps):
+        decision = policy.act(world.frame(state), memory)
+        state, step = world.step(state, decision.action, noise_at(index))
+        memory = decision.memory
+        decisions.append(decision)
+        steps.append(step)
+        with torch.no_grad():
+            next_values.append(policy.value(step.frame, memory))
+        rows = step.end.nonzero().squeeze(1)
+        if len(rows) and index + 1 < num_steps:
+            fresh_frames, fresh_actions = restart(len(rows))
+            state = state.replace(rows, world.start(fresh_frames, fresh_actions))
+            fresh = policy.burn_in(fresh_frames)
+            memory = (memory[0].index_copy(0, rows, fresh[0]), memory[1].index_copy(0, rows, fresh[1]))
+    return Trajectories(
+        torch.stack([decision.action for decision in decisions], dim=1),
+        torch.stack([step.reward for step in steps], dim=1),
+        torch.stack([step.end for step in steps], dim=1),
+        torch.stack([decision.logits for decision in decisions], dim=1),
+        torch.stack([decision.value for decision in decisions], dim=1),
+        torch.stack(next_values, dim=1),
+    )
