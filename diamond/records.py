@@ -25,7 +25,10 @@ class Segments:
     def to(self, device: torch.device) -> "Segments":
         """The same segments on a device."""
         return Segments(
-            self.frames.to(device), self.actions.to(device), self.rewards.to(device), self.ends.to(device)
+            self.frames.to(device),
+            self.actions.to(device),
+            self.rewards.to(device),
+            self.ends.to(device),
         )
 
 

@@ -61,7 +61,9 @@ class StreamNoise:
 class KeyedNoise:
     """Numbers keyed by (evaluation seed, start, time step, site, sample): a row does not depend on its batch."""
 
-    def __init__(self, evaluation_seed: int, starts: Sequence[int], time_step: int, sample: int = 0) -> None:
+    def __init__(
+        self, evaluation_seed: int, starts: Sequence[int], time_step: int, sample: int = 0
+    ) -> None:
         self._seed = evaluation_seed
         self._starts = tuple(starts)
         self._time_step = time_step

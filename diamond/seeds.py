@@ -40,5 +40,7 @@ def derive(run_seed: int, purpose: Purpose, *counters: int | str) -> int:
 
     Source: hashing a structured key, as NumPy's SeedSequence and JAX's fold_in do.
     """
-    text = "\x1f".join([str(run_seed), purpose.value, *(f"{type(c).__name__}:{c}" for c in counters)])
+    text = "\x1f".join(
+        [str(run_seed), purpose.value, *(f"{type(c).__name__}:{c}" for c in counters)]
+    )
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

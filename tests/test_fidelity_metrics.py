@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from diamond.fidelity import metrics
+from diamond.data.references import median_background
 from diamond.fidelity.metrics import (
     METRICS,
     PSNR_CAP_DB,
@@ -17,7 +18,6 @@ from diamond.fidelity.metrics import (
     foreground,
     foreground_iou,
     l1,
-    median_background,
     psnr,
     score_frame,
     score_trajectory,

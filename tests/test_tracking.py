@@ -22,7 +22,7 @@ from diamond.errors import StoreError
 from diamond.tracking.events import Event, EventLog, Message, read_events, read_lines, read_messages
 from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.mlflow_store import MlflowStore, open_store
-from diamond.tracking.owner import current_owner, is_gone
+from diamond.tracking.owner import current_owner, is_gone, start_time
 from diamond.tracking.records import StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.ui import ui_command
 from diamond.tracking.uris import absolute_uri, default_uri
@@ -142,6 +142,15 @@ def test_an_owner_is_gone_only_if_its_process_is() -> None:
     assert not is_gone("nonsense")
     if Path("/proc/self/stat").exists():
         assert is_gone(f"{host}:{pid}:{int(start) - 1}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a zombie")
+def test_a_process_that_ended_unattended_is_gone() -> None:
+    host = current_owner().rsplit(":", 2)[0]
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert is_gone(f"{host}:{process.pid}:{start_time(process.pid)}")
+    process.wait()
 
 
 def test_a_long_description_is_cut_at_a_line() -> None:

@@ -51,4 +51,6 @@ def find_axis(name: str) -> Axis:
         if name == axis.name:
             return axis
     field = check_field(name)
-    return Axis(field, field, field_description(field), "see `diamond axes --fields`", "config field")
+    return Axis(
+        field, field, field_description(field), "see `diamond axes --fields`", "config field"
+    )

@@ -124,7 +124,9 @@ def make_plan(request: Request) -> Plan:
         raise RequestError(f"--game {','.join(games)} names a game twice")
     combinations = list(product(*(assignment.values for assignment in assignments)))
     if len(combinations) > MAX_ARMS:
-        raise RequestError(f"{len(combinations)} combinations are more than {MAX_ARMS} arms; vary fewer values")
+        raise RequestError(
+            f"{len(combinations)} combinations are more than {MAX_ARMS} arms; vary fewer values"
+        )
     arms: list[Arm] = []
     for game in games:
         base = make_preset(request.preset, game)
@@ -132,9 +134,13 @@ def make_plan(request: Request) -> Plan:
         _refuse_equal_arms(made)
         arms += made
     if until in (None, "rollouts", "fidelity"):
-        arms += [_baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES]
+        arms += [
+            _baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES
+        ]
     random_players = {
-        game: random_returns(arm_of(arms, game).runs[0].config) for game in games if until in (None, "returns")
+        game: random_returns(arm_of(arms, game).runs[0].config)
+        for game in games
+        if until in (None, "returns")
     }
     study = request.name or study_name(axes, games, request)
     return Plan(study, request, axes, tuple(arms), random_players, until)
@@ -156,7 +162,9 @@ def check_stage(name: str | None) -> StageName | None:
 
 def study_name(axes: tuple[Axis, ...], games: tuple[str, ...], request: Request) -> str:
     """Name a study by axes, games, preset and protocol, without the values, so that values can be added."""
-    return "-".join([*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, "static"])
+    return "-".join(
+        [*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, "static"]
+    )
 
 
 def arm_of(arms: list[Arm], game: str) -> Arm:
@@ -170,7 +178,11 @@ def run_key(study: str, config: RunConfig) -> str:
 
 
 def _arm(
-    base: RunConfig, axes: tuple[Axis, ...], values: tuple[str, ...], num_seeds: int, until: StageName | None
+    base: RunConfig,
+    axes: tuple[Axis, ...],
+    values: tuple[str, ...],
+    num_seeds: int,
+    until: StageName | None,
 ) -> Arm:
     texts = {axis.field: value for axis, value in zip(axes, values, strict=True)}
     config = override(base, texts)
@@ -193,5 +205,7 @@ def _refuse_equal_arms(arms: list[Arm]) -> None:
     for arm in arms:
         identity = content_hash(canonical(arm.runs[0].config))
         if identity in seen:
-            raise RequestError(f"{seen[identity]!r} and {arm.name!r} are the same run; give each value once")
+            raise RequestError(
+                f"{seen[identity]!r} and {arm.name!r} are the same run; give each value once"
+            )
         seen[identity] = arm.name

@@ -20,7 +20,9 @@ def burn_in(net: ActorCriticNet, frames: Tensor) -> Recurrent:
     return memory
 
 
-def actor_critic_loss(batch: Trajectories, config: PolicyConfig) -> tuple[Tensor, dict[str, Tensor]]:
+def actor_critic_loss(
+    batch: Trajectories, config: PolicyConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
     """REINFORCE with a value baseline, value regression to lambda-returns, entropy bonus.
 
     Args:

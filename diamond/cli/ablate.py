@@ -1,6 +1,7 @@
 """`diamond ablate`: from a request to plan, stages, table, report and runs in the tracking store."""
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from rich.console import Console
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.cli.plan_table import show_plan
 from diamond.errors import ExitCode, InterruptedRunError
-from diamond.pipeline.files import write_json
+from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.history import check_history, record_plan
 from diamond.pipeline.store import Store
 
@@ -59,7 +60,9 @@ def run_ablation(request: Request, options: Options) -> ExitCode:
     check_history(plan, folder)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else TABLE_WIDTH)
     if options.dry_run:
-        show_plan(plan, store, options.jobs, Console(width=None if sys.stdout.isatty() else TABLE_WIDTH))
+        show_plan(
+            plan, store, options.jobs, Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+        )
         return ExitCode.DONE
     store.check_writable()
     return _run(plan, store, options, console)
@@ -92,13 +95,16 @@ def _run(plan: Plan, store: Store, options: Options, console: Console) -> ExitCo
     tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
     _show(document, options, console)
     for spec, cause in failed:
-        console.print(f"failed: {spec.stage} {spec.key}: {cause}", style="red", markup=False, highlight=False)
+        console.print(
+            f"failed: {spec.stage} {spec.key}: {cause}", style="red", markup=False, highlight=False
+        )
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
 def _report(
     plan: Plan, store: Store, document: dict[str, Any], folder: Path, options: Options
 ) -> tuple[dict[str, Any], list[Path]]:
+    from diamond.pipeline.result import same_results
     from diamond.pipeline.strips import load_strips
     from diamond.report.page import write_report
     from diamond.report.strips import Strips
@@ -107,20 +113,27 @@ def _report(
     document["summary"] = summarise(document)
     strips = [Strips(s.game, s.start, s.start, s.steps, s.rows) for s in load_strips(plan, store)]
     document["strips"] = [
-        {"game": s.game, "start": s.start, "steps": list(s.steps), "rows": [name for name, _ in s.rows]}
+        {
+            "game": s.game,
+            "start": s.start,
+            "steps": list(s.steps),
+            "rows": [name for name, _ in s.rows],
+        }
         for s in strips
     ]
-    paths = write_report(document, strips, folder)
-    json_path = folder / "report.json"
     tracking = [] if options.tracking_uri is None else ["--tracking-uri", options.tracking_uri]
+    json_path = folder / "report.json"
     document["paths"] |= {
-        "report_html": str(paths.html),
-        "report_md": str(paths.markdown),
+        "report_html": str(folder / "report.html"),
+        "report_md": str(folder / "report.md"),
         "report_json": str(json_path),
-        "mlflow_command": " ".join(["diamond", "ui", "--home", str(options.home), *tracking]),
+        "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
     }
+    if not same_results(read_json(json_path), document):
+        write_report(document, strips, folder)
     write_json(json_path, document)
-    return document, [paths.html, paths.markdown, json_path, *paths.figures]
+    figures = sorted((folder / "figures").glob("*.png"))
+    return document, [folder / "report.html", folder / "report.md", json_path, *figures]
 
 
 def _show(document: dict[str, Any], options: Options, console: Console) -> None:
@@ -147,7 +160,9 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise InterruptedRunError(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:

@@ -26,7 +26,9 @@ app = typer.Typer(
 Home = Annotated[Path, typer.Option("--home", help="Folder for everything that runs make.")]
 TrackingUri = Annotated[
     str | None,
-    typer.Option("--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."),
+    typer.Option(
+        "--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."
+    ),
 ]
 
 
@@ -55,13 +57,25 @@ def ablate(
         ),
     ],
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
-    game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")] = DEFAULT_GAME,
+    game: Annotated[
+        str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")
+    ] = DEFAULT_GAME,
     seeds: Annotated[int, typer.Option(help="Training seeds per arm: 0 to N-1.")] = 1,
-    until: Annotated[str | None, typer.Option(help="Stop after this stage, for instance fidelity.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the study; made from axes, game, preset if absent.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")] = False,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this stage, for instance fidelity.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; made from axes, game, preset if absent.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="Worker processes; default: one per core.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result document, and only that.")
+    ] = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -114,10 +128,14 @@ def _command() -> str:
 
 def main() -> None:
     """Entry point: errors of the user become a message and their exit code, faults a traceback."""
+    # MLflow reports its use to its makers unless it is told not to, before it is imported.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         app()
     except DiamondError as error:
-        typer.secho(f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+        typer.secho(
+            f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("diamond: interrupted", err=True)

@@ -66,9 +66,13 @@ class ProgressView:
                     self._bars.remove_task(self._tasks.pop(key))
                 if event.trace:
                     self._console.print(event.trace, style="dim", markup=False, highlight=False)
-                self._console.print(f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False)
+                self._console.print(
+                    f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False
+                )
             case "blocked":
-                self._console.print(f"{name}: not made, {event.note}", style="red", markup=False, highlight=False)
+                self._console.print(
+                    f"{name}: not made, {event.note}", style="red", markup=False, highlight=False
+                )
 
     def _progress(self, event: StageEvent, name: str) -> None:
         key, now = event.spec.key, time.monotonic()
@@ -77,7 +81,9 @@ class ProgressView:
         while window[0][0] < now - RATE_WINDOW_SECONDS:
             window.popleft()
         text = _progress_text(event, window)
-        self._bars.update(self._tasks[key], completed=event.done, total=event.total or None, text=text)
+        self._bars.update(
+            self._tasks[key], completed=event.done, total=event.total or None, text=text
+        )
         if not self._live and now - self._logged[key] >= LOG_SECONDS:
             self._logged[key] = now
             self._console.print(f"{name}: {text}", markup=False, highlight=False)
@@ -102,7 +108,9 @@ def stage_names(plan: Plan) -> dict[str, str]:
                 extra = [arm.game] if len(plan.request.games) > 1 else []
                 if len(arm.runs) > 1 and spec.stage not in ("references", "frames"):
                     extra.append(f"seed {run.config.seed}")
-                names[spec.key] = " ".join([names[spec.key].split(" @")[0], *(f"@{part}" for part in extra)])
+                names[spec.key] = " ".join(
+                    [names[spec.key].split(" @")[0], *(f"@{part}" for part in extra)]
+                )
     for game, spec in plan.random_players.items():
         names[spec.key] = f"returns (random play, {game})"
     return names

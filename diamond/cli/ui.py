@@ -1,10 +1,11 @@
 """`diamond ui`: the MLflow UI on a home."""
 
+import os
 import subprocess
 from pathlib import Path
 
 from diamond.errors import RequestError
-from diamond.tracking.ui import ui_command
+from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
 from diamond.tracking.uris import default_uri
 
 
@@ -19,4 +20,6 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
             f"no runs in {str(home)!r} yet\n  make some first, for instance: diamond ablate steps=1,3,10"
         )
     print(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-    return subprocess.run(ui_command(tracking_uri or default_uri(home), port), check=False).returncode
+    command = ui_command(tracking_uri or default_uri(home), port)
+    environment = {**os.environ, **UI_ENVIRONMENT}
+    return subprocess.run(command, env=environment, check=False).returncode

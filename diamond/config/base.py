@@ -31,7 +31,9 @@ def canonical(record: BaseModel) -> dict[str, Any]:
 
 def canonical_json(data: object) -> str:
     """Serialise plain data in one way only: sorted keys, no spaces, shortest floats, ASCII."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
 
 
 def content_hash(data: object) -> str:

@@ -99,13 +99,17 @@ def explain(error: ValidationError, values: Mapping[str, str]) -> str:
     """Turn a validation error into lines of field, value and rule."""
     lines = []
     for item in error.errors():
-        name = ".".join(str(part) for part in item["loc"] if isinstance(part, str) and not part.endswith("]"))
+        name = ".".join(
+            str(part) for part in item["loc"] if isinstance(part, str) and not part.endswith("]")
+        )
         message = item["msg"].removeprefix("Value error, ")
         shown = f"{name}={item['input']!r}: " if name and "." in name or name in values else ""
         lines.append(f"{shown}{message[:1].lower()}{message[1:]}")
     given = ", ".join(f"{name}={text}" for name, text in values.items())
     head = f"not a valid run ({given}):" if given else "not a valid run:"
-    return "\n  ".join([head, *lines, "`diamond axes --fields` lists every field with its meaning and range"])
+    return "\n  ".join(
+        [head, *lines, "`diamond axes --fields` lists every field with its meaning and range"]
+    )
 
 
 def _parse(text: str) -> Any:

@@ -30,7 +30,12 @@ BOXING_RING = (30, 182, 26, 134)
 def paper(game: str) -> RunConfig:
     """The agent of arXiv:2405.12399 with a static set of 100k frames (section 5.1)."""
     optimizer = OptimizerConfig(
-        lr=1e-4, weight_decay=1e-2, eps=1e-8, warmup_updates=100, schedule="constant", max_grad_norm=1.0
+        lr=1e-4,
+        weight_decay=1e-2,
+        eps=1e-8,
+        warmup_updates=100,
+        schedule="constant",
+        max_grad_norm=1.0,
     )
     play = _play(game, max_hold_steps=8)
     return RunConfig(
@@ -41,7 +46,9 @@ def paper(game: str) -> RunConfig:
         data_seed=0,
         emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
         view=ViewConfig(height=64, width=64, crop=None),
-        references=ReferencesConfig(play=play, num_starts=400, horizon_steps=1000, max_offset_steps=200),
+        references=ReferencesConfig(
+            play=play, num_starts=400, horizon_steps=1000, max_offset_steps=200
+        ),
         frames=FramesConfig(play=play, num_frames=100_000),
         denoiser=DenoiserConfig(
             history=4,
@@ -109,7 +116,9 @@ def small(game: str) -> RunConfig:
     return base.model_copy(
         update={
             "preset": "small",
-            "references": base.references.model_copy(update={"num_starts": 64, "horizon_steps": 200}),
+            "references": base.references.model_copy(
+                update={"num_starts": 64, "horizon_steps": 200}
+            ),
             "frames": base.frames.model_copy(update={"num_frames": 30_000}),
             "denoiser": base.denoiser.model_copy(update={"updates": 20_000}),
             "outcome": base.outcome.model_copy(update={"updates": 5_000}),
@@ -165,7 +174,13 @@ def smoke(game: str) -> RunConfig:
                 }
             ),
             "policy": base.policy.model_copy(
-                update={"channels": (8, 8, 8), "lstm_size": 32, "horizon_steps": 4, "updates": 3, "batch_size": 4}
+                update={
+                    "channels": (8, 8, 8),
+                    "lstm_size": 32,
+                    "horizon_steps": 4,
+                    "updates": 3,
+                    "batch_size": 4,
+                }
             ),
             "evaluation": EvaluationConfig(num_episodes=1, max_episode_steps=100),
             "rollouts": RolloutsConfig(horizon_steps=10, num_starts=2),
@@ -205,7 +220,12 @@ def _tiny_any(game: str) -> RunConfig:
     base = paper(game)
     play = _play(game, max_hold_steps=8)
     optimizer = OptimizerConfig(
-        lr=2e-3, weight_decay=1e-2, eps=1e-8, warmup_updates=50, schedule="cosine", max_grad_norm=1.0
+        lr=2e-3,
+        weight_decay=1e-2,
+        eps=1e-8,
+        warmup_updates=50,
+        schedule="cosine",
+        max_grad_norm=1.0,
     )
     return base.model_copy(
         update={
@@ -247,7 +267,12 @@ def _tiny_any(game: str) -> RunConfig:
                     "channels": (16, 16, 32),
                     "lstm_size": 128,
                     "optimizer": optimizer.model_copy(
-                        update={"lr": 1e-3, "weight_decay": 0.0, "max_grad_norm": 100.0, "warmup_updates": 5}
+                        update={
+                            "lr": 1e-3,
+                            "weight_decay": 0.0,
+                            "max_grad_norm": 100.0,
+                            "warmup_updates": 5,
+                        }
                     ),
                     "updates": 24,
                     "batch_size": 8,

@@ -22,7 +22,9 @@ class EmulatorConfig(Record):
     """The game as it is played: shared by references, frames and returns."""
 
     frame_skip: int = Field(ge=1, le=16, description="emulator frames per env step")
-    max_noops: int = Field(ge=0, le=30, description="most no-op frames after a reset, drawn per episode")
+    max_noops: int = Field(
+        ge=0, le=30, description="most no-op frames after a reset, drawn per episode"
+    )
     actions: tuple[int, ...] | None = Field(
         description="emulator action codes that the agent may take; null is the game's minimal set"
     )
@@ -51,15 +53,21 @@ class ViewConfig(Record):
         if self.crop is not None:
             top, bottom, left, right = self.crop
             if not (0 <= top < bottom <= 210 and 0 <= left < right <= 160):
-                raise ValueError(f"crop {self.crop} must be top < bottom <= 210, left < right <= 160")
+                raise ValueError(
+                    f"crop {self.crop} must be top < bottom <= 210, left < right <= 160"
+                )
         return self
 
 
 class PlayConfig(Record):
     """How a scripted collector plays."""
 
-    collector: Collector = Field(description="who plays: random held actions, or the game's scripted expert")
-    max_hold_steps: int = Field(ge=1, description="a random action is held 1 to this many env steps")
+    collector: Collector = Field(
+        description="who plays: random held actions, or the game's scripted expert"
+    )
+    max_hold_steps: int = Field(
+        ge=1, description="a random action is held 1 to this many env steps"
+    )
     random_fraction: float = Field(
         ge=0, le=1, description="chance that the expert begins a held random action at an env step"
     )
@@ -71,7 +79,9 @@ class ReferencesConfig(Record):
     play: PlayConfig
     num_starts: int = Field(ge=1, description="held-out episodes, one start in each")
     horizon_steps: int = Field(ge=1, description="env steps recorded after a start")
-    max_offset_steps: int = Field(ge=0, description="a start's context begins 0 to this many env steps in")
+    max_offset_steps: int = Field(
+        ge=0, description="a start's context begins 0 to this many env steps in"
+    )
 
 
 class FramesConfig(Record):
@@ -85,7 +95,9 @@ class OptimizerConfig(Record):
     """AdamW with linear warm-up and an optional cosine decay to zero."""
 
     lr: float = Field(gt=0, le=1, description="learning rate after the warm-up")
-    weight_decay: float = Field(ge=0, description="decoupled decay; not on biases, norms, embeddings")
+    weight_decay: float = Field(
+        ge=0, description="decoupled decay; not on biases, norms, embeddings"
+    )
     eps: float = Field(gt=0, description="Adam's epsilon")
     warmup_updates: int = Field(ge=0, description="updates of linear warm-up")
     schedule: Literal["constant", "cosine"] = Field(description="learning rate after the warm-up")
@@ -95,10 +107,16 @@ class OptimizerConfig(Record):
 class DenoiserConfig(Record):
     """The EDM denoiser D(x; sigma): network, preconditioning, noise law and training."""
 
-    history: int = Field(ge=1, le=16, description="past frames and actions that condition the next frame")
+    history: int = Field(
+        ge=1, le=16, description="past frames and actions that condition the next frame"
+    )
     channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each U-Net level")
-    depths: tuple[PositiveInt, ...] = Field(min_length=1, description="residual blocks of each level")
-    cond_channels: int = Field(ge=2, description="width of the conditioning vector; divisible by history")
+    depths: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="residual blocks of each level"
+    )
+    cond_channels: int = Field(
+        ge=2, description="width of the conditioning vector; divisible by history"
+    )
     patch: Literal[1, 2, 4] = Field(description="side of the pixel block folded into channels")
     middle_attention: bool = Field(description="self-attention in the middle block")
     sigma_data: float = Field(gt=0, description="standard deviation of the data in [-1, 1]")
@@ -108,10 +126,14 @@ class DenoiserConfig(Record):
     noise_min: float = Field(gt=0, description="training sigma is clipped from below")
     noise_max: float = Field(gt=0, description="training sigma is clipped from above")
     autoregressive_passes: int = Field(
-        ge=1, le=8, description="losses per item; each later one is conditioned on the model's own output"
+        ge=1,
+        le=8,
+        description="losses per item; each later one is conditioned on the model's own output",
     )
     quantizer: Quantizer = Field(description="quantiser of the frames fed back between the passes")
-    ema: float = Field(ge=0, lt=1, description="decay of the averaged weights used for sampling; 0 is off")
+    ema: float = Field(
+        ge=0, lt=1, description="decay of the averaged weights used for sampling; 0 is off"
+    )
     optimizer: OptimizerConfig
     updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="segments per update")
@@ -122,7 +144,9 @@ class DenoiserConfig(Record):
         if len(self.channels) != len(self.depths):
             raise ValueError(f"channels {self.channels} and depths {self.depths} differ in length")
         if self.cond_channels % self.history:
-            raise ValueError(f"cond_channels {self.cond_channels} is not a multiple of history {self.history}")
+            raise ValueError(
+                f"cond_channels {self.cond_channels} is not a multiple of history {self.history}"
+            )
         if self.cond_channels % 2:
             raise ValueError(f"cond_channels {self.cond_channels} must be even")
         if not self.noise_min < self.noise_max:
@@ -133,8 +157,12 @@ class DenoiserConfig(Record):
 class OutcomeConfig(Record):
     """The reward/end model: encoder, LSTM and heads."""
 
-    channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each encoder level")
-    depths: tuple[PositiveInt, ...] = Field(min_length=1, description="residual blocks of each level")
+    channels: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="width of each encoder level"
+    )
+    depths: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="residual blocks of each level"
+    )
     cond_channels: int = Field(ge=1, description="width of the action embedding")
     lstm_size: int = Field(ge=1, description="units of the LSTM")
     sequence_steps: int = Field(ge=1, description="env steps of a training segment")
@@ -174,7 +202,9 @@ class SamplerConfig(Record):
 class PolicyConfig(Record):
     """The actor-critic and its training in imagination."""
 
-    channels: tuple[PositiveInt, ...] = Field(min_length=1, description="width of each encoder block")
+    channels: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="width of each encoder block"
+    )
     lstm_size: int = Field(ge=1, description="units of the LSTM cell")
     horizon_steps: int = Field(ge=1, description="imagined env steps per update")
     burn_in_frames: int = Field(ge=1, description="real frames that warm up the recurrent states")
@@ -198,7 +228,9 @@ class RolloutsConfig(Record):
     """Imagined trajectories that are compared with the references."""
 
     horizon_steps: int = Field(ge=1, description="imagined env steps per start")
-    num_starts: int = Field(ge=1, description="held-out starts used, at most those of the references")
+    num_starts: int = Field(
+        ge=1, description="held-out starts used, at most those of the references"
+    )
 
 
 class RunConfig(Record):
@@ -206,7 +238,9 @@ class RunConfig(Record):
 
     preset: str = Field(description="the preset that the values came from; part of no key")
     game: Game = Field(description="one of the 26 games of Atari 100k")
-    family: Family = Field(description="world model family; the last two are baselines without training")
+    family: Family = Field(
+        description="world model family; the last two are baselines without training"
+    )
     seed: int = Field(ge=0, description="run seed of everything that is trained")
     data_seed: int = Field(ge=0, description="seed of frames, references and fidelity noise")
     emulator: EmulatorConfig
@@ -232,13 +266,19 @@ class RunConfig(Record):
             raise ValueError("rollouts.horizon_steps is above references.horizon_steps")
         if self.rollouts.num_starts > self.references.num_starts:
             raise ValueError("rollouts.num_starts is above references.num_starts")
-        for name, frames in (("denoiser.history", self.denoiser.history), ("policy.burn_in_frames", self.policy.burn_in_frames)):
+        for name, frames in (
+            ("denoiser.history", self.denoiser.history),
+            ("policy.burn_in_frames", self.policy.burn_in_frames),
+        ):
             if frames > CONTEXT_FRAMES:
                 raise ValueError(f"{name}={frames} is above the {CONTEXT_FRAMES} context frames")
         for name, side in (("view.height", self.view.height), ("view.width", self.view.width)):
             if side % self.denoiser.patch:
-                raise ValueError(f"{name}={side} is not a multiple of denoiser.patch={self.denoiser.patch}")
+                raise ValueError(
+                    f"{name}={side} is not a multiple of denoiser.patch={self.denoiser.patch}"
+                )
             if side >> len(self.policy.channels) < 1:
-                raise ValueError(f"{name}={side} is too small for {len(self.policy.channels)} policy blocks")
+                raise ValueError(
+                    f"{name}={side} is too small for {len(self.policy.channels)} policy blocks"
+                )
         return self
-

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, EmulatorConfig, FramesConfig, ReferencesConfig, ViewConfig
+from diamond.config.run import (
+    CONTEXT_FRAMES,
+    EmulatorConfig,
+    FramesConfig,
+    ReferencesConfig,
+    ViewConfig,
+)
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
 from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
@@ -121,12 +127,18 @@ def collect_references(
 
 
 def _collect_reference(
-    env: AtariEnv, game: str, emulator: EmulatorConfig, config: ReferencesConfig, stream: tuple[int, int]
+    env: AtariEnv,
+    game: str,
+    emulator: EmulatorConfig,
+    config: ReferencesConfig,
+    stream: tuple[int, int],
 ) -> Reference:
     seed, start = stream
     for attempt in range(MAX_ATTEMPTS):
         counters = (start, attempt)
-        key = draw_episode_key(numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), emulator)
+        key = draw_episode_key(
+            numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), emulator
+        )
         offset_rng = numpy_generator(seed, Purpose.REFERENCES_START, *counters)
         offset = int(offset_rng.integers(config.max_offset_steps + 1))
         player_rng = numpy_generator(seed, Purpose.REFERENCES_ACTIONS, *counters)

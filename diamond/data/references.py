@@ -121,7 +121,9 @@ def view_references(
     for i, reference in enumerate(references):
         missing = set(reference.action_codes) - set(index_of)
         if missing:
-            raise ValueError(f"references use the actions {sorted(missing)}, not in the action set {tuple(codes)}")
+            raise ValueError(
+                f"references use the actions {sorted(missing)}, not in the action set {tuple(codes)}"
+            )
         seen = apply_view_all(reference.native, view)
         backgrounds[i] = median_background(seen)
         first = reference.offset + CONTEXT_FRAMES
@@ -135,5 +137,20 @@ def view_references(
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Median over time of frames (t, h, w, 3) uint8, per pixel and channel, rounded to a level (h, w, 3)."""
-    return np.rint(np.median(frames, axis=0)).astype(np.uint8)
+    """Return the per-pixel, per-channel median of an episode, rounded to the nearest level.
+
+    Args:
+        frames: The real frames of one episode, uint8 (t, h, w, 3), t >= 1.
+
+    Returns:
+        uint8 (h, w, 3).
+
+    Raises:
+        ValueError: When there are no frames or they are not uint8 RGB.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
+        raise ValueError(
+            f"frames must be uint8 (t, h, w, 3), t >= 1, got {frames.dtype} {frames.shape}"
+        )
+    background: NDArray[np.uint8] = np.rint(np.median(frames, axis=0)).astype(np.uint8)
+    return background

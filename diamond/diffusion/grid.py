@@ -1,7 +1,9 @@
 """Grids of noise levels, as plain floats; no solver and no tensor here."""
 
 
-def karras_levels(num_steps: int, sigma_min: float, sigma_max: float, rho: float) -> tuple[float, ...]:
+def karras_levels(
+    num_steps: int, sigma_min: float, sigma_max: float, rho: float
+) -> tuple[float, ...]:
     """Noise levels of a sampler, strictly decreasing, ended by zero.
 
     sigma_i = (sigma_max^(1/rho) + i / (n - 1) * (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho

@@ -43,7 +43,9 @@ def lognormal_sigma(normal: Tensor, loc: float, scale: float, low: float, high: 
     return (normal * scale + loc).exp().clamp(low, high)
 
 
-def add_noise(clean: Tensor, sigma: Tensor, offset_noise: float, normal: Tensor, offset: Tensor) -> Tensor:
+def add_noise(
+    clean: Tensor, sigma: Tensor, offset_noise: float, normal: Tensor, offset: Tensor
+) -> Tensor:
     """Return x = clean + sigma * normal + offset_noise * offset.
 
     Args:

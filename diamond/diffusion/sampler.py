@@ -16,7 +16,12 @@ MAX_GAMMA = math.sqrt(2.0) - 1.0
 
 
 def sample(
-    denoise: Denoise, start: Tensor, levels: Sequence[float], order: Literal[1, 2], churn: float, draw: Draw
+    denoise: Denoise,
+    start: Tensor,
+    levels: Sequence[float],
+    order: Literal[1, 2],
+    churn: float,
+    draw: Draw,
 ) -> Tensor:
     """Integrate dx/dsigma = (x - D(x; sigma)) / sigma from levels[0] to zero.
 

@@ -25,7 +25,9 @@ class EpisodeKey(NamedTuple):
 
 def rom_name(game: str) -> str:
     """The emulator's name of a game: ``BankHeist`` is ``bank_heist``."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in game).lstrip("_")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in game).lstrip(
+        "_"
+    )
 
 
 class AtariEnv(gymnasium.Env[NativeFrame, int]):
@@ -49,7 +51,9 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
         self._rom = ale_py.roms.get_rom_path(rom_name(game))
         self._ale.loadROM(self._rom)
         minimal = tuple(int(action.value) for action in self._ale.getMinimalActionSet())
-        self.action_codes: tuple[int, ...] = config.actions if config.actions is not None else minimal
+        self.action_codes: tuple[int, ...] = (
+            config.actions if config.actions is not None else minimal
+        )
         self.action_space = spaces.Discrete(len(self.action_codes))  # type: ignore[assignment]
         self.observation_space = spaces.Box(0, 255, (SCREEN_HEIGHT, SCREEN_WIDTH, 3), np.uint8)
         self._lives = 0

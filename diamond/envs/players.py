@@ -48,7 +48,9 @@ class HeldRandomPlayer:
 class ExpertPlayer:
     """A scripted expert that now and then gives way to a held random action."""
 
-    def __init__(self, game: str, codes: tuple[int, ...], play: PlayConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, game: str, codes: tuple[int, ...], play: PlayConfig, rng: np.random.Generator
+    ) -> None:
         self._rule = breakout_action if game == "Breakout" else pong_action
         self._codes = codes
         self._fraction = play.random_fraction
@@ -62,7 +64,9 @@ class ExpertPlayer:
         return self._codes.index(self._rule(ram))
 
 
-def make_player(game: str, codes: tuple[int, ...], play: PlayConfig, rng: np.random.Generator) -> Player:
+def make_player(
+    game: str, codes: tuple[int, ...], play: PlayConfig, rng: np.random.Generator
+) -> Player:
     """Make the collector's player of a game with its own generator."""
     match play.collector:
         case "random_held":
@@ -75,7 +79,9 @@ def breakout_action(ram: NDArray[np.uint8]) -> int:
     """Follow the ball with the paddle; fire when there is no ball. Returns an emulator code."""
     if ram[BREAKOUT_BALL_Y] == 0:
         return FIRE
-    return _toward(int(ram[BREAKOUT_BALL_X]) - int(ram[BREAKOUT_PADDLE_X]) - 8, RIGHT, LEFT, dead_zone=5)
+    return _toward(
+        int(ram[BREAKOUT_BALL_X]) - int(ram[BREAKOUT_PADDLE_X]) - 8, RIGHT, LEFT, dead_zone=5
+    )
 
 
 def pong_action(ram: NDArray[np.uint8]) -> int:

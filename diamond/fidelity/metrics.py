@@ -50,26 +50,6 @@ CORE_RATIO_REAL = "core_ratio_real"
 SCORE_NAMES: tuple[str, ...] = (*(metric.name for metric in METRICS), CORE_RATIO_REAL)
 
 
-def median_background(frames: ByteArray) -> ByteArray:
-    """Return the per-pixel, per-channel median of an episode, rounded to the nearest level.
-
-    Args:
-        frames: The real frames of one episode, uint8 (t, h, w, 3), t >= 1.
-
-    Returns:
-        uint8 (h, w, 3).
-
-    Raises:
-        ValueError: When there are no frames or they are not uint8 RGB.
-    """
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
-        raise ValueError(
-            f"frames must be uint8 (t, h, w, 3), t >= 1, got {frames.dtype} {frames.shape}"
-        )
-    background: ByteArray = np.rint(np.median(frames, axis=0)).astype(np.uint8)
-    return background
-
-
 def foreground(
     frame: FloatArray, background: FloatArray, threshold: float = FOREGROUND_THRESHOLD
 ) -> MaskArray:

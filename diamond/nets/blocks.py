@@ -65,7 +65,9 @@ class SelfAttention2d(nn.Module):
 class ResBlock(nn.Module):
     """Two 3x3 convolutions with adaptive norms around a skip; the second one starts at zero."""
 
-    def __init__(self, in_channels: int, out_channels: int, cond_channels: int, attention: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, cond_channels: int, attention: bool
+    ) -> None:
         super().__init__()
         same = in_channels == out_channels
         self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, kernel_size=1)

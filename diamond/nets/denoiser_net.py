@@ -37,7 +37,9 @@ class DenoiserNet(nn.Module):
         self.shape = shape
         folded = shape.frame_channels * shape.patch**2
         self.noise_features = FourierFeatures(shape.cond_channels)
-        self.action_embedding = nn.Embedding(shape.num_actions, shape.cond_channels // shape.history)
+        self.action_embedding = nn.Embedding(
+            shape.num_actions, shape.cond_channels // shape.history
+        )
         self.cond = nn.Sequential(
             nn.Linear(shape.cond_channels, shape.cond_channels),
             nn.SiLU(),
@@ -61,7 +63,9 @@ class DenoiserNet(nn.Module):
         Returns:
             The output of the network (b, c, h, w).
         """
-        cond = self.cond(self.noise_features(c_noise) + self.action_embedding(actions).flatten(start_dim=1))
+        cond = self.cond(
+            self.noise_features(c_noise) + self.action_embedding(actions).flatten(start_dim=1)
+        )
         x = torch.cat((past, noisy), dim=1)
         if self.shape.patch > 1:
             x = F.pixel_unshuffle(x, self.shape.patch)

@@ -17,7 +17,11 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, channels: Sequence[int], depths: Sequence[int], cond_channels: int, middle_attention: bool
+        self,
+        channels: Sequence[int],
+        depths: Sequence[int],
+        cond_channels: int,
+        middle_attention: bool,
     ) -> None:
         """Build one level per entry of `channels`, with `depths` residual blocks each on the way down."""
         super().__init__()
@@ -90,8 +94,12 @@ class ConditionedEncoder(nn.Module):
         return x
 
 
-def _blocks(ins: Sequence[int], outs: Sequence[int], cond_channels: int, attention: bool) -> nn.ModuleList:
-    return nn.ModuleList(ResBlock(i, o, cond_channels, attention) for i, o in zip(ins, outs, strict=True))
+def _blocks(
+    ins: Sequence[int], outs: Sequence[int], cond_channels: int, attention: bool
+) -> nn.ModuleList:
+    return nn.ModuleList(
+        ResBlock(i, o, cond_channels, attention) for i, o in zip(ins, outs, strict=True)
+    )
 
 
 def _iterate(blocks: nn.Module) -> nn.ModuleList:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-FILE_NAME = "state.safetensors"
+from diamond.pipeline.outputs import CHECKPOINT_FILE
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Saved:
     counters: Mapping[str, Any]
 
 
-def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]
+) -> None:
     """Write ``checkpoint/state.safetensors`` beside the old one, then put it in its place."""
-    target = folder / "checkpoint" / FILE_NAME
+    target = folder / CHECKPOINT_FILE
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_suffix(".tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -41,7 +43,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], counters: Mappi
 
 def load_checkpoint(folder: Path) -> Saved | None:
     """Read the checkpoint of a stage; None when there is none or it cannot be read."""
-    target = folder / "checkpoint" / FILE_NAME
+    target = folder / CHECKPOINT_FILE
     if not target.exists():
         return None
     try:
@@ -50,13 +52,3 @@ def load_checkpoint(folder: Path) -> Saved | None:
             return Saved(tensors, json.loads(file.metadata()["counters"]))
     except SafetensorError:
         return None
-
-
-def committed_bytes(folder: Path) -> int:
-    """How much of an unfinished stage's event log belongs to its checkpoint; 0 when there is none."""
-    target = folder / "checkpoint" / FILE_NAME
-    if not target.exists():
-        return 0
-    with safe_open(target, framework="np") as file:
-        counters = json.loads(file.metadata()["counters"])
-    return int(counters["event_bytes"])

@@ -1,38 +1,19 @@
 """The lock of a stage: a file with host, process and heartbeat, so that no stage is made twice at once."""
 
 import fcntl
-import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diamond.pipeline.files import read_json
+from diamond.pipeline.files import read_json, write_json
+from diamond.tracking.owner import current_owner, is_gone
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
-"""A claim from another host that shows no sign of life for this long is taken over."""
-
-
-def process_start(pid: int) -> str | None:
-    """When a process of this host began, as the kernel counts; None when it does not run.
-
-    On a system without /proc the answer for a living process is an empty text.
-    """
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return ""
-    return None if fields[0] == "Z" else fields[19]
+"""A claim that shows no sign of life for this long is taken over, whatever became of its owner."""
 
 
 class Claim:
@@ -46,23 +27,17 @@ class Claim:
     def holder(self) -> str | None:
         """Who holds the claim and is alive, in words; None when it is free or stale."""
         data = read_json(self._path)
-        if data is None or _is_stale(self._path, data):
+        if data is None or _is_stale(self._path, str(data["owner"])):
             return None
-        return f"process {data['pid']} on {data['host']}"
+        host, pid, _ = str(data["owner"]).rsplit(":", 2)
+        return f"process {pid} on {host}"
 
     def try_acquire(self) -> bool:
         """Take the claim when it is free or stale; True when this process holds it now."""
         with self._guarded():
             if self.holder() is not None:
                 return False
-            content = {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "started": process_start(os.getpid()),
-            }
-            temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(content))
-            temporary.replace(self._path)
+            write_json(self._path, {"owner": current_owner()})
         return True
 
     @contextmanager
@@ -88,10 +63,9 @@ class Claim:
             yield
 
 
-def _is_stale(path: Path, data: dict[str, object]) -> bool:
-    if data.get("host") == socket.gethostname():
-        pid = data.get("pid")
-        return not isinstance(pid, int) or process_start(pid) != data.get("started")
+def _is_stale(path: Path, owner: str) -> bool:
+    if is_gone(owner):
+        return True
     try:
         return time.time() - path.stat().st_mtime > STALE_SECONDS
     except FileNotFoundError:

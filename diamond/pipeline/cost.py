@@ -86,7 +86,9 @@ def work_units(config: RunConfig, stage: StageName) -> float:
             samples = config.denoiser.updates * config.denoiser.batch_size
             return BACKWARD * samples * config.denoiser.autoregressive_passes * denoiser
         case "outcome":
-            steps = config.outcome.updates * config.outcome.batch_size * config.outcome.sequence_steps
+            steps = (
+                config.outcome.updates * config.outcome.batch_size * config.outcome.sequence_steps
+            )
             return BACKWARD * steps * outcome
         case "rollouts":
             return config.rollouts.num_starts * config.rollouts.horizon_steps * imagined
@@ -94,7 +96,9 @@ def work_units(config: RunConfig, stage: StageName) -> float:
             return float(config.rollouts.num_starts * config.rollouts.horizon_steps)
         case "policy":
             steps = config.policy.updates * config.policy.batch_size * config.policy.horizon_steps
-            return steps * (imagined + 2 * BACKWARD * policy_multiplications(config.policy, height, width))
+            return steps * (
+                imagined + 2 * BACKWARD * policy_multiplications(config.policy, height, width)
+            )
         case "returns":
             return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
 
@@ -134,7 +138,11 @@ class CostModel:
         store: Store, spec: StageSpec, units: float, measured: dict[StageName, list[float]]
     ) -> None:
         manifest = store.manifest(spec.stage, spec.key)
-        if manifest is None or manifest["state"] != "done" or manifest["config"].get("family", "diamond") != "diamond":
+        if (
+            manifest is None
+            or manifest["state"] != "done"
+            or manifest["config"].get("family", "diamond") != "diamond"
+        ):
             return
         guess = units * SECONDS_PER_UNIT[spec.stage]
         measured.setdefault(spec.stage, []).append(manifest["timings"]["seconds"] / guess)
@@ -149,7 +157,9 @@ def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict
     return chain
 
 
-def wall_seconds(specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int) -> float:
+def wall_seconds(
+    specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int
+) -> float:
     """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
     todo = [spec for spec in specs if spec.key not in done]
     if not todo:

@@ -7,9 +7,8 @@ from diamond.data.collect import collect_frames, collect_references
 from diamond.data.references import save_references
 from diamond.envs.atari import AtariEnv
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.outputs import ACTIONS_FILE
 from diamond.pipeline.store import StageResult
-
-ACTIONS_FILE = "action_codes.json"
 
 
 def make_references(context: StageContext) -> StageResult:
@@ -22,7 +21,9 @@ def make_references(context: StageContext) -> StageResult:
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "held-out episodes")
 
-    save_references(collect_references(game, emulator, config, context.seed, progress), context.folder)
+    save_references(
+        collect_references(game, emulator, config, context.seed, progress), context.folder
+    )
     _save_actions(context, game, emulator)
     return context.result()
 

@@ -121,7 +121,9 @@ class LocalExecutor:
         command += ["--threads", "1"]
         if self._checkpoint_seconds is not None:
             command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = {
+            name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        }
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -41,8 +41,15 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
     """Add a plan to the history of its study, unless the last entry says the same."""
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
-    arms = {_arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config))) for arm in plan.arms}
-    entry = {"command": command, "num_seeds": plan.request.num_seeds, "until": plan.until, "arms": arms}
+    arms = {
+        _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config))) for arm in plan.arms
+    }
+    entry = {
+        "command": command,
+        "num_seeds": plan.request.num_seeds,
+        "until": plan.until,
+        "arms": arms,
+    }
     if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
         return
     write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])

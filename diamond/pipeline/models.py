@@ -8,18 +8,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig, ViewConfig
+from diamond.config.run import (
+    DenoiserConfig,
+    OutcomeConfig,
+    PolicyConfig,
+    SamplerConfig,
+    ViewConfig,
+)
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.data_stages import ACTIONS_FILE
 from diamond.pipeline.files import read_json
+from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
-
-WEIGHTS_FILE = "weights.safetensors"
-SHAPE_FILE = "shape.json"
-"""What a network needs to know of the data it was trained on: number of actions, height, width."""
 
 
 def read_shape(folder: Path) -> dict[str, int]:
@@ -67,7 +69,9 @@ def build_policy(config: PolicyConfig, shape: dict[str, int]) -> ActorCriticNet:
 
 def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None:
     """Write weights.safetensors and shape.json."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
+    }
     save_file(weights, folder / WEIGHTS_FILE)
     (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
 

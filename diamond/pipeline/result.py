@@ -11,9 +11,17 @@ from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, run_key
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.outputs import RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.scores import Scores, arm_estimates, comparison_rows, nan_mean, numbers, report_steps, run_metrics
-from diamond.pipeline.scoring_stages import RETURNS_FILE, SCORES_FILE
+from diamond.pipeline.scores import (
+    Scores,
+    arm_estimates,
+    comparison_rows,
+    nan_mean,
+    numbers,
+    report_steps,
+    run_metrics,
+)
 from diamond.pipeline.store import Store
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import bootstrap_interval
@@ -23,7 +31,12 @@ PAPER_RETURNS_LABEL = "sampled actions, lost lives do not end an episode"
 
 
 def build_document(
-    plan: Plan, store: Store, errors: Mapping[str, str], made: frozenset[str], wall_seconds: float, command: str
+    plan: Plan,
+    store: Store,
+    errors: Mapping[str, str],
+    made: frozenset[str],
+    wall_seconds: float,
+    command: str,
 ) -> dict[str, Any]:
     """Gather everything that is known of a study.
 
@@ -43,7 +56,9 @@ def build_document(
     specs = plan.stages()
     stage_seconds: dict[str, float] = {}
     for spec in specs:
-        stage_seconds[spec.stage] = round(stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3)
+        stage_seconds[spec.stage] = round(
+            stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3
+        )
     comparisons = []
     for game in plan.request.games:
         pairs = [
@@ -67,9 +82,13 @@ def build_document(
         "report_steps": report_steps(horizon),
         "primary_metric": PRIMARY_METRIC,
         "metrics": [
-            {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction} for m in METRICS
+            {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
+            for m in METRICS
         ],
-        "arms": [_arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon) for arm in plan.arms],
+        "arms": [
+            _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon)
+            for arm in plan.arms
+        ],
         "comparisons": comparisons,
         "claims": [],
         "summary": "",
@@ -84,10 +103,35 @@ def build_document(
         "provenance": {
             **code_version(),
             "device": _device(store, specs),
-            "config": {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms},
+            "config": {
+                f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms
+            },
         },
         "paths": {"home": str(store.home)},
     }
+
+
+def same_results(old: Any, new: Mapping[str, Any]) -> bool:
+    """Whether two documents differ only in what each command did, not in what is known."""
+    return isinstance(old, dict) and _without_effort(old) == _without_effort(
+        json.loads(json.dumps(new))
+    )
+
+
+def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: part for name, part in document.items() if name not in ("command", "costs")}
+    kept["arms"] = [
+        arm
+        | {
+            "runs": [
+                run
+                | {"stages": {name: {**info, "made": None} for name, info in run["stages"].items()}}
+                for run in arm["runs"]
+            ]
+        }
+        for arm in document["arms"]
+    ]
+    return kept
 
 
 def arm_id(arm: Arm) -> tuple[str, str]:
@@ -161,7 +205,10 @@ def _run(
             for spec in run.stages
         },
         "metrics": run_metrics(scores, horizon) if scores else {},
-        "curves": {name: numbers([nan_mean(column) for column in values.T]) for name, values in scores.items()}
+        "curves": {
+            name: numbers([nan_mean(column) for column in values.T])
+            for name, values in scores.items()
+        }
         if scores
         else {},
         "returns": _returns(plan, arm, run, store),
@@ -220,7 +267,10 @@ def _notes(plan: Plan) -> list[str]:
         "still pixels.",
     ]
     players = {game: _player(plan, game) for game in plan.request.games}
-    notes += [f"{game}: frames and references were played by {player}." for game, player in players.items()]
+    notes += [
+        f"{game}: frames and references were played by {player}."
+        for game, player in players.items()
+    ]
     if plan.request.num_seeds == 1:
         notes.append(
             "One seed: intervals and differences are over starts within one trained model and say nothing of "

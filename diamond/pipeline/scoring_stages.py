@@ -22,8 +22,8 @@ from diamond.data.references import View, load_references, view_references
 from diamond.diffusion.sampler import calls_per_sample
 from diamond.fidelity.metrics import score_trajectory
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.data_stages import ACTIONS_FILE
 from diamond.pipeline.models import load_policy, load_world, num_parameters
+from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.store import StageResult
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise
@@ -31,10 +31,6 @@ from diamond.training.evaluation import Episode, play_episodes, random_actor, sa
 from diamond.world.baselines import copy_last_world, median_background_world
 from diamond.world.imagination import replay_actions
 from diamond.world.interface import S, WorldModel
-
-FRAMES_FILE = "frames.npy"
-SCORES_FILE = "scores.safetensors"
-RETURNS_FILE = "returns.json"
 
 
 def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
@@ -78,7 +74,9 @@ def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
     first = 0
     if saved is not None and path.exists():
         first = int(saved.counters["done"])
-        state = state.with_tensors({name: t.to(context.device) for name, t in saved.tensors.items()})
+        state = state.with_tensors(
+            {name: t.to(context.device) for name, t in saved.tensors.items()}
+        )
     mode = "r+" if first else "w+"
     frames = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=view.targets.shape)
     before = context.seconds()
@@ -136,5 +134,6 @@ def play_real_game(context: StageContext) -> StageResult:
 
 def _returns(episodes: list[Episode]) -> list[dict[str, float | int | bool]]:
     return [
-        {"return": e.total_reward, "num_steps": e.num_steps, "truncated": e.truncated} for e in episodes
+        {"return": e.total_reward, "num_steps": e.num_steps, "truncated": e.truncated}
+        for e in episodes
     ]

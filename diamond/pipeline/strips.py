@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.data.references import View, load_references, view_references
 from diamond.pipeline.files import read_json
-from diamond.pipeline.data_stages import ACTIONS_FILE
+from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
 from diamond.pipeline.result import find_stage
 from diamond.pipeline.scores import report_steps
-from diamond.pipeline.scoring_stages import FRAMES_FILE
 from diamond.pipeline.store import Store
 
 MAX_STRIPS = 3
@@ -38,7 +37,11 @@ def load_strips(plan: Plan, store: Store) -> list[StripFrames]:
     """Read the strips of every game: the first starts whose real episode lasts to the horizon."""
     strips: list[StripFrames] = []
     for game in plan.request.games:
-        arms = [arm for arm in plan.arms if arm.game == game and _rollouts(arm.runs[0], store) is not None]
+        arms = [
+            arm
+            for arm in plan.arms
+            if arm.game == game and _rollouts(arm.runs[0], store) is not None
+        ]
         if arms:
             strips += _game_strips(game, arms, store)
     return strips

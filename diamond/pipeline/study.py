@@ -54,10 +54,15 @@ class StudyRun:
             damage = self.store.damage(spec)
             if damage is not None:
                 self.store.reset(spec)
-                self.damaged.append(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
+                self.damaged.append(
+                    f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again"
+                )
 
     def execute(
-        self, executor: LocalExecutor, on_event: Callable[[StageEvent], None], on_tick: Callable[[], None]
+        self,
+        executor: LocalExecutor,
+        on_event: Callable[[StageEvent], None],
+        on_tick: Callable[[], None],
     ) -> None:
         """Make all stages that are missing."""
         specs = self.plan.stages()
@@ -91,7 +96,9 @@ class StudyRun:
 
     def failed(self) -> list[tuple[StageSpec, str]]:
         """Stages that did not succeed, with the cause."""
-        return [(spec, self.errors[spec.key]) for spec in self.plan.stages() if spec.key in self.errors]
+        return [
+            (spec, self.errors[spec.key]) for spec in self.plan.stages() if spec.key in self.errors
+        ]
 
 
 class Tracking:
@@ -111,7 +118,9 @@ class Tracking:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
-    def finish(self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus) -> None:
+    def finish(
+        self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus
+    ) -> None:
         """Write the final state; every run that was shown as running gets its end.
 
         Raises:

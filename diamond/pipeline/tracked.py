@@ -7,8 +7,8 @@ from typing import Any
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json, content_hash
-from diamond.pipeline.checkpoint import committed_bytes
 from diamond.pipeline.files import read_json
+from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 
@@ -22,7 +22,8 @@ def tracked_study(
     return TrackedStudy(
         run_key=content_hash({"study": plan.study})[:20],
         name=plan.study,
-        tags={"diamond.kind": "study", "diamond.command": document["command"]} | _provenance(document),
+        tags={"diamond.kind": "study", "diamond.command": document["command"]}
+        | _provenance(document),
         params={"preset": plan.request.preset, "protocol": "static"},
         description=_description(document),
         artifacts=tuple(artifacts),
@@ -46,7 +47,11 @@ def tracked_runs(
     for arm, shown in zip(plan.arms, document["arms"], strict=True):
         for run, result in zip(arm.runs, shown["runs"], strict=True):
             runs.append(_one(plan, arm, run, result, document, store, configs, finished))
-        if arm.kind == "arm" and shown["metrics"] and all(r["state"] == "done" for r in shown["runs"]):
+        if (
+            arm.kind == "arm"
+            and shown["metrics"]
+            and all(r["state"] == "done" for r in shown["runs"])
+        ):
             runs.append(_aggregate(plan, arm, shown, document, store))
     return runs
 
@@ -75,16 +80,22 @@ def _one(
     if result["returns"]:
         summary["return/mean"] = result["returns"]["mean"]
     if result["costs"]:
-        summary["cost/denoiser_calls_per_frame"] = float(result["costs"]["denoiser_calls_per_frame"])
+        summary["cost/denoiser_calls_per_frame"] = float(
+            result["costs"]["denoiser_calls_per_frame"]
+        )
     curves = {f"horizon/{metric}": values for metric, values in result["curves"].items()}
     return TrackedRun(
         run_key=result["run_key"],
-        name=f"{arm.name} | {arm.game} | seed {run.config.seed}" if arm.kind == "arm" else f"{arm.name} | {arm.game}",
+        name=f"{arm.name} | {arm.game} | seed {run.config.seed}"
+        if arm.kind == "arm"
+        else f"{arm.name} | {arm.game}",
         kind=arm.kind,
         params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
         tags=_provenance(document) | stage_tags | {"diamond.study": plan.study},
         stages=tuple(
-            _events(spec, store) for spec in run.stages if arm.kind == "arm" and spec.stage in TRAINED_STAGES
+            _events(spec, store)
+            for spec in run.stages
+            if arm.kind == "arm" and spec.stage in TRAINED_STAGES
         ),
         curves=curves if whole else {},
         summary=summary if whole else {},
@@ -115,7 +126,8 @@ def _aggregate(
         name=f"{arm.name} | {arm.game} | mean of {len(keys)}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
-        tags=_provenance(document) | {"diamond.study": plan.study, "diamond.interval": shown["interval"]["method"]},
+        tags=_provenance(document)
+        | {"diamond.study": plan.study, "diamond.interval": shown["interval"]["method"]},
         stages=(),
         curves=curves,
         summary=summary,
@@ -126,7 +138,11 @@ def _aggregate(
 
 
 def _params(plan: Plan, arm: Arm) -> dict[str, str]:
-    values = {axis.name: str(arm.axis_values[axis.field]) for axis in plan.axes if axis.field in arm.axis_values}
+    values = {
+        axis.name: str(arm.axis_values[axis.field])
+        for axis in plan.axes
+        if axis.field in arm.axis_values
+    }
     return {"arm": arm.name, "game": arm.game, "preset": plan.request.preset} | values
 
 

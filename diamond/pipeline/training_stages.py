@@ -2,7 +2,13 @@
 
 from collections.abc import Mapping
 
-from diamond.config.run import DenoiserConfig, OptimizerConfig, OutcomeConfig, PolicyConfig, SamplerConfig
+from diamond.config.run import (
+    DenoiserConfig,
+    OptimizerConfig,
+    OutcomeConfig,
+    PolicyConfig,
+    SamplerConfig,
+)
 from diamond.data.dataset import FrameSet, SegmentSampler
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import (

@@ -42,7 +42,9 @@ PROGRESS_SECONDS = 0.25
 Emit = Callable[[dict[str, Any]], None]
 
 
-def run_stage(store: Store, stage: StageName, key: str, emit: Emit, checkpoint_seconds: float) -> None:
+def run_stage(
+    store: Store, stage: StageName, key: str, emit: Emit, checkpoint_seconds: float
+) -> None:
     """Make one stage, or wait for whoever is making it.
 
     Args:

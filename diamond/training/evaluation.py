@@ -116,7 +116,9 @@ def random_actor() -> Callable[[int], Actor]:
     return make
 
 
-def _begin(game: str, emulator: EmulatorConfig, view: ViewConfig, seed: int, index: int) -> _Playing:
+def _begin(
+    game: str, emulator: EmulatorConfig, view: ViewConfig, seed: int, index: int
+) -> _Playing:
     env = AtariEnv(game, emulator)
     key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), emulator)
     frame = apply_view(env.begin(key), view)

@@ -36,7 +36,9 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSampler, seed: int) -> Los
     return loss_of
 
 
-def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSampler, seed: int) -> Loss:
+def outcome_loss(
+    net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSampler, seed: int
+) -> Loss:
     """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -51,7 +53,9 @@ def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSampler
 
 def _outcome_terms(net: OutcomeNet, segments: Segments, low: bool) -> tuple[Tensor, Tensor]:
     with torch.autocast(segments.frames.device.type, dtype=torch.bfloat16, enabled=low):
-        rewards, ends, _ = net(segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None)
+        rewards, ends, _ = net(
+            segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None
+        )
     reward_classes = segments.rewards.sign().long() + 1
     reward_loss = F.cross_entropy(rewards.float().flatten(0, 1), reward_classes.flatten())
     end_loss = F.cross_entropy(ends.float().flatten(0, 1), segments.ends.flatten())
@@ -59,7 +63,11 @@ def _outcome_terms(net: OutcomeNet, segments: Segments, low: bool) -> tuple[Tens
 
 
 def policy_loss(
-    net: ActorCriticNet, config: PolicyConfig, world: WorldModel[S], starts: SegmentSampler, seed: int
+    net: ActorCriticNet,
+    config: PolicyConfig,
+    world: WorldModel[S],
+    starts: SegmentSampler,
+    seed: int,
 ) -> Loss:
     """The actor-critic loss on trajectories imagined from fresh real starts."""
 

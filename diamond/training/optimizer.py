@@ -38,11 +38,17 @@ def learning_rate(config: OptimizerConfig, update: int, num_updates: int) -> flo
             return config.lr
         case "cosine":
             rest = max(1, num_updates - config.warmup_updates)
-            return config.lr * 0.5 * (1 + math.cos(math.pi * (update - config.warmup_updates) / rest))
+            return (
+                config.lr * 0.5 * (1 + math.cos(math.pi * (update - config.warmup_updates) / rest))
+            )
 
 
 def apply_update(
-    loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig, at: tuple[int, int]
+    loss: Tensor,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: OptimizerConfig,
+    at: tuple[int, int],
 ) -> dict[str, float]:
     """Take one optimiser step on a loss.
 
@@ -67,7 +73,9 @@ def apply_update(
     loss.backward()  # type: ignore[no-untyped-call]
     norm = float(nn.utils.clip_grad_norm_(module.parameters(), config.max_grad_norm))
     if not math.isfinite(norm):
-        raise StageFailedError(f"gradient norm is {norm} at update {update}; the last checkpoint is kept")
+        raise StageFailedError(
+            f"gradient norm is {norm} at update {update}; the last checkpoint is kept"
+        )
     rate = learning_rate(config, update, num_updates)
     for group in optimizer.param_groups:
         group["lr"] = rate

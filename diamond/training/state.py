@@ -35,7 +35,9 @@ class TrainingState:
         """Everything but the counter, by name."""
         named = {f"module/{name}": tensor for name, tensor in self.module.state_dict().items()}
         if self.averaged is not None:
-            named |= {f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+            named |= {
+                f"averaged/{name}": tensor for name, tensor in self.averaged.state_dict().items()
+            }
         for index, parameter in enumerate(self._parameters()):
             for name, tensor in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{index}/{name}"] = tensor
@@ -105,11 +107,19 @@ def train(
     """
     while state.update < num_updates:
         loss, parts = loss_of(state.update)
-        values = apply_update(loss, state.module, state.optimizer, config, (state.update, num_updates))
+        values = apply_update(
+            loss, state.module, state.optimizer, config, (state.update, num_updates)
+        )
         if state.averaged is not None:
-            _average(state.averaged, state.module, min(ema, (1 + state.update) / (EMA_WARMUP + state.update)))
+            _average(
+                state.averaged,
+                state.module,
+                min(ema, (1 + state.update) / (EMA_WARMUP + state.update)),
+            )
         state.update += 1
-        yield UpdateRecord(state.update, values | {name: float(part) for name, part in parts.items()})
+        yield UpdateRecord(
+            state.update, values | {name: float(part) for name, part in parts.items()}
+        )
 
 
 @torch.no_grad()

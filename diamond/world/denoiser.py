@@ -79,7 +79,9 @@ class Denoiser(nn.Module):
             frames[index + config.history] = own
         return torch.stack(losses).mean()
 
-    def _add_training_noise(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Coefficients]:
+    def _add_training_noise(
+        self, clean: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Coefficients]:
         config = self.config
         b, c = clean.shape[:2]
         level = torch.randn(b, generator=generator)

@@ -41,11 +41,18 @@ class DiamondState:
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name."""
-        return {"frames": self.frames, "actions": self.actions, "hidden": self.hidden, "cell": self.cell}
+        return {
+            "frames": self.frames,
+            "actions": self.actions,
+            "hidden": self.hidden,
+            "cell": self.cell,
+        }
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> "DiamondState":
         """A state from saved tensors."""
-        return DiamondState(tensors["frames"], tensors["actions"], tensors["hidden"], tensors["cell"])
+        return DiamondState(
+            tensors["frames"], tensors["actions"], tensors["hidden"], tensors["cell"]
+        )
 
 
 class DiamondWorld:
@@ -56,7 +63,9 @@ class DiamondWorld:
         self._outcome = outcome
         self._sampler = sampler
         self._history = denoiser.config.history
-        self._levels = karras_levels(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)
+        self._levels = karras_levels(
+            sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho
+        )
 
     @torch.no_grad()
     def start(self, frames: Tensor, actions: Tensor) -> DiamondState:

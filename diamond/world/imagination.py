@@ -69,7 +69,11 @@ Restart = Callable[[int], tuple[Tensor, Tensor]]
 
 
 def imagine(
-    world: WorldModel[S], policy: ImaginationPolicy, restart: Restart, noise_at: NoiseAt, size: tuple[int, int]
+    world: WorldModel[S],
+    policy: ImaginationPolicy,
+    restart: Restart,
+    noise_at: NoiseAt,
+    size: tuple[int, int],
 ) -> Trajectories:
     """Let a policy act inside a world model; a trajectory that ends goes on from a fresh real start.
 
@@ -105,7 +109,10 @@ def imagine(
             fresh_frames, fresh_actions = restart(len(rows))
             state = state.replace(rows, world.start(fresh_frames, fresh_actions))
             fresh = policy.burn_in(fresh_frames)
-            memory = (memory[0].index_copy(0, rows, fresh[0]), memory[1].index_copy(0, rows, fresh[1]))
+            memory = (
+                memory[0].index_copy(0, rows, fresh[0]),
+                memory[1].index_copy(0, rows, fresh[1]),
+            )
     return Trajectories(
         torch.stack([decision.action for decision in decisions], dim=1),
         torch.stack([step.reward for step in steps], dim=1),

@@ -1,0 +1,25 @@
+"""Names of the files that stages write, for those who read them; nothing heavy is imported here."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+
+ACTIONS_FILE = "action_codes.json"
+WEIGHTS_FILE = "weights.safetensors"
+SHAPE_FILE = "shape.json"
+"""What a network needs to know of the data it was trained on: number of actions, height, width."""
+FRAMES_FILE = "frames.npy"
+SCORES_FILE = "scores.safetensors"
+RETURNS_FILE = "returns.json"
+CHECKPOINT_FILE = "checkpoint/state.safetensors"
+
+
+def committed_bytes(folder: Path) -> int:
+    """How much of an unfinished stage's event log belongs to its checkpoint; 0 when there is none."""
+    target = folder / CHECKPOINT_FILE
+    if not target.exists():
+        return 0
+    with safe_open(target, framework="np") as file:
+        counters = json.loads(file.metadata()["counters"])
+    return int(counters["event_bytes"])
