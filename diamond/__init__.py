@@ -1,3 +1,3 @@
-"""Ablation and experiment tracking for DIAMOND, a diffusion world model for reinforcement learning."""
+"""Ablations of DIAMOND, a diffusion world model for reinforcement learning, with tracking."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,7 @@
-"""Errors of the user and exit codes; a fault of the program is never one of these and keeps its traceback."""
+"""Errors of the user and exit codes.
+
+A fault of the program is never one of these and keeps its traceback.
+"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -15,7 +18,10 @@ class ExitCode(IntEnum):
 
 
 class DiamondError(Exception):
-    """An error that the user can mend; its text says what, the value, what is allowed and what to do."""
+    """An error that the user can mend.
+
+    Its text says what, the value, what is allowed and what to do.
+    """
 
     exit_code: ExitCode = ExitCode.BAD_REQUEST
 

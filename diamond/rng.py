@@ -1,4 +1,7 @@
-"""Random generators from derived seeds; the only place that touches torch's global random state, and restores it."""
+"""Random generators from derived seeds.
+
+The only place that touches torch's global random state, and restores it.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +28,10 @@ def numpy_generator(run_seed: int, purpose: Purpose, *counters: int | str) -> np
 
 @contextmanager
 def seeded_init(run_seed: int, purpose: Purpose) -> Iterator[None]:
-    """Make the default initialisation of modules a function of a seed; the global state is put back."""
+    """Make the default initialisation of modules a function of a seed.
+
+    The global state is put back.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run_seed, purpose))  # noqa: TID251
         yield
@@ -44,7 +50,10 @@ class Noise(Protocol):
 
 
 class StreamNoise:
-    """One generator for a whole batch, in order of use: for training, where a row needs no stream of its own."""
+    """One generator for a whole batch, in order of use.
+
+    For training, where a row needs no stream of its own.
+    """
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
@@ -59,7 +68,10 @@ class StreamNoise:
 
 
 class KeyedNoise:
-    """Numbers keyed by (evaluation seed, start, time step, site, sample): a row does not depend on its batch."""
+    """Numbers keyed by (evaluation seed, start, time step, site, sample).
+
+    A row does not depend on its batch.
+    """
 
     def __init__(
         self, evaluation_seed: int, starts: Sequence[int], time_step: int, sample: int = 0

@@ -1,4 +1,7 @@
-"""Derived seeds: every random number belongs to (run seed, purpose, counters); generators live in `diamond.rng`."""
+"""Derived seeds: every random number belongs to (run seed, purpose, counters).
+
+Generators live in `diamond.rng`.
+"""
 
 from enum import StrEnum
 from hashlib import blake2b

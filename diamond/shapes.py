@@ -1,4 +1,7 @@
-"""The axis letters used in docstrings: b batch, t time, c channels, h height, w width, k history or classes."""
+"""The axis letters used in docstrings.
+
+B batch, t time, c channels, h height, w width, k history or classes.
+"""
 
 AXES: dict[str, str] = {
     "b": "batch",

@@ -1,1 +1,4 @@
-"""Axes, the grammar of `axis=v1,v2`, stages by name and key, and the plan of a study; no torch, no numpy."""
+"""Axes, the grammar of `axis=v1,v2`, stages by name and key, and the plan of a study.
+
+No torch, no numpy.
+"""

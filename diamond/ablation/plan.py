@@ -161,7 +161,7 @@ def check_stage(name: str | None) -> StageName | None:
 
 
 def study_name(axes: tuple[Axis, ...], games: tuple[str, ...], request: Request) -> str:
-    """Name a study by axes, games, preset and protocol, without the values, so that values can be added."""
+    """Name a study without the values of its axes, so that values can be added."""
     return "-".join(
         [*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, "static"]
     )

@@ -1,4 +1,7 @@
-"""Stages by name: what of a config each one depends on, and the key that follows from it; nothing runs here."""
+"""Stages by name: what of a config each one depends on, and the key that follows from it.
+
+Nothing runs here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +57,7 @@ UPSTREAM: Mapping[StageName, tuple[StageName, ...]] = {
 DATA_SEEDED: frozenset[StageName] = frozenset(
     {"references", "frames", "rollouts", "fidelity", "returns"}
 )
-"""Stages that draw from the data seed, so that arms and seeds are compared on the same games and noise."""
+"""Stages that draw from the data seed: arms and seeds share their games and noise."""
 
 BASELINE_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
 RANDOM_PLAYER = "random"
@@ -123,7 +126,7 @@ def needed_for(stage: StageName) -> set[StageName]:
 
 def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field."""
-    section = dotted.split(".")[0]
+    section = dotted.split(".", maxsplit=1)[0]
     return next(stage for stage in STAGES if section in SECTIONS[stage])
 
 

@@ -1,1 +1,4 @@
-"""The actor-critic: returns, losses, acting; it takes imagination as a callable and knows no world model."""
+"""The actor-critic: returns, losses, acting.
+
+It takes imagination as a callable and knows no world model.
+"""

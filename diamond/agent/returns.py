@@ -9,7 +9,7 @@ def lambda_returns(
 ) -> Tensor:
     """Exponentially weighted mixture of n-step returns.
 
-    G_t = r_t + gamma (1 - end_t) ((1 - lambda) V_{t+1} + lambda G_{t+1}), with G = V after the last step.
+    G_t = r_t + gamma (1 - end_t) ((1 - lambda) V_{t+1} + lambda G_{t+1}), and G = V at the end.
 
     Args:
         rewards: (b, t).

@@ -1,26 +1,35 @@
-"""`diamond ablate`: from a request to plan, stages, table, report and runs in the tracking store."""
+"""`diamond ablate`.
+
+From a request to plan, stages, table, report and runs in the tracking store.
+"""
 
 import json
+import re
 import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.cli.plan_table import show_plan
-from diamond.errors import ExitCode, InterruptedRunError
+from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.history import check_history, record_plan
 from diamond.pipeline.store import Store
+from diamond.tracking.uris import absolute_uri, default_uri
+
+if TYPE_CHECKING:
+    from diamond.pipeline.study import StudyRun
 
 TABLE_WIDTH = 100
+MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,22 @@ def run_ablation(request: Request, options: Options) -> ExitCode:
         DONE, or RUN_FAILED when a run did not succeed.
 
     Raises:
-        DiamondError: The request is wrong, the home or the tracking store cannot be used, or the user
-            interrupted.
+        DiamondError: The request is wrong, the home or the tracking store cannot be used, or the
+            user interrupted.
     """
+    try:
+        with _interruptible():
+            return _ablate(request, options)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; what was done is kept. Go on with the same command:\n  {options.command}"
+        ) from None
+
+
+def _ablate(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
+    _check_name(plan.study)
+    absolute_uri(options.tracking_uri or default_uri(options.home))
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
     check_history(plan, folder)
@@ -82,22 +103,18 @@ def _run(plan: Plan, store: Store, options: Options, console: Console) -> ExitCo
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:
-        with _interruptible(), ProgressView(plan, console) as view:
+        with ProgressView(plan, console) as view:
             tracking.start()
-            study.execute(executor, view.show, lambda: None)
-    except InterruptedRunError:
-        tracking.finish(study.document(), (), "KILLED")
-        raise InterruptedRunError(
-            f"interrupted; what was done is kept. Go on with the same command:\n  {options.command}"
-        ) from None
-    document, artifacts = _report(plan, store, study.document(), study.folder, options)
-    failed = study.failed()
-    tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
-    _show(document, options, console)
-    for spec, cause in failed:
-        console.print(
-            f"failed: {spec.stage} {spec.key}: {cause}", style="red", markup=False, highlight=False
-        )
+            study.execute(executor, view.show, tracking.check)
+        document, artifacts = _report(plan, store, study.document(), study.folder, options)
+        _show(document, options)
+        _show_failed(study, console)
+        failed = bool(study.failed())
+        tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
+    except KeyboardInterrupt:
+        with suppress(StoreError):
+            tracking.finish(study.document(), (), "KILLED")
+        raise
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
@@ -136,7 +153,25 @@ def _report(
     return document, [folder / "report.html", folder / "report.md", json_path, *figures]
 
 
-def _show(document: dict[str, Any], options: Options, console: Console) -> None:
+def _show_failed(study: "StudyRun", console: Console) -> None:
+    from diamond.cli.progress import stage_names
+
+    failed, names = study.failed(), stage_names(study.plan)
+    for spec, cause in failed:
+        console.print(
+            f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False
+        )
+    if failed:
+        blocked = len(study.blocked)
+        console.print(
+            f"{blocked} stage{'' if blocked == 1 else 's'} that read what failed "
+            f"{'was' if blocked == 1 else 'were'} not made; the same command tries again",
+            style="red",
+            highlight=False,
+        )
+
+
+def _show(document: dict[str, Any], options: Options) -> None:
     from diamond.report.console import result_table
 
     if options.as_json:
@@ -153,12 +188,21 @@ def _show(document: dict[str, Any], options: Options, console: Console) -> None:
     out.print(f"compare: {paths['mlflow_command']}", highlight=False, soft_wrap=True, markup=False)
 
 
+def _check_name(study: str) -> None:
+    if len(study) > MAX_NAME or not re.fullmatch(r"\w[\w.=+-]*", study):
+        raise RequestError(
+            f"{study!r} cannot be the name of a study: it names a folder\n"
+            f"  allowed: at most {MAX_NAME} of letters, digits and . _ - = +, first a letter\n"
+            "  give one with --name, for instance --name my-study"
+        )
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, once."""
+    """Turn SIGTERM, and SIGINT even where it was ignored, into KeyboardInterrupt."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise InterruptedRunError(signal.Signals(number).name)
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
 
     before = {
         number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)

@@ -17,7 +17,8 @@ DEFAULT_PORT = 5000
 
 app = typer.Typer(
     name="diamond",
-    help="Ablate the DIAMOND diffusion world model: train, imagine, score against the real game, compare.",
+    help="Ablate the DIAMOND diffusion world model: train, imagine, score against the real game, "
+    "compare.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -50,12 +51,14 @@ def _root(
 @app.command()
 def ablate(
     axes: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="AXIS=V1,V2...",
-            help="What to vary: a named axis (`diamond axes`) or any config field by its dotted name.",
+            help="What to vary: a named axis (`diamond axes`) or any config field by its dotted "
+            "name.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
     game: Annotated[
         str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")
@@ -79,12 +82,17 @@ def ablate(
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Run an ablation: every combination of the values is an arm, arms share the stages they agree on."""
+    """Run an ablation.
+
+    Every combination of the values is an arm, arms share the stages they agree on.
+    """
     from diamond.ablation.plan import Request
     from diamond.cli.ablate import Options, run_ablation
 
     games = tuple(part.strip() for part in game.split(","))
-    request = Request(tuple(axes), preset, games, seeds, until, name)
+    request = Request(tuple(axes or ()), preset, games, seeds, until, name)
+    if dry_run and as_json:
+        raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
     if jobs is not None and jobs < 1:
         raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
     options = Options(
@@ -104,7 +112,7 @@ def list_axes(
         bool, typer.Option("--fields", help="List every config field that can be varied as well.")
     ] = False,
 ) -> None:
-    """List what can be varied, with meaning, allowed values, default and the first stage it touches."""
+    """List what can be varied: meaning, allowed values, default, the first stage it touches."""
     from diamond.cli.axes import show_axes
 
     show_axes(fields)

@@ -18,8 +18,8 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
     done = frozenset(spec.key for spec in specs if store.status(spec) == "done")
     request = plan.request
     console.print(
-        f"[bold]study {plan.study}[/bold]  preset {request.preset}  games {', '.join(request.games)}  "
-        f"seeds {request.num_seeds}  jobs {jobs}",
+        f"[bold]study {plan.study}[/bold]  preset {request.preset}  "
+        f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
     console.print(_table(plan, store, seconds))
@@ -28,7 +28,8 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
     shared = sum(seconds[spec.key] for spec in specs)
     left = wall_seconds(specs, seconds, done, jobs)
     console.print(
-        f"{len(specs)} stages, {len(done)} done already; sharing saves {1 - min(1.0, shared / alone):.0%} of the work; "
+        f"{len(specs)} stages, {len(done)} done already; "
+        f"sharing saves {1 - min(1.0, shared / alone):.0%} of the work; "
         f"about {_duration(left)} to go on {jobs} process{'es' if jobs > 1 else ''}",
         highlight=False,
     )
@@ -46,7 +47,7 @@ def _table(plan: Plan, store: Store, seconds: dict[str, float]) -> Table:
     table = Table(title_justify="left")
     table.add_column("stage")
     table.add_column("used by", overflow="fold")
-    table.add_column("made", justify="right")
+    table.add_column("stages", justify="right")
     table.add_column("done", justify="right")
     table.add_column("core time", justify="right")
     for stage in STAGES:

@@ -1,4 +1,7 @@
-"""Live progress on standard error: one line per running stage on a terminal, one line per event elsewhere."""
+"""Live progress on standard error.
+
+One line per running stage on a terminal, one line per event elsewhere.
+"""
 
 import time
 from collections import deque

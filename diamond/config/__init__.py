@@ -1,1 +1,4 @@
-"""Typed configuration: records, presets, overrides by dotted name, content hashes; no torch, no numpy."""
+"""Typed configuration: records, presets, overrides by dotted name, content hashes.
+
+No torch, no numpy.
+"""

@@ -17,7 +17,10 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "family": "world model families other than diamond are baselines, added by themselves",
 }
 SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})
-"""Sections that decide what arms are scored against; arms that differ there could not be compared."""
+"""Sections that decide what arms are scored against.
+
+Arms that differ there could not be compared.
+"""
 
 
 def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
@@ -57,9 +60,10 @@ def check_field(dotted: str) -> str:
             f"unknown axis {dotted!r}.{guess}\n"
             "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"
         )
-    if dotted.split(".")[0] in SHARED_SECTIONS:
+    if dotted.split(".", maxsplit=1)[0] in SHARED_SECTIONS:
         raise RequestError(
-            f"{dotted} cannot be an axis: all arms of a study are scored against the same real frames"
+            f"{dotted} cannot be an axis: "
+            "all arms of a study are scored against the same real frames"
         )
     return dotted
 
@@ -77,7 +81,8 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
 
     Args:
         config: The config to start from.
-        values: Text per dotted field name; text that is JSON is read as JSON, other text as a string.
+        values: Text per dotted field name; text that is JSON is read as JSON, other text as a
+            string.
 
     Raises:
         RequestError: A value is not allowed; the text names the field, the value and the rule.
@@ -88,7 +93,10 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
         target = data
         for section in sections:
             target = target[section]
-        target[leaf] = _parse(text)
+        value = _parse(text)
+        # A truth value would pass for the number 0 or 1; as text it is refused.
+        mistaken = isinstance(value, bool) and not isinstance(target[leaf], bool)
+        target[leaf] = text if mistaken else value
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
@@ -115,5 +123,5 @@ def explain(error: ValidationError, values: Mapping[str, str]) -> str:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -1,4 +1,7 @@
-"""Presets: functions from a game to a whole `RunConfig`; every number of a recipe is written here once."""
+"""Presets: functions from a game to a whole `RunConfig`.
+
+Every number of a recipe is written here once.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -47,7 +50,7 @@ def paper(game: str) -> RunConfig:
         emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
         view=ViewConfig(height=64, width=64, crop=None),
         references=ReferencesConfig(
-            play=play, num_starts=400, horizon_steps=1000, max_offset_steps=200
+            play=play, num_starts=400, horizon_steps=1000, max_offset_steps=400
         ),
         frames=FramesConfig(play=play, num_frames=100_000),
         denoiser=DenoiserConfig(
@@ -232,7 +235,7 @@ def _tiny_any(game: str) -> RunConfig:
             "preset": "tiny",
             "view": ViewConfig(height=32, width=32, crop=None),
             "references": ReferencesConfig(
-                play=play, num_starts=16, horizon_steps=100, max_offset_steps=100
+                play=play, num_starts=16, horizon_steps=100, max_offset_steps=400
             ),
             "frames": FramesConfig(play=play, num_frames=10_000),
             "denoiser": base.denoiser.model_copy(
@@ -289,6 +292,7 @@ def _tiny_boxing() -> RunConfig:
     return base.model_copy(
         update={
             "emulator": base.emulator.model_copy(update={"actions": FIRST_SIX_ACTIONS}),
+            "references": base.references.model_copy(update={"max_offset_steps": 1_000}),
             "view": ViewConfig(height=32, width=32, crop=BOXING_RING),
         }
     )

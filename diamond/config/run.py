@@ -1,4 +1,7 @@
-"""`RunConfig`: everything that a run is, by value; where and how it executes (device, jobs, paths) is not here."""
+"""`RunConfig`: everything that a run is, by value.
+
+Where and how it executes (device, jobs, paths) is not here.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -8,7 +11,10 @@ from diamond.config.base import Record
 from diamond.config.games import GAMES_WITH_EXPERT, check_game
 
 CONTEXT_FRAMES = 16
-"""Real frames before every rollout; a constant, so that all arms of all studies start at the same frame."""
+"""Real frames before every rollout.
+
+A constant, so that all arms of all studies start at the same frame.
+"""
 
 Quantizer = Literal["floor", "round", "none"]
 Precision = Literal["float32", "bfloat16"]

@@ -1,0 +1,1 @@
+"""Real frames: collecting, storing, reading, drawing segments; no network."""

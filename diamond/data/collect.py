@@ -1,7 +1,11 @@
-"""Record real episodes: the training set of frames, and the held-out references with what replays them."""
+"""Record real episodes.
+
+The training set of frames, and the held-out references with what replays them.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +19,7 @@ from diamond.config.run import (
 )
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
-from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
+from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, AtariEnv, EpisodeKey, draw_episode_key
 from diamond.envs.players import make_player
 from diamond.envs.view import apply_view
 from diamond.rng import numpy_generator
@@ -24,6 +28,8 @@ from diamond.seeds import Purpose
 Progress = Callable[[int, int], None]
 MAX_ATTEMPTS = 1000
 """Episodes tried for one reference before its length is called impossible."""
+STILL_STRIDE = 8
+"""One frame in so many, from the reset on, is kept for the median background of an episode."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ def collect_frames(
 ) -> FrameSet:
     """Play episodes until `num_frames` frames are recorded.
 
-    A lost life ends an episode of the set; the game goes on and the next episode begins with the frame
+    A lost life ends an episode of the set; the game goes on and the next episode begins with the
+    frame
     after it. The last episode is cut where the set is full.
 
     Args:
@@ -65,17 +72,14 @@ def collect_frames(
     rewards = np.zeros(total, dtype=np.float32)
     ends = np.zeros(total, dtype=np.uint8)
     bounds = [0]
-    row = 0
     env = AtariEnv(game, emulator)
-    for step in _play_on(env, game, emulator, config, seed):
-        if row == total:
-            break
+    steps = islice(_play_on(env, game, emulator, config, seed), total)
+    for row, step in enumerate(steps):
         frames[row] = apply_view(step.frame, view)
         if step.final:
             bounds.append(row + 1)
         else:
             actions[row], rewards[row], ends[row] = step.action, step.reward, step.end
-        row += 1
         if row % 500 == 0:
             progress(row, total)
     if bounds[-1] != total:
@@ -110,7 +114,8 @@ def collect_references(
 ) -> Iterator[Reference]:
     """Record one held-out start in each of `num_starts` episodes, as native frames.
 
-    The context of start i begins a drawn number of env steps after the reset. An episode that ends before
+    The context of start i begins a drawn number of env steps after the reset. An episode that ends
+    before
     the first imagined step is drawn again; one that ends later is kept and masked from there.
 
     Args:
@@ -147,8 +152,9 @@ def _collect_reference(
         if reference.num_valid_steps > 0:
             return reference
     raise ValueError(
-        f"no {game} episode of reference {start} lasted {config.max_offset_steps + CONTEXT_FRAMES} env steps "
-        f"in {MAX_ATTEMPTS} tries; lower references.max_offset_steps"
+        f"no {game} episode of reference {start} was long enough for an offset of "
+        f"up to {config.max_offset_steps} and {CONTEXT_FRAMES} context frames "
+        f"in {MAX_ATTEMPTS} tries"
     )
 
 
@@ -160,17 +166,25 @@ def _record(
     horizon_steps: int,
 ) -> Reference:
     num_frames = offset + CONTEXT_FRAMES + horizon_steps
-    first_imagined = offset + CONTEXT_FRAMES
-    frames = np.zeros((num_frames, *env.observation_space.shape), dtype=np.uint8)  # type: ignore[misc]
-    frames[0] = env.begin(key)
-    actions: list[int] = []
-    row = 1
-    while row < num_frames:
+    frames, stills, actions = [], [], []
+    frame = env.begin(key)
+    for row in range(num_frames):
+        if row >= offset:
+            frames.append(frame)
+        if row % STILL_STRIDE == 0:
+            stills.append(frame)
+        if row + 1 == num_frames:
+            break
         actions.append(act(env.ram()))
         frame, _, terminated, _, info = env.step(actions[-1])
-        if terminated or (bool(info["life_lost"]) and row >= first_imagined):
+        if terminated or (info["life_lost"] and row + 1 >= offset + CONTEXT_FRAMES):
             break
-        frames[row] = frame
-        row += 1
     codes = tuple(env.action_codes[action] for action in actions)
-    return Reference(key, codes, offset, max(0, row - first_imagined), frames[:row])
+    num_valid = max(0, len(frames) - CONTEXT_FRAMES)
+    return Reference(key, codes, offset, num_valid, _stack(frames), _stack(stills))
+
+
+def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    if not frames:
+        return np.empty((0, SCREEN_HEIGHT, SCREEN_WIDTH, 3), dtype=np.uint8)
+    return np.stack(frames)

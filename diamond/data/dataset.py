@@ -54,7 +54,7 @@ class SegmentSampler:
     """Uniform segments of a fixed number of env steps, each whole inside one episode."""
 
     def __init__(self, dataset: FrameSet, num_steps: int) -> None:
-        """List the rows where a segment of `num_steps` actions and `num_steps` + 1 frames can begin.
+        """List the rows where a segment of `num_steps` actions can begin.
 
         Raises:
             ValueError: No episode is long enough.

@@ -1,4 +1,7 @@
-"""Held-out references on disk: what replays an episode, its native frames, and how an arm reads them."""
+"""Held-out references on disk.
+
+What replays an episode, its native frames, and how an arm reads them.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,8 +24,10 @@ class Reference:
         key: Emulator seed and no-ops.
         action_codes: Emulator code of every action from the reset on.
         offset: Env steps before the context begins.
-        num_valid_steps: Real steps after the context; later ones would be after the end or a lost life.
-        native: (offset + 16 + num_valid_steps, 210, 160, 3) uint8.
+        num_valid_steps: Real steps after the context; later ones would be after the end or a lost
+            life.
+        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
+        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
     """
 
     key: EpisodeKey
@@ -30,6 +35,7 @@ class Reference:
     offset: int
     num_valid_steps: int
     native: NDArray[np.uint8]
+    stills: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class View:
 
     Attributes:
         context: (n, 16, h, w, 3) uint8 real frames before the rollout.
-        actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i + 1.
+        actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i
+            + 1.
         targets: (n, horizon, h, w, 3) uint8 real frames; zero where not valid.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
         backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
@@ -52,37 +59,32 @@ class View:
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
-    """Write episodes.json and native.npy (all frames one after the other)."""
-    episodes, frames = [], []
-    for reference in references:
-        frames.append(reference.native)
-        episodes.append(
-            {
-                "emulator_seed": reference.key.emulator_seed,
-                "num_noops": reference.key.num_noops,
-                "action_codes": list(reference.action_codes),
-                "offset": reference.offset,
-                "num_valid_steps": reference.num_valid_steps,
-                "num_frames": len(reference.native),
-            }
-        )
-    total = sum(len(native) for native in frames)
-    shape = (total, SCREEN_HEIGHT, SCREEN_WIDTH, 3)
-    out = np.lib.format.open_memmap(folder / "native.npy", mode="w+", dtype=np.uint8, shape=shape)
-    row = 0
-    for native in frames:
-        out[row : row + len(native)] = native
-        row += len(native)
-    out.flush()
+    """Write episodes.json, native.npy and stills.npy, frames of all episodes in a row."""
+    kept = list(references)
+    _save_frames([reference.native for reference in kept], folder / "native.npy")
+    _save_frames([reference.stills for reference in kept], folder / "stills.npy")
+    episodes = [
+        {
+            "emulator_seed": reference.key.emulator_seed,
+            "num_noops": reference.key.num_noops,
+            "action_codes": list(reference.action_codes),
+            "offset": reference.offset,
+            "num_valid_steps": reference.num_valid_steps,
+            "num_stills": len(reference.stills),
+        }
+        for reference in kept
+    ]
     (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
 
 
 def load_references(folder: Path) -> list[Reference]:
     """Open references written by `save_references`; frames stay on disk until they are read."""
     native = np.load(folder / "native.npy", mmap_mode="r", allow_pickle=False)
-    references, row = [], 0
+    stills = np.load(folder / "stills.npy", mmap_mode="r", allow_pickle=False)
+    references, row, still = [], 0, 0
     for episode in json.loads((folder / "episodes.json").read_text()):
-        num_frames = episode["num_frames"]
+        num_frames = CONTEXT_FRAMES + episode["num_valid_steps"]
+        num_stills = episode["num_stills"]
         references.append(
             Reference(
                 EpisodeKey(episode["emulator_seed"], episode["num_noops"]),
@@ -90,10 +92,22 @@ def load_references(folder: Path) -> list[Reference]:
                 episode["offset"],
                 episode["num_valid_steps"],
                 native[row : row + num_frames],
+                stills[still : still + num_stills],
             )
         )
         row += num_frames
+        still += num_stills
     return references
+
+
+def _save_frames(parts: Sequence[NDArray[np.uint8]], path: Path) -> None:
+    shape = (sum(len(part) for part in parts), SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    row = 0
+    for part in parts:
+        out[row : row + len(part)] = part
+        row += len(part)
+    out.flush()
 
 
 def view_references(
@@ -122,16 +136,17 @@ def view_references(
         missing = set(reference.action_codes) - set(index_of)
         if missing:
             raise ValueError(
-                f"references use the actions {sorted(missing)}, not in the action set {tuple(codes)}"
+                f"references use the actions {sorted(missing)}, "
+                f"not in the action set {tuple(codes)}"
             )
         seen = apply_view_all(reference.native, view)
-        backgrounds[i] = median_background(seen)
-        first = reference.offset + CONTEXT_FRAMES
+        backgrounds[i] = median_background(apply_view_all(reference.stills, view))
         num_valid = min(horizon, reference.num_valid_steps)
-        context[i] = seen[reference.offset : first]
-        targets[i, :num_valid] = seen[first : first + num_valid]
+        context[i] = seen[:CONTEXT_FRAMES]
+        targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
         valid[i, :num_valid] = True
-        window = reference.action_codes[reference.offset : first + num_valid - 1]
+        last = reference.offset + CONTEXT_FRAMES + num_valid - 1
+        window = reference.action_codes[reference.offset : last]
         actions[i, : len(window)] = [index_of[code] for code in window]
     return View(context, actions, targets, valid, backgrounds)
 

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: grids, preconditioning, solvers, quantisers; no network."""

@@ -1,7 +1,11 @@
-"""Solvers of the probability-flow ODE: functions of (denoiser, start, noise levels); they know no network."""
+"""Solvers of the probability-flow ODE: functions of (denoiser, start, noise levels).
+
+They know no network.
+"""
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor
@@ -36,13 +40,14 @@ def sample(
     Returns:
         The sample at level zero (b, c, h, w).
 
-    Source: Karras et al. 2022, algorithms 1 and 2. Differs: with churn the denoiser is evaluated at the
+    Source: Karras et al. 2022, algorithms 1 and 2. Differs: with churn the denoiser is evaluated
+        at the
     raised level, which the released code of DIAMOND does not do (docs/deviations.md, defect 2).
     """
     num_steps = len(levels) - 1
     gamma = min(churn / num_steps, MAX_GAMMA)
     x = start
-    for index, (level, following) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for index, (level, following) in enumerate(pairwise(levels)):
         raised = level
         if gamma > 0:
             raised = level * (1 + gamma)

@@ -1,6 +1,6 @@
-"""Atari 2600 games through `ale-py`, deterministic and replayable, as a Gymnasium environment of native frames."""
+"""Atari 2600 games through `ale-py`: a replayable Gymnasium environment of native frames."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import ale_py
 import gymnasium
@@ -33,13 +33,15 @@ def rom_name(game: str) -> str:
 class AtariEnv(gymnasium.Env[NativeFrame, int]):
     """One game without sticky actions; observations are native frames (210, 160, 3) uint8.
 
-    An env step repeats the action `frame_skip` times and returns the maximum of the last two emulator
-    frames. `terminated` is the end of the game; lost lives are in ``info["life_lost"]``. There is no autoreset.
+    An env step repeats the action `frame_skip` times and returns the maximum of the last two
+    emulator
+    frames. `terminated` is the end of the game; lost lives are in ``info["life_lost"]``. There is
+    no autoreset.
 
     Source: Machado et al. 2018; arXiv:2405.12399, appendix F.
     """
 
-    metadata = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, game: str, config: EmulatorConfig) -> None:
         """Load the game; actions are indices into ``action_codes``."""
@@ -48,7 +50,9 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
         self._ale = ale_py.ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)
         self._ale.setInt("random_seed", 0)
-        self._rom = ale_py.roms.get_rom_path(rom_name(game))
+        rom = ale_py.roms.get_rom_path(rom_name(game))
+        assert rom is not None, f"the emulator package has no ROM of {game}"
+        self._rom = rom
         self._ale.loadROM(self._rom)
         minimal = tuple(int(action.value) for action in self._ale.getMinimalActionSet())
         self.action_codes: tuple[int, ...] = (
@@ -77,7 +81,10 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NativeFrame, dict[str, Any]]:
-        """Start an episode; the emulator seed and the no-ops come from the environment's own generator."""
+        """Start an episode.
+
+        The emulator seed and the no-ops come from the environment's own generator.
+        """
         super().reset(seed=seed)
         return self.begin(draw_episode_key(self.np_random, self._config)), {"lives": self._lives}
 
@@ -106,5 +113,5 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
 
 
 def draw_episode_key(rng: np.random.Generator, config: EmulatorConfig) -> EpisodeKey:
-    """Draw the emulator seed (31 bits) and the number of no-ops (0 to `max_noops`) of an episode."""
+    """Draw the emulator seed (31 bits) and the no-ops (0 to `max_noops`) of an episode."""
     return EpisodeKey(int(rng.integers(2**31 - 1)), int(rng.integers(config.max_noops + 1)))

@@ -1,4 +1,7 @@
-"""Who plays when data are collected: random held actions, and experts that read the emulator's memory."""
+"""Who plays when data are collected.
+
+Random held actions, and experts that read the emulator's memory.
+"""
 
 from typing import Protocol
 
@@ -85,7 +88,7 @@ def breakout_action(ram: NDArray[np.uint8]) -> int:
 
 
 def pong_action(ram: NDArray[np.uint8]) -> int:
-    """Follow the ball with the right paddle. Returns an emulator code (RIGHT moves up, LEFT down)."""
+    """Follow the ball with the right paddle; an emulator code, RIGHT is up, LEFT is down."""
     if ram[PONG_BALL_Y] == 0:
         return NOOP
     return _toward(int(ram[PONG_BALL_Y]) - int(ram[PONG_PADDLE_Y]) - 4, LEFT, RIGHT, dead_zone=8)

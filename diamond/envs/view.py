@@ -1,4 +1,7 @@
-"""From native frames to what the agent sees: crop, then resize by area; the same reader for data and references."""
+"""From native frames to what the agent sees: crop, then resize by area.
+
+The same reader for data and references.
+"""
 
 import cv2
 import numpy as np

@@ -1,0 +1,1 @@
+"""How faithful imagined frames are: metrics as pure functions."""

@@ -1,0 +1,1 @@
+"""Networks as modules; they know no diffusion, no data and no stages."""

@@ -22,7 +22,7 @@ class ActorCriticShape:
 
 
 class ActorCriticNet(nn.Module):
-    """Action logits and a value from one frame and a recurrent state; actor and critic start at zero.
+    """Action logits and a value from a frame and a recurrent state; both heads start at zero.
 
     Source: arXiv:2405.12399, appendix D.
     """

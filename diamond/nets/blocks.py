@@ -1,4 +1,7 @@
-"""Building blocks of the networks: norms, attention, residual blocks; no knowledge of diffusion or of stages."""
+"""Building blocks of the networks: norms, attention, residual blocks.
+
+No knowledge of diffusion or of stages.
+"""
 
 import math
 
@@ -12,8 +15,11 @@ ATTENTION_HEAD_DIM = 8
 
 
 def num_groups(channels: int) -> int:
-    """Groups of a group norm: one for every 32 channels, at least one."""
-    return max(1, channels // GROUP_SIZE)
+    """Groups of a group norm.
+
+    One for every 32 channels, fewer where they do not divide the channels.
+    """
+    return max(g for g in range(1, max(1, channels // GROUP_SIZE) + 1) if channels % g == 0)
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -37,11 +43,12 @@ class AdaGroupNorm(nn.Module):
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """Normalise x (b, c, h, w) and modulate it by cond (b, d)."""
         scale, shift = self.linear(cond)[:, :, None, None].chunk(2, dim=1)
-        return F.group_norm(x, self.num_groups, eps=NORM_EPS) * (1 + scale) + shift
+        out: Tensor = F.group_norm(x, self.num_groups, eps=NORM_EPS) * (1 + scale) + shift
+        return out
 
 
 class SelfAttention2d(nn.Module):
-    """Multi-head self-attention over the pixels of a feature map, residual, zero at initialisation."""
+    """Multi-head self-attention over pixels, residual, zero at initialisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,7 +66,8 @@ class SelfAttention2d(nn.Module):
         qkv = self.qkv(self.norm(x)).reshape(b, 3, self.num_heads, c // self.num_heads, h * w)
         q, k, v = (part.transpose(-2, -1) for part in qkv.unbind(dim=1))
         attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(attended.transpose(-2, -1).reshape(b, c, h, w))
+        out: Tensor = x + self.out(attended.transpose(-2, -1).reshape(b, c, h, w))
+        return out
 
 
 class ResBlock(nn.Module):

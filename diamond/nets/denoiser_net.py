@@ -1,4 +1,7 @@
-"""The network F inside the denoiser: a U-Net over past frames and a noisy next frame; it knows no noise law."""
+"""The network F inside the denoiser: a U-Net over past frames and a noisy next frame.
+
+It knows no noise law.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +29,10 @@ class DenoiserNetShape:
 
 
 class DenoiserNet(nn.Module):
-    """U-Net conditioned on a noise embedding, past actions (adaptive norms) and past frames (channels).
+    """U-Net conditioned on noise level and actions (adaptive norms) and past frames (channels).
 
-    Source: arXiv:2405.12399, section 3.1 and appendix D. Differs: `patch` > 1 folds pixels into channels
+    Source: arXiv:2405.12399, section 3.1 and appendix D. Differs: `patch` > 1 folds pixels into
+        channels
     before the U-Net (docs/deviations.md).
     """
 

@@ -1,4 +1,7 @@
-"""The two convolutional backbones: the U-Net of the denoiser and the encoder of the reward/end model."""
+"""The two convolutional backbones.
+
+The U-Net of the denoiser and the encoder of the reward/end model.
+"""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ class UNet(nn.Module):
         cond_channels: int,
         middle_attention: bool,
     ) -> None:
-        """Build one level per entry of `channels`, with `depths` residual blocks each on the way down."""
+        """Build one level per entry of `channels`, with `depths` blocks on the way down."""
         super().__init__()
         down, up = [], []
         for level, (width, depth) in enumerate(zip(channels, depths, strict=True)):
@@ -40,7 +43,10 @@ class UNet(nn.Module):
         self.upsamples = nn.ModuleList(Upsample(width) for width in reversed(channels[:-1]))
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
-        """Map x (b, channels[0], h, w) under cond (b, d) to the same shape; any h and w, padded inside."""
+        """Map x (b, channels[0], h, w) under cond (b, d) to the same shape.
+
+        Any h and w, padded inside.
+        """
         height, width = x.shape[-2:]
         multiple = 2 ** len(self.downsamples)
         pad_h = math.ceil(height / multiple) * multiple - height
@@ -67,7 +73,7 @@ class UNet(nn.Module):
 
 
 class ConditionedEncoder(nn.Module):
-    """Downsampling stack of residual blocks with attention in the last, for the reward/end model."""
+    """Downsampling stack of residual blocks, attention in the last, for the reward/end model."""
 
     def __init__(
         self, in_channels: int, channels: Sequence[int], depths: Sequence[int], cond_channels: int

@@ -1,1 +1,4 @@
-"""Stages at work: the store on disk, the executor, and the study that ties plan, tracking and report together."""
+"""Stages at work.
+
+The store on disk, the executor, and the study that ties plan, tracking and report together.
+"""

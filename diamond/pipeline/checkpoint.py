@@ -2,11 +2,13 @@
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -35,20 +37,32 @@ def save_checkpoint(
     target.parent.mkdir(exist_ok=True)
     temporary = target.with_suffix(".tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, temporary, metadata={"counters": json.dumps(counters)})
+    metadata = {"counters": json.dumps(counters), "checksum": _checksum(contiguous)}
+    save_file(contiguous, temporary, metadata=metadata)
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
 
 
 def load_checkpoint(folder: Path) -> Saved | None:
-    """Read the checkpoint of a stage; None when there is none or it cannot be read."""
+    """Read the checkpoint of a stage; None when there is none or it is not as it was written."""
     target = folder / CHECKPOINT_FILE
     if not target.exists():
         return None
     try:
         with safe_open(target, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return Saved(tensors, json.loads(file.metadata()["counters"]))
+            metadata = file.metadata()
     except SafetensorError:
         return None
+    if metadata.get("checksum") != _checksum(tensors):
+        return None
+    return Saved(tensors, json.loads(metadata["counters"]))
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    checksum = 0
+    for name in sorted(tensors):
+        data = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        checksum = zlib.crc32(memoryview(data), zlib.crc32(name.encode(), checksum))
+    return f"{checksum:08x}"

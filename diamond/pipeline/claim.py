@@ -1,6 +1,8 @@
-"""The lock of a stage: a file with host, process and heartbeat, so that no stage is made twice at once."""
+"""The lock of a stage.
 
-import fcntl
+A file with host, process and heartbeat, so that no stage is made twice at once.
+"""
+
 import os
 import threading
 import time
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.files import locked, read_json, write_json
 from diamond.tracking.owner import current_owner, is_gone
 
 HEARTBEAT_SECONDS = 2.0
@@ -34,7 +36,7 @@ class Claim:
 
     def try_acquire(self) -> bool:
         """Take the claim when it is free or stale; True when this process holds it now."""
-        with self._guarded():
+        with locked(self._guard):
             if self.holder() is not None:
                 return False
             write_json(self._path, {"owner": current_owner()})
@@ -42,7 +44,10 @@ class Claim:
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
-        """Beat until the block ends, then release; the claim must be held."""
+        """Beat until the block ends, then release; the claim must be held.
+
+        A claim that another process took over meanwhile, because this one slept, is left to it.
+        """
         beat = threading.Thread(target=self._beat, daemon=True)
         beat.start()
         try:
@@ -50,17 +55,16 @@ class Claim:
         finally:
             self._stop.set()
             beat.join()
-            self._path.unlink(missing_ok=True)
+            if self._is_own():
+                self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
+        while not self._stop.wait(HEARTBEAT_SECONDS) and self._is_own():
             os.utime(self._path)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        with self._guard.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def _is_own(self) -> bool:
+        data = read_json(self._path)
+        return data is not None and data["owner"] == current_owner()
 
 
 def _is_stale(path: Path, owner: str) -> bool:

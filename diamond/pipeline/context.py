@@ -1,4 +1,7 @@
-"""What a stage is given: folders, config, seed, and where to report progress, events and checkpoints."""
+"""What a stage is given.
+
+Folders, config, seed, and where to report progress, events and checkpoints.
+"""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,7 @@
-"""What a plan will cost: multiplications per stage from its config, seconds from what was measured before."""
+"""What a plan will cost.
+
+Multiplications per stage from its config, seconds from what was measured before.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
@@ -22,7 +25,9 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "policy": 3.5e-11,
     "returns": 2e-3,
 }
-"""Seconds per unit of work on one core of a server processor (AVX2): a unit is a multiplication in a network,
+"""Seconds per unit of work on one core of a server processor (AVX2).
+
+A unit is a multiplication in a network,
 or a frame. Used until stages of this home were measured."""
 
 BASELINE_FRAME_SECONDS = 1e-4

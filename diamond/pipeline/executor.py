@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -50,6 +51,16 @@ class _Worker:
     messages: "SimpleQueue[dict[str, Any] | None]"
     spec: StageSpec | None = None
     stderr: "deque[str]" = field(default_factory=lambda: deque(maxlen=30))
+    readers: "list[threading.Thread]" = field(default_factory=list)
+
+    def close(self) -> None:
+        """Wait for the end of the process and of what it wrote."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join(STOP_SECONDS)
 
 
 class LocalExecutor:
@@ -105,7 +116,7 @@ class LocalExecutor:
                 worker.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
-                worker.process.wait()
+            worker.close()
         self._workers.clear()
 
     def _free(self, num_waiting: int) -> int:
@@ -121,9 +132,7 @@ class LocalExecutor:
         command += ["--threads", "1"]
         if self._checkpoint_seconds is not None:
             command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
-        threads = {
-            name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        }
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -134,8 +143,9 @@ class LocalExecutor:
             start_new_session=True,
         )
         worker = _Worker(process, SimpleQueue())
-        threading.Thread(target=_read_messages, args=(worker,), daemon=True).start()
-        threading.Thread(target=_read_errors, args=(worker,), daemon=True).start()
+        for read in (_read_messages, _read_errors):
+            worker.readers.append(threading.Thread(target=read, args=(worker,), daemon=True))
+            worker.readers[-1].start()
         return worker
 
     def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
@@ -172,11 +182,15 @@ class LocalExecutor:
         spec = worker.spec
         if message is None:
             self._workers.remove(worker)
-            code = worker.process.wait()
+            worker.close()
             if spec is not None:
                 broken.add(spec.key)
                 tail = "".join(worker.stderr).strip()
-                on_event(StageEvent("failed", spec, note=_death(code), trace=tail or None))
+                on_event(
+                    StageEvent(
+                        "failed", spec, note=_death(worker.process.returncode), trace=tail or None
+                    )
+                )
             return
         if spec is None or message["type"] == "ready":
             return
@@ -207,18 +221,21 @@ class LocalExecutor:
 
 def _read_messages(worker: _Worker) -> None:
     assert worker.process.stdout is not None
-    for line in worker.process.stdout:
-        worker.messages.put(json.loads(line))
+    with worker.process.stdout as lines, suppress(ValueError):  # a killed worker may cut a line
+        for line in lines:
+            worker.messages.put(json.loads(line))
     worker.messages.put(None)
 
 
 def _read_errors(worker: _Worker) -> None:
     assert worker.process.stderr is not None
-    for line in worker.process.stderr:
-        worker.stderr.append(line)
+    with worker.process.stderr as lines:
+        worker.stderr.extend(lines)
 
 
 def _death(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "the worker process was killed by SIGKILL, as the system does when memory runs out"
     if code < 0:
         return f"the worker process was killed by {signal.Signals(-code).name}"
     return f"the worker process ended with exit code {code}"

@@ -1,35 +1,64 @@
 """Files that are either whole or absent: write beside, then rename."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from diamond.errors import StoreError
 
 CHUNK_BYTES = 1 << 20
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader or a crash never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    _write_beside(path, text).replace(path)
 
 
 def write_json(path: Path, data: object) -> None:
     """Write plain data as JSON, whole or not at all."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    write_text(path, _json(data))
+
+
+def create_json(path: Path, data: object) -> bool:
+    """Write plain data as JSON unless the file exists; of several processes one returns True."""
+    temporary = _write_beside(path, _json(data))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; None when it is absent, not readable as JSON, or cut."""
+    """Read a JSON file; None when it is absent, not readable as JSON, or cut.
+
+    Raises:
+        StoreError: The system does not let it be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {str(path)!r}: {error.strerror or error}\n"
+            "  give a folder that you may read and write with --home"
+        ) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, made where it is missing, until the block ends."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def digest(path: Path) -> str:
@@ -39,3 +68,16 @@ def digest(path: Path) -> str:
         while chunk := stream.read(CHUNK_BYTES):
             hasher.update(chunk)
     return hasher.hexdigest()
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def _write_beside(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return temporary

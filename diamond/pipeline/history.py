@@ -1,4 +1,7 @@
-"""What a study was asked before: an arm keeps its meaning for as long as the study keeps its name."""
+"""What a study was asked before.
+
+An arm keeps its meaning for as long as the study keeps its name.
+"""
 
 import json
 import time
@@ -9,6 +12,7 @@ from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError
 from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.identity import aggregate_key, run_key_of
 
 FILE_NAME = "plans.json"
 
@@ -26,7 +30,7 @@ def check_history(plan: Plan, folder: Path) -> None:
     before: dict[str, Any] = {}
     for entry in read_json(folder / FILE_NAME) or []:
         before |= entry["arms"]
-    for arm in plan.arms:
+    for arm in _varied(plan):
         old = before.get(_arm_name(arm))
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
         if old is not None and old != new:
@@ -42,7 +46,8 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
     arms = {
-        _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config))) for arm in plan.arms
+        _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config)))
+        for arm in _varied(plan)
     }
     entry = {
         "command": command,
@@ -53,6 +58,21 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
     if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
         return
     write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
+
+
+def known_aggregates(plan: Plan, folder: Path) -> set[str]:
+    """Run keys of the means over seeds that hold: of each arm that the study ever had, the last."""
+    found: dict[str, str] = {}
+    for entry in read_json(folder / FILE_NAME) or []:
+        for name, config in entry["arms"].items():
+            seeded = [config | {"seed": seed} for seed in range(entry["num_seeds"])]
+            found[name] = aggregate_key([run_key_of(plan.study, one) for one in seeded])
+    return set(found.values())
+
+
+def _varied(plan: Plan) -> list[Arm]:
+    """The arms without the baselines, which read nothing that an axis sets."""
+    return [arm for arm in plan.arms if arm.kind == "arm"]
 
 
 def _arm_name(arm: Arm) -> str:

@@ -106,7 +106,10 @@ def load_policy(context: StageContext) -> ActorCriticNet:
 
 
 def num_parameters(folder: Path) -> int:
-    """Number of trained parameters in a stage's weights; buffers of Fourier features are not counted."""
+    """Number of trained parameters in a stage's weights.
+
+    Buffers of Fourier features are not counted.
+    """
     weights = load_file(folder / WEIGHTS_FILE)
     return sum(tensor.numel() for name, tensor in weights.items() if "noise_features" not in name)
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 ACTIONS_FILE = "action_codes.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -16,10 +16,15 @@ CHECKPOINT_FILE = "checkpoint/state.safetensors"
 
 
 def committed_bytes(folder: Path) -> int:
-    """How much of an unfinished stage's event log belongs to its checkpoint; 0 when there is none."""
+    """How much of an unfinished stage's event log belongs to its checkpoint.
+
+    0 when there is none.
+    """
     target = folder / CHECKPOINT_FILE
-    if not target.exists():
+    # The stage may end, and remove its checkpoint, at any moment.
+    try:
+        with safe_open(target, framework="np") as file:
+            counters = json.loads(file.metadata()["counters"])
+    except (OSError, SafetensorError):
         return 0
-    with safe_open(target, framework="np") as file:
-        counters = json.loads(file.metadata()["counters"])
     return int(counters["event_bytes"])

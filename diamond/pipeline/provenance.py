@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "diamond-ablations", "torch", "numpy", "ale-py", "gymnasium", "scikit-image", "opencv-python-headless", "mlflow",
-)  # fmt: skip
+    "diamond-ablations",
+    "torch",
+    "numpy",
+    "ale-py",
+    "gymnasium",
+    "scikit-image",
+    "opencv-python-headless",
+    "mlflow",
+)
 
 
 @cache

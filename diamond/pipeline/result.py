@@ -1,4 +1,7 @@
-"""The result document: one plain value for JSON, report, tracking and the terminal, made from the store alone."""
+"""The result document.
+
+One plain value for JSON, report, tracking and the terminal, made from the store alone.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,10 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, run_key
+from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.outputs import RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.scores import (
@@ -26,7 +30,10 @@ from diamond.pipeline.store import Store
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import bootstrap_interval
 
-RETURNS_LABEL = "undertrained policy; cropped or small frames and few updates: not comparable with published scores"
+RETURNS_LABEL = (
+    "undertrained policy; cropped or small frames, reduced actions, few updates: "
+    "not comparable with published scores"
+)
 PAPER_RETURNS_LABEL = "sampled actions, lost lives do not end an episode"
 
 
@@ -71,7 +78,8 @@ def build_document(
     return {
         "schema": 1,
         "study": plan.study,
-        "question": f"How does {axes} change the fidelity of imagined trajectories in {', '.join(plan.request.games)}?",
+        "question": f"How does {axes} change the fidelity of imagined trajectories "
+        f"in {', '.join(plan.request.games)}?",
         "command": command,
         "preset": plan.request.preset,
         "games": list(plan.request.games),
@@ -194,7 +202,7 @@ def _run(
         "seed": run.config.seed,
         "state": "done" if whole else "failed" if causes else "cut",
         "error": causes[0] if causes else None,
-        "run_key": run_key(plan.study, run.config),
+        "run_key": tracked_key(plan, run),
         "stages": {
             spec.stage: {
                 "key": spec.key,
@@ -260,11 +268,11 @@ def _costs(run: Run, store: Store) -> dict[str, Any] | None:
 def _notes(plan: Plan) -> list[str]:
     config = plan.arms[0].runs[0].config
     notes = [
-        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), the same recorded "
-        "actions after 16 real frames and the same initial noise; nothing after the end of a real episode or a "
-        "lost life is scored.",
-        "The median background has seen the whole real episode, its future included: no forecast is that good at "
-        "still pixels.",
+        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
+        "the same recorded actions after 16 real frames and the same initial noise; nothing after "
+        "the end of a real episode or a lost life is scored.",
+        "The median background has seen the real episode, its future included: "
+        "no forecast is that good at still pixels.",
     ]
     players = {game: _player(plan, game) for game in plan.request.games}
     notes += [
@@ -273,8 +281,8 @@ def _notes(plan: Plan) -> list[str]:
     ]
     if plan.request.num_seeds == 1:
         notes.append(
-            "One seed: intervals and differences are over starts within one trained model and say nothing of "
-            "training again; --seeds 3 or more does."
+            "One seed: intervals and differences are over starts within one trained model and say "
+            "nothing of training again; --seeds 3 or more does."
         )
     return notes
 
@@ -282,7 +290,8 @@ def _notes(plan: Plan) -> list[str]:
 def _player(plan: Plan, game: str) -> str:
     play = next(arm for arm in plan.arms if arm.game == game).runs[0].config.frames.play
     if play.collector == "expert":
-        return f"a scripted expert with random actions mixed in ({play.random_fraction:.0%} of the env steps begin one)"
+        share = f"{play.random_fraction:.0%} of the env steps begin one"
+        return f"a scripted expert with held random actions mixed in ({share})"
     return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
 
 

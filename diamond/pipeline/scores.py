@@ -1,4 +1,7 @@
-"""From the scores of rollouts to estimates: per run, per arm with intervals, and paired differences of arms."""
+"""From the scores of rollouts to estimates.
+
+Per run, per arm with intervals, and paired differences of arms.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,10 @@ from diamond.stats.intervals import Interval, bootstrap_curve, bootstrap_interva
 from diamond.stats.paired import PairedDifference, holm, paired_seeds, paired_starts
 
 Scores = Mapping[str, NDArray[np.float64]]
-"""Array (starts, horizon) per metric; column j is time step t = j + 1; NaN where undefined or masked."""
+"""Array (starts, horizon) per metric.
+
+Column j is time step t = j + 1; NaN where undefined or masked.
+"""
 
 REPORT_STEPS = (1, 5, 10, 20, 50, 100)
 MEAN = "mean"
@@ -49,8 +55,8 @@ def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float | Non
 def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     """Estimates of an arm from the scores of its runs.
 
-    With two or more seeds the seed is the unit and t intervals are over the means of the seeds; with one
-    seed the start is the unit and the bootstrap says nothing of training again.
+    With two or more seeds the seed is the unit and t intervals are over the means of the seeds;
+    with one seed the start is the unit and the bootstrap says nothing of training again.
     """
     many = len(per_seed) > 1
     metrics: dict[str, dict[str, Any]] = {}
@@ -81,7 +87,7 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
 
 
 def compare(a: Sequence[Scores], b: Sequence[Scores], metric: str) -> PairedDifference:
-    """Paired difference a - b of a metric's mean over the cells (start, time step) where both are defined."""
+    """Paired difference a - b of a metric's mean over the cells where both are defined."""
     pairs = [_both(one[metric], other[metric]) for one, other in zip(a, b, strict=True)]
     if len(pairs) > 1:
         means = np.array([[nan_mean(over_horizon(x)), nan_mean(over_horizon(y))] for x, y in pairs])
@@ -93,8 +99,11 @@ def compare(a: Sequence[Scores], b: Sequence[Scores], metric: str) -> PairedDiff
 def comparison_rows(
     arms: Sequence[tuple[str, Sequence[Scores]]], game: str, primary: str
 ) -> list[dict[str, Any]]:
-    """All pairs of arms on all metrics; p values of the secondary metrics are corrected together (Holm)."""
-    rows = []
+    """All pairs of arms on all metrics.
+
+    P values of the secondary metrics are corrected together (Holm).
+    """
+    rows: list[dict[str, Any]] = []
     for index, (a, a_scores) in enumerate(arms):
         for b, b_scores in arms[index + 1 :]:
             for spec in METRICS:

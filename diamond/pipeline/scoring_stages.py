@@ -13,7 +13,6 @@ from diamond.config.run import (
     EmulatorConfig,
     EvaluationConfig,
     Family,
-    PolicyConfig,
     RolloutsConfig,
     SamplerConfig,
     ViewConfig,
@@ -81,20 +80,24 @@ def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
     frames = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=view.targets.shape)
     before = context.seconds()
     future = actions[:, CONTEXT_FRAMES - 1 :]
-    for index, state, step in replay_actions(
+    for index, now, step in replay_actions(
         world, state, future, lambda t: KeyedNoise(context.seed, starts, t), first
     ):
         frames[:, index] = to_bytes(step.frame).cpu().numpy()
         context.progress(index + 1, horizon, f"{num_starts} starts")
         if context.checkpoint_due():
             frames.flush()
-            context.checkpoint(state.tensors(), index + 1)
+            context.checkpoint(now.tensors(), index + 1)
     frames.flush()
-    return (context.seconds() - before) * horizon / max(1, horizon - first)
+    seconds: float = (context.seconds() - before) * horizon / max(1, horizon - first)
+    return seconds
 
 
 def score_rollouts(context: StageContext) -> StageResult:
-    """Compare rollouts with references; writes scores.safetensors, one (starts, horizon) array a metric."""
+    """Compare rollouts with references.
+
+    Writes scores.safetensors, one (starts, horizon) array a metric.
+    """
     context.resume()
     imagined = np.load(
         context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False

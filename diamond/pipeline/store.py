@@ -1,4 +1,7 @@
-"""The stage store: one folder per stage and key, with a manifest that says what it is and whether it is whole."""
+"""The stage store.
+
+One folder per stage and key, with a manifest that says what it is and whether it is whole.
+"""
 
 import os
 import shutil
@@ -10,7 +13,7 @@ from typing import Any, Literal
 from diamond.ablation.stages import NUMERICS, StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import digest, read_json, write_json
+from diamond.pipeline.files import create_json, digest, read_json, write_json
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
 OWN_FILES = frozenset({"manifest.json", "events.jsonl", "claim.json", ".claim.guard", "checkpoint"})
@@ -62,7 +65,10 @@ class Store:
         return data if isinstance(data, dict) and data.get("key") == key else None
 
     def status(self, spec: StageSpec) -> Status:
-        """How far a stage is, by its manifest and the presence of its outputs; digests are not read."""
+        """How far a stage is, by its manifest and the presence of its outputs.
+
+        Digests are not read.
+        """
         folder = self.folder(spec.stage, spec.key)
         if not folder.exists():
             return "todo"
@@ -77,7 +83,10 @@ class Store:
         return "failed" if manifest["state"] == "failed" else "todo"
 
     def damage(self, spec: StageSpec) -> str | None:
-        """What is wrong with a finished stage, read in full; None when every byte is as it was written."""
+        """What is wrong with a finished stage, read in full.
+
+        None when every byte is as it was written.
+        """
         status = self.status(spec)
         if status == "damaged":
             return "its manifest cannot be read or an output is missing"
@@ -92,18 +101,21 @@ class Store:
         return None
 
     def reset(self, spec: StageSpec) -> None:
-        """Remove a damaged stage so that it is made again; a stage that someone is making is left alone."""
+        """Remove a damaged stage so that it is made again.
+
+        A stage that someone is making is left alone.
+        """
         folder = self.folder(spec.stage, spec.key)
         if Claim(folder).holder() is None:
             shutil.rmtree(folder)
 
-    def prepare(self, spec: StageSpec, code: dict[str, Any]) -> None:
-        """Write the manifest of a stage that has none yet, so that a worker finds everything there."""
+    def prepare(self, spec: StageSpec) -> None:
+        """Write the manifest of a stage that has none, so that a worker finds everything."""
         folder = self.folder(spec.stage, spec.key)
         if self.manifest(spec.stage, spec.key) is not None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(
+        create_json(
             folder / "manifest.json",
             {
                 "stage": spec.stage,
@@ -112,7 +124,7 @@ class Store:
                 "upstream": spec.upstream,
                 "seed": spec.seed,
                 "numerics": NUMERICS[spec.stage],
-                "code": code,
+                "code": None,
                 "device": None,
                 "state": "pending",
                 "error": None,
@@ -121,9 +133,11 @@ class Store:
             },
         )
 
-    def mark_running(self, stage: str, key: str, device: str) -> None:
-        """Note that a worker has begun."""
-        self._update(stage, key, {"state": "running", "error": None, "device": device})
+    def mark_running(self, stage: str, key: str, device: str, code: dict[str, Any]) -> None:
+        """Note that a worker has begun, on which device and with which code."""
+        self._update(
+            stage, key, {"state": "running", "error": None, "device": device, "code": code}
+        )
 
     def mark_done(self, stage: str, key: str, result: StageResult) -> None:
         """Digest the outputs and close the stage; its checkpoint is removed."""

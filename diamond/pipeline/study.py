@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline.cost import CostModel, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.provenance import code_version
+from diamond.pipeline.files import locked
+from diamond.pipeline.history import known_aggregates
 from diamond.pipeline.result import build_document
 from diamond.pipeline.store import Store
-from diamond.pipeline.tracked import tracked_runs, tracked_study
+from diamond.pipeline.tracked import Snapshot, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
+from diamond.tracking.uris import default_uri
 
 TRACKING_SECONDS = 15.0
 """Least time between two imports of training curves while stages run."""
@@ -33,6 +36,7 @@ class StudyRun:
         errors: Cause per key of a failed or blocked stage.
         made: Keys made by this command.
         damaged: What was found damaged and is made again, in words.
+        blocked: Keys not made because a stage that they read failed.
     """
 
     plan: Plan
@@ -41,6 +45,7 @@ class StudyRun:
     errors: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
+    blocked: set[str] = field(default_factory=set)
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -49,7 +54,10 @@ class StudyRun:
         return self.store.home / "studies" / self.plan.study
 
     def check_store(self) -> None:
-        """Read every finished stage of the plan in full; damaged ones are removed so that they are made again."""
+        """Read every finished stage of the plan in full.
+
+        Damaged ones are removed so that they are made again.
+        """
         for spec in self.plan.stages():
             damage = self.store.damage(spec)
             if damage is not None:
@@ -68,7 +76,7 @@ class StudyRun:
         specs = self.plan.stages()
         done = frozenset(spec.key for spec in specs if self.store.status(spec) == "done")
         for spec in specs:
-            self.store.prepare(spec, code_version())
+            self.store.prepare(spec)
         cost = CostModel(self.plan, self.store)
         order = priorities(specs, {spec.key: cost.seconds(spec) for spec in specs})
 
@@ -77,6 +85,8 @@ class StudyRun:
                 self.made.add(event.spec.key)
             elif event.kind in ("failed", "blocked"):
                 self.errors[event.spec.key] = event.note
+                if event.kind == "blocked":
+                    self.blocked.add(event.spec.key)
             on_event(event)
 
         executor.run(specs, done, order, note, on_tick)
@@ -95,9 +105,11 @@ class StudyRun:
         return document
 
     def failed(self) -> list[tuple[StageSpec, str]]:
-        """Stages that did not succeed, with the cause."""
+        """Stages that failed, with the cause; those that only read them are in `blocked`."""
         return [
-            (spec, self.errors[spec.key]) for spec in self.plan.stages() if spec.key in self.errors
+            (spec, self.errors[spec.key])
+            for spec in self.plan.stages()
+            if spec.key in self.errors and spec.key not in self.blocked
         ]
 
 
@@ -118,6 +130,15 @@ class Tracking:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
+    def check(self) -> None:
+        """Stop a run whose results could not be tracked before it has cost much.
+
+        Raises:
+            StoreError: The tracking store cannot be opened.
+        """
+        if self._error is not None:
+            raise self._error
+
     def finish(
         self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus
     ) -> None:
@@ -129,35 +150,42 @@ class Tracking:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self.check()
         self._write(document, artifacts, status, finished=True)
 
     def _follow(self) -> None:
         try:
-            while True:
-                self._write(self._study.document(), (), "RUNNING", finished=False)
-                if self._stop.wait(TRACKING_SECONDS):
-                    return
+            self._open()
         except StoreError as error:
             self._error = error
+            return
+        while True:
+            # What a busy or restarting store refuses now is sent with the next import.
+            with suppress(StoreError):
+                self._write(self._study.document(), (), "RUNNING", finished=False)
+            if self._stop.wait(TRACKING_SECONDS):
+                return
+
+    def _open(self) -> None:
+        # MLflow takes seconds to import: in this thread, while workers already work.
+        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
+
+        home = self._study.store.home
+        artifact_root = home / "artifacts" if self._uri is None else None
+        self._store = open_store(self._uri or default_uri(home), artifact_root)
 
     def _write(
         self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus, finished: bool
     ) -> None:
-        from diamond.tracking.mlflow_store import open_store
-        from diamond.tracking.uris import default_uri
-
-        study = self._study
         if self._store is None:
-            home = study.store.home
-            artifact_root = home / "artifacts" if self._uri is None else None
-            self._store = open_store(self._uri or default_uri(home), artifact_root)
+            self._open()
+        study = self._study
+        snapshot = Snapshot(study.plan, document, study.store, study.folder / "configs", finished)
+        # Two commands may work on one study: each reads what the other wrote before it writes.
+        with locked(study.folder / ".tracking.lock"):
             self._store.reconcile()
-        parent = self._store.write_study(tracked_study(study.plan, document, artifacts, status))
-        configs = study.folder / "configs"
-        runs = tracked_runs(study.plan, document, study.store, configs, finished)
-        for run in runs:
-            self._store.write_run(run, parent)
-        if finished:
-            self._store.retire_others(parent, {run.run_key for run in runs})
+            parent = self._store.write_study(tracked_study(study.plan, document, artifacts, status))
+            for run in tracked_runs(snapshot):
+                self._store.write_run(run, parent)
+            if finished:
+                self._store.retire_others(parent, known_aggregates(study.plan, study.folder))

@@ -1,13 +1,17 @@
 """From a plan and its result document to the runs that the tracking store shows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diamond.ablation.axes import AXES
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json, content_hash
+from diamond.config.overrides import get_field
 from diamond.pipeline.files import read_json
+from diamond.pipeline.identity import aggregate_key
 from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
@@ -31,42 +35,44 @@ def tracked_study(
     )
 
 
-def tracked_runs(
-    plan: Plan, document: Mapping[str, Any], store: Store, configs: Path, finished: bool
-) -> list[TrackedRun]:
-    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines.
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a study at one moment.
 
-    Args:
+    Attributes:
         plan: The study.
         document: Its result so far.
         store: Where events and timings are.
         configs: Folder for the resolved configs that are logged as artifacts.
-        finished: Whether the command is at its end; until then runs that are not whole show as running.
+        finished: Whether the command is at its end; until then runs not whole show as running.
     """
+
+    plan: Plan
+    document: Mapping[str, Any]
+    store: Store
+    configs: Path
+    finished: bool
+
+
+def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
+    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines."""
+    plan, document = snapshot.plan, snapshot.document
     runs: list[TrackedRun] = []
     for arm, shown in zip(plan.arms, document["arms"], strict=True):
         for run, result in zip(arm.runs, shown["runs"], strict=True):
-            runs.append(_one(plan, arm, run, result, document, store, configs, finished))
+            runs.append(_one(snapshot, arm, run, result))
         if (
             arm.kind == "arm"
             and shown["metrics"]
             and all(r["state"] == "done" for r in shown["runs"])
         ):
-            runs.append(_aggregate(plan, arm, shown, document, store))
+            runs.append(_aggregate(snapshot, arm, shown))
     return runs
 
 
-def _one(
-    plan: Plan,
-    arm: Arm,
-    run: Run,
-    result: Mapping[str, Any],
-    document: Mapping[str, Any],
-    store: Store,
-    configs: Path,
-    finished: bool,
-) -> TrackedRun:
-    config_file = configs / f"config-{result['run_key']}.json"
+def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> TrackedRun:
+    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
+    config_file = snapshot.configs / f"config-{result['run_key']}.json"
     config_file.parent.mkdir(parents=True, exist_ok=True)
     config_file.write_text(canonical_json(canonical(run.config)) + "\n")
     whole = result["state"] == "done"
@@ -91,7 +97,9 @@ def _one(
         else f"{arm.name} | {arm.game}",
         kind=arm.kind,
         params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
-        tags=_provenance(document) | stage_tags | {"diamond.study": plan.study},
+        tags=_provenance(document)
+        | stage_tags
+        | {"diamond.study": plan.study, "diamond.arm": arm.name},
         stages=tuple(
             _events(spec, store)
             for spec in run.stages
@@ -101,13 +109,12 @@ def _one(
         summary=summary if whole else {},
         time_ms=_time_ms(run.stages, store),
         artifacts=(config_file,),
-        status=_status(result["state"], finished),
+        status=_status(result["state"], snapshot.finished),
     )
 
 
-def _aggregate(
-    plan: Plan, arm: Arm, shown: Mapping[str, Any], document: Mapping[str, Any], store: Store
-) -> TrackedRun:
+def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> TrackedRun:
+    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
     keys = [result["run_key"] for result in shown["runs"]]
     curves: dict[str, Sequence[float | None]] = {}
     for metric, parts in shown["curves"].items():
@@ -122,12 +129,16 @@ def _aggregate(
     }
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
-        run_key=content_hash({"aggregate": keys})[:20],
+        run_key=aggregate_key(keys),
         name=f"{arm.name} | {arm.game} | mean of {len(keys)}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
         tags=_provenance(document)
-        | {"diamond.study": plan.study, "diamond.interval": shown["interval"]["method"]},
+        | {
+            "diamond.study": plan.study,
+            "diamond.arm": arm.name,
+            "diamond.interval": shown["interval"]["method"],
+        },
         stages=(),
         curves=curves,
         summary=summary,
@@ -138,12 +149,13 @@ def _aggregate(
 
 
 def _params(plan: Plan, arm: Arm) -> dict[str, str]:
+    """What was chosen, spelled in one way: ``1e-3`` and ``0.001`` are one run with one param."""
+    short = {axis.field: axis.name for axis in AXES}
+    config = arm.runs[0].config
     values = {
-        axis.name: str(arm.axis_values[axis.field])
-        for axis in plan.axes
-        if axis.field in arm.axis_values
+        short.get(name, name): canonical_json(get_field(config, name)) for name in arm.axis_values
     }
-    return {"arm": arm.name, "game": arm.game, "preset": plan.request.preset} | values
+    return {"game": arm.game, "preset": plan.request.preset} | values
 
 
 def _status(state: str, finished: bool) -> RunStatus:

@@ -1,7 +1,7 @@
-"""A worker process: reads (stage, key) lines on standard input, makes the stage, reports JSON lines.
+"""A worker process: reads (stage, key) lines, makes the stage, reports JSON lines.
 
-A worker gets nothing in memory: manifests in the home say all. It ends when its standard input closes,
-so that no worker outlives the process that started it.
+A worker gets nothing in memory: manifests in the home say all. It ends when its standard input
+closes, so that no worker outlives the process that started it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from diamond.errors import DiamondError, StageFailedError
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
 from diamond.pipeline.data_stages import make_frames, make_references
+from diamond.pipeline.provenance import code_version
 from diamond.pipeline.scoring_stages import make_rollouts, play_real_game, score_rollouts
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.training_stages import train_denoiser, train_outcome, train_policy
@@ -70,7 +71,7 @@ def run_stage(
             emit({"type": "finished", "made": False})
             return
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        store.mark_running(stage, key, str(device))
+        store.mark_running(stage, key, str(device), code_version())
         upstream = {name: store.folder(name, other) for name, other in manifest["upstream"].items()}
         context = StageContext(
             folder,

@@ -1,0 +1,1 @@
+"""From the result document to tables, figures, HTML and Markdown."""

@@ -174,7 +174,7 @@ def _html_templates() -> jinja2.Environment:
 def _markdown_templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=_TEMPLATES,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - Markdown has its own escape, below
         finalize=markdown.escape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

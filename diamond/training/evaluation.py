@@ -27,7 +27,7 @@ class Actor(Protocol):
     def __call__(
         self, frames: NDArray[np.uint8], uniforms: NDArray[np.float64], memory: Recurrent | None
     ) -> tuple[NDArray[np.int64], Recurrent | None]:
-        """Frames (b, h, w, 3) and one uniform number each (b,) to action indices (b,) and memory."""
+        """Frames (b, h, w, 3) and a uniform number each (b,) to actions (b,) and memory."""
         ...
 
 

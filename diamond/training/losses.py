@@ -1,4 +1,7 @@
-"""The losses of the three trained parts as functions of the update: data, noise and network come together here."""
+"""The losses of the three trained parts as functions of the update.
+
+Data, noise and network come together here.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""AdamW with decay groups, warm-up and decay of the learning rate, gradient clipping and the finite-loss check."""
+"""AdamW with decay groups, learning-rate schedule, gradient clipping, finite-loss check."""
 
 import math
 
@@ -30,7 +30,10 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
 
 def learning_rate(config: OptimizerConfig, update: int, num_updates: int) -> float:
-    """Learning rate of an update (0-based): linear warm-up, then constant or a half cosine to zero."""
+    """Learning rate of an update (0-based).
+
+    Linear warm-up, then constant or a half cosine to zero.
+    """
     if update < config.warmup_updates:
         return config.lr * (update + 1) / config.warmup_updates
     match config.schedule:

@@ -1,4 +1,4 @@
-"""The state of a training loop as tensors and a counter, so that it can be saved and continued bit for bit."""
+"""The state of a training loop, which can be saved and continued bit for bit."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from diamond.config.run import OptimizerConfig
 from diamond.training.optimizer import apply_update, make_optimizer
 
 EMA_WARMUP = 10.0
-"""The decay of averaged weights is at most (1 + u) / (EMA_WARMUP + u) at update u, so early weights fade."""
+"""Averaged weights decay by at most (1 + u) / (EMA_WARMUP + u) at update u: early weights fade."""
 
 
 @dataclass
@@ -51,7 +51,8 @@ class TrainingState:
         for index, parameter in enumerate(self._parameters()):
             saved = _strip(f"optimizer/{index}/", tensors)
             if saved:
-                # The fused kernel walks moments and weights in memory order: the layouts must agree.
+                # The fused kernel walks moments and weights in memory order: the layouts must
+                # agree.
                 self.optimizer.state[parameter] = {
                     name: torch.empty_like(parameter).copy_(value)
                     if value.shape == parameter.shape

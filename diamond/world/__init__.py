@@ -1,0 +1,1 @@
+"""World models behind one interface, and rolling them forward."""

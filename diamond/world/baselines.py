@@ -36,7 +36,10 @@ class StillWorld:
     """Every following frame is the same one; no rewards, no ends."""
 
     def __init__(self, stills: Tensor | None) -> None:
-        """Take one frame (b, c, h, w) in [-1, 1] per start, in the order of `start`; None repeats the last."""
+        """Take one frame (b, c, h, w) in [-1, 1] per start, in the order of `start`.
+
+        None repeats the last.
+        """
         self._stills = stills
 
     def start(self, frames: Tensor, actions: Tensor) -> StillState:
@@ -62,5 +65,8 @@ def copy_last_world() -> StillWorld:
 
 
 def median_background_world(backgrounds: Tensor) -> StillWorld:
-    """The baseline that shows the median of each real episode (b, c, h, w); it has seen the future."""
+    """The baseline that shows the median of each real episode (b, c, h, w).
+
+    It has seen the future.
+    """
     return StillWorld(backgrounds)

@@ -1,4 +1,7 @@
-"""The DIAMOND family: a diffusion denoiser draws the next frame, the reward/end model its outcome."""
+"""The DIAMOND family.
+
+A diffusion denoiser draws the next frame, the reward/end model its outcome.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ SITE_END = "outcome/end"
 
 @dataclass(frozen=True)
 class DiamondState:
-    """History of frames (b, k, c, h, w), actions between them (b, k - 1), state of the reward/end LSTM."""
+    """Last frames (b, k, c, h, w), actions between them (b, k - 1), the reward/end LSTM."""
 
     frames: Tensor
     actions: Tensor
@@ -56,7 +59,10 @@ class DiamondState:
 
 
 class DiamondWorld:
-    """World model of arXiv:2405.12399 (section 3): frames by diffusion, rewards and ends by an LSTM."""
+    """World model of arXiv:2405.12399 (section 3).
+
+    Frames by diffusion, rewards and ends by an LSTM.
+    """
 
     def __init__(self, denoiser: Denoiser, outcome: OutcomeNet, sampler: SamplerConfig) -> None:
         self._denoiser = denoiser

@@ -1,4 +1,7 @@
-"""Rolling a world model forward: under recorded actions for fidelity, under a policy for training."""
+"""Rolling a world model forward.
+
+Under recorded actions for fidelity, under a policy for training.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -75,7 +78,7 @@ def imagine(
     noise_at: NoiseAt,
     size: tuple[int, int],
 ) -> Trajectories:
-    """Let a policy act inside a world model; a trajectory that ends goes on from a fresh real start.
+    """Let a policy act inside a world model; what ends goes on from a fresh real start.
 
     Args:
         world: The world model; its predictions carry no gradient.

@@ -1,4 +1,7 @@
-"""What a world model is to the rest of the program: start, step, and a state that is an opaque batch of tensors."""
+"""What a world model is to the rest of the program.
+
+Start, step, and a state that is an opaque batch of tensors.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, Self, TypeVar

@@ -1,0 +1,397 @@
+"""Presets, overrides, canonical JSON and the stage keys that follow from a config."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from diamond.ablation.stages import STAGES, StageName, first_stage_of_field, stages_of
+from diamond.config.base import Record, canonical, canonical_json, content_hash
+from diamond.config.games import GAMES, GAMES_WITH_EXPERT
+from diamond.config.overrides import (
+    BLOCK_FIELDS,
+    SHARED_SECTIONS,
+    check_field,
+    field_description,
+    field_names,
+    get_field,
+    override,
+)
+from diamond.config.presets import PRESETS, make_preset
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+
+
+def section_of(field: str) -> str:
+    return field.partition(".")[0]
+
+
+SMOKE = make_preset("smoke", "Boxing")
+FIELDS = tuple(field_names())
+VARIABLE_FIELDS = tuple(
+    name for name in FIELDS if name not in BLOCK_FIELDS and section_of(name) not in SHARED_SECTIONS
+)
+
+ALL = frozenset(STAGES)
+SCORED: frozenset[StageName] = frozenset({"rollouts", "fidelity"})
+PLAYED: frozenset[StageName] = frozenset({"policy", "returns"})
+REFERENCES: frozenset[StageName] = frozenset({"references"})
+DENOISER: frozenset[StageName] = frozenset({"denoiser"})
+OUTCOME: frozenset[StageName] = frozenset({"outcome"})
+# Read off the drawing in DESIGN.md section 4, by hand: the stages that a section reaches.
+REACHED: dict[str, frozenset[StageName]] = {
+    "preset": frozenset(),
+    "game": ALL,
+    "seed": DENOISER | OUTCOME | SCORED | PLAYED,
+    "data_seed": ALL,
+    "emulator": ALL,
+    "view": ALL - REFERENCES,
+    "references": REFERENCES | SCORED,
+    "frames": ALL - REFERENCES,
+    "denoiser": DENOISER | SCORED | PLAYED,
+    "outcome": OUTCOME | SCORED | PLAYED,
+    "sampler": SCORED | PLAYED,
+    "policy": PLAYED,
+    "evaluation": frozenset({"returns"}),
+    "rollouts": SCORED,
+}
+ALTERABLE = tuple(name for name in FIELDS if section_of(name) in REACHED)
+
+
+def alter(value: Any) -> Any:
+    """Another value of the same kind; ranges do not matter to keys."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case tuple():
+            return (*value, 1)
+        case _:
+            return (1, 2, 3, 4)
+
+
+def altered(config: RunConfig, dotted: str) -> RunConfig:
+    """The config with one field altered, without validation."""
+
+    def walk(record: Any, parts: list[str]) -> Any:
+        old = getattr(record, parts[0])
+        new = alter(old) if len(parts) == 1 else walk(old, parts[1:])
+        return record.model_copy(update={parts[0]: new})
+
+    changed = walk(config, dotted.split("."))
+    assert isinstance(changed, RunConfig)
+    return changed
+
+
+def keys_of(config: RunConfig) -> dict[StageName, str]:
+    return {spec.stage: spec.key for spec in stages_of(config)}
+
+
+def changed_stages(before: RunConfig, after: RunConfig) -> frozenset[StageName]:
+    old, new = keys_of(before), keys_of(after)
+    assert old.keys() == new.keys()
+    return frozenset(stage for stage in old if old[stage] != new[stage])
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid_for_every_game(preset: str, game: str) -> None:
+    config = make_preset(preset, game)
+    # `model_copy` does not validate: read the values back through the validators.
+    assert RunConfig.model_validate(config.model_dump()) == config
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+    assert (config.preset, config.game, config.family) == (preset, game, "diamond")
+    expected = "expert" if game in GAMES_WITH_EXPERT else "random_held"
+    assert config.frames.play.collector == config.references.play.collector == expected
+
+
+def test_games_are_the_26_of_atari_100k() -> None:
+    assert len(GAMES) == len(set(GAMES)) == 26
+    assert set(GAMES_WITH_EXPERT) <= set(GAMES)
+
+
+# SCIENCE.md section 1, typed from its table and list.
+PAPER: dict[str, Any] = {
+    "emulator.frame_skip": 4,
+    "emulator.max_noops": 30,
+    "emulator.actions": None,
+    "view.height": 64,
+    "view.width": 64,
+    "view.crop": None,
+    "frames.num_frames": 100_000,
+    "denoiser.history": 4,
+    "denoiser.channels": (64, 64, 64, 64),
+    "denoiser.depths": (2, 2, 2, 2),
+    "denoiser.cond_channels": 256,
+    "denoiser.patch": 1,
+    "denoiser.middle_attention": True,
+    "denoiser.sigma_data": 0.5,
+    "denoiser.offset_noise": 0.3,
+    "denoiser.noise_loc": -0.4,
+    "denoiser.noise_scale": 1.2,
+    "denoiser.noise_min": 0.002,
+    "denoiser.noise_max": 20,
+    "denoiser.autoregressive_passes": 2,
+    "denoiser.quantizer": "floor",
+    "denoiser.ema": 0,
+    "denoiser.optimizer.lr": 1e-4,
+    "denoiser.optimizer.eps": 1e-8,
+    "denoiser.optimizer.weight_decay": 1e-2,
+    "denoiser.optimizer.warmup_updates": 100,
+    "denoiser.optimizer.schedule": "constant",
+    "denoiser.optimizer.max_grad_norm": 1,
+    "denoiser.batch_size": 32,
+    # A first epoch of 10000 and 1000 epochs of 400.
+    "denoiser.updates": 410_000,
+    "outcome.channels": (32, 32, 32, 32),
+    "outcome.depths": (2, 2, 2, 2),
+    "outcome.cond_channels": 128,
+    "outcome.lstm_size": 512,
+    "outcome.sequence_steps": 19,
+    "outcome.optimizer.weight_decay": 1e-2,
+    "outcome.optimizer.max_grad_norm": 100,
+    "outcome.batch_size": 32,
+    "sampler.steps": 3,
+    "sampler.sigma_min": 0.002,
+    "sampler.sigma_max": 5,
+    "sampler.rho": 7,
+    "sampler.order": 1,
+    "sampler.churn": 0,
+    "sampler.init_noise": "unit",
+    "sampler.quantizer": "floor",
+    "policy.channels": (32, 32, 64, 64),
+    "policy.lstm_size": 512,
+    "policy.horizon_steps": 15,
+    "policy.burn_in_frames": 4,
+    "policy.gamma": 0.985,
+    "policy.lambda_": 0.95,
+    "policy.entropy_weight": 0.001,
+    "policy.optimizer.lr": 1e-4,
+    "policy.optimizer.weight_decay": 0,
+    "policy.optimizer.max_grad_norm": 100,
+    "policy.batch_size": 32,
+    "evaluation.num_episodes": 100,
+}
+
+
+@pytest.mark.parametrize(("field", "value"), PAPER.items())
+def test_paper_preset_has_the_numbers_of_the_paper(field: str, value: Any) -> None:
+    assert get_field(make_preset("paper", "Boxing"), field) == value
+
+
+def test_unknown_preset_and_game_give_the_nearest() -> None:
+    with pytest.raises(RequestError, match=r"unknown preset 'papr'. Did you mean 'paper'\?"):
+        make_preset("papr", "Boxing")
+    with pytest.raises(RequestError, match=r"unknown game 'boxing'. Did you mean 'Boxing'\?"):
+        make_preset("tiny", "boxing")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_every_field_has_a_description(field: str) -> None:
+    assert len(field_description(field)) > 8
+
+
+def test_override_sets_the_field_and_nothing_else() -> None:
+    after = override(SMOKE, {"denoiser.channels": "[8,8]", "sampler.order": "2"})
+    assert after.denoiser.channels == (8, 8)
+    assert after.sampler.order == 2
+    back = after.model_dump() | {}
+    back["denoiser"]["channels"], back["sampler"]["order"] = (16, 16), 1
+    assert RunConfig.model_validate(back) == SMOKE
+
+
+def test_override_reads_text_numbers_alike() -> None:
+    first = override(SMOKE, {"denoiser.optimizer.lr": "1"})
+    second = override(SMOKE, {"denoiser.optimizer.lr": "1.0"})
+    assert keys_of(first) == keys_of(second)
+
+
+@pytest.mark.parametrize("field", VARIABLE_FIELDS)
+def test_a_bad_value_is_named_with_its_field(field: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        override(SMOKE, {field: "nonsense"})
+    text = str(caught.value)
+    assert f"{field}='nonsense': " in text
+    assert "should be" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "rule"),
+    [
+        ("sampler.steps", "0", "sampler.steps=0: input should be greater than or equal to 1"),
+        ("sampler.steps", "1001", "sampler.steps=1001: input should be less than or equal to 1000"),
+        ("sampler.steps", "2.5", "sampler.steps=2.5: input should be a valid integer"),
+        ("sampler.steps", "true", "sampler.steps='true': input should be a valid integer"),
+        ("sampler.rho", "true", "sampler.rho='true': input should be a valid number"),
+        ("sampler.rho", "NaN", "sampler.rho=nan: input should be a finite number"),
+        ("sampler.order", "3", "sampler.order=3: input should be 1 or 2"),
+        ("sampler.steps", "9" * 5000, "sampler.steps="),
+        ("sampler.steps", "[" * 100_000, "sampler.steps="),
+        ("denoiser.channels", "[16,0]", "denoiser.channels=0: input should be greater than"),
+        ("sampler.sigma_min", "9", "sigma_min 9.0 must be below sigma_max 5.0"),
+        ("denoiser.depths", "[1]", "channels (16, 16) and depths (1,) differ in length"),
+        ("denoiser.history", "3", "cond_channels 64 is not a multiple of history 3"),
+        ("denoiser.noise_min", "30", "noise_min 30.0 must be below noise_max 20.0"),
+        ("view.crop", "[5,4,0,9]", "crop (5, 4, 0, 9) must be top < bottom"),
+        ("view.height", "33", "view.height=33 is not a multiple of denoiser.patch=2"),
+        ("policy.burn_in_frames", "17", "policy.burn_in_frames=17 is above the 16 context frames"),
+        ("policy.channels", "[8,8,8,8,8,8]", "is too small for 6 policy blocks"),
+        ("frames.play.collector", "expert", "Boxing has no scripted expert, only Breakout, Pong"),
+    ],
+)
+def test_a_broken_rule_is_named(field: str, text: str, rule: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        override(SMOKE, {field: text})
+    message = str(caught.value)
+    assert rule in message
+    assert f"({field}={text})" in message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ("sampler.step", "sampler.steps"),
+        ("Steps", "steps"),
+        ("denoiser.chanels", "denoiser.channels"),
+        ("policy.lambda", "policy.lambda_"),
+    ],
+)
+def test_an_unknown_field_gives_the_nearest(wrong: str, match: str) -> None:
+    with pytest.raises(RequestError, match=rf"unknown axis '{wrong}'. Did you mean '{match}'\?"):
+        check_field(wrong)
+
+
+def test_a_section_is_not_a_field() -> None:
+    with pytest.raises(RequestError, match="unknown axis 'sampler'"):
+        check_field("sampler")
+
+
+@pytest.mark.parametrize(
+    ("block", "flag"), [("game", "--game"), ("seed", "--seeds"), ("preset", "--preset")]
+)
+def test_blocks_are_refused_with_their_flag(block: str, flag: str) -> None:
+    with pytest.raises(RequestError, match=flag):
+        check_field(block)
+
+
+@pytest.mark.parametrize(
+    "field", ["references.num_starts", "emulator.frame_skip", "rollouts.num_starts"]
+)
+def test_what_arms_are_scored_against_is_refused(field: str) -> None:
+    with pytest.raises(RequestError, match=f"{field} cannot be an axis"):
+        check_field(field)
+
+
+class Old(Record):
+    width: int
+    name: str
+
+
+class New(Record):
+    """`Old` with fields in another order and two later ones that have a neutral value."""
+
+    name: str
+    churn: float = Field(json_schema_extra={"neutral": 0.0})
+    levels: tuple[int, ...] | None = Field(json_schema_extra={"neutral": None})
+    width: int
+
+
+class Outer(Record):
+    inner: New
+
+
+def test_a_field_at_its_neutral_value_keeps_the_hash() -> None:
+    old = Old(width=3, name="é")
+    new = New(name="é", churn=0.0, levels=None, width=3)
+    assert canonical(new) == {"name": "é", "width": 3}
+    assert content_hash(canonical(new)) == content_hash(canonical(old))
+    assert canonical(Outer(inner=new)) == {"inner": {"name": "é", "width": 3}}
+
+
+@pytest.mark.parametrize("update", [{"churn": 0.5}, {"levels": (1,)}, {"width": 4}])
+def test_any_other_value_changes_the_hash(update: dict[str, Any]) -> None:
+    new = New(name="é", churn=0.0, levels=None, width=3)
+    assert content_hash(canonical(new.model_copy(update=update))) != content_hash(canonical(new))
+
+
+def test_canonical_json_is_one_text() -> None:
+    assert canonical_json({"b": [1, 2.5], "a": {"d": None, "c": "é"}}) == (
+        '{"a":{"c":"\\u00e9","d":null},"b":[1,2.5]}'
+    )
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json({"a": float("nan")})
+
+
+@given(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=3), max_size=6))
+def test_hash_does_not_depend_on_order(data: dict[str, int | str]) -> None:
+    backwards = dict(reversed(list(data.items())))
+    assert content_hash(data) == content_hash(backwards)
+
+
+def test_golden_keys_of_smoke() -> None:
+    """Keys name results on disk: a change here makes all results of users anew.
+
+    If the change is meant (a preset's recipe, a raised number in NUMERICS, a new field without a
+    neutral value), note it in CHANGELOG.md under Numerics and put the new keys here:
+    python -c "from tests.test_config import *; print(keys_of(SMOKE))".
+    """
+    assert keys_of(SMOKE) == {
+        "references": "6e011a81abac1caea1ed",
+        "frames": "f5bb245460d79df1f378",
+        "denoiser": "9a0759fbb8b742ac55d8",
+        "outcome": "5283dc56b1b8cecc6150",
+        "rollouts": "c725bf7fbeebc79e2255",
+        "fidelity": "777cec23cb9b77091ae8",
+        "policy": "f60c8efb6e3a445c85e4",
+        "returns": "f3736b46c0b87db5197e",
+    }
+
+
+@pytest.mark.parametrize("field", ALTERABLE)
+def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
+    changed = changed_stages(SMOKE, altered(SMOKE, field))
+    assert changed == REACHED[section_of(field)]
+    if changed and field not in {"seed", "data_seed"}:
+        assert first_stage_of_field(field) == next(stage for stage in STAGES if stage in changed)
+
+
+def test_every_field_is_covered() -> None:
+    """The only field left out decides which stages there are."""
+    assert set(FIELDS) - set(ALTERABLE) == {"family"}
+
+
+@given(st.sets(st.sampled_from(ALTERABLE), max_size=5))
+def test_fields_together_change_the_union(fields: set[str]) -> None:
+    after = SMOKE
+    for field in fields:
+        after = altered(after, field)
+    expected: frozenset[StageName] = frozenset().union(*(REACHED[section_of(f)] for f in fields))
+    assert changed_stages(SMOKE, after) == expected
+
+
+def test_preset_name_is_part_of_no_key() -> None:
+    assert keys_of(SMOKE) == keys_of(SMOKE.model_copy(update={"preset": "another"}))
+
+
+def test_steps_share_what_does_not_sample() -> None:
+    runs = [keys_of(override(SMOKE, {"sampler.steps": text})) for text in ("1", "3", "10")]
+    for stage in STAGES:
+        shared = stage in {"references", "frames", "denoiser", "outcome"}
+        assert len({run[stage] for run in runs}) == (1 if shared else 3)
+
+
+def test_baselines_have_keys_of_their_own_and_ignore_what_is_trained() -> None:
+    last = SMOKE.model_copy(update={"family": "copy_last"})
+    median = SMOKE.model_copy(update={"family": "median_background"})
+    assert set(keys_of(last)) == {"references", "rollouts", "fidelity"}
+    assert keys_of(last)["references"] == keys_of(SMOKE)["references"]
+    assert len({keys_of(config)["rollouts"] for config in (last, median, SMOKE)}) == 3
+    for field in ("sampler.steps", "denoiser.updates", "policy.gamma", "frames.num_frames", "seed"):
+        assert keys_of(altered(last, field)) == keys_of(last)
+    for field in ("view.height", "rollouts.horizon_steps", "references.num_starts", "data_seed"):
+        assert keys_of(altered(last, field)) != keys_of(last)

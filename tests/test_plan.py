@@ -1,0 +1,221 @@
+"""The plan of a study: arms, runs, shared stages, and every request that is refused."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from diamond.ablation.axes import AXES, find_axis
+from diamond.ablation.plan import MAX_ARMS, Plan, Request, make_plan, run_key
+from diamond.ablation.stages import STAGES
+from diamond.config.overrides import field_names
+from diamond.config.presets import make_preset
+from diamond.errors import ExitCode, RequestError
+
+REQUEST = Request(("steps=1,3,10",), "smoke", ("Boxing",), 1, None, None)
+
+
+def plan_of(*assignments: str, **changes: object) -> Plan:
+    given = {"assignments": assignments} if assignments else {}
+    return make_plan(dataclasses.replace(REQUEST, **given, **changes))  # type: ignore[arg-type]
+
+
+def trained(plan: Plan) -> list[str]:
+    return [arm.name for arm in plan.arms if arm.kind == "arm"]
+
+
+def stage_counts(plan: Plan) -> dict[str, int]:
+    names = [spec.stage for spec in plan.stages()]
+    return {stage: names.count(stage) for stage in STAGES if stage in names}
+
+
+def test_arms_and_baselines() -> None:
+    plan = plan_of()
+    assert [arm.name for arm in plan.arms] == [
+        "steps=1",
+        "steps=3",
+        "steps=10",
+        "copy last frame",
+        "median background",
+    ]
+    assert [arm.kind for arm in plan.arms] == ["arm"] * 3 + ["baseline"] * 2
+    assert [arm.runs[0].config.sampler.steps for arm in plan.arms[:3]] == [1, 3, 10]
+    assert [axis.name for axis in plan.axes] == ["steps"]
+    assert plan.arms[1].axis_values == {"sampler.steps": "3"}
+
+
+def test_stages_are_shared_and_each_is_made_once() -> None:
+    plan = plan_of()
+    # Three arms and two baselines are scored; three policies and a random player play.
+    assert stage_counts(plan) == {
+        "references": 1,
+        "frames": 1,
+        "denoiser": 1,
+        "outcome": 1,
+        "rollouts": 5,
+        "fidelity": 5,
+        "policy": 3,
+        "returns": 4,
+    }
+    assert len({spec.key for spec in plan.stages()}) == len(plan.stages())
+
+
+@pytest.mark.parametrize("until", [None, *STAGES])
+def test_every_stage_comes_after_those_that_it_reads(until: str | None) -> None:
+    plan = plan_of(until=until, num_seeds=2, games=("Boxing", "Pong"))
+    made: set[str] = set()
+    for spec in plan.stages():
+        assert set(spec.upstream.values()) <= made
+        made.add(spec.key)
+
+
+@pytest.mark.parametrize(
+    ("until", "stages", "num_baselines", "plays"),
+    [
+        ("references", {"references"}, 0, False),
+        ("frames", {"frames"}, 0, False),
+        ("denoiser", {"frames", "denoiser"}, 0, False),
+        ("outcome", {"frames", "outcome"}, 0, False),
+        ("rollouts", {"references", "frames", "denoiser", "outcome", "rollouts"}, 2, False),
+        ("fidelity", set(STAGES) - {"policy", "returns"}, 2, False),
+        ("policy", {"frames", "denoiser", "outcome", "policy"}, 0, False),
+        ("returns", {"frames", "denoiser", "outcome", "policy", "returns"}, 0, True),
+    ],
+)
+def test_until(until: str, stages: set[str], num_baselines: int, plays: bool) -> None:
+    plan = plan_of(until=until)
+    assert set(stage_counts(plan)) == stages
+    assert sum(arm.kind == "baseline" for arm in plan.arms) == num_baselines
+    assert bool(plan.random_players) == plays
+
+
+def test_games_and_seeds_are_blocks() -> None:
+    plan = plan_of(games=("Boxing", "Breakout"), num_seeds=3)
+    assert [(arm.game, arm.kind) for arm in plan.arms] == [
+        *[("Boxing", "arm")] * 3,
+        *[("Breakout", "arm")] * 3,
+        *[("Boxing", "baseline")] * 2,
+        *[("Breakout", "baseline")] * 2,
+    ]
+    for arm in plan.arms:
+        seeds = [run.config.seed for run in arm.runs]
+        assert seeds == ([0, 1, 2] if arm.kind == "arm" else [0])
+        assert {run.config.game for run in arm.runs} == {arm.game}
+    counts = stage_counts(plan)
+    # Real frames belong to the game; everything trained belongs to game and seed.
+    assert (counts["references"], counts["frames"]) == (2, 2)
+    assert (counts["denoiser"], counts["outcome"], counts["policy"]) == (6, 6, 18)
+    assert set(plan.random_players) == {"Boxing", "Breakout"}
+
+
+def test_more_seeds_keep_the_runs_of_fewer() -> None:
+    few, many = plan_of(num_seeds=1), plan_of(num_seeds=4)
+    assert {spec.key for spec in few.stages()} <= {spec.key for spec in many.stages()}
+
+
+def test_more_values_keep_the_stages_and_the_name() -> None:
+    few, many = plan_of("steps=1,3,10"), plan_of("steps=1,3,5,10")
+    new = {spec.key for spec in many.stages()} - {spec.key for spec in few.stages()}
+    assert {spec.key for spec in few.stages()} <= {spec.key for spec in many.stages()}
+    assert sorted(spec.stage for spec in many.stages() if spec.key in new) == [
+        "fidelity",
+        "policy",
+        "returns",
+        "rollouts",
+    ]
+    assert few.study == many.study
+
+
+def test_several_axes_make_a_grid() -> None:
+    plan = plan_of("steps=1,3", "denoiser.channels=[8,8],[16,8]")
+    assert trained(plan) == [
+        "steps=1 denoiser.channels=[8,8]",
+        "steps=1 denoiser.channels=[16,8]",
+        "steps=3 denoiser.channels=[8,8]",
+        "steps=3 denoiser.channels=[16,8]",
+    ]
+    assert stage_counts(plan)["denoiser"] == 2
+    assert plan.arms[3].runs[0].config.denoiser.channels == (16, 8)
+
+
+def test_study_is_named_without_values() -> None:
+    plan = plan_of("steps=1,3", "policy.gamma=0.9,0.99", games=("Boxing", "Pong"))
+    assert plan.study == "steps-policy.gamma-boxing-pong-smoke-static"
+    assert plan_of("steps=2").study == plan_of("steps=1,3").study
+    assert plan_of(name="mine").study == "mine"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (("steps=1,1.0",), "'steps=1' and 'steps=1.0' are the same run"),
+        (("steps=3,03",), "are the same run"),
+        (("denoiser.channels=[8,8],[8, 8]",), "are the same run"),
+        (("steps=1", "sampler.steps=3"), "two axes set sampler.steps"),
+        (("steps=1", "steps=3"), "given twice"),
+        (("stepz=1",), "unknown axis 'stepz'. Did you mean 'steps'"),
+        (("seed=1,2",), "--seeds"),
+        (("game=Pong",), "--game"),
+        (("steps=0",), "sampler.steps=0"),
+        (("references.num_starts=1,2",), "cannot be an axis"),
+        (("sampler.churn=" + ",".join(map(str, range(MAX_ARMS + 1))),), f"more than {MAX_ARMS}"),
+        ((), "nothing to vary"),
+    ],
+)
+def test_bad_assignments_are_refused(assignments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        make_plan(dataclasses.replace(REQUEST, assignments=assignments))
+    assert caught.value.exit_code == ExitCode.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "tinny"}, "unknown preset 'tinny'. Did you mean 'tiny'"),
+        ({"games": ("Bocking",)}, "unknown game 'Bocking'. Did you mean 'Boxing'"),
+        ({"games": ("Pong", "Pong")}, "names a game twice"),
+        ({"until": "fidelty"}, "unknown stage 'fidelty'. Did you mean 'fidelity'"),
+        ({"num_seeds": 0}, "--seeds 0: at least 1"),
+        ({"num_seeds": -1}, "--seeds -1: at least 1"),
+    ],
+)
+def test_bad_requests_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        plan_of(**changes)
+
+
+def test_run_key_belongs_to_study_config_game_and_seed() -> None:
+    config = make_preset("smoke", "Boxing")
+    others = [
+        run_key("another", config),
+        run_key("study", config.model_copy(update={"seed": 1})),
+        run_key("study", make_preset("smoke", "Alien")),
+        run_key("study", plan_of("steps=1").arms[0].runs[0].config),
+    ]
+    assert run_key("study", config) == run_key("study", make_preset("smoke", "Boxing"))
+    assert len({run_key("study", config), *others}) == 5
+
+
+def test_named_axes_set_existing_fields() -> None:
+    fields = set(field_names())
+    for axis in AXES:
+        assert axis.field in fields
+        assert axis.name not in fields
+        assert find_axis(axis.name) is axis
+        assert axis.first_stage in STAGES
+    assert find_axis("steps").first_stage == "rollouts"
+    assert find_axis("denoiser.optimizer.lr").first_stage == "denoiser"
+
+
+def test_a_plan_loads_no_array_library() -> None:
+    code = (
+        "import sys\n"
+        "import diamond.config.overrides, diamond.ablation.axes, diamond.seeds\n"
+        "from diamond.ablation.plan import Request, make_plan\n"
+        "make_plan(Request(('steps=1,3',), 'tiny', ('Boxing',), 1, None, None)).stages()\n"
+        "heavy = {'torch', 'numpy', 'ale_py', 'gymnasium', 'cv2', 'mlflow', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
