@@ -19,7 +19,7 @@ from diamond.rng import (
 )
 from diamond.seeds import Purpose, derive
 
-COUNTERS = st.lists(st.integers(-5, 10**6) | st.text("ab1:\x1f", max_size=3), max_size=3).map(tuple)
+COUNTERS = st.lists(st.integers(-5, 10**6) | st.text("ab1:", max_size=3), max_size=3).map(tuple)
 PLACES = st.tuples(st.integers(-3, 10**6), st.sampled_from(Purpose), COUNTERS)
 
 
@@ -192,7 +192,6 @@ def test_seeded_init_is_a_function_of_the_seed_and_restores_the_global_state() -
 
 def test_seeded_init_restores_the_global_state_after_an_error() -> None:
     before = torch.get_rng_state()
-    with pytest.raises(KeyError), seeded_init(0, Purpose.POLICY_INIT):
-        nn.Linear(3, 3)
-        raise KeyError
+    with pytest.raises(RuntimeError), seeded_init(0, Purpose.POLICY_INIT):
+        torch.rand(2, 3) @ torch.rand(2, 3)
     assert torch.equal(torch.get_rng_state(), before)

@@ -22,6 +22,15 @@ def num_groups(channels: int) -> int:
     return max(g for g in range(1, max(1, channels // GROUP_SIZE) + 1) if channels % g == 0)
 
 
+def num_heads(channels: int) -> int:
+    """Heads of self-attention.
+
+    One for every 8 channels, fewer where they do not divide the channels.
+    """
+    most = max(1, channels // ATTENTION_HEAD_DIM)
+    return max(h for h in range(1, most + 1) if channels % h == 0)
+
+
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size at stride 1 and halves it at stride 2."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
@@ -52,7 +61,7 @@ class SelfAttention2d(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.num_heads = max(1, channels // ATTENTION_HEAD_DIM)
+        self.num_heads = num_heads(channels)
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
         self.out = nn.Conv2d(channels, channels, kernel_size=1)

@@ -63,6 +63,6 @@ def load_checkpoint(folder: Path) -> Saved | None:
 def _checksum(tensors: Mapping[str, Tensor]) -> str:
     checksum = 0
     for name in sorted(tensors):
-        data = tensors[name].reshape(-1).view(torch.uint8).numpy()
-        checksum = zlib.crc32(memoryview(data), zlib.crc32(name.encode(), checksum))
+        data = tensors[name].reshape(-1).view(torch.uint8).numpy().data
+        checksum = zlib.crc32(data, zlib.crc32(name.encode(), checksum))
     return f"{checksum:08x}"

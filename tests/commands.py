@@ -1,0 +1,180 @@
+"""Running `diamond` as a user does, and reading what it left in a home."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+import diamond as package
+from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.pipeline.files import digest, read_json
+from diamond.pipeline.store import OWN_FILES
+
+ROOT = Path(package.__file__).parents[1]
+SMOKE = ("steps=1,3", "--preset", "smoke")
+STUDY = "steps-boxing-smoke-static"
+TIMEOUT_SECONDS = 240.0
+"""A run takes 20 s on two idle cores; the rest is for machines that are shared."""
+
+CHECKPOINTING = """
+import functools, sys
+from diamond.pipeline import executor
+executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.0)
+from diamond.cli.app import main
+main()
+"""
+"""`diamond` with a checkpoint at every opportunity, so that there is one to interrupt after."""
+
+
+def environment() -> dict[str, str]:
+    """Plain text of 100 columns, one thread, this very checkout."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    plain = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONPATH": path}
+    return {**os.environ, **plain, "OMP_NUM_THREADS": "1"}
+
+
+def diamond(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "diamond", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=environment(),
+        timeout=TIMEOUT_SECONDS,
+    )
+
+
+def ablate(home: Path, *arguments: str) -> dict[str, Any]:
+    """Run `diamond ablate ... --json`, which must succeed, and return the document."""
+    done = diamond("ablate", *arguments, "--home", str(home), "--json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def begin(home: Path, *arguments: str, checkpointing: bool = False) -> "subprocess.Popen[str]":
+    """Start `diamond ablate` and return at once."""
+    program = ["-c", CHECKPOINTING] if checkpointing else ["-m", "diamond"]
+    return subprocess.Popen(
+        [sys.executable, *program, "ablate", *arguments, "--home", str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    """Poll a condition; fail when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.005)
+
+
+def copy_home(home: Path, target: Path, *stages: str) -> Path:
+    """Copy stages of a home, all of them if none is named, without reports and tracked runs."""
+    for name in stages or (folder.name for folder in (home / "stages").iterdir()):
+        shutil.copytree(home / "stages" / name, target / "stages" / name)
+    return target
+
+
+def smoke_plan(*assignments: str, num_seeds: int = 1) -> Plan:
+    """The plan of a smoke study on Boxing."""
+    return make_plan(
+        Request(assignments or ("steps=1,3",), "smoke", ("Boxing",), num_seeds, None, None)
+    )
+
+
+def manifests(home: Path) -> dict[str, dict[str, Any]]:
+    """Manifest by ``stage/key``."""
+    return {
+        f"{path.parent.parent.name}/{path.parent.name}": read_json(path)
+        for path in home.glob("stages/*/*/manifest.json")
+    }
+
+
+def digests(home: Path) -> dict[str, dict[str, str]]:
+    """SHA-256 of every output on disk, by ``stage/key``; the manifests are not believed."""
+    return {
+        f"{folder.parent.name}/{folder.name}": {
+            path.name: digest(path) for path in sorted(folder.iterdir()) if is_output(path)
+        }
+        for folder in home.glob("stages/*/*")
+    }
+
+
+def is_output(path: Path) -> bool:
+    """Whether a file of a stage folder is one that the stage made."""
+    return path.name not in OWN_FILES and not path.name.startswith(".")
+
+
+def client(home: Path) -> MlflowClient:
+    """The tracking store of a home."""
+    return MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
+
+
+def tracked(home: Path) -> list[Run]:
+    """All runs of a home that are not deleted."""
+    store = client(home)
+    experiment = store.get_experiment_by_name("diamond")
+    assert experiment is not None
+    return list(store.search_runs([experiment.experiment_id], max_results=1000))
+
+
+def points(home: Path) -> dict[tuple[str, str], list[int]]:
+    """Steps of every metric of every run, in the order stored, by run key and metric."""
+    store = client(home)
+    return {
+        (run.data.tags["diamond.run_key"], name): [
+            metric.step for metric in store.get_metric_history(run.info.run_id, name)
+        ]
+        for run in tracked(home)
+        for name in run.data.metrics
+    }
+
+
+def check_tracked(home: Path) -> None:
+    """No run that shows RUNNING, no run twice, no point twice."""
+    found = tracked(home)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    keys = [run.data.tags["diamond.run_key"] for run in found]
+    assert len(keys) == len(set(keys))
+    names = [run.info.run_name for run in found]
+    assert len(names) == len(set(names))
+    for (_, metric), steps in points(home).items():
+        assert len(steps) == len(set(steps)), metric
+
+
+def live_workers(home: Path) -> list[int]:
+    """Processes that work on a home."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"diamond.pipeline.worker" in arguments and str(home).encode() in arguments:
+            found.append(int(path.parent.name))
+    return found
+
+
+def stages_made(document: Mapping[str, Any]) -> set[str]:
+    """Keys of the stages of runs that a command made itself."""
+    return {
+        stage["key"]
+        for arm in document["arms"]
+        for run in arm["runs"]
+        for stage in run["stages"].values()
+        if stage["made"]
+    }

@@ -1,0 +1,37 @@
+"""Options, markers and what is expensive to make and shared by the tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from tests.commands import SMOKE, diamond
+
+settings.register_profile("diamond", deadline=None, derandomize=True)
+settings.load_profile("diamond")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = pytest.mark.skip(reason="takes minutes: runs with --slow")
+    gpu = pytest.mark.skip(reason="needs a CUDA device, which torch does not find here")
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(slow)
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(gpu)
+
+
+@pytest.fixture(scope="session")
+def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the finished study ``steps=1,3`` of the smoke preset: to read or to copy."""
+    home = tmp_path_factory.mktemp("smoke") / "home"
+    done = diamond("ablate", *SMOKE, "--home", str(home))
+    assert done.returncode == 0, done.stderr
+    (home.parent / "stdout.txt").write_text(done.stdout)
+    (home.parent / "stderr.txt").write_text(done.stderr)
+    return home

@@ -1,0 +1,286 @@
+"""World models: one contract for every family, and what is particular to DIAMOND and the baselines."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from diamond.config.presets import make_preset
+from diamond.config.run import DenoiserConfig, SamplerConfig
+from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.rng import KeyedNoise, seeded_init, torch_generator
+from diamond.seeds import Purpose
+from diamond.world.baselines import copy_last_world, median_background_world
+from diamond.world.denoiser import Denoiser
+from diamond.world.diamond_world import DiamondWorld
+from diamond.world.imagination import replay_actions
+
+SIDE = 16
+NUM_ACTIONS = 5
+NUM_STARTS = 4
+CONTEXT = 6
+HORIZON = 5
+# Convolutions of another batch size sum in another order; the error grows over the rollout.
+ROUNDING = 1e-4
+
+SMOKE = make_preset("smoke", "Boxing")
+
+
+def numbers(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch_generator(seed, Purpose.BOOTSTRAP))
+
+
+def diamond_world(
+    sampler: dict[str, Any] | None = None, denoiser: dict[str, Any] | None = None
+) -> DiamondWorld:
+    """A tiny untrained world whose every parameter takes part."""
+    changes = {"channels": (8, 8), "cond_channels": 16} | (denoiser or {})
+    config = DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | changes)
+    sampler_config = SamplerConfig.model_validate(
+        SMOKE.sampler.model_dump() | {"quantizer": "none"} | (sampler or {})
+    )
+    with seeded_init(0, Purpose.DENOISER_INIT):
+        model = Denoiser(config, NUM_ACTIONS)
+        outcome = OutcomeNet(OutcomeNetShape(NUM_ACTIONS, SIDE, SIDE, (8, 8), (1, 1), 8, 12))
+    for module in (model, outcome):
+        module.requires_grad_(False)
+        for index, parameter in enumerate(module.parameters()):
+            parameter.data += 0.1 * numbers(index, *parameter.shape)
+    return DiamondWorld(model, outcome, sampler_config)
+
+
+def context() -> tuple[Tensor, Tensor]:
+    """Real frames and the actions between them."""
+    frames = numbers(1000, NUM_STARTS, CONTEXT, 3, SIDE, SIDE).clamp(-1, 1)
+    actions = torch.arange(NUM_STARTS * (CONTEXT - 1)).reshape(NUM_STARTS, -1) % NUM_ACTIONS
+    return frames, actions
+
+
+def median_world() -> Any:
+    return median_background_world(context()[0].median(dim=1).values)
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "diamond": diamond_world,
+    "diamond, one frame": lambda: diamond_world(denoiser={"history": 1}),
+    "diamond, Heun and churn": lambda: diamond_world({"order": 2, "churn": 1.0}),
+    "diamond, one step, rounded": lambda: diamond_world({"steps": 1, "quantizer": "round"}),
+    "diamond, bfloat16": lambda: diamond_world(denoiser={"precision": "bfloat16"}),
+    "copy last": copy_last_world,
+    "median background": median_world,
+}
+PLAN = torch.arange(NUM_STARTS * HORIZON).reshape(NUM_STARTS, HORIZON).mul(3) % NUM_ACTIONS
+
+
+def keyed(starts: Sequence[int] = range(NUM_STARTS), seed: int = 0) -> Callable[[int], KeyedNoise]:
+    return lambda time_step: KeyedNoise(seed, starts, time_step)
+
+
+def rollout(world: Any, state: Any, actions: Tensor = PLAN, **where: Any) -> Iterator[Any]:
+    noise_at = where.pop("noise_at", keyed())
+    return replay_actions(world, state, actions, noise_at, **where)
+
+
+@pytest.fixture(params=FAMILIES)
+def world(request: pytest.FixtureRequest) -> Any:
+    return FAMILIES[request.param]()
+
+
+def test_contract_steps_have_the_declared_shapes_and_ranges(world: Any) -> None:
+    frames, actions = context()
+    state = world.start(frames, actions)
+    assert world.frame(state).shape == (NUM_STARTS, 3, SIDE, SIDE)
+    for index, after, step in rollout(world, state):
+        assert step.frame.shape == (NUM_STARTS, 3, SIDE, SIDE)
+        assert step.frame.dtype == torch.float32
+        assert not step.frame.requires_grad
+        assert float(step.frame.abs().max()) <= 1
+        assert step.reward.shape == step.end.shape == (NUM_STARTS,)
+        assert step.reward.dtype == torch.float32
+        assert set(step.reward.tolist()) <= {-1.0, 0.0, 1.0}
+        assert step.end.dtype == torch.bool
+        assert torch.equal(world.frame(after), step.frame)
+        assert index < HORIZON
+    assert index == HORIZON - 1
+
+
+def test_contract_a_step_does_not_write_to_its_state_or_the_real_frames(world: Any) -> None:
+    frames, actions = context()
+    state = world.start(frames, actions)
+    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    first = list(rollout(world, state))[-1][2]
+    assert all(torch.equal(state.tensors()[name], tensor) for name, tensor in before.items())
+    assert torch.equal(frames, context()[0])
+    # And the same state, actions and noise give the same bits again.
+    again = list(rollout(world, state))[-1][2]
+    assert torch.equal(first.frame, again.frame)
+    assert torch.equal(first.reward, again.reward)
+
+
+def test_contract_select_replace_and_tensors(world: Any) -> None:
+    frames, actions = context()
+    state = world.start(frames, actions)
+    later = [after for _, after, _ in rollout(world, state)][-1]
+    rows = torch.tensor([2, 0])
+    picked = later.select(rows)
+    for name, tensor in picked.tensors().items():
+        assert torch.equal(tensor, later.tensors()[name][rows])
+    mixed = state.replace(rows, picked)
+    for name, tensor in mixed.tensors().items():
+        assert torch.equal(tensor[rows], picked.tensors()[name])
+        assert torch.equal(tensor[[1, 3]], state.tensors()[name][[1, 3]])
+    back = state.with_tensors(later.tensors())
+    assert all(torch.equal(t, back.tensors()[name]) for name, t in later.tensors().items())
+    assert later.replace(torch.arange(NUM_STARTS), state).tensors().keys() == state.tensors().keys()
+
+
+def test_contract_resume_from_a_saved_state_equals_no_stop(world: Any) -> None:
+    frames, actions = context()
+    state = world.start(frames, actions)
+    whole = list(rollout(world, state))
+    # Through bytes on disk, into a state made by another start.
+    saved = load(save({name: t.contiguous() for name, t in whole[1][1].tensors().items()}))
+    restored = world.start(frames.flip(0), actions.flip(0)).with_tensors(saved)
+    rest = list(rollout(world, restored, first=2))
+    assert [index for index, _, _ in rest] == [2, 3, 4]
+    for (_, _, expected), (_, _, step) in zip(whole[2:], rest, strict=True):
+        assert torch.equal(step.frame, expected.frame)
+        assert torch.equal(step.reward, expected.reward)
+        assert torch.equal(step.end, expected.end)
+
+
+DIAMONDS = ["diamond", "diamond, one frame", "diamond, Heun and churn"]
+
+
+@pytest.mark.parametrize("family", DIAMONDS)
+def test_a_keyed_row_does_not_depend_on_its_batch(family: str) -> None:
+    world = FAMILIES[family]()
+    frames, actions = context()
+    whole = list(rollout(world, world.start(frames, actions)))
+    for rows in ([3], [2, 0]):
+        state = world.start(frames[rows], actions[rows])
+        part = list(rollout(world, state, PLAN[rows], noise_at=keyed(rows)))
+        for (_, _, expected), (_, _, step) in zip(whole, part, strict=True):
+            assert torch.allclose(step.frame, expected.frame[rows], rtol=0, atol=ROUNDING)
+            assert torch.equal(step.reward, expected.reward[rows])
+            assert torch.equal(step.end, expected.end[rows])
+    assert not torch.allclose(whole[-1][2].frame[0], whole[-1][2].frame[1], atol=0.1)
+
+
+def test_another_noise_seed_or_action_draws_another_frame() -> None:
+    world = diamond_world()
+    state = world.start(*context())
+    base = next(rollout(world, state))[2].frame
+    assert not torch.equal(next(rollout(world, state, noise_at=keyed(seed=1)))[2].frame, base)
+    other = (PLAN + 1) % NUM_ACTIONS
+    assert not torch.equal(next(rollout(world, state, other))[2].frame, base)
+
+
+def test_history_shifts_by_one_frame_and_one_action() -> None:
+    frames, actions = context()
+    world = diamond_world()
+    state = world.start(frames, actions)
+    assert torch.equal(state.frames, frames[:, -4:])
+    assert torch.equal(state.actions, actions[:, -3:])
+    after, step = world.step(state, PLAN[:, 0], keyed()(0))
+    assert torch.equal(after.frames[:, :-1], state.frames[:, 1:])
+    assert torch.equal(after.frames[:, -1], step.frame)
+    assert torch.equal(after.actions, torch.cat((actions[:, -2:], PLAN[:, :1]), dim=1))
+    assert not torch.equal(after.hidden, state.hidden)
+
+
+def test_the_denoiser_sees_the_history_and_the_new_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, actions = context()
+    seen: list[tuple[float, Tensor, Tensor]] = []
+
+    def spy(self: Denoiser, noisy: Tensor, sigma: float, past: Tensor, acts: Tensor) -> Tensor:
+        seen.append((sigma, past, acts))
+        return torch.zeros_like(noisy)
+
+    monkeypatch.setattr(Denoiser, "denoise", spy)
+    world = diamond_world({"steps": 3})
+    world.step(world.start(frames, actions), PLAN[:, 0], keyed()(0))
+    assert [sigma for sigma, _, _ in seen] == pytest.approx([5, 0.283, 0.002], rel=2e-3)
+    for _, past, acts in seen:
+        assert torch.equal(past, frames[:, -4:])
+        assert torch.equal(acts, torch.cat((actions[:, -3:], PLAN[:, :1]), dim=1))
+
+
+@pytest.mark.parametrize(("init", "scale"), [("unit", 1.0), ("sigma_max", 5.0)])
+def test_the_initial_sample_has_the_declared_scale(
+    init: str, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[Tensor] = []
+
+    def spy(self: Denoiser, noisy: Tensor, *rest: object) -> Tensor:
+        starts.append(noisy)
+        return noisy
+
+    monkeypatch.setattr(Denoiser, "denoise", spy)
+    world = diamond_world({"init_noise": init})
+    noise = keyed()(0)
+    world.step(world.start(*context()), PLAN[:, 0], noise)
+    expected = scale * noise.normal("denoiser/initial", (NUM_STARTS, 3, SIDE, SIDE))
+    assert torch.equal(starts[0], expected)
+
+
+def test_the_initial_draw_is_shared_by_all_numbers_of_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DESIGN.md section 4: the initial draw is shared wherever shapes agree."""
+    starts: list[Tensor] = []
+
+    def spy(self: Denoiser, noisy: Tensor, *rest: object) -> Tensor:
+        starts.append(noisy)
+        return noisy
+
+    monkeypatch.setattr(Denoiser, "denoise", spy)
+    for steps in (1, 10):
+        world = diamond_world({"steps": steps, "quantizer": "none"})
+        world.step(world.start(*context()), PLAN[:, 0], keyed()(0))
+    assert torch.equal(starts[0], starts[1])
+
+
+@pytest.mark.parametrize("quantizer", ["floor", "round"])
+def test_imagined_frames_are_levels_of_real_frames(quantizer: str) -> None:
+    world = diamond_world({"quantizer": quantizer})
+    _, _, step = next(rollout(world, world.start(*context())))
+    levels = (step.frame + 1) / 2 * 255
+    # Float32 rounding of numbers up to 255.
+    assert float((levels - levels.round()).abs().max()) < 1e-3
+
+
+def test_rewards_and_ends_follow_the_heads() -> None:
+    """With one logit far above the rest, every draw is that class, whatever the noise."""
+    world = diamond_world()
+    head = world._outcome.head[2]
+    for reward_class, end_class in ((0, 0), (1, 1), (2, 0)):
+        head.register_parameter("bias", torch.nn.Parameter(torch.zeros(5), requires_grad=False))
+        bias = head.bias
+        assert isinstance(bias, Tensor)
+        bias[reward_class] += 1000
+        bias[3 + end_class] += 1000
+        for _, _, step in rollout(world, world.start(*context())):
+            assert step.reward.tolist() == [float(reward_class - 1)] * NUM_STARTS
+            assert step.end.tolist() == [bool(end_class)] * NUM_STARTS
+
+
+def test_a_longer_context_changes_the_memory_but_not_the_history() -> None:
+    frames, actions = context()
+    world = diamond_world()
+    long, short = world.start(frames, actions), world.start(frames[:, 1:], actions[:, 1:])
+    assert torch.equal(long.frames, short.frames)
+    assert not torch.equal(long.hidden, short.hidden)
+
+
+def test_baselines_stand_still() -> None:
+    frames, actions = context()
+    backgrounds = frames.median(dim=1).values
+    for world, still in ((copy_last_world(), frames[:, -1]), (median_world(), backgrounds)):
+        for _, _, step in rollout(world, world.start(frames, actions)):
+            assert torch.equal(step.frame, still)
+            assert not step.end.any()
+            assert not step.reward.any()
