@@ -343,12 +343,12 @@ def test_golden_keys_of_smoke() -> None:
     assert keys_of(SMOKE) == {
         "references": "6e011a81abac1caea1ed",
         "frames": "f5bb245460d79df1f378",
-        "denoiser": "9a0759fbb8b742ac55d8",
+        "denoiser": "bfd3bd2fcfbce1f88211",
         "outcome": "5283dc56b1b8cecc6150",
-        "rollouts": "c725bf7fbeebc79e2255",
-        "fidelity": "777cec23cb9b77091ae8",
-        "policy": "f60c8efb6e3a445c85e4",
-        "returns": "f3736b46c0b87db5197e",
+        "rollouts": "544f8669097fbfbd1163",
+        "fidelity": "9ed6cfbe18cb5be2715d",
+        "policy": "205fd2851ab1dcef6ae3",
+        "returns": "fe8fc5b5cff106f8d517",
     }
 
 

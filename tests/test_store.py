@@ -1,12 +1,10 @@
 """The stage store: manifests, status, damage, claims and files that are whole or absent."""
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ import torch
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline import claim as claim_module
-from diamond.pipeline import files
 from diamond.pipeline.checkpoint import load_checkpoint, save_checkpoint
 from diamond.pipeline.claim import STALE_SECONDS, Claim
 from diamond.pipeline.files import create_json, locked, read_json, write_json, write_text
@@ -182,24 +179,37 @@ def test_a_claim_is_held_by_one_and_free_when_its_block_ends(tmp_path: Path) -> 
     assert second.try_acquire()
 
 
-def _race(folder: Path, barrier: Barrier, won: "multiprocessing.Queue[bool]") -> None:
-    barrier.wait()
-    won.put(Claim(folder).try_acquire())
-    barrier.wait()  # a process that is gone holds nothing: stay until all have tried
-
-
 def test_of_processes_that_want_a_claim_at_once_one_gets_it(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, won = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_race, args=(tmp_path, barrier, won)) for _ in range(4)]
+    script = (
+        "import sys; from pathlib import Path; from diamond.pipeline.claim import Claim\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "print(Claim(Path(sys.argv[1])).try_acquire(), flush=True)\n"
+        "sys.stdin.readline()"  # a process that is gone holds nothing: stay until all have tried
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    assert [_line(racer) for racer in racers] == ["ready\n"] * 4
     for racer in racers:
-        racer.start()
-    results = [won.get(timeout=60) for _ in racers]
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    results = [_line(racer) for racer in racers]
     for racer in racers:
-        racer.join()
-    won.close()
-    won.join_thread()
-    assert sorted(results) == [False, False, False, True]
+        racer.communicate("end\n")
+    assert sorted(results) == ["False\n"] * 3 + ["True\n"]
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
@@ -269,7 +279,7 @@ def test_a_write_that_fails_leaves_the_old_text(
     def crash(_: int) -> None:
         raise OSError("disk")
 
-    monkeypatch.setattr(files.os, "fsync", crash)
+    monkeypatch.setattr(os, "fsync", crash)
     with pytest.raises(OSError, match="disk"):
         write_text(path, "new" * 1000)
     assert path.read_text() == "old"
@@ -279,7 +289,7 @@ def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
     path = tmp_path / "numbers.json"
     script = (
         "import sys; from pathlib import Path; from diamond.pipeline.files import write_json\n"
-        "for i in range(200): write_json(Path(sys.argv[1]), [i] * 5000)"
+        "for i in range(100): write_json(Path(sys.argv[1]), [i] * 5000)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as writer:
         seen = set()

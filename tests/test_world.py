@@ -1,4 +1,4 @@
-"""World models: one contract for every family, and what is particular to DIAMOND and the baselines."""
+"""World models: one contract for every family, then what DIAMOND and the baselines promise."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,8 +23,9 @@ NUM_ACTIONS = 5
 NUM_STARTS = 4
 CONTEXT = 6
 HORIZON = 5
-# Convolutions of another batch size sum in another order; the error grows over the rollout.
-ROUNDING = 1e-4
+# Convolutions of another batch size sum in another order (1e-6); a second-order step divides that
+# by the smallest noise level, .002.
+ROUNDING = 1e-3
 
 SMOKE = make_preset("smoke", "Boxing")
 
@@ -97,7 +98,8 @@ def test_contract_steps_have_the_declared_shapes_and_ranges(world: Any) -> None:
         assert step.frame.shape == (NUM_STARTS, 3, SIDE, SIDE)
         assert step.frame.dtype == torch.float32
         assert not step.frame.requires_grad
-        assert float(step.frame.abs().max()) <= 1
+        # The last step of a solver rounds: x + (0 - s) (x - D) / s is D but for a few float32 ulps.
+        assert float(step.frame.abs().max()) <= 1 + 1e-5
         assert step.reward.shape == step.end.shape == (NUM_STARTS,)
         assert step.reward.dtype == torch.float32
         assert set(step.reward.tolist()) <= {-1.0, 0.0, 1.0}

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.cli.plan_table import show_plan
+from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.history import check_history, record_plan
@@ -28,7 +29,6 @@ from diamond.tracking.uris import absolute_uri, default_uri
 if TYPE_CHECKING:
     from diamond.pipeline.study import StudyRun
 
-TABLE_WIDTH = 100
 MAX_NAME = 200
 
 
@@ -79,36 +79,34 @@ def _ablate(request: Request, options: Options) -> ExitCode:
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
     check_history(plan, folder)
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else TABLE_WIDTH)
     if options.dry_run:
-        show_plan(
-            plan, store, options.jobs, Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
-        )
+        show_plan(plan, store, options.jobs, console())
         return ExitCode.DONE
     store.check_writable()
-    return _run(plan, store, options, console)
+    return _run(plan, store, options)
 
 
-def _run(plan: Plan, store: Store, options: Options, console: Console) -> ExitCode:
+def _run(plan: Plan, store: Store, options: Options) -> ExitCode:
     from diamond.cli.progress import ProgressView
     from diamond.pipeline.executor import LocalExecutor
     from diamond.pipeline.study import StudyRun, Tracking
 
+    log = console(stderr=True)
     study = StudyRun(plan, store, options.command)
     study.check_store()
     for line in study.damaged:
-        console.print(line, style="yellow", highlight=False)
-    show_plan(plan, store, options.jobs, console)
+        log.print(line, style="yellow", highlight=False)
+    show_plan(plan, store, options.jobs, log)
     record_plan(plan, study.folder, options.command)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:
-        with ProgressView(plan, console) as view:
+        with ProgressView(plan, log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
         document, artifacts = _report(plan, store, study.document(), study.folder, options)
         _show(document, options)
-        _show_failed(study, console)
+        _show_failed(study, log)
         failed = bool(study.failed())
         tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
     except KeyboardInterrupt:
@@ -153,17 +151,15 @@ def _report(
     return document, [folder / "report.html", folder / "report.md", json_path, *figures]
 
 
-def _show_failed(study: "StudyRun", console: Console) -> None:
+def _show_failed(study: "StudyRun", log: Console) -> None:
     from diamond.cli.progress import stage_names
 
     failed, names = study.failed(), stage_names(study.plan)
     for spec, cause in failed:
-        console.print(
-            f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False
-        )
+        log.print(f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False)
     if failed:
         blocked = len(study.blocked)
-        console.print(
+        log.print(
             f"{blocked} stage{'' if blocked == 1 else 's'} that read what failed "
             f"{'was' if blocked == 1 else 'were'} not made; the same command tries again",
             style="red",
@@ -178,7 +174,7 @@ def _show(document: dict[str, Any], options: Options) -> None:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
         return
-    out = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
+    out = console()
     for game in document["games"]:
         out.print(result_table(document, game))
     out.print(document["summary"], highlight=False, markup=False)

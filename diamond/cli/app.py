@@ -139,7 +139,7 @@ def main() -> None:
     # MLflow reports its use to its makers unless it is told not to, before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        app()
+        app(prog_name="diamond")
     except DiamondError as error:
         typer.secho(
             f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None

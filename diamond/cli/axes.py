@@ -1,10 +1,12 @@
 """`diamond axes`: the table of what can be varied."""
 
-from rich.console import Console
+import json
+
 from rich.table import Table
 
 from diamond.ablation.axes import AXES
 from diamond.ablation.stages import first_stage_of_field
+from diamond.cli.terminal import console
 from diamond.config.overrides import (
     BLOCK_FIELDS,
     SHARED_SECTIONS,
@@ -18,7 +20,7 @@ from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
 def show_axes(fields: bool) -> None:
     """Print the named axes and, if asked, every config field."""
     default = make_preset(DEFAULT_PRESET, DEFAULT_GAME)
-    console = Console()
+    out = console()
     table = Table(title="Named axes", title_justify="left")
     for column in (
         "axis",
@@ -28,13 +30,13 @@ def show_axes(fields: bool) -> None:
         "first stage",
         "source",
     ):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "axis")
     for axis in AXES:
-        value = str(get_field(default, axis.field))
+        value = json.dumps(get_field(default, axis.field))
         table.add_row(axis.name, axis.meaning, axis.values, value, axis.first_stage, axis.source)
-    console.print(table)
+    out.print(table)
     if not fields:
-        console.print(
+        out.print(
             "Any config field can be varied by its dotted name: `diamond axes --fields` lists them."
         )
         return
@@ -45,9 +47,10 @@ def show_axes(fields: bool) -> None:
         f"default ({DEFAULT_PRESET}, {DEFAULT_GAME})",
         "first stage",
     ):
-        table.add_column(column, overflow="fold")
+        # A name that is cut in two cannot be copied into a command.
+        table.add_column(column, overflow="fold", no_wrap=column == "field")
     for name in field_names():
         if name not in BLOCK_FIELDS and name.split(".")[0] not in SHARED_SECTIONS:
-            value = str(get_field(default, name))
+            value = json.dumps(get_field(default, name))
             table.add_row(name, field_description(name), value, first_stage_of_field(name))
-    console.print(table)
+    out.print(table)

@@ -1,6 +1,6 @@
 """Atari 2600 games through `ale-py`: a replayable Gymnasium environment of native frames."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import ale_py
 import gymnasium
@@ -41,7 +41,8 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
     Source: Machado et al. 2018; arXiv:2405.12399, appendix F.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    # Gymnasium declares this for instances.
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, game: str, config: EmulatorConfig) -> None:
         """Load the game; actions are indices into ``action_codes``."""

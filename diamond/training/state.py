@@ -56,7 +56,7 @@ class TrainingState:
                 self.optimizer.state[parameter] = {
                     name: torch.empty_like(parameter).copy_(value)
                     if value.shape == parameter.shape
-                    else value.clone()
+                    else value.to(parameter.device, copy=True)
                     for name, value in saved.items()
                 }
         self.update = update

@@ -1,0 +1,191 @@
+"""What a plan is said to cost: multiplications, simulated wall time, corrections by measurement."""
+
+from math import prod
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from diamond.ablation.stages import STAGES, StageSpec
+from diamond.config.presets import PRESETS, make_preset
+from diamond.config.run import RunConfig
+from diamond.nets.actor_critic_net import ActorCriticNet
+from diamond.nets.outcome_net import OutcomeNet
+from diamond.pipeline.cost import (
+    IMPORT_SECONDS,
+    CostModel,
+    outcome_multiplications,
+    policy_multiplications,
+    priorities,
+    unet_multiplications,
+    wall_seconds,
+    work_units,
+)
+from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.store import StageResult, Store
+from diamond.world.denoiser import Denoiser
+from tests.commands import diamond, smoke_plan
+
+CONFIGS = [make_preset(name, game) for name in PRESETS for game in ("Boxing", "Breakout")]
+TOLERANCE = 0.2
+"""The estimate leaves out attention, 1x1 skips and linear layers; times are off by more."""
+
+
+def shape_of(config: RunConfig) -> dict[str, int]:
+    return {"num_actions": 6, "height": config.view.height, "width": config.view.width}
+
+
+class Counter:
+    """Counts the multiplications of convolutions and LSTMs as they happen."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.total = 0.0
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                part.register_forward_hook(self._convolution)
+            elif isinstance(part, nn.LSTM | nn.LSTMCell):
+                part.register_forward_hook(self._lstm)
+
+    def _convolution(self, part: nn.Module, _: object, output: torch.Tensor) -> None:
+        assert isinstance(part, nn.Conv2d)
+        self.total += prod(part.weight.shape) * prod(output.shape[-2:])
+
+    def _lstm(self, part: nn.Module, *_: object) -> None:
+        self.total += sum(prod(p.shape) for p in part.parameters() if p.dim() == 2)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
+def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig) -> None:
+    denoiser: Denoiser = build_denoiser(config.denoiser, shape_of(config))
+    counter = Counter(denoiser.net)
+    height, width, history = config.view.height, config.view.width, config.denoiser.history
+    with torch.no_grad():
+        denoiser.net(
+            torch.zeros(1, 3, height, width),
+            torch.zeros(1),
+            torch.zeros(1, 3 * history, height, width),
+            torch.zeros(1, history, dtype=torch.int64),
+        )
+    expected = unet_multiplications(config.denoiser, height, width)
+    assert expected == pytest.approx(counter.total, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
+def test_the_work_of_the_outcome_model_is_that_of_its_parts(config: RunConfig) -> None:
+    net: OutcomeNet = build_outcome(config.outcome, shape_of(config))
+    counter = Counter(net)
+    frames = torch.zeros(1, 1, 3, config.view.height, config.view.width)
+    with torch.no_grad():
+        net(frames, torch.zeros(1, 1, dtype=torch.int64), frames, None)
+    expected = outcome_multiplications(config.outcome, config.view.height, config.view.width)
+    assert expected == pytest.approx(counter.total, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
+def test_the_work_of_the_policy_is_that_of_its_parts(config: RunConfig) -> None:
+    net: ActorCriticNet = build_policy(config.policy, shape_of(config))
+    counter = Counter(net)
+    memory = (torch.zeros(1, config.policy.lstm_size),) * 2
+    with torch.no_grad():
+        net(torch.zeros(1, 3, config.view.height, config.view.width), memory)
+    expected = policy_multiplications(config.policy, config.view.height, config.view.width)
+    assert expected == pytest.approx(counter.total, rel=TOLERANCE)
+
+
+def test_an_arm_with_more_denoising_steps_costs_more_where_it_imagines() -> None:
+    base = make_preset("tiny", "Boxing")
+    ten = base.model_copy(update={"sampler": base.sampler.model_copy(update={"steps": 10})})
+    heun = base.model_copy(
+        update={"sampler": base.sampler.model_copy(update={"steps": 10, "order": 2})}
+    )
+    for stage in STAGES:
+        imagines = stage in ("rollouts", "policy")
+        assert (work_units(ten, stage) > work_units(base, stage)) == imagines
+        assert (work_units(heun, stage) > 1.4 * work_units(ten, stage)) == imagines
+
+
+# --- wall time --------------------------------------------------------------------------------
+
+
+def chain_of(*seconds: float) -> tuple[list[StageSpec], dict[str, float]]:
+    """Stages that each read the one before."""
+    specs: list[StageSpec] = []
+    for number, _ in enumerate(seconds):
+        upstream = {specs[-1].stage: specs[-1].key} if specs else {}
+        specs.append(StageSpec(STAGES[number], {}, upstream, 0))
+    return specs, {spec.key: value for spec, value in zip(specs, seconds, strict=True)}
+
+
+def side_by_side(*seconds: float) -> tuple[list[StageSpec], dict[str, float]]:
+    """Stages that read nothing."""
+    specs = [StageSpec("frames", {"number": number}, {}, 0) for number, _ in enumerate(seconds)]
+    return specs, {spec.key: value for spec, value in zip(specs, seconds, strict=True)}
+
+
+def simulated(
+    case: tuple[list[StageSpec], dict[str, float]], jobs: int, done: frozenset[str] = frozenset()
+) -> float:
+    return wall_seconds(*case, done, jobs) - IMPORT_SECONDS
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 7])
+def test_a_chain_takes_its_sum_whatever_the_processes(jobs: int) -> None:
+    assert simulated(chain_of(5, 2, 3), jobs) == pytest.approx(10)
+
+
+def test_independent_stages_fill_the_processes() -> None:
+    case = side_by_side(4, 4, 4, 4)
+    assert simulated(case, 1) == pytest.approx(16)
+    assert simulated(case, 2) == pytest.approx(8)
+    assert simulated(case, 3) == pytest.approx(8)
+    assert simulated(case, 4) == pytest.approx(4)
+    assert simulated(case, 9) == pytest.approx(4)
+
+
+def test_the_longest_goes_first() -> None:
+    """Longest first gives 6 on two processes for 2, 2, 2, 6; the order given would give 8."""
+    assert simulated(side_by_side(2, 2, 2, 6), 2) == pytest.approx(6)
+
+
+def test_what_is_done_costs_nothing() -> None:
+    specs, seconds = chain_of(5, 2, 3)
+    assert simulated((specs, seconds), 1, frozenset({specs[0].key})) == pytest.approx(5)
+    assert wall_seconds(specs, seconds, frozenset(seconds), 2) == 0.0
+
+
+def test_the_priority_is_the_longest_chain_that_begins_with_a_stage() -> None:
+    frames = StageSpec("frames", {}, {}, 0)
+    denoiser = StageSpec("denoiser", {}, {"frames": frames.key}, 0)
+    outcome = StageSpec("outcome", {}, {"frames": frames.key}, 0)
+    policy = StageSpec("policy", {}, {"denoiser": denoiser.key, "outcome": outcome.key}, 0)
+    seconds = {frames.key: 1.0, denoiser.key: 5.0, outcome.key: 2.0, policy.key: 3.0}
+    found = priorities([frames, denoiser, outcome, policy], seconds)
+    assert found == {policy.key: 3.0, outcome.key: 5.0, denoiser.key: 8.0, frames.key: 9.0}
+
+
+# --- corrections ------------------------------------------------------------------------------
+
+
+def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path) -> None:
+    plan, store = smoke_plan("steps=1,2"), Store(tmp_path)
+    before = CostModel(plan, store)
+    first, second = (spec for spec in plan.stages() if spec.stage == "policy")
+    store.prepare(first)
+    measured = StageResult({"seconds": 10 * before.seconds(first)})
+    store.mark_done(first.stage, first.key, measured)
+    after = CostModel(plan, store)
+    assert after.seconds(second) == pytest.approx(10 * before.seconds(second))
+    for spec in plan.stages():
+        if spec.stage != "policy":
+            assert after.seconds(spec) == before.seconds(spec)
+
+
+def test_a_dry_run_says_how_long_it_will_take(tmp_path: Path) -> None:
+    done = diamond("ablate", "steps=1,3,10", "--home", str(tmp_path / "home"), "--dry-run")
+    assert done.returncode == 0
+    assert "about " in done.stdout
+    assert " min to go on" in done.stdout
+    for stage in STAGES:
+        assert stage in done.stdout
+    assert not (tmp_path / "home").exists()

@@ -1,0 +1,240 @@
+"""What a user reads when something is wrong, the exit code, and that nothing was touched."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diamond.ablation.stages import STAGES
+from diamond.config.games import GAMES
+from diamond.config.overrides import BLOCK_FIELDS, field_names
+from diamond.errors import DiamondError, ExitCode, nearest, unknown
+from tests.commands import (
+    SMOKE,
+    ablate,
+    copy_home,
+    diamond,
+    digests,
+    manifests,
+    smoke_plan,
+    tracked,
+)
+
+REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "unknown axis": (
+        ("stpes=1,3",),
+        ("unknown axis 'stpes'", "Did you mean 'steps'?", "diamond axes"),
+    ),
+    "unknown field": (
+        ("denoiser.optimizer.rl=1,3",),
+        ("'denoiser.optimizer.rl'", "Did you mean 'denoiser.optimizer.lr'?", "--fields"),
+    ),
+    "value out of range": (("steps=0,3",), ("steps=0", "greater than or equal to 1")),
+    "value of another kind": (("steps=three",), ("steps='three'", "valid integer")),
+    "values that contradict": (
+        ("denoiser.channels=[8,8,8]", "--preset", "smoke"),
+        ("channels (8, 8, 8) and depths (1, 1) differ in length",),
+    ),
+    "no equals sign": (("steps",), ("cannot read 'steps'", "diamond ablate steps=1,3,10")),
+    "empty value": (("steps=1,,3",), ("'steps=1,,3' has an empty value",)),
+    "repeated value": (("steps=1,1",), ("repeats the value '1'",)),
+    "equal arms": (("denoiser.optimizer.lr=1e-3,0.001",), ("are the same run",)),
+    "nothing to vary": ((), ("nothing to vary", "diamond ablate steps=1,3,10", "diamond axes")),
+    "game as an axis": (("game=Boxing,Pong",), ("never an arm", "--game A,B")),
+    "seed as an axis": (("seed=0,1",), ("never an arm", "--seeds N")),
+    "shared section": (("rollouts.num_starts=1,2",), ("rollouts.num_starts cannot be an axis",)),
+    "unknown game": (
+        ("steps=1,3", "--game", "Brekout"),
+        ("unknown game 'Brekout'", "Did you mean 'Breakout'?", *GAMES, "--game"),
+    ),
+    "a game twice": (("steps=1,3", "--game", "Pong,Pong"), ("--game Pong,Pong", "twice")),
+    "unknown preset": (
+        ("steps=1,3", "--preset", "smol"),
+        ("unknown preset 'smol'", "Did you mean 'sm", "paper, small, smoke, tiny"),
+    ),
+    "unknown stage": (
+        ("steps=1,3", "--until", "fidelty"),
+        ("unknown stage 'fidelty'", "Did you mean 'fidelity'?", *STAGES, "--until fidelity"),
+    ),
+    "no process": (("steps=1,3", "--jobs", "0"), ("--jobs 0", "at least 1")),
+    "no seed": (("steps=1,3", "--seeds", "0"), ("--seeds 0", "at least 1")),
+    "not a number": (("steps=1,3", "--seeds", "two"), ("--seeds", "integer")),
+    "unknown option": (("steps=1,3", "--prest", "tiny"), ("--prest", "--preset")),
+    "a name that leaves the home": (
+        ("steps=1,3", "--name", "../mine"),
+        ("'../mine' cannot be the name", "allowed", "--name my-study"),
+    ),
+    "a folder as tracking store": (
+        ("steps=1,3", "--tracking-uri", "./runs"),
+        ("cannot track runs at './runs'", "sqlite:///", "http://"),
+    ),
+    "a plan as JSON": (("steps=1,3", "--dry-run", "--json"), ("--dry-run", "--json")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_request_is_refused_and_touches_nothing(case: str, tmp_path: Path) -> None:
+    arguments, expected = REFUSED[case]
+    done = diamond("ablate", *arguments, "--home", str(tmp_path / "home"), cwd=tmp_path)
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    text = re.sub(r"\s+", " ", done.stderr)
+    for part in expected:
+        assert part in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("here first")
+    for home in (blocked, blocked / "below", Path("/proc/diamond")):
+        done = diamond("ablate", *SMOKE, "--home", str(home))
+        assert done.returncode == ExitCode.BAD_REQUEST
+        assert f"cannot write the home '{home}'" in done.stderr
+        assert "--home" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert blocked.read_text() == "here first"
+
+
+def test_a_home_with_a_path_that_no_database_address_can_hold_is_refused(tmp_path: Path) -> None:
+    done = diamond("ablate", *SMOKE, "--home", str(tmp_path / "50%"))
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert "'%'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tracking_store_that_does_not_answer_stops_the_command_at_once(tmp_path: Path) -> None:
+    arguments = ("steps=1", "--preset", "tiny", "--home", str(tmp_path))
+    done = diamond("ablate", *arguments, "--tracking-uri", "http://127.0.0.1:9")
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert "cannot open the MLflow store 'http://127.0.0.1:9'" in done.stderr
+    assert "refused" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [m for m in manifests(tmp_path).values() if m["state"] == "done"]
+
+
+def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
+    done = diamond("ui", "--home", str(tmp_path / "home"))
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert "no runs in" in done.stderr
+    assert "diamond ablate steps=1,3,10" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_option() -> None:
+    commands = diamond("--help")
+    assert commands.returncode == 0
+    for command in ("ablate", "axes", "ui"):
+        assert re.search(rf"\b{command}\b", commands.stdout)
+    options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
+    assert options == {
+        "--preset",
+        "--game",
+        "--seeds",
+        "--until",
+        "--name",
+        "--dry-run",
+        "--jobs",
+        "--json",
+        "--home",
+        "--tracking-uri",
+        "--help",
+    }
+
+
+def test_a_command_alone_shows_its_help() -> None:
+    done = diamond()
+    assert "Usage: diamond" in done.stdout + done.stderr
+
+
+def test_axes_shows_what_each_one_does() -> None:
+    text = diamond("axes").stdout
+    for part in ("steps", "denoising steps", "1 to 1000", "rollouts", "2405.12399", "--fields"):
+        assert part in text
+    fields = diamond("axes", "--fields").stdout
+    shared = ("emulator", "references", "rollouts")
+    for name in field_names():
+        varies = name not in BLOCK_FIELDS and name.split(".")[0] not in shared
+        assert (f"│ {name} " in fields) == varies
+    assert "[64, 64]" in fields  # a default is spelled as it can be typed
+
+
+# --- error texts ------------------------------------------------------------------------------
+
+
+def test_the_nearest_word_ignores_case_and_gives_up_on_strangers() -> None:
+    assert nearest("BOXING", GAMES) == "Boxing"
+    assert nearest("zzz", GAMES) is None
+    assert "Did you mean" not in str(unknown("game", "zzz", GAMES, "hint"))
+
+
+def test_exit_codes_are_those_of_the_documentation() -> None:
+    assert [code.value for code in ExitCode] == [0, 1, 2, 130]
+    assert DiamondError.exit_code == 2
+
+
+# --- damage and failure -----------------------------------------------------------------------
+
+
+def test_damaged_stages_are_reported_and_made_again_with_equal_results(
+    smoke_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(smoke_home, tmp_path / "home")
+    plan = {spec.stage: spec for spec in smoke_plan().stages()}
+
+    def folder(stage: str) -> Path:
+        spec = plan[stage]  # type: ignore[index]
+        return home / "stages" / stage / spec.key
+
+    frames = folder("frames") / "frames.npy"
+    content = bytearray(frames.read_bytes())
+    content[len(content) // 2] ^= 1
+    frames.write_bytes(content)
+    (folder("returns") / "returns.json").unlink()
+    manifest = folder("fidelity") / "manifest.json"
+    manifest.write_text(manifest.read_text()[:100])
+
+    done = diamond("ablate", *SMOKE, "--home", str(home))
+    assert done.returncode == 0, done.stderr
+    text = re.sub(r"\s+", " ", done.stderr)
+    assert text.count("was damaged") == 3
+    assert f"stage frames {plan['frames'].key} was damaged (frames.npy differs" in text
+    assert f"stage returns {plan['returns'].key} was damaged" in text
+    assert f"stage fidelity {plan['fidelity'].key} was damaged" in text
+    assert "17 stages, 14 done already" in text
+    assert digests(home) == digests(smoke_home)
+    notes = (home / "studies/steps-boxing-smoke-static/report.md").read_text()
+    assert "was damaged" in notes
+
+
+def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: Path) -> None:
+    home = copy_home(smoke_home, tmp_path / "home", "references", "frames", "outcome")
+    axis = "denoiser.optimizer.lr=1e-3,1"
+    arguments = (axis, "--preset", "smoke", "--until", "fidelity", "--home", str(home))
+    done = diamond("ablate", *arguments)
+    assert done.returncode == ExitCode.RUN_FAILED
+    name = "denoiser.optimizer.lr=1"
+    cause = re.search(r"(loss|gradient norm) is (nan|inf) at update \d+", done.stderr)
+    assert cause, done.stderr
+    text = re.sub(r"\s+", " ", done.stderr)
+    assert f"denoiser ({name}): FAILED: {cause[0]}" in text
+    assert f"failed: denoiser ({name}): {cause[0]}" in text
+    assert "2 stages that read what failed were not made; the same command tries again" in text
+    assert "Traceback" not in done.stderr
+
+    states = {run.info.run_name: run.info.status for run in tracked(home)}
+    assert states[f"{name} | Boxing | seed 0"] == "FAILED"
+    assert states["denoiser.optimizer.lr=1e-3 | Boxing | seed 0"] == "FINISHED"
+    assert "RUNNING" not in states.values()
+    table = done.stdout
+    assert "failed" in table
+    assert "denoiser.optimizer.lr=1e-3" in table
+
+    # Asked for alone in the same study, what went well is whole; the failure is not hidden.
+    alone = ablate(home, "denoiser.optimizer.lr=1e-3", *arguments[1:5])
+    assert alone["costs"]["stages_made"] == 0
+    assert [run["state"] for arm in alone["arms"] for run in arm["runs"]] == ["done"] * 3

@@ -1,0 +1,226 @@
+"""The contract of executors: order, isolation of failures, killed workers, no stage made twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diamond.ablation.stages import StageSpec
+from diamond.pipeline import executor as executor_module
+from diamond.pipeline.executor import LocalExecutor, StageEvent
+from diamond.pipeline.files import read_json
+from tests.commands import (
+    SMOKE,
+    begin,
+    check_tracked,
+    copy_home,
+    digests,
+    live_workers,
+    stages_made,
+    wait_until,
+)
+
+CHEAP_WORKER = '''#!{python}
+"""A worker that speaks the protocol and makes stages by waiting, or fails as it is told."""
+import json, os, signal, sys, time
+from pathlib import Path
+
+home = Path(sys.argv[sys.argv.index("--home") + 1])
+told = json.loads((home / "told.json").read_text())
+
+def note(what, key):
+    with (home / "log.jsonl").open("a") as log:
+        log.write(json.dumps([what, key, os.getpid()]) + "\\n")
+
+def emit(**message):
+    print(json.dumps(message), flush=True)
+
+emit(type="ready")
+for line in sys.stdin:
+    key = json.loads(line)["key"]
+    note("begin", key)
+    emit(type="progress", done=1, total=2, note="half")
+    time.sleep(0.05)
+    match told.get(key):
+        case "fail":
+            note("end", key)
+            emit(type="failed", error="StageFailedError: loss is nan", trace=None)
+        case "kill":
+            print("last words", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            sys.exit(3)
+        case _:
+            note("end", key)
+            emit(type="finished", made=told.get(key) != "reuse")
+'''
+
+
+def spec(number: int, *upstream: StageSpec) -> StageSpec:
+    reads = {f"{other.stage}{index}": other.key for index, other in enumerate(upstream)}
+    return StageSpec("frames", {"number": number}, reads, 0)  # type: ignore[arg-type]
+
+
+class Bench:
+    """An executor whose workers are cheap, and what happened."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.events: list[StageEvent] = []
+
+    def run(
+        self, specs: list[StageSpec], jobs: int = 2, told: dict[str, str] | None = None
+    ) -> None:
+        (self.home / "told.json").write_text(json.dumps(told or {}))
+        priority = {s.key: float(-number) for number, s in enumerate(specs)}
+        LocalExecutor(self.home, jobs).run(specs, frozenset(), priority, self.events.append)
+
+    def kinds(self, one: StageSpec) -> list[str]:
+        return [e.kind for e in self.events if e.spec == one and e.kind != "progress"]
+
+    def log(self) -> list[tuple[str, str, int]]:
+        lines = (self.home / "log.jsonl").read_text().splitlines()
+        return [tuple(json.loads(line)) for line in lines]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    script = tmp_path / "worker"
+    script.write_text(CHEAP_WORKER.replace("{python}", sys.executable))
+    script.chmod(0o755)
+    monkeypatch.setattr(executor_module.sys, "executable", str(script))  # type: ignore[attr-defined]
+    bench = Bench(tmp_path)
+    yield bench
+    pids = {pid for _, _, pid in bench.log()}
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "a worker outlived its run"
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_every_stage_is_made_once_and_after_what_it_reads(bench: Bench, jobs: int) -> None:
+    a, b = spec(1), spec(2)
+    c, d = spec(3, a), spec(4, a, b)
+    e = spec(5, c, d)
+    bench.run([e, d, c, b, a], jobs)
+    log = [(what, key) for what, key, _ in bench.log()]
+    for one, upstream in ((c, [a]), (d, [a, b]), (e, [c, d])):
+        for other in upstream:
+            assert log.index(("end", other.key)) < log.index(("begin", one.key))
+    assert sorted(log) == sorted((w, s.key) for s in (a, b, c, d, e) for w in ("begin", "end"))
+    assert all(bench.kinds(one) == ["started", "made"] for one in (a, b, c, d, e))
+
+
+def test_no_more_workers_than_jobs_and_the_largest_priority_first(bench: Bench) -> None:
+    specs = [spec(number) for number in range(6)]
+    bench.run(specs, 2)
+    running, most = 0, 0
+    for what, _, _ in bench.log():
+        running += 1 if what == "begin" else -1
+        most = max(most, running)
+    assert most == 2
+    assert len({pid for _, _, pid in bench.log()}) == 2
+    started = [event.spec for event in bench.events if event.kind == "started"]
+    assert started == specs
+
+
+def test_what_is_done_is_not_made(bench: Bench) -> None:
+    a = spec(1)
+    b = spec(2, a)
+    (bench.home / "told.json").write_text("{}")
+    LocalExecutor(bench.home, 1).run([a, b], frozenset({a.key}), {b.key: 0}, bench.events.append)
+    assert bench.kinds(a) == []
+    assert bench.kinds(b) == ["started", "made"]
+
+
+def test_progress_and_reuse_are_told(bench: Bench) -> None:
+    a = spec(1)
+    bench.run([a], told={a.key: "reuse"})
+    progress = [event for event in bench.events if event.kind == "progress"]
+    assert [(p.done, p.total, p.note) for p in progress] == [(1, 2, "half")]
+    assert bench.kinds(a) == ["started", "reused"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("fail", "StageFailedError: loss is nan"),
+        ("kill", "killed by SIGKILL"),
+        ("exit", "ended with exit code 3"),
+    ],
+)
+def test_a_stage_that_fails_stops_only_what_reads_it(
+    bench: Bench, how: str, cause: str, jobs: int
+) -> None:
+    bad, good = spec(1), spec(2)
+    reads_bad, reads_good = spec(3, bad, good), spec(4, good)
+    reads_that = spec(5, reads_bad)
+    bench.run([bad, good, reads_bad, reads_good, reads_that], jobs, {bad.key: how})
+    assert bench.kinds(bad) == ["started", "failed"]
+    assert bench.kinds(reads_bad) == bench.kinds(reads_that) == ["blocked"]
+    assert bench.kinds(good) == bench.kinds(reads_good) == ["started", "made"]
+    failed = next(event for event in bench.events if event.kind == "failed")
+    assert cause in failed.note
+    if how == "kill":
+        assert failed.trace == "last words"
+
+
+# --- with real workers ------------------------------------------------------------------------
+
+
+def test_a_worker_killed_in_a_stage_is_reported_and_the_rest_goes_on(
+    smoke_home: Path, tmp_path: Path
+) -> None:
+    home = copy_home(smoke_home, tmp_path / "home", "references", "frames")
+    process = begin(home, *SMOKE, "--until", "fidelity")
+    claims: list[Path] = []
+
+    def claimed() -> bool:
+        claims[:] = home.glob("stages/denoiser/*/claim.json")
+        return bool(claims)
+
+    wait_until(claimed, "the denoiser's worker")
+    owner = read_json(claims[0])["owner"]
+    os.kill(int(owner.rsplit(":", 2)[1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "denoiser: FAILED: the worker process was killed by SIGKILL" in errors
+    assert "failed: denoiser: the worker process was killed by SIGKILL" in errors
+    assert "outcome: done" in errors
+    assert "fidelity (copy last frame): done" in errors
+    assert "rollouts (steps=1): not made, denoiser failed" in errors
+    assert live_workers(home) == []
+
+
+def test_two_commands_at_once_make_every_stage_once(smoke_home: Path, tmp_path: Path) -> None:
+    home = copy_home(smoke_home, tmp_path / "home", "references", "frames")
+    processes = [begin(home, *SMOKE, "--until", "rollouts", "--json", "--jobs", "1") for _ in "ab"]
+    outputs = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    documents: list[dict[str, Any]] = [json.loads(out) for out, _ in outputs]
+    first, second = (stages_made(document) for document in documents)
+    assert first.isdisjoint(second)
+    made = digests(home)
+    there = 2  # references and frames
+    assert sum(document["costs"]["stages_made"] for document in documents) == len(made) - there
+    assert {name: digests(smoke_home)[name] for name in made} == made
+    assert any("made by another process" in errors for _, errors in outputs)
+    check_tracked(home)
+
+
+def test_a_worker_ends_when_its_input_closes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "diamond.pipeline.worker"]
+    done = subprocess.run(
+        [*command, "--home", str(tmp_path), "--threads", "1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,410 @@
+"""Training loops: they fit, they stop on bad numbers, and a stop and resume changes no bit."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from diamond.config.presets import make_preset
+from diamond.config.run import DenoiserConfig, OptimizerConfig, OutcomeConfig
+from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.errors import ExitCode, StageFailedError
+from diamond.pipeline.models import build_denoiser, build_outcome
+from diamond.records import Segments
+from diamond.rng import seeded_init, torch_generator
+from diamond.seeds import Purpose
+from diamond.training.losses import denoiser_loss, outcome_loss
+from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
+from diamond.training.state import Loss, TrainingState, begin, train
+from diamond.world.denoiser import Denoiser
+
+SMOKE = make_preset("smoke", "Boxing")
+SHAPE = {"num_actions": 3, "height": 16, "width": 16}
+OPTIMIZER = OptimizerConfig(
+    lr=3e-3, weight_decay=1e-2, eps=1e-8, warmup_updates=5, schedule="cosine", max_grad_norm=1.0
+)
+
+
+def toy_frames(num_episodes: int = 4, length: int = 20) -> FrameSet:
+    """A bright 4x4 square that the three actions move left, hold or move right.
+
+    Reaching the right border earns 1 and ends the episode.
+    """
+    rng = np.random.default_rng(0)
+    frames = np.zeros((num_episodes * length, 16, 16, 3), dtype=np.uint8)
+    actions = rng.integers(3, size=num_episodes * length)
+    rewards = np.zeros(num_episodes * length, dtype=np.float32)
+    ends = np.zeros(num_episodes * length, dtype=np.uint8)
+    for episode in range(num_episodes):
+        column = 6
+        for row in range(episode * length, (episode + 1) * length):
+            frames[row, 6:10, column : column + 4] = (255, 128, 64)
+            column = int(np.clip(column + 2 * (actions[row] - 1), 0, 12))
+            rewards[row] = column == 12
+            ends[row] = row == (episode + 1) * length - 2
+    bounds = np.arange(0, num_episodes * length + 1, length, dtype=np.int64)
+    return FrameSet(frames, actions, rewards, ends, bounds)
+
+
+def denoiser_config(**changes: Any) -> DenoiserConfig:
+    small = {
+        "channels": (16, 16),
+        "cond_channels": 32,
+        "batch_size": 4,
+        "noise_loc": -0.4,
+        "noise_scale": 1.2,
+    }
+    return DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | small | changes)
+
+
+def fresh_denoiser(config: DenoiserConfig, seed: int = 0) -> tuple[TrainingState, Loss]:
+    with seeded_init(seed, Purpose.DENOISER_INIT):
+        denoiser = build_denoiser(config, SHAPE)
+    sampler = SegmentSampler(toy_frames(), config.history + config.autoregressive_passes - 1)
+    return begin(denoiser, OPTIMIZER, config.ema), denoiser_loss(denoiser, sampler, seed)
+
+
+def run(state: TrainingState, loss_of: Loss, until: int, total: int, ema: float) -> list[Any]:
+    """Train up to `until` of `total` updates, as a stage that is stopped there."""
+    records = []
+    for record in train(state, loss_of, OPTIMIZER, total, ema):
+        records.append(record)
+        if record.update == until:
+            break
+    return records
+
+
+def through_bytes(state: TrainingState) -> dict[str, Tensor]:
+    """What a checkpoint keeps: contiguous copies, as the pipeline writes them."""
+    return load(save({name: t.detach().contiguous() for name, t in state.tensors().items()}))
+
+
+def same_bits(first: TrainingState, second: TrainingState) -> bool:
+    mine, theirs = first.tensors(), second.tensors()
+    assert mine.keys() == theirs.keys()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+
+
+def test_the_denoiser_overfits_one_batch() -> None:
+    """One batch with one draw of noise: 80 updates bring the loss to a fifth."""
+    config = denoiser_config()
+    state, _ = fresh_denoiser(config)
+    denoiser = state.module
+    assert isinstance(denoiser, Denoiser)
+    segments = SegmentSampler(toy_frames(), 4).sample(
+        4, torch_generator(0, Purpose.DENOISER_SEGMENTS)
+    )
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return denoiser.loss(segments, torch_generator(0, Purpose.DENOISER_NOISE)), {}
+
+    records = run(state, loss_of, 80, 80, config.ema)
+    assert records[-1].values["loss"] < 0.2 * records[0].values["loss"]
+
+
+def test_the_denoiser_learns_what_the_action_does() -> None:
+    """Two futures of one past, told apart by the last action alone, under noise that hides them.
+
+    A denoiser that does not look at the action is best with their mean: an error of a quarter of
+    their distance. The trained one stays below half of that, and with the actions exchanged it
+    draws the other future, farther off than the mean.
+    """
+    frames = -torch.ones(2, 5, 3, 16, 16)
+    frames[:, :4, :, 6:10, 6:10] = 1
+    frames[0, 4, :, 6:10, :4] = 1
+    frames[1, 4, :, 6:10, 12:] = 1
+    actions = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 2]])
+    segments = Segments(frames, actions, torch.zeros(2, 4), torch.zeros(2, 4).long())
+    config = denoiser_config(ema=0.0, noise_loc=math.log(5), noise_scale=0.1)
+    state, _ = fresh_denoiser(config)
+    denoiser = state.module
+    assert isinstance(denoiser, Denoiser)
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return denoiser.loss(segments, torch_generator(0, Purpose.DENOISER_NOISE, update)), {}
+
+    faster = OPTIMIZER.model_copy(update={"lr": 1e-2})
+    for _ in train(state, loss_of, faster, 60):
+        pass
+    past, target = frames[:, :4], frames[:, 4]
+    noise = 5.0 * torch.randn(target.shape, generator=torch_generator(1, Purpose.DENOISER_NOISE))
+
+    def error(taken: Tensor) -> float:
+        with torch.no_grad():
+            guess = denoiser.denoise(target + noise, 5.0, past, taken)
+        return float((guess - target).square().mean())
+
+    blind = float((target[0] - target[1]).square().mean()) / 4
+    assert error(actions) < 0.5 * blind
+    assert error(actions.flip(0)) > 2 * blind
+
+
+def test_the_outcome_model_learns_rewards_and_ends() -> None:
+    """Reward and end together start near ln 3 + ln 2 = 1.79, and fall to less than half."""
+    config = OutcomeConfig.model_validate(
+        SMOKE.outcome.model_dump() | {"batch_size": 8, "sequence_steps": 8}
+    )
+    with seeded_init(0, Purpose.OUTCOME_INIT):
+        net = build_outcome(config, SHAPE)
+    loss_of = outcome_loss(net, config, SegmentSampler(toy_frames(), 8), seed=0)
+    records = run(begin(net, OPTIMIZER), loss_of, 40, 40, 0.0)
+    losses = [record.values["loss"] for record in records]
+    assert losses[0] == pytest.approx(math.log(3) + math.log(2), abs=0.4)
+    assert np.mean(losses[-10:]) < losses[0] / 2
+    last = records[-1].values
+    assert last["loss"] == pytest.approx(last["reward_loss"] + last["end_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.995},
+        {"ema": 0.0, "autoregressive_passes": 2, "quantizer": "floor", "patch": 1},
+        {"ema": 0.9, "precision": "bfloat16", "middle_attention": True},
+    ],
+)
+def test_stop_and_resume_equals_no_stop_bit_for_bit(changes: dict[str, Any]) -> None:
+    config = denoiser_config(**changes)
+    whole, loss_of = fresh_denoiser(config)
+    curve = run(whole, loss_of, 12, 12, config.ema)
+
+    stopped, loss_of = fresh_denoiser(config)
+    run(stopped, loss_of, 7, 12, config.ema)
+    saved = through_bytes(stopped)
+    # Another initialisation stands where a new process would begin.
+    resumed, _ = fresh_denoiser(config, seed=9)
+    resumed.restore(saved, stopped.update)
+    assert same_bits(resumed, stopped)
+    denoiser = resumed.module
+    assert isinstance(denoiser, Denoiser)
+    sampler = SegmentSampler(toy_frames(), config.history + config.autoregressive_passes - 1)
+    rest = run(resumed, denoiser_loss(denoiser, sampler, 0), 12, 12, config.ema)
+
+    assert same_bits(resumed, whole)
+    assert [record.values for record in rest] == [record.values for record in curve[7:]]
+    for name, parameter in whole.module.named_parameters():
+        other = dict(resumed.module.named_parameters())[name]
+        assert parameter.stride() == other.stride()
+
+
+@pytest.mark.gpu
+def test_a_checkpoint_on_the_processor_continues_on_the_device() -> None:
+    """All of the optimiser's state goes where the weights are, its step counters too."""
+    config = denoiser_config()
+    state, _ = fresh_denoiser(config)
+    state.module.to("cuda")
+    denoiser = state.module
+    assert isinstance(denoiser, Denoiser)
+    sampler = SegmentSampler(toy_frames(), config.history)
+    state = begin(denoiser, OPTIMIZER, config.ema)
+    loss_of = denoiser_loss(denoiser, sampler, 0)
+    run(state, loss_of, 2, 4, config.ema)
+    saved = {name: tensor.cpu() for name, tensor in through_bytes(state).items()}
+    state.restore(saved, 2)
+    assert {t.device.type for t in state.tensors().values()} == {"cuda"}
+    run(state, loss_of, 4, 4, config.ema)
+    assert state.update == 4
+
+
+def test_convolutions_are_channels_last() -> None:
+    """The layout that the stage trains in; otherwise the test above would not cover it."""
+    state, loss_of = fresh_denoiser(denoiser_config())
+    run(state, loss_of, 1, 1, 0.0)
+    weight = next(p for p in state.module.parameters() if p.ndim == 4 and min(p.shape) > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    moment = state.optimizer.state[weight]["exp_avg"]
+    assert moment.stride() == weight.stride()
+
+
+def test_before_the_first_update_there_is_nothing_but_weights_to_restore() -> None:
+    first, _ = fresh_denoiser(denoiser_config())
+    second, _ = fresh_denoiser(denoiser_config(), seed=3)
+    second.restore(through_bytes(first), 0)
+    assert same_bits(first, second)
+    assert second.update == 0
+
+
+def test_a_different_seed_differs_and_the_same_does_not() -> None:
+    config = denoiser_config()
+    states = []
+    for seed in (0, 0, 1):
+        state, loss_of = fresh_denoiser(config, seed)
+        run(state, loss_of, 3, 3, config.ema)
+        states.append(state)
+    assert same_bits(states[0], states[1])
+    assert not same_bits(states[0], states[2])
+
+
+def test_a_batch_does_not_depend_on_the_batches_before() -> None:
+    config = denoiser_config()
+    state, loss_of = fresh_denoiser(config)
+    first = float(loss_of(5)[0].detach())
+    loss_of(0)
+    assert float(loss_of(5)[0].detach()) == first
+    assert float(loss_of(6)[0].detach()) != first
+    assert state.update == 0
+
+
+class Mixed(nn.Module):
+    """One layer of each kind that the optimiser tells apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 3)
+        self.conv = nn.Conv2d(2, 3, 3)
+        self.lstm = nn.LSTM(2, 3)
+        self.cell = nn.LSTMCell(2, 3)
+        self.norm = nn.GroupNorm(1, 4)
+        self.embedding = nn.Embedding(5, 2)
+        self.register_buffer("features", torch.ones(3))
+
+
+def test_only_weights_of_linear_convolution_and_lstm_decay() -> None:
+    module = Mixed()
+    optimizer = make_optimizer(module, OPTIMIZER)
+    decayed = {id(p) for p in optimizer.param_groups[0]["params"]}
+    kept = {id(p) for p in optimizer.param_groups[1]["params"]}
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-2, 0.0]
+    named = dict(module.named_parameters())
+    assert {name for name in named if id(named[name]) in decayed} == {
+        "linear.weight",
+        "conv.weight",
+        "lstm.weight_ih_l0",
+        "lstm.weight_hh_l0",
+        "cell.weight_ih",
+        "cell.weight_hh",
+    }
+    assert not decayed & kept
+    assert len(decayed | kept) == len(named)
+    assert {group["eps"] for group in optimizer.param_groups} == {1e-8}
+
+
+def test_decay_alone_shrinks_the_weights_by_lr_times_decay() -> None:
+    module = nn.Linear(3, 2)
+    before, bias = module.weight.detach().clone(), module.bias.detach().clone()
+    config = OPTIMIZER.model_copy(update={"warmup_updates": 0, "schedule": "constant", "lr": 0.1})
+    loss = (module.weight * 0).sum() + (module.bias * 0).sum()
+    apply_update(loss, module, make_optimizer(module, config), config, (0, 1))
+    # Decoupled decay with zero gradient, one float32 product.
+    assert torch.allclose(module.weight.detach(), before * (1 - 0.1 * 1e-2), rtol=1e-6)
+    assert torch.equal(module.bias.detach(), bias)
+
+
+def test_warm_up_and_cosine() -> None:
+    config = OPTIMIZER.model_copy(update={"lr": 1.0, "warmup_updates": 4})
+    rates = [learning_rate(config, update, 12) for update in range(12)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4] == 1.0
+    assert rates[6] == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    assert rates[8] == pytest.approx(0.5)
+    assert 0 < rates[11] < 0.05
+    constant = config.model_copy(update={"schedule": "constant"})
+    assert [learning_rate(constant, update, 12) for update in (0, 4, 11)] == [0.25, 1.0, 1.0]
+
+
+@given(st.integers(0, 30), st.integers(1, 200), st.sampled_from(["constant", "cosine"]))
+def test_the_rate_is_positive_and_never_above_lr(warmup: int, total: int, schedule: str) -> None:
+    config = OPTIMIZER.model_copy(update={"warmup_updates": warmup, "schedule": schedule})
+    rates = [learning_rate(config, update, total) for update in range(total)]
+    # One float64 product and one quotient round.
+    assert all(0 < rate <= config.lr * (1 + 1e-12) for rate in rates)
+    assert rates[:warmup] == sorted(rates[:warmup])
+    assert rates[warmup:] == sorted(rates[warmup:], reverse=True)
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    """Before Adam rescales it, the gradient has norm 1: seen in its first moment, (1 - .9) g."""
+    module = nn.Linear(3, 2)
+    optimizer = make_optimizer(module, OPTIMIZER)
+    loss = 1000 * module(torch.ones(1, 3)).sum()
+    values = apply_update(loss, module, optimizer, OPTIMIZER, (0, 10))
+    # d/dW is 1000 in all six weights, 1000 in both biases.
+    assert values["grad_norm"] == pytest.approx(1000 * math.sqrt(8), rel=1e-5)
+    moments = [optimizer.state[p]["exp_avg"].square().sum() for p in module.parameters()]
+    assert float(torch.stack(moments).sum().sqrt()) == pytest.approx(0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_number_that_is_not_finite_stops_and_moves_nothing(bad: float, where: str) -> None:
+    module = nn.Linear(3, 2)
+    state = begin(module, OPTIMIZER, ema=0.9)
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        loss = module(torch.ones(1, 3)).square().sum()
+        if update == 2:
+            if where == "loss":
+                loss = loss * bad
+            else:
+                loss.register_hook(lambda gradient: gradient * bad)
+        return loss, {}
+
+    run(state, loss_of, 2, 10, 0.9)
+    before = through_bytes(state)
+    with pytest.raises(StageFailedError, match=f"{where}.* is .*(nan|inf) at update 2") as caught:
+        run(state, loss_of, 10, 10, 0.9)
+    assert caught.value.exit_code == ExitCode.RUN_FAILED
+    assert state.update == 2
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.tensors().items())
+
+
+def test_averaged_weights_follow_their_formula() -> None:
+    """a <- d a + (1 - d) w with d = min(ema, (1 + u) / (10 + u)) at update u."""
+    module = nn.Linear(3, 2)
+    ema = 0.3
+    state = begin(module, OPTIMIZER, ema)
+    expected = module.weight.detach().double().clone()
+
+    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return module(torch.ones(1, 3)).square().sum(), {}
+
+    for record in train(state, loss_of, OPTIMIZER, 6, ema):
+        u = record.update - 1
+        decay = min(ema, (1 + u) / (10 + u))
+        expected = decay * expected + (1 - decay) * module.weight.detach().double()
+        averaged = state.result()
+        assert isinstance(averaged, nn.Linear)
+        # Six float32 interpolations.
+        assert torch.allclose(averaged.weight.double(), expected, rtol=0, atol=1e-6)
+    assert averaged is not module
+    assert not averaged.weight.requires_grad
+
+
+def test_without_averaging_the_result_is_the_module_itself() -> None:
+    module = nn.Linear(3, 2)
+    assert begin(module, OPTIMIZER).result() is module
+
+
+def test_autoregressive_passes_are_conditioned_on_the_models_own_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second pass sees what the first one drew, quantised and without gradient."""
+    config = denoiser_config(autoregressive_passes=2, quantizer="round", history=2)
+    with seeded_init(0, Purpose.DENOISER_INIT):
+        denoiser = build_denoiser(config, SHAPE)
+    seen: list[Tensor] = []
+    network = denoiser._network
+
+    def spy(noisy: Tensor, cs: Any, past: Tensor, actions: Tensor) -> Tensor:
+        seen.append(past)
+        return network(noisy, cs, past, actions)
+
+    monkeypatch.setattr(denoiser, "_network", spy)
+    segments = SegmentSampler(toy_frames(), 3).sample(
+        2, torch_generator(0, Purpose.DENOISER_SEGMENTS)
+    )
+    denoiser.loss(segments, torch_generator(0, Purpose.DENOISER_NOISE))
+    assert torch.equal(seen[0], segments.frames[:, :2])
+    assert torch.equal(seen[1][:, 0], segments.frames[:, 1])
+    own = seen[1][:, 1]
+    assert not own.requires_grad
+    assert not torch.allclose(own, segments.frames[:, 2], atol=0.05)
+    levels = (own + 1) / 2 * 255
+    assert float((levels - levels.round()).abs().max()) < 1e-3
