@@ -1,4 +1,4 @@
-"""What the recipes of `tiny` must reach, on each of three seeds; hours on a laptop, minutes on a server."""
+"""What the recipes of `tiny` must reach, on each of three seeds; half an hour on two cores."""
 
 import subprocess
 import sys
