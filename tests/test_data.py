@@ -1,5 +1,6 @@
 """Recorded frames, segments and held-out references."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES, PlayConfig, RunConfig, ViewConfig
-from diamond.data.collect import STILL_STRIDE, collect_frames, collect_references
+from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet, SegmentSampler
 from diamond.data.references import (
     Reference,
@@ -249,6 +250,30 @@ def test_a_reference_is_made_again_by_replay(held_out: list[Reference]) -> None:
         begin = reference.offset + CONTEXT_FRAMES
         after = [row for row in lost_at if row >= begin]
         assert reference.num_valid_steps == (after[0] - begin if after else 60)
+
+
+@pytest.mark.parametrize(("context_ends", "num_valid"), [(-2, 2), (-1, 1), (0, 0), (1, 8)])
+def test_a_lost_life_cuts_after_the_context_only(context_ends: int, num_valid: int) -> None:
+    """The first frame after the context is `context_ends` env steps after the lost life.
+
+    Frames that show the loss or what follows do not count; a loss inside the context does not cut.
+    """
+    emulator = make_preset("smoke", "Breakout").emulator
+    env = AtariEnv("Breakout", emulator)
+    key = EpisodeKey(0, 7)
+
+    def fire_and_stay() -> Iterator[int]:
+        yield 1
+        while True:
+            yield 0
+
+    env.begin(key)
+    lost_at = next(i + 1 for i, a in enumerate(fire_and_stay()) if env.step(a)[4]["life_lost"])
+    actions = fire_and_stay()
+    offset = lost_at + context_ends - CONTEXT_FRAMES
+    reference = _record(env, key, lambda memory: next(actions), offset, horizon_steps=8)
+    assert reference.num_valid_steps == num_valid
+    assert len(reference.native) == CONTEXT_FRAMES + num_valid
 
 
 def test_some_references_are_cut_by_a_lost_life_and_masked(held_out: list[Reference]) -> None:
