@@ -16,14 +16,14 @@ BACKWARD = 3.0
 """Forward and backward pass together cost about three forward passes."""
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
-    "references": 6e-4,
-    "frames": 1e-3,
-    "denoiser": 2.2e-11,
-    "outcome": 3.0e-11,
-    "rollouts": 3.5e-11,
-    "fidelity": 1.5e-3,
-    "policy": 3.5e-11,
-    "returns": 2e-3,
+    "references": 7.5e-4,
+    "frames": 1.1e-3,
+    "denoiser": 6.5e-11,
+    "outcome": 9.5e-11,
+    "rollouts": 7.0e-11,
+    "fidelity": 1.8e-3,
+    "policy": 8.5e-11,
+    "returns": 1.8e-3,
 }
 """Seconds per unit of work on one core of a server processor (AVX2).
 
