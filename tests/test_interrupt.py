@@ -14,7 +14,7 @@ from torch import Tensor
 from diamond.ablation.stages import StageName
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
-from diamond.pipeline.outputs import CHECKPOINT_FILE
+from diamond.pipeline.outputs import CHECKPOINT_FILE, FRAMES_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from diamond.tracking.events import read_events
@@ -101,6 +101,40 @@ def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
     logs = [home / "stages" / name / "events.jsonl" for home in (tmp_path, smoke_home)]
     ours, theirs = ([(e.step, e.values) for e in read_events(log, None)] for log in logs)
     assert ours == theirs
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_rollouts_whose_frames_were_damaged_begin_anew(
+    smoke_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    store = Store(copy_home(smoke_home, tmp_path, "references", "denoiser", "outcome"))
+    spec = next(spec for spec in smoke_plan().stages() if spec.stage == "rollouts")
+    store.prepare(spec)
+    whole = StageContext.checkpoint
+
+    def cut(self: StageContext, tensors: Mapping[str, Tensor], done: int) -> None:
+        whole(self, tensors, done)
+        if done == 4:
+            raise PowerCutError
+
+    monkeypatch.setattr(StageContext, "checkpoint", cut)
+    with pytest.raises(PowerCutError):
+        run_stage(store, "rollouts", spec.key, lambda _: None, 0.0)
+    monkeypatch.setattr(StageContext, "checkpoint", whole)
+    path = store.folder("rollouts", spec.key) / FRAMES_FILE
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[200] ^= 1  # in the first frame of the first start, behind the header
+        path.write_bytes(content)
+    else:
+        path.unlink()
+
+    run_stage(store, "rollouts", spec.key, lambda _: None, 0.0)
+    name = f"rollouts/{spec.key}"
+    assert digests(tmp_path)[name] == digests(smoke_home)[name]
 
 
 def _kept(found: list[Any], value: Any) -> Any:

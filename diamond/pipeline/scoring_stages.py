@@ -1,6 +1,8 @@
 """The stages that judge: rollouts, their fidelity, and returns in the real game."""
 
 import json
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from diamond.config.run import (
 from diamond.data.references import View, load_references, view_references
 from diamond.diffusion.sampler import calls_per_sample
 from diamond.fidelity.metrics import score_trajectory
+from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
@@ -30,6 +33,9 @@ from diamond.training.evaluation import Episode, play_episodes, random_actor, sa
 from diamond.world.baselines import copy_last_world, median_background_world
 from diamond.world.imagination import replay_actions
 from diamond.world.interface import S, WorldModel
+
+CHECKSUM = "frames_checksum"
+"""Name in a checkpoint: CRC-32 of the frames imagined so far."""
 
 
 def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
@@ -70,9 +76,10 @@ def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
     real = to_unit(torch.from_numpy(view.context)).to(context.device)
     state = world.start(real, actions[:, : CONTEXT_FRAMES - 1])
     saved = context.resume()
-    first = 0
-    if saved is not None and path.exists():
+    first, checksum = 0, 0
+    if saved is not None and _frames_are_whole(path, view, saved):
         first = int(saved.counters["done"])
+        checksum = int(saved.tensors[CHECKSUM])
         state = state.with_tensors(
             {name: t.to(context.device) for name, t in saved.tensors.items()}
         )
@@ -84,13 +91,28 @@ def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
         world, state, future, lambda t: KeyedNoise(context.seed, starts, t), first
     ):
         frames[:, index] = to_bytes(step.frame).cpu().numpy()
+        checksum = crc32(frames[:, index].tobytes(), checksum)
         context.progress(index + 1, horizon, f"{num_starts} starts")
         if context.checkpoint_due():
             frames.flush()
-            context.checkpoint(now.tensors(), index + 1)
+            context.checkpoint(now.tensors() | {CHECKSUM: torch.tensor(checksum)}, index + 1)
     frames.flush()
     seconds: float = (context.seconds() - before) * horizon / max(1, horizon - first)
     return seconds
+
+
+def _frames_are_whole(path: Path, view: View, saved: Saved) -> bool:
+    """Whether the frames that a checkpoint counts on are still what was written."""
+    try:
+        frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError):
+        return False
+    if frames.shape != view.targets.shape:
+        return False
+    checksum = 0
+    for index in range(int(saved.counters["done"])):
+        checksum = crc32(frames[:, index].tobytes(), checksum)
+    return checksum == int(saved.tensors[CHECKSUM])
 
 
 def score_rollouts(context: StageContext) -> StageResult:
