@@ -251,7 +251,7 @@ def _tiny_any(game: str) -> RunConfig:
                     "autoregressive_passes": 1,
                     "ema": 0.995,
                     "optimizer": optimizer,
-                    "updates": 3_000,
+                    "updates": 2_600,
                     "batch_size": 16,
                 }
             ),
@@ -262,7 +262,7 @@ def _tiny_any(game: str) -> RunConfig:
                 lstm_size=128,
                 sequence_steps=12,
                 optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
-                updates=200,
+                updates=300,
                 batch_size=16,
                 precision="float32",
             ),
@@ -279,7 +279,7 @@ def _tiny_any(game: str) -> RunConfig:
                             "warmup_updates": 5,
                         }
                     ),
-                    "updates": 12,
+                    "updates": 16,
                     "batch_size": 8,
                 }
             ),
