@@ -302,7 +302,12 @@ def _tiny_boxing() -> RunConfig:
 
 def _tiny_breakout() -> RunConfig:
     base = _tiny_any("Breakout")
-    # Late in a game the expert faces walls of bricks that ten thousand frames hardly show.
+    # Without sticky actions only no-ops and random actions tell two episodes of an expert apart:
+    # enough of them, so that held-out episodes are not the training ones again.
+    play = _play("Breakout", max_hold_steps=8, random_fraction=0.05)
     return base.model_copy(
-        update={"references": base.references.model_copy(update={"max_offset_steps": 200})}
+        update={
+            "references": base.references.model_copy(update={"play": play}),
+            "frames": base.frames.model_copy(update={"play": play}),
+        }
     )

@@ -242,7 +242,7 @@ class RolloutsConfig(Record):
 class RunConfig(Record):
     """One run of the agent, by value: equal configs and seeds give equal results."""
 
-    preset: str = Field(description="the preset that the values came from; part of no key")
+    preset: str = Field(description="the preset that the values came from; part of no stage key")
     game: Game = Field(description="one of the 26 games of Atari 100k")
     family: Family = Field(
         description="world model family; the last two are baselines without training"
