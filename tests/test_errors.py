@@ -111,7 +111,9 @@ def test_a_tracking_store_that_does_not_answer_stops_the_command_at_once(tmp_pat
     assert "cannot open the MLflow store 'http://127.0.0.1:9'" in done.stderr
     assert "refused" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not [m for m in manifests(tmp_path).values() if m["state"] == "done"]
+    # Frames take seconds and may be there; the training that takes minutes must not be.
+    done_stages = {m["stage"] for m in manifests(tmp_path).values() if m["state"] == "done"}
+    assert not done_stages & {"denoiser", "outcome", "policy", "rollouts"}
 
 
 def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
