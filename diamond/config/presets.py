@@ -309,5 +309,18 @@ def _tiny_breakout() -> RunConfig:
         update={
             "references": base.references.model_copy(update={"play": play}),
             "frames": base.frames.model_copy(update={"play": play}),
+            # The ball and the holes are single pixels: folding 2 x 2 of them loses both.
+            "denoiser": base.denoiser.model_copy(
+                update={
+                    "channels": (32, 32, 32),
+                    "patch": 1,
+                    "offset_noise": 0.3,
+                    "noise_loc": -0.4,
+                    "noise_scale": 1.2,
+                    "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 3e-3}),
+                    "updates": 1_800,
+                    "batch_size": 8,
+                }
+            ),
         }
     )
