@@ -18,8 +18,7 @@ def canonical(record: BaseModel) -> dict[str, Any]:
     """Return a record as plain data without the fields that are at their neutral value.
 
     The neutral value of a field (``json_schema_extra={"neutral": value}``) is the behaviour from
-    before the
-    field existed; leaving it out keeps the keys of results made before.
+    before the field existed; leaving it out keeps the keys of results made before.
     """
     data: dict[str, Any] = {}
     for name, field in type(record).model_fields.items():

@@ -52,8 +52,7 @@ def collect_frames(
     """Play episodes until `num_frames` frames are recorded.
 
     A lost life ends an episode of the set; the game goes on and the next episode begins with the
-    frame
-    after it. The last episode is cut where the set is full.
+    frame after it. The last episode is cut where the set is full.
 
     Args:
         game: One of the 26 games.
@@ -114,9 +113,9 @@ def collect_references(
 ) -> Iterator[Reference]:
     """Record one held-out start in each of `num_starts` episodes, as native frames.
 
-    The context of start i begins a drawn number of env steps after the reset. An episode that ends
-    before
-    the first imagined step is drawn again; one that ends later is kept and masked from there.
+    The context of start i begins a drawn number of env steps after the reset. An episode that
+    ends before the first imagined step is drawn again; one that ends later is kept and masked
+    from there.
 
     Args:
         game: One of the 26 games.

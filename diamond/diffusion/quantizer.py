@@ -13,8 +13,7 @@ def quantize(frames: Tensor, quantizer: Quantizer) -> Tensor:
     Args:
         frames: Frames (b, c, h, w).
         quantizer: ``floor`` truncates as the released code does (not idempotent), ``round`` takes
-            the
-            nearest level (idempotent), ``none`` only clamps.
+            the nearest level (idempotent), ``none`` only clamps.
 
     Returns:
         New frames (b, c, h, w).

@@ -41,8 +41,8 @@ def sample(
         The sample at level zero (b, c, h, w).
 
     Source: Karras et al. 2022, algorithms 1 and 2. Differs: with churn the denoiser is evaluated
-        at the
-    raised level, which the released code of DIAMOND does not do (docs/deviations.md, defect 2).
+        at the raised level, which the released code of DIAMOND does not do
+        (docs/deviations.md, defect 2).
     """
     num_steps = len(levels) - 1
     gamma = min(churn / num_steps, MAX_GAMMA)

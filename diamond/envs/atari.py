@@ -34,9 +34,8 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
     """One game without sticky actions; observations are native frames (210, 160, 3) uint8.
 
     An env step repeats the action `frame_skip` times and returns the maximum of the last two
-    emulator
-    frames. `terminated` is the end of the game; lost lives are in ``info["life_lost"]``. There is
-    no autoreset.
+    emulator frames. `terminated` is the end of the game; lost lives are in
+    ``info["life_lost"]``. There is no autoreset.
 
     Source: Machado et al. 2018; arXiv:2405.12399, appendix F.
     """

@@ -32,8 +32,7 @@ class DenoiserNet(nn.Module):
     """U-Net conditioned on noise level and actions (adaptive norms) and past frames (channels).
 
     Source: arXiv:2405.12399, section 3.1 and appendix D. Differs: `patch` > 1 folds pixels into
-        channels
-    before the U-Net (docs/deviations.md).
+        channels before the U-Net (docs/deviations.md).
     """
 
     def __init__(self, shape: DenoiserNetShape) -> None:

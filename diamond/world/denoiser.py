@@ -1,7 +1,4 @@
-"""The denoiser D(x.
-
-Sigma) given past frames and actions: the network inside its preconditioning, and its loss.
-"""
+"""The denoiser D(x; sigma) given past frames and actions: preconditioned network and loss."""
 
 import torch
 import torch.nn.functional as F
