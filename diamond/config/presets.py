@@ -223,7 +223,7 @@ def _tiny_any(game: str) -> RunConfig:
     base = paper(game)
     play = _play(game, max_hold_steps=8)
     optimizer = OptimizerConfig(
-        lr=2e-3,
+        lr=1.5e-3,
         weight_decay=1e-2,
         eps=1e-8,
         warmup_updates=50,
@@ -246,13 +246,13 @@ def _tiny_any(game: str) -> RunConfig:
                     "patch": 2,
                     "middle_attention": False,
                     "offset_noise": 0.1,
-                    "noise_loc": 0.2,
-                    "noise_scale": 1.4,
-                    "autoregressive_passes": 1,
+                    "noise_loc": -0.2,
+                    "noise_scale": 1.3,
+                    "autoregressive_passes": 2,
                     "ema": 0.995,
                     "optimizer": optimizer,
                     "updates": 2_600,
-                    "batch_size": 16,
+                    "batch_size": 8,
                 }
             ),
             "outcome": OutcomeConfig(
@@ -262,7 +262,7 @@ def _tiny_any(game: str) -> RunConfig:
                 lstm_size=128,
                 sequence_steps=12,
                 optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
-                updates=300,
+                updates=200,
                 batch_size=16,
                 precision="float32",
             ),
@@ -279,7 +279,7 @@ def _tiny_any(game: str) -> RunConfig:
                             "warmup_updates": 5,
                         }
                     ),
-                    "updates": 16,
+                    "updates": 12,
                     "batch_size": 8,
                 }
             ),
@@ -312,14 +312,13 @@ def _tiny_breakout() -> RunConfig:
             # The ball and the holes are single pixels: folding 2 x 2 of them loses both.
             "denoiser": base.denoiser.model_copy(
                 update={
-                    "channels": (32, 32, 32),
+                    "channels": (16, 32, 64),
                     "patch": 1,
-                    "offset_noise": 0.3,
-                    "noise_loc": -0.4,
-                    "noise_scale": 1.2,
-                    "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 3e-3}),
-                    "updates": 1_800,
-                    "batch_size": 8,
+                    "noise_loc": 0.4,
+                    "noise_scale": 1.4,
+                    "autoregressive_passes": 1,
+                    "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
+                    "updates": 3_600,
                 }
             ),
         }
