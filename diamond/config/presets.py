@@ -245,13 +245,13 @@ def _tiny_any(game: str) -> RunConfig:
                     "cond_channels": 128,
                     "patch": 2,
                     "middle_attention": False,
-                    "offset_noise": 0.1,
+                    "offset_noise": 0.15,
                     "noise_loc": -0.2,
                     "noise_scale": 1.3,
                     "autoregressive_passes": 2,
                     "ema": 0.995,
                     "optimizer": optimizer,
-                    "updates": 2_600,
+                    "updates": 3_000,
                     "batch_size": 8,
                 }
             ),
@@ -279,11 +279,11 @@ def _tiny_any(game: str) -> RunConfig:
                             "warmup_updates": 5,
                         }
                     ),
-                    "updates": 12,
+                    "updates": 10,
                     "batch_size": 8,
                 }
             ),
-            "evaluation": EvaluationConfig(num_episodes=6, max_episode_steps=2_000),
+            "evaluation": EvaluationConfig(num_episodes=4, max_episode_steps=2_000),
             "rollouts": RolloutsConfig(horizon_steps=100, num_starts=16),
         }
     )
@@ -314,6 +314,7 @@ def _tiny_breakout() -> RunConfig:
                 update={
                     "channels": (16, 32, 64),
                     "patch": 1,
+                    "offset_noise": 0.1,
                     "noise_loc": 0.4,
                     "noise_scale": 1.4,
                     "autoregressive_passes": 1,

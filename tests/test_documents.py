@@ -1,0 +1,48 @@
+"""The commands that README and docs show work as written, at the size of `smoke`."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.commands import ROOT, diamond
+
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+SHOWN = re.compile(r"^ {4}(?:.*&& )?diamond (?P<arguments>[^#&\n]*)", re.MULTILINE)
+
+
+def _shown_commands() -> list[str]:
+    found = (match["arguments"].strip() for page in PAGES for match in SHOWN.finditer(_text(page)))
+    return sorted(set(found))
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One working directory for all commands, as a reader has who tries one after the other."""
+    return tmp_path_factory.mktemp("reader")
+
+
+def test_there_are_commands_to_execute() -> None:
+    assert {"ablate steps=1,3,10", "axes", "ui"} <= set(_shown_commands())
+
+
+@pytest.mark.parametrize("shown", [shown for shown in _shown_commands() if shown != "ui"])
+def test_a_command_of_the_docs_works(shown: str, folder: Path) -> None:
+    arguments = shlex.split(shown)
+    if arguments[0] == "ablate" and "--preset" not in arguments:
+        arguments += ["--preset", "smoke"]
+    done = diamond(*arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_a_link_of_the_docs_leads_to_a_file(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", _text(page))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
