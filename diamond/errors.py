@@ -34,6 +34,10 @@ class StoreError(DiamondError):
     """The home folder cannot be read or written."""
 
 
+class WeightsError(DiamondError):
+    """Saved weights do not belong to the network: a tensor is missing or not known."""
+
+
 class StageFailedError(DiamondError):
     """A stage stopped with an error, for instance a loss that is not finite."""
 

@@ -143,15 +143,21 @@ def test_at_the_start_the_denoiser_only_rescales(sigma: float, patch: int) -> No
     assert torch.allclose(out, c_skip * noisy, rtol=1e-6, atol=1e-7)
 
 
-def test_residual_blocks_start_as_their_skip() -> None:
+@pytest.mark.parametrize("middle_attention", [True, False])
+def test_residual_blocks_start_as_their_skip(middle_attention: bool) -> None:
     """Zero second convolution and attention: with its biases zeroed too, the block adds nothing."""
-    net = denoiser_net(channels=(16,), depths=(1,))
+    net = denoiser_net(channels=(16,), depths=(1,), middle_attention=middle_attention)
     block = net.unet.middle[0]
     assert isinstance(block, ResBlock)
     assert block.conv2.bias is not None
     nn.init.zeros_(block.conv2.bias)
     x = numbers(0, 2, 16, 8, 8)
-    assert torch.equal(block(x, numbers(1, 2, 16)), x)
+    out = block(x, numbers(1, 2, 16))
+    attention = block.attention
+    assert isinstance(attention, SelfAttention2d) == middle_attention
+    # Attention passes on its normalised input.
+    start = attention.norm(x) if isinstance(attention, SelfAttention2d) else x
+    assert torch.equal(out, start)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -226,7 +232,7 @@ def test_any_width_has_a_group_norm(channels: int) -> None:
 def test_any_width_has_attention(channels: int) -> None:
     attention = SelfAttention2d(channels)
     x = numbers(0, 2, channels, 3, 5)
-    assert torch.equal(attention(x), x)
+    assert torch.equal(attention(x), attention.norm(x))
     assert channels % 8 or attention.num_heads == channels // 8
 
 

@@ -21,8 +21,8 @@ KEY_DIGITS = 20
 NUMERICS: Mapping[StageName, int] = {
     "references": 1,
     "frames": 1,
-    "denoiser": 1,
-    "outcome": 1,
+    "denoiser": 2,
+    "outcome": 2,
     "rollouts": 1,
     "fidelity": 1,
     "policy": 1,

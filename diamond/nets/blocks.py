@@ -57,7 +57,11 @@ class AdaGroupNorm(nn.Module):
 
 
 class SelfAttention2d(nn.Module):
-    """Multi-head self-attention over pixels, residual, zero at initialisation."""
+    """Multi-head self-attention over pixels, added to its normalised input; zero at first.
+
+    Source: released code of arXiv:2405.12399, whose skip carries the normalised input, not the
+        input itself (docs/deviations.md).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -72,10 +76,11 @@ class SelfAttention2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend over the h*w positions of x (b, c, h, w)."""
         b, c, h, w = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.num_heads, c // self.num_heads, h * w)
+        normalised = self.norm(x)
+        qkv = self.qkv(normalised).reshape(b, 3, self.num_heads, c // self.num_heads, h * w)
         q, k, v = (part.transpose(-2, -1) for part in qkv.unbind(dim=1))
         attended = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = x + self.out(attended.transpose(-2, -1).reshape(b, c, h, w))
+        out: Tensor = normalised + self.out(attended.transpose(-2, -1).reshape(b, c, h, w))
         return out
 
 
