@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     RETURNS_ACTIONS = "returns/actions"
     FIDELITY_NOISE = "fidelity/noise"
     BOOTSTRAP = "bootstrap"
+    SCORES_BOOTSTRAP = "scores/bootstrap"
 
 
 def derive(run_seed: int, purpose: Purpose, *counters: int | str) -> int:

@@ -399,6 +399,7 @@ def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
     [
         ("--help",),
         ("ablate", "--help"),
+        ("scores", "--help"),
         ("axes",),
         ("axes", "--fields"),
         ("ablate", "steps=1,3,10", "--dry-run", "--home", "nowhere"),

@@ -14,6 +14,7 @@ from diamond.errors import DiamondError, ExitCode, RequestError
 
 DEFAULT_HOME = Path("mlruns")
 DEFAULT_PORT = 5000
+DEFAULT_RESAMPLES = 2000
 
 app = typer.Typer(
     name="diamond",
@@ -116,6 +117,44 @@ def list_axes(
     from diamond.cli.axes import show_axes
 
     show_axes(fields)
+
+
+@app.command()
+def scores(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE.json...",
+            help="Scores of one agent, {game: [score of each run]}; its name is that of the file.",
+            show_default=False,
+        ),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    resamples: Annotated[
+        int, typer.Option(help="Bootstrap samples behind every interval.")
+    ] = DEFAULT_RESAMPLES,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the document, and only that.")
+    ] = False,
+    latex: Annotated[
+        Path | None, typer.Option(metavar="FILE.tex", help="Write the tables as LaTeX.")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw aggregates and performance profiles: .png, .svg or .pdf.",
+        ),
+    ] = None,
+) -> None:
+    """Aggregate scores on Atari 100k, with intervals, beside published agents.
+
+    Mean, median, IQM and optimality gap of human-normalised scores, performance profile, and the
+    probability that a run of one file scores above a run of another.
+    """
+    from diamond.cli.scores import ScoreOptions, show_scores
+
+    show_scores(files, ScoreOptions(seed, resamples, as_json, latex, figure))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,25 @@ CHUNK_BYTES = 1 << 20
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader or a crash never sees half of it."""
-    _write_beside(path, text).replace(path)
+    _write_beside(path, text.encode()).replace(path)
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files: every one is complete beside its place before the first takes it.
+
+    Raises:
+        OSError: The system refused; what was begun is removed.
+    """
+    begun: dict[Path, Path] = {}
+    try:
+        for path, data in contents.items():
+            begun[path] = _beside(path)
+            _write_beside(path, data)
+        for path, temporary in begun.items():
+            temporary.replace(path)
+    finally:
+        for temporary in begun.values():
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: object) -> None:
@@ -26,7 +44,7 @@ def write_json(path: Path, data: object) -> None:
 
 def create_json(path: Path, data: object) -> bool:
     """Write plain data as JSON unless the file exists; of several processes one returns True."""
-    temporary = _write_beside(path, _json(data))
+    temporary = _write_beside(path, _json(data).encode())
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -74,10 +92,14 @@ def _json(data: object) -> str:
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def _write_beside(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    temporary = _beside(path)
+    with temporary.open("wb") as stream:
+        stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     return temporary

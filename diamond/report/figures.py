@@ -27,7 +27,13 @@ from diamond.report.document import (
 
 _OVERVIEW_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
 
-_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+FigureKind = Literal["svg", "png", "pdf"]
+_DATED_METADATA: dict[FigureKind, tuple[str, ...]] = {
+    "svg": ("Date", "Creator"),
+    "png": ("Software",),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+}
 _Dash = Literal["-", "-."] | tuple[float, Sequence[float]]
 _ARM_DASHES: tuple[_Dash, ...] = ("-", "-.")
 _BASELINE_GREYS = ("#6b6b6b", "#a0a0a0")
@@ -71,7 +77,7 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
     Returns:
         A figure of 7.5 x 4.2 inches, not bound to any window.
     """
-    with matplotlib.rc_context(_settings()):
+    with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(7.5, 4.2), layout="constrained")
         axes = figure.subplots()
         info = metric_info(doc, metric)
@@ -108,7 +114,7 @@ def horizon_overview(doc: Document, game: str) -> Figure:
         raise ValueError(f"no main metric has values in {game!r}")
     num_columns = min(3, len(metrics))
     num_rows = -(-len(metrics) // num_columns)
-    with matplotlib.rc_context(_settings()):
+    with matplotlib.rc_context(settings()):
         size = (4.0 * num_columns, 2.9 * num_rows + 0.6)
         figure = Figure(figsize=size, layout="constrained")
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False))
@@ -126,21 +132,21 @@ def horizon_overview(doc: Document, game: str) -> Figure:
         return figure
 
 
-def figure_bytes(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+def figure_bytes(figure: Figure, kind: FigureKind) -> bytes:
     """Encode a figure; equal figures give equal bytes, because no date and no version is written.
 
     Args:
         figure: The figure.
-        kind: ``"svg"`` with text as outlines, or ``"png"`` at 150 dots per inch.
+        kind: ``"svg"`` with text as outlines, ``"png"`` at 150 dots per inch, or ``"pdf"``.
     """
     buffer = BytesIO()
-    unnamed = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context(_settings()):
+    unnamed = dict.fromkeys(_DATED_METADATA[kind])
+    with matplotlib.rc_context(settings()):
         figure.savefig(buffer, format=kind, dpi=150, metadata=unnamed)
     return buffer.getvalue()
 
 
-def _settings() -> dict[Any, Any]:
+def settings() -> dict[Any, Any]:
     """Return the whole style, so that the settings of the user change nothing.
 
     Without the backend: naming it would load pyplot.
@@ -180,7 +186,7 @@ def _set_steps(axes: Axes, doc: Document) -> None:
 
 def _looks(doc: Document, game: str) -> list[tuple[Arm, _Look]]:
     """Return the arms with their looks, the baselines first, so that arms are drawn over them."""
-    num_colours = len(_OKABE_ITO)
+    num_colours = len(OKABE_ITO)
     baselines = [
         (
             arm,
@@ -196,7 +202,7 @@ def _looks(doc: Document, game: str) -> list[tuple[Arm, _Look]]:
         (
             arm,
             _Look(
-                _OKABE_ITO[index % num_colours],
+                OKABE_ITO[index % num_colours],
                 _ARM_DASHES[index // num_colours % len(_ARM_DASHES)],
                 1.9,
             ),

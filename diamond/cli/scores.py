@@ -1,0 +1,126 @@
+"""`diamond scores`: files of scores against each other and against published agents."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diamond.cli.terminal import console
+from diamond.errors import RequestError, StoreError
+from diamond.pipeline.files import write_together
+from diamond.pipeline.score_files import read_score_files
+from diamond.report.benchmark import Document, benchmark_document
+from diamond.report.benchmark_tables import benchmark_tables
+
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+LATEX_SUFFIXES = (".tex",)
+FEWEST_RESAMPLES = 100
+MOST_RESAMPLES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """How scores are computed and shown; None where no such file is wanted."""
+
+    seed: int
+    num_resamples: int
+    as_json: bool
+    latex: Path | None
+    figure: Path | None
+
+
+def show_scores(paths: Sequence[Path], options: ScoreOptions) -> None:
+    """Read, compute, write the files that are wanted, print the tables or the document.
+
+    Raises:
+        RequestError: An option, an input or the place of an output is wrong; nothing is written.
+        StoreError: The system refused to write.
+    """
+    if not FEWEST_RESAMPLES <= options.num_resamples <= MOST_RESAMPLES:
+        raise RequestError(
+            f"--resamples {options.num_resamples}: give {FEWEST_RESAMPLES} to {MOST_RESAMPLES}; "
+            "fewer give no interval worth its name"
+        )
+    _check_outputs(paths, options)
+    files = read_score_files(paths)
+    doc = benchmark_document(files, options.seed, options.num_resamples)
+    outputs = _outputs(doc, options)
+    _write(outputs)
+    if options.as_json:
+        print(json.dumps(doc, indent=1, allow_nan=False))
+    else:
+        out = console()
+        for table in benchmark_tables(doc):
+            out.print(table)
+            out.print()
+    for path in outputs:
+        console(stderr=True).print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _outputs(doc: Document, options: ScoreOptions) -> dict[Path, bytes]:
+    contents: dict[Path, bytes] = {}
+    if options.latex:
+        from diamond.report.benchmark_latex import benchmark_latex
+
+        contents[options.latex] = benchmark_latex(doc).encode()
+    if options.figure:
+        from diamond.report.benchmark_figure import benchmark_figure
+        from diamond.report.figures import figure_bytes
+
+        figure = benchmark_figure(doc)
+        match options.figure.suffix:
+            case ".svg":
+                contents[options.figure] = figure_bytes(figure, "svg")
+            case ".pdf":
+                contents[options.figure] = figure_bytes(figure, "pdf")
+            case _:
+                contents[options.figure] = figure_bytes(figure, "png")
+    return contents
+
+
+def _write(outputs: Mapping[Path, bytes]) -> None:
+    try:
+        write_together(outputs)
+    except OSError as error:
+        named = " and ".join(repr(str(path)) for path in outputs)
+        raise StoreError(
+            f"cannot write {named}: {error.strerror or error}\n  nothing was written"
+        ) from error
+
+
+def _check_outputs(inputs: Sequence[Path], options: ScoreOptions) -> None:
+    taken = {path.resolve() for path in inputs}
+    for flag, path, suffixes in (
+        ("--latex", options.latex, LATEX_SUFFIXES),
+        ("--figure", options.figure, FIGURE_SUFFIXES),
+    ):
+        if path is None:
+            continue
+        if path.suffix not in suffixes:
+            raise RequestError(
+                f"{flag} {str(path)!r} ends in {path.suffix!r}\n  allowed: {', '.join(suffixes)}\n"
+                f"  for instance {flag} {path.stem or 'scores'}{suffixes[0]}"
+            )
+        if path.resolve() in taken:
+            raise RequestError(
+                f"{flag} {str(path)!r} is a file that is read\n  give the output another name"
+            )
+        _check_place(flag, path)
+
+
+def _check_place(flag: str, path: Path) -> None:
+    """Refuse a place that cannot be written before anything is computed."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise RequestError(
+            f"{flag} {str(path)!r}: there is no folder {str(folder)!r}\n"
+            "  make it first, or give a file in a folder that exists"
+        )
+    if path.is_dir():
+        raise RequestError(f"{flag} {str(path)!r} is a folder\n  give the name of a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RequestError(
+            f"{flag} {str(path)!r}: you may not write in {str(folder)!r}\n"
+            "  give a file in a folder that you may write"
+        )

@@ -1,0 +1,163 @@
+"""Scores of a benchmark as LaTeX tables that need the package booktabs."""
+
+from collections.abc import Sequence
+
+from diamond.report.benchmark import AGGREGATES, Document
+from diamond.report.benchmark_tables import (
+    LABELS,
+    PLACES,
+    agent_name,
+    games_title,
+    level_name,
+    printed_or_computed,
+    shown_agents,
+)
+from diamond.report.document import number as plain_number
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+_ABSENT = "--"
+
+
+def benchmark_latex(doc: Document) -> str:
+    """Write the tables of a document: aggregates, comparisons, scores by game."""
+    parts = [
+        r"% made by `diamond scores`; needs \usepackage{booktabs}",
+        f"% seed {doc['seed']}, {doc['num_resamples']} resamples; {doc['method']}",
+        *(_aggregates(doc, group) for group in doc["published"]),
+        *([_comparisons(doc)] if doc["comparisons"] else []),
+        _per_game(doc),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Write a text so that LaTeX prints it as it is."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def _number(value: float | None, places: int) -> str:
+    return plain_number(value, places).replace("-", "$-$")
+
+
+def _aggregates(doc: Document, group: Document) -> str:
+    files = [file for file in doc["files"] if file["games"] == group["games"]]
+    rows = [
+        [
+            escape(file["label"]),
+            *(_estimate(file["aggregates"][name]) for name in AGGREGATES),
+            str(file["superhuman"]),
+        ]
+        for file in files
+    ]
+    published = [
+        [
+            escape(agent_name(agent)),
+            *(_published(agent, name) for name in AGGREGATES),
+            _ABSENT if agent["superhuman"] is None else str(agent["superhuman"]),
+        ]
+        for agent in group["agents"]
+    ]
+    notes = [f"{file['label']}: {note}." for file in files for note in file["notes"]]
+    caption = " ".join(
+        [
+            f"Human-normalised scores over {games_title(group['games'])}.",
+            *(
+                [f"In brackets: {level_name(doc)} intervals."]
+                if any(file["num_runs"] > 1 for file in files)
+                else []
+            ),
+            *notes,
+            "Below the line: published agents, from their mean scores of these games",
+        ]
+    )
+    dagger = r"; \textdagger\ as printed." if group["agents"][0]["printed"] else "."
+    head = ["agent", *LABELS.values(), "superhuman"]
+    return _tabular(head, [rows, published], escape(caption) + dagger)
+
+
+def _estimate(found: Document) -> str:
+    value = _number(found["value"], PLACES)
+    if found["lo"] is None:
+        return value
+    return f"{value} [{_number(found['lo'], PLACES)}, {_number(found['hi'], PLACES)}]"
+
+
+def _published(agent: Document, name: str) -> str:
+    value, quoted = printed_or_computed(agent, name)
+    if value is None:
+        return _ABSENT
+    return _number(value, PLACES) + (r"\textdagger" if quoted else "")
+
+
+def _comparisons(doc: Document) -> str:
+    rows = [
+        [
+            escape(found["x"]),
+            escape(found["y"]),
+            str(len(found["games"])),
+            _ABSENT if found["probability"] is None else _estimate(_as_estimate(found)),
+            escape("; ".join(found["notes"])),
+        ]
+        for found in doc["comparisons"]
+    ]
+    caption = "Probability that a run of X scores above a run of Y, mean over games."
+    return _tabular(["X", "Y", "games", "$P(X > Y)$", ""], [rows], caption)
+
+
+def _as_estimate(found: Document) -> Document:
+    return {"value": found["probability"], "lo": found["lo"], "hi": found["hi"]}
+
+
+def _per_game(doc: Document) -> str:
+    agents = shown_agents(doc)
+    rows = []
+    for game, reference in doc["references"].items():
+        means = [file["per_game"].get(game, {}).get("mean") for file in doc["files"]]
+        means += [scores.get(game) for scores in agents.values()]
+        cells = [_score(mean, reference["human"]) for mean in means]
+        rows.append([game, _number(reference["random"], 1), _number(reference["human"], 1), *cells])
+    labels = [*(file["label"] for file in doc["files"]), *agents]
+    head = ["game", "random", "human", *map(escape, labels)]
+    return _tabular(head, [rows], "Mean score of each game; bold: at least the human score.")
+
+
+def _score(mean: float | None, human: float) -> str:
+    if mean is None:
+        return _ABSENT
+    text = _number(mean, 1)
+    return rf"\textbf{{{text}}}" if mean >= human else text
+
+
+def _tabular(head: Sequence[str], blocks: Sequence[Sequence[Sequence[str]]], caption: str) -> str:
+    body = "\n\\midrule\n".join(
+        "\n".join(" & ".join(row) + r" \\" for row in block) for block in blocks
+    )
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
