@@ -343,12 +343,12 @@ def test_golden_keys_of_smoke() -> None:
     assert keys_of(SMOKE) == {
         "references": "6e011a81abac1caea1ed",
         "frames": "f5bb245460d79df1f378",
-        "denoiser": "bfd3bd2fcfbce1f88211",
-        "outcome": "5283dc56b1b8cecc6150",
-        "rollouts": "544f8669097fbfbd1163",
-        "fidelity": "9ed6cfbe18cb5be2715d",
-        "policy": "205fd2851ab1dcef6ae3",
-        "returns": "fe8fc5b5cff106f8d517",
+        "denoiser": "f54770628bb9f7588e14",
+        "outcome": "c027f9a3b206bbadb3f5",
+        "rollouts": "32f4309f3b217281dcb4",
+        "fidelity": "0f7849d909afb6a30893",
+        "policy": "0d4236085424fd20fe04",
+        "returns": "bbf30403172a8b05f5da",
     }
 
 
