@@ -220,9 +220,9 @@ def _check_fits(request: Request, checkpoint: Checkpoint, axes: tuple[Axis, ...]
     for axis in axes:
         if axis.field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS:
             raise RequestError(
-                f"{axis.name} cannot be varied with --checkpoint: its networks are trained already\n"
-                "  allowed: how frames are drawn (steps, sampler.order and the rest of sampler) and "
-                "evaluation"
+                f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
+                "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "
+                "sampler) and evaluation"
             )
     if request.games != (checkpoint.game,):
         raise RequestError(
