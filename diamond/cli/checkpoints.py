@@ -7,7 +7,12 @@ import typer
 
 from diamond.config.checkpoint import CHECKPOINT_FILE
 from diamond.errors import RequestError
-from diamond.pipeline.checkpoints import export_released, import_released, save_run
+from diamond.pipeline.checkpoints import (
+    export_released,
+    import_released,
+    read_parts,
+    trained_parts,
+)
 
 
 def import_and_show(source: str, game: str | None, output: Path | None, home: Path) -> None:
@@ -27,7 +32,7 @@ def export_and_show(source: str, target: Path, arm: str | None, seed: int, home:
                 f"{source!r} is a checkpoint folder: it has no arms and seeds\n"
                 "  leave --arm and --seed out"
             )
+        export_released(*read_parts(folder), target)
     else:
-        folder = save_run(source, arm, seed, home, None)
-    export_released(folder, target)
+        export_released(*trained_parts(source, arm, seed, home), target)
     typer.echo(f"released agent: {target}")

@@ -38,6 +38,8 @@ from diamond.pipeline.released import Part, from_released, to_released
 from diamond.pipeline.store import StageResult, Store
 
 HUB_SCHEME = "hf://"
+Parts = dict[Part, dict[str, Tensor]]
+"""A state dict for each trained network."""
 
 
 def weights_path(home: Path, sha256: str) -> Path:
@@ -110,57 +112,64 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
     return _write(parts, config, shape["num_actions"], (source, digest(path)), output, home)
 
 
-def save_run(study: str, arm: str | None, seed: int, home: Path, output: Path | None) -> Path:
-    """Turn the trained networks of a run into a checkpoint folder.
+def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
+    """Read a checkpoint folder with its weights.
+
+    Raises:
+        RequestError: The folder is not a checkpoint.
+        WeightsError: The weights are damaged.
+    """
+    checkpoint = read_checkpoint(folder)
+    parts: Parts = {
+        part: load_file(_checked_file(folder, part, getattr(checkpoint.weights, part)))
+        for part in IMPORTED
+    }
+    return checkpoint, parts
+
+
+def trained_parts(study: str, arm: str | None, seed: int, home: Path) -> tuple[RunConfig, Parts]:
+    """Read the trained networks of a run.
 
     Args:
         study: Name of a study of the home.
         arm: Name of one of its arms; None where there is only one.
         seed: Training seed.
         home: Folder for everything that runs make.
-        output: The folder to make; None makes one in the home.
 
     Raises:
         RequestError: There is no such study, arm or seed, or it is not trained yet.
     """
     config = _config_of(study, arm, seed, home)
     store = Store(home)
-    specs = {spec.stage: spec for spec in stages_of(config) if spec.stage in IMPORTED}
-    parts: dict[Part, dict[str, Tensor]] = {}
-    for part in IMPORTED:
-        spec = specs[part]
-        if store.status(spec) != "done" or store.damage(spec) is not None:
-            raise RequestError(
-                f"the {part} of study {study!r}, seed {seed}, is not trained\n"
-                f"  run its `diamond ablate` command to the end, with --seeds {seed + 1} or more"
-            )
-        parts[part] = load_file(store.folder(part, spec.key) / WEIGHTS_FILE)
-    num_actions = len(parts["policy"]["actor.bias"])
-    identity = digest(store.folder("policy", specs["policy"].key) / WEIGHTS_FILE)
-    source = f"study {study}, arm {arm or 'the only one'}, seed {seed}"
-    return _write(parts, config, num_actions, (source, identity), output, home)
+    parts: Parts = {}
+    for spec in stages_of(config):
+        for part in IMPORTED:
+            if spec.stage != part:
+                continue
+            if store.status(spec) != "done" or store.damage(spec) is not None:
+                raise RequestError(
+                    f"the {part} of study {study!r}, seed {seed}, is not trained\n"
+                    f"  run its `diamond ablate` command with --seeds {seed + 1} to the end"
+                )
+            parts[part] = load_file(store.folder(part, spec.key) / WEIGHTS_FILE)
+    return config, parts
 
 
-def export_released(folder: Path, target: Path) -> None:
-    """Write a checkpoint as an agent that the released code loads.
+def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -> None:
+    """Write a trained agent as a file that the released code loads.
 
     Args:
-        folder: A checkpoint folder.
+        agent: What the networks are.
+        parts: Their weights.
         target: The file to write; it must not exist.
 
     Raises:
-        RequestError: The folder is not a checkpoint, the file exists or cannot be written, or the
-            released code has no such network.
-        WeightsError: The weights are damaged.
+        RequestError: The file exists or cannot be written, or the released code has no such
+            network.
     """
-    checkpoint = read_checkpoint(folder)
-    _check_exportable(checkpoint)
+    _check_exportable(agent)
     if target.exists():
         raise RequestError(f"{str(target)!r} exists; it is not overwritten\n  give another name")
-    parts: dict[Part, dict[str, Tensor]] = {}
-    for part in IMPORTED:
-        path = _checked_file(folder, part, getattr(checkpoint.weights, part))
-        parts[part] = load_file(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         torch.save(to_released(parts), temporary)
@@ -244,9 +253,7 @@ def _game_of(source: str) -> str:
     )
 
 
-def _check_architecture(
-    parts: Mapping[Part, Mapping[str, Tensor]], config: RunConfig, shape: dict[str, int]
-) -> None:
+def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) -> None:
     """Refuse weights that are not those of the paper's networks on this game."""
     with torch.device("meta"):
         networks: dict[Part, nn.Module] = {
@@ -276,14 +283,14 @@ def _text(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else " x ".join(map(str, shape))
 
 
-def _check_exportable(checkpoint: Checkpoint) -> None:
+def _check_exportable(agent: Checkpoint | RunConfig) -> None:
     reasons = []
-    if checkpoint.denoiser.patch != 1:
-        reasons.append(f"denoiser.patch={checkpoint.denoiser.patch}, it has 1")
-    if not checkpoint.denoiser.middle_attention:
+    if agent.denoiser.patch != 1:
+        reasons.append(f"denoiser.patch={agent.denoiser.patch}, it has 1")
+    if not agent.denoiser.middle_attention:
         reasons.append("denoiser.middle_attention=false, it has true")
-    if checkpoint.view.height != checkpoint.view.width:
-        reasons.append(f"frames of {checkpoint.view.height} x {checkpoint.view.width}, not square")
+    if agent.view.height != agent.view.width:
+        reasons.append(f"frames of {agent.view.height} x {agent.view.width}, not square")
     if reasons:
         raise RequestError(
             f"the released code has no such network: {'; '.join(reasons)}\n"
@@ -333,7 +340,7 @@ def _checked_file(folder: Path, part: Part, expected: str) -> Path:
 
 
 def _write(
-    parts: Mapping[Part, Mapping[str, Tensor]],
+    parts: Parts,
     config: RunConfig,
     num_actions: int,
     source: tuple[str, str],
