@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
 
 from diamond.ablation.axes import Axis, find_axis
 from diamond.ablation.grammar import parse_assignments
 from diamond.ablation.stages import STAGES, StageName, StageSpec, random_returns, stages_of
 from diamond.config.base import canonical, content_hash
+from diamond.config.checkpoint import CHECKPOINT_SECTIONS, Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
@@ -35,6 +37,7 @@ class Request:
         num_seeds: Runs per arm and game.
         until: Name of the last stage, or None.
         name: Name of the study, or None to make one.
+        checkpoint: Folder of a trained agent that takes the place of training, or None.
     """
 
     assignments: tuple[str, ...]
@@ -43,6 +46,7 @@ class Request:
     num_seeds: int
     until: str | None
     name: str | None
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,9 @@ def make_plan(request: Request) -> Plan:
     if request.num_seeds < 1:
         raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
     until = check_stage(request.until)
+    checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
+    if checkpoint is not None:
+        _check_fits(request, checkpoint, axes)
     games = tuple(check_game(game) for game in request.games)
     if len(set(games)) != len(games):
         raise RequestError(f"--game {','.join(games)} names a game twice")
@@ -130,6 +137,8 @@ def make_plan(request: Request) -> Plan:
     arms: list[Arm] = []
     for game in games:
         base = make_preset(request.preset, game)
+        if checkpoint is not None:
+            base = checkpoint.apply(base)
         made = [_arm(base, axes, values, request.num_seeds, until) for values in combinations]
         _refuse_equal_arms(made)
         arms += made
@@ -142,7 +151,7 @@ def make_plan(request: Request) -> Plan:
         for game in games
         if until in (None, "returns")
     }
-    study = request.name or study_name(axes, games, request)
+    study = request.name or study_name(axes, games, request, checkpoint)
     return Plan(study, request, axes, tuple(arms), random_players, until)
 
 
@@ -160,10 +169,16 @@ def check_stage(name: str | None) -> StageName | None:
     raise unknown("stage", name, STAGES, "for instance --until fidelity, which trains no policy")
 
 
-def study_name(axes: tuple[Axis, ...], games: tuple[str, ...], request: Request) -> str:
+def study_name(
+    axes: tuple[Axis, ...],
+    games: tuple[str, ...],
+    request: Request,
+    checkpoint: Checkpoint | None,
+) -> str:
     """Name a study without the values of its axes, so that values can be added."""
+    origin = "static" if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
     return "-".join(
-        [*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, "static"]
+        [*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, origin]
     )
 
 
@@ -198,6 +213,31 @@ def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
     config = arm.runs[0].config.model_copy(update={"family": family})
     run = Run(config, stages_of(config, until))
     return Arm(BASELINE_NAMES[family], "baseline", arm.game, {}, (run,))
+
+
+def _check_fits(request: Request, checkpoint: Checkpoint, axes: tuple[Axis, ...]) -> None:
+    """Refuse what a trained agent leaves no choice in."""
+    for axis in axes:
+        if axis.field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS:
+            raise RequestError(
+                f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
+                "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "
+                "sampler) and evaluation"
+            )
+    if request.games != (checkpoint.game,):
+        raise RequestError(
+            f"--game {','.join(request.games)}: the checkpoint was trained on {checkpoint.game}\n"
+            "  leave --game out"
+        )
+    if request.num_seeds != 1:
+        raise RequestError(
+            f"--seeds {request.num_seeds}: a checkpoint is one trained model\n  leave --seeds out"
+        )
+    if request.until == "frames":
+        raise RequestError(
+            "--until frames: with --checkpoint no frames are recorded for training\n"
+            "  allowed: any other stage, for instance --until fidelity"
+        )
 
 
 def _refuse_equal_arms(arms: list[Arm]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from diamond.config.base import canonical, content_hash
-from diamond.config.run import RunConfig
+from diamond.config.run import ImportedConfig, RunConfig
 
 StageName = Literal[
     "references", "frames", "denoiser", "outcome", "rollouts", "fidelity", "policy", "returns"
@@ -59,6 +59,9 @@ DATA_SEEDED: frozenset[StageName] = frozenset(
 )
 """Stages that draw from the data seed: arms and seeds share their games and noise."""
 
+IMPORTED: tuple[Literal["denoiser", "outcome", "policy"], ...] = ("denoiser", "outcome", "policy")
+"""Stages whose outputs a checkpoint can bring."""
+
 BASELINE_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
 RANDOM_PLAYER = "random"
 TRAINED_PLAYER = "policy"
@@ -102,12 +105,17 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
     """
     names: tuple[StageName, ...] = STAGES if config.family == "diamond" else BASELINE_STAGES
     specs: dict[StageName, StageSpec] = {}
+    if config.family == "diamond" and config.imported is not None:
+        names = tuple(name for name in names if name != "frames")
+        specs = {name: _imported(config, config.imported, name) for name in IMPORTED}
     for name in names:
+        if name in specs:
+            continue
         upstream = {other: specs[other].key for other in UPSTREAM[name] if other in specs}
         seed = config.data_seed if name in DATA_SEEDED else config.seed
         specs[name] = StageSpec(name, _section(config, name), upstream, seed)
     wanted = set(names) if until is None else needed_for(until) & set(names)
-    return tuple(spec for name, spec in specs.items() if name in wanted)
+    return tuple(specs[name] for name in names if name in wanted)
 
 
 def random_returns(config: RunConfig) -> StageSpec:
@@ -128,6 +136,22 @@ def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field."""
     section = dotted.split(".", maxsplit=1)[0]
     return next(stage for stage in STAGES if section in SECTIONS[stage])
+
+
+def _imported(
+    config: RunConfig, imported: ImportedConfig, stage: Literal["denoiser", "outcome", "policy"]
+) -> StageSpec:
+    """A trained stage that a checkpoint brings: its weights and architecture are what it is."""
+    section = {
+        stage: canonical(config)[stage],
+        "imported": getattr(imported, stage),
+        "shape": {
+            "num_actions": imported.num_actions,
+            "height": config.view.height,
+            "width": config.view.width,
+        },
+    }
+    return StageSpec(stage, section, {}, 0)
 
 
 def _section(config: RunConfig, stage: StageName) -> dict[str, Any]:

@@ -83,6 +83,10 @@ def _ablate(request: Request, options: Options) -> ExitCode:
         show_plan(plan, store, options.jobs, console())
         return ExitCode.DONE
     store.check_writable()
+    if request.checkpoint is not None:
+        from diamond.pipeline.checkpoints import adopt
+
+        adopt(request.checkpoint, options.home)
     return _run(plan, store, options)
 
 

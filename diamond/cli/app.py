@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from diamond import __version__
+from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError
 
@@ -62,14 +63,24 @@ def ablate(
     ] = None,
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
     game: Annotated[
-        str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")
-    ] = DEFAULT_GAME,
+        str | None,
+        typer.Option(
+            help=f"One of the 26 games of Atari 100k, or several: A,B; by default {DEFAULT_GAME}, "
+            "or the checkpoint's game."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Training seeds per arm: 0 to N-1.")] = 1,
     until: Annotated[
         str | None, typer.Option(help="Stop after this stage, for instance fidelity.")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the study; made from axes, game, preset if absent.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a trained agent (`diamond import-checkpoint`): nothing is trained."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")
@@ -90,8 +101,12 @@ def ablate(
     from diamond.ablation.plan import Request
     from diamond.cli.ablate import Options, run_ablation
 
-    games = tuple(part.strip() for part in game.split(","))
-    request = Request(tuple(axes or ()), preset, games, seeds, until, name)
+    games: tuple[str, ...]
+    if game is None:
+        games = (DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game,)
+    else:
+        games = tuple(part.strip() for part in game.split(","))
+    request = Request(tuple(axes or ()), preset, games, seeds, until, name, checkpoint)
     if dry_run and as_json:
         raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
     if jobs is not None and jobs < 1:
@@ -105,6 +120,44 @@ def ablate(
         command=_command(),
     )
     raise typer.Exit(run_ablation(request, options))
+
+
+@app.command(name="import-checkpoint")
+def import_checkpoint(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FILE.pt|hf://REPO/PATH", help="An agent of the released code."),
+    ],
+    game: Annotated[
+        str | None, typer.Option(help="What it was trained on; by default the file's name says it.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to make; by default in the home.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Turn an agent of the released code into a checkpoint of this project."""
+    from diamond.cli.checkpoints import import_and_show
+
+    import_and_show(source, game, output, home)
+
+
+@app.command(name="export-checkpoint")
+def export_checkpoint(
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|STUDY", help="A checkpoint folder, or a study's name.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="FILE.pt", help="The file to write.")],
+    arm: Annotated[
+        str | None, typer.Option(help="Arm of the study, for instance 'steps=3'.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Training seed of the study's run.")] = 0,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a trained agent as a file that the released code loads."""
+    from diamond.cli.checkpoints import export_and_show
+
+    export_and_show(source, target, arm, seed, home)
 
 
 @app.command(name="axes")

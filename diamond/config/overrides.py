@@ -14,6 +14,7 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "data_seed": "all arms of a study share their real frames, references and noise",
     "seed": "the seed is a block for pairing, never an arm: use --seeds N",
     "preset": "a preset is chosen with --preset",
+    "imported": "networks that were trained elsewhere come with --checkpoint",
     "family": "world model families other than diamond are baselines, added by themselves",
 }
 SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})

@@ -266,7 +266,7 @@ def _tiny_any(game: str) -> RunConfig:
                 batch_size=16,
                 precision="float32",
             ),
-            "sampler": base.sampler.model_copy(update={"quantizer": "round"}),
+            "sampler": base.sampler.model_copy(update={"quantizer": "round", "sigma_max": 10.0}),
             "policy": base.policy.model_copy(
                 update={
                     "channels": (16, 16, 32),
@@ -309,6 +309,7 @@ def _tiny_breakout() -> RunConfig:
         update={
             "references": base.references.model_copy(update={"play": play}),
             "frames": base.frames.model_copy(update={"play": play}),
+            "sampler": base.sampler.model_copy(update={"sigma_max": 5.0}),
             # The ball and the holes are single pixels: folding 2 x 2 of them loses both.
             "denoiser": base.denoiser.model_copy(
                 update={

@@ -22,6 +22,7 @@ Collector = Literal["random_held", "expert"]
 Family = Literal["diamond", "copy_last", "median_background"]
 Game = Annotated[str, AfterValidator(check_game)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class EmulatorConfig(Record):
@@ -239,6 +240,15 @@ class RolloutsConfig(Record):
     )
 
 
+class ImportedConfig(Record):
+    """Networks that were trained elsewhere, by the SHA-256 of the file of their weights."""
+
+    num_actions: int = Field(ge=1, le=18, description="actions that the networks were trained on")
+    denoiser: Digest
+    outcome: Digest
+    policy: Digest
+
+
 class RunConfig(Record):
     """One run of the agent, by value: equal configs and seeds give equal results."""
 
@@ -259,6 +269,11 @@ class RunConfig(Record):
     policy: PolicyConfig
     evaluation: EvaluationConfig
     rollouts: RolloutsConfig
+    imported: ImportedConfig | None = Field(
+        default=None,
+        description="networks of a checkpoint that take the place of training",
+        json_schema_extra={"neutral": None},
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -118,6 +118,9 @@ class CostModel:
         for arm in plan.arms:
             for run in arm.runs:
                 for spec in run.stages:
+                    if "imported" in spec.config:
+                        self._units[spec.key] = 0.0
+                        continue
                     units = self._work(run.config, spec.stage)
                     self._units[spec.key] = units
                     self._measure(store, spec, units, measured)

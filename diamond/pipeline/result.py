@@ -275,10 +275,14 @@ def _notes(plan: Plan) -> list[str]:
         "no forecast is that good at still pixels.",
     ]
     players = {game: _player(plan, game) for game in plan.request.games}
-    notes += [
-        f"{game}: frames and references were played by {player}."
-        for game, player in players.items()
-    ]
+    imported = config.imported
+    recorded = "references" if imported is not None else "frames and references"
+    notes += [f"{game}: {recorded} were played by {p}." for game, p in players.items()]
+    if imported is not None:
+        notes.append(
+            "The networks come from a checkpoint: nothing was trained, returns are those of its "
+            "policy and the same for every arm."
+        )
     if plan.request.num_seeds == 1:
         notes.append(
             "One seed: intervals and differences are over starts within one trained model and say "
@@ -288,7 +292,8 @@ def _notes(plan: Plan) -> list[str]:
 
 
 def _player(plan: Plan, game: str) -> str:
-    play = next(arm for arm in plan.arms if arm.game == game).runs[0].config.frames.play
+    config = next(arm for arm in plan.arms if arm.game == game).runs[0].config
+    play = config.frames.play if config.imported is None else config.references.play
     if play.collector == "expert":
         share = f"{play.random_fraction:.0%} of the env steps begin one"
         return f"a scripted expert with held random actions mixed in ({share})"

@@ -20,6 +20,7 @@ import torch
 
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, StageFailedError
+from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
 from diamond.pipeline.data_stages import make_frames, make_references
@@ -83,7 +84,8 @@ def run_stage(
             checkpoint_seconds,
         )
         try:
-            result = STAGE_FUNCTIONS[stage](context)
+            imported = "imported" in context.config
+            result = take_imported(context) if imported else STAGE_FUNCTIONS[stage](context)
         except Exception as error:
             store.mark_failed(stage, key, f"{type(error).__name__}: {error}")
             raise

@@ -1,0 +1,82 @@
+"""Checkpoints: folders with the weights of a trained agent and what they are, without the weights.
+
+A checkpoint takes the place of training: its networks are finished stages of any run.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from diamond.config.base import Record
+from diamond.config.run import (
+    DenoiserConfig,
+    Digest,
+    EmulatorConfig,
+    Game,
+    ImportedConfig,
+    OutcomeConfig,
+    PolicyConfig,
+    RunConfig,
+    SamplerConfig,
+    ViewConfig,
+)
+from diamond.errors import RequestError
+
+CHECKPOINT_FILE = "checkpoint.json"
+CHECKPOINT_SECTIONS: frozenset[str] = frozenset(
+    {"emulator", "view", "frames", "denoiser", "outcome", "policy"}
+)
+"""Sections of a `RunConfig` that a checkpoint fixes: what was seen, and what was trained on it."""
+
+
+class Checkpoint(Record):
+    """What a checkpoint folder says of itself; its weights are `<part>.safetensors` beside it."""
+
+    format: Literal[1]
+    source: str = Field(description="where the weights came from")
+    source_sha256: Digest
+    game: Game
+    emulator: EmulatorConfig
+    view: ViewConfig
+    denoiser: DenoiserConfig
+    outcome: OutcomeConfig
+    policy: PolicyConfig
+    sampler: SamplerConfig
+    weights: ImportedConfig
+
+    def apply(self, config: RunConfig) -> RunConfig:
+        """The run that uses these networks instead of training: its game and sampler are theirs."""
+        fields = ("game", "emulator", "view", "denoiser", "outcome", "policy", "sampler")
+        update = {name: getattr(self, name) for name in fields}
+        return config.model_copy(update=update | {"imported": self.weights, "seed": 0})
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read what a checkpoint folder says of itself.
+
+    Raises:
+        RequestError: The folder is not a checkpoint of this version.
+    """
+    path = folder / CHECKPOINT_FILE
+    how = "make one with `diamond import-checkpoint FILE.pt`"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(
+            f"{str(folder)!r} is not a checkpoint: {CHECKPOINT_FILE}: "
+            f"{error.strerror or error}\n  {how}"
+        ) from error
+    except ValueError as error:
+        raise RequestError(
+            f"{str(path)!r} cannot be read as JSON: {error}\n  make it again: {how}"
+        ) from error
+    try:
+        return Checkpoint.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RequestError(
+            f"{str(path)!r} is not a checkpoint of this version: {where}: {first['msg']}\n  {how}"
+        ) from error
