@@ -343,12 +343,12 @@ def test_golden_keys_of_smoke() -> None:
     assert keys_of(SMOKE) == {
         "references": "6e011a81abac1caea1ed",
         "frames": "f5bb245460d79df1f378",
-        "denoiser": "f54770628bb9f7588e14",
-        "outcome": "c027f9a3b206bbadb3f5",
-        "rollouts": "32f4309f3b217281dcb4",
-        "fidelity": "0f7849d909afb6a30893",
-        "policy": "0d4236085424fd20fe04",
-        "returns": "bbf30403172a8b05f5da",
+        "denoiser": "9bc418071029f4425d7b",
+        "outcome": "232212ab9a9cd1b652ef",
+        "rollouts": "e374d8969567febe3ee9",
+        "fidelity": "f44ffccc21158ee991d4",
+        "policy": "a233455d8bd6b57d19b5",
+        "returns": "e233272e49fa33d9b449",
     }
 
 
