@@ -130,11 +130,13 @@ def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_help_names_every_command_and_option() -> None:
     commands = diamond("--help")
     assert commands.returncode == 0
-    for command in ("ablate", "axes", "ui"):
+    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "ui")
+    for command in names:
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
     assert options == {
         "--preset",
+        "--checkpoint",
         "--game",
         "--seeds",
         "--until",
