@@ -60,6 +60,8 @@ def denoiser_config(**changes: Any) -> DenoiserConfig:
         "batch_size": 4,
         "noise_loc": -0.4,
         "noise_scale": 1.2,
+        "offset_noise": 0.1,
+        "autoregressive_passes": 1,
     }
     return DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | small | changes)
 
