@@ -38,10 +38,11 @@ def diamond_world(
     sampler: dict[str, Any] | None = None, denoiser: dict[str, Any] | None = None
 ) -> DiamondWorld:
     """A tiny untrained world whose every parameter takes part."""
-    changes = {"channels": (8, 8), "cond_channels": 16} | (denoiser or {})
+    small = {"channels": (8, 8), "cond_channels": 16, "offset_noise": 0.1}
+    changes = small | (denoiser or {})
     config = DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | changes)
     sampler_config = SamplerConfig.model_validate(
-        SMOKE.sampler.model_dump() | {"quantizer": "none"} | (sampler or {})
+        SMOKE.sampler.model_dump() | {"quantizer": "none", "sigma_max": 5.0} | (sampler or {})
     )
     with seeded_init(0, Purpose.DENOISER_INIT):
         model = Denoiser(config, NUM_ACTIONS)
