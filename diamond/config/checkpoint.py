@@ -25,6 +25,9 @@ from diamond.config.run import (
 from diamond.errors import RequestError
 
 CHECKPOINT_FILE = "checkpoint.json"
+AGENT_FIELDS = ("game", "emulator", "view", "denoiser", "outcome", "policy", "sampler")
+"""Fields of a `RunConfig` that say what an agent is; a checkpoint holds all of them."""
+
 CHECKPOINT_SECTIONS: frozenset[str] = frozenset(
     {"emulator", "view", "frames", "denoiser", "outcome", "policy"}
 )
@@ -48,8 +51,7 @@ class Checkpoint(Record):
 
     def apply(self, config: RunConfig) -> RunConfig:
         """The run that uses these networks instead of training: its game and sampler are theirs."""
-        fields = ("game", "emulator", "view", "denoiser", "outcome", "policy", "sampler")
-        update = {name: getattr(self, name) for name in fields}
+        update = {name: getattr(self, name) for name in AGENT_FIELDS}
         return config.model_copy(update=update | {"imported": self.weights, "seed": 0})
 
 

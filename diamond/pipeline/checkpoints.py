@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from diamond.ablation.stages import IMPORTED, stages_of
 from diamond.config.base import canonical
-from diamond.config.checkpoint import CHECKPOINT_FILE, Checkpoint, read_checkpoint
+from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint, read_checkpoint
 from diamond.config.games import GAMES, check_game
 from diamond.config.presets import paper
 from diamond.config.run import ImportedConfig, RunConfig
@@ -354,13 +354,12 @@ def _write(
             tensors = {key: tensor.contiguous() for key, tensor in state.items()}
             save_file(tensors, folder / f"{part}.safetensors")
         weights = {part: digest(folder / f"{part}.safetensors") for part in parts}
-        fields = ("game", "emulator", "view", "denoiser", "outcome", "policy", "sampler")
         checkpoint = Checkpoint(
             format=1,
             source=name,
             source_sha256=sha256,
             weights=ImportedConfig(num_actions=num_actions, **weights),
-            **{field: getattr(config, field) for field in fields},
+            **{field: getattr(config, field) for field in AGENT_FIELDS},
         )
         text = json.dumps(canonical(checkpoint), indent=1) + "\n"
         (folder / CHECKPOINT_FILE).write_text(text, encoding="utf-8")
