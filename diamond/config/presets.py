@@ -245,13 +245,13 @@ def _tiny_any(game: str) -> RunConfig:
                     "cond_channels": 128,
                     "patch": 2,
                     "middle_attention": False,
-                    "offset_noise": 0.15,
+                    "offset_noise": 0.1,
                     "noise_loc": -0.2,
                     "noise_scale": 1.3,
                     "autoregressive_passes": 2,
                     "ema": 0.995,
                     "optimizer": optimizer,
-                    "updates": 3_000,
+                    "updates": 2_600,
                     "batch_size": 8,
                 }
             ),
@@ -266,7 +266,7 @@ def _tiny_any(game: str) -> RunConfig:
                 batch_size=16,
                 precision="float32",
             ),
-            "sampler": base.sampler.model_copy(update={"quantizer": "round", "sigma_max": 10.0}),
+            "sampler": base.sampler.model_copy(update={"quantizer": "round"}),
             "policy": base.policy.model_copy(
                 update={
                     "channels": (16, 16, 32),
@@ -291,10 +291,16 @@ def _tiny_any(game: str) -> RunConfig:
 
 def _tiny_boxing() -> RunConfig:
     base = _tiny_any("Boxing")
+    # How far the boxers move after a start differs much from start to start: 16 of them leave a
+    # standard error of .05 in the foreground IoU, as much as an arm is ahead of the last frame.
+    num_starts = 48
     return base.model_copy(
         update={
             "emulator": base.emulator.model_copy(update={"actions": FIRST_SIX_ACTIONS}),
-            "references": base.references.model_copy(update={"max_offset_steps": 1_000}),
+            "references": base.references.model_copy(
+                update={"num_starts": num_starts, "max_offset_steps": 1_000}
+            ),
+            "rollouts": base.rollouts.model_copy(update={"num_starts": num_starts}),
             "view": ViewConfig(height=32, width=32, crop=BOXING_RING),
         }
     )
@@ -309,13 +315,11 @@ def _tiny_breakout() -> RunConfig:
         update={
             "references": base.references.model_copy(update={"play": play}),
             "frames": base.frames.model_copy(update={"play": play}),
-            "sampler": base.sampler.model_copy(update={"sigma_max": 5.0}),
             # The ball and the holes are single pixels: folding 2 x 2 of them loses both.
             "denoiser": base.denoiser.model_copy(
                 update={
                     "channels": (16, 32, 64),
                     "patch": 1,
-                    "offset_noise": 0.1,
                     "noise_loc": 0.4,
                     "noise_scale": 1.4,
                     "autoregressive_passes": 1,
