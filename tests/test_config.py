@@ -233,7 +233,7 @@ def test_a_bad_value_is_named_with_its_field(field: str) -> None:
         ("sampler.steps", "9" * 5000, "sampler.steps="),
         ("sampler.steps", "[" * 100_000, "sampler.steps="),
         ("denoiser.channels", "[16,0]", "denoiser.channels=0: input should be greater than"),
-        ("sampler.sigma_min", "11", "sigma_min 11.0 must be below sigma_max 10.0"),
+        ("sampler.sigma_min", "11", "sigma_min 11.0 must be below sigma_max 5.0"),
         ("denoiser.depths", "[1]", "channels (16, 16) and depths (1,) differ in length"),
         ("denoiser.history", "3", "cond_channels 64 is not a multiple of history 3"),
         ("denoiser.noise_min", "30", "noise_min 30.0 must be below noise_max 20.0"),
@@ -343,12 +343,12 @@ def test_golden_keys_of_smoke() -> None:
     assert keys_of(SMOKE) == {
         "references": "6e011a81abac1caea1ed",
         "frames": "f5bb245460d79df1f378",
-        "denoiser": "9bc418071029f4425d7b",
+        "denoiser": "41e593944a5c2e5d009f",
         "outcome": "232212ab9a9cd1b652ef",
-        "rollouts": "e374d8969567febe3ee9",
-        "fidelity": "f44ffccc21158ee991d4",
-        "policy": "a233455d8bd6b57d19b5",
-        "returns": "e233272e49fa33d9b449",
+        "rollouts": "905ba96842232ab3b500",
+        "fidelity": "a44d481cc22c6cf4f901",
+        "policy": "5a9f06a069a465332f2d",
+        "returns": "244509a3a85f82f01484",
     }
 
 
