@@ -263,7 +263,7 @@ def _tiny_any(game: str) -> RunConfig:
                 sequence_steps=12,
                 optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
                 updates=200,
-                batch_size=16,
+                batch_size=8,
                 precision="float32",
             ),
             "sampler": base.sampler.model_copy(update={"quantizer": "round"}),
@@ -276,14 +276,14 @@ def _tiny_any(game: str) -> RunConfig:
                             "lr": 1e-3,
                             "weight_decay": 0.0,
                             "max_grad_norm": 100.0,
-                            "warmup_updates": 5,
+                            "warmup_updates": 2,
                         }
                     ),
-                    "updates": 10,
+                    "updates": 4,
                     "batch_size": 8,
                 }
             ),
-            "evaluation": EvaluationConfig(num_episodes=4, max_episode_steps=2_000),
+            "evaluation": EvaluationConfig(num_episodes=2, max_episode_steps=2_000),
             "rollouts": RolloutsConfig(horizon_steps=100, num_starts=16),
         }
     )
