@@ -347,8 +347,8 @@ def test_golden_keys_of_smoke() -> None:
         "outcome": "232212ab9a9cd1b652ef",
         "rollouts": "e374d8969567febe3ee9",
         "fidelity": "f44ffccc21158ee991d4",
-        "policy": "a233455d8bd6b57d19b5",
-        "returns": "e233272e49fa33d9b449",
+        "policy": "bc6f5cbaf7a7f7dbffe6",
+        "returns": "9a9baa559d266a64a85f",
     }
 
 

@@ -172,15 +172,20 @@ def test_a_seed_makes_it_reproducible(agent: Path, capsys: pytest.CaptureFixture
     assert len(one["episodes"]) == 2
 
 
-def test_the_command_tells_films_and_feeds_scores(agent: Path, tmp_path: Path) -> None:
+def test_the_command_tells_films_and_feeds_scores(
+    agent: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The film has a frame for each env step of the first episode, and shows Breakout."""
+    monkeypatch.setattr("diamond.pipeline.evaluate.EPISODES_AT_A_TIME", 1)
     film = tmp_path / "play.mp4"
-    arguments = ("--episodes", "2", "--seed", "3", "--json", "--video", str(film))
-    done = diamond("evaluate", str(agent), *arguments)
-    assert done.returncode == 0, done.stderr
-    assert str(film) in done.stderr
-    document = json.loads(done.stdout)
-    (tmp_path / "ours.json").write_text(done.stdout)
+    evaluate_and_show(agent, None, EvaluationOptions(2, 3, film, as_json=True))
+    shown = capsys.readouterr()
+    assert str(film) in shown.err
+    document = json.loads(shown.out)
+    (tmp_path / "ours.json").write_text(shown.out)
     scores = diamond("scores", str(tmp_path / "ours.json"), "--json")
     assert scores.returncode == 0, scores.stderr
     mean = np.mean([episode["return"] for episode in document["episodes"]])

@@ -98,7 +98,8 @@ def imagine(
 
     Args:
         world: The world model; its predictions carry no gradient.
-        policy: Callables of the policy; gradients flow through its memory.
+        policy: Callables of the policy; gradients flow through its memory, and through the burn-in
+            of what goes on inside the horizon, not through that of the first starts.
         restart: Draws fresh real starts.
         noise_at: Noise of each time step.
         size: (number of trajectories, env steps).
@@ -111,7 +112,8 @@ def imagine(
     batch_size, num_steps = size
     frames, actions = restart(batch_size)
     state = world.start(frames, actions)
-    memory = policy.burn_in(frames)
+    with torch.no_grad():
+        memory = policy.burn_in(frames)
     decisions: list[Decision] = []
     steps: list[Step] = []
     next_values: list[Tensor] = []
