@@ -27,6 +27,8 @@ class Purpose(StrEnum):
     RETURNS_EMULATOR = "returns/emulator"
     RETURNS_ACTIONS = "returns/actions"
     FIDELITY_NOISE = "fidelity/noise"
+    VEC_STARTS = "vec/starts"
+    VEC_NOISE = "vec/noise"
     BOOTSTRAP = "bootstrap"
     SCORES_BOOTSTRAP = "scores/bootstrap"
 

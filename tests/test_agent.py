@@ -178,7 +178,7 @@ def test_burn_in_is_all_frames_but_the_last() -> None:
         memory = net(frames[:, index], memory)[2]
     assert torch.equal(hidden, memory[0])
     assert torch.equal(cell, memory[1])
-    assert not hidden.requires_grad
+    assert hidden.requires_grad
     assert not burn_in(net, frames[:, :1])[0].any()
 
 

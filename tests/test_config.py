@@ -347,8 +347,8 @@ def test_golden_keys_of_smoke() -> None:
         "outcome": "232212ab9a9cd1b652ef",
         "rollouts": "905ba96842232ab3b500",
         "fidelity": "a44d481cc22c6cf4f901",
-        "policy": "5a9f06a069a465332f2d",
-        "returns": "244509a3a85f82f01484",
+        "policy": "09a72a4d0837fce5c09d",
+        "returns": "ba15d5ce567bd3f6683d",
     }
 
 

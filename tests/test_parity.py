@@ -28,10 +28,11 @@ from diamond.pipeline.released import Part, from_released, to_released
 from diamond.records import Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import outcome_loss
+from diamond.training.losses import imagination_policy, outcome_loss
 from diamond.training.optimizer import make_optimizer
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondState, DiamondWorld
+from diamond.world.imagination import imagine
 from tests.golden import formula
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -48,6 +49,15 @@ TOLERANCE = 1e-5
 # keeps 6e-8, and the error of such a sum grows with its square root times the cancellation of its
 # terms. Measured: 5e-6. A wrong term or factor is orders above.
 GRADIENT_TOLERANCE = 1e-4
+# In imagination the frames themselves are 1e-6 apart, and some of the many maxima of a pool that
+# nearly tie are taken elsewhere: what lies below the first two pools gets its gradient at another
+# pixel. Noise of 1e-7 on the frames alone moves these gradients by 3e-3 of their norm.
+POOLED = (
+    "actor_critic.encoder.encoder.0.",
+    "actor_critic.encoder.encoder.1.",
+    "actor_critic.encoder.encoder.3.",
+)
+POOLED_TOLERANCE = 1e-2
 
 
 @cache
@@ -144,12 +154,12 @@ def build_meta_state(part: Part) -> dict[str, Tensor]:
         return dict(build(part, 4, 4).state_dict())
 
 
-def assert_gradients_equal(part: Part, loss: Tensor) -> None:
+def assert_gradients_equal(part: Part, loss: Tensor, golden: str | None = None) -> None:
     network(part, 4, 4).zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = by_released_name(part)
     names = sorted(parameters)
-    expected = values()[f"gradient/{part}"]
+    expected = values()[f"gradient/{golden or part}"]
     assert len(names) == len(expected)
     for name, row in zip(names, expected.double(), strict=True):
         gradient = parameters[name].grad
@@ -157,9 +167,11 @@ def assert_gradients_equal(part: Part, loss: Tensor) -> None:
         ours = formula.gradient_summary(name, gradient).double()
         largest, norm = row[0], row[1]
         assert largest > 0, name
+        pooled = golden is not None and name.startswith(POOLED)
+        tolerance = POOLED_TOLERANCE if pooled else GRADIENT_TOLERANCE
         # Size and projection on the scale of the norm, entries on the scale of the largest one.
-        assert float((ours[1:3] - row[1:3]).abs().max() / norm) <= GRADIENT_TOLERANCE, name
-        assert float((ours[3:] - row[3:]).abs().max() / largest) <= GRADIENT_TOLERANCE, name
+        assert float((ours[1:3] - row[1:3]).abs().max() / norm) <= tolerance, name
+        assert float((ours[3:] - row[3:]).abs().max() / largest) <= tolerance, name
 
 
 def test_the_released_agent_has_our_names_and_shapes() -> None:
@@ -369,3 +381,60 @@ def test_policy_loss_and_its_gradients() -> None:
     assert_equal(-config.entropy_weight * parts["entropy"], "loss/policy/entropy")
     assert_equal(loss, "loss/policy")
     assert_gradients_equal("policy", loss)
+
+
+class GivenImagination:
+    """Noise of the world model and draws of the policy, an env step after the other."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def normal(self, site: str, shape: Any) -> Tensor:
+        assert tuple(shape) == (formula.IMAGINE_BATCH, 3, 64, 64)
+        return formula.imagine_start_noise(self._step)
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        return formula.imagine_uniforms(site.removeprefix("outcome/"), self._step)
+
+
+def test_policy_loss_over_imagination_and_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Burnt-in starts, ends and restarts inside the horizon, values at ends and at the cut.
+
+    The released code keeps the gradient of a burn-in inside the horizon, and so is this.
+    """
+    config = PAPER.policy
+    assert config.burn_in_frames == formula.IMAGINE_HISTORY
+    frames, actions = formula.imagine_frames(), formula.imagine_actions()[:, :-1]
+    sampler = SamplerConfig.model_validate(
+        PAPER.sampler.model_dump() | {"steps": 1, "quantizer": "none"}
+    )
+    world = DiamondWorld(denoiser(), outcome(), sampler)
+    taken = formula.IMAGINE_BATCH
+    steps = iter(range(formula.IMAGINE_STEPS))
+
+    def restart(num: int) -> tuple[Tensor, Tensor]:
+        nonlocal taken
+        rows = slice(taken, taken + num)
+        taken += num
+        return frames[rows], actions[rows]
+
+    def rand(*_: Any, **__: Any) -> Tensor:
+        return formula.imagine_uniforms("action", next(steps))
+
+    callables = imagination_policy(policy(), config.burn_in_frames, torch.Generator())
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "rand", rand)
+        size = formula.IMAGINE_BATCH, formula.IMAGINE_STEPS
+        batch = imagine(world, callables, restart, GivenImagination, size)
+    # Restarts after the last env step belong to the next update.
+    assert taken == formula.NUM_STARTS - 2
+    for name in ("actions", "rewards", "ends"):
+        expected = values()[f"imagine/{name}"]
+        assert torch.equal(getattr(batch, name).to(expected.dtype), expected), name
+    assert sorted(map(tuple, batch.ends.T.nonzero().tolist())) == sorted(formula.IMAGINE_ENDS)
+    assert_equal(batch.logits, "imagine/logits")
+    assert_equal(batch.values, "imagine/values")
+    assert_equal(batch.next_values, "imagine/next_values")
+    loss, _ = actor_critic_loss(batch, config)
+    assert_equal(loss, "imagine/loss")
+    assert_gradients_equal("policy", loss, "imagine")

@@ -25,7 +25,7 @@ NUMERICS: Mapping[StageName, int] = {
     "outcome": 2,
     "rollouts": 1,
     "fidelity": 1,
-    "policy": 1,
+    "policy": 2,
     "returns": 1,
 }
 """Raised by one when a change of code alters a stage's outputs at equal config and seed."""

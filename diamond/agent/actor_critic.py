@@ -1,6 +1,5 @@
 """Acting with the actor-critic network and the loss that trains it on trajectories."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,7 +10,6 @@ from diamond.nets.outcome_net import Recurrent
 from diamond.records import Trajectories
 
 
-@torch.no_grad()
 def burn_in(net: ActorCriticNet, frames: Tensor) -> Recurrent:
     """Run real frames (b, t, c, h, w) through the network, all but the last, from a zero memory."""
     memory = net.initial(len(frames), frames)

@@ -16,6 +16,7 @@ from diamond.errors import DiamondError, ExitCode, RequestError
 DEFAULT_HOME = Path("mlruns")
 DEFAULT_PORT = 5000
 DEFAULT_RESAMPLES = 2000
+DEFAULT_EPISODES = 100
 
 app = typer.Typer(
     name="diamond",
@@ -158,6 +159,36 @@ def export_checkpoint(
     from diamond.cli.checkpoints import export_and_show
 
     export_and_show(source, target, arm, seed, home)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Folder of a trained agent (`diamond import-checkpoint`)."
+        ),
+    ],
+    game: Annotated[
+        str | None, typer.Option(help="The checkpoint's game; another one is refused.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="Real episodes to play.")] = DEFAULT_EPISODES,
+    seed: Annotated[int, typer.Option(help="Seed of the episodes: no-ops and actions.")] = 0,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE.mp4", help="Film the first episode.")
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the document, which `diamond scores` reads."),
+    ] = False,
+) -> None:
+    """Play the real game with a checkpoint: returns, human-normalised score, intervals.
+
+    Actions are sampled; lives lost do not end an episode.
+    """
+    from diamond.cli.evaluate import EvaluationOptions, evaluate_and_show
+
+    evaluate_and_show(checkpoint, game, EvaluationOptions(episodes, seed, video, as_json))
 
 
 @app.command(name="axes")

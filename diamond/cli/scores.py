@@ -1,11 +1,11 @@
 """`diamond scores`: files of scores against each other and against published agents."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import write_together
@@ -97,30 +97,8 @@ def _check_outputs(inputs: Sequence[Path], options: ScoreOptions) -> None:
     ):
         if path is None:
             continue
-        if path.suffix not in suffixes:
-            raise RequestError(
-                f"{flag} {str(path)!r} ends in {path.suffix!r}\n  allowed: {', '.join(suffixes)}\n"
-                f"  for instance {flag} {path.stem or 'scores'}{suffixes[0]}"
-            )
+        check_output(flag, path, suffixes, "scores")
         if path.resolve() in taken:
             raise RequestError(
                 f"{flag} {str(path)!r} is a file that is read\n  give the output another name"
             )
-        _check_place(flag, path)
-
-
-def _check_place(flag: str, path: Path) -> None:
-    """Refuse a place that cannot be written before anything is computed."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise RequestError(
-            f"{flag} {str(path)!r}: there is no folder {str(folder)!r}\n"
-            "  make it first, or give a file in a folder that exists"
-        )
-    if path.is_dir():
-        raise RequestError(f"{flag} {str(path)!r} is a folder\n  give the name of a file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise RequestError(
-            f"{flag} {str(path)!r}: you may not write in {str(folder)!r}\n"
-            "  give a file in a folder that you may write"
-        )

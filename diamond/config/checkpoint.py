@@ -49,6 +49,14 @@ class Checkpoint(Record):
     sampler: SamplerConfig
     weights: ImportedConfig
 
+    def shape(self) -> dict[str, int]:
+        """What the networks need to know of their data: number of actions, height, width."""
+        return {
+            "num_actions": self.weights.num_actions,
+            "height": self.view.height,
+            "width": self.view.width,
+        }
+
     def apply(self, config: RunConfig) -> RunConfig:
         """The run that uses these networks instead of training: its game and sampler are theirs."""
         update = {name: getattr(self, name) for name in AGENT_FIELDS}

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -36,6 +35,7 @@ from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.pipeline.store import StageResult, Store
+from diamond.weights import checked_file, read_weights
 
 HUB_SCHEME = "hf://"
 Parts = dict[Part, dict[str, Tensor]]
@@ -60,7 +60,7 @@ def adopt(folder: Path, home: Path) -> None:
         target = weights_path(home, expected)
         if target.is_file() and digest(target) == expected:
             continue
-        source = _checked_file(folder, part, expected)
+        source = checked_file(folder, part, expected)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         shutil.copyfile(source, temporary)
@@ -121,8 +121,7 @@ def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
     """
     checkpoint = read_checkpoint(folder)
     parts: Parts = {
-        part: load_file(_checked_file(folder, part, getattr(checkpoint.weights, part)))
-        for part in IMPORTED
+        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in IMPORTED
     }
     return checkpoint, parts
 
@@ -320,23 +319,6 @@ def _config_of(study: str, arm: str | None, seed: int, home: Path) -> RunConfig:
             f"study {study!r} was planned by another version: {error.errors()[0]['msg']}\n"
             "  run its command again"
         ) from error
-
-
-def _checked_file(folder: Path, part: Part, expected: str) -> Path:
-    path = folder / f"{part}.safetensors"
-    if not path.is_file():
-        raise WeightsError(f"the checkpoint {str(folder)!r} lacks {path.name}; import it again")
-    found = digest(path)
-    if found != expected:
-        raise WeightsError(
-            f"{str(path)!r} is damaged: its digest is {found[:12]}..., "
-            f"the checkpoint says {expected[:12]}...\n  import it again"
-        )
-    try:
-        load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f"{str(path)!r} cannot be read: {error}\n  import it again") from error
-    return path
 
 
 def _write(

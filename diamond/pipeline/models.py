@@ -16,12 +16,23 @@ from diamond.config.run import (
     ViewConfig,
 )
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
-from diamond.world.denoiser import Denoiser
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.diamond_world import DiamondWorld
+
+__all__ = [
+    "build_denoiser",
+    "build_outcome",
+    "build_policy",
+    "load_network",
+    "load_policy",
+    "load_world",
+    "num_parameters",
+    "read_shape",
+    "save_network",
+]
 
 
 def read_shape(folder: Path) -> dict[str, int]:
@@ -30,28 +41,6 @@ def read_shape(folder: Path) -> dict[str, int]:
     view = ViewConfig.model_validate(config["view"])
     codes = json.loads((folder / ACTIONS_FILE).read_text())
     return {"num_actions": len(codes), "height": view.height, "width": view.width}
-
-
-def build_denoiser(config: DenoiserConfig, shape: dict[str, int]) -> Denoiser:
-    """A fresh denoiser, weights in the layout that convolutions are fastest in."""
-    denoiser = Denoiser(config, shape["num_actions"])
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return denoiser
-
-
-def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
-    """A fresh reward/end model."""
-    return OutcomeNet(
-        OutcomeNetShape(
-            num_actions=shape["num_actions"],
-            height=shape["height"],
-            width=shape["width"],
-            channels=config.channels,
-            depths=config.depths,
-            cond_channels=config.cond_channels,
-            lstm_size=config.lstm_size,
-        )
-    )
 
 
 def build_policy(config: PolicyConfig, shape: dict[str, int]) -> ActorCriticNet:

@@ -12,6 +12,8 @@ from diamond.config.games import GAMES
 from diamond.errors import RequestError, unknown
 
 EXAMPLE = '{"Boxing": [81.2, 88.0], "Pong": [20.1, 19.4]}'
+EVALUATION = "evaluation"
+"""What the document of `diamond evaluate` says it is."""
 LARGEST_SCORE = 1e12
 """No game gives as many points; sums of squares below it stay finite."""
 
@@ -61,12 +63,14 @@ def read_score_files(paths: Sequence[Path]) -> list[ScoreFile]:
 
 
 def read_score_file(path: Path) -> ScoreFile:
-    """Read one file of scores.
+    """Read one file of scores, or what `diamond evaluate --json` printed: the score of one run.
 
     Raises:
         RequestError: As in `read_score_files`.
     """
     data = _load(path)
+    if isinstance(data, dict) and data.get("kind") == EVALUATION:
+        data = data.get("scores")
     if not isinstance(data, dict):
         raise _refused(path, f"it holds {_kind(data)}, not an object of games")
     if not data:

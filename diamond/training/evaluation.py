@@ -1,7 +1,8 @@
 """Playing the real game with a policy: several episodes in step, each with a stream of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -41,23 +42,94 @@ class Episode:
 
 
 @dataclass
-class _Playing:
+class Playing:
+    """An episode that is played, and changes with every env step.
+
+    Attributes:
+        index: Which of the episodes it is.
+        env: The game.
+        rng: Stream of its actions.
+        native: Screen of the emulator (210, 160, 3) uint8.
+        frame: What the agent sees (h, w, 3) uint8.
+        most_steps: Env steps after which it is cut.
+        total_reward: Undiscounted, unclipped.
+        num_steps: Env steps taken.
+        over: Whether the game ended.
+    """
+
+    index: int
     env: AtariEnv
     rng: np.random.Generator
+    native: NDArray[np.uint8]
     frame: NDArray[np.uint8]
+    most_steps: int
     total_reward: float = 0.0
     num_steps: int = 0
     over: bool = False
 
+    @property
+    def done(self) -> bool:
+        """Whether it ended or was cut."""
+        return self.over or self.num_steps >= self.most_steps
+
+    def result(self) -> Episode:
+        """What it came to."""
+        return Episode(self.total_reward, self.num_steps, not self.over)
+
+
+Configs = tuple[EmulatorConfig, ViewConfig, EvaluationConfig]
+
+
+def play_side_by_side(
+    game: str, configs: Configs, actor_for: Callable[[int], Actor], seed: int, num_slots: int
+) -> Iterator[Sequence[Playing]]:
+    """Play `num_episodes` episodes, so many at a time; lives lost do not end them.
+
+    Args:
+        game: One of the 26 games.
+        configs: Emulator, view and evaluation.
+        actor_for: Number of actions to an actor; a memory of zeros is that of no frame.
+        seed: Seed of the episodes; equal seeds play the same starts.
+        num_slots: Episodes at a time.
+
+    Yields:
+        After every env step the episode of each slot, in the order of the slots. One that is done
+        is seen so once; then the next takes its slot, or it stays where none is left.
+    """
+    emulator, view, config = configs
+    indices = iter(range(config.num_episodes))
+
+    def begin(index: int) -> Playing:
+        env = AtariEnv(game, emulator)
+        key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), emulator)
+        native = env.begin(key)
+        rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
+        return Playing(index, env, rng, native, apply_view(native, view), config.max_episode_steps)
+
+    slots = [begin(index) for index in islice(indices, num_slots)]
+    actor = actor_for(len(slots[0].env.action_codes))
+    memory: Recurrent | None = None
+    while not all(episode.done for episode in slots):
+        frames = np.stack([episode.frame for episode in slots])
+        uniforms = np.array([episode.rng.random() for episode in slots])
+        actions, memory = actor(frames, uniforms, memory)
+        for episode, action in zip(slots, actions, strict=True):
+            _advance(episode, int(action), view)
+        yield slots
+        for row, episode in enumerate(slots):
+            if episode.done and (index := next(indices, None)) is not None:
+                slots[row] = begin(index)
+                memory = _without(memory, row)
+
 
 def play_episodes(
     game: str,
-    configs: tuple[EmulatorConfig, ViewConfig, EvaluationConfig],
+    configs: Configs,
     actor_for: Callable[[int], Actor],
     seed: int,
     progress: Progress,
 ) -> list[Episode]:
-    """Play `num_episodes` episodes side by side; lives lost do not end them.
+    """Play all episodes at once; lives lost do not end them.
 
     Args:
         game: One of the 26 games.
@@ -69,21 +141,19 @@ def play_episodes(
     Returns:
         The episodes in order.
     """
-    emulator, view, config = configs
-    episodes = [_begin(game, emulator, view, seed, index) for index in range(config.num_episodes)]
-    actor = actor_for(len(episodes[0].env.action_codes))
-    memory: Recurrent | None = None
-    for num_steps in range(config.max_episode_steps):
-        if all(episode.over for episode in episodes):
-            break
-        frames = np.stack([episode.frame for episode in episodes])
-        uniforms = np.array([episode.rng.random() for episode in episodes])
-        actions, memory = actor(frames, uniforms, memory)
-        for episode, action in zip(episodes, actions, strict=True):
-            _advance(episode, int(action), view)
+    config = configs[2]
+    done: dict[int, Episode] = {}
+    played = play_side_by_side(game, configs, actor_for, seed, config.num_episodes)
+    for num_steps, slots in enumerate(played):
         if num_steps % 50 == 0:
             progress(num_steps, config.max_episode_steps)
-    return [Episode(e.total_reward, e.num_steps, not e.over) for e in episodes]
+        done |= finished(slots)
+    return [done[index] for index in range(config.num_episodes)]
+
+
+def finished(slots: Sequence[Playing]) -> dict[int, Episode]:
+    """The episodes among these that are done, by index."""
+    return {playing.index: playing.result() for playing in slots if playing.done}
 
 
 def sampled_actor(net: ActorCriticNet, device: torch.device) -> Callable[[int], Actor]:
@@ -116,20 +186,20 @@ def random_actor() -> Callable[[int], Actor]:
     return make
 
 
-def _begin(
-    game: str, emulator: EmulatorConfig, view: ViewConfig, seed: int, index: int
-) -> _Playing:
-    env = AtariEnv(game, emulator)
-    key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), emulator)
-    frame = apply_view(env.begin(key), view)
-    return _Playing(env, numpy_generator(seed, Purpose.RETURNS_ACTIONS, index), frame)
-
-
-def _advance(episode: _Playing, action: int, view: ViewConfig) -> None:
-    if episode.over:
+def _advance(episode: Playing, action: int, view: ViewConfig) -> None:
+    if episode.done:
         return
-    native, reward, terminated, _, _ = episode.env.step(action)
-    episode.frame = apply_view(native, view)
+    episode.native, reward, terminated, _, _ = episode.env.step(action)
+    episode.frame = apply_view(episode.native, view)
     episode.total_reward += reward
     episode.num_steps += 1
     episode.over = terminated
+
+
+def _without(memory: Recurrent | None, row: int) -> Recurrent | None:
+    """The memory after one row forgot."""
+    if memory is None:
+        return None
+    hidden, cell = (tensor.clone() for tensor in memory)
+    hidden[row], cell[row] = 0.0, 0.0
+    return hidden, cell

@@ -71,6 +71,22 @@ Restart = Callable[[int], tuple[Tensor, Tensor]]
 """Fresh real starts for m trajectories: frames (m, t, c, h, w) and actions (m, t - 1)."""
 
 
+def begin_anew(world: WorldModel[S], state: S, rows: Tensor, restart: Restart) -> tuple[S, Tensor]:
+    """Put fresh real starts at the given rows.
+
+    Args:
+        world: The world model.
+        state: State of all trajectories.
+        rows: (m,) int64.
+        restart: Draws fresh real starts.
+
+    Returns:
+        The new state and the real frames (m, t, c, h, w) of the starts.
+    """
+    frames, actions = restart(len(rows))
+    return state.replace(rows, world.start(frames, actions)), frames
+
+
 def imagine(
     world: WorldModel[S],
     policy: ImaginationPolicy,
@@ -82,7 +98,8 @@ def imagine(
 
     Args:
         world: The world model; its predictions carry no gradient.
-        policy: Callables of the policy; gradients flow through its memory.
+        policy: Callables of the policy; gradients flow through its memory, and through the burn-in
+            of what goes on inside the horizon, not through that of the first starts.
         restart: Draws fresh real starts.
         noise_at: Noise of each time step.
         size: (number of trajectories, env steps).
@@ -95,7 +112,8 @@ def imagine(
     batch_size, num_steps = size
     frames, actions = restart(batch_size)
     state = world.start(frames, actions)
-    memory = policy.burn_in(frames)
+    with torch.no_grad():
+        memory = policy.burn_in(frames)
     decisions: list[Decision] = []
     steps: list[Step] = []
     next_values: list[Tensor] = []
@@ -109,8 +127,7 @@ def imagine(
             next_values.append(policy.value(step.frame, memory))
         rows = step.end.nonzero().squeeze(1)
         if len(rows) and index + 1 < num_steps:
-            fresh_frames, fresh_actions = restart(len(rows))
-            state = state.replace(rows, world.start(fresh_frames, fresh_actions))
+            state, fresh_frames = begin_anew(world, state, rows, restart)
             fresh = policy.burn_in(fresh_frames)
             memory = (
                 memory[0].index_copy(0, rows, fresh[0]),

@@ -132,9 +132,10 @@ class SampleCase:
     """One run of the sampler; its start noises are counted, for the search of one without ties.
 
     Heun divides by the level that a step leads to: on the published grid of three levels it
-    multiplies the rounding of D by (sigma_1 - sigma_2) / (2 sigma_2) = 42, so that an unquantised
-    D is compared on a grid that ends higher. Quantised, D is the same on both sides, and the
-    published grid is compared.
+    multiplies the rounding of D by (sigma_1 - sigma_2) / (2 sigma_2) = 70, so that an unquantised
+    D is compared on a grid that ends higher. It is rounding and nothing else: on that grid the
+    programs are 6e-5 apart in float32, each 4e-5 from itself in float64, and 1e-13 apart there.
+    Quantised, D is the same on both sides, and the published grid is compared.
     """
 
     steps: int
@@ -259,6 +260,49 @@ def policy_truncations() -> Tensor:
 def policy_next_values() -> Tensor:
     """(b, t)."""
     return numbers("policy/next_values", POLICY_BATCH, POLICY_STEPS)
+
+
+IMAGINE_BATCH = 3
+IMAGINE_STEPS = 5
+IMAGINE_HISTORY = 4
+IMAGINE_ENDS = ((1, 0), (1, 2), (3, 0), (4, 2))
+"""(Env step, row) of the ends that are drawn: two at once, one again, one in the last env step.
+
+The row that never ends is cut at the last env step.
+"""
+NUM_STARTS = 2 * IMAGINE_BATCH + len(IMAGINE_ENDS) + 1
+"""The first rows begin trajectories of the released loop that are thrown away: its first update
+has no burn-in. The next rows begin the ones that are compared, the rest those after an end or a
+cut; the last two follow the last env step."""
+
+
+def imagine_frames() -> Tensor:
+    """Real frames of the starts (n, k, c, h, w)."""
+    return frames("imagine/frames", NUM_STARTS, IMAGINE_HISTORY, 3, 64, 64)
+
+
+def imagine_actions() -> Tensor:
+    """Their actions (n, k); the last ones are not used."""
+    return actions("imagine/actions", 4, NUM_STARTS, IMAGINE_HISTORY)
+
+
+def imagine_start_noise(step: int) -> Tensor:
+    """Start noise of the sampler in an env step; -1 is the one that is thrown away."""
+    return numbers(f"imagine/noise/{step}", IMAGINE_BATCH, 3, 64, 64)
+
+
+def imagine_uniforms(kind: str, step: int) -> Tensor:
+    """Numbers in (0, 1) behind the draws of an action, a reward or an end, (b,) float32."""
+    if kind == "end":
+        rows = [row for at, row in IMAGINE_ENDS if at == step]
+        return torch.tensor([0.999999 if row in rows else 1e-6 for row in range(IMAGINE_BATCH)])
+    return (levels(f"imagine/{kind}/{step}", IMAGINE_BATCH).float() + 0.5) / 256
+
+
+def drawn(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """The class (b,) whose cumulative probability first exceeds the uniform number."""
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    return (cumulative <= uniforms.double()[:, None]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
 
 
 NUM_GRADIENT_ENTRIES = 32

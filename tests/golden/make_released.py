@@ -322,6 +322,89 @@ def policy_loss(agent: Any) -> dict[str, Tensor]:
     }
 
 
+class _Segments:
+    """Stands in for the data loader: one batch with every start, in order."""
+
+    batch_sampler = SimpleNamespace(batch_size=formula.IMAGINE_BATCH)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield SimpleNamespace(obs=formula.imagine_frames(), act=formula.imagine_actions())
+
+
+class _GivenDraws:
+    """Stands in for what the loop draws: kinds come in turn, an env step after the other."""
+
+    def __init__(self) -> None:
+        self._calls = {"noise": -2, "action": -2, "reward": -2, "end": -2}
+
+    def _next(self, kind: str) -> int:
+        self._calls[kind] += 1
+        return self._calls[kind]
+
+    def randn(self, *_: Any, **__: Any) -> Tensor:
+        return formula.imagine_start_noise(self._next("noise"))
+
+    def class_of(self, distribution: Any) -> Tensor:
+        kind = {4: "action", 3: "reward", 2: "end"}[distribution.logits.shape[-1]]
+        uniforms = formula.imagine_uniforms(kind, self._next(kind))
+        logits = distribution.logits
+        flat = formula.drawn(logits.reshape(formula.IMAGINE_BATCH, -1), uniforms)
+        return flat.reshape(logits.shape[:-1])
+
+
+def imagination(agent: Any) -> dict[str, Tensor]:
+    """The actor-critic loss over the released loop in the released world model's environment.
+
+    Frames are drawn in one denoising step and keep their clamp alone: no value is near a tie.
+    The first update of that loop starts from a memory of zeros, every later one from burnt-in
+    starts, because all rows were cut at its end. One env step that cuts all rows leads there.
+    """
+    categorical = importlib.import_module("torch.distributions.categorical").Categorical
+    envs, diffusion = importlib.import_module("envs"), importlib.import_module("models.diffusion")
+    module, net = importlib.import_module("models.actor_critic"), agent.actor_critic
+    config = importlib.import_module("envs.world_model_env").WorldModelEnvConfig(
+        horizon=1,
+        num_batches_to_preload=1,
+        diffusion_sampler=diffusion.DiffusionSamplerConfig(1),
+    )
+    env = envs.WorldModelEnv(agent.denoiser, agent.rew_end_model, _Segments(), config)
+    loop = importlib.import_module("coroutines.env_loop").make_env_loop(env, net)
+    steps, case, draws = formula.IMAGINE_STEPS, formula.PAPER_RETURNS, _GivenDraws()
+    kept: list[Any] = []
+
+    def sample(law: Any) -> Tensor:
+        return draws.class_of(law)
+
+    def send(num_steps: int) -> Any:
+        kept.append(loop.send(num_steps))
+        return kept[-1]
+
+    net.loss_cfg = module.ActorCriticLossConfig(
+        steps, case.gamma, case.lambda_, formula.VALUE_WEIGHT, formula.ENTROPY_WEIGHT
+    )
+    with (
+        clamped(agent.denoiser),
+        patch("torch.randn", draws.randn),
+        patch.object(categorical, "sample", sample),
+    ):
+        loop.send(1)
+        env.horizon = steps
+        net.env_loop = SimpleNamespace(send=send)
+        loss, _ = net()
+    frames, actions, rewards, ends, _, logits, values, bootstrap, _ = kept[0]
+    return {
+        "imagine/last_frames": frames[:, -1, :, ::8, ::8],
+        "imagine/actions": actions,
+        "imagine/rewards": rewards,
+        "imagine/ends": ends,
+        "imagine/logits": logits.detach(),
+        "imagine/values": values.detach(),
+        "imagine/next_values": bootstrap,
+        "imagine/loss": loss.detach(),
+        "gradient/imagine": gradients(net, "actor_critic", loss),
+    }
+
+
 def facts(agent: Any, commit: str) -> dict[str, Any]:
     """Names, shapes, counts and decay groups."""
     released = importlib.import_module("utils")
@@ -362,7 +445,7 @@ def main() -> None:
     for num_actions in formula.NUM_ACTIONS:
         other = agent if num_actions == 4 else build_agent(num_actions, 4)
         values |= outcomes(other, num_actions) | policies(other, num_actions)
-    values |= outcome_loss(agent) | returns() | policy_loss(agent)
+    values |= outcome_loss(agent) | returns() | policy_loss(agent) | imagination(agent)
     save_file(
         {name: tensor.contiguous() for name, tensor in sorted(values.items())},
         HERE / "released.safetensors",

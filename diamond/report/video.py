@@ -1,0 +1,61 @@
+"""Films of real play as MP4 files."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.errors import StoreError
+
+SCALE = 2
+"""Pixels of the film for one of the frame, each way."""
+VIDEO_SUFFIXES = (".mp4",)
+AddFrame = Callable[[NDArray[np.uint8]], None]
+
+
+@contextmanager
+def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFrame]:
+    """Open a film to write frames to; it appears at its place when it is whole, or not at all.
+
+    Args:
+        path: The file, ending in .mp4.
+        fps: Frames in a second.
+        size: Height and width of the frames, pixels.
+
+    Yields:
+        A function that takes the next frame (height, width, 3) uint8, RGB.
+
+    Raises:
+        StoreError: The film cannot be written.
+    """
+    height, width = size[0] * SCALE, size[1] * SCALE
+    # The library reads the kind of film off the suffix.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    codec = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(temporary), codec, fps, (width, height))
+    try:
+        if not writer.isOpened():
+            raise StoreError(
+                f"cannot write {str(path)!r}: OpenCV opens no MP4 film there\n"
+                "  give another place, or leave --video out"
+            )
+
+        def add(frame: NDArray[np.uint8]) -> None:
+            writer.write(_enlarged(frame))
+
+        yield add
+        writer.release()
+        temporary.replace(path)
+    finally:
+        writer.release()
+        temporary.unlink(missing_ok=True)
+
+
+def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blue first, as OpenCV has it, and every pixel a square."""
+    blue_first = frame[..., ::-1].repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    return np.ascontiguousarray(blue_first)

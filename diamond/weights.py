@@ -1,0 +1,67 @@
+"""Weights of checkpoint folders: read only when they are the ones that the checkpoint names."""
+
+from collections.abc import Mapping
+from hashlib import file_digest
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from diamond.errors import WeightsError
+
+
+def checked_file(folder: Path, part: str, sha256: str) -> Path:
+    """The file of weights of a part, read in full and found to be the named one.
+
+    Args:
+        folder: A checkpoint folder.
+        part: denoiser, outcome or policy.
+        sha256: Digest of the file that the checkpoint names.
+
+    Raises:
+        WeightsError: The file is missing, damaged or no file of weights.
+    """
+    path = folder / f"{part}.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"the checkpoint {str(folder)!r} lacks {path.name}; import it again")
+    with path.open("rb") as stream:
+        found = file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise WeightsError(
+            f"{str(path)!r} is damaged: its digest is {found[:12]}..., "
+            f"the checkpoint says {sha256[:12]}...\n  import it again"
+        )
+    try:
+        load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{str(path)!r} cannot be read: {error}\n  import it again") from error
+    return path
+
+
+def read_weights(folder: Path, part: str, sha256: str) -> dict[str, Tensor]:
+    """Read the weights of a part of a checkpoint folder.
+
+    Raises:
+        WeightsError: As in `checked_file`.
+    """
+    return load_file(checked_file(folder, part, sha256))
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put weights into a fresh network, move it and stop its gradients.
+
+    Raises:
+        WeightsError: They are those of another network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"the weights are not those of the network that the checkpoint describes: {error}\n"
+            "  import it again"
+        ) from error
+    network.to(device)
+    network.requires_grad_(False)
+    network.eval()

@@ -1,0 +1,72 @@
+"""Where imagined games begin: after real frames, recorded now or before."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diamond.config.checkpoint import Checkpoint
+from diamond.config.presets import paper
+from diamond.data.collect import collect_frames
+from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.errors import RequestError
+
+NUM_FRAMES = 2000
+"""Real frames that are recorded when none are given."""
+DATA_SEED = 0
+
+Starts = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+"""Draws m real starts: frames (m, t, c, h, w) in [-1, 1], the actions between them (m, t - 1)."""
+
+
+def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.device) -> Starts:
+    """Uniform draws of as many consecutive real frames as the agent was warmed up with.
+
+    Args:
+        agent: Its game, view, action set, history and burn-in.
+        frames: Folder with the outputs of a `frames` stage; None records `NUM_FRAMES` frames of
+            the game with the presets' collector, the same ones every time.
+        device: Where the starts go.
+
+    Raises:
+        RequestError: The folder holds no frames, or those of another view.
+    """
+    dataset = _record(agent) if frames is None else _load(agent, frames)
+    num_frames = max(agent.denoiser.history, agent.policy.burn_in_frames)
+    # One env step more than is used: a start is never the final frame of an episode.
+    segments = SegmentSampler(dataset, num_frames)
+
+    def draw(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        drawn = segments.sample(num, generator).to(device)
+        return drawn.frames[:, :-1], drawn.actions[:, :-1]
+
+    return draw
+
+
+def _record(agent: Checkpoint) -> FrameSet:
+    config = paper(agent.game).frames.model_copy(update={"num_frames": NUM_FRAMES})
+    place = agent.game, agent.emulator, agent.view
+    return collect_frames(*place, config, DATA_SEED, lambda done, total: None)
+
+
+def _load(agent: Checkpoint, folder: Path) -> FrameSet:
+    how = "give the folder of a `frames` stage, mlruns/stages/frames/<key>, of the same game"
+    try:
+        dataset = FrameSet.load(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"there are no recorded frames in {str(folder)!r}: {error}\n  {how}"
+        ) from error
+    seen = dataset.frames.shape[1:3]
+    if seen != (agent.view.height, agent.view.width):
+        raise RequestError(
+            f"the frames in {str(folder)!r} are {seen[0]} x {seen[1]}, "
+            f"the checkpoint's {agent.view.height} x {agent.view.width}\n  {how}"
+        )
+    if dataset.actions.max() >= agent.weights.num_actions:
+        raise RequestError(
+            f"the frames in {str(folder)!r} know action {dataset.actions.max()}, "
+            f"the checkpoint {agent.weights.num_actions} actions\n  {how}"
+        )
+    return dataset

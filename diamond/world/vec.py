@@ -1,0 +1,297 @@
+"""A world model as a Gymnasium vector environment: games that are imagined, not played."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.config.run import SamplerConfig
+from diamond.envs.registration import register
+from diamond.errors import RequestError
+from diamond.records import to_bytes
+from diamond.rng import StreamNoise, torch_generator
+from diamond.seeds import Purpose
+from diamond.world.build import world_of_checkpoint
+from diamond.world.imagination import begin_anew
+from diamond.world.interface import State, WorldModel
+from diamond.world.starts import Starts, starts_of_checkpoint
+
+EMULATOR_HERTZ = 60
+
+Frames = NDArray[np.uint8]
+
+
+class Game(NamedTuple):
+    """What the spaces and the rendering of an environment need to know.
+
+    Attributes:
+        num_actions: Actions to choose from.
+        height: Rows of a frame, pixels.
+        width: Columns of a frame, pixels.
+        fps: Env steps in a second of play.
+    """
+
+    num_actions: int
+    height: int
+    width: int
+    fps: int
+
+
+def _to_numpy(frames: Tensor) -> Frames:
+    pixels: Frames = to_bytes(frames).cpu().numpy()
+    return pixels
+
+
+class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
+    """Imagined games side by side; the world model advances all of them in one call.
+
+    Observations are frames (num_envs, h, w, 3) uint8, rewards -1, 0 or 1. `terminated` is an end
+    that the model draws, `truncated` says that an episode has `horizon` env steps. Either begins
+    the row anew from a fresh real start: in the same step (`SAME_STEP`: the observation is the
+    first of the new episode, ``info["final_obs"]`` the last of the old one) or in the next
+    (`NEXT_STEP`: its action is not used, its reward is 0). Where an episode begins,
+    ``info["burn_in_frames"]`` has the real frames (num_envs, t - 1, h, w, 3) uint8 before its
+    first observation, for agents with a memory. Masks are those of `SyncVectorEnv`.
+
+    Equal seeds give equal trajectories; one stream of numbers serves all rows, so that they
+    depend on num_envs too.
+    """
+
+    def __init__(
+        self,
+        world: WorldModel[Any],
+        starts: Starts,
+        game: Game,
+        size: tuple[int, int],
+        autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
+    ) -> None:
+        """Put a world model behind Gymnasium's interface.
+
+        Args:
+            world: Any family of world models.
+            starts: Where episodes begin; their device is that of the world.
+            game: Sizes.
+            size: Rows, and env steps after which an episode is truncated; at least 1 each.
+            autoreset_mode: SAME_STEP or NEXT_STEP.
+        """
+        num_envs, self._horizon = size
+        self.num_envs = num_envs
+        self.metadata = {
+            "autoreset_mode": autoreset_mode,
+            "render_modes": ["rgb_array"],
+            "render_fps": game.fps,
+        }
+        self.render_mode = "rgb_array"
+        shape = (game.height, game.width, 3)
+        self.single_observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.single_action_space = spaces.Discrete(game.num_actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._num_actions = game.num_actions
+        self._world = world
+        self._starts = starts
+        self._same_step = autoreset_mode is AutoresetMode.SAME_STEP
+        self._state: State | None = None
+        self._lengths = np.zeros(num_envs, dtype=np.int64)
+        self._over = np.zeros(num_envs, dtype=np.bool_)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frames, dict[str, Any]]:
+        """Begin every row from a fresh real start.
+
+        Args:
+            seed: Seed of all that follows; None goes on with the numbers of the last seed.
+            options: None are known.
+
+        Returns:
+            Observations, and infos with the burn-in frames.
+        """
+        if options:
+            raise ValueError(f"options {options}: this environment has none")
+        self._check_open()
+        super().reset(seed=seed)
+        stream = int(self.np_random.integers(2**62))
+        self._start_numbers = torch_generator(stream, Purpose.VEC_STARTS)
+        self._noise = StreamNoise(torch_generator(stream, Purpose.VEC_NOISE))
+        frames, actions = self._draw_starts(self.num_envs)
+        self._state = self._world.start(frames, actions)
+        self._lengths[:] = 0
+        self._over[:] = False
+        infos = self._burn_in_infos({}, list(range(self.num_envs)), frames)
+        return self._observations(self._state), infos
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Frames, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Imagine one env step in every row; rows that end begin anew.
+
+        Args:
+            actions: (num_envs,) integers in [0, num_actions).
+
+        Returns:
+            Observations, rewards (num_envs,) float64, terminated, truncated (num_envs,) bool,
+            infos.
+        """
+        self._check_open()
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("call reset() before the first step()")
+        chosen = self._checked(actions)
+        state, step = self._world.step(self._state, chosen, self._noise)
+        self._lengths += 1
+        rewards = step.reward.double().cpu().numpy()
+        terminated = step.end.cpu().numpy()
+        truncated = self._lengths >= self._horizon
+        # What was over before this step begins anew in it: nothing happens there.
+        waiting, self._over = self._over, np.zeros_like(self._over)
+        rewards[waiting], terminated[waiting], truncated[waiting] = 0.0, False, False
+        over = terminated | truncated
+        infos: dict[str, Any] = {}
+        if self._same_step:
+            infos = self._final_infos(over, state)
+            waiting = over
+        else:
+            self._over = over
+        if waiting.any():
+            state, infos = self._begin_anew(np.flatnonzero(waiting), state, infos)
+        self._state = state
+        return self._observations(state), rewards, terminated, truncated, infos
+
+    def render(self) -> tuple[Frames, ...]:
+        """The current frame (h, w, 3) uint8 of every row."""
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("call reset() before render()")
+        return tuple(self._observations(self._state))
+
+    def close_extras(self) -> None:
+        """Let go of the imagined games."""
+        self._state = None
+
+    def _final_infos(self, over: NDArray[np.bool_], state: State) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        if over.any():
+            last = self._observations(state)
+            for row in np.flatnonzero(over).tolist():
+                infos = self._add_info(infos, {"final_obs": last[row], "final_info": {}}, row)
+        return infos
+
+    def _begin_anew(
+        self, rows: NDArray[np.int64], state: State, infos: dict[str, Any]
+    ) -> tuple[State, dict[str, Any]]:
+        index = torch.from_numpy(rows).to(self._world.frame(state).device)
+        state, frames = begin_anew(self._world, state, index, self._draw_starts)
+        self._lengths[rows] = 0
+        return state, self._burn_in_infos(infos, rows.tolist(), frames)
+
+    def _draw_starts(self, num: int) -> tuple[Tensor, Tensor]:
+        return self._starts(num, self._start_numbers)
+
+    def _burn_in_infos(
+        self, infos: dict[str, Any], rows: list[int], frames: Tensor
+    ) -> dict[str, Any]:
+        for row, before in zip(rows, _to_numpy(frames[:, :-1]), strict=True):
+            infos = self._add_info(infos, {"burn_in_frames": before}, row)
+        return infos
+
+    def _observations(self, state: State) -> Frames:
+        return _to_numpy(self._world.frame(state))
+
+    def _checked(self, actions: Any) -> Tensor:
+        chosen = np.asarray(actions)
+        if (
+            chosen.shape != (self.num_envs,)
+            or not np.issubdtype(chosen.dtype, np.integer)
+            or not ((chosen >= 0) & (chosen < self._num_actions)).all()
+        ):
+            raise gymnasium.error.InvalidAction(
+                f"actions {actions!r}: {self.num_envs} integers from 0 to "
+                f"{self._num_actions - 1} are expected"
+            )
+        assert self._state is not None
+        device = self._world.frame(self._state).device
+        return torch.from_numpy(chosen.astype(np.int64)).to(device)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise gymnasium.error.ClosedEnvironmentError("the environment was closed")
+
+
+def make_vec(
+    checkpoint: str | Path,
+    num_envs: int = 1,
+    horizon: int | None = None,
+    steps: int | None = None,
+    *,
+    starts: str | Path | None = None,
+    device: str | None = None,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+) -> WorldModelVectorEnv:
+    """Make the world model of a checkpoint a vector environment.
+
+    Episodes begin after real frames. A checkpoint holds none: without `starts` the environment
+    plays the checkpoint's game as it was played in training (view, actions, frame skip) with the
+    presets' collector (random held actions, in Breakout and Pong the scripted expert) for 2000
+    frames, the same ones every time. Every start is a uniform draw from them.
+
+    Args:
+        checkpoint: Folder that `diamond import-checkpoint` made.
+        num_envs: Games side by side.
+        horizon: Env steps after which an episode is truncated; None is the horizon that the
+            checkpoint's policy was trained with.
+        steps: Denoising steps a frame; None is as the checkpoint samples.
+        starts: Folder with real frames of this game to start from, the outputs of a `frames`
+            stage (``mlruns/stages/frames/<key>``); None records some.
+        device: Where to compute, "cpu" or "cuda"; None is CUDA where there is one.
+        autoreset_mode: SAME_STEP, or NEXT_STEP for wrappers and libraries that ask for it; as in
+            `gymnasium.vector.SyncVectorEnv`.
+
+    Raises:
+        RequestError: The folder is not a checkpoint, or a number is out of range.
+        WeightsError: The weights are missing, damaged or those of other networks.
+    """
+    mode = _autoreset_mode(autoreset_mode)
+    folder = Path(checkpoint)
+    agent = read_checkpoint(folder)
+    horizon = agent.policy.horizon_steps if horizon is None else horizon
+    _check_count("num_envs", num_envs)
+    _check_count("horizon", horizon)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    world = world_of_checkpoint(folder, agent, _sampler(agent, steps), where)
+    begin = starts_of_checkpoint(agent, None if starts is None else Path(starts), where)
+    fps = EMULATOR_HERTZ // agent.emulator.frame_skip
+    game = Game(agent.weights.num_actions, agent.view.height, agent.view.width, fps)
+    return WorldModelVectorEnv(world, begin, game, (num_envs, horizon), mode)
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    allowed = {known.value: known for known in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP)}
+    name = mode.value if isinstance(mode, AutoresetMode) else mode
+    if name not in allowed:
+        raise RequestError(f"autoreset_mode={name!r}\n  allowed: {', '.join(allowed)}")
+    return allowed[name]
+
+
+def _check_count(name: str, value: int) -> None:
+    if value < 1:
+        raise RequestError(f"{name}={value}: at least 1 is needed")
+
+
+def _sampler(agent: Checkpoint, steps: int | None) -> SamplerConfig:
+    if steps is None:
+        return agent.sampler
+    try:
+        return SamplerConfig.model_validate(agent.sampler.model_dump() | {"steps": steps})
+    except ValidationError as error:
+        raise RequestError(f"steps={steps}: {error.errors()[0]['msg']}") from error
+
+
+register()

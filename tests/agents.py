@@ -1,0 +1,52 @@
+"""Checkpoint folders of small untrained agents."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from diamond.config.base import canonical
+from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
+from diamond.config.presets import smoke
+from diamond.config.run import ImportedConfig, RunConfig
+from diamond.envs.atari import AtariEnv
+from diamond.pipeline.files import digest
+from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+
+
+def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:
+    """Write a checkpoint whose every weight takes part: normal numbers of a given scale."""
+    config = config or smoke("Breakout")
+    view = config.view
+    num_actions = len(AtariEnv(config.game, config.emulator).action_codes)
+    shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
+    networks: Mapping[str, nn.Module] = {
+        "denoiser": build_denoiser(config.denoiser, shape),
+        "outcome": build_outcome(config.outcome, shape),
+        "policy": build_policy(config.policy, shape),
+    }
+    generator = torch.Generator().manual_seed(0)
+    folder.mkdir(parents=True)
+    for part, network in networks.items():
+        state = {
+            name: scale * torch.randn(tensor.shape, generator=generator)
+            for name, tensor in network.state_dict().items()
+        }
+        save_file(state, folder / f"{part}.safetensors")
+    checkpoint = Checkpoint(
+        format=1,
+        source="made for a test",
+        source_sha256="0" * 64,
+        weights=ImportedConfig(
+            num_actions=num_actions,
+            denoiser=digest(folder / "denoiser.safetensors"),
+            outcome=digest(folder / "outcome.safetensors"),
+            policy=digest(folder / "policy.safetensors"),
+        ),
+        **{field: getattr(config, field) for field in AGENT_FIELDS},
+    )
+    (folder / CHECKPOINT_FILE).write_text(json.dumps(canonical(checkpoint)))
+    return folder
