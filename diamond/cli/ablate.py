@@ -1,4 +1,4 @@
-"""`diamond ablate`.
+"""`diamond ablate` and `diamond train`.
 
 From a request to plan, stages, table, report and runs in the tracking store.
 """
@@ -53,7 +53,7 @@ class Options:
     command: str
 
 
-def run_ablation(request: Request, options: Options) -> ExitCode:
+def run_study(request: Request, options: Options) -> ExitCode:
     """Run a study to its end.
 
     Returns:
@@ -65,14 +65,14 @@ def run_ablation(request: Request, options: Options) -> ExitCode:
     """
     try:
         with _interruptible():
-            return _ablate(request, options)
+            return _study(request, options)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; what was done is kept. Go on with the same command:\n  {options.command}"
         ) from None
 
 
-def _ablate(request: Request, options: Options) -> ExitCode:
+def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
     _check_name(plan.study)
     absolute_uri(options.tracking_uri or default_uri(options.home))

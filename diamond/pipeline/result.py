@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run
+from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
@@ -74,17 +74,15 @@ def build_document(
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
-    axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
     return {
         "schema": 1,
         "study": plan.study,
-        "question": f"How does {axes} change the fidelity of imagined trajectories "
-        f"in {', '.join(plan.request.games)}?",
+        "question": _question(plan),
         "command": command,
         "preset": plan.request.preset,
         "games": list(plan.request.games),
         "seeds": list(range(plan.request.num_seeds)),
-        "protocol": "static",
+        "protocol": plan.request.protocol,
         "until": plan.until or "report",
         "horizon": horizon,
         "report_steps": report_steps(horizon),
@@ -117,6 +115,14 @@ def build_document(
         },
         "paths": {"home": str(store.home)},
     }
+
+
+def _question(plan: Plan) -> str:
+    games = ", ".join(plan.request.games)
+    if plan.request.goal == "agent":
+        return f"How well does an agent play {games}, and how faithful is what it imagines?"
+    axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
+    return f"How does {axes} change the fidelity of imagined trajectories in {games}?"
 
 
 def same_results(old: Any, new: Mapping[str, Any]) -> bool:
@@ -276,13 +282,15 @@ def _notes(plan: Plan) -> list[str]:
     ]
     players = {game: _player(plan, game) for game in plan.request.games}
     imported = config.imported
-    recorded = "references" if imported is not None else "frames and references"
+    own_frames = imported is None and config.protocol == "static"
+    recorded = "frames and references" if own_frames else "references"
     notes += [f"{game}: {recorded} were played by {p}." for game, p in players.items()]
     if imported is not None:
         notes.append(
             "The networks come from a checkpoint: nothing was trained, returns are those of its "
             "policy and the same for every arm."
         )
+    notes += _online_notes(plan)
     if plan.request.num_seeds == 1:
         notes.append(
             "One seed: intervals and differences are over starts within one trained model and say "
@@ -291,9 +299,34 @@ def _notes(plan: Plan) -> list[str]:
     return notes
 
 
+def _online_notes(plan: Plan) -> list[str]:
+    arms = [arm for arm in plan.arms if arm.kind == "arm"]
+    online = arms[0].runs[0].config.online
+    if online is None:
+        return []
+    notes = [
+        "Every agent was trained on frames that it collected itself: arms and seeds share the "
+        "references and the starts of returns, not their training frames."
+    ]
+    real = [arm for arm in arms if not imagines(arm)]
+    if real:
+        config = real[0].runs[0].config
+        assert config.online is not None
+        updates = config.online.first_updates.policy
+        updates += (config.online.final_epochs - 1) * config.online.updates.policy
+        env_steps = updates * config.policy.batch_size * config.policy.horizon_steps
+        names = ", ".join(dict.fromkeys(arm.name for arm in real))
+        notes.append(
+            f"{names}: trained in the real game on {env_steps:,} env steps, an agent that imagines "
+            f"on {online.env_steps:,}; there is no world model, so no fidelity."
+        )
+    return notes
+
+
 def _player(plan: Plan, game: str) -> str:
     config = next(arm for arm in plan.arms if arm.game == game).runs[0].config
-    play = config.frames.play if config.imported is None else config.references.play
+    static = config.imported is None and config.protocol == "static"
+    play = config.frames.play if static else config.references.play
     if play.collector == "expert":
         share = f"{play.random_fraction:.0%} of the env steps begin one"
         return f"a scripted expert with held random actions mixed in ({share})"

@@ -16,7 +16,7 @@ from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 
-TRAINED_STAGES = ("denoiser", "outcome", "policy")
+TRAINED_STAGES = ("denoiser", "outcome", "agent", "policy")
 
 
 def tracked_study(
@@ -28,7 +28,7 @@ def tracked_study(
         name=plan.study,
         tags={"diamond.kind": "study", "diamond.command": document["command"]}
         | _provenance(document),
-        params={"preset": plan.request.preset, "protocol": "static"},
+        params={"preset": plan.request.preset, "protocol": plan.request.protocol},
         description=_description(document),
         artifacts=tuple(artifacts),
         status=status,

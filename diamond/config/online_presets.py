@@ -1,0 +1,66 @@
+"""The online protocol of each preset: what it changes of the static one, every number once."""
+
+from collections.abc import Mapping
+
+from diamond.config.online import InitialCollection, OnlineConfig, EpisodesConfig, UpdatesConfig
+from diamond.config.run import RunConfig
+
+PAPER = OnlineConfig(
+    environment="imagination",
+    env_steps=100_000,
+    initial=InitialCollection(min_env_steps=5_000, max_env_steps=10_000, minority_rewards=10),
+    epoch_env_steps=100,
+    final_epochs=50,
+    max_episode_steps=27_000,
+    epsilon=0.01,
+    recency_weights=(0.1, 0.1, 0.1, 0.7),
+    first_updates=UpdatesConfig(denoiser=10_000, outcome=10_000, policy=5_000),
+    updates=UpdatesConfig(denoiser=400, outcome=400, policy=400),
+    test=EpisodesConfig(every_epochs=10, num_episodes=4),
+)
+"""Source: arXiv:2405.12399, appendix E, and the released configuration."""
+
+ONLINE: Mapping[str, OnlineConfig] = {
+    "paper": PAPER,
+    "small": PAPER.model_copy(
+        update={
+            "env_steps": 30_000,
+            "final_epochs": 10,
+            "first_updates": UpdatesConfig(denoiser=5_000, outcome=2_000, policy=500),
+            "updates": UpdatesConfig(denoiser=60, outcome=20, policy=10),
+        }
+    ),
+    "tiny": PAPER.model_copy(
+        update={
+            "env_steps": 10_000,
+            "initial": InitialCollection(
+                min_env_steps=4_000, max_env_steps=6_000, minority_rewards=10
+            ),
+            "epoch_env_steps": 200,
+            "final_epochs": 5,
+            "max_episode_steps": 2_000,
+            "first_updates": UpdatesConfig(denoiser=1_200, outcome=100, policy=20),
+            "updates": UpdatesConfig(denoiser=50, outcome=8, policy=8),
+            "test": EpisodesConfig(every_epochs=5, num_episodes=2),
+        }
+    ),
+    "smoke": PAPER.model_copy(
+        update={
+            "env_steps": 180,
+            "initial": InitialCollection(
+                min_env_steps=100, max_env_steps=140, minority_rewards=1
+            ),
+            "epoch_env_steps": 20,
+            "final_epochs": 1,
+            "max_episode_steps": 120,
+            "first_updates": UpdatesConfig(denoiser=6, outcome=2, policy=2),
+            "updates": UpdatesConfig(denoiser=2, outcome=1, policy=1),
+            "test": EpisodesConfig(every_epochs=2, num_episodes=1),
+        }
+    ),
+}
+
+
+def go_online(config: RunConfig) -> RunConfig:
+    """The same preset under the online protocol."""
+    return config.model_copy(update={"protocol": "online", "online": ONLINE[config.preset]})
