@@ -46,14 +46,12 @@ ONLINE: Mapping[str, OnlineConfig] = {
     ),
     "smoke": PAPER.model_copy(
         update={
-            "env_steps": 180,
-            "initial": InitialCollection(
-                min_env_steps=100, max_env_steps=140, minority_rewards=1
-            ),
+            "env_steps": 140,
+            "initial": InitialCollection(min_env_steps=80, max_env_steps=100, minority_rewards=1),
             "epoch_env_steps": 20,
             "final_epochs": 1,
-            "max_episode_steps": 120,
-            "first_updates": UpdatesConfig(denoiser=6, outcome=2, policy=2),
+            "max_episode_steps": 60,
+            "first_updates": UpdatesConfig(denoiser=4, outcome=2, policy=2),
             "updates": UpdatesConfig(denoiser=2, outcome=1, policy=1),
             "test": EpisodesConfig(every_epochs=2, num_episodes=1),
         }
