@@ -210,9 +210,7 @@ def study_name(
 ) -> str:
     """Name a study without the values of its axes, so that values can be added."""
     origin = (
-        request.protocol
-        if checkpoint is None
-        else f"checkpoint-{checkpoint.source_sha256[:8]}"
+        request.protocol if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
     )
     first = ["train"] if request.goal == "agent" else []
     names = [axis.name for axis in axes]
@@ -265,7 +263,8 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
     for assignment in assignments:
         if request.goal == "agent" and len(assignment.values) > 1:
             raise RequestError(
-                f"{assignment.name}={','.join(assignment.values)}: `diamond train` makes one agent\n"
+                f"{assignment.name}={','.join(assignment.values)}: `diamond train` makes one "
+                "agent\n"
                 "  give one value, or compare values with `diamond ablate ... --protocol "
                 f"{request.protocol}`"
             )

@@ -172,7 +172,7 @@ def _show_failed(study: "StudyRun", log: Console) -> None:
 
 
 def _show(document: dict[str, Any], options: Options) -> None:
-    from diamond.report.console import result_table
+    from diamond.report.console import hns_over_games, result_table
 
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
@@ -181,6 +181,9 @@ def _show(document: dict[str, Any], options: Options) -> None:
     out = console()
     for game in document["games"]:
         out.print(result_table(document, game))
+    over_games = hns_over_games(document)
+    if over_games is not None:
+        out.print(over_games)
     out.print(document["summary"], highlight=False, markup=False)
     paths = document["paths"]
     out.print(f"report:  {paths['report_html']}", highlight=False, soft_wrap=True, markup=False)

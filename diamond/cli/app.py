@@ -37,13 +37,9 @@ TrackingUri = Annotated[
     ),
 ]
 
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print the result document, and only that.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")]
 
 
 def _version(value: bool) -> None:

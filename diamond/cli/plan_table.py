@@ -18,8 +18,8 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
     done = frozenset(spec.key for spec in specs if store.status(spec) == "done")
     request = plan.request
     console.print(
-        f"[bold]study {plan.study}[/bold]  preset {request.preset}  "
-        f"protocol {request.protocol}  games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
+        f"[bold]study {plan.study}[/bold]  preset {request.preset}  protocol {request.protocol}  "
+        f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
     console.print(_table(plan, store, seconds))

@@ -14,9 +14,10 @@ class InitialCollection(Record):
     """Real play before the first update, until rewards were seen."""
 
     min_env_steps: int = Field(ge=1, description="env steps collected in any case")
-    max_env_steps: int = Field(ge=1, description="env steps after which the search for rewards ends")
+    max_env_steps: int = Field(ge=1, description="env steps after which it ends anyway")
     minority_rewards: int = Field(
-        ge=0, description="rewards outside the most frequent of the classes -1, 0, 1 that are enough"
+        ge=0,
+        description="rewards that are enough, outside the most frequent of -1, 0, 1",
     )
 
 
@@ -32,7 +33,7 @@ class EpisodesConfig(Record):
     """Play in the real game on a schedule, for the learning curve alone."""
 
     every_epochs: int = Field(ge=1, description="epochs from one test to the next")
-    num_episodes: int = Field(ge=1, description="real episodes of a test; lost lives do not end them")
+    num_episodes: int = Field(ge=1, description="real episodes of a test; a lost life ends none")
 
 
 class OnlineConfig(Record):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from diamond.config.online import InitialCollection, OnlineConfig, EpisodesConfig, UpdatesConfig
+from diamond.config.online import EpisodesConfig, InitialCollection, OnlineConfig, UpdatesConfig
 from diamond.config.run import RunConfig
 
 PAPER = OnlineConfig(
@@ -46,13 +46,13 @@ ONLINE: Mapping[str, OnlineConfig] = {
     ),
     "smoke": PAPER.model_copy(
         update={
-            "env_steps": 140,
-            "initial": InitialCollection(min_env_steps=80, max_env_steps=100, minority_rewards=1),
+            "env_steps": 100,
+            "initial": InitialCollection(min_env_steps=60, max_env_steps=80, minority_rewards=1),
             "epoch_env_steps": 20,
-            "final_epochs": 1,
-            "max_episode_steps": 60,
-            "first_updates": UpdatesConfig(denoiser=4, outcome=2, policy=2),
-            "updates": UpdatesConfig(denoiser=2, outcome=1, policy=1),
+            "final_epochs": 2,
+            "max_episode_steps": 50,
+            "first_updates": UpdatesConfig(denoiser=3, outcome=2, policy=2),
+            "updates": UpdatesConfig(denoiser=1, outcome=1, policy=1),
             "test": EpisodesConfig(every_epochs=2, num_episodes=1),
         }
     ),

@@ -293,11 +293,15 @@ class RunConfig(Record):
         return self.online is None or self.online.environment == "imagination"
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_protocol(self) -> Self:
         if (self.protocol == "online") != (self.online is not None):
             raise ValueError("protocol online and the section online belong together")
         if self.online is not None and self.imported is not None:
             raise ValueError("imported networks are not trained: protocol online has no place")
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         for section, play in (("frames", self.frames.play), ("references", self.references.play)):
             if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
                 raise ValueError(

@@ -85,7 +85,7 @@ class Replay:
     def restore(self, tensors: Mapping[str, Tensor]) -> bool:
         """Go back to saved tensors; False when the frames on disk are not those of that moment."""
         num_rows, num_env_steps, checksum = (int(count) for count in tensors["counts"])
-        if crc32(memoryview(self.frames[:num_rows])) != checksum:
+        if crc32(self.frames[:num_rows].data) != checksum:
             return False
         for name in ROWS:
             getattr(self, name)[:num_rows] = tensors[name].numpy()
@@ -165,9 +165,9 @@ def episode_weights(
 def _open(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
     """Open the file of frames, or make it where it is missing or of another size."""
     try:
-        frames = np.load(path, mmap_mode="r+", allow_pickle=False)
+        old: NDArray[np.uint8] = np.load(path, mmap_mode="r+", allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):
-        frames = None
-    if frames is None or frames.shape != size or frames.dtype != np.uint8:
-        frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
-    return frames
+        old = np.empty(0, dtype=np.uint8)
+    if old.shape == size and old.dtype == np.uint8:
+        return old
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)

@@ -6,7 +6,6 @@ What is collected and how is in `diamond.training.collector`.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from diamond.config.online import OnlineConfig
 from diamond.config.run import (
@@ -37,7 +36,7 @@ from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
 
 REPLAY_FOLDER = "checkpoint/replay"
-"""Collected frames are needed until the agent is done; the store removes them with the checkpoint."""
+"""Needed until the agent is done; the store removes it with the checkpoint."""
 
 
 @dataclass
@@ -228,16 +227,16 @@ class _Loop:
         if not self._experience.restore(play, counters["play"]):
             return None
         for part in self._parts:
-            part.state.restore(strip(f"{part.name}/", saved.tensors), counters["updates"][part.name])
+            part.state.restore(
+                strip(f"{part.name}/", saved.tensors), counters["updates"][part.name]
+            )
         return Progress(**counters["progress"])
 
     def _update(self, part: Part, progress: Progress) -> None:
         """Bring one network to the end of the epoch."""
         until, num_updates = part.target(progress.epoch), part.target(progress.num_epochs)
         began = time.monotonic()
-        for record in train(
-            part.state, part.loss_of, part.optimizer, num_updates, part.ema, until
-        ):
+        for record in train(part.state, part.loss_of, part.optimizer, num_updates, part.ema, until):
             progress.note(part.name, record.values, time.monotonic() - began)
             loss = record.values["loss"]
             self._show(progress, f"epoch {progress.epoch}: {part.name} loss {loss:.4f}")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import load_file
 
 from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, imagines
@@ -15,8 +14,9 @@ from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.identity import tracked_key
-from diamond.pipeline.outputs import RETURNS_FILE, SCORES_FILE
+from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.provenance import code_version
+from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
     Scores,
     arm_estimates,
@@ -27,14 +27,6 @@ from diamond.pipeline.scores import (
     run_metrics,
 )
 from diamond.pipeline.store import Store
-from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import bootstrap_interval
-
-RETURNS_LABEL = (
-    "undertrained policy; cropped or small frames, reduced actions, few updates: "
-    "not comparable with published scores"
-)
-PAPER_RETURNS_LABEL = "sampled actions, lost lives do not end an episode"
 
 
 def build_document(
@@ -74,6 +66,9 @@ def build_document(
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
+    arms = [
+        _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon) for arm in plan.arms
+    ]
     return {
         "schema": 1,
         "study": plan.study,
@@ -91,11 +86,9 @@ def build_document(
             {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
             for m in METRICS
         ],
-        "arms": [
-            _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon)
-            for arm in plan.arms
-        ],
+        "arms": arms,
         "comparisons": comparisons,
+        "hns": hns_over_games(arms),
         "claims": [],
         "summary": "",
         "notes": _notes(plan),
@@ -185,7 +178,8 @@ def _arm(
         "kind": arm.kind,
         "game": arm.game,
         "axis_values": dict(arm.axis_values),
-        "runs": [_run(plan, arm, run, store, outcome, horizon) for run in arm.runs],
+        "imagines": imagines(arm),
+        "runs": [_run(plan, run, store, outcome, horizon) for run in arm.runs],
         "metrics": estimates.metrics if estimates else {},
         "curves": estimates.curves if estimates else {},
         "interval": estimates.interval if estimates else None,
@@ -194,7 +188,6 @@ def _arm(
 
 def _run(
     plan: Plan,
-    arm: Arm,
     run: Run,
     store: Store,
     outcome: tuple[Mapping[str, str], frozenset[str]],
@@ -225,35 +218,9 @@ def _run(
         }
         if scores
         else {},
-        "returns": _returns(plan, arm, run, store),
+        "returns": run_returns(plan, run, store),
         "costs": _costs(run, store),
     }
-
-
-def _returns(plan: Plan, arm: Arm, run: Run, store: Store) -> dict[str, Any] | None:
-    spec = find_stage(run, "returns")
-    if spec is None or not _is_done(store, spec):
-        return None
-    own = _read_returns(store, spec)
-    interval = bootstrap_interval(own, derive(0, Purpose.BOOTSTRAP, "returns"))
-    random_spec = plan.random_players.get(arm.game)
-    random_mean = None
-    if random_spec is not None and _is_done(store, random_spec):
-        random_mean = nan_mean(_read_returns(store, random_spec))
-    lo, hi = numbers([interval.lo, interval.hi])
-    return {
-        "mean": interval.mean,
-        "lo": lo,
-        "hi": hi,
-        "n": interval.n,
-        "random_mean": random_mean,
-        "label": PAPER_RETURNS_LABEL if run.config.preset == "paper" else RETURNS_LABEL,
-    }
-
-
-def _read_returns(store: Store, spec: StageSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    episodes = json.loads((store.folder(spec.stage, spec.key) / RETURNS_FILE).read_text())
-    return np.array([episode["return"] for episode in episodes], dtype=np.float64)
 
 
 def _costs(run: Run, store: Store) -> dict[str, Any] | None:

@@ -39,9 +39,7 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSource, seed: int) -> Loss
     return loss_of
 
 
-def outcome_loss(
-    net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource, seed: int
-) -> Loss:
+def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource, seed: int) -> Loss:
     """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
