@@ -4,18 +4,29 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.ablation.stages import StageSpec
+from diamond.config.games import GAMES
+from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
+from diamond.data.replay import RecencySampler, Replay, episode_weights
+from diamond.envs.atari import EpisodeKey
+from diamond.envs.live import LiveGame
+from diamond.errors import StageFailedError
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.files import read_json
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
+from diamond.rng import torch_generator
+from diamond.seeds import Purpose
 from diamond.tracking.events import read_events
-from diamond.training.collector import Collector
+from diamond.training.collector import Collector, Play
 from tests.commands import digests
 
 SMOKE = make_preset("smoke", "Boxing", "online")
@@ -157,3 +168,187 @@ def test_an_agent_whose_collected_frames_were_damaged_begins_anew(
     name = f"agent/{spec.key}"
     assert digests(tmp_path)[name] == digests(whole[IMAGINED])[name]
     assert curves(folder) == curves(whole[IMAGINED] / "stages" / name)
+
+
+# --- every game -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_every_game_is_collected_trained_on_and_played(game: str, tmp_path: Path) -> None:
+    plan = online_plan("online.final_epochs=1", "online.env_steps=80", games=(game,))
+    spec = agent_of(plan)
+    folder = make_agent(tmp_path, spec)
+    for part in ("denoiser", "outcome", "policy"):
+        assert (folder / part / "weights.safetensors").is_file()
+    steps, values = zip(*curves(folder), strict=True)
+    assert steps == tuple(range(1, len(steps) + 1))
+    assert values[-1]["env_steps"] == 80
+    assert all("denoiser_loss" in v and "policy_loss" in v for v in values)
+    returns = next(s for s in plan.stages() if s.stage == "returns" and s.upstream)
+    store = Store(tmp_path)
+    store.prepare(returns)
+    run_stage(store, "returns", returns.key, lambda _: None, 1e9)
+    played = read_json(store.folder("returns", returns.key) / "returns.json")
+    assert [set(episode) for episode in played] == [{"return", "num_steps", "truncated"}]
+
+
+# --- play and replay --------------------------------------------------------------------------
+
+
+def live_game(game: str = "Breakout", max_episode_steps: int = 1000) -> LiveGame:
+    config = make_preset("smoke", game)
+    return LiveGame(
+        game,
+        config.emulator,
+        config.view,
+        max_episode_steps,
+        lambda number: EpisodeKey(number, number % 5),
+    )
+
+
+def test_a_lost_life_ends_an_episode_and_the_game_goes_on() -> None:
+    live = live_game()
+    rng = np.random.default_rng(0)
+    ends = []
+    for _ in range(300):
+        step = live.step(int(rng.integers(live.num_actions)))
+        assert not step.cut
+        if step.end and live.number == 0:
+            # The next episode begins with the frame that ended this one.
+            assert np.array_equal(step.frame, live.frame)
+            ends.append(len(live.actions))
+        if live.number == 1:
+            break
+    assert len(ends) == 4  # of five lives the last one takes the game with it
+    assert live.actions == []
+
+
+def test_a_game_is_cut_at_its_greatest_length_without_an_end() -> None:
+    live = live_game("Pong", max_episode_steps=7)
+    steps = [live.step(0) for _ in range(14)]
+    assert [step.cut for step in steps] == ([False] * 6 + [True]) * 2
+    assert not any(step.end for step in steps)
+    assert live.number == 2
+
+
+@pytest.mark.parametrize("num_steps", [1, 150, 400])
+def test_a_game_is_made_again_by_its_number_and_actions(num_steps: int) -> None:
+    rng = np.random.default_rng(1)
+    live, again = live_game(), live_game()
+    for _ in range(num_steps):
+        live.step(int(rng.integers(live.num_actions)))
+    again.restore(live.number, list(live.actions))
+    for _ in range(60):
+        assert np.array_equal(live.frame, again.frame)
+        action = int(rng.integers(live.num_actions))
+        ours, theirs = live.step(action), again.step(action)
+        assert ours[1:] == theirs[1:]
+        assert live.number == again.number
+
+
+def numbered_replay(folder: Path, lengths: tuple[int, ...]) -> Replay:
+    """Episodes of given env steps; frame, action and reward of a row tell where it is."""
+    replay = Replay(folder, sum(lengths), (2, 2))
+    row = 0
+    for length in lengths:
+        replay.begin(np.full((2, 2, 3), row, dtype=np.uint8))
+        for step in range(length):
+            row += 1
+            end = step == length - 1
+            replay.add(row, float(row), end, np.full((2, 2, 3), row, dtype=np.uint8))
+        row += 1
+        replay.close()
+    return replay
+
+
+def test_segments_of_the_replay_are_whole_inside_one_episode(tmp_path: Path) -> None:
+    replay = numbered_replay(tmp_path, (5, 2, 9, 4, 30))
+    sampler = RecencySampler(replay, 4, (0.1, 0.1, 0.1, 0.7))
+    drawn = sampler.sample(500, torch_generator(0, Purpose.DENOISER_SEGMENTS))
+    rows = drawn.frames[:, :, 0, 0, 0].add(1).mul(127.5).round().long()
+    assert torch.equal(rows[:, 1:], rows[:, :1] + torch.arange(1, 5))
+    assert torch.equal(drawn.actions, rows[:, :-1] + 1)
+    assert torch.equal(drawn.rewards, (rows[:, :-1] + 1).float())
+    bounds = replay.episodes()
+    first, last = (np.searchsorted(bounds, column, "right") for column in (rows[:, 0], rows[:, -1]))
+    assert np.array_equal(first, last)
+    ends = set((bounds[1:] - 1).tolist())
+    assert torch.equal(
+        drawn.ends.bool(), torch.tensor([[int(r) in ends for r in row] for row in rows[:, 1:]])
+    )
+
+
+def test_shares_of_the_samples_by_age_of_the_episode(tmp_path: Path) -> None:
+    lengths = (3, 9, 3, 9, 3, 9, 3, 9, 3, 9)  # quarters of 2, 2, 2 and, with the rest, 4 episodes
+    replay = numbered_replay(tmp_path, lengths)
+    sampler = RecencySampler(replay, 1, (0.1, 0.2, 0.0, 0.7))
+    drawn = sampler.sample(20_000, torch_generator(0, Purpose.DENOISER_SEGMENTS))
+    rows = drawn.frames[:, 0, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
+    episode = np.searchsorted(replay.episodes(), rows, "right") - 1
+    shares = np.bincount(episode, minlength=10) / len(rows)
+    # A quarter by its weight, then an episode uniformly, whatever its length; 4 sigma is 0.014.
+    expected = [0.05, 0.05, 0.1, 0.1, 0.0, 0.0, 0.175, 0.175, 0.175, 0.175]
+    assert np.allclose(shares, expected, atol=0.014)
+
+
+def test_few_episodes_are_drawn_by_their_length() -> None:
+    assert episode_weights(np.array([3, 0, 12]), (0.1, 0.1, 0.1, 0.7)).tolist() == [3, 0, 12]
+
+
+def test_an_episode_too_short_for_a_segment_gives_its_chance_to_its_quarter() -> None:
+    weights = episode_weights(np.array([4, 0, 7, 1]), (0.3, 0.7))
+    assert weights.tolist() == [0.3, 0, 0.35, 0.35]
+
+
+def test_a_replay_without_an_episode_of_the_length_says_so(tmp_path: Path) -> None:
+    sampler = RecencySampler(numbered_replay(tmp_path, (3, 2)), 4, (1.0,))
+    with pytest.raises(StageFailedError, match=r"no collected episode has 4 env steps"):
+        sampler.sample(1, torch_generator(0, Purpose.DENOISER_SEGMENTS))
+
+
+def test_minority_rewards_are_those_outside_the_most_frequent_class(tmp_path: Path) -> None:
+    replay = Replay(tmp_path, 7, (2, 2))
+    frame = np.zeros((2, 2, 3), dtype=np.uint8)
+    replay.begin(frame)
+    for reward in (0.0, 5.0, 5.0, -1.0, 1.0, 0.0, 200.0):
+        replay.add(0, reward, False, frame)
+    assert replay.num_minority_rewards() == 3  # four are positive; the frame at the end has none
+
+
+def test_initial_collection_stops_at_enough_rewards_or_at_its_most(tmp_path: Path) -> None:
+    found = {}
+    for enough in (0, 1000):
+        plan = online_plan(f"online.initial.minority_rewards={enough}")
+        config = agent_of(plan).config
+        folder = tmp_path / str(enough)
+        folder.mkdir()
+        loop_config = OnlineConfig.model_validate(config["online"])
+        view = SMOKE.view
+        play = Play("Boxing", SMOKE.emulator, view, loop_config, 0)
+        net = build_policy(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
+        replay = Replay(folder, loop_config.env_steps, (view.height, view.width))
+        collector = Collector(play, net, replay)
+        collector.begin()
+        found[enough] = collector.num_env_steps
+    assert found == {0: 60, 1000: 80}
+    assert loop_config.num_epochs(60) == (2, 4)
+    assert loop_config.num_epochs(80) == (1, 3)
+
+
+def test_collection_is_random_with_epsilon_one_and_else_follows_the_policy(tmp_path: Path) -> None:
+    shares = {}
+    for epsilon in (0.0, 1.0):
+        online = make_preset("smoke", "Boxing", "online").online
+        assert online is not None
+        play = Play(
+            "Boxing", SMOKE.emulator, SMOKE.view, online.model_copy(update={"epsilon": epsilon}), 0
+        )
+        net = build_policy(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
+        net.actor.bias.data[3] = 50.0
+        folder = tmp_path / str(epsilon)
+        folder.mkdir()
+        replay = Replay(folder, online.env_steps, (32, 32))
+        Collector(play, net, replay).begin()
+        shares[epsilon] = float((replay.actions[: replay.num_rows - 1] == 3).mean())
+    assert shares[0.0] > 0.95
+    assert shares[1.0] < 0.3

@@ -290,7 +290,8 @@ def _zeros(net: ActorCriticNet, batch_size: int) -> Recurrent:
 
 
 def _live_tensors(games: list[LiveGame], memory: Recurrent) -> dict[str, Tensor]:
-    named = {"memory": torch.stack(memory)}
+    hidden, cell = memory  # a zero memory is one tensor twice, which a file cannot hold
+    named = {"hidden": hidden, "cell": cell.clone()}
     for place, live in enumerate(games):
         named[f"actions/{place}"] = torch.tensor([live.number, *live.actions], dtype=torch.int64)
     return named
@@ -302,5 +303,5 @@ def _restore_live(
     for place, live in enumerate(games):
         number, *actions = tensors[f"actions/{place}"].tolist()
         live.restore(number, actions)
-    hidden, cell = tensors["memory"].to(next(net.parameters()).device)
-    return hidden, cell
+    device = next(net.parameters()).device
+    return tensors["hidden"].to(device), tensors["cell"].to(device)
