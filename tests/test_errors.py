@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.games import GAMES
 from diamond.config.overrides import BLOCK_FIELDS, field_names
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
@@ -19,6 +19,8 @@ from tests.commands import (
     smoke_plan,
     tracked,
 )
+
+STAGES = PROTOCOL_STAGES["static"]
 
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown axis": (

@@ -8,10 +8,12 @@ import pytest
 
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import MAX_ARMS, Plan, Request, make_plan, run_key
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.errors import ExitCode, RequestError
+
+STAGES = PROTOCOL_STAGES["static"]
 
 REQUEST = Request(("steps=1,3,10",), "smoke", ("Boxing",), 1, None, None)
 
@@ -203,7 +205,7 @@ def test_named_axes_set_existing_fields() -> None:
         assert axis.field in fields
         assert axis.name not in fields
         assert find_axis(axis.name) is axis
-        assert axis.first_stage in STAGES
+        assert axis.first_stage in (*STAGES, *PROTOCOL_STAGES["online"])
     assert find_axis("steps").first_stage == "rollouts"
     assert find_axis("denoiser.optimizer.lr").first_stage == "denoiser"
 

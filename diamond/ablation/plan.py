@@ -19,7 +19,7 @@ from diamond.ablation.stages import (
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import CHECKPOINT_SECTIONS, Checkpoint, read_checkpoint
 from diamond.config.games import check_game
-from diamond.config.overrides import check_protocol, override
+from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.config.run import Family, Protocol, RunConfig
 from diamond.errors import RequestError, unknown
@@ -133,7 +133,7 @@ def make_plan(request: Request) -> Plan:
     """
     assignments = _assignments(request)
     axes = tuple(find_axis(assignment.name) for assignment in assignments)
-    _check_axes(axes, request.protocol)
+    _check_axes(axes)
     if request.num_seeds < 1:
         raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
     until = check_stage(request.until, request.protocol)
@@ -271,12 +271,11 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
     return assignments
 
 
-def _check_axes(axes: tuple[Axis, ...], protocol: Protocol) -> None:
+def _check_axes(axes: tuple[Axis, ...]) -> None:
     fields = [axis.field for axis in axes]
     for field in fields:
         if fields.count(field) > 1:
             raise RequestError(f"two axes set {field}; give it once")
-        check_protocol(field, protocol)
 
 
 def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:

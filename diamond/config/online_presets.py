@@ -36,12 +36,12 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "initial": InitialCollection(
                 min_env_steps=4_000, max_env_steps=6_000, minority_rewards=10
             ),
-            "epoch_env_steps": 200,
-            "final_epochs": 5,
+            "epoch_env_steps": 250,
+            "final_epochs": 4,
             "max_episode_steps": 2_000,
-            "first_updates": UpdatesConfig(denoiser=1_200, outcome=100, policy=20),
-            "updates": UpdatesConfig(denoiser=50, outcome=8, policy=8),
-            "test": EpisodesConfig(every_epochs=5, num_episodes=2),
+            "first_updates": UpdatesConfig(denoiser=900, outcome=120, policy=30),
+            "updates": UpdatesConfig(denoiser=50, outcome=6, policy=7),
+            "test": EpisodesConfig(every_epochs=7, num_episodes=2),
         }
     ),
     "smoke": PAPER.model_copy(

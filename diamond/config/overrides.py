@@ -113,11 +113,13 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
             string.
 
     Raises:
-        RequestError: A value is not allowed; the text names the field, the value and the rule.
+        RequestError: A field belongs to the other protocol, or a value is not allowed; the text
+            names the field, the value and the rule.
     """
     data = config.model_dump(mode="python")
     for dotted, text in values.items():
         *sections, leaf = check_field(dotted).split(".")
+        check_protocol(dotted, config.protocol)
         target = data
         for section in sections:
             target = target[section]

@@ -23,7 +23,7 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "frames": 1.1e-3,
     "denoiser": 6.5e-11,
     "outcome": 9.5e-11,
-    "agent": 8.0e-11,
+    "agent": 1.0,
     "rollouts": 7.0e-11,
     "fidelity": 1.8e-3,
     "policy": 8.5e-11,
@@ -31,8 +31,8 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
 }
 """Seconds per unit of work on one core of a server processor (AVX2).
 
-A unit is a multiplication in a network,
-or a frame. Used until stages of this home were measured."""
+A unit is a multiplication in a network, or a frame; for an agent, which does both, a second.
+Used until stages of this home were measured."""
 
 BASELINE_FRAME_SECONDS = 1e-4
 REAL_STEP_SECONDS = 7e-4
@@ -116,8 +116,8 @@ def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
             return steps * (cost.imagined + 2 * BACKWARD * cost.policy)
 
 
-def agent_units(config: RunConfig, cost: Pass) -> float:
-    """Multiplications of all updates of an agent that is trained online."""
+def agent_seconds(config: RunConfig, cost: Pass) -> float:
+    """Seconds of all updates of an agent that is trained online."""
     online = config.online
     assert online is not None
     _, num_epochs = online.num_epochs(online.initial.min_env_steps)
@@ -128,10 +128,13 @@ def agent_units(config: RunConfig, cost: Pass) -> float:
 
     if online.environment == "real":
         steps = config.policy.batch_size * config.policy.horizon_steps
-        played = steps * REAL_STEP_SECONDS / SECONDS_PER_UNIT["agent"]
-        return num_updates("policy") * (played + steps * 2 * BACKWARD * cost.policy)
+        seen = 2 * BACKWARD * cost.policy * SECONDS_PER_UNIT["policy"]
+        return num_updates("policy") * steps * (REAL_STEP_SECONDS + seen)
     parts: tuple[Part, ...] = ("denoiser", "outcome", "policy")
-    return sum(num_updates(part) * update_units(config, cost, part) for part in parts)
+    return online.env_steps * REAL_STEP_SECONDS + sum(
+        num_updates(part) * update_units(config, cost, part) * SECONDS_PER_UNIT[part]
+        for part in parts
+    )
 
 
 def work_units(config: RunConfig, stage: StageName) -> float:
@@ -148,7 +151,7 @@ def work_units(config: RunConfig, stage: StageName) -> float:
         case "outcome":
             return config.outcome.updates * update_units(config, cost, "outcome")
         case "agent":
-            return agent_units(config, cost)
+            return agent_seconds(config, cost)
         case "rollouts":
             return config.rollouts.num_starts * config.rollouts.horizon_steps * cost.imagined
         case "fidelity":
