@@ -62,11 +62,13 @@ def ablate(home: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def begin(home: Path, *arguments: str, checkpointing: bool = False) -> "subprocess.Popen[str]":
-    """Start `diamond ablate` and return at once."""
+def begin(
+    home: Path, *arguments: str, checkpointing: bool = False, command: str = "ablate"
+) -> "subprocess.Popen[str]":
+    """Start `diamond ablate`, or another command, and return at once."""
     program = ["-c", CHECKPOINTING] if checkpointing else ["-m", "diamond"]
     return subprocess.Popen(
-        [sys.executable, *program, "ablate", *arguments, "--home", str(home)],
+        [sys.executable, *program, command, *arguments, "--home", str(home)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

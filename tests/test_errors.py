@@ -70,6 +70,18 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("steps=1,3", "--tracking-uri", "./runs"),
         ("cannot track runs at './runs'", "sqlite:///", "http://"),
     ),
+    "unknown protocol": (
+        ("steps=1,3", "--protocol", "onlin"),
+        ("unknown protocol 'onlin'", "Did you mean 'online'?", "online, static", "--protocol"),
+    ),
+    "an axis of the other protocol": (
+        ("environment=imagination,real",),
+        ("online.environment belongs to the online protocol", "--protocol online"),
+    ),
+    "a checkpoint that trains": (
+        ("steps=1,3", "--protocol", "online", "--checkpoint", "nowhere"),
+        ("'nowhere' is not a checkpoint",),
+    ),
     "a plan as JSON": (("steps=1,3", "--dry-run", "--json"), ("--dry-run", "--json")),
 }
 

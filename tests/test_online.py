@@ -175,7 +175,11 @@ def test_an_agent_whose_collected_frames_were_damaged_begins_anew(
 
 @pytest.mark.parametrize("game", GAMES)
 def test_every_game_is_collected_trained_on_and_played(game: str, tmp_path: Path) -> None:
-    plan = online_plan("online.final_epochs=1", "online.env_steps=80", games=(game,))
+    few = [f"online.first_updates.{part}=1" for part in ("denoiser", "outcome", "policy")]
+    plan = online_plan(
+        *few, "online.final_epochs=1", "online.env_steps=80", "online.test.every_epochs=1",
+        games=(game,),
+    )  # fmt: skip
     spec = agent_of(plan)
     folder = make_agent(tmp_path, spec)
     for part in ("denoiser", "outcome", "policy"):
@@ -183,6 +187,7 @@ def test_every_game_is_collected_trained_on_and_played(game: str, tmp_path: Path
     steps, values = zip(*curves(folder), strict=True)
     assert steps == tuple(range(1, len(steps) + 1))
     assert values[-1]["env_steps"] == 80
+    assert "test_return" in values[0]
     assert all("denoiser_loss" in v and "policy_loss" in v for v in values)
     returns = next(s for s in plan.stages() if s.stage == "returns" and s.upstream)
     store = Store(tmp_path)
@@ -270,7 +275,7 @@ def test_segments_of_the_replay_are_whole_inside_one_episode(tmp_path: Path) -> 
     assert torch.equal(drawn.actions, rows[:, :-1] + 1)
     assert torch.equal(drawn.rewards, (rows[:, :-1] + 1).float())
     bounds = replay.episodes()
-    first, last = (np.searchsorted(bounds, column, "right") for column in (rows[:, 0], rows[:, -1]))
+    first, last = np.searchsorted(bounds, rows[:, [0, -1]].numpy(), "right").T
     assert np.array_equal(first, last)
     ends = set((bounds[1:] - 1).tolist())
     assert torch.equal(
