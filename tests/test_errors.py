@@ -144,7 +144,7 @@ def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_help_names_every_command_and_option() -> None:
     commands = diamond("--help")
     assert commands.returncode == 0
-    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "ui")
+    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "train", "ui")
     for command in names:
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
@@ -154,6 +154,7 @@ def test_help_names_every_command_and_option() -> None:
         "--game",
         "--seeds",
         "--until",
+        "--protocol",
         "--name",
         "--dry-run",
         "--jobs",
@@ -162,6 +163,8 @@ def test_help_names_every_command_and_option() -> None:
         "--tracking-uri",
         "--help",
     }
+    trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
+    assert trained == options - {"--checkpoint", "--until"}
 
 
 def test_a_command_alone_shows_its_help() -> None:
