@@ -1,5 +1,6 @@
 """The online protocol: what an agent collects, how it goes on, and what is refused."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from diamond.data.replay import RecencySampler, Replay, episode_weights
 from diamond.envs.atari import EpisodeKey
 from diamond.envs.live import LiveGame
 from diamond.errors import StageFailedError
+from diamond.pipeline.agent_stage import Progress
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
 from diamond.pipeline.models import build_policy
@@ -357,3 +359,49 @@ def test_collection_is_random_with_epsilon_one_and_else_follows_the_policy(tmp_p
         shares[epsilon] = float((replay.actions[: replay.num_rows - 1] == 3).mean())
     assert shares[0.0] > 0.95
     assert shares[1.0] < 0.3
+
+
+def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> None:
+    """The policy here depends on its memory, so that a lost one would show in the actions."""
+
+    def collector(name: str) -> tuple[Collector, Replay]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        online = make_preset("smoke", "Breakout", "online").online
+        assert online is not None
+        play = Play("Breakout", SMOKE.emulator, SMOKE.view, online, 0)
+        net = build_policy(SMOKE.policy, {"num_actions": 4, "height": 32, "width": 32})
+        rng = torch_generator(0, Purpose.POLICY_INIT)
+        for parameter in net.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=rng) * 0.5
+        replay = Replay(folder, 4 * online.epoch_env_steps + 80, (32, 32))
+        return Collector(play, net, replay), replay
+
+    first, kept = collector("one")
+    first.begin()
+    first.collect(1)
+    tensors = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    counters = json.loads(json.dumps(first.counters()))
+    first.collect(2)
+    second, made = collector("one")
+    assert second.restore(tensors, counters)
+    second.collect(2)
+    assert made.num_rows == kept.num_rows
+    assert np.array_equal(made.actions, kept.actions)
+    assert len(set(made.actions[: made.num_rows].tolist())) > 1
+    assert np.array_equal(made.frames[: made.num_rows], kept.frames[: kept.num_rows])
+    assert made.bounds == kept.bounds
+    ours, theirs = second.tensors(), first.tensors()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert second.take_returns() == first.take_returns()
+
+
+def test_metrics_of_an_epoch_are_means_over_its_updates_alone() -> None:
+    progress = Progress(1, 2, 3)
+    progress.note("policy", {"loss": 1.0}, 0.5)
+    progress.note("policy", {"loss": 3.0}, 0.5)
+    assert progress.means() == {"policy_loss": 2.0, "policy_updates_per_second": 2.0}
+    progress.advance()
+    progress.note("policy", {"loss": 7.0}, 0.25)
+    assert progress.means() == {"policy_loss": 7.0, "policy_updates_per_second": 4.0}
+    assert (progress.epoch, progress.collected) == (2, False)
