@@ -369,6 +369,7 @@ def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> Non
         folder.mkdir(exist_ok=True)
         online = make_preset("smoke", "Breakout", "online").online
         assert online is not None
+        online = online.model_copy(update={"max_episode_steps": 1000})  # no cut here
         play = Play("Breakout", SMOKE.emulator, SMOKE.view, online, 0)
         net = build_policy(SMOKE.policy, {"num_actions": 4, "height": 32, "width": 32})
         rng = torch_generator(0, Purpose.POLICY_INIT)
