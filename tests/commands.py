@@ -62,11 +62,13 @@ def ablate(home: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def begin(home: Path, *arguments: str, checkpointing: bool = False) -> "subprocess.Popen[str]":
-    """Start `diamond ablate` and return at once."""
+def begin(
+    home: Path, *arguments: str, checkpointing: bool = False, command: str = "ablate"
+) -> "subprocess.Popen[str]":
+    """Start `diamond ablate`, or another command, and return at once."""
     program = ["-c", CHECKPOINTING] if checkpointing else ["-m", "diamond"]
     return subprocess.Popen(
-        [sys.executable, *program, "ablate", *arguments, "--home", str(home)],
+        [sys.executable, *program, command, *arguments, "--home", str(home)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -108,15 +110,17 @@ def digests(home: Path) -> dict[str, dict[str, str]]:
     """SHA-256 of every output on disk, by ``stage/key``; the manifests are not believed."""
     return {
         f"{folder.parent.name}/{folder.name}": {
-            path.name: digest(path) for path in sorted(folder.iterdir()) if is_output(path)
+            path.relative_to(folder).as_posix(): digest(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and is_output(path, folder)
         }
         for folder in home.glob("stages/*/*")
     }
 
 
-def is_output(path: Path) -> bool:
-    """Whether a file of a stage folder is one that the stage made."""
-    return path.name not in OWN_FILES and not path.name.startswith(".")
+def is_output(path: Path, folder: Path) -> bool:
+    """Whether a file below a stage folder is one that the stage made."""
+    return path.relative_to(folder).parts[0] not in OWN_FILES and not path.name.startswith(".")
 
 
 def client(home: Path) -> MlflowClient:

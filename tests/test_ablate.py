@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Run
 
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.fidelity.metrics import METRICS, SCORE_NAMES
@@ -33,6 +33,8 @@ from tests.commands import (
     stages_made,
     tracked,
 )
+
+STAGES = PROTOCOL_STAGES["static"]
 
 HORIZON = 10
 HEAVY = ("torch", "numpy", "mlflow", "matplotlib", "ale_py", "gymnasium", "cv2", "scipy")

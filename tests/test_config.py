@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from diamond.ablation.stages import STAGES, StageName, first_stage_of_field, stages_of
+from diamond.ablation.stages import (
+    PROTOCOL_STAGES,
+    StageName,
+    first_stage_of_field,
+    stages_of,
+)
 from diamond.config.base import Record, canonical, canonical_json, content_hash
 from diamond.config.games import GAMES, GAMES_WITH_EXPERT
 from diamond.config.overrides import (
@@ -29,6 +34,8 @@ def section_of(field: str) -> str:
 
 
 SMOKE = make_preset("smoke", "Boxing")
+ONLINE = make_preset("smoke", "Boxing", "online")
+STAGES = PROTOCOL_STAGES["static"]
 FIELDS = tuple(field_names())
 VARIABLE_FIELDS = tuple(
     name for name in FIELDS if name not in BLOCK_FIELDS and section_of(name) not in SHARED_SECTIONS
@@ -213,8 +220,9 @@ def test_override_reads_text_numbers_alike() -> None:
 
 @pytest.mark.parametrize("field", VARIABLE_FIELDS)
 def test_a_bad_value_is_named_with_its_field(field: str) -> None:
+    config = ONLINE if field.startswith("online.") else SMOKE
     with pytest.raises(RequestError) as caught:
-        override(SMOKE, {field: "nonsense"})
+        override(config, {field: "nonsense"})
     text = str(caught.value)
     assert f"{field}='nonsense': " in text
     assert "should be" in text
@@ -360,9 +368,115 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
         assert first_stage_of_field(field) == next(stage for stage in STAGES if stage in changed)
 
 
+def test_golden_keys_of_smoke_online() -> None:
+    """As above, for the online protocol; references are those of the static one."""
+    assert keys_of(ONLINE) == {
+        "references": "6e011a81abac1caea1ed",
+        "agent": "8ed2a8ecdee26233eb10",
+        "rollouts": "36aa96533a4598c9c4cf",
+        "fidelity": "165a5bab3293a49c3aa2",
+        "returns": "f426133c6bdd7b6b20d9",
+    }
+
+
+SCORED_ONLINE: frozenset[StageName] = frozenset({"agent", "rollouts", "fidelity", "returns"})
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("seed", SCORED_ONLINE),
+        ("online.epsilon", SCORED_ONLINE),
+        ("online.updates.policy", SCORED_ONLINE),
+        ("denoiser.history", SCORED_ONLINE),
+        ("sampler.steps", SCORED_ONLINE),
+        ("policy.gamma", SCORED_ONLINE),
+        ("evaluation.num_episodes", frozenset({"returns"})),
+        ("rollouts.num_starts", SCORED),
+        ("references.num_starts", REFERENCES | SCORED),
+        ("frames.num_frames", frozenset()),
+    ],
+)
+def test_online_a_field_changes_the_agent_and_what_reads_it(
+    field: str, changed: frozenset[StageName]
+) -> None:
+    assert changed_stages(ONLINE, altered(ONLINE, field)) == changed
+
+
+def test_an_agent_of_the_real_game_does_not_depend_on_a_world_model() -> None:
+    real = override(ONLINE, {"online.environment": "real"})
+    assert set(keys_of(real)) == {"agent", "returns"}
+    for field in ("denoiser.history", "outcome.lstm_size", "sampler.steps", "rollouts.num_starts"):
+        assert keys_of(altered(real, field)) == keys_of(real)
+    for field in ("policy.gamma", "online.final_epochs", "seed", "view.height"):
+        assert keys_of(altered(real, field)) != keys_of(real)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_online_presets_are_valid(preset: str) -> None:
+    config = make_preset(preset, "Pong", "online")
+    assert RunConfig.model_validate(config.model_dump()) == config
+    assert config.online is not None
+    collecting, every = config.online.num_epochs(config.online.initial.max_env_steps)
+    assert 0 < collecting < every
+
+
+# arXiv:2405.12399, appendix E, and the released configuration.
+PAPER_ONLINE: dict[str, Any] = {
+    "environment": "imagination",
+    "env_steps": 100_000,
+    "initial.min_env_steps": 5_000,
+    "initial.max_env_steps": 10_000,
+    "initial.minority_rewards": 10,
+    "epoch_env_steps": 100,
+    "final_epochs": 50,
+    "max_episode_steps": 27_000,
+    "epsilon": 0.01,
+    "recency_weights": (0.1, 0.1, 0.1, 0.7),
+    "first_updates.denoiser": 10_000,
+    "first_updates.outcome": 10_000,
+    "first_updates.policy": 5_000,
+    "updates.denoiser": 400,
+    "updates.outcome": 400,
+    "updates.policy": 400,
+    "test.every_epochs": 10,
+    "test.num_episodes": 4,
+}
+
+
+def test_paper_online_has_the_published_numbers() -> None:
+    config = make_preset("paper", "Boxing", "online")
+    assert {f"online.{name}" for name in PAPER_ONLINE} == {f for f in FIELDS if f[:7] == "online."}
+    for name, value in PAPER_ONLINE.items():
+        assert get_field(config, f"online.{name}") == value
+    assert config.online is not None
+    # 5,000 env steps and 950 epochs of 100 more; then 50 without collection.
+    assert config.online.num_epochs(5_000) == (950, 1_000)
+    assert config.evaluation.num_episodes == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"initial.min_env_steps": "90"}, "min_env_steps 90 <= max_env_steps 80"),
+        ({"initial.max_env_steps": "120"}, "<= env_steps 100 must hold"),
+        ({"epoch_env_steps": "30"}, "not a whole number of epochs of 30 env steps"),
+        ({"recency_weights": "[0.5,0.4]"}, "must sum to 1"),
+        ({"environment": "dream"}, "'imagination' or 'real'"),
+        ({"epsilon": "1.5"}, "less than or equal to 1"),
+        ({"updates.policy": "0", "first_updates.policy": "0"}, "no updates"),
+    ],
+)
+def test_online_values_that_contradict_are_refused(values: dict[str, str], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        override(ONLINE, {f"online.{name}": text for name, text in values.items()})
+
+
 def test_every_field_is_covered() -> None:
-    """The only fields left out decide which stages there are."""
-    assert set(FIELDS) - set(ALTERABLE) == {"family", "imported"}
+    """The only fields left out decide which stages there are, or belong to the other protocol."""
+    left_out = {name for name in FIELDS if name.split(".")[0] not in REACHED}
+    assert set(FIELDS) - set(ALTERABLE) == left_out
+    assert {name.split(".")[0] for name in left_out} == {"family", "imported", "protocol", "online"}
 
 
 @given(st.sets(st.sampled_from(ALTERABLE), max_size=5))

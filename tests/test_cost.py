@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from diamond.ablation.stages import STAGES, StageSpec
+from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
@@ -27,6 +27,7 @@ from diamond.pipeline.store import StageResult, Store
 from diamond.world.denoiser import Denoiser
 from tests.commands import diamond, smoke_plan
 
+STAGES = PROTOCOL_STAGES["static"]
 CONFIGS = [make_preset(name, game) for name in PRESETS for game in ("Boxing", "Breakout")]
 TOLERANCE = 0.2
 """The estimate leaves out attention, 1x1 skips and linear layers; times are off by more."""

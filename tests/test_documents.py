@@ -34,7 +34,7 @@ def test_there_are_commands_to_execute() -> None:
 @pytest.mark.parametrize("shown", [shown for shown in _shown_commands() if shown != "ui"])
 def test_a_command_of_the_docs_works(shown: str, folder: Path) -> None:
     arguments = shlex.split(shown)
-    if arguments[0] == "ablate" and "--preset" not in arguments:
+    if arguments[0] in ("ablate", "train") and "--preset" not in arguments:
         arguments += ["--preset", "smoke"]
     done = diamond(*arguments, cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.games import GAMES
 from diamond.config.overrides import BLOCK_FIELDS, field_names
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
@@ -19,6 +19,8 @@ from tests.commands import (
     smoke_plan,
     tracked,
 )
+
+STAGES = PROTOCOL_STAGES["static"]
 
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown axis": (
@@ -67,6 +69,18 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a folder as tracking store": (
         ("steps=1,3", "--tracking-uri", "./runs"),
         ("cannot track runs at './runs'", "sqlite:///", "http://"),
+    ),
+    "unknown protocol": (
+        ("steps=1,3", "--protocol", "onlin"),
+        ("unknown protocol 'onlin'", "Did you mean 'online'?", "online, static", "--protocol"),
+    ),
+    "an axis of the other protocol": (
+        ("environment=imagination,real",),
+        ("online.environment belongs to the online protocol", "--protocol online"),
+    ),
+    "a checkpoint that trains": (
+        ("steps=1,3", "--protocol", "online", "--checkpoint", "nowhere"),
+        ("'nowhere' is not a checkpoint",),
     ),
     "a plan as JSON": (("steps=1,3", "--dry-run", "--json"), ("--dry-run", "--json")),
 }
@@ -130,7 +144,7 @@ def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_help_names_every_command_and_option() -> None:
     commands = diamond("--help")
     assert commands.returncode == 0
-    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "ui")
+    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "train", "ui")
     for command in names:
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
@@ -140,6 +154,7 @@ def test_help_names_every_command_and_option() -> None:
         "--game",
         "--seeds",
         "--until",
+        "--protocol",
         "--name",
         "--dry-run",
         "--jobs",
@@ -148,6 +163,8 @@ def test_help_names_every_command_and_option() -> None:
         "--tracking-uri",
         "--help",
     }
+    trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
+    assert trained == options - {"--checkpoint", "--until"}
 
 
 def test_a_command_alone_shows_its_help() -> None:

@@ -8,17 +8,21 @@ import pytest
 
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import MAX_ARMS, Plan, Request, make_plan, run_key
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.errors import ExitCode, RequestError
 
+STAGES = PROTOCOL_STAGES["static"]
+
+ONLINE: dict[str, object] = {"protocol": "online"}
+TRAIN: dict[str, object] = {"protocol": "online", "goal": "agent"}
 REQUEST = Request(("steps=1,3,10",), "smoke", ("Boxing",), 1, None, None)
 
 
 def plan_of(*assignments: str, **changes: object) -> Plan:
     given = {"assignments": assignments} if assignments else {}
-    return make_plan(dataclasses.replace(REQUEST, **given, **changes))  # type: ignore[arg-type]
+    return make_plan(dataclasses.replace(REQUEST, **(given | changes)))  # type: ignore[arg-type]
 
 
 def trained(plan: Plan) -> list[str]:
@@ -27,7 +31,7 @@ def trained(plan: Plan) -> list[str]:
 
 def stage_counts(plan: Plan) -> dict[str, int]:
     names = [spec.stage for spec in plan.stages()]
-    return {stage: names.count(stage) for stage in STAGES if stage in names}
+    return {stage: names.count(stage) for stage in dict.fromkeys(names)}
 
 
 def test_arms_and_baselines() -> None:
@@ -203,7 +207,7 @@ def test_named_axes_set_existing_fields() -> None:
         assert axis.field in fields
         assert axis.name not in fields
         assert find_axis(axis.name) is axis
-        assert axis.first_stage in STAGES
+        assert axis.first_stage in (*STAGES, *PROTOCOL_STAGES["online"])
     assert find_axis("steps").first_stage == "rollouts"
     assert find_axis("denoiser.optimizer.lr").first_stage == "denoiser"
 
@@ -219,3 +223,69 @@ def test_a_plan_loads_no_array_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- the online protocol ----------------------------------------------------------------------
+
+
+def test_online_one_agent_takes_the_place_of_what_is_trained() -> None:
+    plan = plan_of("steps=1,3", protocol="online", num_seeds=2)
+    # Agents are never shared; references are, with the static protocol too.
+    assert stage_counts(plan) == {
+        "references": 1,
+        "agent": 4,
+        "rollouts": 6,
+        "fidelity": 6,
+        "returns": 5,
+    }
+    assert plan.study == "steps-boxing-smoke-online"
+    static = {spec.key for spec in plan_of("steps=1,3").stages()}
+    shared = [spec.stage for spec in plan.stages() if spec.key in static]
+    # The baselines and the random player know no protocol.
+    assert shared == ["references", *["rollouts"] * 2, *["fidelity"] * 2, "returns"]
+
+
+def test_train_is_a_study_with_one_arm() -> None:
+    plan = plan_of(games=("Boxing", "Pong"), num_seeds=2, assignments=(), **TRAIN)
+    assert [(arm.name, arm.game) for arm in plan.arms if arm.kind == "arm"] == [
+        ("agent", "Boxing"),
+        ("agent", "Pong"),
+    ]
+    assert plan.axes == ()
+    assert plan.study == "train-boxing-pong-smoke-online"
+    other = plan_of("steps=1", games=("Pong",), **TRAIN)
+    assert trained(other) == ["steps=1"]
+    assert other.study == "train-steps-pong-smoke-online"
+
+
+def test_an_arm_of_the_real_game_has_no_fidelity() -> None:
+    plan = plan_of("environment=imagination,real", protocol="online")
+    stages = {arm.name: [spec.stage for spec in arm.runs[0].stages] for arm in plan.arms}
+    assert stages["environment=real"] == ["agent", "returns"]
+    assert "fidelity" in stages["environment=imagination"]
+    alone = plan_of("environment=real", protocol="online")
+    assert [arm.kind for arm in alone.arms] == ["arm"]  # no baseline: nothing is imagined
+
+
+@pytest.mark.parametrize(
+    ("assignments", "changes", "message"),
+    [
+        (("environment=imagination,real",), {}, "add --protocol online"),
+        (("online.epsilon=0,1",), {}, "online.epsilon belongs to the online protocol"),
+        (("frames.num_frames=600,700",), ONLINE, "vary online.env_steps"),
+        (("denoiser.updates=4,5",), ONLINE, "vary online.updates.denoiser"),
+        (("policy.updates=4,5",), ONLINE, "vary online.updates.policy"),
+        (("steps=1",), {**ONLINE, "until": "policy"}, "online protocol has no such stage"),
+        (("steps=1",), {"until": "agent"}, "static protocol has no such stage"),
+        (("environment=real",), {**ONLINE, "until": "fidelity"}, "imagines nothing"),
+        (("environment=reel",), ONLINE, "'imagination' or 'real'"),
+        (("protocol=online",), {}, "chosen with --protocol"),
+        (("online.epsilom=0",), ONLINE, "Did you mean 'online.epsilon'"),
+        (("steps=1,3",), {**ONLINE, "goal": "agent"}, "makes one agent"),
+    ],
+)
+def test_what_means_nothing_in_a_protocol_is_refused(
+    assignments: tuple[str, ...], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        plan_of(*assignments, **changes)

@@ -36,7 +36,14 @@ AXES: tuple[Axis, ...] = (
         field="sampler.steps",
         meaning="denoising steps per imagined frame",
         values="whole numbers from 1 to 1000",
-        source="arXiv:2405.12399, sections 5.1 and 5.2",
+        source="arXiv 2405.12399, sections 5.1 and 5.2",
+    ),
+    Axis(
+        name="environment",
+        field="online.environment",
+        meaning="where the policy is trained; real is model-free",
+        values="imagination, real (online only)",
+        source="released code",
     ),
 )
 

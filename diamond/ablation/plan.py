@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diamond.ablation.axes import Axis, find_axis
-from diamond.ablation.grammar import parse_assignments
-from diamond.ablation.stages import STAGES, StageName, StageSpec, random_returns, stages_of
+from diamond.ablation.grammar import Assignment, parse_assignments
+from diamond.ablation.stages import (
+    PROTOCOL_STAGES,
+    STAGES,
+    StageName,
+    StageSpec,
+    random_returns,
+    stages_of,
+)
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import CHECKPOINT_SECTIONS, Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.config.run import Family, RunConfig
+from diamond.config.run import Family, Protocol, RunConfig
 from diamond.errors import RequestError, unknown
 
 BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
@@ -24,11 +31,17 @@ BASELINE_NAMES: Mapping[Family, str] = {
 }
 MAX_ARMS = 200
 PRIMARY_METRIC = "core_ratio"
+Goal = Literal["ablation", "agent"]
+"""What a study is for: to compare arms, or to train one agent per game and seed."""
+SCORED_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
+"""Stages that only a run with a world model has."""
+AGENT_ARM = "agent"
+"""Name of the arm of a study that varies nothing."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The words of `diamond ablate`, not yet checked.
+    """The words of `diamond ablate` or `diamond train`, not yet checked.
 
     Attributes:
         assignments: Texts such as ``steps=1,3,10``.
@@ -38,6 +51,8 @@ class Request:
         until: Name of the last stage, or None.
         name: Name of the study, or None to make one.
         checkpoint: Folder of a trained agent that takes the place of training, or None.
+        protocol: Whether arms share their real frames or collect their own.
+        goal: An ablation varies something; an agent has at most one value per axis.
     """
 
     assignments: tuple[str, ...]
@@ -47,6 +62,8 @@ class Request:
     until: str | None
     name: str | None
     checkpoint: Path | None = None
+    protocol: Protocol = "static"
+    goal: Goal = "ablation"
 
 
 @dataclass(frozen=True)
@@ -114,15 +131,12 @@ def make_plan(request: Request) -> Plan:
     Raises:
         RequestError: Something in the request does not exist or is not allowed.
     """
-    assignments = parse_assignments(request.assignments)
+    assignments = _assignments(request)
     axes = tuple(find_axis(assignment.name) for assignment in assignments)
-    fields = [axis.field for axis in axes]
-    for field in fields:
-        if fields.count(field) > 1:
-            raise RequestError(f"two axes set {field}; give it once")
+    _check_axes(axes)
     if request.num_seeds < 1:
         raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
-    until = check_stage(request.until)
+    until = check_stage(request.until, request.protocol)
     checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
     if checkpoint is not None:
         _check_fits(request, checkpoint, axes)
@@ -136,13 +150,14 @@ def make_plan(request: Request) -> Plan:
         )
     arms: list[Arm] = []
     for game in games:
-        base = make_preset(request.preset, game)
+        base = make_preset(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
         made = [_arm(base, axes, values, request.num_seeds, until) for values in combinations]
         _refuse_equal_arms(made)
+        _refuse_unscored(made, until)
         arms += made
-    if until in (None, "rollouts", "fidelity"):
+    if until in (None, "rollouts", "fidelity") and any(imagines(arm) for arm in arms):
         arms += [
             _baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES
         ]
@@ -155,18 +170,36 @@ def make_plan(request: Request) -> Plan:
     return Plan(study, request, axes, tuple(arms), random_players, until)
 
 
-def check_stage(name: str | None) -> StageName | None:
-    """Return the name of a stage.
+def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | None:
+    """Return the name of a stage of a protocol.
 
     Raises:
         RequestError: There is no such stage.
     """
-    for stage in STAGES:
+    stages = PROTOCOL_STAGES[protocol]
+    for stage in stages:
         if stage == name:
             return stage
     if name is None:
         return None
-    raise unknown("stage", name, STAGES, "for instance --until fidelity, which trains no policy")
+    if name in STAGES:
+        raise RequestError(
+            f"--until {name}: the {protocol} protocol has no such stage\n"
+            f"  allowed: {', '.join(stages)}"
+        )
+    raise unknown("stage", name, stages, "for instance --until fidelity, which trains no policy")
+
+
+def check_protocol_name(name: str) -> Protocol:
+    """Return the name of a protocol.
+
+    Raises:
+        RequestError: There is no such protocol.
+    """
+    for protocol in PROTOCOL_STAGES:
+        if protocol == name:
+            return protocol
+    raise unknown("protocol", name, PROTOCOL_STAGES, "give one with --protocol")
 
 
 def study_name(
@@ -176,15 +209,22 @@ def study_name(
     checkpoint: Checkpoint | None,
 ) -> str:
     """Name a study without the values of its axes, so that values can be added."""
-    origin = "static" if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
-    return "-".join(
-        [*(axis.name for axis in axes), *(game.lower() for game in games), request.preset, origin]
+    origin = (
+        request.protocol if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
     )
+    first = ["train"] if request.goal == "agent" else []
+    names = [axis.name for axis in axes]
+    return "-".join([*first, *names, *(game.lower() for game in games), request.preset, origin])
 
 
 def arm_of(arms: list[Arm], game: str) -> Arm:
     """The first arm of a game."""
     return next(arm for arm in arms if arm.game == game)
+
+
+def imagines(arm: Arm) -> bool:
+    """Whether the runs of an arm have a world model whose imagination is scored."""
+    return arm.runs[0].config.imagines
 
 
 def run_key(study: str, config: RunConfig) -> str:
@@ -206,17 +246,55 @@ def _arm(
         seeded = config.model_copy(update={"seed": seed})
         runs.append(Run(seeded, stages_of(seeded, until)))
     name = " ".join(f"{axis.name}={value}" for axis, value in zip(axes, values, strict=True))
-    return Arm(name, "arm", config.game, texts, tuple(runs))
+    return Arm(name or AGENT_ARM, "arm", config.game, texts, tuple(runs))
 
 
 def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
-    config = arm.runs[0].config.model_copy(update={"family": family})
+    static = {"protocol": "static", "online": None}
+    config = arm.runs[0].config.model_copy(update={"family": family, **static})
     run = Run(config, stages_of(config, until))
     return Arm(BASELINE_NAMES[family], "baseline", arm.game, {}, (run,))
 
 
+def _assignments(request: Request) -> tuple[Assignment, ...]:
+    if request.goal == "agent" and not request.assignments:
+        return ()
+    assignments = parse_assignments(request.assignments)
+    for assignment in assignments:
+        if request.goal == "agent" and len(assignment.values) > 1:
+            raise RequestError(
+                f"{assignment.name}={','.join(assignment.values)}: `diamond train` makes one "
+                "agent\n"
+                "  give one value, or compare values with `diamond ablate ... --protocol "
+                f"{request.protocol}`"
+            )
+    return assignments
+
+
+def _check_axes(axes: tuple[Axis, ...]) -> None:
+    fields = [axis.field for axis in axes]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise RequestError(f"two axes set {field}; give it once")
+
+
+def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
+    """Refuse to stop at a stage that an arm does not have."""
+    for arm in arms:
+        if until in SCORED_STAGES and not imagines(arm):
+            raise RequestError(
+                f"--until {until}: the arm {arm.name!r} is trained in the real game and imagines "
+                "nothing\n  allowed with it: agent, returns, or leave --until out"
+            )
+
+
 def _check_fits(request: Request, checkpoint: Checkpoint, axes: tuple[Axis, ...]) -> None:
     """Refuse what a trained agent leaves no choice in."""
+    if request.protocol == "online":
+        raise RequestError(
+            "--checkpoint with --protocol online: a checkpoint takes the place of training\n"
+            "  leave one of the two out"
+        )
     for axis in axes:
         if axis.field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS:
             raise RequestError(

@@ -8,13 +8,27 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from diamond.config.base import canonical, content_hash
-from diamond.config.run import ImportedConfig, RunConfig
+from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
 StageName = Literal[
-    "references", "frames", "denoiser", "outcome", "rollouts", "fidelity", "policy", "returns"
+    "references",
+    "frames",
+    "denoiser",
+    "outcome",
+    "agent",
+    "rollouts",
+    "fidelity",
+    "policy",
+    "returns",
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-"""All stages, each after those that it reads."""
+"""The stages of both protocols, each after those that it reads."""
+
+PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
+    "static": tuple(stage for stage in STAGES if stage != "agent"),
+    "online": ("references", "agent", "rollouts", "fidelity", "returns"),
+}
+"""Online, one agent takes the place of frames, denoiser, outcome and policy."""
 
 KEY_DIGITS = 20
 
@@ -23,6 +37,7 @@ NUMERICS: Mapping[StageName, int] = {
     "frames": 1,
     "denoiser": 2,
     "outcome": 2,
+    "agent": 1,
     "rollouts": 1,
     "fidelity": 1,
     "policy": 2,
@@ -35,6 +50,7 @@ SECTIONS: Mapping[StageName, tuple[str, ...]] = {
     "frames": ("game", "emulator", "view", "frames"),
     "denoiser": ("denoiser",),
     "outcome": ("outcome",),
+    "agent": ("game", "emulator", "view", "online", "denoiser", "outcome", "sampler", "policy"),
     "rollouts": ("family", "view", "sampler", "rollouts"),
     "fidelity": ("view",),
     "policy": ("sampler", "policy"),
@@ -47,12 +63,19 @@ UPSTREAM: Mapping[StageName, tuple[StageName, ...]] = {
     "frames": (),
     "denoiser": ("frames",),
     "outcome": ("frames",),
+    "agent": (),
     "rollouts": ("references", "denoiser", "outcome"),
     "fidelity": ("references", "rollouts"),
     "policy": ("frames", "denoiser", "outcome"),
     "returns": ("policy",),
 }
-"""The stages whose outputs a stage reads, for the diamond family."""
+"""The stages whose outputs a stage reads in the static protocol, for the diamond family."""
+
+WORLD_SECTIONS: frozenset[str] = frozenset({"denoiser", "outcome", "sampler"})
+"""Sections that an agent trained in the real game does not read."""
+
+REAL_STAGES: tuple[StageName, ...] = ("agent", "returns")
+"""All stages of an agent trained in the real game: it imagines nothing."""
 
 DATA_SEEDED: frozenset[StageName] = frozenset(
     {"references", "frames", "rollouts", "fidelity", "returns"}
@@ -103,19 +126,27 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
         config: The run.
         until: Keep this stage and what it needs; None keeps all.
     """
-    names: tuple[StageName, ...] = STAGES if config.family == "diamond" else BASELINE_STAGES
+    names = _stage_names(config)
     specs: dict[StageName, StageSpec] = {}
     if config.family == "diamond" and config.imported is not None:
-        names = tuple(name for name in names if name != "frames")
         specs = {name: _imported(config, config.imported, name) for name in IMPORTED}
     for name in names:
         if name in specs:
             continue
-        upstream = {other: specs[other].key for other in UPSTREAM[name] if other in specs}
+        read = upstream_of(name, config.protocol)
+        upstream = {other: specs[other].key for other in read if other in specs}
         seed = config.data_seed if name in DATA_SEEDED else config.seed
         specs[name] = StageSpec(name, _section(config, name), upstream, seed)
-    wanted = set(names) if until is None else needed_for(until) & set(names)
+    wanted = set(names) if until is None else needed_for(until, config.protocol) & set(names)
     return tuple(specs[name] for name in names if name in wanted)
+
+
+def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
+    """The stages that a stage reads; online, an agent holds everything that is trained."""
+    if protocol == "static":
+        return UPSTREAM[stage]
+    kept = PROTOCOL_STAGES["online"]
+    return tuple(dict.fromkeys(name if name in kept else "agent" for name in UPSTREAM[stage]))
 
 
 def random_returns(config: RunConfig) -> StageSpec:
@@ -124,18 +155,28 @@ def random_returns(config: RunConfig) -> StageSpec:
     return StageSpec("returns", section, {}, config.data_seed)
 
 
-def needed_for(stage: StageName) -> set[StageName]:
+def needed_for(stage: StageName, protocol: Protocol) -> set[StageName]:
     """A stage and everything that it reads, directly or not."""
     needed = {stage}
-    for other in UPSTREAM[stage]:
-        needed |= needed_for(other)
+    for other in upstream_of(stage, protocol):
+        needed |= needed_for(other, protocol)
     return needed
 
 
 def first_stage_of_field(dotted: str) -> StageName:
-    """The first stage whose own config holds a field."""
+    """The first stage whose own config holds a field: of the static protocol where it has one."""
     section = dotted.split(".", maxsplit=1)[0]
-    return next(stage for stage in STAGES if section in SECTIONS[stage])
+    order = (*PROTOCOL_STAGES["static"], *PROTOCOL_STAGES["online"])
+    return next(stage for stage in order if section in SECTIONS[stage])
+
+
+def _stage_names(config: RunConfig) -> tuple[StageName, ...]:
+    if config.family != "diamond":
+        return BASELINE_STAGES
+    if not config.imagines:
+        return REAL_STAGES
+    names = PROTOCOL_STAGES[config.protocol]
+    return names if config.imported is None else tuple(n for n in names if n != "frames")
 
 
 def _imported(
@@ -157,6 +198,8 @@ def _imported(
 def _section(config: RunConfig, stage: StageName) -> dict[str, Any]:
     everything = canonical(config)
     section = {name: everything[name] for name in SECTIONS[stage] if name in everything}
+    if stage == "agent" and not config.imagines:
+        section = {name: value for name, value in section.items() if name not in WORLD_SECTIONS}
     if stage == "rollouts" and config.family != "diamond":
         del section["sampler"]
     if stage == "returns":

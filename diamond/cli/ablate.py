@@ -1,4 +1,4 @@
-"""`diamond ablate`.
+"""`diamond ablate` and `diamond train`.
 
 From a request to plan, stages, table, report and runs in the tracking store.
 """
@@ -53,7 +53,7 @@ class Options:
     command: str
 
 
-def run_ablation(request: Request, options: Options) -> ExitCode:
+def run_study(request: Request, options: Options) -> ExitCode:
     """Run a study to its end.
 
     Returns:
@@ -65,14 +65,14 @@ def run_ablation(request: Request, options: Options) -> ExitCode:
     """
     try:
         with _interruptible():
-            return _ablate(request, options)
+            return _study(request, options)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; what was done is kept. Go on with the same command:\n  {options.command}"
         ) from None
 
 
-def _ablate(request: Request, options: Options) -> ExitCode:
+def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
     _check_name(plan.study)
     absolute_uri(options.tracking_uri or default_uri(options.home))
@@ -172,7 +172,7 @@ def _show_failed(study: "StudyRun", log: Console) -> None:
 
 
 def _show(document: dict[str, Any], options: Options) -> None:
-    from diamond.report.console import result_table
+    from diamond.report.console import hns_over_games, result_table
 
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
@@ -181,6 +181,9 @@ def _show(document: dict[str, Any], options: Options) -> None:
     out = console()
     for game in document["games"]:
         out.print(result_table(document, game))
+    over_games = hns_over_games(document)
+    if over_games is not None:
+        out.print(over_games)
     out.print(document["summary"], highlight=False, markup=False)
     paths = document["paths"]
     out.print(f"report:  {paths['report_html']}", highlight=False, soft_wrap=True, markup=False)

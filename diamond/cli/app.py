@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from diamond import __version__
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError
+
+if TYPE_CHECKING:
+    from diamond.cli.ablate import Options
 
 DEFAULT_HOME = Path("mlruns")
 DEFAULT_PORT = 5000
@@ -34,6 +37,10 @@ TrackingUri = Annotated[
         "--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."
     ),
 ]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
+Jobs = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")]
 
 
 def _version(value: bool) -> None:
@@ -71,6 +78,13 @@ def ablate(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Training seeds per arm: 0 to N-1.")] = 1,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="static: all arms train on the same real frames; online: each agent collects its "
+            "own, as Atari 100k does."
+        ),
+    ] = "static",
     until: Annotated[
         str | None, typer.Option(help="Stop after this stage, for instance fidelity.")
     ] = None,
@@ -83,15 +97,9 @@ def ablate(
             help="Folder of a trained agent (`diamond import-checkpoint`): nothing is trained."
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")
-    ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one per core.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result document, and only that.")
-    ] = False,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -99,28 +107,69 @@ def ablate(
 
     Every combination of the values is an arm, arms share the stages they agree on.
     """
-    from diamond.ablation.plan import Request
-    from diamond.cli.ablate import Options, run_ablation
+    from diamond.ablation.plan import Request, check_protocol_name
+    from diamond.cli.ablate import run_study
 
-    games: tuple[str, ...]
-    if game is None:
-        games = (DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game,)
-    else:
-        games = tuple(part.strip() for part in game.split(","))
-    request = Request(tuple(axes or ()), preset, games, seeds, until, name, checkpoint)
-    if dry_run and as_json:
-        raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
-    if jobs is not None and jobs < 1:
-        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
-    options = Options(
-        home=home.absolute(),
-        jobs=jobs or len(os.sched_getaffinity(0)),
-        dry_run=dry_run,
-        as_json=as_json,
-        tracking_uri=tracking_uri,
-        command=_command(),
+    default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
+    request = Request(
+        tuple(axes or ()),
+        preset,
+        _games(game or default),
+        seeds,
+        until,
+        name,
+        checkpoint,
+        check_protocol_name(protocol),
     )
-    raise typer.Exit(run_ablation(request, options))
+    raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
+
+
+@app.command()
+def train(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="AXIS=VALUE...",
+            help="What differs from the preset: a named axis or any config field, one value each.",
+            show_default=False,
+        ),
+    ] = None,
+    game: Annotated[
+        str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")
+    ] = DEFAULT_GAME,
+    preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
+    seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1,
+    protocol: Annotated[
+        str, typer.Option(help="online: collect and train in turn; static: train on scripted play.")
+    ] = "online",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; made from game and preset if absent.")
+    ] = None,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Train an agent for each game and seed, as Atari 100k does.
+
+    It collects with its own policy, trains on what it saw, imagines, and plays the real game; the
+    same command goes on where it stopped.
+    """
+    from diamond.ablation.plan import Request, check_protocol_name
+    from diamond.cli.ablate import run_study
+
+    request = Request(
+        tuple(settings or ()),
+        preset,
+        _games(game),
+        seeds,
+        None,
+        name,
+        protocol=check_protocol_name(protocol),
+        goal="agent",
+    )
+    raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
 
 
 @app.command(name="import-checkpoint")
@@ -251,6 +300,29 @@ def ui(
     from diamond.cli.ui import serve_ui
 
     raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port))
+
+
+def _games(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _options(
+    home: Path, jobs: int | None, dry_run: bool, as_json: bool, tracking_uri: str | None
+) -> "Options":
+    from diamond.cli.ablate import Options
+
+    if dry_run and as_json:
+        raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    return Options(
+        home=home.absolute(),
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        dry_run=dry_run,
+        as_json=as_json,
+        tracking_uri=tracking_uri,
+        command=_command(),
+    )
 
 
 def _command() -> str:

@@ -15,11 +15,13 @@ from diamond.config.overrides import (
     get_field,
 )
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
+from diamond.config.run import RunConfig
 
 
 def show_axes(fields: bool) -> None:
     """Print the named axes and, if asked, every config field."""
-    default = make_preset(DEFAULT_PRESET, DEFAULT_GAME)
+    static = make_preset(DEFAULT_PRESET, DEFAULT_GAME)
+    online = make_preset(DEFAULT_PRESET, DEFAULT_GAME, "online")
     out = console()
     table = Table(title="Named axes", title_justify="left")
     for column in (
@@ -32,7 +34,7 @@ def show_axes(fields: bool) -> None:
     ):
         table.add_column(column, overflow="fold", no_wrap=column == "axis")
     for axis in AXES:
-        value = json.dumps(get_field(default, axis.field))
+        value = _default(static, online, axis.field)
         table.add_row(axis.name, axis.meaning, axis.values, value, axis.first_stage, axis.source)
     out.print(table)
     if not fields:
@@ -51,6 +53,10 @@ def show_axes(fields: bool) -> None:
         table.add_column(column, overflow="fold", no_wrap=column == "field")
     for name in field_names():
         if name not in BLOCK_FIELDS and name.split(".")[0] not in SHARED_SECTIONS:
-            value = json.dumps(get_field(default, name))
+            value = _default(static, online, name)
             table.add_row(name, field_description(name), value, first_stage_of_field(name))
     out.print(table)
+
+
+def _default(static: RunConfig, online: RunConfig, field: str) -> str:
+    return json.dumps(get_field(online if field.startswith("online.") else static, field))

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from diamond.ablation.plan import Plan
+from diamond.ablation.plan import Plan, imagines
 from diamond.ablation.stages import STAGES
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.pipeline.cost import CostModel, wall_seconds
@@ -18,7 +18,7 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
     done = frozenset(spec.key for spec in specs if store.status(spec) == "done")
     request = plan.request
     console.print(
-        f"[bold]study {plan.study}[/bold]  preset {request.preset}  "
+        f"[bold]study {plan.study}[/bold]  preset {request.preset}  protocol {request.protocol}  "
         f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
@@ -34,13 +34,26 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
         highlight=False,
     )
     for game in request.games:
-        if game not in GAMES_WITH_EXPERT:
-            play = next(arm for arm in plan.arms if arm.game == game).runs[0].config.frames.play
-            console.print(
-                f"{game} has no scripted expert: frames come from random actions, each held "
-                f"for 1 to {play.max_hold_steps} env steps",
-                highlight=False,
-            )
+        for line in _remarks(plan, game):
+            console.print(line, highlight=False)
+
+
+def _remarks(plan: Plan, game: str) -> list[str]:
+    """What to know of a game before it is played."""
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    config = arms[0].runs[0].config
+    remarks = [
+        f"{game}, {arm.name}: trained in the real game; it imagines nothing, so it has no fidelity"
+        for arm in arms
+        if not imagines(arm)
+    ]
+    if game not in GAMES_WITH_EXPERT:
+        what = "frames" if config.protocol == "static" else "references"
+        remarks.append(
+            f"{game} has no scripted expert: {what} come from random actions, each held "
+            f"for 1 to {config.references.play.max_hold_steps} env steps"
+        )
+    return remarks
 
 
 def _table(plan: Plan, store: Store, seconds: dict[str, float]) -> Table:

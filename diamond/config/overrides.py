@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from diamond.config.run import RunConfig
+from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError, nearest
 
 BLOCK_FIELDS: Mapping[str, str] = {
@@ -16,19 +16,27 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "preset": "a preset is chosen with --preset",
     "imported": "networks that were trained elsewhere come with --checkpoint",
     "family": "world model families other than diamond are baselines, added by themselves",
+    "protocol": "the protocol is chosen with --protocol",
 }
 SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})
 """Sections that decide what arms are scored against.
 
 Arms that differ there could not be compared.
 """
+STATIC_FIELDS: Mapping[str, str] = {
+    "frames": "each agent collects its own frames: vary online.env_steps",
+    "denoiser.updates": "updates are counted by epoch: vary online.updates.denoiser",
+    "outcome.updates": "updates are counted by epoch: vary online.updates.outcome",
+    "policy.updates": "updates are counted by epoch: vary online.updates.policy",
+}
+"""Sections and fields without a meaning in the online protocol, and what to vary instead."""
 
 
 def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all leaf fields."""
     for name, field in record.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = _record_of(field.annotation)
+        if inner is not None and prefix + name not in BLOCK_FIELDS:
             yield from field_names(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -39,8 +47,8 @@ def field_description(dotted: str) -> str:
     record: type[BaseModel] = RunConfig
     *sections, leaf = dotted.split(".")
     for section in sections:
-        inner = record.model_fields[section].annotation
-        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        inner = _record_of(record.model_fields[section].annotation)
+        assert inner is not None
         record = inner
     return record.model_fields[leaf].description or ""
 
@@ -69,6 +77,25 @@ def check_field(dotted: str) -> str:
     return dotted
 
 
+def check_protocol(dotted: str, protocol: Protocol) -> None:
+    """Refuse a field that means nothing in a protocol.
+
+    Raises:
+        RequestError: It belongs to the other one; the text says what to do instead.
+    """
+    if protocol == "static" and dotted.startswith("online."):
+        raise RequestError(
+            f"{dotted} belongs to the online protocol, and this study is static\n"
+            "  add --protocol online, or leave it out"
+        )
+    for name, instead in STATIC_FIELDS.items():
+        if protocol == "online" and f"{dotted}.".startswith(f"{name}."):
+            raise RequestError(
+                f"{dotted} belongs to the static protocol, and this study is online\n"
+                f"  {instead}, or leave --protocol online out"
+            )
+
+
 def get_field(config: RunConfig, dotted: str) -> Any:
     """Return the value of a field by its dotted name, which must exist."""
     value: Any = config
@@ -86,11 +113,13 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
             string.
 
     Raises:
-        RequestError: A value is not allowed; the text names the field, the value and the rule.
+        RequestError: A field belongs to the other protocol, or a value is not allowed; the text
+            names the field, the value and the rule.
     """
     data = config.model_dump(mode="python")
     for dotted, text in values.items():
         *sections, leaf = check_field(dotted).split(".")
+        check_protocol(dotted, config.protocol)
         target = data
         for section in sections:
             target = target[section]
@@ -126,3 +155,11 @@ def _parse(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _record_of(annotation: Any) -> type[BaseModel] | None:
+    """The record that a field holds, also where the field may be absent."""
+    for inner in (annotation, *get_args(annotation)):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner
+    return None

@@ -6,6 +6,7 @@ Every number of a recipe is written here once.
 from collections.abc import Callable, Mapping
 
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
+from diamond.config.online_presets import go_online
 from diamond.config.run import (
     DenoiserConfig,
     EmulatorConfig,
@@ -15,6 +16,7 @@ from diamond.config.run import (
     OutcomeConfig,
     PlayConfig,
     PolicyConfig,
+    Protocol,
     ReferencesConfig,
     RolloutsConfig,
     RunConfig,
@@ -199,15 +201,16 @@ PRESETS: Mapping[str, Callable[[str], RunConfig]] = {
 }
 
 
-def make_preset(name: str, game: str) -> RunConfig:
-    """Return the whole config of a preset for a game.
+def make_preset(name: str, game: str, protocol: Protocol = "static") -> RunConfig:
+    """Return the whole config of a preset for a game under a protocol.
 
     Raises:
         RequestError: There is no such preset.
     """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "give one with --preset, for instance --preset tiny")
-    return PRESETS[name](game)
+    config = PRESETS[name](game)
+    return go_online(config) if protocol == "online" else config
 
 
 def _play(game: str, max_hold_steps: int, random_fraction: float = 0.02) -> PlayConfig:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from diamond.config.base import Record
 from diamond.config.games import GAMES_WITH_EXPERT, check_game
+from diamond.config.online import OnlineConfig
 
 CONTEXT_FRAMES = 16
 """Real frames before every rollout.
@@ -20,6 +21,7 @@ Quantizer = Literal["floor", "round", "none"]
 Precision = Literal["float32", "bfloat16"]
 Collector = Literal["random_held", "expert"]
 Family = Literal["diamond", "copy_last", "median_background"]
+Protocol = Literal["static", "online"]
 Game = Annotated[str, AfterValidator(check_game)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -274,6 +276,29 @@ class RunConfig(Record):
         description="networks of a checkpoint that take the place of training",
         json_schema_extra={"neutral": None},
     )
+    protocol: Protocol = Field(
+        default="static",
+        description="one set of real frames for all arms, or each agent collects its own",
+        json_schema_extra={"neutral": "static"},
+    )
+    online: OnlineConfig | None = Field(
+        default=None,
+        description="collection and updates of the online protocol",
+        json_schema_extra={"neutral": None},
+    )
+
+    @property
+    def imagines(self) -> bool:
+        """Whether the run has a world model; an agent trained in the real game has none."""
+        return self.online is None or self.online.environment == "imagination"
+
+    @model_validator(mode="after")
+    def _check_protocol(self) -> Self:
+        if (self.protocol == "online") != (self.online is not None):
+            raise ValueError("protocol online and the section online belong together")
+        if self.online is not None and self.imported is not None:
+            raise ValueError("imported networks are not trained: protocol online has no place")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

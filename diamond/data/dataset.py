@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -50,6 +51,38 @@ class FrameSet:
         )
 
 
+class RealFrames(Protocol):
+    """Rows of real frames and what was done there, as in `FrameSet`."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """(n, h, w, 3)."""
+        ...
+
+    @property
+    def actions(self) -> NDArray[np.int64]:
+        """(n,)."""
+        ...
+
+    @property
+    def rewards(self) -> NDArray[np.float32]:
+        """(n,)."""
+        ...
+
+    @property
+    def ends(self) -> NDArray[np.uint8]:
+        """(n,)."""
+        ...
+
+
+class SegmentSource(Protocol):
+    """Draws segments of real env steps for an update."""
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        """Draw `batch_size` segments with a CPU generator."""
+        ...
+
+
 class SegmentSampler:
     """Uniform segments of a fixed number of env steps, each whole inside one episode."""
 
@@ -78,12 +111,16 @@ class SegmentSampler:
             `Segments` with t = num_steps.
         """
         picks = torch.randint(len(self._rows), (batch_size,), generator=generator)
-        rows = self._rows[picks.numpy()][:, None] + np.arange(self._num_steps + 1)
-        frames = torch.from_numpy(np.asarray(self._dataset.frames[rows]))
-        steps = rows[:, :-1]
-        return Segments(
-            to_unit(frames),
-            torch.from_numpy(self._dataset.actions[steps]),
-            torch.from_numpy(self._dataset.rewards[steps]),
-            torch.from_numpy(self._dataset.ends[steps].astype(np.int64)),
-        )
+        return gather(self._dataset, self._rows[picks.numpy()], self._num_steps)
+
+
+def gather(rows: RealFrames, first: NDArray[np.int64], num_steps: int) -> Segments:
+    """Read segments of `num_steps` env steps that begin at the given rows (b,)."""
+    picked = first[:, None] + np.arange(num_steps + 1)
+    steps = picked[:, :-1]
+    return Segments(
+        to_unit(torch.from_numpy(np.asarray(rows.frames[picked]))),
+        torch.from_numpy(rows.actions[steps]),
+        torch.from_numpy(rows.rewards[steps]),
+        torch.from_numpy(rows.ends[steps].astype(np.int64)),
+    )

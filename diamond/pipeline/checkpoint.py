@@ -51,7 +51,9 @@ def load_checkpoint(folder: Path) -> Saved | None:
         return None
     try:
         with safe_open(target, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: in the file tensors lie at any address, and kernels may add up in another
+            # order where memory is not aligned as torch does.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
     except SafetensorError:
         return None

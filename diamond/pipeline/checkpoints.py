@@ -141,16 +141,21 @@ def trained_parts(study: str, arm: str | None, seed: int, home: Path) -> tuple[R
     config = _config_of(study, arm, seed, home)
     store = Store(home)
     parts: Parts = {}
-    for spec in stages_of(config):
-        for part in IMPORTED:
-            if spec.stage != part:
-                continue
-            if store.status(spec) != "done" or store.damage(spec) is not None:
-                raise RequestError(
-                    f"the {part} of study {study!r}, seed {seed}, is not trained\n"
-                    f"  run its `diamond ablate` command with --seeds {seed + 1} to the end"
-                )
-            parts[part] = load_file(store.folder(part, spec.key) / WEIGHTS_FILE)
+    if not config.imagines:
+        raise RequestError(
+            f"the agent of study {study!r} was trained in the real game: it has no world model\n"
+            "  the released code loads agents with one"
+        )
+    specs = {spec.stage: spec for spec in stages_of(config)}
+    for part in IMPORTED:
+        spec = specs.get(part) or specs["agent"]
+        if store.status(spec) != "done" or store.damage(spec) is not None:
+            raise RequestError(
+                f"the {part} of study {study!r}, seed {seed}, is not trained\n"
+                f"  run the command of the study with --seeds {seed + 1} to the end"
+            )
+        folder = store.folder(spec.stage, spec.key)
+        parts[part] = load_file((folder if spec.stage == part else folder / part) / WEIGHTS_FILE)
     return config, parts
 
 

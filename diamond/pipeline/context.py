@@ -53,9 +53,14 @@ class StageContext:
         self.events = EventLog(self.folder / "events.jsonl")
         self._began = self._last = time.monotonic()
 
+    def upstream_folder(self, stage: str) -> Path:
+        """The folder of a trained network that is read: a stage's own, or a part of an agent."""
+        return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / stage
+
     def upstream_config(self, stage: str) -> dict[str, Any]:
-        """The config section of a stage that is read."""
-        manifest = read_json(self.upstream[stage] / "manifest.json")
+        """The config section of a stage that is read; an agent's holds those of its parts."""
+        owner = stage if stage in self.upstream else "agent"
+        manifest = read_json(self.upstream[owner] / "manifest.json")
         config: dict[str, Any] = manifest["config"]
         return config
 
@@ -67,14 +72,21 @@ class StageContext:
             self._before = float(saved.counters["seconds"])
         return saved
 
+    def begin_anew(self) -> None:
+        """Forget a checkpoint that cannot be used, and its events."""
+        self.events.truncate(0)
+        self._before = 0.0
+
     def checkpoint_due(self) -> bool:
         """Whether the last checkpoint is old enough for another."""
         return time.monotonic() - self._last >= self.checkpoint_seconds
 
-    def checkpoint(self, tensors: Mapping[str, Tensor], done: int) -> None:
-        """Save the state after `done` units, with the events so far."""
+    def checkpoint(
+        self, tensors: Mapping[str, Tensor], done: int, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Save the state after `done` units with the events so far, and further plain data."""
         counters = {"done": done, "event_bytes": self.events.commit(), "seconds": self.seconds()}
-        save_checkpoint(self.folder, tensors, counters)
+        save_checkpoint(self.folder, tensors, counters | dict(extra or {}))
         self._last = time.monotonic()
 
     def seconds(self) -> float:

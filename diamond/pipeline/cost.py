@@ -4,14 +4,17 @@ Multiplications per stage from its config, seconds from what was measured before
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from statistics import median
+from typing import Literal
 
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, RunConfig
 from diamond.pipeline.store import Store
 
+Part = Literal["denoiser", "outcome", "policy"]
 BACKWARD = 3.0
 """Forward and backward pass together cost about three forward passes."""
 
@@ -20,6 +23,7 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "frames": 1.1e-3,
     "denoiser": 6.5e-11,
     "outcome": 9.5e-11,
+    "agent": 1.0,
     "rollouts": 7.0e-11,
     "fidelity": 1.8e-3,
     "policy": 8.5e-11,
@@ -27,10 +31,12 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
 }
 """Seconds per unit of work on one core of a server processor (AVX2).
 
-A unit is a multiplication in a network,
-or a frame. Used until stages of this home were measured."""
+A unit is a multiplication in a network, or a frame; for an agent, which does both, a second.
+Used until stages of this home were measured."""
 
 BASELINE_FRAME_SECONDS = 1e-4
+REAL_STEP_SECONDS = 7e-4
+"""An env step of the emulator, crop and resize included."""
 IMPORT_SECONDS = 8.0
 """Starting workers, opening the tracking store, writing the report."""
 
@@ -74,13 +80,66 @@ def policy_multiplications(config: PolicyConfig, height: int, width: int) -> flo
     return total + 4 * config.lstm_size * (features + config.lstm_size)
 
 
+@dataclass(frozen=True)
+class Pass:
+    """Multiplications of one pass of each network for one frame, and of one imagined frame."""
+
+    denoiser: float
+    outcome: float
+    policy: float
+    imagined: float
+
+    @staticmethod
+    def of(config: RunConfig) -> "Pass":
+        """Count the multiplications of a run's networks."""
+        height, width = config.view.height, config.view.width
+        denoiser = unet_multiplications(config.denoiser, height, width)
+        outcome = outcome_multiplications(config.outcome, height, width)
+        policy = policy_multiplications(config.policy, height, width)
+        steps = config.sampler.steps
+        calls = steps if config.sampler.order == 1 else 2 * steps - 1
+        return Pass(denoiser, outcome, policy, calls * denoiser + outcome)
+
+
+def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
+    """Multiplications of one update of a network."""
+    match part:
+        case "denoiser":
+            samples = config.denoiser.batch_size * config.denoiser.autoregressive_passes
+            return BACKWARD * samples * cost.denoiser
+        case "outcome":
+            return (
+                BACKWARD * config.outcome.batch_size * config.outcome.sequence_steps * cost.outcome
+            )
+        case "policy":
+            steps = config.policy.batch_size * config.policy.horizon_steps
+            return steps * (cost.imagined + 2 * BACKWARD * cost.policy)
+
+
+def agent_seconds(config: RunConfig, cost: Pass) -> float:
+    """Seconds of all updates of an agent that is trained online."""
+    online = config.online
+    assert online is not None
+    _, num_epochs = online.num_epochs(online.initial.min_env_steps)
+
+    def num_updates(part: Part) -> int:
+        later = (num_epochs - 1) * getattr(online.updates, part)
+        return int(getattr(online.first_updates, part) + later)
+
+    if online.environment == "real":
+        steps = config.policy.batch_size * config.policy.horizon_steps
+        seen = 2 * BACKWARD * cost.policy * SECONDS_PER_UNIT["policy"]
+        return num_updates("policy") * steps * (REAL_STEP_SECONDS + seen)
+    parts: tuple[Part, ...] = ("denoiser", "outcome", "policy")
+    return online.env_steps * REAL_STEP_SECONDS + sum(
+        num_updates(part) * update_units(config, cost, part) * SECONDS_PER_UNIT[part]
+        for part in parts
+    )
+
+
 def work_units(config: RunConfig, stage: StageName) -> float:
     """Units of work of one stage of a run; see `SECONDS_PER_UNIT`."""
-    height, width = config.view.height, config.view.width
-    denoiser = unet_multiplications(config.denoiser, height, width)
-    outcome = outcome_multiplications(config.outcome, height, width)
-    calls = config.sampler.steps if config.sampler.order == 1 else 2 * config.sampler.steps - 1
-    imagined = calls * denoiser + outcome
+    cost = Pass.of(config)
     match stage:
         case "references":
             per_start = config.references.horizon_steps + config.references.max_offset_steps
@@ -88,22 +147,17 @@ def work_units(config: RunConfig, stage: StageName) -> float:
         case "frames":
             return float(config.frames.num_frames)
         case "denoiser":
-            samples = config.denoiser.updates * config.denoiser.batch_size
-            return BACKWARD * samples * config.denoiser.autoregressive_passes * denoiser
+            return config.denoiser.updates * update_units(config, cost, "denoiser")
         case "outcome":
-            steps = (
-                config.outcome.updates * config.outcome.batch_size * config.outcome.sequence_steps
-            )
-            return BACKWARD * steps * outcome
+            return config.outcome.updates * update_units(config, cost, "outcome")
+        case "agent":
+            return agent_seconds(config, cost)
         case "rollouts":
-            return config.rollouts.num_starts * config.rollouts.horizon_steps * imagined
+            return config.rollouts.num_starts * config.rollouts.horizon_steps * cost.imagined
         case "fidelity":
             return float(config.rollouts.num_starts * config.rollouts.horizon_steps)
         case "policy":
-            steps = config.policy.updates * config.policy.batch_size * config.policy.horizon_steps
-            return steps * (
-                imagined + 2 * BACKWARD * policy_multiplications(config.policy, height, width)
-            )
+            return config.policy.updates * update_units(config, cost, "policy")
         case "returns":
             return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
 

@@ -67,7 +67,18 @@ def known_aggregates(plan: Plan, folder: Path) -> set[str]:
         for name, config in entry["arms"].items():
             seeded = [config | {"seed": seed} for seed in range(entry["num_seeds"])]
             found[name] = aggregate_key([run_key_of(plan.study, one) for one in seeded])
+        found |= _over_games(plan.study, entry)
     return set(found.values())
+
+
+def _over_games(study: str, entry: dict[str, Any]) -> dict[str, str]:
+    """Run keys of the aggregates over the games of a plan, by arm."""
+    keys: dict[str, list[str]] = {}
+    for name, config in entry["arms"].items():
+        seeded = [config | {"seed": seed} for seed in range(entry["num_seeds"])]
+        own = keys.setdefault(name.partition(" | ")[0], [])
+        own += [run_key_of(study, one) for one in seeded]
+    return {f"{name} | games": aggregate_key(own) for name, own in keys.items()}
 
 
 def _varied(plan: Plan) -> list[Arm]:

@@ -74,8 +74,9 @@ def load_network(module: nn.Module, folder: Path, device: torch.device) -> None:
 
 
 def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
-    """The world model of a stage that reads `denoiser` and `outcome`."""
-    denoiser_folder, outcome_folder = context.upstream["denoiser"], context.upstream["outcome"]
+    """The world model of a stage that reads `denoiser` and `outcome`, or an agent."""
+    denoiser_folder = context.upstream_folder("denoiser")
+    outcome_folder = context.upstream_folder("outcome")
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
     outcome_config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
     denoiser = build_denoiser(denoiser_config, _saved_shape(denoiser_folder))
@@ -86,8 +87,8 @@ def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
 
 
 def load_policy(context: StageContext) -> ActorCriticNet:
-    """The actor-critic of a stage that reads `policy`."""
-    folder = context.upstream["policy"]
+    """The actor-critic of a stage that reads `policy`, or an agent."""
+    folder = context.upstream_folder("policy")
     config = PolicyConfig.model_validate(context.upstream_config("policy")["policy"])
     net = build_policy(config, _saved_shape(folder))
     load_network(net, folder, context.device)

@@ -7,16 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import load_file
 
-from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run
+from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.identity import tracked_key
-from diamond.pipeline.outputs import RETURNS_FILE, SCORES_FILE
+from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.provenance import code_version
+from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
     Scores,
     arm_estimates,
@@ -27,14 +27,6 @@ from diamond.pipeline.scores import (
     run_metrics,
 )
 from diamond.pipeline.store import Store
-from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import bootstrap_interval
-
-RETURNS_LABEL = (
-    "undertrained policy; cropped or small frames, reduced actions, few updates: "
-    "not comparable with published scores"
-)
-PAPER_RETURNS_LABEL = "sampled actions, lost lives do not end an episode"
 
 
 def build_document(
@@ -74,17 +66,18 @@ def build_document(
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
-    axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
+    arms = [
+        _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon) for arm in plan.arms
+    ]
     return {
         "schema": 1,
         "study": plan.study,
-        "question": f"How does {axes} change the fidelity of imagined trajectories "
-        f"in {', '.join(plan.request.games)}?",
+        "question": _question(plan),
         "command": command,
         "preset": plan.request.preset,
         "games": list(plan.request.games),
         "seeds": list(range(plan.request.num_seeds)),
-        "protocol": "static",
+        "protocol": plan.request.protocol,
         "until": plan.until or "report",
         "horizon": horizon,
         "report_steps": report_steps(horizon),
@@ -93,11 +86,9 @@ def build_document(
             {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
             for m in METRICS
         ],
-        "arms": [
-            _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon)
-            for arm in plan.arms
-        ],
+        "arms": arms,
         "comparisons": comparisons,
+        "hns": hns_over_games(arms),
         "claims": [],
         "summary": "",
         "notes": _notes(plan),
@@ -117,6 +108,14 @@ def build_document(
         },
         "paths": {"home": str(store.home)},
     }
+
+
+def _question(plan: Plan) -> str:
+    games = ", ".join(plan.request.games)
+    if plan.request.goal == "agent":
+        return f"How well does an agent play {games}, and how faithful is what it imagines?"
+    axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
+    return f"How does {axes} change the fidelity of imagined trajectories in {games}?"
 
 
 def same_results(old: Any, new: Mapping[str, Any]) -> bool:
@@ -179,7 +178,8 @@ def _arm(
         "kind": arm.kind,
         "game": arm.game,
         "axis_values": dict(arm.axis_values),
-        "runs": [_run(plan, arm, run, store, outcome, horizon) for run in arm.runs],
+        "imagines": imagines(arm),
+        "runs": [_run(plan, run, store, outcome, horizon) for run in arm.runs],
         "metrics": estimates.metrics if estimates else {},
         "curves": estimates.curves if estimates else {},
         "interval": estimates.interval if estimates else None,
@@ -188,7 +188,6 @@ def _arm(
 
 def _run(
     plan: Plan,
-    arm: Arm,
     run: Run,
     store: Store,
     outcome: tuple[Mapping[str, str], frozenset[str]],
@@ -219,35 +218,9 @@ def _run(
         }
         if scores
         else {},
-        "returns": _returns(plan, arm, run, store),
+        "returns": run_returns(plan, run, store),
         "costs": _costs(run, store),
     }
-
-
-def _returns(plan: Plan, arm: Arm, run: Run, store: Store) -> dict[str, Any] | None:
-    spec = find_stage(run, "returns")
-    if spec is None or not _is_done(store, spec):
-        return None
-    own = _read_returns(store, spec)
-    interval = bootstrap_interval(own, derive(0, Purpose.BOOTSTRAP, "returns"))
-    random_spec = plan.random_players.get(arm.game)
-    random_mean = None
-    if random_spec is not None and _is_done(store, random_spec):
-        random_mean = nan_mean(_read_returns(store, random_spec))
-    lo, hi = numbers([interval.lo, interval.hi])
-    return {
-        "mean": interval.mean,
-        "lo": lo,
-        "hi": hi,
-        "n": interval.n,
-        "random_mean": random_mean,
-        "label": PAPER_RETURNS_LABEL if run.config.preset == "paper" else RETURNS_LABEL,
-    }
-
-
-def _read_returns(store: Store, spec: StageSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    episodes = json.loads((store.folder(spec.stage, spec.key) / RETURNS_FILE).read_text())
-    return np.array([episode["return"] for episode in episodes], dtype=np.float64)
 
 
 def _costs(run: Run, store: Store) -> dict[str, Any] | None:
@@ -276,13 +249,15 @@ def _notes(plan: Plan) -> list[str]:
     ]
     players = {game: _player(plan, game) for game in plan.request.games}
     imported = config.imported
-    recorded = "references" if imported is not None else "frames and references"
+    own_frames = imported is None and config.protocol == "static"
+    recorded = "frames and references" if own_frames else "references"
     notes += [f"{game}: {recorded} were played by {p}." for game, p in players.items()]
     if imported is not None:
         notes.append(
             "The networks come from a checkpoint: nothing was trained, returns are those of its "
             "policy and the same for every arm."
         )
+    notes += _online_notes(plan)
     if plan.request.num_seeds == 1:
         notes.append(
             "One seed: intervals and differences are over starts within one trained model and say "
@@ -291,9 +266,34 @@ def _notes(plan: Plan) -> list[str]:
     return notes
 
 
+def _online_notes(plan: Plan) -> list[str]:
+    arms = [arm for arm in plan.arms if arm.kind == "arm"]
+    online = arms[0].runs[0].config.online
+    if online is None:
+        return []
+    notes = [
+        "Every agent was trained on frames that it collected itself: arms and seeds share the "
+        "references and the starts of returns, not their training frames."
+    ]
+    real = [arm for arm in arms if not imagines(arm)]
+    if real:
+        config = real[0].runs[0].config
+        assert config.online is not None
+        updates = config.online.first_updates.policy
+        updates += (config.online.final_epochs - 1) * config.online.updates.policy
+        env_steps = updates * config.policy.batch_size * config.policy.horizon_steps
+        names = ", ".join(dict.fromkeys(arm.name for arm in real))
+        notes.append(
+            f"{names}: trained in the real game on {env_steps:,} env steps, an agent that imagines "
+            f"on {online.env_steps:,}; there is no world model, so no fidelity."
+        )
+    return notes
+
+
 def _player(plan: Plan, game: str) -> str:
     config = next(arm for arm in plan.arms if arm.game == game).runs[0].config
-    play = config.frames.play if config.imported is None else config.references.play
+    static = config.imported is None and config.protocol == "static"
+    play = config.frames.play if static else config.references.play
     if play.collector == "expert":
         share = f"{play.random_fraction:.0%} of the env steps begin one"
         return f"a scripted expert with held random actions mixed in ({share})"

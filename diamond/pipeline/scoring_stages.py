@@ -57,7 +57,7 @@ def make_rollouts(context: StageContext) -> StageResult:
             seconds = _roll(context, load_world(context, sampler), view)
             costs = {
                 "denoiser_calls_per_frame": float(calls_per_sample(sampler.steps, sampler.order)),
-                "num_parameters": float(num_parameters(context.upstream["denoiser"])),
+                "num_parameters": float(num_parameters(context.upstream_folder("denoiser"))),
             }
         case "copy_last":
             seconds, costs = _roll(context, copy_last_world(), view), {}

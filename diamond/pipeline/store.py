@@ -142,8 +142,12 @@ class Store:
     def mark_done(self, stage: str, key: str, result: StageResult) -> None:
         """Digest the outputs and close the stage; its checkpoint is removed."""
         folder = self.folder(stage, key)
-        names = sorted(path.name for path in folder.iterdir() if path.name not in OWN_FILES)
-        outputs = {name: digest(folder / name) for name in names if not name.startswith(".")}
+        names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        outputs = {
+            name.as_posix(): digest(folder / name)
+            for name in names
+            if name.parts[0] not in OWN_FILES and not name.name.startswith(".")
+        }
         finished = {"finished_ms": time.time_ns() // 1_000_000}
         update = {"state": "done", "outputs": outputs, "timings": result.timings | finished}
         self._update(stage, key, update)

@@ -16,7 +16,7 @@ from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 
-TRAINED_STAGES = ("denoiser", "outcome", "policy")
+TRAINED_STAGES = ("denoiser", "outcome", "agent", "policy")
 
 
 def tracked_study(
@@ -28,7 +28,7 @@ def tracked_study(
         name=plan.study,
         tags={"diamond.kind": "study", "diamond.command": document["command"]}
         | _provenance(document),
-        params={"preset": plan.request.preset, "protocol": "static"},
+        params={"preset": plan.request.preset, "protocol": plan.request.protocol},
         description=_description(document),
         artifacts=tuple(artifacts),
         status=status,
@@ -67,7 +67,7 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
             and all(r["state"] == "done" for r in shown["runs"])
         ):
             runs.append(_aggregate(snapshot, arm, shown))
-    return runs
+    return runs + [_over_games(snapshot, row) for row in document["hns"]]
 
 
 def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> TrackedRun:
@@ -85,6 +85,8 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
     }
     if result["returns"]:
         summary["return/mean"] = result["returns"]["mean"]
+        if result["returns"]["hns"] is not None:
+            summary["return/hns"] = result["returns"]["hns"]
     if result["costs"]:
         summary["cost/denoiser_calls_per_frame"] = float(
             result["costs"]["denoiser_calls_per_frame"]
@@ -148,6 +150,45 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
     )
 
 
+def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
+    """Human-normalised scores of an arm over the games of the study."""
+    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
+    arms = [arm for arm in plan.arms if arm.name == row["arm"]]
+    keys = [
+        result["run_key"]
+        for shown in document["arms"]
+        if shown["name"] == row["arm"]
+        for result in shown["runs"]
+    ]
+    summary = {}
+    for name, found in row["aggregates"].items():
+        summary[f"hns/{name}"] = found["value"]
+        summary |= {
+            f"hns/{name}_{end}": found[end] for end in ("lo", "hi") if found[end] is not None
+        }
+    summary |= {f"hns/{game}": value for game, value in row["per_game"].items()}
+    specs = [spec for arm in arms for run in arm.runs for spec in run.stages]
+    return TrackedRun(
+        run_key=aggregate_key(keys),
+        name=f"{row['arm']} | {len(row['games'])} games | mean of {row['num_runs']}",
+        kind="aggregate",
+        params=_params(plan, arms[0])
+        | {"game": ", ".join(row["games"]), "seeds": str(row["num_runs"])},
+        tags=_provenance(document)
+        | {
+            "diamond.study": plan.study,
+            "diamond.arm": row["arm"],
+            "diamond.interval": row["method"],
+        },
+        stages=(),
+        curves={},
+        summary=summary,
+        time_ms=_time_ms(specs, store),
+        artifacts=(),
+        status="FINISHED",
+    )
+
+
 def _params(plan: Plan, arm: Arm) -> dict[str, str]:
     """What was chosen, spelled in one way: ``1e-3`` and ``0.001`` are one run with one param."""
     short = {axis.field: axis.name for axis in AXES}
@@ -155,7 +196,8 @@ def _params(plan: Plan, arm: Arm) -> dict[str, str]:
     values = {
         short.get(name, name): canonical_json(get_field(config, name)) for name in arm.axis_values
     }
-    return {"game": arm.game, "preset": plan.request.preset} | values
+    protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
+    return {"game": arm.game, "preset": plan.request.preset} | protocol | values
 
 
 def _status(state: str, finished: bool) -> RunStatus:

@@ -20,6 +20,7 @@ import torch
 
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, StageFailedError
+from diamond.pipeline.agent_stage import train_agent
 from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
@@ -34,6 +35,7 @@ STAGE_FUNCTIONS: Mapping[StageName, Callable[[StageContext], StageResult]] = {
     "frames": make_frames,
     "denoiser": train_denoiser,
     "outcome": train_outcome,
+    "agent": train_agent,
     "rollouts": make_rollouts,
     "fidelity": score_rollouts,
     "policy": train_policy,

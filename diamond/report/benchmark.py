@@ -17,7 +17,6 @@ from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates
 from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
 
-AGGREGATES = ("mean", "median", "iqm", "optimality_gap")
 FORMAT = "diamond-scores/1"
 PROFILE_STEP = 0.05
 PROFILE_END = 8.0
@@ -77,7 +76,7 @@ def _file(file: ScoreFile, seed: int, num_resamples: int) -> Document:
                 "lo": _defined(found.lo[index]),
                 "hi": _defined(found.hi[index]),
             }
-            for index, name in enumerate(AGGREGATES)
+            for index, name in enumerate(aggregates.AGGREGATES)
         },
         "superhuman": aggregates.superhuman(scores, human),
         "profile": _profile(hns, seed, num_resamples),

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.benchmark import AGGREGATES, Document
+from diamond.report.benchmark import Document
 from diamond.report.benchmark_tables import LABELS, games_title, level_name, printed_or_computed
 from diamond.report.figures import OKABE_ITO, settings
+from diamond.stats.aggregates import AGGREGATES
 
 _Dash = Literal["-", "--", ":"]
 _DASHES: tuple[_Dash, ...] = ("-", "--", ":")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from diamond.report.benchmark import AGGREGATES, Document
+from diamond.report.benchmark import Document
 from diamond.report.benchmark_tables import (
     LABELS,
     PLACES,
@@ -13,6 +13,7 @@ from diamond.report.benchmark_tables import (
     shown_agents,
 )
 from diamond.report.document import number as plain_number
+from diamond.stats.aggregates import AGGREGATES
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

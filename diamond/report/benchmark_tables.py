@@ -6,8 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from diamond.config.games import GAMES
-from diamond.report.benchmark import AGGREGATES, Document
+from diamond.report.benchmark import Document
 from diamond.report.document import ABSENT, number, span
+from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")
 """Published agents with a column of their own, as far as they fit; the document has all."""

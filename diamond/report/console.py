@@ -20,6 +20,7 @@ from diamond.report.document import (
     return_labels,
     run_mean,
 )
+from diamond.report.tables import hns_table
 
 _WIDTH = 100
 _STEPS = ("5", "10")
@@ -83,6 +84,21 @@ def result_table(doc: Document, game: str) -> Table:
     return table
 
 
+def hns_over_games(doc: Document) -> Table | None:
+    """Lay out the aggregates over games for a terminal; None where no arm has any."""
+    found = hns_table(doc)
+    if not found.rows:
+        return None
+    table = Table(
+        title=found.title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left"
+    )
+    for column in found.columns:
+        table.add_column(column, justify="left" if column in ("arm", "games") else "right")
+    for row in found.rows:
+        table.add_row(Text(row.name, "bold"), *(_cell(c.text, c.detail) for c in row.cells))
+    return table
+
+
 def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
     """Return the columns that have values, in reading order."""
     primary = doc["primary_metric"]
@@ -98,7 +114,7 @@ def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
         if real:
             text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
             columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
-    columns += [_return_column(arms), _time_column(arms)]
+    columns += [_return_column(arms), _hns_column(arms), _time_column(arms)]
     return [column for column in columns if any(value != ABSENT for value in column.values)]
 
 
@@ -125,6 +141,11 @@ def _return_column(arms: Sequence[Arm]) -> _Column:
         one = found[0] if len(found) == 1 else {"mean": 0.0}
         intervals.append(_interval(Estimate(one["mean"], one.get("lo"), one.get("hi")), 1))
     return _Column(("return", "mean"), means, tuple(intervals), 0)
+
+
+def _hns_column(arms: Sequence[Arm]) -> _Column:
+    means = tuple(number(run_mean(arm, "returns", "hns"), 2) for arm in arms)
+    return _Column(("HNS", "mean"), means, ("",) * len(arms), 0)
 
 
 def _time_column(arms: Sequence[Arm]) -> _Column:

@@ -87,6 +87,11 @@ def metric_info(doc: Document, name: str) -> MetricInfo:
     raise KeyError(f"the document describes no metric {name!r}")
 
 
+def imagines(arm: Arm) -> bool:
+    """Tell whether an arm has a world model; an agent trained in the real game has none."""
+    return bool(arm.get("imagines", True))
+
+
 def estimate(arm: Arm, metric: str, at: str) -> Estimate | None:
     """Return the estimate of an arm at a time step (``"5"``) or over the horizon (``"mean"``)."""
     entry = (arm.get("metrics") or {}).get(metric, {}).get(at)

@@ -113,6 +113,7 @@ def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
         "comparisons": tables.comparison_table(doc),
         "failures": failures(doc),
         "return_labels": return_labels(doc),
+        "hns": tables.hns_table(doc),
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),
         "stages": tables.stages_table(doc),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from diamond.report.document import Document, arms_of, estimate, failures
+from diamond.report.document import Document, arms_of, estimate, failures, imagines
 
 _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "
@@ -53,6 +53,8 @@ def why_absent(doc: Document) -> str:
         return "no run came to an end (see the failed runs)"
     if doc["until"] != "report":
         return f"the study was to stop after the stage {doc['until']}"
+    if not any(imagines(arm) for arm in arms):
+        return "no arm has a world model"
     return "the document holds none"
 
 

@@ -12,6 +12,7 @@ from diamond.report.document import (
     arms_of,
     estimate,
     failures,
+    imagines,
     level_text,
     metric_info,
     number,
@@ -214,6 +215,8 @@ def _nothing_measured(doc: Document, game: str) -> str:
     if lost:
         causes = ", ".join(f"{run.arm} {run.state}: {_plain(run.cause)}" for run in lost)
         return f"nothing was measured, because no run came to an end ({causes})"
+    if not any(imagines(arm) for arm in arms_of(doc, game, "arm")):
+        return "no fidelity was measured, because the agent has no world model"
     return f"no fidelity was measured, because the study was to stop after the stage {doc['until']}"
 
 

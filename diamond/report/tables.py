@@ -21,6 +21,8 @@ from diamond.report.document import (
     visible_decimals,
 )
 
+HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -133,11 +135,24 @@ def returns_table(doc: Document, game: str) -> Table:
                     Cell(str(run["seed"])),
                     Cell(number(found["mean"], 2), span(found.get("lo"), found.get("hi"), 2)),
                     Cell(number(found.get("random_mean"), 2)),
+                    Cell(number(found.get("hns"), 3)),
                     Cell(str(found["n"])),
                 )
                 rows.append(Row(arm["name"], "arm", cells))
-    columns = ("arm", "seed", "mean return", "random policy", "episodes")
+    columns = ("arm", "seed", "mean return", "random policy", "HNS", "episodes")
     return Table(game, columns, tuple(rows))
+
+
+def hns_table(doc: Document) -> Table:
+    """Return human-normalised scores over games, one line an arm; empty where no arm has any."""
+    rows = []
+    for found in doc.get("hns") or ():
+        values = [found["aggregates"][name] for name in HNS_LABELS]
+        cells = [Cell(number(v["value"], 3), span(v["lo"], v["hi"], 3)) for v in values]
+        games = ", ".join(f"{game} {hns:.3f}" for game, hns in found["per_game"].items())
+        rows.append(Row(found["arm"], "arm", (Cell(str(found["num_runs"])), *cells, Cell(games))))
+    columns = ("arm", "runs of each game", *HNS_LABELS.values(), "games")
+    return Table("Human-normalised scores over games", columns, tuple(rows))
 
 
 def costs_table(doc: Document, game: str) -> Table:

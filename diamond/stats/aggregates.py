@@ -7,6 +7,9 @@ import numpy as np
 
 from diamond.stats.intervals import DEFAULT_LEVEL, DEFAULT_NUM_RESAMPLES, FloatArray
 
+AGGREGATES = ("mean", "median", "iqm", "optimality_gap")
+"""Names of the values that `aggregates` returns, in their order."""
+
 TRIMMED = 0.25
 """Share of the pooled scores that the IQM leaves out at each end."""
 

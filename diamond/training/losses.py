@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
 from diamond.config.run import OutcomeConfig, PolicyConfig
-from diamond.data.dataset import SegmentSampler
+from diamond.data.dataset import SegmentSource
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, Recurrent
 from diamond.records import Segments
@@ -28,7 +28,7 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def denoiser_loss(denoiser: Denoiser, sampler: SegmentSampler, seed: int) -> Loss:
+def denoiser_loss(denoiser: Denoiser, sampler: SegmentSource, seed: int) -> Loss:
     """The denoising loss on fresh segments, one generator per (purpose, update)."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -39,9 +39,7 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSampler, seed: int) -> Los
     return loss_of
 
 
-def outcome_loss(
-    net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSampler, seed: int
-) -> Loss:
+def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource, seed: int) -> Loss:
     """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -69,7 +67,7 @@ def policy_loss(
     net: ActorCriticNet,
     config: PolicyConfig,
     world: WorldModel[S],
-    starts: SegmentSampler,
+    starts: SegmentSource,
     seed: int,
 ) -> Loss:
     """The actor-critic loss on trajectories imagined from fresh real starts."""

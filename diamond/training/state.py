@@ -45,11 +45,11 @@ class TrainingState:
 
     def restore(self, tensors: Mapping[str, Tensor], update: int) -> None:
         """Continue from saved tensors after `update` updates."""
-        self.module.load_state_dict(_strip("module/", tensors))
+        self.module.load_state_dict(strip("module/", tensors))
         if self.averaged is not None:
-            self.averaged.load_state_dict(_strip("averaged/", tensors))
+            self.averaged.load_state_dict(strip("averaged/", tensors))
         for index, parameter in enumerate(self._parameters()):
-            saved = _strip(f"optimizer/{index}/", tensors)
+            saved = strip(f"optimizer/{index}/", tensors)
             if saved:
                 # The fused kernel walks moments and weights in memory order: the layouts must
                 # agree.
@@ -89,7 +89,12 @@ def begin(module: nn.Module, config: OptimizerConfig, ema: float = 0.0) -> Train
 
 
 def train(
-    state: TrainingState, loss_of: Loss, config: OptimizerConfig, num_updates: int, ema: float = 0.0
+    state: TrainingState,
+    loss_of: Loss,
+    config: OptimizerConfig,
+    num_updates: int,
+    ema: float = 0.0,
+    until: int | None = None,
 ) -> Iterator[UpdateRecord]:
     """Update a module until `num_updates` are done; the state may be saved at every yield.
 
@@ -99,6 +104,7 @@ def train(
         config: Learning rate and clipping.
         num_updates: Updates in all, those done before a resume included.
         ema: Decay of the averaged weights, 0 when there are none.
+        until: Stop after so many of them, to go on later; None goes to the end.
 
     Yields:
         One record per update.
@@ -106,7 +112,7 @@ def train(
     Raises:
         StageFailedError: A loss or a gradient is not finite.
     """
-    while state.update < num_updates:
+    while state.update < (num_updates if until is None else until):
         loss, parts = loss_of(state.update)
         values = apply_update(
             loss, state.module, state.optimizer, config, (state.update, num_updates)
@@ -128,5 +134,6 @@ def _average(averaged: nn.Module, module: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(module.parameters()), 1 - decay)
 
 
-def _strip(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def strip(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name begins with a prefix, under the rest of their name."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

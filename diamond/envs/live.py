@@ -1,0 +1,90 @@
+"""A game that is played on and on, whose state is what replays it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.run import EmulatorConfig, ViewConfig
+from diamond.envs.atari import AtariEnv, EpisodeKey
+from diamond.envs.view import apply_view
+
+
+class LiveStep(NamedTuple):
+    """What followed an action.
+
+    Attributes:
+        frame: The frame after it (h, w, 3) uint8, final where the episode closed.
+        reward: As the game gave it.
+        end: Whether the game is over or a life was lost.
+        cut: Whether the game was stopped at its greatest length.
+    """
+
+    frame: NDArray[np.uint8]
+    reward: float
+    end: bool
+    cut: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether the next action belongs to another episode."""
+        return self.end or self.cut
+
+
+class LiveGame:
+    """One game after the other. Mutable: the emulator cannot be a value.
+
+    A lost life ends an episode and the game goes on; a game that is over or cut gives way to the
+    next one. Number of the game and actions since its reset make the same state again.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        emulator: EmulatorConfig,
+        view: ViewConfig,
+        max_episode_steps: int,
+        key_of: Callable[[int], EpisodeKey],
+    ) -> None:
+        """Load the game and begin number 0.
+
+        Args:
+            game: One of the 26 games.
+            emulator: Frame skip, no-ops, actions.
+            view: Crop and size of the frames.
+            max_episode_steps: Env steps after which a game is cut.
+            key_of: Number of a game to what starts it.
+        """
+        self._env = AtariEnv(game, emulator)
+        self._view = view
+        self._max_episode_steps = max_episode_steps
+        self._key_of = key_of
+        self.num_actions = len(self._env.action_codes)
+        self.number = 0
+        self.actions: list[int] = []
+        self.frame = self._begin(0)
+
+    def step(self, action: int) -> LiveStep:
+        """Take one env step; `frame` and the next step belong to the next game where this ends."""
+        native, reward, over, _, info = self._env.step(action)
+        self.actions.append(action)
+        self.frame = apply_view(native, self._view)
+        end = over or bool(info["life_lost"])
+        cut = not over and len(self.actions) >= self._max_episode_steps
+        step = LiveStep(self.frame, reward, end, cut)
+        if over or cut:
+            self.frame = self._begin(self.number + 1)
+        return step
+
+    def restore(self, number: int, actions: list[int]) -> None:
+        """Make the state again that a game had after some actions."""
+        self.frame = self._begin(number)
+        for action in actions:
+            native, _, _, _, _ = self._env.step(action)
+            self.frame = apply_view(native, self._view)
+        self.actions = list(actions)
+
+    def _begin(self, number: int) -> NDArray[np.uint8]:
+        self.number, self.actions = number, []
+        return apply_view(self._env.begin(self._key_of(number)), self._view)

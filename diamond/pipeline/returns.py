@@ -1,0 +1,130 @@
+"""What policies earned in the real game: per run, human-normalised, and over games."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diamond.ablation.plan import Plan, Run
+from diamond.ablation.stages import StageSpec
+from diamond.config.published import published
+from diamond.config.run import RunConfig
+from diamond.pipeline.outputs import RETURNS_FILE
+from diamond.pipeline.scores import number, numbers
+from diamond.pipeline.store import Store
+from diamond.seeds import Purpose, derive
+from diamond.stats.aggregates import (
+    AGGREGATES,
+    aggregates,
+    human_normalised,
+    stratified_bootstrap,
+)
+from diamond.stats.intervals import bootstrap_interval
+
+UNDERTRAINED_LABEL = (
+    "undertrained policy; cropped or small frames, reduced actions, few updates: "
+    "not comparable with published scores"
+)
+PAPER_LABEL = "sampled actions, lost lives do not end an episode"
+PUBLISHED_MAX_STEPS = 27_000
+"""Env steps after which the published scores cut an episode: 108,000 emulator frames."""
+HNS_METHOD = "percentile bootstrap, runs resampled within each game"
+
+
+def run_returns(plan: Plan, run: Run, store: Store) -> dict[str, Any] | None:
+    """The returns of a run with an interval over its episodes; None when it did not play."""
+    spec = next((spec for spec in run.stages if spec.stage == "returns"), None)
+    if spec is None or store.status(spec) != "done":
+        return None
+    episodes = _episodes(store, spec)
+    interval = bootstrap_interval(_returns(episodes), derive(0, Purpose.BOOTSTRAP, "returns"))
+    random_spec = plan.random_players.get(run.config.game)
+    random_mean = None
+    if random_spec is not None and store.status(random_spec) == "done":
+        random_mean = float(_returns(_episodes(store, random_spec)).mean())
+    lo, hi = numbers([interval.lo, interval.hi])
+    return {
+        "mean": interval.mean,
+        "lo": lo,
+        "hi": hi,
+        "n": interval.n,
+        "random_mean": random_mean,
+        "hns": run_hns(run.config, interval.mean, any(e["truncated"] for e in episodes)),
+        "label": PAPER_LABEL if run.config.preset == "paper" else UNDERTRAINED_LABEL,
+    }
+
+
+def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | None:
+    """The human-normalised score of a run; None where the game was not the whole one.
+
+    Args:
+        config: The run: its crop, actions, frame skip and greatest length of an episode.
+        mean_return: Mean over its episodes, points of the game.
+        any_cut: Whether an episode was cut at that length.
+    """
+    whole_game = (
+        config.view.crop is None and config.emulator.actions is None
+        and config.emulator.frame_skip == 4
+    )  # fmt: skip
+    if not whole_game or (any_cut and config.evaluation.max_episode_steps < PUBLISHED_MAX_STEPS):
+        return None
+    facts = published()
+    random, human = np.array(facts.random[config.game]), np.array(facts.human[config.game])
+    return float(human_normalised(np.array(mean_return), random, human))
+
+
+def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Aggregates of human-normalised scores of each arm that has them in two or more games.
+
+    Args:
+        arms: The arms of a result document, the same names in every game.
+
+    Returns:
+        One entry per arm: games, runs, mean, median, IQM and optimality gap with intervals, and
+        the mean of each game.
+    """
+    by_name: dict[str, dict[str, list[float | None]]] = defaultdict(dict)
+    for arm in arms:
+        if arm["kind"] == "arm":
+            found = [run["returns"]["hns"] if run["returns"] else None for run in arm["runs"]]
+            by_name[arm["name"]][arm["game"]] = found
+    rows = []
+    for name, games in by_name.items():
+        scored = {game: found for game, found in games.items() if None not in found}
+        if len(scored) > 1:
+            rows.append(_aggregate(name, {g: np.array(v, np.float64) for g, v in scored.items()}))
+    return rows
+
+
+def _aggregate(name: str, games: Mapping[str, "np.ndarray[Any, Any]"]) -> dict[str, Any]:
+    scores = np.stack(list(games.values()), axis=1)
+    estimates = stratified_bootstrap(
+        scores, aggregates, derive(0, Purpose.SCORES_BOOTSTRAP, "aggregates")
+    )
+    return {
+        "arm": name,
+        "games": list(games),
+        "num_runs": len(scores),
+        "method": HNS_METHOD,
+        "aggregates": {
+            label: {
+                "value": float(estimates.values[index]),
+                "lo": number(float(estimates.lo[index])),
+                "hi": number(float(estimates.hi[index])),
+            }
+            for index, label in enumerate(AGGREGATES)
+        },
+        "per_game": {game: float(found.mean()) for game, found in games.items()},
+    }
+
+
+def _episodes(store: Store, spec: StageSpec) -> list[dict[str, Any]]:
+    path = store.folder(spec.stage, spec.key) / RETURNS_FILE
+    episodes: list[dict[str, Any]] = json.loads(path.read_text())
+    return episodes
+
+
+def _returns(episodes: Sequence[Mapping[str, Any]]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    return np.array([episode["return"] for episode in episodes], dtype=np.float64)

@@ -1,0 +1,70 @@
+"""Human-normalised scores: which runs have them, and their aggregates over games."""
+
+from typing import Any
+
+import pytest
+
+from diamond.config.presets import make_preset
+from diamond.config.published import published
+from diamond.pipeline.returns import hns_over_games, run_hns
+
+
+def test_random_play_is_zero_and_the_human_reference_one() -> None:
+    facts = published()
+    for game in ("Boxing", "Pong"):
+        config = make_preset("paper", game)
+        assert run_hns(config, facts.random[game], any_cut=False) == 0
+        assert run_hns(config, facts.human[game], any_cut=False) == pytest.approx(1)
+
+
+def test_only_the_whole_game_is_normalised() -> None:
+    # The ring of Boxing alone, and six of its actions.
+    assert run_hns(make_preset("tiny", "Boxing"), 50.0, any_cut=False) is None
+    # An episode cut at 2,000 env steps, and one that ended before.
+    assert run_hns(make_preset("tiny", "Pong"), 10.0, any_cut=True) is None
+    assert run_hns(make_preset("tiny", "Pong"), 10.0, any_cut=False) is not None
+    # The published scores are cut at 27,000 env steps as well.
+    assert run_hns(make_preset("paper", "Pong"), 10.0, any_cut=True) is not None
+    paper = make_preset("paper", "Pong")
+    emulator = paper.emulator.model_copy(update={"frame_skip": 2})
+    assert run_hns(paper.model_copy(update={"emulator": emulator}), 10.0, any_cut=False) is None
+
+
+def arm(name: str, game: str, *hns: float | None, kind: str = "arm") -> dict[str, Any]:
+    runs = [{"returns": None if score is None else {"hns": score}} for score in hns]
+    return {"name": name, "kind": kind, "game": game, "runs": runs}
+
+
+def test_aggregates_over_games_by_hand() -> None:
+    rows = hns_over_games(
+        [
+            arm("a", "Boxing", 0.0, 2.0),
+            arm("b", "Boxing", 1.0, 1.0),
+            arm("a", "Pong", 4.0, 6.0),
+            arm("b", "Pong", 1.0, None),
+            arm("copy last frame", "Pong", kind="baseline"),
+            arm("a", "Alien", 0.5, 0.5),
+        ]
+    )
+    assert [row["arm"] for row in rows] == ["a"]  # b has one game with all of its runs
+    (row,) = rows
+    assert row["games"] == ["Boxing", "Pong", "Alien"]
+    assert row["num_runs"] == 2
+    assert row["per_game"] == {"Boxing": 1.0, "Pong": 5.0, "Alien": 0.5}
+    values = {name: found["value"] for name, found in row["aggregates"].items()}
+    assert values["mean"] == pytest.approx(6.5 / 3)
+    assert values["median"] == pytest.approx(1.0)
+    # Pooled: 0, .5, .5, 2, 4, 6; a quarter of six is one at each end.
+    assert values["iqm"] == pytest.approx((0.5 + 0.5 + 2 + 4) / 4)
+    assert values["optimality_gap"] == pytest.approx(1 - (0 + 0.5 + 0.5 + 1 + 1 + 1) / 6)
+    for found in row["aggregates"].values():
+        assert found["lo"] <= found["value"] <= found["hi"]
+
+
+def test_one_run_has_no_interval() -> None:
+    (row,) = hns_over_games([arm("a", "Boxing", 1.0), arm("a", "Pong", 3.0)])
+    assert row["aggregates"]["mean"] == {"value": 2.0, "lo": None, "hi": None}
+
+
+def test_one_game_is_no_aggregate() -> None:
+    assert hns_over_games([arm("a", "Boxing", 1.0, 2.0)]) == []

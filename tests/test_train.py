@@ -1,0 +1,112 @@
+"""`diamond train` and `--protocol online` from end to end on the smoke preset."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from diamond.ablation.plan import Request, make_plan
+from diamond.ablation.stages import stages_of
+from diamond.pipeline.checkpoints import trained_parts
+from diamond.pipeline.outputs import CHECKPOINT_FILE
+from diamond.pipeline.store import Store
+from diamond.pipeline.worker import run_stage
+from tests.commands import (
+    begin,
+    check_tracked,
+    diamond,
+    digests,
+    live_workers,
+    points,
+    stages_made,
+    tracked,
+    wait_until,
+)
+
+GAMES = ("Breakout", "MsPacman")
+WHOLE = "evaluation.max_episode_steps=27000"
+"""Episodes to their end, so that scores can be normalised."""
+ARGUMENTS = (WHOLE, "--game", ",".join(GAMES), "--preset", "smoke")
+STUDY = "train-evaluation.max_episode_steps-breakout-mspacman-smoke-online"
+
+
+def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    process = begin(home, *ARGUMENTS, checkpointing=True, command="train")
+    wait_until(lambda: bool(list(home.glob(f"stages/agent/*/{CHECKPOINT_FILE}"))), "a checkpoint")
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not live_workers(home), "the end of the workers", 30)
+
+    done = diamond("train", *ARGUMENTS, "--home", str(home))
+    assert done.returncode == 0, done.stderr
+    assert "Human-normalised scores over games" in done.stdout
+    request = Request((WHOLE,), "smoke", GAMES, 1, None, None, protocol="online", goal="agent")
+    store = Store(other)
+    store.check_writable()
+    for spec in make_plan(request).stages():
+        if spec.stage == "agent":
+            store.prepare(spec)
+            run_stage(store, "agent", spec.key, lambda _: None, 1e9)
+    agents = {name: files for name, files in digests(home).items() if name.startswith("agent/")}
+    assert agents == digests(other)
+    assert len(agents) == len(GAMES)
+    assert not list(home.rglob("checkpoint"))
+
+    config, parts = trained_parts(STUDY, None, 0, home)
+    agent = next(spec for spec in stages_of(config) if spec.stage == "agent")
+    for part, weights in parts.items():
+        saved = load_file(store.folder("agent", agent.key) / part / "weights.safetensors")
+        assert weights.keys() == saved.keys()
+        assert all(torch.equal(weights[name], saved[name]) for name in saved)
+
+    again = diamond("train", *ARGUMENTS, "--home", str(home), "--json")
+    document = json.loads(again.stdout)
+    assert stages_made(document) == set()
+    assert document["protocol"] == "online"
+    (row,) = document["hns"]
+    assert row["games"] == list(GAMES)
+    runs = {arm["game"]: arm["runs"][0] for arm in document["arms"] if arm["kind"] == "arm"}
+    mean = sum(run["returns"]["hns"] for run in runs.values()) / 2
+    assert abs(row["aggregates"]["mean"]["value"] - mean) < 1e-12
+    report = (home / "studies" / STUDY / "report.md").read_text()
+    assert "Human-normalised scores over games" in report
+
+    check_tracked(home)
+    by_name = {run.info.run_name: run for run in tracked(home)}
+    over_games = by_name[f"{WHOLE} | 2 games | mean of 1"]
+    assert abs(over_games.data.metrics["hns/mean"] - mean) < 1e-12
+    one = by_name[f"{WHOLE} | Breakout | seed 0"]
+    assert one.data.params["protocol"] == "online"
+    curve = points(home)[one.data.tags["diamond.run_key"], "agent/denoiser_loss"]
+    assert curve == list(range(1, len(curve) + 1))
+    assert {"agent/env_steps", "agent/policy_updates_per_second"} <= one.data.metrics.keys()
+
+
+def test_an_arm_of_the_real_game_stands_beside_one_that_imagines(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    arguments = ("environment=imagination,real", "--protocol", "online", "--preset", "smoke")
+    done = diamond("ablate", *arguments, "--home", str(home), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "environment=real: trained in the real game" in done.stderr
+    document = json.loads(done.stdout)
+    arms = {arm["name"]: arm for arm in document["arms"]}
+    imagined, real = arms["environment=imagination"], arms["environment=real"]
+    assert (imagined["imagines"], real["imagines"]) == (True, False)
+    assert imagined["metrics"]
+    assert real["metrics"] == {}
+    assert real["runs"][0]["state"] == "done"
+    assert real["runs"][0]["returns"] is not None
+    # Two updates, then one in the second epoch: 4 games of 4 env steps each.
+    assert any("on 48 env steps" in note for note in document["notes"])
+    study = "environment-boxing-smoke-online"
+    refused = diamond(
+        "export-checkpoint", study, str(tmp_path / "a.pt"), "--arm", "environment=real",
+        "--home", str(home),
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "no world model" in refused.stderr
+    only = diamond("ablate", "environment=real", *arguments[1:], "--home", str(home), "--json")
+    assert only.returncode == 0, only.stderr
+    assert "no world model" in json.loads(only.stdout)["summary"]
