@@ -14,7 +14,7 @@ from diamond.config.published import published
 from diamond.errors import RequestError
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.result import PAPER_RETURNS_LABEL
+from diamond.pipeline.returns import PAPER_LABEL
 from diamond.pipeline.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
@@ -83,7 +83,7 @@ def evaluate(
         "max_episode_steps": limits.max_episode_steps,
         "device": str(device),
         "code": code_version(),
-        "label": PAPER_RETURNS_LABEL,
+        "label": PAPER_LABEL,
     } | summary(agent, episodes)
 
 
