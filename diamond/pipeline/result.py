@@ -5,6 +5,8 @@ One plain value for JSON, report, tracking and the terminal, made from the store
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import load_file
@@ -18,6 +20,7 @@ from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
+    ArmEstimates,
     Scores,
     arm_estimates,
     comparison_rows,
@@ -66,9 +69,7 @@ def build_document(
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
-    arms = [
-        _arm(plan, arm, store, (errors, made), scores[arm_id(arm)], horizon) for arm in plan.arms
-    ]
+    arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
     return {
         "schema": 1,
         "study": plan.study,
@@ -153,10 +154,24 @@ def find_stage(run: Run, stage: StageName) -> StageSpec | None:
 
 def read_scores(run: Run, store: Store) -> Scores | None:
     """The scores of a run, None when they are not there."""
+    path = _scores_path(run, store)
+    return None if path is None else load_file(path)
+
+
+def _scores_path(run: Run, store: Store) -> Path | None:
     spec = find_stage(run, "fidelity")
     if spec is None or not _is_done(store, spec):
         return None
-    return load_file(store.folder(spec.stage, spec.key) / SCORES_FILE)
+    return store.folder(spec.stage, spec.key) / SCORES_FILE
+
+
+@lru_cache(maxsize=1024)
+def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
+    """Estimates from files that never change once they are there.
+
+    A running study is followed: without the cache its bootstraps would be drawn every time.
+    """
+    return arm_estimates([load_file(path) for path in paths], horizon)
 
 
 def _arm_scores(arm: Arm, store: Store) -> list[Scores]:
@@ -169,10 +184,10 @@ def _arm(
     arm: Arm,
     store: Store,
     outcome: tuple[Mapping[str, str], frozenset[str]],
-    scores: Sequence[Scores],
     horizon: int,
 ) -> dict[str, Any]:
-    estimates = arm_estimates(scores, horizon) if scores else None
+    paths = [path for run in arm.runs if (path := _scores_path(run, store)) is not None]
+    estimates = _estimates(tuple(paths), horizon) if paths else None
     return {
         "name": arm.name,
         "kind": arm.kind,
