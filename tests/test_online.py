@@ -386,6 +386,9 @@ def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> Non
     first.collect(2)
     second, made = collector("one")
     assert second.restore(tensors, counters)
+    restored = second.tensors()
+    assert all(torch.equal(restored[name], tensors[name]) for name in tensors)
+    assert tensors["hidden"].abs().sum() > 0
     second.collect(2)
     assert made.num_rows == kept.num_rows
     assert np.array_equal(made.actions, kept.actions)
