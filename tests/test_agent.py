@@ -264,7 +264,7 @@ def train_on_toy(num_updates: int, seed: int) -> tuple[list[Mapping[str, float]]
     )
     with seeded_init(seed, Purpose.POLICY_INIT):
         net = ActorCriticNet(ActorCriticShape(NUM_TARGETS, 16, 16, (4, 4), 32))
-    starts = SegmentSampler(toy_starts(60, 4), 1)
+    starts = SegmentSampler(toy_starts(60, 4), 2)
     loss_of = policy_loss(net, config, ToyWorld(), starts, seed)
     state = begin(net, optimizer)
     return [record.values for record in train(state, loss_of, optimizer, num_updates)], net

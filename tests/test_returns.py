@@ -61,6 +61,16 @@ def test_aggregates_over_games_by_hand() -> None:
         assert found["lo"] <= found["value"] <= found["hi"]
 
 
+def test_arms_are_aggregated_over_the_same_games() -> None:
+    arms = [arm("a", game, 1.0) for game in ("Boxing", "Pong", "Alien")]
+    rows = hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Alien", 4.0)])
+    assert [(row["arm"], row["games"]) for row in rows] == [
+        ("a", ["Boxing", "Alien"]),
+        ("b", ["Boxing", "Alien"]),
+    ]
+    assert hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Krull", 4.0)]) == []
+
+
 def test_one_run_has_no_interval() -> None:
     (row,) = hns_over_games([arm("a", "Boxing", 1.0), arm("a", "Pong", 3.0)])
     assert row["aggregates"]["mean"] == {"value": 2.0, "lo": None, "hi": None}

@@ -114,7 +114,7 @@ def ablate(
     request = Request(
         tuple(axes or ()),
         preset,
-        _games(game or default),
+        _games(default if game is None else game),
         seeds,
         until,
         name,

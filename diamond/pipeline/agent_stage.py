@@ -170,7 +170,7 @@ class _Loop:
         sampler = SamplerConfig.model_validate(context.config["sampler"])
         world = DiamondWorld(denoiser, outcome, sampler)
         num_frames = max(denoiser.config.history, config.burn_in_frames)
-        starts = RecencySampler(replay, num_frames - 1, self._online.recency_weights)
+        starts = RecencySampler(replay, num_frames, self._online.recency_weights)
         loss_of = policy_loss(net, config, world, starts, context.seed)
         self._parts = [denoiser_part, outcome_part, self._policy(config, loss_of)]
 

@@ -76,7 +76,10 @@ def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | Non
 
 
 def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Aggregates of human-normalised scores of each arm that has them in two or more games.
+    """Aggregates of human-normalised scores over games, the same games for every arm.
+
+    An arm that has them in fewer than two games is left out; the others are aggregated over the
+    games that all of them have, if there are two.
 
     Args:
         arms: The arms of a result document, the same names in every game.
@@ -90,12 +93,18 @@ def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if arm["kind"] == "arm":
             found = [run["returns"]["hns"] if run["returns"] else None for run in arm["runs"]]
             by_name[arm["name"]][arm["game"]] = found
-    rows = []
-    for name, games in by_name.items():
-        scored = {game: found for game, found in games.items() if None not in found}
-        if len(scored) > 1:
-            rows.append(_aggregate(name, {g: np.array(v, np.float64) for g, v in scored.items()}))
-    return rows
+    scored = {
+        name: {game: np.array(v, np.float64) for game, v in games.items() if None not in v}
+        for name, games in by_name.items()
+    }
+    scored = {name: games for name, games in scored.items() if len(games) > 1}
+    first = next(iter(scored.values()), {})
+    common = [game for game in first if all(game in games for games in scored.values())]
+    if len(common) < 2:
+        return []
+    return [
+        _aggregate(name, {game: games[game] for game in common}) for name, games in scored.items()
+    ]
 
 
 def _aggregate(name: str, games: Mapping[str, "np.ndarray[Any, Any]"]) -> dict[str, Any]:

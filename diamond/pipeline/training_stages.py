@@ -67,7 +67,7 @@ def train_policy(context: StageContext) -> StageResult:
     world = load_world(context, sampler)
     history = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"]).history
     num_frames = max(history, config.burn_in_frames)
-    starts = SegmentSampler(FrameSet.load(context.upstream["frames"]), num_frames - 1)
+    starts = SegmentSampler(FrameSet.load(context.upstream["frames"]), num_frames)
     with seeded_init(context.seed, Purpose.POLICY_INIT):
         net = build_policy(config, shape).to(context.device)
     state = begin(net, config.optimizer)

@@ -240,7 +240,7 @@ def _replicates(doc: Document, pair: _Pair) -> str:
     starts = f"over {pair.n} start{'s' if pair.n != 1 else ''}"
     if len(doc["seeds"]) > 1:
         return f"{starts} within {len(doc['seeds'])} training seeds"
-    shared = _denoiser_keys(pair.a) == _denoiser_keys(pair.b)
+    shared = _model_keys(pair.a) == _model_keys(pair.b)
     return f"{starts} of one trained model{'' if shared or not _trained(pair) else ' per arm'}"
 
 
@@ -248,10 +248,15 @@ def _trained(pair: _Pair) -> bool:
     return {pair.a["kind"], pair.b["kind"]} == {"arm"}
 
 
-def _denoiser_keys(arm: Arm) -> set[str]:
-    """Return the keys of the trained denoisers of an arm: arms with equal ones share the model."""
+def _model_keys(arm: Arm) -> set[str]:
+    """Return the keys of the trained models of an arm: arms with equal ones share the model.
+
+    That is the denoiser, or online the whole agent.
+    """
     stages = [run["stages"] for run in arm["runs"]]
-    return {found["denoiser"]["key"] for found in stages if "denoiser" in found}
+    return {
+        found[name]["key"] for found in stages for name in ("denoiser", "agent") if name in found
+    }
 
 
 def _when(doc: Document, at: str) -> str:

@@ -70,7 +70,11 @@ def policy_loss(
     starts: SegmentSource,
     seed: int,
 ) -> Loss:
-    """The actor-critic loss on trajectories imagined from fresh real starts."""
+    """The actor-critic loss on trajectories imagined from fresh real starts.
+
+    `starts` gives one env step more than a start has, which is left out: a start is never the
+    final frame of an episode, after which the world model saw nothing.
+    """
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         start_generator = torch_generator(seed, Purpose.POLICY_STARTS, update)
@@ -79,7 +83,7 @@ def policy_loss(
 
         def restart(num: int) -> tuple[Tensor, Tensor]:
             segments = starts.sample(num, start_generator).to(device_of(net))
-            return segments.frames, segments.actions
+            return segments.frames[:, :-1], segments.actions[:, :-1]
 
         imagined = imagine(
             world,
