@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -284,6 +284,25 @@ def test_training_in_imagination_is_a_function_of_the_seed() -> None:
     first, again, other = (train_on_toy(3, seed)[0] for seed in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+def test_imagination_never_starts_at_the_final_frame_of_an_episode() -> None:
+    """After it the world model has seen nothing."""
+    real = toy_starts(60, 4)
+    real.frames[3::4] = 77
+
+    class Watched(ToyWorld):
+        seen: ClassVar[list[Tensor]] = []
+
+        def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+            assert frames.shape[1] == actions.shape[1] + 1 == 2
+            self.seen.append(frames)
+            return super().start(frames, actions)
+
+    config = policy_config(horizon_steps=8, burn_in_frames=2, batch_size=64)
+    net = ActorCriticNet(ActorCriticShape(NUM_TARGETS, 16, 16, (4, 4), 32))
+    policy_loss(net, config, Watched(), SegmentSampler(real, 2), seed=0)(0)
+    assert set(torch.cat(Watched.seen).flatten().tolist()) == {-1.0, 1.0}
 
 
 class Counted:

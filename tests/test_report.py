@@ -320,10 +320,12 @@ def test_summary_counts_seeds_where_they_are_the_replicates() -> None:
     assert "one trained model" not in text
 
 
-def test_summary_counts_one_model_per_arm_where_arms_train_apart() -> None:
+@pytest.mark.parametrize("stage", ["denoiser", "agent"])
+def test_summary_counts_one_model_per_arm_where_arms_train_apart(stage: str) -> None:
     names = ("denoiser.optimizer.lr=0.0001", "denoiser.optimizer.lr=0.0003")
     doc = document({names[0]: 0.57, names[1]: 0.66}, [comparison(*names, (0.09, 0.07, 0.11))])
-    doc["arms"][1]["runs"][0]["stages"] = {"denoiser": {"key": "e1" * 32}}
+    doc["arms"][0]["runs"][0]["stages"] = {stage: {"key": "d0" * 32}}
+    doc["arms"][1]["runs"][0]["stages"] = {stage: {"key": "e1" * 32}}
     text = summarise(doc)
     assert f"with {names[0]} the moving objects are sharper than with {names[1]} (" in text
     assert "over 12 starts of one trained model per arm" in text

@@ -298,6 +298,20 @@ class RunConfig(Record):
             raise ValueError("protocol online and the section online belong together")
         if self.online is not None and self.imported is not None:
             raise ValueError("imported networks are not trained: protocol online has no place")
+        if self.online is not None and self.online.environment == "imagination":
+            needed = max(
+                self.outcome.sequence_steps,
+                self.denoiser.history + self.denoiser.autoregressive_passes - 1,
+                self.policy.burn_in_frames,
+            )
+            for name, env_steps in (
+                ("max_episode_steps", self.online.max_episode_steps),
+                ("initial.min_env_steps", self.online.initial.min_env_steps),
+            ):
+                if env_steps < needed:
+                    raise ValueError(
+                        f"online.{name}={env_steps}: a training segment has {needed} env steps"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -130,8 +130,8 @@ class RecencySampler:
         weights = torch.from_numpy(episode_weights(starts, self._weights))
         if not bool(weights.sum() > 0):
             raise StageFailedError(
-                f"no collected episode has {self._num_steps} env steps\n"
-                "  raise online.initial.min_env_steps"
+                f"no collected episode has {self._num_steps} env steps: lives were shorter\n"
+                "  raise online.initial.min_env_steps, or shorten outcome.sequence_steps"
             )
         episodes = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         places = torch.rand(batch_size, generator=generator, dtype=torch.float64).numpy()

@@ -52,8 +52,15 @@ def run_returns(plan: Plan, run: Run, store: Store) -> dict[str, Any] | None:
         "n": interval.n,
         "random_mean": random_mean,
         "hns": run_hns(run.config, interval.mean, any(e["truncated"] for e in episodes)),
-        "label": PAPER_LABEL if run.config.preset == "paper" else UNDERTRAINED_LABEL,
+        "label": _label(run.config),
     }
+
+
+def _label(config: RunConfig) -> str:
+    if config.imported is not None:
+        longest = config.evaluation.max_episode_steps
+        return f"policy of a checkpoint; {PAPER_LABEL}, {longest} env steps do"
+    return PAPER_LABEL if config.preset == "paper" else UNDERTRAINED_LABEL
 
 
 def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | None:
