@@ -6,18 +6,16 @@ From a request to plan, stages, table, report and runs in the tracking store.
 import json
 import re
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.cli.interrupt import interruptible
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
@@ -64,7 +62,7 @@ def run_study(request: Request, options: Options) -> ExitCode:
             user interrupted.
     """
     try:
-        with _interruptible():
+        with interruptible():
             return _study(request, options)
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -198,20 +196,3 @@ def _check_name(study: str) -> None:
             f"  allowed: at most {MAX_NAME} of letters, digits and . _ - = +, first a letter\n"
             "  give one with --name, for instance --name my-study"
         )
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn SIGTERM, and SIGINT even where it was ignored, into KeyboardInterrupt."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from diamond.cli.interrupt import interruptible
 from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH
@@ -48,7 +49,11 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
     film = nullcontext(None) if options.video is None else _film(options.video, fps)
     err = console(stderr=True)
     try:
-        with film as keep, _progress(err, agent.game, options.num_episodes) as count:
+        with (
+            interruptible(),
+            film as keep,
+            _progress(err, agent.game, options.num_episodes) as count,
+        ):
 
             def watch(slots: Sequence[Playing]) -> None:
                 if keep is not None:
