@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.commands import SMOKE, diamond
 
-settings.register_profile("diamond", deadline=None, derandomize=True)
+# No limit of time: a busy machine must not fail a test.
+settings.register_profile(
+    "diamond", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("diamond")
 
 
