@@ -224,9 +224,12 @@ def test_interrupting_leaves_nothing_behind(agent: Path, tmp_path: Path) -> None
         text=True,
         env=environment(),
     )
-    wait_until(lambda: any(tmp_path.iterdir()), "the film to begin")
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    try:
+        wait_until(lambda: any(tmp_path.iterdir()), "the film to begin")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == ExitCode.INTERRUPTED
     assert stdout == ""
     assert "interrupted" in stderr
