@@ -4,14 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from tests.commands import SMOKE, diamond
 
-# No limit of time: a busy machine must not fail a test.
-settings.register_profile(
-    "diamond", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
 
 
