@@ -14,7 +14,8 @@ from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
 from diamond.pipeline.files import digest
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
+from diamond.world.build import build_denoiser, build_outcome
 
 
 def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:

@@ -17,8 +17,9 @@ from diamond.ablation.plan import Request, make_plan
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.presets import paper
 from diamond.pipeline.files import digest
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, to_released
+from diamond.world.build import build_denoiser, build_outcome
 from tests.commands import ablate, diamond, manifests, stages_made
 
 SHAPE = {"num_actions": 4, "height": 64, "width": 64}

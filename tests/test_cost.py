@@ -22,8 +22,9 @@ from diamond.pipeline.cost import (
     wall_seconds,
     work_units,
 )
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import StageResult, Store
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 from tests.commands import diamond, smoke_plan
 

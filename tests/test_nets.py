@@ -14,9 +14,10 @@ from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 
 PAPER = make_preset("paper", "Breakout")

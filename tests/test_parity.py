@@ -23,13 +23,14 @@ from diamond.data.dataset import SegmentSampler
 from diamond.diffusion.quantizer import quantize
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.records import Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.losses import imagination_policy, outcome_loss
 from diamond.training.optimizer import make_optimizer
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondState, DiamondWorld
 from diamond.world.imagination import imagine

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from diamond.config.presets import make_preset
 from diamond.config.run import DenoiserConfig
 from diamond.errors import WeightsError
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
+from diamond.world.build import build_denoiser, build_outcome
 
 PAPER = make_preset("paper", "Breakout")
 SMOKE = make_preset("smoke", "Breakout")

@@ -16,13 +16,13 @@ from diamond.config.presets import make_preset
 from diamond.config.run import DenoiserConfig, OptimizerConfig, OutcomeConfig
 from diamond.data.dataset import FrameSet, SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
-from diamond.pipeline.models import build_denoiser, build_outcome
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.losses import denoiser_loss, outcome_loss
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
 from diamond.training.state import Loss, TrainingState, begin, train
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 
 SMOKE = make_preset("smoke", "Boxing")

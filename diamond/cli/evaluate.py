@@ -14,13 +14,12 @@ from rich.table import Table
 from diamond.cli.interrupt import interruptible
 from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
-from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH
+from diamond.envs.atari import EMULATOR_HERTZ, SCREEN_HEIGHT, SCREEN_WIDTH
 from diamond.errors import InterruptedRunError
 from diamond.pipeline.evaluate import check_evaluation, evaluate, plays_the_whole_game
 from diamond.report.video import VIDEO_SUFFIXES, open_video
 from diamond.training.evaluation import Playing
 
-EMULATOR_HERTZ = 60
 LOG_SECONDS = 30.0
 
 

@@ -92,7 +92,7 @@ def check_protocol(dotted: str, protocol: Protocol) -> None:
         if protocol == "online" and f"{dotted}.".startswith(f"{name}."):
             raise RequestError(
                 f"{dotted} belongs to the static protocol, and this study is online\n"
-                f"  {instead}, or run `diamond ablate` without --protocol online"
+                f"  {instead}, or use --protocol static"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diamond.records import Segments, to_unit
 
@@ -112,6 +113,25 @@ class SegmentSampler:
         """
         picks = torch.randint(len(self._rows), (batch_size,), generator=generator)
         return gather(self._dataset, self._rows[picks.numpy()], self._num_steps)
+
+
+def draw_starts(
+    source: SegmentSource, num: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw real starts of imagination.
+
+    Args:
+        source: Segments of t env steps, one more than a start has: the last frame is left out, so
+            that a start is never the final frame of an episode, after which the world model saw
+            nothing.
+        num: Number of starts.
+        generator: CPU generator.
+
+    Returns:
+        Frames (num, t, c, h, w) in [-1, 1] and the actions between them (num, t - 1) int64.
+    """
+    segments = source.sample(num, generator)
+    return segments.frames[:, :-1], segments.actions[:, :-1]
 
 
 def gather(rows: RealFrames, first: NDArray[np.int64], num_steps: int) -> Segments:

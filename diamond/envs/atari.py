@@ -12,6 +12,8 @@ from diamond.config.run import EmulatorConfig
 
 SCREEN_HEIGHT = 210
 SCREEN_WIDTH = 160
+EMULATOR_HERTZ = 60
+"""Emulator frames in a second of play."""
 
 NativeFrame = NDArray[np.uint8]
 

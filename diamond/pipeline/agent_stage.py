@@ -24,7 +24,7 @@ from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy, save_network
+from diamond.pipeline.models import build_policy, save_network
 from diamond.pipeline.store import StageResult
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose, derive
@@ -32,6 +32,7 @@ from diamond.training.collector import Collector, Experience, Play, RealGames
 from diamond.training.evaluation import play_episodes, sampled_actor
 from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
 from diamond.training.state import Loss, TrainingState, begin, strip, train
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
 

@@ -31,11 +31,12 @@ from diamond.errors import RequestError, StoreError, WeightsError, unknown
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import FILE_NAME
-from diamond.pipeline.models import build_denoiser, build_outcome, build_policy
+from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.pipeline.store import StageResult, Store
 from diamond.weights import checked_file, read_weights
+from diamond.world.build import build_denoiser, build_outcome
 
 HUB_SCHEME = "hf://"
 Parts = dict[Part, dict[str, Tensor]]

@@ -22,18 +22,6 @@ from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.diamond_world import DiamondWorld
 
-__all__ = [
-    "build_denoiser",
-    "build_outcome",
-    "build_policy",
-    "load_network",
-    "load_policy",
-    "load_world",
-    "num_parameters",
-    "read_shape",
-    "save_network",
-]
-
 
 def read_shape(folder: Path) -> dict[str, int]:
     """Number of actions, height and width of a frames stage."""

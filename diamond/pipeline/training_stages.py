@@ -11,19 +11,13 @@ from diamond.config.run import (
 )
 from diamond.data.dataset import FrameSet, SegmentSampler
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import (
-    build_denoiser,
-    build_outcome,
-    build_policy,
-    load_world,
-    read_shape,
-    save_network,
-)
+from diamond.pipeline.models import build_policy, load_world, read_shape, save_network
 from diamond.pipeline.store import StageResult
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
 from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
 from diamond.training.state import Loss, TrainingState, begin, train
+from diamond.world.build import build_denoiser, build_outcome
 
 RECORDS_PER_STAGE = 200
 """Training curves have about this many points, whatever the number of updates."""

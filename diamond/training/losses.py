@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
 from diamond.config.run import OutcomeConfig, PolicyConfig
-from diamond.data.dataset import SegmentSource
+from diamond.data.dataset import SegmentSource, draw_starts
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, Recurrent
 from diamond.records import Segments
@@ -70,11 +70,7 @@ def policy_loss(
     starts: SegmentSource,
     seed: int,
 ) -> Loss:
-    """The actor-critic loss on trajectories imagined from fresh real starts.
-
-    `starts` gives one env step more than a start has, which is left out: a start is never the
-    final frame of an episode, after which the world model saw nothing.
-    """
+    """The actor-critic loss on trajectories imagined from fresh real starts (`draw_starts`)."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         start_generator = torch_generator(seed, Purpose.POLICY_STARTS, update)
@@ -82,8 +78,8 @@ def policy_loss(
         noise = StreamNoise(torch_generator(seed, Purpose.POLICY_NOISE, update))
 
         def restart(num: int) -> tuple[Tensor, Tensor]:
-            segments = starts.sample(num, start_generator).to(device_of(net))
-            return segments.frames[:, :-1], segments.actions[:, :-1]
+            frames, actions = draw_starts(starts, num, start_generator)
+            return frames.to(device_of(net)), actions.to(device_of(net))
 
         imagined = imagine(
             world,

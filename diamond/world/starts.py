@@ -9,7 +9,7 @@ from torch import Tensor
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.presets import paper
 from diamond.data.collect import collect_frames
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet, SegmentSampler, draw_starts
 from diamond.errors import RequestError
 
 NUM_FRAMES = 2000
@@ -34,12 +34,11 @@ def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.d
     """
     dataset = _record(agent) if frames is None else _load(agent, frames)
     num_frames = max(agent.denoiser.history, agent.policy.burn_in_frames)
-    # One env step more than is used: a start is never the final frame of an episode.
     segments = SegmentSampler(dataset, num_frames)
 
     def draw(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        drawn = segments.sample(num, generator).to(device)
-        return drawn.frames[:, :-1], drawn.actions[:, :-1]
+        real_frames, actions = draw_starts(segments, num, generator)
+        return real_frames.to(device), actions.to(device)
 
     return draw
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.run import SamplerConfig
+from diamond.envs.atari import EMULATOR_HERTZ
 from diamond.envs.registration import register
 from diamond.errors import RequestError
 from diamond.records import to_bytes
@@ -24,8 +25,6 @@ from diamond.world.build import world_of_checkpoint
 from diamond.world.imagination import begin_anew
 from diamond.world.interface import State, WorldModel
 from diamond.world.starts import Starts, starts_of_checkpoint
-
-EMULATOR_HERTZ = 60
 
 Frames = NDArray[np.uint8]
 
