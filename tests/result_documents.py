@@ -97,7 +97,7 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
         "name": name,
         "kind": kind,
         "game": game,
-        "axis_values": {"sampler.steps": calls},
+        "axis_values": {"steps": calls},
         "runs": [run | {"seed": seed} for seed in seeds],
         "metrics": metrics,
         "curves": curves,

@@ -1,6 +1,6 @@
 """The plan of a study: arms, runs and the stages they share, from the words of a command."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -82,14 +82,14 @@ class Arm:
         name: ``steps=3``, or the name of a baseline.
         kind: Whether the world model is trained or a baseline.
         game: The game.
-        axis_values: Value per config field that an axis sets.
+        axis_values: Text of the value per axis, as it was written.
         runs: One per seed; a baseline has one.
     """
 
     name: str
     kind: Literal["arm", "baseline"]
     game: str
-    axis_values: Mapping[str, Any]
+    axis_values: Mapping[str, str]
     runs: tuple[Run, ...]
 
 
@@ -239,14 +239,25 @@ def _arm(
     num_seeds: int,
     until: StageName | None,
 ) -> Arm:
-    texts = {axis.field: value for axis, value in zip(axes, values, strict=True)}
-    config = override(base, texts)
+    chosen = tuple(zip(axes, values, strict=True))
+    config = apply_axes(base, chosen)
     runs = []
     for seed in range(num_seeds):
         seeded = config.model_copy(update={"seed": seed})
         runs.append(Run(seeded, stages_of(seeded, until)))
     name = " ".join(f"{axis.name}={value}" for axis, value in zip(axes, values, strict=True))
+    texts = {axis.name: value for axis, value in chosen}
     return Arm(name or AGENT_ARM, "arm", config.game, texts, tuple(runs))
+
+
+def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig:
+    """A config with the values of axes set: bundles first, then what changes single fields."""
+    settings: dict[str, Any] = {}
+    for kind in ("bundle", "single"):
+        for axis, text in chosen:
+            if axis.kind == kind:
+                settings |= axis.settings(text, base)
+    return override(base, settings)
 
 
 def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
@@ -272,7 +283,7 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
 
 
 def _check_axes(axes: tuple[Axis, ...]) -> None:
-    fields = [axis.field for axis in axes]
+    fields = [field for axis in axes if axis.kind == "single" for field in axis.fields]
     for field in fields:
         if fields.count(field) > 1:
             raise RequestError(f"two axes set {field}; give it once")
@@ -296,7 +307,7 @@ def _check_fits(request: Request, checkpoint: Checkpoint, axes: tuple[Axis, ...]
             "  leave one of the two out"
         )
     for axis in axes:
-        if axis.field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS:
+        if any(field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS for field in axis.fields):
             raise RequestError(
                 f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
                 "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "

@@ -34,7 +34,7 @@ def show_axes(fields: bool) -> None:
     ):
         table.add_column(column, overflow="fold", no_wrap=column == "axis")
     for axis in AXES:
-        value = _default(static, online, axis.field)
+        value = _default(static, online, axis.fields[0])
         table.add_row(axis.name, axis.meaning, axis.values, value, axis.first_stage, axis.source)
     out.print(table)
     if not fields:

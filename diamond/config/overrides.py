@@ -104,12 +104,12 @@ def get_field(config: RunConfig, dotted: str) -> Any:
     return value
 
 
-def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
+def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """Return a config with fields replaced, validated as a whole.
 
     Args:
         config: The config to start from.
-        values: Text per dotted field name; text that is JSON is read as JSON, other text as a
+        values: Value per dotted field name; text that is JSON is read as JSON, other text as a
             string.
 
     Raises:
@@ -123,7 +123,7 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
         target = data
         for section in sections:
             target = target[section]
-        value = _parse(text)
+        value = _parse(text) if isinstance(text, str) else text
         # A truth value would pass for the number 0 or 1; as text it is refused.
         mistaken = isinstance(value, bool) and not isinstance(target[leaf], bool)
         target[leaf] = text if mistaken else value
@@ -133,7 +133,7 @@ def override(config: RunConfig, values: Mapping[str, str]) -> RunConfig:
         raise RequestError(explain(error, values)) from error
 
 
-def explain(error: ValidationError, values: Mapping[str, str]) -> str:
+def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     """Turn a validation error into lines of field, value and rule."""
     lines = []
     for item in error.errors():

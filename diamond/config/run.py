@@ -18,6 +18,10 @@ A constant, so that all arms of all studies start at the same frame.
 """
 
 Quantizer = Literal["floor", "round", "none"]
+Target = Literal["edm", "x0", "eps", "v", "velocity"]
+InputScale = Literal["edm", "vp", "flow"]
+NoiseEmbedding = Literal["log_sigma", "timestep", "time"]
+NoiseLaw = Literal["lognormal", "loguniform", "timesteps", "time"]
 Precision = Literal["float32", "bfloat16"]
 Collector = Literal["random_held", "expert"]
 Family = Literal["diamond", "copy_last", "median_background"]
@@ -147,6 +151,49 @@ class DenoiserConfig(Record):
     updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="segments per update")
     precision: Precision = Field(description="precision of the network's arithmetic")
+    target: Target = Field(
+        default="edm",
+        description="what the network predicts: EDM's F, the frame, the noise, v, or the velocity "
+        "of rectified flow",
+        json_schema_extra={"neutral": "edm"},
+    )
+    input_scale: InputScale = Field(
+        default="edm",
+        description="how the network sees a noisy frame: at unit variance (EDM's c_in), as the "
+        "variance-preserving process has it, or as rectified flow has it",
+        json_schema_extra={"neutral": "edm"},
+    )
+    noise_embedding: NoiseEmbedding = Field(
+        default="log_sigma",
+        description="how the network is told the noise level: its logarithm, the DDPM timestep, or "
+        "the time of rectified flow",
+        json_schema_extra={"neutral": "log_sigma"},
+    )
+    past_scale: Literal["sigma_data", "none"] = Field(
+        default="sigma_data",
+        description="what past frames are divided by before the network sees them",
+        json_schema_extra={"neutral": "sigma_data"},
+    )
+    noise_law: NoiseLaw = Field(
+        default="lognormal",
+        description="law of the training noise: log-normal (noise_loc, noise_scale), log-uniform "
+        "from noise_min to noise_max, uniform over DDPM timesteps, or uniform time of rectified "
+        "flow; all are clipped to noise_min and noise_max",
+        json_schema_extra={"neutral": "lognormal"},
+    )
+    offset_law: Literal["constant", "sigma"] = Field(
+        default="constant",
+        description="whether the offset noise has one size, or grows with the noise level as a "
+        "part of the noise",
+        json_schema_extra={"neutral": "constant"},
+    )
+    cond_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="largest noise added to past frames in training, drawn uniformly per item",
+        json_schema_extra={"neutral": 0.0},
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -196,10 +243,40 @@ class SamplerConfig(Record):
     rho: float = Field(gt=0, description="curvature of the grid of noise levels")
     order: Literal[1, 2] = Field(description="solver: 1 Euler, 2 Heun")
     churn: float = Field(ge=0, description="stochasticity added at each step (S_churn)")
-    init_noise: Literal["unit", "sigma_max"] = Field(
-        description="standard deviation of the initial sample: 1, as DIAMOND does, or sigma_max"
+    init_noise: Literal["unit", "sigma_max", "marginal"] = Field(
+        description="standard deviation of the initial sample: 1, as DIAMOND does; the first noise "
+        "level; or sqrt(1 + level^2), as the variance-preserving process has it"
     )
     quantizer: Quantizer = Field(description="how denoised frames are brought to 256 levels")
+    solver: Literal["ode", "ancestral"] = Field(
+        default="ode",
+        description="integrate the probability-flow ODE, or draw from the posterior of each step",
+        json_schema_extra={"neutral": "ode"},
+    )
+    grid: Literal["karras", "timesteps", "flow"] = Field(
+        default="karras",
+        description="noise levels: Karras et al. (sigma_max, sigma_min, rho), evenly spaced DDPM "
+        "timesteps, or evenly spaced times of rectified flow",
+        json_schema_extra={"neutral": "karras"},
+    )
+    quantize_at: Literal["call", "end"] = Field(
+        default="call",
+        description="quantise the output of every denoiser call, or only clamp it and quantise "
+        "the drawn frame",
+        json_schema_extra={"neutral": "call"},
+    )
+    cond_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="noise added to past frames when a frame is drawn",
+        json_schema_extra={"neutral": 0.0},
+    )
+    outcome_sampling: Literal["sample", "argmax"] = Field(
+        default="sample",
+        description="whether rewards and ends are drawn, or the most likely ones are taken",
+        json_schema_extra={"neutral": "sample"},
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

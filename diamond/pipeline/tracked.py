@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diamond.ablation.axes import AXES
+from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json, content_hash
@@ -191,11 +191,12 @@ def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
 
 def _params(plan: Plan, arm: Arm) -> dict[str, str]:
     """What was chosen, spelled in one way: ``1e-3`` and ``0.001`` are one run with one param."""
-    short = {axis.field: axis.name for axis in AXES}
     config = arm.runs[0].config
-    values = {
-        short.get(name, name): canonical_json(get_field(config, name)) for name in arm.axis_values
-    }
+    values = dict(arm.axis_values)
+    for name in values:
+        axis = find_axis(name)
+        if len(axis.fields) == 1:
+            values[name] = canonical_json(get_field(config, axis.fields[0]))
     protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
     return {"game": arm.game, "preset": plan.request.preset} | protocol | values
 
