@@ -1,6 +1,7 @@
 """Recorded frames, segments and held-out references."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def expected_labels(lengths: list[int], num_steps: int) -> NDArray[np.float64]:
     """Mean number of times that a segment holds each row: all draws of the rule, counted."""
     bounds = np.cumsum([0, *lengths])
     counts, num_draws = np.zeros(bounds[-1]), 0
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         for step in range(low, high - 1):
             for place in range(num_steps):
                 begin = step - place
