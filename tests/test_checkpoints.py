@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
-from diamond.config.presets import paper, smoke
+from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline import export
@@ -257,8 +257,10 @@ def test_what_the_released_code_cannot_express_is_refused(smoke_home: Path, tmp_
     where = ("--home", str(smoke_home))
     done = diamond("export-checkpoint", STUDY, str(target), "--arm", "steps=3", *where)
     assert done.returncode == 2
-    for text in ("denoiser.patch=2", "view.crop=", "emulator.actions=", "without .pt"):
-        assert text in done.stderr
+    assert "denoiser.patch=2" in done.stderr
+    assert "without .pt" in done.stderr
+    with pytest.raises(RequestError, match=r"view\.crop=.*emulator\.actions="):
+        export.export_released(tiny("Boxing"), {}, target)
     assert not target.exists()
 
 
@@ -341,7 +343,7 @@ def test_an_exported_run_imagines_and_plays_as_in_its_study(
         assert outputs_of(home, again, stage) == outputs_of(smoke_home, own, stage), stage
     other = run_of(document, "steps=1")
     assert outputs_of(home, other, "rollouts") != outputs_of(home, again, "rollouts")
-    assert "not comparable" in again["returns"]["label"]
+    assert again["returns"]["mean"] == own["returns"]["mean"]
 
 
 def test_evaluate_gives_the_returns_of_the_study(
@@ -358,7 +360,6 @@ def test_evaluate_gives_the_returns_of_the_study(
     agent, seed = read_checkpoint(exported), smoke("Boxing").data_seed
     document = evaluate(exported, agent, len(expected), seed, lambda slots: None)
     assert document["episodes"] == expected
-    assert document["hns"] is None
 
 
 def test_an_exported_run_is_an_environment(exported: Path) -> None:
@@ -377,7 +378,7 @@ def test_an_export_stands_whole_or_not_at_all(
 ) -> None:
     """Whichever write fails, nothing is left; what stands there already stays."""
     run = export.trained_run(STUDY, export.RunChoice("steps=1"), smoke_home)
-    target, copy = tmp_path / "agent", export.shutil.copyfile
+    target, copy = tmp_path / "agent", shutil.copyfile
 
     def failing(which: str) -> Callable[[Path, Path], object]:
         def write(source: Path, path: Path) -> object:
@@ -389,7 +390,7 @@ def test_an_export_stands_whole_or_not_at_all(
 
     for part in ("denoiser", "outcome", "policy"):
         with monkeypatch.context() as patched:
-            patched.setattr(export.shutil, "copyfile", failing(f"{part}.safetensors"))
+            patched.setattr("shutil.copyfile", failing(f"{part}.safetensors"))
             with pytest.raises(StoreError, match="No space left"):
                 export.export_folder(run, target)
         assert not list(tmp_path.iterdir())
