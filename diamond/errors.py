@@ -68,6 +68,6 @@ def unknown(kind: str, value: str, allowed: Iterable[str], hint: str) -> Request
     """
     words = sorted(allowed)
     match = nearest(value, words)
-    shown = ", ".join(words)
+    shown = f"allowed: {', '.join(words)}" if words else f"there is no {kind} yet"
     guess = f" Did you mean {match!r}?" if match else ""
-    return RequestError(f"unknown {kind} {value!r}.{guess}\n  allowed: {shown}\n  {hint}")
+    return RequestError(f"unknown {kind} {value!r}.{guess}\n  {shown}\n  {hint}")

@@ -8,19 +8,22 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Segments:
-    """A batch of consecutive real env steps inside one episode each.
+    """A batch of consecutive real env steps inside one episode each, padded to one length.
 
     Attributes:
         frames: (b, t + 1, c, h, w) float32 in [-1, 1]; frame i + 1 follows action i.
         actions: (b, t) int64, indices into the action set.
         rewards: (b, t) float32, as the game gave them.
         ends: (b, t) int64, 1 where the action ended the episode (or lost a life).
+        valid: (b, t) bool, False at padding, which comes after the env steps and means nothing:
+            frame i + 1 is padding where step i is. Segments whole inside an episode have none.
     """
 
     frames: Tensor
     actions: Tensor
     rewards: Tensor
     ends: Tensor
+    valid: Tensor
 
     def to(self, device: torch.device) -> "Segments":
         """The same segments on a device."""
@@ -29,6 +32,7 @@ class Segments:
             self.actions.to(device),
             self.rewards.to(device),
             self.ends.to(device),
+            self.valid.to(device),
         )
 
 

@@ -25,18 +25,18 @@ def checked_file(folder: Path, part: str, sha256: str) -> Path:
     """
     path = folder / f"{part}.safetensors"
     if not path.is_file():
-        raise WeightsError(f"the checkpoint {str(folder)!r} lacks {path.name}; import it again")
+        raise WeightsError(f"the checkpoint {str(folder)!r} lacks {path.name}; make it again")
     with path.open("rb") as stream:
         found = file_digest(stream, "sha256").hexdigest()
     if found != sha256:
         raise WeightsError(
             f"{str(path)!r} is damaged: its digest is {found[:12]}..., "
-            f"the checkpoint says {sha256[:12]}...\n  import it again"
+            f"the checkpoint says {sha256[:12]}...\n  make it again"
         )
     try:
         load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{str(path)!r} cannot be read: {error}\n  import it again") from error
+        raise WeightsError(f"{str(path)!r} cannot be read: {error}\n  make it again") from error
     return path
 
 
@@ -60,7 +60,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device
     except RuntimeError as error:
         raise WeightsError(
             f"the weights are not those of the network that the checkpoint describes: {error}\n"
-            "  import it again"
+            "  make it again"
         ) from error
     network.to(device)
     network.requires_grad_(False)

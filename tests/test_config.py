@@ -314,7 +314,7 @@ def test_paper_online_has_the_published_numbers() -> None:
         ({"epoch_env_steps": "30"}, "not a whole number of epochs of 30 env steps"),
         ({"recency_weights": "[0.5,0.4]"}, "must sum to 1"),
         ({"environment": "dream"}, "'imagination' or 'real'"),
-        ({"max_episode_steps": "7"}, "max_episode_steps=7: a training segment has 8 env steps"),
+        ({"max_episode_steps": "1"}, "max_episode_steps=1: the segments of the denoiser"),
         ({"epsilon": "1.5"}, "less than or equal to 1"),
         ({"updates.policy": "0", "first_updates.policy": "0"}, "no updates"),
     ],

@@ -1,6 +1,7 @@
 """Recorded frames, segments and held-out references."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES, PlayConfig, RunConfig, ViewConfig
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.data.references import (
     Reference,
     load_references,
@@ -83,10 +84,88 @@ def test_the_true_final_frame_is_reached_with_its_end() -> None:
     assert not segments.ends[(last_frames != 4) & (last_frames != 8)].any()
 
 
+def padded_rows(
+    dataset: FrameSet, num_steps: int, batch_size: int, seed: int = 0
+) -> list[NDArray[np.int64]]:
+    """Rows of each padded segment without its padding, the last of them without an action."""
+    generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS)
+    segments = PaddedSegmentSampler(dataset, num_steps).sample(batch_size, generator)
+    assert segments.frames.shape[:2] == (batch_size, num_steps + 1)
+    assert segments.valid.shape == (batch_size, num_steps)
+    shown = segments.frames[:, :, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
+    found = []
+    for item, valid in enumerate(segments.valid):
+        n = int(valid.sum())
+        assert valid.tolist() == [True] * n + [False] * (num_steps - n)
+        rows = shown[item, : n + 1]
+        assert segments.actions[item, :n].tolist() == dataset.actions[rows[:-1]].tolist()
+        assert segments.rewards[item, :n].tolist() == rows[:-1].tolist()
+        assert segments.ends[item, :n].tolist() == dataset.ends[rows[:-1]].tolist()
+        found.append(np.asarray(rows))
+    return found
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 15), st.integers(0, 9))
+def test_padded_segments_are_cut_at_the_edges_of_their_episode(
+    lengths: list[int], num_steps: int, seed: int
+) -> None:
+    """Also where every episode is shorter than a segment; one step at least is always there."""
+    dataset = numbered(lengths)
+    if max(lengths) == 1:
+        with pytest.raises(ValueError, match="no episode has an env step"):
+            PaddedSegmentSampler(dataset, num_steps)
+        return
+    for rows in padded_rows(dataset, num_steps, 16, seed):
+        assert len(rows) >= 2
+        assert (np.diff(rows) == 1).all()
+        first, last = np.searchsorted(dataset.bounds, rows[[0, -1]], side="right")
+        assert first == last
+        # A segment is short only where its episode begins or has its final frame.
+        assert len(rows) == num_steps + 1 or rows[0] == dataset.bounds[first - 1] or (
+            rows[-1] == dataset.bounds[first] - 1
+        )  # fmt: skip
+
+
+def expected_labels(lengths: list[int], num_steps: int) -> NDArray[np.float64]:
+    """Mean number of times that a segment holds each row: all draws of the rule, counted."""
+    bounds = np.cumsum([0, *lengths])
+    counts, num_draws = np.zeros(bounds[-1]), 0
+    for low, high in pairwise(bounds):
+        for step in range(low, high - 1):
+            for place in range(num_steps):
+                begin = step - place
+                counts[max(begin, low) : min(begin + num_steps, high - 1)] += 1
+                num_draws += 1
+    return counts / num_draws
+
+
+@pytest.mark.parametrize(("lengths", "num_steps"), [([13, 6, 2, 1, 9], 4), ([5, 3], 7), ([9], 1)])
+def test_an_env_step_is_seen_as_often_as_the_rule_says(lengths: list[int], num_steps: int) -> None:
+    num_draws = 20_000
+    found = np.zeros(sum(lengths))
+    for rows in padded_rows(numbered(lengths), num_steps, num_draws):
+        found[rows[:-1]] += 1
+    expected = expected_labels(lengths, num_steps)
+    # A segment holds a row or not: four standard deviations of a binomial share.
+    tolerance = 4 * np.sqrt(expected * (1 - expected) / num_draws)
+    assert (np.abs(found / num_draws - expected) <= tolerance).all()
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 19])
+def test_the_first_and_last_env_step_are_seen_half_as_often_as_the_others(num_steps: int) -> None:
+    """The closed form that the documentation states: (t + 1) / 2 of t."""
+    expected = expected_labels([101], num_steps) * 100
+    assert expected[-1] == 0  # the final frame has no action
+    assert expected[50] == pytest.approx(num_steps)
+    assert expected[[0, 99]] == pytest.approx((num_steps + 1) / 2)
+
+
 def test_sampling_is_a_function_of_the_generator() -> None:
     dataset = numbered([20, 30])
     assert rows_of(dataset, 3, 8, 1).tolist() == rows_of(dataset, 3, 8, 1).tolist()
     assert rows_of(dataset, 3, 8, 1).tolist() != rows_of(dataset, 3, 8, 2).tolist()
+    padded = [np.concatenate(padded_rows(dataset, 3, 8, seed)).tolist() for seed in (1, 1, 2)]
+    assert padded[0] == padded[1] != padded[2]
 
 
 def test_a_frame_set_survives_the_disk(tmp_path: Path) -> None:

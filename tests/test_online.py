@@ -15,7 +15,7 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.games import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
-from diamond.data.replay import RecencySampler, Replay, episode_weights
+from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay, episode_weights
 from diamond.envs.atari import EpisodeKey
 from diamond.envs.live import LiveGame
 from diamond.errors import StageFailedError
@@ -296,6 +296,30 @@ def test_shares_of_the_samples_by_age_of_the_episode(tmp_path: Path) -> None:
     # A quarter by its weight, then an episode uniformly, whatever its length; 4 sigma is 0.014.
     expected = [0.05, 0.05, 0.1, 0.1, 0.0, 0.0, 0.175, 0.175, 0.175, 0.175]
     assert np.allclose(shares, expected, atol=0.014)
+
+
+@pytest.mark.parametrize("growing", [False, True], ids=["closed", "an episode has just begun"])
+def test_padded_segments_of_the_replay_by_age_and_env_step(tmp_path: Path, growing: bool) -> None:
+    """A half by its weight, then an episode, then an env step uniformly, however short it is."""
+    replay = numbered_replay(tmp_path, (3, 1, 9, 2))
+    if growing:
+        replay.begin(np.full((2, 2, 3), 99, dtype=np.uint8))
+    sampler = PaddedRecencySampler(replay, 4, (0.2, 0.8))
+    num_draws = 20_000
+    drawn = sampler.sample(num_draws, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    assert drawn.frames.shape[:2] == (num_draws, 5)
+    assert bool((drawn.valid[:, :-1] | ~drawn.valid[:, 1:]).all())  # padding comes last
+    rows = drawn.frames[:, :-1, 0, 0, 0].add(1).mul(127.5).round().long()
+    assert torch.equal(drawn.actions[drawn.valid], rows[drawn.valid] + 1)
+    counts = np.bincount(rows[drawn.valid].numpy(), minlength=19) / num_draws
+    expected = np.zeros(19)
+    for low, num_steps, chance in ((0, 3, 0.1), (4, 1, 0.1), (6, 9, 0.4), (16, 2, 0.4)):
+        for step in range(num_steps):
+            for place in range(4):
+                held = range(max(0, step - place), min(num_steps, step - place + 4))
+                expected[[low + i for i in held]] += chance / num_steps / 4
+    # Four standard deviations of a binomial share; final frames have none.
+    assert (np.abs(counts - expected) <= 4 * np.sqrt(expected * (1 - expected) / num_draws)).all()
 
 
 def test_few_episodes_are_drawn_by_their_length() -> None:

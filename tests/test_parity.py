@@ -275,6 +275,7 @@ def test_denoising_loss_of_two_passes_and_its_gradients(monkeypatch: pytest.Monk
         formula.loss_actions()[:, :steps],
         torch.zeros(formula.LOSS_BATCH, steps),
         torch.zeros(formula.LOSS_BATCH, steps, dtype=torch.int64),
+        torch.ones(formula.LOSS_BATCH, steps, dtype=torch.bool),
     )
     assert segments.frames.shape[1] == steps + 1
     with monkeypatch.context() as patched:
@@ -311,19 +312,25 @@ class GivenSegments:
         return self.segments
 
 
-def test_outcome_loss_with_true_final_frames_and_its_gradients() -> None:
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [("outcome", formula.outcome_ends()), ("outcome_padded", formula.early_ends())],
+)
+def test_outcome_loss_with_true_final_frames_and_its_gradients(name: str, ends: Tensor) -> None:
+    """Segments that reach beyond an episode: grey frames there, here whatever follows."""
     segments = Segments(
         formula.outcome_frames(),
         formula.outcome_actions(4),
         formula.outcome_rewards(),
-        formula.outcome_ends(),
+        ends,
+        formula.before_padding(ends)[:, :-1],
     )
     sampler = cast("SegmentSampler", GivenSegments(segments))
     loss, parts = outcome_loss(outcome(), PAPER.outcome, sampler, 0)(0)
-    assert_equal(parts["reward_loss"], "loss/outcome/reward")
-    assert_equal(parts["end_loss"], "loss/outcome/end")
-    assert_equal(loss, "loss/outcome")
-    assert_gradients_equal("outcome", loss)
+    assert_equal(parts["reward_loss"], f"loss/{name}/reward")
+    assert_equal(parts["end_loss"], f"loss/{name}/end")
+    assert_equal(loss, f"loss/{name}")
+    assert_gradients_equal("outcome", loss, name)
 
 
 def play(num_actions: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:

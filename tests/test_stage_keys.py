@@ -104,11 +104,11 @@ def test_golden_keys_of_smoke() -> None:
         "references": "6e011a81abac1caea1ed",
         "frames": "f5bb245460d79df1f378",
         "denoiser": "41e593944a5c2e5d009f",
-        "outcome": "232212ab9a9cd1b652ef",
-        "rollouts": "905ba96842232ab3b500",
-        "fidelity": "a44d481cc22c6cf4f901",
-        "policy": "09a72a4d0837fce5c09d",
-        "returns": "ba15d5ce567bd3f6683d",
+        "outcome": "9fae68cde9a68bd1974a",
+        "rollouts": "e5bf4a718b296299bd4f",
+        "fidelity": "6af755ca0243e3597fe6",
+        "policy": "1cc91191b42ddd82695a",
+        "returns": "7b1e7d7eb4d35aa357aa",
     }
 
 
@@ -124,10 +124,10 @@ def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
         "references": "6e011a81abac1caea1ed",
-        "agent": "8ed2a8ecdee26233eb10",
-        "rollouts": "36aa96533a4598c9c4cf",
-        "fidelity": "165a5bab3293a49c3aa2",
-        "returns": "f426133c6bdd7b6b20d9",
+        "agent": "92157d4accc393bd872d",
+        "rollouts": "0d4237849b85d10c93e1",
+        "fidelity": "eed90f3af2e6b8138249",
+        "returns": "1607056449144085f1ed",
     }
 
 

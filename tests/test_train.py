@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.ablation.stages import stages_of
-from diamond.pipeline.checkpoints import trained_parts
+from diamond.pipeline.export import RunChoice, export_folder, read_parts, trained_run
 from diamond.pipeline.outputs import CHECKPOINT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
@@ -54,12 +54,19 @@ def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -
     assert len(agents) == len(GAMES)
     assert not list(home.rglob("checkpoint"))
 
-    config, parts = trained_parts(STUDY, None, 0, home)
+    run = trained_run(STUDY, RunChoice(game="Breakout"), home)
+    config, parts = run.config, run.parts()
     agent = next(spec for spec in stages_of(config) if spec.stage == "agent")
     for part, weights in parts.items():
         saved = load_file(store.folder("agent", agent.key) / part / "weights.safetensors")
         assert weights.keys() == saved.keys()
         assert all(torch.equal(weights[name], saved[name]) for name in saved)
+    export_folder(run, tmp_path / "boxed")
+    checkpoint, exported = read_parts(tmp_path / "boxed")
+    assert checkpoint.denoiser == config.denoiser
+    assert checkpoint.source == f"study {STUDY}, arm {WHOLE}, game Breakout, seed 0"
+    for part, weights in parts.items():
+        assert all(torch.equal(weights[name], exported[part][name]) for name in weights)
 
     again = diamond("train", *ARGUMENTS, "--home", str(home), "--json")
     document = json.loads(again.stdout)

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
@@ -14,8 +16,9 @@ from torch import Tensor, nn
 
 from diamond.config.presets import make_preset
 from diamond.config.run import DenoiserConfig, OptimizerConfig, OutcomeConfig
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
+from diamond.nets.outcome_net import OutcomeNet
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
@@ -123,7 +126,8 @@ def test_the_denoiser_learns_what_the_action_does() -> None:
     frames[0, 4, :, 6:10, :4] = 1
     frames[1, 4, :, 6:10, 12:] = 1
     actions = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 2]])
-    segments = Segments(frames, actions, torch.zeros(2, 4), torch.zeros(2, 4).long())
+    nothing = torch.zeros(2, 4)
+    segments = Segments(frames, actions, nothing, nothing.long(), nothing == 0)
     config = denoiser_config(ema=0.0, noise_loc=math.log(5), noise_scale=0.1)
     state, _ = fresh_denoiser(config)
     denoiser = state.module
@@ -148,6 +152,107 @@ def test_the_denoiser_learns_what_the_action_does() -> None:
     assert error(actions.flip(0)) > 2 * blind
 
 
+@dataclass(frozen=True)
+class Given:
+    """Stands in for a sampler."""
+
+    segments: Segments
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        return self.segments
+
+
+def fresh_outcome() -> OutcomeNet:
+    with seeded_init(0, Purpose.OUTCOME_INIT):
+        return build_outcome(SMOKE.outcome, SHAPE)
+
+
+def outcome_terms(net: OutcomeNet, segments: Segments) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The loss and its parts, and the gradient of every parameter."""
+    loss, parts = outcome_loss(net, SMOKE.outcome, Given(segments), seed=0)(0)
+    gradients = torch.autograd.grad(loss, list(net.parameters()))
+    return {"loss": loss.detach(), **parts}, list(gradients)
+
+
+def padded_segments() -> Segments:
+    """Some cut at either edge of their episode, of 5 env steps: shorter than the segments."""
+    sampler = PaddedSegmentSampler(toy_frames(4, 6), 7)
+    segments = sampler.sample(6, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    assert len(set(segments.valid.sum(dim=1).tolist())) > 2
+    assert bool(segments.ends[segments.valid].any())
+    return segments
+
+
+def test_the_loss_of_padded_segments_is_that_of_each_alone_without_padding() -> None:
+    """The mean over all env steps, from the definition of cross-entropy; a sum of some 25 terms.
+
+    Means of another order in float32 differ by some 1e-7, and so do convolutions of other batches.
+    """
+    net, segments = fresh_outcome(), padded_segments()
+    terms, gradients = outcome_terms(net, segments)
+    sums = {"reward_loss": torch.zeros(()), "end_loss": torch.zeros(())}
+    num_steps = 0
+    for item, valid in enumerate(segments.valid):
+        n = int(valid.sum())
+        frames = segments.frames[item : item + 1, : n + 1]
+        rewards, ends, _ = net(
+            frames[:, :-1], segments.actions[item : item + 1, :n], frames[:, 1:], None
+        )
+        for step in range(n):
+            earned = {-1.0: 0, 0.0: 1, 1.0: 2}[float(segments.rewards[item, step])]
+            ended = int(segments.ends[item, step])
+            sums["reward_loss"] = sums["reward_loss"] - rewards[0, step].softmax(0)[earned].log()
+            sums["end_loss"] = sums["end_loss"] - ends[0, step].softmax(0)[ended].log()
+            num_steps += 1
+    means = {name: total / num_steps for name, total in sums.items()}
+    expected = torch.autograd.grad(sum(means.values(), torch.zeros(())), list(net.parameters()))
+    for name, mean in means.items():
+        assert float(terms[name]) == pytest.approx(float(mean.detach()), rel=1e-5)
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert float((ours - theirs).abs().max()) <= 1e-4 * float(theirs.abs().max())
+
+
+def test_padding_carries_no_loss_and_no_gradient() -> None:
+    """Whatever stands there, not a bit of the loss, its gradients or their source changes."""
+    net, segments = fresh_outcome(), padded_segments()
+    padding, generator = ~segments.valid, torch.Generator().manual_seed(0)
+    after = F.pad(padding, (1, 0))
+    other = replace(
+        segments,
+        frames=segments.frames.clone(),
+        actions=segments.actions.masked_fill(padding, 2),
+        rewards=segments.rewards.masked_fill(padding, -5.0),
+        ends=segments.ends.masked_fill(padding, 1),
+    )
+    other.frames[after] = torch.rand(other.frames[after].shape, generator=generator)
+    terms, gradients = outcome_terms(net, segments)
+    others, other_gradients = outcome_terms(net, other)
+    assert terms == others
+    assert all(torch.equal(a, b) for a, b in zip(gradients, other_gradients, strict=True))
+    other.frames.requires_grad_()
+    loss, _ = outcome_loss(net, SMOKE.outcome, Given(other), seed=0)(0)
+    (source,) = torch.autograd.grad(loss, [other.frames])
+    assert not source[after].any()
+    assert bool(source[~after].flatten(1).any(dim=1).all())
+
+
+def test_without_padding_the_loss_is_the_plain_mean_to_the_bit() -> None:
+    net = fresh_outcome()
+    sampler = SegmentSampler(toy_frames(), 8)
+    segments = sampler.sample(4, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    assert bool(segments.valid.all())
+    terms, _ = outcome_terms(net, segments)
+    frames = segments.frames
+    rewards, ends, _ = net(frames[:, :-1], segments.actions, frames[:, 1:], None)
+    classes = segments.rewards.sign().long() + 1
+    assert torch.equal(
+        terms["reward_loss"], F.cross_entropy(rewards.flatten(0, 1), classes.flatten())
+    )
+    assert torch.equal(
+        terms["end_loss"], F.cross_entropy(ends.flatten(0, 1), segments.ends.flatten())
+    )
+
+
 def test_the_outcome_model_learns_rewards_and_ends() -> None:
     """Reward and end together start near ln 3 + ln 2 = 1.79, and fall to less than half."""
     config = OutcomeConfig.model_validate(
@@ -155,7 +260,7 @@ def test_the_outcome_model_learns_rewards_and_ends() -> None:
     )
     with seeded_init(0, Purpose.OUTCOME_INIT):
         net = build_outcome(config, SHAPE)
-    loss_of = outcome_loss(net, config, SegmentSampler(toy_frames(), 8), seed=0)
+    loss_of = outcome_loss(net, config, PaddedSegmentSampler(toy_frames(), 8), seed=0)
     records = run(begin(net, OPTIMIZER), loss_of, 40, 40, 0.0)
     losses = [record.values["loss"] for record in records]
     assert losses[0] == pytest.approx(math.log(3) + math.log(2), abs=0.4)

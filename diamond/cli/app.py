@@ -94,7 +94,8 @@ def ablate(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a trained agent (`diamond import-checkpoint`): nothing is trained."
+            help="Folder of a trained agent (`diamond import-checkpoint`, `diamond "
+            "export-checkpoint`): nothing is trained."
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -197,17 +198,27 @@ def export_checkpoint(
     source: Annotated[
         str, typer.Argument(metavar="DIR|STUDY", help="A checkpoint folder, or a study's name.")
     ],
-    target: Annotated[Path, typer.Argument(metavar="FILE.pt", help="The file to write.")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE.pt",
+            help="What to write: a checkpoint folder, or with .pt a file for the released code.",
+        ),
+    ],
     arm: Annotated[
         str | None, typer.Option(help="Arm of the study, for instance 'steps=3'.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Training seed of the study's run.")] = 0,
+    game: Annotated[
+        str | None, typer.Option(help="Game of the study's run, where it has several.")
+    ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Write a trained agent as a file that the released code loads."""
+    """Write a trained agent as a checkpoint folder, or as a file that the released code loads."""
     from diamond.cli.checkpoints import export_and_show
+    from diamond.pipeline.export import RunChoice
 
-    export_and_show(source, target, arm, seed, home)
+    export_and_show(source, target, RunChoice(arm, game, seed), home)
 
 
 @app.command()
@@ -215,7 +226,9 @@ def evaluate(
     checkpoint: Annotated[
         Path,
         typer.Argument(
-            metavar="CHECKPOINT", help="Folder of a trained agent (`diamond import-checkpoint`)."
+            metavar="CHECKPOINT",
+            help="Folder of a trained agent (`diamond import-checkpoint`, `diamond "
+            "export-checkpoint`).",
         ),
     ],
     game: Annotated[

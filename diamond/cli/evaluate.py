@@ -16,7 +16,8 @@ from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
 from diamond.envs.atari import EMULATOR_HERTZ, SCREEN_HEIGHT, SCREEN_WIDTH
 from diamond.errors import InterruptedRunError
-from diamond.pipeline.evaluate import check_evaluation, evaluate, plays_the_whole_game
+from diamond.pipeline.evaluate import check_evaluation, evaluate
+from diamond.pipeline.returns import plays_the_whole_game
 from diamond.report.video import VIDEO_SUFFIXES, open_video
 from diamond.training.evaluation import Playing
 
@@ -152,6 +153,6 @@ def _notes(document: dict[str, Any], whole_game: bool) -> Iterator[str]:
         yield f"{cut} episodes were cut after {document['max_episode_steps']} env steps"
     if not whole_game:
         yield (
-            "no HNS: the agent sees a part of the screen or has fewer actions than the game; "
-            "not comparable with published scores"
+            "no HNS: the agent sees a part of the screen, has fewer actions than the game or "
+            "another frame skip; not comparable with published scores"
         )

@@ -47,7 +47,7 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         for arm in arms
         if not imagines(arm)
     ]
-    if game not in GAMES_WITH_EXPERT:
+    if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
         what = "frames" if config.protocol == "static" else "references"
         remarks.append(
             f"{game} has no scripted expert: {what} come from random actions, each held "

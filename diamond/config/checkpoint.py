@@ -39,7 +39,9 @@ class Checkpoint(Record):
 
     format: Literal[1]
     source: str = Field(description="where the weights came from")
-    source_sha256: Digest
+    source_sha256: Digest = Field(
+        description="of the released agent's file; of an agent of a study, of what is said below"
+    )
     game: Game
     emulator: EmulatorConfig
     view: ViewConfig
@@ -70,7 +72,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         RequestError: The folder is not a checkpoint of this version.
     """
     path = folder / CHECKPOINT_FILE
-    how = "make one with `diamond import-checkpoint FILE.pt`"
+    how = (
+        "make one with `diamond export-checkpoint STUDY DIR`, of a released agent with "
+        "`diamond import-checkpoint FILE.pt`"
+    )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

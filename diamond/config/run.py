@@ -221,7 +221,9 @@ class OutcomeConfig(Record):
     )
     cond_channels: int = Field(ge=1, description="width of the action embedding")
     lstm_size: int = Field(ge=1, description="units of the LSTM")
-    sequence_steps: int = Field(ge=1, description="env steps of a training segment")
+    sequence_steps: int = Field(
+        ge=1, description="env steps of a training segment; what lies beyond an episode is padding"
+    )
     optimizer: OptimizerConfig
     updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="segments per update")
@@ -377,7 +379,6 @@ class RunConfig(Record):
             raise ValueError("imported networks are not trained: protocol online has no place")
         if self.online is not None and self.online.environment == "imagination":
             needed = max(
-                self.outcome.sequence_steps,
                 self.denoiser.history + self.denoiser.autoregressive_passes - 1,
                 self.policy.burn_in_frames,
             )
@@ -387,7 +388,8 @@ class RunConfig(Record):
             ):
                 if env_steps < needed:
                     raise ValueError(
-                        f"online.{name}={env_steps}: a training segment has {needed} env steps"
+                        f"online.{name}={env_steps}: the segments of the denoiser and the starts "
+                        f"of imagination have up to {needed} env steps"
                     )
         return self
 

@@ -115,6 +115,50 @@ class SegmentSampler:
         return gather(self._dataset, self._rows[picks.numpy()], self._num_steps)
 
 
+class PaddedSegmentSampler:
+    """Segments around uniform env steps; what lies beyond their episode is padding.
+
+    An env step is drawn uniformly, then its place in the segment. What of the segment lies before
+    the episode is left out, so that it begins with the episode; what lies after it is padding. So
+    a step far from both edges has num_steps times the chance 1 / (all env steps) to be in a
+    segment, the first and the last step of a long episode (num_steps + 1) / 2 times.
+
+    Source: arXiv:2405.12399, released code, `BatchSampler` with `can_sample_beyond_end`.
+    Differs: there the steps before the episode are grey frames, which the LSTM reads
+    (docs/deviations.md).
+    """
+
+    def __init__(self, dataset: FrameSet, num_steps: int) -> None:
+        """List the env steps.
+
+        Raises:
+            ValueError: There is none.
+        """
+        self._dataset = dataset
+        self._num_steps = num_steps
+        lengths = np.diff(dataset.bounds) - 1
+        if not (lengths > 0).any():
+            raise ValueError("no episode has an env step; record more frames")
+        self._episodes = np.repeat(np.arange(len(lengths)), lengths)
+        self._steps = np.delete(np.arange(dataset.bounds[-1]), dataset.bounds[1:] - 1)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        """Draw segments with replacement.
+
+        Args:
+            batch_size: Number of segments.
+            generator: CPU generator.
+
+        Returns:
+            `Segments` with t = num_steps, padded.
+        """
+        picks = torch.randint(len(self._steps), (batch_size,), generator=generator).numpy()
+        places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
+        bounds, episodes = self._dataset.bounds, self._episodes[picks]
+        edges = bounds[episodes], bounds[episodes + 1] - 1
+        return gather_padded(self._dataset, self._steps[picks] - places, edges, self._num_steps)
+
+
 def draw_starts(
     source: SegmentSource, num: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -136,11 +180,35 @@ def draw_starts(
 
 def gather(rows: RealFrames, first: NDArray[np.int64], num_steps: int) -> Segments:
     """Read segments of `num_steps` env steps that begin at the given rows (b,)."""
-    picked = first[:, None] + np.arange(num_steps + 1)
+    return gather_padded(rows, first, (first, first + num_steps), num_steps)
+
+
+def gather_padded(
+    rows: RealFrames,
+    first: NDArray[np.int64],
+    edges: tuple[NDArray[np.int64], NDArray[np.int64]],
+    num_steps: int,
+) -> Segments:
+    """Read what segments of `num_steps` env steps and their episodes have in common.
+
+    Args:
+        rows: Real frames.
+        first: Row where each segment begins (b,), at most `num_steps - 1` before its episode.
+        edges: First and final row of each segment's episode (b,).
+        num_steps: Env steps of a segment.
+
+    Returns:
+        `Segments` that begin inside their episode. Padding repeats the row of the last frame that
+        segment and episode have in common.
+    """
+    begin, final = np.maximum(first, edges[0]), edges[1]
+    last = np.minimum(first + num_steps, final)
+    picked = np.minimum(begin[:, None] + np.arange(num_steps + 1), last[:, None])
     steps = picked[:, :-1]
     return Segments(
         to_unit(torch.from_numpy(np.asarray(rows.frames[picked]))),
         torch.from_numpy(rows.actions[steps]),
         torch.from_numpy(rows.rewards[steps]),
         torch.from_numpy(rows.ends[steps].astype(np.int64)),
+        torch.from_numpy(steps < last[:, None]),
     )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond.data.dataset import gather
+from diamond.data.dataset import gather, gather_padded
 from diamond.errors import StageFailedError
 from diamond.records import Segments
 
@@ -106,7 +106,7 @@ class RecencySampler:
     one with what is left over. A part is drawn by its weight, an episode of the part uniformly,
     then a segment that is whole inside it. Fewer episodes than parts are drawn by their length.
 
-    Source: arXiv:2405.12399, released code, where segments may reach beyond an episode.
+    Source: arXiv:2405.12399, released code, where segments may begin before an episode.
     """
 
     def __init__(self, replay: Replay, num_steps: int, weights: Sequence[float]) -> None:
@@ -127,17 +127,48 @@ class RecencySampler:
         """
         bounds = self._replay.episodes()
         starts = np.maximum(np.diff(bounds) - self._num_steps, 0)
-        weights = torch.from_numpy(episode_weights(starts, self._weights))
-        if not bool(weights.sum() > 0):
+        weights = episode_weights(starts, self._weights)
+        if not weights.sum() > 0:
             raise StageFailedError(
                 f"no collected episode has {self._num_steps} env steps: lives were shorter\n"
-                "  raise online.initial.min_env_steps, or shorten outcome.sequence_steps"
+                "  raise online.initial.min_env_steps, or lower denoiser.history, "
+                "denoiser.autoregressive_passes or policy.burn_in_frames"
             )
-        episodes = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
-        places = torch.rand(batch_size, generator=generator, dtype=torch.float64).numpy()
-        picked = episodes.numpy()
-        first = bounds[picked] + (places * starts[picked]).astype(np.int64)
-        return gather(self._replay, first, self._num_steps)
+        episodes, chosen = _draw(weights, starts, batch_size, generator)
+        return gather(self._replay, bounds[episodes] + chosen, self._num_steps)
+
+
+class PaddedRecencySampler:
+    """Segments around env steps, most of them of the newest episodes, padded.
+
+    An episode is drawn as by `RecencySampler`, then one of its env steps uniformly, then the place
+    of the step in the segment, as by `PaddedSegmentSampler`: no episode is too short. The growing
+    episode counts from its first env step on.
+
+    Source, Differs: as `PaddedSegmentSampler`.
+    """
+
+    def __init__(self, replay: Replay, num_steps: int, weights: Sequence[float]) -> None:
+        """Assign; what the replay holds when a batch is drawn counts."""
+        self._replay = replay
+        self._num_steps = num_steps
+        self._weights = tuple(weights)
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        """Draw segments with replacement from a replay with an env step at least.
+
+        Args:
+            batch_size: Number of segments.
+            generator: CPU generator.
+        """
+        bounds = self._replay.episodes()
+        lengths = np.diff(bounds) - 1
+        lengths = lengths[lengths > 0]  # only the last one can be without an env step
+        weights = episode_weights(lengths, self._weights)
+        episodes, chosen = _draw(weights, lengths, batch_size, generator)
+        places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
+        edges = bounds[episodes], bounds[episodes + 1] - 1
+        return gather_padded(self._replay, edges[0] + chosen - places, edges, self._num_steps)
 
 
 def episode_weights(
@@ -160,6 +191,21 @@ def episode_weights(
         usable = num_starts[index * size : last] > 0
         weights[index * size : last] = usable * weight / max(1, usable.sum())
     return weights
+
+
+def _draw(
+    weights: NDArray[np.float64],
+    num_choices: NDArray[np.int64],
+    batch_size: int,
+    generator: torch.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw episodes by their weights and, uniformly, one of the choices of each, both (b,)."""
+    drawn = torch.multinomial(
+        torch.from_numpy(weights), batch_size, replacement=True, generator=generator
+    )
+    places = torch.rand(batch_size, generator=generator, dtype=torch.float64).numpy()
+    episodes = drawn.numpy()
+    return episodes, (places * num_choices[episodes]).astype(np.int64)
 
 
 def _open(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from diamond.config.run import (
     SamplerConfig,
     ViewConfig,
 )
-from diamond.data.replay import RecencySampler, Replay
+from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet
@@ -197,7 +197,7 @@ class _Loop:
         config = OutcomeConfig.model_validate(context.config["outcome"])
         with seeded_init(context.seed, Purpose.OUTCOME_INIT):
             net = build_outcome(config, self._shape).to(context.device)
-        segments = RecencySampler(replay, config.sequence_steps, self._online.recency_weights)
+        segments = PaddedRecencySampler(replay, config.sequence_steps, self._online.recency_weights)
         updates = self._online.first_updates.outcome, self._online.updates.outcome
         state = begin(net, config.optimizer)
         loss_of = outcome_loss(net, config, segments, context.seed)

@@ -1,7 +1,7 @@
-"""Checkpoint folders: made from released agents or from runs, and written back as released agents.
+"""Checkpoint folders: how they are written, made from released agents, and taken by a home.
 
 A released agent is the flat state dict that the code of arXiv:2405.12399 saves as
-`agent_epoch_*.pt`.
+`agent_epoch_*.pt`. `diamond.pipeline.export` is the way out.
 """
 
 import json
@@ -16,26 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diamond.ablation.stages import IMPORTED, stages_of
-from diamond.config.base import canonical
+from diamond.ablation.stages import IMPORTED
+from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint, read_checkpoint
 from diamond.config.games import GAMES, check_game
 from diamond.config.presets import paper
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
-from diamond.errors import RequestError, StoreError, WeightsError, unknown
+from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import digest, read_json
-from diamond.pipeline.history import FILE_NAME
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
-from diamond.pipeline.released import Part, from_released, to_released
-from diamond.pipeline.store import StageResult, Store
-from diamond.weights import checked_file, read_weights
+from diamond.pipeline.released import Part, from_released
+from diamond.pipeline.store import StageResult
+from diamond.weights import checked_file
 from diamond.world.build import build_denoiser, build_outcome
 
 HUB_SCHEME = "hf://"
@@ -113,77 +111,57 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
     return _write(parts, config, shape["num_actions"], (source, digest(path)), output, home)
 
 
-def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
-    """Read a checkpoint folder with its weights.
-
-    Raises:
-        RequestError: The folder is not a checkpoint.
-        WeightsError: The weights are damaged.
-    """
-    checkpoint = read_checkpoint(folder)
-    parts: Parts = {
-        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in IMPORTED
-    }
-    return checkpoint, parts
-
-
-def trained_parts(study: str, arm: str | None, seed: int, home: Path) -> tuple[RunConfig, Parts]:
-    """Read the trained networks of a run.
+def describe(
+    folder: Path, config: RunConfig, num_actions: int, source: str, sha256: str | None = None
+) -> dict[str, Any]:
+    """Write checkpoint.json beside the three files of weights.
 
     Args:
-        study: Name of a study of the home.
-        arm: Name of one of its arms; None where there is only one.
-        seed: Training seed.
-        home: Folder for everything that runs make.
+        folder: Where the weights are.
+        config: What the networks are and saw.
+        num_actions: Actions that they know.
+        source: Where they came from, in words.
+        sha256: Digest of the file that they came from; None makes one of all that the file says.
+
+    Returns:
+        What the file says.
+    """
+    weights = {part: digest(folder / f"{part}.safetensors") for part in IMPORTED}
+    own = {field: getattr(config, field) for field in AGENT_FIELDS}
+    identity = {"weights": weights, **{name: canonical(config)[name] for name in AGENT_FIELDS}}
+    checkpoint = Checkpoint(
+        format=1,
+        source=source,
+        source_sha256=sha256 or content_hash(identity),
+        weights=ImportedConfig(num_actions=num_actions, **weights),
+        **own,
+    )
+    text = json.dumps(canonical(checkpoint), indent=1) + "\n"
+    (folder / CHECKPOINT_FILE).write_text(text, encoding="utf-8")
+    said: dict[str, Any] = json.loads(text)
+    return said
+
+
+@contextmanager
+def new_folder(target: Path, hint: str) -> Iterator[Path]:
+    """A folder beside the target, to be renamed to it when whole; removed where it was not.
 
     Raises:
-        RequestError: There is no such study, arm or seed, or it is not trained yet.
+        StoreError: A file could not be written; the text ends in the hint.
     """
-    config = _config_of(study, arm, seed, home)
-    store = Store(home)
-    parts: Parts = {}
-    if not config.imagines:
-        raise RequestError(
-            f"the agent of study {study!r} was trained in the real game: it has no world model\n"
-            "  the released code loads agents with one"
-        )
-    specs = {spec.stage: spec for spec in stages_of(config)}
-    for part in IMPORTED:
-        spec = specs.get(part) or specs["agent"]
-        if store.status(spec) != "done" or store.damage(spec) is not None:
-            raise RequestError(
-                f"the {part} of study {study!r}, seed {seed}, is not trained\n"
-                f"  run the command of the study with --seeds {seed + 1} to the end"
-            )
-        folder = store.folder(spec.stage, spec.key)
-        parts[part] = load_file((folder if spec.stage == part else folder / part) / WEIGHTS_FILE)
-    return config, parts
-
-
-def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -> None:
-    """Write a trained agent as a file that the released code loads.
-
-    Args:
-        agent: What the networks are.
-        parts: Their weights.
-        target: The file to write; it must not exist.
-
-    Raises:
-        RequestError: The file exists or cannot be written, or the released code has no such
-            network.
-    """
-    _check_exportable(agent)
-    if target.exists():
-        raise RequestError(f"{str(target)!r} exists; it is not overwritten\n  give another name")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    folder: Path | None = None
     try:
-        torch.save(to_released(parts), temporary)
-        temporary.replace(target)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise RequestError(
-            f"cannot write {str(target)!r}: {error}\n  give a file in a folder that exists"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder.chmod(0o755)
+        yield folder
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {str(target)!r}: {error.strerror or error}\n  {hint}"
         ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_released(path: Path) -> dict[str, Tensor]:
@@ -288,45 +266,6 @@ def _text(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else " x ".join(map(str, shape))
 
 
-def _check_exportable(agent: Checkpoint | RunConfig) -> None:
-    reasons = []
-    if agent.denoiser.patch != 1:
-        reasons.append(f"denoiser.patch={agent.denoiser.patch}, it has 1")
-    if not agent.denoiser.middle_attention:
-        reasons.append("denoiser.middle_attention=false, it has true")
-    if agent.view.height != agent.view.width:
-        reasons.append(f"frames of {agent.view.height} x {agent.view.width}, not square")
-    if reasons:
-        raise RequestError(
-            f"the released code has no such network: {'; '.join(reasons)}\n"
-            "  agents of the presets small and paper can be exported"
-        )
-
-
-def _config_of(study: str, arm: str | None, seed: int, home: Path) -> RunConfig:
-    folder = home / "studies"
-    entries = read_json(folder / study / FILE_NAME)
-    if not entries:
-        names = [path.parent.name for path in folder.glob(f"*/{FILE_NAME}")]
-        raise unknown("study", study, names, "give a study of this home, see --home")
-    arms: dict[str, Any] = {}
-    for entry in entries:
-        arms |= {name.partition(" | ")[0]: config for name, config in entry["arms"].items()}
-    if arm is None and len(arms) == 1:
-        arm = next(iter(arms))
-    if arm not in arms:
-        raise unknown("arm", arm or "", arms, "give one with --arm, for instance --arm 'steps=3'")
-    if seed < 0:
-        raise RequestError(f"--seed {seed}: training seeds begin at 0")
-    try:
-        return RunConfig.model_validate(arms[arm] | {"seed": seed})
-    except ValidationError as error:
-        raise RequestError(
-            f"study {study!r} was planned by another version: {error.errors()[0]['msg']}\n"
-            "  run its command again"
-        ) from error
-
-
 def _write(
     parts: Parts,
     config: RunConfig,
@@ -337,22 +276,13 @@ def _write(
 ) -> Path:
     name, sha256 = source
     target = output or home / "checkpoints" / f"{config.game.lower()}-{sha256[:8]}"
-    with _new_folder(target) as folder:
+    with new_folder(target, "give a folder that can be made with --output") as folder:
         for part, state in parts.items():
             tensors = {key: tensor.contiguous() for key, tensor in state.items()}
             save_file(tensors, folder / f"{part}.safetensors")
-        weights = {part: digest(folder / f"{part}.safetensors") for part in parts}
-        checkpoint = Checkpoint(
-            format=1,
-            source=name,
-            source_sha256=sha256,
-            weights=ImportedConfig(num_actions=num_actions, **weights),
-            **{field: getattr(config, field) for field in AGENT_FIELDS},
-        )
-        text = json.dumps(canonical(checkpoint), indent=1) + "\n"
-        (folder / CHECKPOINT_FILE).write_text(text, encoding="utf-8")
+        made = describe(folder, config, num_actions, name, sha256)
         if target.exists():
-            if not _same(read_json(target / CHECKPOINT_FILE), json.loads(text)):
+            if not _same(read_json(target / CHECKPOINT_FILE), made):
                 raise RequestError(
                     f"{str(target)!r} exists and is not this checkpoint; it is left as it is\n"
                     "  give another folder with --output"
@@ -365,21 +295,3 @@ def _write(
 def _same(old: Any, new: dict[str, Any]) -> bool:
     """Whether two checkpoints are one, wherever their files lay."""
     return isinstance(old, dict) and {**old, "source": None} == {**new, "source": None}
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside the target that is renamed to it when whole, and removed otherwise."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(target)!r}: {error.strerror or error}\n"
-            "  give a folder that can be made with --output"
-        ) from error
-    try:
-        folder.chmod(0o755)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

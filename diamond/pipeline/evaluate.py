@@ -14,7 +14,7 @@ from diamond.config.published import published
 from diamond.errors import RequestError
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.returns import PAPER_LABEL
+from diamond.pipeline.returns import PAPER_LABEL, plays_the_whole_game
 from diamond.pipeline.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
@@ -119,11 +119,6 @@ def summary(agent: Checkpoint, episodes: Sequence[Episode]) -> dict[str, Any]:
         "hns": _human_normalised(agent, interval),
         "scores": {agent.game: [interval.mean]},
     }
-
-
-def plays_the_whole_game(agent: Checkpoint) -> bool:
-    """Whether the agent sees the full screen and has all actions of the game."""
-    return agent.view.crop is None and agent.emulator.actions is None
 
 
 def _human_normalised(agent: Checkpoint, interval: Interval) -> dict[str, float | None] | None:

@@ -67,8 +67,8 @@ def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
     outcome_folder = context.upstream_folder("outcome")
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
     outcome_config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
-    denoiser = build_denoiser(denoiser_config, _saved_shape(denoiser_folder))
-    outcome = build_outcome(outcome_config, _saved_shape(outcome_folder))
+    denoiser = build_denoiser(denoiser_config, saved_shape(denoiser_folder))
+    outcome = build_outcome(outcome_config, saved_shape(outcome_folder))
     load_network(denoiser, denoiser_folder, context.device)
     load_network(outcome, outcome_folder, context.device)
     return DiamondWorld(denoiser, outcome, sampler)
@@ -78,7 +78,7 @@ def load_policy(context: StageContext) -> ActorCriticNet:
     """The actor-critic of a stage that reads `policy`, or an agent."""
     folder = context.upstream_folder("policy")
     config = PolicyConfig.model_validate(context.upstream_config("policy")["policy"])
-    net = build_policy(config, _saved_shape(folder))
+    net = build_policy(config, saved_shape(folder))
     load_network(net, folder, context.device)
     return net
 
@@ -92,6 +92,7 @@ def num_parameters(folder: Path) -> int:
     return sum(tensor.numel() for name, tensor in weights.items() if "noise_features" not in name)
 
 
-def _saved_shape(folder: Path) -> dict[str, int]:
+def saved_shape(folder: Path) -> dict[str, int]:
+    """Number of actions, height and width of a stage's network."""
     shape: dict[str, Any] = json.loads((folder / SHAPE_FILE).read_text())
     return shape

@@ -254,6 +254,8 @@ def _costs(run: Run, store: Store) -> dict[str, Any] | None:
 
 
 def _notes(plan: Plan) -> list[str]:
+    if not any(imagines(arm) for arm in plan.arms):
+        return [*_online_notes(plan), *_seed_notes(plan, "episodes")]
     config = plan.arms[0].runs[0].config
     notes = [
         f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
@@ -272,13 +274,16 @@ def _notes(plan: Plan) -> list[str]:
             "The networks come from a checkpoint: nothing was trained, returns are those of its "
             "policy and the same for every arm."
         )
-    notes += _online_notes(plan)
-    if plan.request.num_seeds == 1:
-        notes.append(
-            "One seed: intervals and differences are over starts within one trained model and say "
-            "nothing of training again; --seeds 3 or more does."
-        )
-    return notes
+    return [*notes, *_online_notes(plan), *_seed_notes(plan, "starts")]
+
+
+def _seed_notes(plan: Plan, over: str) -> list[str]:
+    if plan.request.num_seeds > 1:
+        return []
+    return [
+        f"One seed: intervals and differences are over {over} within one trained model and say "
+        "nothing of training again; --seeds 3 or more does."
+    ]
 
 
 def _online_notes(plan: Plan) -> list[str]:
@@ -286,9 +291,10 @@ def _online_notes(plan: Plan) -> list[str]:
     online = arms[0].runs[0].config.online
     if online is None:
         return []
+    shared = "the references and the starts" if any(imagines(arm) for arm in arms) else "the starts"
     notes = [
-        "Every agent was trained on frames that it collected itself: arms and seeds share the "
-        "references and the starts of returns, not their training frames."
+        "Every agent was trained on frames that it collected itself: arms and seeds share "
+        f"{shared} of returns, not their training frames."
     ]
     real = [arm for arm in arms if not imagines(arm)]
     if real:

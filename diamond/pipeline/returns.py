@@ -9,6 +9,7 @@ import numpy as np
 
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import StageSpec
+from diamond.config.checkpoint import Checkpoint
 from diamond.config.published import published
 from diamond.config.run import RunConfig
 from diamond.pipeline.outputs import RETURNS_FILE
@@ -23,6 +24,10 @@ from diamond.stats.aggregates import (
 )
 from diamond.stats.intervals import bootstrap_interval
 
+OTHER_GAME_LABEL = (
+    "policy of a checkpoint that sees a part of the screen, has fewer actions than the game or "
+    "another frame skip: not comparable with published scores"
+)
 UNDERTRAINED_LABEL = (
     "undertrained policy; cropped or small frames, reduced actions, few updates: "
     "not comparable with published scores"
@@ -58,6 +63,8 @@ def run_returns(plan: Plan, run: Run, store: Store) -> dict[str, Any] | None:
 
 def _label(config: RunConfig) -> str:
     if config.imported is not None:
+        if not plays_the_whole_game(config):
+            return OTHER_GAME_LABEL
         longest = config.evaluation.max_episode_steps
         return f"policy of a checkpoint; {PAPER_LABEL}, {longest} env steps do"
     return PAPER_LABEL if config.preset == "paper" else UNDERTRAINED_LABEL
@@ -71,15 +78,19 @@ def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | Non
         mean_return: Mean over its episodes, points of the game.
         any_cut: Whether an episode was cut at that length.
     """
-    whole_game = (
-        config.view.crop is None and config.emulator.actions is None
-        and config.emulator.frame_skip == 4
-    )  # fmt: skip
-    if not whole_game or (any_cut and config.evaluation.max_episode_steps < PUBLISHED_MAX_STEPS):
+    if not plays_the_whole_game(config) or (
+        any_cut and config.evaluation.max_episode_steps < PUBLISHED_MAX_STEPS
+    ):
         return None
     facts = published()
     random, human = np.array(facts.random[config.game]), np.array(facts.human[config.game])
     return float(human_normalised(np.array(mean_return), random, human))
+
+
+def plays_the_whole_game(agent: Checkpoint | RunConfig) -> bool:
+    """Whether an agent sees the full screen, has all actions of the game and the usual skip."""
+    emulator = agent.emulator
+    return agent.view.crop is None and emulator.actions is None and emulator.frame_skip == 4
 
 
 def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

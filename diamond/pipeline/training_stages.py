@@ -9,7 +9,7 @@ from diamond.config.run import (
     PolicyConfig,
     SamplerConfig,
 )
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import build_policy, load_world, read_shape, save_network
 from diamond.pipeline.store import StageResult
@@ -43,7 +43,8 @@ def train_outcome(context: StageContext) -> StageResult:
     """Train the reward/end model; writes weights.safetensors and shape.json."""
     config = OutcomeConfig.model_validate(context.config["outcome"])
     shape = read_shape(context.upstream["frames"])
-    segments = SegmentSampler(FrameSet.load(context.upstream["frames"]), config.sequence_steps)
+    frames = FrameSet.load(context.upstream["frames"])
+    segments = PaddedSegmentSampler(frames, config.sequence_steps)
     with seeded_init(context.seed, Purpose.OUTCOME_INIT):
         net = build_outcome(config, shape).to(context.device)
     state = begin(net, config.optimizer)

@@ -22,6 +22,9 @@ from diamond.world.denoiser import Denoiser
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 from diamond.world.interface import S, WorldModel
 
+PADDING = -100
+"""Class of what counts in no mean: cross-entropy leaves it out of sum, number and gradient."""
+
 
 def device_of(module: nn.Module) -> torch.device:
     """The device of a module's parameters."""
@@ -40,7 +43,11 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSource, seed: int) -> Loss
 
 
 def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource, seed: int) -> Loss:
-    """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames."""
+    """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames.
+
+    Both are means over the env steps of all segments; padding comes after them, so that the LSTM
+    has not read it anywhere a loss is taken.
+    """
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS, update)
@@ -57,9 +64,14 @@ def _outcome_terms(net: OutcomeNet, segments: Segments, low: bool) -> tuple[Tens
         rewards, ends, _ = net(
             segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None
         )
-    reward_classes = segments.rewards.sign().long() + 1
-    reward_loss = F.cross_entropy(rewards.float().flatten(0, 1), reward_classes.flatten())
-    end_loss = F.cross_entropy(ends.float().flatten(0, 1), segments.ends.flatten())
+    reward_classes = (segments.rewards.sign().long() + 1).masked_fill(~segments.valid, PADDING)
+    end_classes = segments.ends.masked_fill(~segments.valid, PADDING)
+    reward_loss = F.cross_entropy(
+        rewards.float().flatten(0, 1), reward_classes.flatten(), ignore_index=PADDING
+    )
+    end_loss = F.cross_entropy(
+        ends.float().flatten(0, 1), end_classes.flatten(), ignore_index=PADDING
+    )
     return reward_loss, end_loss
 
 

@@ -242,7 +242,7 @@ def make_vec(
     frames, the same ones every time. Every start is a uniform draw from them.
 
     Args:
-        checkpoint: Folder that `diamond import-checkpoint` made.
+        checkpoint: Folder that `diamond import-checkpoint` or `export-checkpoint` made.
         num_envs: Games side by side.
         horizon: Env steps after which an episode is truncated; None is the horizon that the
             checkpoint's policy was trained with.

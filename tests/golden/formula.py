@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -198,6 +199,16 @@ def outcome_rewards() -> Tensor:
 def outcome_ends() -> Tensor:
     """(b, t); two of three segments end with their last step."""
     return torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def early_ends() -> Tensor:
+    """(b, t); two of three segments end before their last step, what follows is padding."""
+    return torch.tensor([[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]])
+
+
+def before_padding(ends: Tensor) -> Tensor:
+    """(b, t + 1) bool; True up to the last env step of each segment, by its ends (b, t)."""
+    return F.pad(ends.cumsum(dim=1), (1, 0)) == 0
 
 
 def recurrent(name: str, batch: int, units: int = 512) -> tuple[Tensor, Tensor]:

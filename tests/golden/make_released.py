@@ -219,18 +219,16 @@ def outcomes(agent: Any, num_actions: int) -> dict[str, Tensor]:
     return values
 
 
-def outcome_loss(agent: Any) -> dict[str, Tensor]:
+def outcome_loss(agent: Any, ends: Tensor, name: str) -> dict[str, Tensor]:
     """The loss where dead segments hold grey padding and their true final frame apart."""
     data = importlib.import_module("data")
-    frames, ends = formula.outcome_frames(), formula.outcome_ends()
-    dead = ends.any(dim=1)
+    frames, mask = formula.outcome_frames(), formula.before_padding(ends)
     obs = frames.clone()
-    obs[dead, -1] = 0.0
+    obs[~mask] = 0.0
     info = [
-        {"final_observation": row[-1]} if d else {} for row, d in zip(frames, dead, strict=True)
+        {"final_observation": row[int(end.argmax()) + 1]} if end.any() else {}
+        for row, end in zip(frames, ends, strict=True)
     ]
-    mask = torch.ones(obs.shape[:2], dtype=torch.bool)
-    mask[dead, -1] = False
 
     def longer(x: Tensor) -> Tensor:
         return torch.cat((x, torch.zeros_like(x[:, :1])), dim=1)
@@ -242,10 +240,10 @@ def outcome_loss(agent: Any) -> dict[str, Tensor]:
     net = agent.rew_end_model
     loss, metrics = net(batch)
     return {
-        "loss/outcome": loss.detach(),
-        "loss/outcome/reward": metrics["loss_rew"],
-        "loss/outcome/end": metrics["loss_end"],
-        "gradient/outcome": gradients(net, "rew_end_model", loss),
+        f"loss/{name}": loss.detach(),
+        f"loss/{name}/reward": metrics["loss_rew"],
+        f"loss/{name}/end": metrics["loss_end"],
+        f"gradient/{name}": gradients(net, "rew_end_model", loss),
     }
 
 
@@ -445,7 +443,9 @@ def main() -> None:
     for num_actions in formula.NUM_ACTIONS:
         other = agent if num_actions == 4 else build_agent(num_actions, 4)
         values |= outcomes(other, num_actions) | policies(other, num_actions)
-    values |= outcome_loss(agent) | returns() | policy_loss(agent) | imagination(agent)
+    values |= outcome_loss(agent, formula.outcome_ends(), "outcome")
+    values |= outcome_loss(agent, formula.early_ends(), "outcome_padded")
+    values |= returns() | policy_loss(agent) | imagination(agent)
     save_file(
         {name: tensor.contiguous() for name, tensor in sorted(values.items())},
         HERE / "released.safetensors",

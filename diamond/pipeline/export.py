@@ -1,0 +1,232 @@
+"""Trained agents on their way out: runs of studies as checkpoint folders or as released agents."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from diamond.ablation.stages import IMPORTED, stages_of
+from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError, unknown
+from diamond.pipeline.checkpoints import Parts, describe, new_folder
+from diamond.pipeline.files import read_json
+from diamond.pipeline.history import FILE_NAME
+from diamond.pipeline.models import saved_shape
+from diamond.pipeline.outputs import WEIGHTS_FILE
+from diamond.pipeline.released import Part, to_released
+from diamond.pipeline.store import Store
+from diamond.weights import read_weights
+
+
+@dataclass(frozen=True)
+class RunChoice:
+    """Which run of a study; None where the study has only one.
+
+    Attributes:
+        arm: Name of the arm, such as ``steps=3``.
+        game: The game.
+        seed: Training seed.
+    """
+
+    arm: str | None = None
+    game: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run of a study whose networks are all trained.
+
+    Attributes:
+        config: What it is.
+        source: The run in words.
+        folders: Folder with the weights and the shape of each network.
+    """
+
+    config: RunConfig
+    source: str
+    folders: Mapping[Part, Path]
+
+    def parts(self) -> Parts:
+        """The weights."""
+        return {part: load_file(folder / WEIGHTS_FILE) for part, folder in self.folders.items()}
+
+
+def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
+    """Read a checkpoint folder with its weights.
+
+    Raises:
+        RequestError: The folder is not a checkpoint.
+        WeightsError: The weights are damaged.
+    """
+    checkpoint = read_checkpoint(folder)
+    parts: Parts = {
+        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in IMPORTED
+    }
+    return checkpoint, parts
+
+
+def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
+    """Find the trained networks of a run.
+
+    Args:
+        study: Name of a study of the home.
+        choice: Which of its runs.
+        home: Folder for everything that runs make.
+
+    Raises:
+        RequestError: There is no such study, arm, game or seed, or it is not trained yet.
+    """
+    config, arm, entry = _planned(study, choice, home)
+    source = f"study {study}, arm {arm}, game {config.game}, seed {choice.seed}"
+    if not config.imagines:
+        raise RequestError(
+            f"the agent of {source}, was trained in the real game: it has no world model\n"
+            "  a checkpoint and the released code's agent are a world model and its policy"
+        )
+    store = Store(home)
+    specs = {spec.stage: spec for spec in stages_of(config)}
+    folders: dict[Part, Path] = {}
+    for part in IMPORTED:
+        spec = specs.get(part) or specs["agent"]
+        if store.status(spec) != "done" or store.damage(spec) is not None:
+            until = f"it was run with --until {entry['until']}; " if entry["until"] else ""
+            raise RequestError(
+                f"the {part} of {source}, is not trained\n"
+                f"  {until}this command trains it: {_whole_command(entry, choice.seed)}"
+            )
+        folder = store.folder(spec.stage, spec.key)
+        folders[part] = folder if spec.stage == part else folder / part
+    return TrainedRun(config, source, folders)
+
+
+def export_folder(run: TrainedRun, target: Path) -> None:
+    """Write a run as a checkpoint folder: it is there whole, or not at all.
+
+    Args:
+        run: Its networks are trained.
+        target: The folder to make; it must not exist.
+
+    Raises:
+        RequestError: The folder exists.
+        StoreError: It cannot be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise RequestError(f"{str(target)!r} exists; it is not overwritten\n  give another name")
+    with new_folder(target, "give a folder that can be made") as folder:
+        for part, source in run.folders.items():
+            shutil.copyfile(source / WEIGHTS_FILE, folder / f"{part}.safetensors")
+        num_actions = saved_shape(run.folders["policy"])["num_actions"]
+        describe(folder, run.config, num_actions, run.source)
+        folder.rename(target)
+
+
+def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -> None:
+    """Write a trained agent as a file that the released code loads.
+
+    Args:
+        agent: What the networks are.
+        parts: Their weights.
+        target: The file to write; it must not exist.
+
+    Raises:
+        RequestError: The file exists or cannot be written, or the released code has no such
+            network.
+    """
+    _check_exportable(agent)
+    if target.exists():
+        raise RequestError(f"{str(target)!r} exists; it is not overwritten\n  give another name")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(to_released(parts), temporary)
+        temporary.replace(target)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise RequestError(
+            f"cannot write {str(target)!r}: {error}\n  give a file in a folder that exists"
+        ) from error
+
+
+def _check_exportable(agent: Checkpoint | RunConfig) -> None:
+    reasons = []
+    if agent.denoiser.patch != 1:
+        reasons.append(f"denoiser.patch={agent.denoiser.patch}, it has 1")
+    if not agent.denoiser.middle_attention:
+        reasons.append("denoiser.middle_attention=false, it has true")
+    if agent.view.height != agent.view.width:
+        reasons.append(f"frames of {agent.view.height} x {agent.view.width}, not square")
+    if agent.view.crop is not None:
+        crop = ",".join(map(str, agent.view.crop))
+        reasons.append(f"view.crop={crop}, it sees the whole screen")
+    if agent.emulator.actions is not None:
+        actions = ",".join(map(str, agent.emulator.actions))
+        reasons.append(f"emulator.actions={actions}, it has the game's own")
+    if reasons:
+        raise RequestError(
+            f"the released code has no such agent: {'; '.join(reasons)}\n"
+            "  agents of the presets small and paper can be exported for it; a target without "
+            ".pt is a checkpoint folder of this project, for any agent"
+        )
+
+
+def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str, dict[str, Any]]:
+    """Config and arm of a run, and the last plan that has it."""
+    folder = home / "studies"
+    plans = read_json(folder / study / FILE_NAME)
+    if not plans:
+        names = [path.parent.name for path in folder.glob(f"*/{FILE_NAME}")]
+        raise unknown("study", study, names, "give a study of this home, see --home")
+    if choice.seed < 0:
+        raise RequestError(f"--seed {choice.seed}: training seeds begin at 0")
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for plan in plans:
+        for name in plan["arms"]:
+            arm, _, game = name.rpartition(" | ")
+            found.setdefault(arm, {})[game] = plan
+    arm = _chosen("arm", choice.arm, list(found), f"give one with --arm, such as {min(found)!r}")
+    games = list(found[arm])
+    game = _chosen("game", choice.game, games, f"give one with --game, such as {min(games)}")
+    entry = found[arm][game]
+    try:
+        data = entry["arms"][f"{arm} | {game}"] | {"seed": choice.seed}
+        return RunConfig.model_validate(data), arm, entry
+    except ValidationError as error:
+        raise RequestError(
+            f"study {study!r} was planned by another version: {error.errors()[0]['msg']}\n"
+            "  run its command again"
+        ) from error
+
+
+def _chosen(kind: str, name: str | None, names: list[str], hint: str) -> str:
+    """The named one, or the only one."""
+    if name is None:
+        if len(names) == 1:
+            return names[0]
+        raise RequestError(
+            f"the study has {len(names)} {kind}s: {', '.join(sorted(names))}\n  {hint}"
+        )
+    if name not in names:
+        raise unknown(kind, name, names, hint)
+    return name
+
+
+def _whole_command(entry: Mapping[str, Any], seed: int) -> str:
+    """The command of a plan without a last stage, with enough seeds."""
+    words = iter(shlex.split(entry["command"]))
+    kept = []
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in ("--until", "--seeds"):
+            kept.append(word)
+        elif not value:
+            next(words, None)
+    num_seeds = max(entry["num_seeds"], seed + 1)
+    return shlex.join([*kept, *(["--seeds", str(num_seeds)] if num_seeds > 1 else [])])
