@@ -78,12 +78,18 @@ class Path:
     walks: Mapping[Direction, tuple[Flip, ...]]
     left_out: tuple[LeftOut, ...]
 
+    def arms(self) -> tuple[str, ...]:
+        """The names of its arms, each once."""
+        reached = [flip.arm for direction in DIRECTIONS for flip in self.walks[direction]]
+        return tuple(dict.fromkeys([self.start, *reached]))
+
 
 def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list[Variant]]:
     """Lay out both walks between two settings on the config of a game.
 
     Returns:
-        The path and its arms, each once: the start, the forward walk, the backward walk.
+        The path and its arms, each once: the start, the forward walk to the end, the backward
+            walk.
 
     Raises:
         RequestError: An end is not allowed, or both are the same run.
@@ -124,12 +130,9 @@ class _Walker:
     def __init__(self, first: Variant, last: Variant, factors: Sequence[Factor]) -> None:
         self.left_out: list[LeftOut] = []
         self._factors = {factor.name: factor for factor in factors}
-        everything = frozenset(self._factors)
-        self.made = {
-            frozenset[str](): self._variant(first.name, first.config, frozenset()),
-            everything: self._variant(last.name, last.config, everything),
-        }
+        self.made = {frozenset[str](): self._variant(first.name, first.config, frozenset())}
         self._start = first.config
+        self._end = self._variant(last.name, last.config, frozenset(self._factors))
 
     def walk(self, direction: Direction) -> tuple[Flip, ...]:
         """Flip the factors in an order; what leads to no valid model is flipped with the next."""
@@ -140,6 +143,8 @@ class _Walker:
         for name in names if direction == "forward" else reversed(names):
             pending += (name,)
             reached = flipped | set(pending)
+            if len(reached) == len(names):
+                self.made[reached] = self._end
             if reached not in self.made:
                 config = self._mixed(reached)
                 reason = invalid_reason(config)

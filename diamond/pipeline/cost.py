@@ -3,8 +3,9 @@
 Seconds from multiplications and from what was measured before.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from statistics import median
 
 from diamond.ablation.multiplications import BACKWARD, Part, Pass, update_units
@@ -132,11 +133,21 @@ class CostModel:
 
 def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
     """Length of the longest chain of work that begins with each stage: the longest goes first."""
+    after = readers(specs)
     chain = dict.fromkeys(seconds, 0.0)
     for spec in reversed(specs):
-        after = [chain[other.key] for other in specs if spec.key in other.upstream.values()]
-        chain[spec.key] = seconds[spec.key] + max(after, default=0.0)
+        longest = max((chain[other.key] for other in after[spec.key]), default=0.0)
+        chain[spec.key] = seconds[spec.key] + longest
     return chain
+
+
+def readers(specs: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:
+    """The stages that read each stage, by its key."""
+    found: dict[str, list[StageSpec]] = defaultdict(list)
+    for spec in specs:
+        for key in spec.upstream.values():
+            found[key].append(spec)
+    return found
 
 
 def wall_seconds(
@@ -147,14 +158,20 @@ def wall_seconds(
     if not todo:
         return 0.0
     chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
-    waiting = {spec.key: spec for spec in todo}
-    finished, running, clock = set(done), list[tuple[float, str]](), 0.0
-    while waiting or running:
-        ready = [spec for spec in waiting.values() if set(spec.upstream.values()) <= finished]
-        ready.sort(key=lambda spec: -chain[spec.key])
-        for spec in ready[: jobs - len(running)]:
-            del waiting[spec.key]
-            heappush(running, (clock + seconds[spec.key], spec.key))
+    after = readers(todo)
+    missing = {spec.key: len(set(spec.upstream.values()) - done) for spec in todo}
+    # Of two chains of one length, the stage that comes first in the plan goes first.
+    place = {spec.key: index for index, spec in enumerate(todo)}
+    ready = [(-chain[key], place[key], key) for key, num in missing.items() if num == 0]
+    heapify(ready)
+    running, clock = list[tuple[float, str]](), 0.0
+    while ready or running:
+        while ready and len(running) < jobs:
+            key = heappop(ready)[2]
+            heappush(running, (clock + seconds[key], key))
         clock, key = heappop(running)
-        finished.add(key)
+        for spec in after[key]:
+            missing[spec.key] -= 1
+            if missing[spec.key] == 0:
+                heappush(ready, (-chain[spec.key], place[spec.key], spec.key))
     return clock + IMPORT_SECONDS
