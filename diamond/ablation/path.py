@@ -60,9 +60,9 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Path:
-    """The walks of a path on one game, by names of arms.
+    """The walks of a path on one game, by names of arms; compared and cached by identity.
 
     Attributes:
         start: Arm at the start, the baseline.

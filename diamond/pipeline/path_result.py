@@ -98,12 +98,12 @@ def _values(whole: Mapping[str, Sequence[Scores]], metric: str) -> _Values:
         return _Values(metric, {}, "seed", None)
     undefined = np.isnan(np.stack(list(found.values())))
     lost, defined = undefined.any(axis=0), ~undefined.all(axis=0)
+    many = len(next(iter(found.values()))) > 1
     units = {}
     for arm, values in found.items():
         starts = [over_horizon(run) for run in np.where(lost, np.nan, values)]
-        one = len(starts) == 1
-        units[arm] = starts[0] if one else np.array([nan_mean(run) for run in starts])
-    over: Literal["seed", "start"] = "start" if len(lost) == 1 else "seed"
+        units[arm] = np.array([nan_mean(run) for run in starts]) if many else starts[0]
+    over: Literal["seed", "start"] = "seed" if many else "start"
     return _Values(metric, units, over, float((~lost).sum() / defined.sum()))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from diamond.ablation.match import match_meaning
+from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import AA_NAME, PRIMARY_METRIC, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
@@ -57,7 +58,6 @@ def build_document(
     """
     horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
     scores = {arm_id(arm): _arm_scores(arm, store) for arm in plan.arms}
-    num_seeds = plan.request.num_seeds
     specs = plan.stages()
     stage_seconds: dict[str, float] = {}
     for spec in specs:
@@ -99,7 +99,7 @@ def build_document(
         "arms": arms,
         "comparisons": comparisons,
         "path": {
-            game: path_document(path, {name: scores[name, game] for name in path.arms()}, num_seeds)
+            game: _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
             for game, path in plan.paths.items()
         },
         "hns": hns_over_games(arms),
@@ -195,6 +195,26 @@ def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
     A running study is followed: without the cache its bootstraps would be drawn every time.
     """
     return arm_estimates([load_file(path) for path in paths], horizon)
+
+
+def _score_files(
+    plan: Plan, game: str, path: FlipPath, store: Store
+) -> tuple[tuple[str, tuple[Path, ...]], ...]:
+    """The files of scores that are there, per arm of a path."""
+    arms = {arm.name: arm for arm in plan.arms if arm.game == game}
+    return tuple(
+        (name, tuple(file for run in arms[name].runs if (file := _scores_path(run, store))))
+        for name in path.arms()
+    )
+
+
+@lru_cache(maxsize=64)
+def _path_rows(
+    path: FlipPath, files: tuple[tuple[str, tuple[Path, ...]], ...], num_seeds: int
+) -> dict[str, Any]:
+    """The path of a game, made once: a running study is followed."""
+    scores = {name: [load_file(file) for file in found] for name, found in files}
+    return path_document(path, scores, num_seeds)
 
 
 def _arm_scores(arm: Arm, store: Store) -> list[Scores]:
