@@ -16,6 +16,8 @@ UPDATE_FIELDS: dict[Protocol, tuple[str, ...]] = {
     "online": ("online.first_updates.denoiser", "online.updates.denoiser"),
 }
 """The counts of denoiser updates of a protocol."""
+TOLERANCE = 0.05
+"""How far a whole number of updates may be from what makes the costs equal."""
 
 
 def match_meaning(match: Match) -> str:
@@ -111,6 +113,13 @@ def _scaled(old: int, base_cost: float, cost: float, variant: Variant, field: st
         raise RequestError(
             f"{variant.name!r} would have no update left: {field}={old} of the baseline, and one "
             f"update costs {cost / base_cost:.3g} times as much\n"
+            f"  raise {field} for all arms, or leave --match out"
+        )
+    exact = old * base_cost / cost
+    if abs(new - exact) > TOLERANCE * exact:
+        raise RequestError(
+            f"{variant.name!r} would need {field}={exact:.2f} to cost what the baseline costs; "
+            f"{new} is not within {TOLERANCE:.0%} of that\n"
             f"  raise {field} for all arms, or leave --match out"
         )
     return new
