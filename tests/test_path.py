@@ -198,7 +198,8 @@ def test_the_change_of_a_flip_is_paired_over_common_cells() -> None:
     scores = scores_of(path, 3)
     first = path.walks["backward"][0]
     found = path_document(path, scores, 3)["metrics"]["psnr"]
-    lost = np.isnan([[run["psnr"] for run in runs] for runs in scores.values()]).any(axis=0)
+    every = np.array([[run["psnr"] for run in runs] for runs in scores.values()])
+    lost = list(np.isnan(every).any(axis=0))
     differences = [
         np.nanmean(np.nanmean(np.where(gone, np.nan, one["psnr"] - other["psnr"]), axis=1))
         for one, other, gone in zip(scores[first.arm], scores[path.start], lost, strict=True)

@@ -25,7 +25,7 @@ def design_lines(plan: Plan) -> Iterator[str]:
     own = [arm for arm in plan.arms if arm.kind == "arm" and arm.game == game]
     yield (
         f"design {plan.design} ({MEANINGS[plan.design]}): {len(own)} arm{'s' * (len(own) > 1)}, "
-        f"baseline {plan.baseline(game).name!r}"
+        f"baseline arm {plan.baseline(game).name!r}"
     )
     for arm in own:
         if arm.aa:

@@ -359,10 +359,15 @@ def _design_notes(plan: Plan) -> list[str]:
             f"Arms are matched by {plan.request.match}: equal {match_meaning(plan.request.match)}, "
             "as near as whole numbers allow."
         )
+        notes += [
+            f"{arm.game}, {arm.name}: {one.field} is {one.new} in place of {one.old}."
+            for arm in plan.arms
+            for one in arm.matched
+        ]
     if plan.request.aa:
         notes.append(
-            f"{AA_NAME!r} differs from the baseline in its training seeds alone (A/A): what is "
-            "found between the two is no effect. Its runs pair with none by seed."
+            f"{AA_NAME!r} differs from the baseline arm in its training seeds alone (A/A): a "
+            "difference between the two is no effect. Its runs pair with none by seed."
         )
     return notes
 
