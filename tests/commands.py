@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 import diamond as package
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.store import OWN_FILES
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diamond.ablation.plan import Request, make_plan
+from diamond.ablation.plan import make_plan
+from diamond.ablation.request import Request
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig

@@ -82,6 +82,44 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("steps=1,3", "--protocol", "online", "--checkpoint", "nowhere"),
         ("'nowhere' is not a checkpoint",),
     ),
+    "unknown design": (
+        ("steps=1,3", "--design", "oaft"),
+        ("unknown design 'oaft'", "Did you mean 'ofat'?", "grid, ofat, path, zip", "--design ofat"),
+    ),
+    "lists of different lengths": (
+        ("steps=1,3", "sampler.order=1", "--design", "zip"),
+        ("steps has 2, sampler.order has 1 values", "--design grid"),
+    ),
+    "a path without an end": (
+        ("--design", "path", "--from", "formulation=ddpm"),
+        ("--design path needs --to", "--from formulation=ddpm --to formulation=edm"),
+    ),
+    "a path from where it ends": (
+        ("--design", "path", "--from", "steps=3", "--to", "sampler.steps=3"),
+        ("'steps=3'", "'sampler.steps=3'", "are the same run on Boxing", "give two that differ"),
+    ),
+    "an end without a path": (("steps=1", "--from", "steps=3"), ("--from", "--design path")),
+    "an arm without a name": (
+        ("--arm", "steps=3"),
+        ("--arm 'steps=3'", "'name: axis=value axis=value'"),
+    ),
+    "two arms of one name": (
+        ("--arm", "a: steps=3", "--arm", "a: steps=4"),
+        ("two arms are called 'a'",),
+    ),
+    "an arm that is there already": (
+        ("steps=3,1", "--arm", "mine: steps=3"),
+        ("'steps=3' and 'mine' are the same run",),
+    ),
+    "A/A with one seed": (("steps=1,3", "--aa"), ("--aa", "--seeds 3")),
+    "unknown cost to match": (
+        ("sampler.order=1,2", "--match", "nef"),
+        ("unknown cost to match 'nef'", "Did you mean 'nfe'?", "nfe, seconds, updates"),
+    ),
+    "an axis that sets what is matched": (
+        ("steps=1,3", "--match", "nfe"),
+        ("'steps=3' sets sampler.steps=3", "leave --match out"),
+    ),
     "a plan as JSON": (("steps=1,3", "--dry-run", "--json"), ("--dry-run", "--json")),
 }
 
@@ -149,6 +187,12 @@ def test_help_names_every_command_and_option() -> None:
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
     assert options == {
+        "--design",
+        "--from",
+        "--to",
+        "--arm",
+        "--aa",
+        "--match",
         "--preset",
         "--checkpoint",
         "--game",

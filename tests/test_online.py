@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
 from diamond.config.games import GAMES
 from diamond.config.online import OnlineConfig

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from diamond.ablation.axes import AXES, find_axis
-from diamond.ablation.plan import MAX_ARMS, Plan, Request, make_plan, run_key
+from diamond.ablation.plan import MAX_ARMS, Plan, make_plan, run_key
+from diamond.ablation.request import Request
 from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset

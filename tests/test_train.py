@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from diamond.ablation.plan import Request, make_plan
+from diamond.ablation.plan import make_plan
+from diamond.ablation.request import Request
 from diamond.ablation.stages import stages_of
 from diamond.pipeline.export import RunChoice, export_folder, read_parts, trained_run
 from diamond.pipeline.outputs import CHECKPOINT_FILE

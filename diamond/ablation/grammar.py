@@ -1,6 +1,7 @@
 """The grammar of the command line: ``axis=v1,v2`` with brackets for values that hold commas."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from diamond.errors import RequestError
 
@@ -13,8 +14,12 @@ class Assignment:
     values: tuple[str, ...]
 
 
-def parse_assignment(text: str) -> Assignment:
+def parse_assignment(text: str, repeats: Literal["refused", "kept"] = "refused") -> Assignment:
     """Parse ``steps=1,3,10`` or ``denoiser.channels=[32,32],[64,64]``.
+
+    Args:
+        text: What the user wrote.
+        repeats: Whether a value may stand there again, as it may where lists go side by side.
 
     Raises:
         RequestError: No equals sign, an empty or repeated value, unbalanced brackets.
@@ -26,17 +31,23 @@ def parse_assignment(text: str) -> Assignment:
             f"cannot read {text!r}: an ablation is written axis=value,value\n"
             "  for instance: diamond ablate steps=1,3,10"
         )
-    values = tuple(_split(rest, text))
+    values = tuple(part.strip() for part in split_outside(rest, ",", text))
     if any(not value for value in values):
         raise RequestError(f"{text!r} has an empty value; write {name}=1,3 without gaps")
     repeated = sorted({value for value in values if values.count(value) > 1})
-    if repeated:
+    if repeated and repeats == "refused":
         raise RequestError(f"{text!r} repeats the value {repeated[0]!r}; give each value once")
     return Assignment(name, values)
 
 
-def parse_assignments(texts: tuple[str, ...]) -> tuple[Assignment, ...]:
+def parse_assignments(
+    texts: tuple[str, ...], repeats: Literal["refused", "kept"] = "refused"
+) -> tuple[Assignment, ...]:
     """Parse all assignments of a command.
+
+    Args:
+        texts: What the user wrote.
+        repeats: Whether an axis may have a value twice.
 
     Raises:
         RequestError: There is none, one is malformed, or an axis is given twice.
@@ -46,7 +57,7 @@ def parse_assignments(texts: tuple[str, ...]) -> tuple[Assignment, ...]:
             "nothing to vary: give at least one axis=value,value\n"
             "  for instance: diamond ablate steps=1,3,10\n  `diamond axes` lists the axes"
         )
-    assignments = tuple(parse_assignment(text) for text in texts)
+    assignments = tuple(parse_assignment(text, repeats) for text in texts)
     names = [assignment.name for assignment in assignments]
     for name in names:
         if names.count(name) > 1:
@@ -54,17 +65,27 @@ def parse_assignments(texts: tuple[str, ...]) -> tuple[Assignment, ...]:
     return assignments
 
 
-def _split(rest: str, text: str) -> list[str]:
-    values, depth, current = [], 0, ""
-    for letter in rest:
+def split_outside(text: str, separator: str, whole: str | None = None) -> list[str]:
+    """Split at a letter wherever it stands outside brackets.
+
+    Args:
+        text: What to split.
+        separator: One letter.
+        whole: What the user wrote, for the error; by default the text.
+
+    Raises:
+        RequestError: Unbalanced brackets.
+    """
+    parts, depth, current = [], 0, ""
+    for letter in text:
         depth += (letter in "[{") - (letter in "]}")
         if depth < 0:
             break
-        if letter == "," and depth == 0:
-            values.append(current.strip())
+        if letter == separator and depth == 0:
+            parts.append(current)
             current = ""
         else:
             current += letter
     if depth != 0:
-        raise RequestError(f"brackets do not match in {text!r}")
-    return [*values, current.strip()]
+        raise RequestError(f"brackets do not match in {(whole or text)!r}")
+    return [*parts, current]

@@ -1,69 +1,74 @@
 """The plan of a study: arms, runs and the stages they share, from the words of a command."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
-from diamond.ablation.axes import Axis, find_axis
+from diamond.ablation.axes import Axis
+from diamond.ablation.checkpoint_fit import check_fits
+from diamond.ablation.designs import lay_out, read_arms, read_setting
 from diamond.ablation.grammar import Assignment, parse_assignments
+from diamond.ablation.match import match_costs
+from diamond.ablation.path import Path, make_path
+from diamond.ablation.request import (
+    Design,
+    Goal,
+    Request,
+    check_protocol_name,
+    check_stage,
+)
 from diamond.ablation.stages import (
-    PROTOCOL_STAGES,
     STAGES,
     StageName,
     StageSpec,
     random_returns,
     stages_of,
 )
+from diamond.ablation.variants import Matched, Setting, Variant, apply_axes, make_variant
 from diamond.config.base import canonical, content_hash
-from diamond.config.checkpoint import CHECKPOINT_SECTIONS, Checkpoint, read_checkpoint
+from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
-from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.config.run import Family, Protocol, RunConfig
-from diamond.errors import RequestError, unknown
+from diamond.config.run import Family, RunConfig
+from diamond.errors import RequestError
+
+__all__ = [
+    "AA_NAME",
+    "AGENT_ARM",
+    "BASELINES",
+    "BASELINE_NAMES",
+    "MAX_ARMS",
+    "PRIMARY_METRIC",
+    "SCORED_STAGES",
+    "Arm",
+    "Goal",
+    "Plan",
+    "Request",
+    "Run",
+    "apply_axes",
+    "arm_of",
+    "check_protocol_name",
+    "check_stage",
+    "imagines",
+    "make_plan",
+    "run_key",
+    "study_name",
+]
 
 BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
 BASELINE_NAMES: Mapping[Family, str] = {
     "copy_last": "copy last frame",
     "median_background": "median background",
 }
-MAX_ARMS = 200
+AA_NAME = "baseline, other seeds"
+MAX_ARMS = 1000
 PRIMARY_METRIC = "core_ratio"
-Goal = Literal["ablation", "agent"]
-"""What a study is for: to compare arms, or to train one agent per game and seed."""
 SCORED_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
 """Stages that only a run with a world model has."""
 AGENT_ARM = "agent"
 """Name of the arm of a study that varies nothing."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The words of `diamond ablate` or `diamond train`, not yet checked.
-
-    Attributes:
-        assignments: Texts such as ``steps=1,3,10``.
-        preset: Name of a preset.
-        games: Names of games.
-        num_seeds: Runs per arm and game.
-        until: Name of the last stage, or None.
-        name: Name of the study, or None to make one.
-        checkpoint: Folder of a trained agent that takes the place of training, or None.
-        protocol: Whether arms share their real frames or collect their own.
-        goal: An ablation varies something; an agent has at most one value per axis.
-    """
-
-    assignments: tuple[str, ...]
-    preset: str
-    games: tuple[str, ...]
-    num_seeds: int
-    until: str | None
-    name: str | None
-    checkpoint: Path | None = None
-    protocol: Protocol = "static"
-    goal: Goal = "ablation"
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination of axis values, or a baseline, on one game.
+    """One combination of axis values, or a baseline without training, on one game.
 
     Attributes:
-        name: ``steps=3``, or the name of a baseline.
+        name: ``steps=3``, the user's own name, or the name of a baseline without training.
         kind: Whether the world model is trained or a baseline.
         game: The game.
         axis_values: Text of the value per axis, as it was written.
         runs: One per seed; a baseline has one.
+        is_baseline: Whether the others are compared with it: the first arm of the design.
+        aa: Whether it is the baseline once more, with other seeds: its runs pair with none.
+        matched: What was changed so that it costs what the baseline costs.
     """
 
     name: str
@@ -91,6 +99,9 @@ class Arm:
     game: str
     axis_values: Mapping[str, str]
     runs: tuple[Run, ...]
+    is_baseline: bool = False
+    aa: bool = False
+    matched: tuple[Matched, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,21 +111,33 @@ class Plan:
     Attributes:
         study: Name of the study.
         request: Where it came from.
-        axes: What is varied.
-        arms: Arms of all games, then baselines of all games.
+        design: How the arms were made; arms alone are those that were written out.
+        axes: What is varied; none on a path, which has factors.
+        arms: Arms of all games, then baselines without training of all games.
+        paths: Per game the walks of a path; empty for other designs.
         random_players: Per game the stage that plays at random, when returns are asked for.
         until: Last stage, or None for all.
     """
 
     study: str
     request: Request
+    design: Design | Literal["arms"]
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...]
+    paths: Mapping[str, Path]
     random_players: Mapping[str, StageSpec]
     until: StageName | None
 
     def stages(self) -> tuple[StageSpec, ...]:
         """All stages, each once, in an order in which they can be made."""
+        return self._stages
+
+    def baseline(self, game: str) -> Arm:
+        """The arm that the others of a game are compared with: the first of the design."""
+        return next(arm for arm in self.arms if arm.game == game and arm.is_baseline)
+
+    @cached_property
+    def _stages(self) -> tuple[StageSpec, ...]:
         found: dict[str, StageSpec] = {}
         for arm in self.arms:
             for run in arm.runs:
@@ -125,38 +148,58 @@ class Plan:
         return tuple(sorted(found.values(), key=lambda spec: STAGES.index(spec.stage)))
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What a request varies, before it meets a game: settings, or the ends of a path, and arms."""
+
+    design: Design | Literal["arms"]
+    settings: tuple[Setting, ...]
+    ends: tuple[Setting, Setting] | None
+    arms: tuple[Setting, ...]
+
+    @property
+    def varied(self) -> tuple[Axis, ...]:
+        """The axes of the design, each once."""
+        return tuple(axis for axis, _ in self.settings[0].chosen) if self.settings else ()
+
+    def all_axes(self) -> tuple[Axis, ...]:
+        """Every axis that any arm sets."""
+        return tuple(
+            axis
+            for setting in (*self.settings[:1], *(self.ends or ()), *self.arms)
+            for axis, _ in setting.chosen
+        )
+
+
 def make_plan(request: Request) -> Plan:
     """Check a request and lay out its arms, runs and stages.
 
     Raises:
         RequestError: Something in the request does not exist or is not allowed.
     """
-    assignments = _assignments(request)
-    axes = tuple(find_axis(assignment.name) for assignment in assignments)
-    _check_axes(axes)
-    if request.num_seeds < 1:
-        raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
+    layout = _lay_out(request)
+    _check_seeds(request)
     until = check_stage(request.until, request.protocol)
     checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
     if checkpoint is not None:
-        _check_fits(request, checkpoint, axes)
+        check_fits(request, checkpoint, layout.all_axes())
     games = tuple(check_game(game) for game in request.games)
     if len(set(games)) != len(games):
         raise RequestError(f"--game {','.join(games)} names a game twice")
-    combinations = list(product(*(assignment.values for assignment in assignments)))
-    if len(combinations) > MAX_ARMS:
-        raise RequestError(
-            f"{len(combinations)} combinations are more than {MAX_ARMS} arms; vary fewer values"
-        )
     arms: list[Arm] = []
+    paths: dict[str, Path] = {}
     for game in games:
         base = make_preset(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
-        made = [_arm(base, axes, values, request.num_seeds, until) for values in combinations]
+        variants, path = _variants(layout, base)
+        if request.match is not None:
+            variants = match_costs(request.match, variants)
+        made = _arms(variants, request, until)
         _refuse_equal_arms(made)
         _refuse_unscored(made, until)
         arms += made
+        paths |= {} if path is None else {game: path}
     if until in (None, "rollouts", "fidelity") and any(imagines(arm) for arm in arms):
         arms += [
             _baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES
@@ -166,58 +209,45 @@ def make_plan(request: Request) -> Plan:
         for game in games
         if until in (None, "returns")
     }
-    study = request.name or study_name(axes, games, request, checkpoint)
-    return Plan(study, request, axes, tuple(arms), random_players, until)
-
-
-def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | None:
-    """Return the name of a stage of a protocol.
-
-    Raises:
-        RequestError: There is no such stage.
-    """
-    stages = PROTOCOL_STAGES[protocol]
-    for stage in stages:
-        if stage == name:
-            return stage
-    if name is None:
-        return None
-    if name in STAGES:
-        raise RequestError(
-            f"--until {name}: the {protocol} protocol has no such stage\n"
-            f"  allowed: {', '.join(stages)}"
-        )
-    raise unknown("stage", name, stages, "for instance --until fidelity, which trains no policy")
-
-
-def check_protocol_name(name: str) -> Protocol:
-    """Return the name of a protocol.
-
-    Raises:
-        RequestError: There is no such protocol.
-    """
-    for protocol in PROTOCOL_STAGES:
-        if protocol == name:
-            return protocol
-    raise unknown("protocol", name, PROTOCOL_STAGES, "give one with --protocol")
+    study = request.name or study_name(layout, games, request, checkpoint)
+    return Plan(
+        study, request, layout.design, layout.varied, tuple(arms), paths, random_players, until
+    )
 
 
 def study_name(
-    axes: tuple[Axis, ...],
+    layout: _Layout,
     games: tuple[str, ...],
     request: Request,
     checkpoint: Checkpoint | None,
 ) -> str:
-    """Name a study without the values of its axes, so that values can be added."""
+    """Name a study without the values of its axes, so that values and arms can be added.
+
+    The design and what arms are matched by are part of what a study is; a grid goes without saying.
+    """
     origin = (
         request.protocol if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
     )
     first = ["train"] if request.goal == "agent" else []
-    names = [axis.name for axis in axes]
-    return "-".join([*first, *names, *(game.lower() for game in games), request.preset, origin])
+    first += [] if layout.design == "grid" else [layout.design]
+    names = [axis.name for axis in layout.varied]
+    if layout.ends is not None:
+        start, end = (_end_name(setting) for setting in layout.ends)
+        names = [start, "to", end]
+    matched = [] if request.match is None else [f"match-{request.match}"]
+    shown = [game.lower() for game in games]
+    return "-".join([*first, *names, *matched, *shown, request.preset, origin])
 
 
-def arm_of(arms: list[Arm], game: str) -> Arm:
+def _end_name(setting: Setting) -> str:
+    """An end of a path in the name of a folder: ``ddpm``, ``ddpm+steps=3``."""
+    words = [
+        text if axis.kind == "bundle" else f"{axis.name}={text}" for axis, text in setting.chosen
+    ]
+    return re.sub(r"[^\w.=+-]+", "_", "+".join(words))
+
+
+def arm_of(arms: Sequence[Arm], game: str) -> Arm:
     """The first arm of a game."""
     return next(arm for arm in arms if arm.game == game)
 
@@ -232,32 +262,93 @@ def run_key(study: str, config: RunConfig) -> str:
     return content_hash({"study": study, "config": canonical(config)})[:20]
 
 
-def _arm(
-    base: RunConfig,
-    axes: tuple[Axis, ...],
-    values: tuple[str, ...],
-    num_seeds: int,
-    until: StageName | None,
-) -> Arm:
-    chosen = tuple(zip(axes, values, strict=True))
-    config = apply_axes(base, chosen)
+def _lay_out(request: Request) -> _Layout:
+    arms = read_arms(request.arms)
+    _check_ends(request)
+    if request.design == "path":
+        start = read_setting(request.path_from, "--from")
+        end = read_setting(request.path_to, "--to")
+        layout = _Layout("path", (), (start, end), arms)
+    elif request.goal == "agent" and not request.assignments:
+        layout = _Layout("grid", (Setting(AGENT_ARM, ()),), None, ())
+    elif arms and not request.assignments and request.design == "grid":
+        layout = _Layout("arms", (), None, arms)
+    else:
+        settings = lay_out(request.design, _assignments(request))
+        layout = _Layout(request.design, settings, None, arms)
+    num_arms = len(layout.settings) + len(layout.arms)
+    if num_arms > MAX_ARMS:
+        raise RequestError(
+            f"{num_arms} combinations are more than {MAX_ARMS} arms\n"
+            "  vary fewer values, or one factor at a time: --design ofat"
+        )
+    return layout
+
+
+def _check_ends(request: Request) -> None:
+    """A path has two ends and no axes; nothing else has ends."""
+    example = "diamond ablate --design path --from formulation=ddpm --to formulation=edm"
+    for option, texts in (("--from", request.path_from), ("--to", request.path_to)):
+        if request.design == "path" and not "".join(texts).strip():
+            raise RequestError(f"--design path needs {option}\n  for instance: {example}")
+        if request.design != "path" and texts:
+            raise RequestError(
+                f"{option} {' '.join(texts)!r} is an end of a path, and the design is "
+                f"{request.design}\n  add --design path, for instance: {example}"
+            )
+    if request.design == "path" and request.assignments:
+        raise RequestError(
+            f"--design path takes no axes: {' '.join(request.assignments)!r}\n"
+            f"  what both ends share goes into both, for instance: {example}"
+        )
+
+
+def _check_seeds(request: Request) -> None:
+    if request.num_seeds < 1:
+        raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
+    if request.aa and request.num_seeds < 2:
+        raise RequestError(
+            "--aa compares the baseline with itself under other seeds: one seed of each says "
+            "nothing of training again\n  add --seeds 3, or more"
+        )
+    if request.aa and request.checkpoint is not None:
+        raise RequestError(
+            "--aa with --checkpoint: a checkpoint is one trained model\n  leave one of the two out"
+        )
+
+
+def _variants(layout: _Layout, base: RunConfig) -> tuple[list[Variant], Path | None]:
+    """The arms of a game, its baseline first, and its path."""
+    variants: list[Variant] = []
+    path = None
+    if layout.ends is not None:
+        path, variants = make_path(base, *layout.ends)
+    return [*variants, *(make_variant(base, s) for s in (*layout.settings, *layout.arms))], path
+
+
+def _arms(variants: Sequence[Variant], request: Request, until: StageName | None) -> list[Arm]:
+    arms = [_arm(variant, range(request.num_seeds), until) for variant in variants]
+    arms[0] = replace(arms[0], is_baseline=True)
+    if request.aa:
+        again = replace(variants[0], name=AA_NAME)
+        seeds = range(request.num_seeds, 2 * request.num_seeds)
+        arms.append(replace(_arm(again, seeds, until), aa=True))
+    return arms
+
+
+def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm:
     runs = []
-    for seed in range(num_seeds):
-        seeded = config.model_copy(update={"seed": seed})
-        runs.append(Run(seeded, stages_of(seeded, until)))
-    name = " ".join(f"{axis.name}={value}" for axis, value in zip(axes, values, strict=True))
-    texts = {axis.name: value for axis, value in chosen}
-    return Arm(name or AGENT_ARM, "arm", config.game, texts, tuple(runs))
-
-
-def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig:
-    """A config with the values of axes set: bundles first, then what changes single fields."""
-    settings: dict[str, Any] = {}
-    for kind in ("bundle", "single"):
-        for axis, text in chosen:
-            if axis.kind == kind:
-                settings |= axis.settings(text, base)
-    return override(base, settings)
+    for seed in seeds:
+        config = variant.config.model_copy(update={"seed": seed})
+        runs.append(Run(config, stages_of(config, until)))
+    return Arm(
+        variant.name,
+        "arm",
+        variant.config.game,
+        variant.axis_values,
+        tuple(runs),
+        matched=variant.matched,
+    )
 
 
 def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
@@ -268,9 +359,8 @@ def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
 
 
 def _assignments(request: Request) -> tuple[Assignment, ...]:
-    if request.goal == "agent" and not request.assignments:
-        return ()
-    assignments = parse_assignments(request.assignments)
+    repeats: Literal["refused", "kept"] = "kept" if request.design == "zip" else "refused"
+    assignments = parse_assignments(request.assignments, repeats)
     for assignment in assignments:
         if request.goal == "agent" and len(assignment.values) > 1:
             raise RequestError(
@@ -280,13 +370,6 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
                 f"{request.protocol}`"
             )
     return assignments
-
-
-def _check_axes(axes: tuple[Axis, ...]) -> None:
-    fields = [field for axis in axes if axis.kind == "single" for field in axis.fields]
-    for field in fields:
-        if fields.count(field) > 1:
-            raise RequestError(f"two axes set {field}; give it once")
 
 
 def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
@@ -299,42 +382,19 @@ def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
             )
 
 
-def _check_fits(request: Request, checkpoint: Checkpoint, axes: tuple[Axis, ...]) -> None:
-    """Refuse what a trained agent leaves no choice in."""
-    if request.protocol == "online":
-        raise RequestError(
-            "--checkpoint with --protocol online: a checkpoint takes the place of training\n"
-            "  leave one of the two out"
-        )
-    for axis in axes:
-        if any(field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS for field in axis.fields):
-            raise RequestError(
-                f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
-                "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "
-                "sampler) and evaluation"
-            )
-    if request.games != (checkpoint.game,):
-        raise RequestError(
-            f"--game {','.join(request.games)}: the checkpoint was trained on {checkpoint.game}\n"
-            "  leave --game out"
-        )
-    if request.num_seeds != 1:
-        raise RequestError(
-            f"--seeds {request.num_seeds}: a checkpoint is one trained model\n  leave --seeds out"
-        )
-    if request.until == "frames":
-        raise RequestError(
-            "--until frames: with --checkpoint no frames are recorded for training\n"
-            "  allowed: any other stage, for instance --until fidelity"
-        )
-
-
 def _refuse_equal_arms(arms: list[Arm]) -> None:
     seen: dict[str, str] = {}
+    names: set[str] = {*BASELINE_NAMES.values()}
     for arm in arms:
+        if arm.name in names:
+            raise RequestError(
+                f"two arms are called {arm.name!r}; give one of them another name with --arm"
+            )
+        names.add(arm.name)
         identity = content_hash(canonical(arm.runs[0].config))
         if identity in seen:
             raise RequestError(
-                f"{seen[identity]!r} and {arm.name!r} are the same run; give each value once"
+                f"{seen[identity]!r} and {arm.name!r} are the same run; "
+                "give each value and each arm once"
             )
         seen[identity] = arm.name

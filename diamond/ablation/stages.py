@@ -5,6 +5,7 @@ Nothing runs here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from diamond.config.base import canonical, content_hash
@@ -106,7 +107,7 @@ class StageSpec:
     upstream: Mapping[StageName, str]
     seed: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content hash of everything that determines the outputs, 20 hexadecimal digits."""
         identity = {
@@ -127,6 +128,7 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
         until: Keep this stage and what it needs; None keeps all.
     """
     names = _stage_names(config)
+    everything = canonical(config)
     specs: dict[StageName, StageSpec] = {}
     if config.family == "diamond" and config.imported is not None:
         specs = {name: _imported(config, config.imported, name) for name in IMPORTED}
@@ -136,7 +138,7 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
         read = upstream_of(name, config.protocol)
         upstream = {other: specs[other].key for other in read if other in specs}
         seed = config.data_seed if name in DATA_SEEDED else config.seed
-        specs[name] = StageSpec(name, _section(config, name), upstream, seed)
+        specs[name] = StageSpec(name, _section(config, everything, name), upstream, seed)
     wanted = set(names) if until is None else needed_for(until, config.protocol) & set(names)
     return tuple(specs[name] for name in names if name in wanted)
 
@@ -151,7 +153,7 @@ def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
 
 def random_returns(config: RunConfig) -> StageSpec:
     """The stage that plays the real game at random, shared by all arms of a game."""
-    section = _section(config, "returns") | {"player": RANDOM_PLAYER}
+    section = _section(config, canonical(config), "returns") | {"player": RANDOM_PLAYER}
     return StageSpec("returns", section, {}, config.data_seed)
 
 
@@ -195,8 +197,7 @@ def _imported(
     return StageSpec(stage, section, {}, 0)
 
 
-def _section(config: RunConfig, stage: StageName) -> dict[str, Any]:
-    everything = canonical(config)
+def _section(config: RunConfig, everything: Mapping[str, Any], stage: StageName) -> dict[str, Any]:
     section = {name: everything[name] for name in SECTIONS[stage] if name in everything}
     if stage == "agent" and not config.imagines:
         section = {name: value for name, value in section.items() if name not in WORLD_SECTIONS}

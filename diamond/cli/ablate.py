@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.cli.interrupt import interruptible
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console

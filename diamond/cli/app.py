@@ -69,6 +69,47 @@ def ablate(
             show_default=False,
         ),
     ] = None,
+    design: Annotated[
+        str,
+        typer.Option(
+            help="grid: all combinations; ofat: one factor at a time against the first values; "
+            "zip: values side by side; path: from one config to another, one flip at a time."
+        ),
+    ] = "grid",
+    path_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="AXIS=V ...",
+            help="Where a path begins, for instance formulation=ddpm; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    path_to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="AXIS=V ...", help="Where a path ends.", show_default=False),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME: AXIS=V ...'",
+            help="One arm written out, with a name of its own; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    aa: Annotated[
+        bool,
+        typer.Option(
+            "--aa", help="Add the baseline with other seeds: no difference should be found."
+        ),
+    ] = False,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            help="Arms at equal cost: updates (samples trained on), nfe (denoiser calls per "
+            "frame), seconds (expected time of training)."
+        ),
+    ] = None,
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
     game: Annotated[
         str | None,
@@ -106,9 +147,15 @@ def ablate(
 ) -> None:
     """Run an ablation.
 
-    Every combination of the values is an arm, arms share the stages they agree on.
+    Every combination of the values is an arm, unless --design says otherwise; the first arm is the
+    baseline, and arms share the stages they agree on.
     """
-    from diamond.ablation.plan import Request, check_protocol_name
+    from diamond.ablation.request import (
+        Request,
+        check_design,
+        check_match,
+        check_protocol_name,
+    )
     from diamond.cli.ablate import run_study
 
     default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
@@ -121,6 +168,12 @@ def ablate(
         name,
         checkpoint,
         check_protocol_name(protocol),
+        design=check_design(design),
+        path_from=tuple(path_from or ()),
+        path_to=tuple(path_to or ()),
+        arms=tuple(arm or ()),
+        aa=aa,
+        match=check_match(match),
     )
     raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
 
@@ -157,7 +210,7 @@ def train(
     It collects with its own policy, trains on what it saw, imagines, and plays the real game; the
     same command goes on where it stopped.
     """
-    from diamond.ablation.plan import Request, check_protocol_name
+    from diamond.ablation.request import Request, check_protocol_name
     from diamond.cli.ablate import run_study
 
     request = Request(

@@ -5,9 +5,13 @@ from rich.table import Table
 
 from diamond.ablation.plan import Plan, imagines
 from diamond.ablation.stages import STAGES
+from diamond.cli.design_text import design_lines
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.pipeline.cost import CostModel, wall_seconds
 from diamond.pipeline.store import Store
+
+MOST_NAMES = 8
+"""Arms that a line of the table names."""
 
 
 def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
@@ -22,6 +26,8 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
         f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
+    for line in design_lines(plan):
+        console.print(line, highlight=False, markup=False)
     console.print(_table(plan, store, seconds))
     arms = [arm for arm in plan.arms if arm.kind == "arm"]
     alone = sum(seconds[spec.key] for arm in arms for run in arm.runs for spec in run.stages)
@@ -80,12 +86,19 @@ def _table(plan: Plan, store: Store, seconds: dict[str, float]) -> Table:
         partial = sum(store.status(spec) == "partial" for spec in specs)
         table.add_row(
             stage,
-            how + ", ".join(names),
+            how + _listed(names),
             str(len(specs)),
             f"{done}" + (f" (+{partial} begun)" if partial else ""),
             _duration(sum(seconds[spec.key] for spec in specs)),
         )
     return table
+
+
+def _listed(names: list[str]) -> str:
+    """Names of arms, the first and last ones where there are many."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: MOST_NAMES - 2])}, ... {names[-1]} ({len(names)} in all)"
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,13 @@
 """The base of every config record and the canonical JSON from which content hashes are made."""
 
 import json
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from pydantic.fields import FieldInfo
+
+_NO_NEUTRAL = object()
 
 
 class Record(BaseModel):
@@ -21,9 +23,9 @@ def canonical(record: BaseModel) -> dict[str, Any]:
     before the field existed; leaving it out keeps the keys of results made before.
     """
     data: dict[str, Any] = {}
-    for name, field in type(record).model_fields.items():
+    for name, neutral in _neutral_values(type(record)):
         value = getattr(record, name)
-        if _is_neutral(field, value):
+        if neutral is not _NO_NEUTRAL and neutral == value:
             continue
         data[name] = canonical(value) if isinstance(value, BaseModel) else _plain(value)
     return data
@@ -41,9 +43,15 @@ def content_hash(data: object) -> str:
     return sha256(canonical_json(data).encode()).hexdigest()
 
 
-def _is_neutral(field: FieldInfo, value: object) -> bool:
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and "neutral" in extra and extra["neutral"] == value
+@cache
+def _neutral_values(record: type[BaseModel]) -> tuple[tuple[str, Any], ...]:
+    """Name and neutral value of every field; a plan of a thousand runs asks again and again."""
+    found = []
+    for name, field in record.model_fields.items():
+        extra = field.json_schema_extra
+        neutral = extra.get("neutral", _NO_NEUTRAL) if isinstance(extra, dict) else _NO_NEUTRAL
+        found.append((name, neutral))
+    return tuple(found)
 
 
 def _plain(value: object) -> object:

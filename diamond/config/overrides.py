@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -42,6 +43,11 @@ def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterat
             yield prefix + name
 
 
+@lru_cache(maxsize=1)
+def _all_fields() -> tuple[str, ...]:
+    return tuple(field_names())
+
+
 def field_description(dotted: str) -> str:
     """Return the description of a leaf field; the name must exist."""
     record: type[BaseModel] = RunConfig
@@ -61,7 +67,7 @@ def check_field(dotted: str) -> str:
     """
     if dotted in BLOCK_FIELDS:
         raise RequestError(BLOCK_FIELDS[dotted])
-    names = list(field_names())
+    names = _all_fields()
     if dotted not in names:
         match = nearest(dotted, ["steps", *names])
         guess = f" Did you mean {match!r}?" if match else ""

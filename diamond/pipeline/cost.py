@@ -1,22 +1,18 @@
 """What a plan will cost.
 
-Multiplications per stage from its config, seconds from what was measured before.
+Seconds from multiplications and from what was measured before.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from statistics import median
-from typing import Literal
 
+from diamond.ablation.multiplications import BACKWARD, Part, Pass, update_units
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageName, StageSpec
-from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, RunConfig
+from diamond.config.run import RunConfig
 from diamond.pipeline.store import Store
-
-Part = Literal["denoiser", "outcome", "policy"]
-BACKWARD = 3.0
-"""Forward and backward pass together cost about three forward passes."""
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "references": 7.5e-4,
@@ -39,81 +35,6 @@ REAL_STEP_SECONDS = 7e-4
 """An env step of the emulator, crop and resize included."""
 IMPORT_SECONDS = 8.0
 """Starting workers, opening the tracking store, writing the report."""
-
-
-def unet_multiplications(config: DenoiserConfig, height: int, width: int) -> float:
-    """Multiplications of one denoiser call for one frame, convolutions only."""
-    height, width = height // config.patch, width // config.patch
-    folded = 3 * config.patch**2
-    total = 9.0 * height * width * config.channels[0] * folded * (config.history + 2)
-    for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
-        pixels = (height >> level) * (width >> level)
-        above = config.channels[max(0, level - 1)]
-        down = 9 * channels * (above + (2 * depth - 1) * channels)
-        up = depth * 9 * channels * (3 * channels) + 9 * above * (2 * above + channels)
-        total += pixels * (down + up)
-    bottom = config.channels[-1]
-    last = len(config.channels) - 1
-    return total + 4 * 9 * bottom**2 * (height >> last) * (width >> last)
-
-
-def outcome_multiplications(config: OutcomeConfig, height: int, width: int) -> float:
-    """Multiplications of the reward/end model for one env step."""
-    total = 9.0 * height * width * 6 * config.channels[0]
-    for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
-        pixels = (height >> level) * (width >> level)
-        total += pixels * 18 * depth * channels**2
-    last = len(config.channels) - 1
-    pixels = (height >> last) * (width >> last)
-    lstm = 4 * config.lstm_size * (pixels * config.channels[-1] + config.lstm_size)
-    return total + pixels * 36 * config.channels[-1] ** 2 + lstm
-
-
-def policy_multiplications(config: PolicyConfig, height: int, width: int) -> float:
-    """Multiplications of the actor-critic for one frame."""
-    total = 27.0 * height * width * config.channels[0]
-    for level, channels in enumerate(config.channels):
-        pixels = (height >> level) * (width >> level)
-        total += pixels * 9 * channels * config.channels[max(0, level - 1)]
-    last = len(config.channels)
-    features = (height >> last) * (width >> last) * config.channels[-1]
-    return total + 4 * config.lstm_size * (features + config.lstm_size)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Multiplications of one pass of each network for one frame, and of one imagined frame."""
-
-    denoiser: float
-    outcome: float
-    policy: float
-    imagined: float
-
-    @staticmethod
-    def of(config: RunConfig) -> "Pass":
-        """Count the multiplications of a run's networks."""
-        height, width = config.view.height, config.view.width
-        denoiser = unet_multiplications(config.denoiser, height, width)
-        outcome = outcome_multiplications(config.outcome, height, width)
-        policy = policy_multiplications(config.policy, height, width)
-        steps = config.sampler.steps
-        calls = steps if config.sampler.order == 1 else 2 * steps - 1
-        return Pass(denoiser, outcome, policy, calls * denoiser + outcome)
-
-
-def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
-    """Multiplications of one update of a network."""
-    match part:
-        case "denoiser":
-            samples = config.denoiser.batch_size * config.denoiser.autoregressive_passes
-            return BACKWARD * samples * cost.denoiser
-        case "outcome":
-            return (
-                BACKWARD * config.outcome.batch_size * config.outcome.sequence_steps * cost.outcome
-            )
-        case "policy":
-            steps = config.policy.batch_size * config.policy.horizon_steps
-            return steps * (cost.imagined + 2 * BACKWARD * cost.policy)
 
 
 def agent_seconds(config: RunConfig, cost: Pass) -> float:
@@ -212,11 +133,21 @@ class CostModel:
 
 def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
     """Length of the longest chain of work that begins with each stage: the longest goes first."""
+    after = readers(specs)
     chain = dict.fromkeys(seconds, 0.0)
     for spec in reversed(specs):
-        after = [chain[other.key] for other in specs if spec.key in other.upstream.values()]
-        chain[spec.key] = seconds[spec.key] + max(after, default=0.0)
+        longest = max((chain[other.key] for other in after[spec.key]), default=0.0)
+        chain[spec.key] = seconds[spec.key] + longest
     return chain
+
+
+def readers(specs: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:
+    """The stages that read each stage, by its key."""
+    found: dict[str, list[StageSpec]] = defaultdict(list)
+    for spec in specs:
+        for key in spec.upstream.values():
+            found[key].append(spec)
+    return found
 
 
 def wall_seconds(
@@ -227,14 +158,20 @@ def wall_seconds(
     if not todo:
         return 0.0
     chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
-    waiting = {spec.key: spec for spec in todo}
-    finished, running, clock = set(done), list[tuple[float, str]](), 0.0
-    while waiting or running:
-        ready = [spec for spec in waiting.values() if set(spec.upstream.values()) <= finished]
-        ready.sort(key=lambda spec: -chain[spec.key])
-        for spec in ready[: jobs - len(running)]:
-            del waiting[spec.key]
-            heappush(running, (clock + seconds[spec.key], spec.key))
+    after = readers(todo)
+    missing = {spec.key: len(set(spec.upstream.values()) - done) for spec in todo}
+    # Of two chains of one length, the stage that comes first in the plan goes first.
+    place = {spec.key: index for index, spec in enumerate(todo)}
+    ready = [(-chain[key], place[key], key) for key, num in missing.items() if num == 0]
+    heapify(ready)
+    running, clock = list[tuple[float, str]](), 0.0
+    while ready or running:
+        while ready and len(running) < jobs:
+            key = heappop(ready)[2]
+            heappush(running, (clock + seconds[key], key))
         clock, key = heappop(running)
-        finished.add(key)
+        for spec in after[key]:
+            missing[spec.key] -= 1
+            if missing[spec.key] == 0:
+                heappush(ready, (-chain[spec.key], place[spec.key], spec.key))
     return clock + IMPORT_SECONDS

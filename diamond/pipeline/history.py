@@ -33,8 +33,9 @@ def check_history(plan: Plan, folder: Path) -> None:
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
-        if old is not None and old != new:
-            differing = ", ".join(sorted(_differences(old, new, "")))
+        # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
+        differing = ", ".join(sorted(_differences(old, new, "") - {"seed"}))
+        if old is not None and differing:
             raise RequestError(
                 f"arm {arm.name!r} of study {plan.study!r} is not what it was: {differing} differ\n"
                 "  results must not be mixed: give this study another name with --name"
@@ -65,7 +66,7 @@ def known_aggregates(plan: Plan, folder: Path) -> set[str]:
     found: dict[str, str] = {}
     for entry in read_json(folder / FILE_NAME) or []:
         for name, config in entry["arms"].items():
-            seeded = [config | {"seed": seed} for seed in range(entry["num_seeds"])]
+            seeded = _seeded(config, entry["num_seeds"])
             found[name] = aggregate_key([run_key_of(plan.study, one) for one in seeded])
         found |= _over_games(plan.study, entry)
     return set(found.values())
@@ -75,10 +76,15 @@ def _over_games(study: str, entry: dict[str, Any]) -> dict[str, str]:
     """Run keys of the aggregates over the games of a plan, by arm."""
     keys: dict[str, list[str]] = {}
     for name, config in entry["arms"].items():
-        seeded = [config | {"seed": seed} for seed in range(entry["num_seeds"])]
+        seeded = _seeded(config, entry["num_seeds"])
         own = keys.setdefault(name.partition(" | ")[0], [])
         own += [run_key_of(study, one) for one in seeded]
     return {f"{name} | games": aggregate_key(own) for name, own in keys.items()}
+
+
+def _seeded(config: dict[str, Any], num_seeds: int) -> list[dict[str, Any]]:
+    """The configs of the runs of an arm, from that of its first one."""
+    return [config | {"seed": config["seed"] + offset} for offset in range(num_seeds)]
 
 
 def _varied(plan: Plan) -> list[Arm]:

@@ -11,12 +11,15 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, imagines
+from diamond.ablation.match import match_meaning
+from diamond.ablation.path import Path as FlipPath
+from diamond.ablation.plan import AA_NAME, PRIMARY_METRIC, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.path_result import path_document
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
@@ -66,7 +69,10 @@ def build_document(
         pairs = [
             (arm.name, scores[arm_id(arm)])
             for arm in plan.arms
-            if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
+            if arm.game == game
+            and arm.kind == "arm"
+            and not arm.aa
+            and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
     arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
@@ -80,6 +86,9 @@ def build_document(
         "seeds": list(range(plan.request.num_seeds)),
         "protocol": plan.request.protocol,
         "until": plan.until or "report",
+        "design": plan.design,
+        "match": plan.request.match,
+        "baseline_arm": plan.baseline(plan.request.games[0]).name,
         "horizon": horizon,
         "report_steps": report_steps(horizon),
         "primary_metric": PRIMARY_METRIC,
@@ -89,6 +98,10 @@ def build_document(
         ],
         "arms": arms,
         "comparisons": comparisons,
+        "path": {
+            game: _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
+            for game, path in plan.paths.items()
+        },
         "hns": hns_over_games(arms),
         "claims": [],
         "summary": "",
@@ -115,6 +128,16 @@ def _question(plan: Plan) -> str:
     games = ", ".join(plan.request.games)
     if plan.request.goal == "agent":
         return f"How well does an agent play {games}, and how faithful is what it imagines?"
+    if plan.design == "path":
+        first, last = plan.request.path_from, plan.request.path_to
+        return (
+            f"Which of the differences between {' '.join(first)} and {' '.join(last)} change the "
+            f"fidelity of imagined trajectories in {games}?"
+        )
+    if plan.design == "arms":
+        arms = [arm for arm in plan.arms if arm.kind == "arm" and not arm.aa]
+        names = ", ".join(dict.fromkeys(arm.name for arm in arms))
+        return f"How do these arms differ in the fidelity of what they imagine in {games}: {names}?"
     axes = ", ".join(f"{axis.name} ({axis.meaning})" for axis in plan.axes)
     return f"How does {axes} change the fidelity of imagined trajectories in {games}?"
 
@@ -174,6 +197,26 @@ def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
     return arm_estimates([load_file(path) for path in paths], horizon)
 
 
+def _score_files(
+    plan: Plan, game: str, path: FlipPath, store: Store
+) -> tuple[tuple[str, tuple[Path, ...]], ...]:
+    """The files of scores that are there, per arm of a path."""
+    arms = {arm.name: arm for arm in plan.arms if arm.game == game}
+    return tuple(
+        (name, tuple(file for run in arms[name].runs if (file := _scores_path(run, store))))
+        for name in path.arms()
+    )
+
+
+@lru_cache(maxsize=64)
+def _path_rows(
+    path: FlipPath, files: tuple[tuple[str, tuple[Path, ...]], ...], num_seeds: int
+) -> dict[str, Any]:
+    """The path of a game, made once: a running study is followed."""
+    scores = {name: [load_file(file) for file in found] for name, found in files}
+    return path_document(path, scores, num_seeds)
+
+
 def _arm_scores(arm: Arm, store: Store) -> list[Scores]:
     found = [read_scores(run, store) for run in arm.runs]
     return [scores for scores in found if scores is not None]
@@ -193,6 +236,9 @@ def _arm(
         "kind": arm.kind,
         "game": arm.game,
         "axis_values": dict(arm.axis_values),
+        "is_baseline": arm.is_baseline,
+        "aa": arm.aa,
+        "matched": [{"field": one.field, "old": one.old, "new": one.new} for one in arm.matched],
         "imagines": imagines(arm),
         "runs": [_run(plan, run, store, outcome, horizon) for run in arm.runs],
         "metrics": estimates.metrics if estimates else {},
@@ -274,7 +320,7 @@ def _notes(plan: Plan) -> list[str]:
             "The networks come from a checkpoint: nothing was trained, returns are those of its "
             "policy and the same for every arm."
         )
-    return [*notes, *_online_notes(plan), *_seed_notes(plan, "starts")]
+    return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
 
 
 def _seed_notes(plan: Plan, over: str) -> list[str]:
@@ -307,6 +353,26 @@ def _online_notes(plan: Plan) -> list[str]:
         notes.append(
             f"{names}: trained in the real game on {env_steps:,} env steps, an agent that imagines "
             f"on {online.env_steps:,}; there is no world model, so no fidelity."
+        )
+    return notes
+
+
+def _design_notes(plan: Plan) -> list[str]:
+    notes = []
+    if plan.request.match is not None:
+        notes.append(
+            f"Arms are matched by {plan.request.match}: equal {match_meaning(plan.request.match)}, "
+            "as near as whole numbers allow."
+        )
+        notes += [
+            f"{arm.game}, {arm.name}: {one.field} is {one.new} in place of {one.old}."
+            for arm in plan.arms
+            for one in arm.matched
+        ]
+    if plan.request.aa:
+        notes.append(
+            f"{AA_NAME!r} differs from the baseline arm in its training seeds alone (A/A): a "
+            "difference between the two is no effect. Its runs pair with none by seed."
         )
     return notes
 

@@ -27,8 +27,10 @@ from diamond.report.figures import (
     horizon_overview,
     overview_metrics,
 )
+from diamond.report.path_tables import path_of, path_sentences, path_table
 from diamond.report.strips import Strips, film_strip, png_bytes
 from diamond.report.summary import summarise
+from diamond.report.waterfall import waterfall_figure
 
 _SHOWN_FRAME_PIXELS = 160
 _TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
@@ -47,7 +49,8 @@ class ReportPaths:
 class Picture:
     """A picture: its files by relative path, the one to show, and what it is of.
 
-    `role` is primary (the primary metric), overview, metric (any other metric) or strip.
+    `role` is path (the walks of a path), primary (the primary metric), overview, metric (any other
+    metric) or strip.
     """
 
     game: str
@@ -77,7 +80,7 @@ def write_report(doc: Document, strips: Sequence[Strips], folder: Path) -> Repor
     Returns:
         The paths of what was written.
     """
-    pictures = [*_curves(doc), *(_strip(item) for item in strips)]
+    pictures = [*_paths(doc), *_curves(doc), *(_strip(item) for item in strips)]
     context = _context(doc, pictures)
     page = _html_templates().get_template("report.html.j2").render(context)
     text = _markdown_templates().get_template("report.md.j2").render(context)
@@ -94,12 +97,13 @@ def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
     games = [
         {
             "name": game,
+            "path": _path_section(doc, game),
             "metrics": tables.metric_tables(doc, game),
             "returns": tables.returns_table(doc, game),
             "costs": tables.costs_table(doc, game),
             "pictures": {
                 role: [p for p in pictures if p.game == game and p.role == role]
-                for role in ("primary", "overview", "metric", "strip")
+                for role in ("path", "primary", "overview", "metric", "strip")
             },
         }
         for game in doc["games"]
@@ -124,6 +128,26 @@ def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
     }
 
 
+def _path_section(doc: Document, game: str) -> dict[str, Any] | None:
+    if path_of(doc, game) is None:
+        return None
+    table = path_table(doc, game, doc["primary_metric"])
+    return {"table": table, "sentences": path_sentences(doc, game)}
+
+
+def _paths(doc: Document) -> list[Picture]:
+    """Draw the walks of each game in the primary metric, where any arm of the path has a value."""
+    pictures = []
+    for game in doc["games"]:
+        path = path_of(doc, game)
+        if path is None or not path["metrics"][doc["primary_metric"]]["values"]:
+            continue
+        figure = waterfall_figure(doc, game, doc["primary_metric"])
+        title = f"{game}: what each flip changes from {path['from']} to {path['to']}"
+        pictures.append(_figure_picture(game, "path", title, "path", figure))
+    return pictures
+
+
 def _curves(doc: Document) -> list[Picture]:
     """Draw every metric that has values, and the overview of the main ones, for each game."""
     pictures = []
@@ -144,9 +168,14 @@ def _metric_picture(doc: Document, game: str, info: MetricInfo) -> Picture:
 
 
 def _curve_picture(game: str, role: str, title: str, name: str, figure: Figure) -> Picture:
+    full = f"{game}: {title} against the time step"
+    return _figure_picture(game, role, full, name, figure)
+
+
+def _figure_picture(game: str, role: str, title: str, name: str, figure: Figure) -> Picture:
     stem = f"figures/{_file_part(game)}-{_file_part(name)}"
     files = {f"{stem}.svg": figure_bytes(figure, "svg"), f"{stem}.png": figure_bytes(figure, "png")}
-    return Picture(game, role, f"{game}: {title} against the time step", f"{stem}.svg", files)
+    return Picture(game, role, title, f"{stem}.svg", files)
 
 
 def _strip(strips: Strips) -> Picture:

@@ -1,0 +1,125 @@
+"""Arms at equal cost: one count of every arm is scaled so that its cost is the baseline's."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, assert_never
+
+from diamond.ablation.multiplications import Pass, denoiser_calls, update_units
+from diamond.ablation.request import Match
+from diamond.ablation.variants import Matched, Variant
+from diamond.config.overrides import get_field, override
+from diamond.config.run import Protocol, RunConfig
+from diamond.errors import RequestError
+
+UPDATE_FIELDS: dict[Protocol, tuple[str, ...]] = {
+    "static": ("denoiser.updates",),
+    "online": ("online.first_updates.denoiser", "online.updates.denoiser"),
+}
+"""The counts of denoiser updates of a protocol."""
+TOLERANCE = 0.05
+"""How far a whole number of updates may be from what makes the costs equal."""
+
+
+def match_meaning(match: Match) -> str:
+    """What exactly is equal in all arms, in words."""
+    match match:
+        case "updates":
+            return "samples the denoiser is trained on (updates x batch x autoregressive passes)"
+        case "nfe":
+            return "denoiser calls per imagined frame"
+        case "seconds":
+            return (
+                "expected time of training the denoiser (updates x multiplications of an update, "
+                "convolutions only; precision not counted)"
+            )
+        case _:
+            assert_never(match)
+
+
+def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
+    """Scale every variant so that it costs what the first one, the baseline, costs.
+
+    Raises:
+        RequestError: A variant sets the count itself, or no whole number makes the costs equal.
+    """
+    baseline = variants[0]
+    fields = _fields(match, baseline.config)
+    for variant in variants[1:]:
+        for field in fields:
+            own, other = get_field(variant.config, field), get_field(baseline.config, field)
+            if own != other:
+                raise RequestError(
+                    f"--match {match}: {variant.name!r} sets {field}={own}, the count that is to "
+                    f"be scaled; the baseline has {other}\n"
+                    f"  leave --match out, or do not vary {field}"
+                )
+    return [_matched(match, variant, baseline, fields) for variant in variants]
+
+
+def _fields(match: Match, config: RunConfig) -> tuple[str, ...]:
+    return ("sampler.steps",) if match == "nfe" else UPDATE_FIELDS[config.protocol]
+
+
+def _matched(match: Match, variant: Variant, baseline: Variant, fields: tuple[str, ...]) -> Variant:
+    config, other = variant.config, baseline.config
+    if not config.imagines:
+        return variant
+    found: list[Matched] = []
+    for field in fields:
+        old = get_field(config, field)
+        match match:
+            case "nfe":
+                new = _steps(variant, baseline)
+            case "updates":
+                new = _scaled(old, _samples(other), _samples(config), variant, field)
+            case "seconds":
+                new = _scaled(old, _update_cost(other), _update_cost(config), variant, field)
+            case _:
+                assert_never(match)
+        if new != old:
+            found.append(Matched(field, old, new))
+    if not found:
+        return variant
+    values: dict[str, Any] = {one.field: one.new for one in found}
+    return replace(variant, config=override(config, values), matched=tuple(found))
+
+
+def _steps(variant: Variant, baseline: Variant) -> int:
+    """The denoising steps that need as many calls as the baseline has."""
+    wanted, order = denoiser_calls(baseline.config.sampler), variant.config.sampler.order
+    if order == 1:
+        return wanted
+    if wanted % 2 == 0:
+        raise RequestError(
+            f"--match nfe: {baseline.name!r} calls the denoiser {wanted} times per frame, and "
+            f"{variant.name!r} (order 2) calls it 2 x steps - 1 times, an odd number\n"
+            f"  give the baseline an odd number of calls, for instance sampler.steps={wanted + 1}"
+        )
+    return (wanted + 1) // 2
+
+
+def _samples(config: RunConfig) -> float:
+    return float(config.denoiser.batch_size * config.denoiser.autoregressive_passes)
+
+
+def _update_cost(config: RunConfig) -> float:
+    return update_units(config, Pass.of(config), "denoiser")
+
+
+def _scaled(old: int, base_cost: float, cost: float, variant: Variant, field: str) -> int:
+    """A count of updates times the ratio of what one update costs, to the nearest whole one."""
+    new = round(old * base_cost / cost)
+    if new < 1:
+        raise RequestError(
+            f"{variant.name!r} would have no update left: {field}={old} of the baseline, and one "
+            f"update costs {cost / base_cost:.3g} times as much\n"
+            f"  raise {field} for all arms, or leave --match out"
+        )
+    exact = old * base_cost / cost
+    if abs(new - exact) > TOLERANCE * exact:
+        raise RequestError(
+            f"{variant.name!r} would need {field}={exact:.2f} to cost what the baseline costs; "
+            f"{new} is not within {TOLERANCE:.0%} of that\n"
+            f"  raise {field} for all arms, or leave --match out"
+        )
+    return new

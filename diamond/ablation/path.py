@@ -1,0 +1,194 @@
+"""A path from one config to another, one factor flipped at a time, in both orders.
+
+What a flip changes depends on what was flipped before: the order of the table and its reverse give
+each factor two changes, and their range. Both walks have the same ends, so both sum to the total.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args
+
+from diamond.ablation.axes import AXES
+from diamond.ablation.validity import invalid_reason
+from diamond.ablation.variants import Setting, Variant, make_variant
+from diamond.config.base import Record, canonical_json
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+
+_R = TypeVar("_R", bound=Record)
+Direction = Literal["forward", "backward"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+"""The factors in the order of the table of axes, or in its reverse; both begin at the start."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What is flipped at once: a named axis whose fields differ, or a field that no axis names.
+
+    Attributes:
+        name: Of the axis, or the field's dotted name.
+        old: Value per field at the start of the path.
+        new: Value per field at its end.
+    """
+
+    name: str
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+
+    def text(self, values: Mapping[str, Any]) -> str:
+        """The values of its fields in short: ``eps``, or ``grid=karras init_noise=unit``."""
+        shown = {field: _text(value) for field, value in values.items()}
+        if len(shown) == 1:
+            return next(iter(shown.values()))
+        return " ".join(f"{field.split('.')[-1]}={text}" for field, text in shown.items())
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One step of a walk: the factors that change in it, and the arm that it reaches."""
+
+    factors: tuple[str, ...]
+    arm: str
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A combination that is no valid model: the factors at their new values, and why."""
+
+    direction: Direction
+    factors: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The walks of a path on one game, by names of arms; compared and cached by identity.
+
+    Attributes:
+        start: Arm at the start, the baseline.
+        end: Arm at the end.
+        factors: In the order of the forward walk.
+        walks: Steps of each direction; where a combination is left out, its flip is in the next.
+        left_out: Combinations that are no valid models.
+    """
+
+    start: str
+    end: str
+    factors: tuple[Factor, ...]
+    walks: Mapping[Direction, tuple[Flip, ...]]
+    left_out: tuple[LeftOut, ...]
+
+    def arms(self) -> tuple[str, ...]:
+        """The names of its arms, each once."""
+        reached = [flip.arm for direction in DIRECTIONS for flip in self.walks[direction]]
+        return tuple(dict.fromkeys([self.start, *reached]))
+
+
+def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list[Variant]]:
+    """Lay out both walks between two settings on the config of a game.
+
+    Returns:
+        The path and its arms, each once: the start, the forward walk to the end, the backward
+            walk.
+
+    Raises:
+        RequestError: An end is not allowed, or both are the same run.
+    """
+    first, last = make_variant(base, start), make_variant(base, end)
+    factors = find_factors(first.config, last.config)
+    if not factors:
+        raise RequestError(
+            f"--from {start.name!r} and --to {end.name!r} are the same run on {base.game}\n"
+            "  give two that differ, for instance --from formulation=ddpm --to formulation=edm"
+        )
+    walker = _Walker(first, last, factors)
+    walks = {direction: walker.walk(direction) for direction in DIRECTIONS}
+    path = Path(start.name, end.name, factors, walks, tuple(walker.left_out))
+    return path, list(walker.made.values())
+
+
+def find_factors(start: RunConfig, end: RunConfig) -> tuple[Factor, ...]:
+    """Group the fields that differ: by the single axes of the table, the rest by their names."""
+    old, new = dict(_leaves(start)), dict(_leaves(end))
+    left = [field for field in old if old[field] != new[field]]
+    groups: dict[str, list[str]] = {}
+    for axis in AXES:
+        if axis.kind == "single":
+            groups[axis.name] = [field for field in left if field in axis.fields]
+            left = [field for field in left if field not in axis.fields]
+    groups |= {field: [field] for field in left}
+    return tuple(
+        Factor(name, {field: old[field] for field in fields}, {f: new[f] for f in fields})
+        for name, fields in groups.items()
+        if fields
+    )
+
+
+class _Walker:
+    """Makes the arms of both walks. Mutable: it gathers them and what is left out."""
+
+    def __init__(self, first: Variant, last: Variant, factors: Sequence[Factor]) -> None:
+        self.left_out: list[LeftOut] = []
+        self._factors = {factor.name: factor for factor in factors}
+        self.made = {frozenset[str](): self._variant(first.name, first.config, frozenset())}
+        self._start = first.config
+        self._end = self._variant(last.name, last.config, frozenset(self._factors))
+
+    def walk(self, direction: Direction) -> tuple[Flip, ...]:
+        """Flip the factors in an order; what leads to no valid model is flipped with the next."""
+        names = list(self._factors)
+        flips: list[Flip] = []
+        flipped: frozenset[str] = frozenset()
+        pending: tuple[str, ...] = ()
+        for name in names if direction == "forward" else reversed(names):
+            pending += (name,)
+            reached = flipped | set(pending)
+            if len(reached) == len(names):
+                self.made[reached] = self._end
+            if reached not in self.made:
+                config = self._mixed(reached)
+                reason = invalid_reason(config)
+                if reason is not None:
+                    ordered = tuple(other for other in names if other in reached)
+                    self.left_out.append(LeftOut(direction, ordered, reason))
+                    continue
+                label = f"{direction} {len(flips) + 1}: {' + '.join(pending)}"
+                self.made[reached] = self._variant(label, config, reached)
+            flips.append(Flip(pending, self.made[reached].name))
+            flipped, pending = reached, ()
+        return tuple(flips)
+
+    def _mixed(self, flipped: frozenset[str]) -> RunConfig:
+        config = self._start
+        for name in flipped:
+            for field, value in self._factors[name].new.items():
+                config = _with_field(config, field.split("."), value)
+        return config
+
+    def _variant(self, name: str, config: RunConfig, flipped: frozenset[str]) -> Variant:
+        texts = {
+            factor.name: factor.text(factor.new if factor.name in flipped else factor.old)
+            for factor in self._factors.values()
+        }
+        return Variant(name, config, texts)
+
+
+def _leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        if isinstance(value, Record):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _with_field(record: _R, parts: Sequence[str], value: Any) -> _R:
+    """A copy with one field set, not validated."""
+    name, *inner = parts
+    if inner:
+        value = _with_field(getattr(record, name), inner, value)
+    return record.model_copy(update={name: value})
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)

@@ -1,0 +1,115 @@
+"""What a command asks for, and the closed sets of words in it; no axis is read here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName
+from diamond.config.run import Protocol
+from diamond.errors import RequestError, unknown
+
+Goal = Literal["ablation", "agent"]
+"""What a study is for: to compare arms, or to train one agent per game and seed."""
+Design = Literal["grid", "ofat", "zip", "path"]
+"""All combinations, one factor at a time, side by side, or from one config to another."""
+DESIGNS: tuple[Design, ...] = get_args(Design)
+Match = Literal["updates", "nfe", "seconds"]
+"""At what equal cost arms are compared: samples trained on, denoiser calls, time of training."""
+MATCHES: tuple[Match, ...] = get_args(Match)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of `diamond ablate` or `diamond train`, not yet checked.
+
+    Attributes:
+        assignments: Texts such as ``steps=1,3,10``.
+        preset: Name of a preset.
+        games: Names of games.
+        num_seeds: Runs per arm and game.
+        until: Name of the last stage, or None.
+        name: Name of the study, or None to make one.
+        checkpoint: Folder of a trained agent that takes the place of training, or None.
+        protocol: Whether arms share their real frames or collect their own.
+        goal: An ablation varies something; an agent has at most one value per axis.
+        design: How arms are made from the assignments.
+        path_from: For a path, texts such as ``formulation=ddpm steps=3``: where it begins.
+        path_to: For a path: where it ends.
+        arms: Texts such as ``name: steps=3 denoiser.history=2``, added to the design.
+        aa: Whether the baseline is there once more, with other seeds.
+        match: At what equal cost arms are compared, None as they are.
+    """
+
+    assignments: tuple[str, ...]
+    preset: str
+    games: tuple[str, ...]
+    num_seeds: int
+    until: str | None
+    name: str | None
+    checkpoint: Path | None = None
+    protocol: Protocol = "static"
+    goal: Goal = "ablation"
+    design: Design = "grid"
+    path_from: tuple[str, ...] = ()
+    path_to: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    aa: bool = False
+    match: Match | None = None
+
+
+def check_design(name: str) -> Design:
+    """Return the name of a design.
+
+    Raises:
+        RequestError: There is no such design.
+    """
+    for design in DESIGNS:
+        if design == name:
+            return design
+    raise unknown("design", name, DESIGNS, "for instance --design ofat, one factor at a time")
+
+
+def check_match(name: str | None) -> Match | None:
+    """Return the name of a cost at which arms are made comparable.
+
+    Raises:
+        RequestError: There is no such cost.
+    """
+    if name is None:
+        return None
+    for match in MATCHES:
+        if match == name:
+            return match
+    raise unknown("cost to match", name, MATCHES, "for instance --match nfe, or leave it out")
+
+
+def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | None:
+    """Return the name of a stage of a protocol.
+
+    Raises:
+        RequestError: There is no such stage.
+    """
+    stages = PROTOCOL_STAGES[protocol]
+    for stage in stages:
+        if stage == name:
+            return stage
+    if name is None:
+        return None
+    if name in STAGES:
+        raise RequestError(
+            f"--until {name}: the {protocol} protocol has no such stage\n"
+            f"  allowed: {', '.join(stages)}"
+        )
+    raise unknown("stage", name, stages, "for instance --until fidelity, which trains no policy")
+
+
+def check_protocol_name(name: str) -> Protocol:
+    """Return the name of a protocol.
+
+    Raises:
+        RequestError: There is no such protocol.
+    """
+    for protocol in PROTOCOL_STAGES:
+        if protocol == name:
+            return protocol
+    raise unknown("protocol", name, PROTOCOL_STAGES, "give one with --protocol")

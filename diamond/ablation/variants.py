@@ -1,0 +1,84 @@
+"""What an arm is before it has seeds: a name, values of axes, and the config that follows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diamond.ablation.axes import Axis
+from diamond.config.overrides import override
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+
+Chosen = tuple[tuple[Axis, str], ...]
+"""Axes and the text of the value of each."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A named choice of values, the same for every game."""
+
+    name: str
+    chosen: Chosen
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A field that was changed so that arms cost the same."""
+
+    field: str
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One arm on one game, before its seeds.
+
+    Attributes:
+        name: Unique in the study.
+        config: What is run, with seed 0.
+        axis_values: Text of the value per axis.
+        matched: What was changed to make its cost that of the baseline.
+    """
+
+    name: str
+    config: RunConfig
+    axis_values: Mapping[str, str]
+    matched: tuple[Matched, ...] = ()
+
+
+def make_variant(base: RunConfig, setting: Setting) -> Variant:
+    """Set the values of a setting on the config of a game.
+
+    Raises:
+        RequestError: A value is not allowed; the text names it.
+    """
+    texts = {axis.name: text for axis, text in setting.chosen}
+    return Variant(setting.name, apply_axes(base, setting.chosen), texts)
+
+
+def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig:
+    """A config with the values of axes set: bundles first, then what changes single fields."""
+    settings: dict[str, Any] = {}
+    for kind in ("bundle", "single"):
+        for axis, text in chosen:
+            if axis.kind == kind:
+                settings |= axis.settings(text, base)
+    return override(base, settings)
+
+
+def check_axes(axes: Sequence[Axis]) -> None:
+    """Refuse axes that set the same field, of which one would be without effect.
+
+    Raises:
+        RequestError: Two single axes set one field.
+    """
+    fields = [field for axis in axes if axis.kind == "single" for field in axis.fields]
+    for field in fields:
+        if fields.count(field) > 1:
+            raise RequestError(f"two axes set {field}; give it once")
+
+
+def name_of(chosen: Chosen) -> str:
+    """The name that values give to an arm: ``steps=1 denoiser.history=4``."""
+    return " ".join(f"{axis.name}={text}" for axis, text in chosen)

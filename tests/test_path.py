@@ -1,0 +1,286 @@
+"""A path between two configs: factors, walks, what is left out, changes, sums, the figure."""
+
+import copy
+import dataclasses
+from pathlib import Path as FilePath
+from typing import Any
+
+import numpy as np
+import pytest
+
+import diamond.ablation.path as path_module
+from diamond.ablation.path import DIRECTIONS, Path, find_factors
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
+from diamond.ablation.validity import invalid_reason
+from diamond.config.formulations import FORMULATION_FIELDS
+from diamond.config.overrides import get_field, override
+from diamond.config.presets import make_preset
+from diamond.config.run import RunConfig
+from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.path_result import factor_groups, path_document
+from diamond.report.figures import figure_bytes
+from diamond.report.page import write_report
+from diamond.report.path_tables import path_sentences, path_table
+from diamond.report.waterfall import waterfall_figure
+from tests.result_documents import document
+
+REQUEST = Request(
+    (),
+    "smoke",
+    ("Boxing",),
+    1,
+    "fidelity",
+    None,
+    design="path",
+    path_from=("formulation=ddpm",),
+    path_to=("formulation=edm",),
+)
+SHORT = dataclasses.replace(
+    REQUEST,
+    path_from=("steps=1 denoiser.history=2 policy.gamma=0.9",),
+    path_to=("steps=3 denoiser.history=4", "policy.gamma=0.99"),
+)
+STEPS, HISTORY, GAMMA = "steps", "denoiser.history", "policy.gamma"
+
+
+def factor_names(path: Path) -> list[str]:
+    return [factor.name for factor in path.factors]
+
+
+def walked(plan: Plan) -> Path:
+    return plan.paths["Boxing"]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+    """Let a combination of sampler.steps and denoiser.history be no model."""
+
+    def reason(config: RunConfig) -> str | None:
+        found = {"steps": config.sampler.steps, "history": config.denoiser.history}
+        return "a combination without sense" if found == values else invalid_reason(config)
+
+    monkeypatch.setattr(path_module, "invalid_reason", reason)
+
+
+# --- the plan ---------------------------------------------------------------------------------
+
+
+def test_the_factors_are_all_that_differs_each_field_once() -> None:
+    preset = make_preset("smoke", "Boxing")
+    start = override(preset, dict(FORMULATION_FIELDS["ddpm"]))
+    factors = find_factors(start, preset)
+    fields = [field for factor in factors for field in factor.old]
+    assert sorted(fields) == sorted(FORMULATION_FIELDS["ddpm"])
+    for factor in factors:
+        assert factor.old == {field: get_field(start, field) for field in factor.old}
+        assert factor.new == {field: get_field(preset, field) for field in factor.new}
+
+
+def test_a_field_of_a_named_axis_is_called_by_its_name() -> None:
+    assert factor_names(walked(make_plan(SHORT))) == [STEPS, HISTORY, GAMMA]
+
+
+def test_both_walks_begin_and_end_together_and_flip_each_factor_once() -> None:
+    plan = make_plan(REQUEST)
+    path = walked(plan)
+    configs = {arm.name: arm.runs[0].config for arm in plan.arms}
+    for direction in DIRECTIONS:
+        walk = path.walks[direction]
+        flipped = [name for flip in walk for name in flip.factors]
+        in_order = factor_names(path) if direction == "forward" else factor_names(path)[::-1]
+        assert flipped == in_order
+        assert walk[-1].arm == path.end == "formulation=edm"
+        before = configs[path.start]
+        for flip in walk:
+            after = configs[flip.arm]
+            changed = [factor.name for factor in find_factors(before, after)]
+            assert tuple(changed) == flip.factors
+            before = after
+    own = [arm.name for arm in plan.arms if arm.kind == "arm"]
+    assert own == list(path.arms())
+    assert len(own) == len(set(own)) == 2 * len(path.factors)
+    assert plan.baseline("Boxing").name == path.start
+
+
+def test_walks_share_the_arms_in_which_they_meet() -> None:
+    two = dataclasses.replace(
+        REQUEST, path_from=("steps=1",), path_to=("steps=3",)
+    )  # one factor: both walks are one flip
+    path = walked(make_plan(two))
+    assert path.arms() == ("steps=1", "steps=3")
+    assert path.walks["forward"] == path.walks["backward"]
+
+
+def test_what_is_no_model_is_left_out_and_flipped_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuse(monkeypatch, steps=3, history=2)  # after the first flip forward, and on no other way
+    path = walked(make_plan(SHORT))
+    assert [flip.factors for flip in path.walks["forward"]] == [(STEPS, HISTORY), (GAMMA,)]
+    assert [flip.factors for flip in path.walks["backward"]] == [(GAMMA,), (HISTORY,), (STEPS,)]
+    (left,) = path.left_out
+    assert (left.direction, left.factors) == ("forward", (STEPS,))
+    assert left.reason == "a combination without sense"
+    assert factor_groups(path) == [(STEPS, HISTORY), (GAMMA,)]
+
+
+def test_a_config_that_validation_refuses_has_a_reason() -> None:
+    config = make_preset("smoke", "Boxing")
+    assert invalid_reason(config) is None
+    broken = config.model_copy(
+        update={"denoiser": config.denoiser.model_copy(update={"channels": (8, 8, 8)})}
+    )
+    assert "differ in length" in (invalid_reason(broken) or "")
+
+
+def test_a_walk_goes_around_what_validation_refuses() -> None:
+    request = dataclasses.replace(
+        REQUEST,
+        path_from=("denoiser.channels=[8,8] denoiser.depths=[1,1]",),
+        path_to=("denoiser.channels=[8,8,8] denoiser.depths=[1,1,2]",),
+    )
+    path = walked(make_plan(request))
+    joint = ("denoiser.channels", "denoiser.depths")
+    assert [flip.factors for flip in path.walks["forward"]] == [joint]
+    assert [left.direction for left in path.left_out] == ["forward", "backward"]
+    assert all("differ in length" in left.reason for left in path.left_out)
+
+
+def test_games_may_differ_in_their_factors() -> None:
+    plan = make_plan(dataclasses.replace(REQUEST, preset="tiny", games=("Boxing", "Breakout")))
+    passes = "denoiser.autoregressive_passes"
+    fields = {
+        game: {field for factor in path.factors for field in factor.old}
+        for game, path in plan.paths.items()
+    }
+    assert passes in fields["Boxing"]
+    assert passes not in fields["Breakout"]
+
+
+# --- what flips change ------------------------------------------------------------------------
+
+
+def scores_of(path: Path, num_seeds: int) -> dict[str, list[Any]]:
+    """Scores of (4 starts, 5 steps) that differ between arms, with undefined cells of some."""
+    rng = np.random.default_rng(0)
+    scores: dict[str, list[Any]] = {}
+    for index, arm in enumerate(path.arms()):
+        runs = []
+        for _ in range(num_seeds):
+            values = 0.1 * index + 0.05 * rng.standard_normal((4, 5))
+            values[index % 4, : index % 3] = np.nan
+            runs.append({spec.name: values for spec in METRICS})
+        scores[arm] = runs
+    return scores
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_the_changes_of_each_walk_sum_to_the_total(num_seeds: int) -> None:
+    path = walked(make_plan(SHORT))
+    found = path_document(path, scores_of(path, num_seeds), num_seeds)["metrics"]["psnr"]
+    total = found["total"]["change"]
+    values = found["values"]
+    assert total == pytest.approx(values[path.end] - values[path.start], abs=1e-12)
+    for direction in DIRECTIONS:
+        assert found["sums"][direction] == pytest.approx(total, abs=1e-12)
+        changes = [row[direction]["change"] for row in found["ranges"]]
+        assert sum(changes) == pytest.approx(total, abs=1e-12)
+    for row in found["ranges"]:
+        both = [row[direction]["change"] for direction in DIRECTIONS]
+        assert (row["min"], row["max"]) == (min(both), max(both))
+    unit = "start" if num_seeds == 1 else "seed"
+    assert {flip["unit"] for flip in found["walks"]["forward"]} == {unit}
+    assert 0 < found["cells_share"] < 1
+
+
+def test_the_change_of_a_flip_is_paired_over_common_cells() -> None:
+    path = walked(make_plan(SHORT))
+    scores = scores_of(path, 3)
+    first = path.walks["backward"][0]
+    found = path_document(path, scores, 3)["metrics"]["psnr"]
+    every = np.array([[run["psnr"] for run in runs] for runs in scores.values()])
+    lost = list(np.isnan(every).any(axis=0))
+    differences = [
+        np.nanmean(np.nanmean(np.where(gone, np.nan, one["psnr"] - other["psnr"]), axis=1))
+        for one, other, gone in zip(scores[first.arm], scores[path.start], lost, strict=True)
+    ]
+    assert found["walks"]["backward"][0]["change"] == pytest.approx(float(np.mean(differences)))
+    assert found["walks"]["backward"][0]["n"] == 3
+
+
+def test_an_arm_without_result_takes_away_its_flips_and_no_more() -> None:
+    path = walked(make_plan(SHORT))
+    scores = scores_of(path, 1)
+    lost = path.walks["forward"][0].arm
+    scores[lost] = []
+    found = path_document(path, scores, 1)["metrics"]["psnr"]
+    forward = [flip["change"] for flip in found["walks"]["forward"]]
+    assert [change is None for change in forward] == [True, True, False]
+    assert None not in [flip["change"] for flip in found["walks"]["backward"]]
+    assert found["sums"]["forward"] is None
+    assert found["total"]["change"] is not None
+    assert [row["min"] is None for row in found["ranges"]] == [True, True, False]
+    nothing = path_document(path, {arm: [] for arm in scores}, 1)["metrics"]["psnr"]
+    assert (nothing["values"], nothing["total"]["change"]) == ({}, None)
+
+
+def test_a_joint_flip_has_one_change_on_both_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, steps=3, history=2)
+    path = walked(make_plan(SHORT))
+    found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
+    joint, alone = found["ranges"]
+    assert (joint["factors"], alone["factors"]) == ([STEPS, HISTORY], [GAMMA])
+    backward = {tuple(flip["factors"]): flip["change"] for flip in found["walks"]["backward"]}
+    assert joint["backward"]["change"] == pytest.approx(backward[STEPS,] + backward[HISTORY,])
+
+
+# --- what a reader sees -----------------------------------------------------------------------
+
+
+def path_page(path: Path, scores: dict[str, list[Any]], num_seeds: int) -> dict[str, Any]:
+    doc = document(dict.fromkeys(path.arms(), 0.6), [])
+    return doc | {"path": {"Boxing": path_document(path, scores, num_seeds)}}
+
+
+def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, steps=3, history=2)
+    path = walked(make_plan(SHORT))
+    doc = path_page(path, scores_of(path, 3), 3)
+    doc["metrics"] = [row for row in doc["metrics"] if row["name"].startswith("core_ratio")]
+    paths = write_report(doc, [], tmp_path)
+    assert (tmp_path / "figures" / "boxing-path.png").stat().st_size > 1000
+    for text in (paths.html.read_text(), paths.markdown.read_text().replace("\\", "")):
+        assert "Path: Boxing" in text
+        assert "steps + denoiser.history" in text
+        assert "a combination without sense" in text
+        assert "sum of the changes" in text
+    table = path_table(doc, "Boxing", "core_ratio")
+    assert [row.name for row in table.rows][-2:] == ["sum of the changes", "end minus start"]
+    sums, total = table.rows[-2].cells, table.rows[-1].cells
+    assert sums[1].text == sums[2].text == total[1].text
+    assert "range is part of the answer" in path_sentences(doc, "Boxing")[0]
+
+
+def test_the_waterfall_draws_every_flip_and_names_the_factors() -> None:
+    path = walked(make_plan(SHORT))
+    doc = path_page(path, scores_of(path, 3), 3)
+    figure = waterfall_figure(doc, "Boxing", "core_ratio")
+    forward, backward, ranges = figure.axes
+    found = doc["path"]["Boxing"]["metrics"]["core_ratio"]
+    for axes, direction in ((forward, "forward"), (backward, "backward")):
+        widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
+        assert widths == pytest.approx([f["change"] for f in found["walks"][direction]])
+    assert [label.get_text() for label in forward.get_yticklabels()] == [STEPS, HISTORY, GAMMA]
+    assert len([text for text in ranges.texts if "/" in text.get_text()]) == 3
+    assert figure_bytes(figure, "png") == figure_bytes(
+        waterfall_figure(copy.deepcopy(doc), "Boxing", "core_ratio"), "png"
+    )
+
+
+def test_a_waterfall_says_where_a_value_is_missing() -> None:
+    path = walked(make_plan(SHORT))
+    scores = scores_of(path, 1)
+    scores[path.walks["forward"][0].arm] = []
+    figure = waterfall_figure(path_page(path, scores, 1), "Boxing", "core_ratio")
+    texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert [found.count("no value") for found in texts] == [2, 0, 2]
