@@ -132,6 +132,12 @@ class Plan:
         """All stages, each once, in an order in which they can be made."""
         return self._stages
 
+    @property
+    def primary_metric(self) -> str:
+        """The metric that was named beforehand: by the declaration, or for all studies."""
+        declared = self.request.declared
+        return PRIMARY_METRIC if declared is None else declared.declaration.primary
+
     def baseline(self, game: str) -> Arm:
         """The arm that the others of a game are compared with: the first of the design."""
         return next(arm for arm in self.arms if arm.game == game and arm.is_baseline)
@@ -178,11 +184,12 @@ def make_plan(request: Request) -> Plan:
         RequestError: Something in the request does not exist or is not allowed.
     """
     layout = _lay_out(request)
+    shared = read_setting(request.settings, "settings").chosen
     _check_seeds(request)
     until = check_stage(request.until, request.protocol)
     checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
     if checkpoint is not None:
-        check_fits(request, checkpoint, layout.all_axes())
+        check_fits(request, checkpoint, (*layout.all_axes(), *(axis for axis, _ in shared)))
     games = tuple(check_game(game) for game in request.games)
     if len(set(games)) != len(games):
         raise RequestError(f"--game {','.join(games)} names a game twice")
@@ -192,7 +199,7 @@ def make_plan(request: Request) -> Plan:
         base = make_preset(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
-        variants, path = _variants(layout, base)
+        variants, path = _variants(layout, apply_axes(base, shared))
         if request.match is not None:
             variants = match_costs(request.match, variants)
         made = _arms(variants, request, until)

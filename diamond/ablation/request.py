@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName
 from diamond.config.run import Protocol
 from diamond.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from diamond.ablation.declarations import Declared
 
 Goal = Literal["ablation", "agent"]
 """What a study is for: to compare arms, or to train one agent per game and seed."""
@@ -38,6 +41,8 @@ class Request:
         arms: Texts such as ``name: steps=3 denoiser.history=2``, added to the design.
         aa: Whether the baseline is there once more, with other seeds.
         match: At what equal cost arms are compared, None as they are.
+        settings: Texts such as ``steps=3``: what changes the preset for all arms, before any axis.
+        declared: The declaration that asks for it, or None.
     """
 
     assignments: tuple[str, ...]
@@ -55,6 +60,8 @@ class Request:
     arms: tuple[str, ...] = ()
     aa: bool = False
     match: Match | None = None
+    settings: tuple[str, ...] = ()
+    declared: "Declared | None" = None
 
 
 def check_design(name: str) -> Design:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from diamond.ablation.claim_arms import check_claims
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.cli.interrupt import interruptible
@@ -73,6 +74,7 @@ def run_study(request: Request, options: Options) -> ExitCode:
 
 def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
+    check_claims(plan)
     _check_name(plan.study)
     absolute_uri(options.tracking_uri or default_uri(options.home))
     store = Store(options.home)
@@ -171,6 +173,7 @@ def _show_failed(study: "StudyRun", log: Console) -> None:
 
 
 def _show(document: dict[str, Any], options: Options) -> None:
+    from diamond.report.claims import claims_view
     from diamond.report.console import hns_over_games, result_table
 
     if options.as_json:
@@ -184,6 +187,8 @@ def _show(document: dict[str, Any], options: Options) -> None:
     if over_games is not None:
         out.print(over_games)
     out.print(document["summary"], highlight=False, markup=False)
+    if document["claims"]:
+        out.print(claims_view(document))
     paths = document["paths"]
     out.print(f"report:  {paths['report_html']}", highlight=False, soft_wrap=True, markup=False)
     out.print(f"         {paths['report_md']}", highlight=False, soft_wrap=True, markup=False)

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -60,12 +60,13 @@ def _root(
 
 @app.command()
 def ablate(
+    context: typer.Context,
     axes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="AXIS=V1,V2...",
+            metavar="AXIS=V1,V2...|NAME|FILE.toml",
             help="What to vary: a named axis (`diamond axes`) or any config field by its dotted "
-            "name.",
+            "name; or a declaration, by its name in ablations/ or by its file.",
             show_default=False,
         ),
     ] = None,
@@ -157,7 +158,11 @@ def ablate(
         check_protocol_name,
     )
     from diamond.cli.ablate import run_study
+    from diamond.cli.declared import declared_request, names_declaration
 
+    if names_declaration(axes):
+        request = declared_request(axes or [], _given(context))
+        raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
     default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
     request = Request(
         tuple(axes or ()),
@@ -357,6 +362,31 @@ def scores(
 
 
 @app.command()
+def verify(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study with claims.")],
+    declaration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help="Declaration whose claims are judged; by default the study's own.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print claims and evidence as data, and only that.")
+    ] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Judge the claims of a study: PASS, FAIL or UNDECIDED, with the evidence.
+
+    It trains nothing and changes nothing. The exit code is 0 whatever the verdicts: a negative
+    result is a result.
+    """
+    from diamond.cli.verify import verify_and_show
+
+    verify_and_show(study, declaration, home.absolute(), as_json)
+
+
+@app.command()
 def ui(
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
@@ -366,6 +396,15 @@ def ui(
     from diamond.cli.ui import serve_ui
 
     raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port))
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """What the command line says itself, by parameter, without defaults."""
+    return {
+        name: value
+        for name, value in context.params.items()
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }
 
 
 def _games(text: str) -> tuple[str, ...]:

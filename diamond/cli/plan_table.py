@@ -5,6 +5,7 @@ from rich.table import Table
 
 from diamond.ablation.plan import Plan, imagines
 from diamond.ablation.stages import STAGES
+from diamond.cli.declared import declared_lines
 from diamond.cli.design_text import design_lines
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.pipeline.cost import CostModel, wall_seconds
@@ -26,7 +27,7 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
         f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
-    for line in design_lines(plan):
+    for line in [*declared_lines(plan), *design_lines(plan)]:
         console.print(line, highlight=False, markup=False)
     console.print(_table(plan, store, seconds))
     arms = [arm for arm in plan.arms if arm.kind == "arm"]

@@ -11,6 +11,7 @@ from typing import Any
 from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError
+from diamond.pipeline.declared import history_entry
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 
@@ -56,9 +57,17 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
         "until": plan.until,
         "arms": arms,
     }
+    if plan.request.declared is not None:
+        entry["declared"] = history_entry(plan.request.declared)
     if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
         return
     write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The plans that a study had, the first one first; none where it has no history."""
+    entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
+    return entries
 
 
 def known_aggregates(plan: Plan, folder: Path) -> set[str]:

@@ -13,10 +13,12 @@ from safetensors.numpy import load_file
 
 from diamond.ablation.match import match_meaning
 from diamond.ablation.path import Path as FlipPath
-from diamond.ablation.plan import AA_NAME, PRIMARY_METRIC, Arm, Plan, Run, imagines
+from diamond.ablation.plan import AA_NAME, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.declared import standing
+from diamond.pipeline.history import read_history
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.path_result import path_document
@@ -33,6 +35,7 @@ from diamond.pipeline.scores import (
     run_metrics,
 )
 from diamond.pipeline.store import Store
+from diamond.pipeline.verify import claim_rows
 
 
 def build_document(
@@ -74,9 +77,9 @@ def build_document(
             and not arm.aa
             and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
-        comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
+        comparisons += comparison_rows(pairs, game, plan.primary_metric)
     arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
-    return {
+    document: dict[str, Any] = {
         "schema": 1,
         "study": plan.study,
         "question": _question(plan),
@@ -91,7 +94,7 @@ def build_document(
         "baseline_arm": plan.baseline(plan.request.games[0]).name,
         "horizon": horizon,
         "report_steps": report_steps(horizon),
-        "primary_metric": PRIMARY_METRIC,
+        "primary_metric": plan.primary_metric,
         "metrics": [
             {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
             for m in METRICS
@@ -103,6 +106,7 @@ def build_document(
             for game, path in plan.paths.items()
         },
         "hns": hns_over_games(arms),
+        "declaration": None,
         "claims": [],
         "summary": "",
         "notes": _notes(plan),
@@ -121,6 +125,23 @@ def build_document(
             },
         },
         "paths": {"home": str(store.home)},
+    }
+    return document if plan.request.declared is None else document | _claims(plan, document, store)
+
+
+def _claims(plan: Plan, document: Mapping[str, Any], store: Store) -> dict[str, Any]:
+    """The parts of a document that a declaration decides."""
+    declared = plan.request.declared
+    assert declared is not None
+    history = read_history(store.home / "studies" / plan.study)
+    return {
+        "question": declared.declaration.question,
+        "declaration": {
+            "file": str(declared.path),
+            "overrides": [override.model_dump() for override in declared.overrides],
+        }
+        | standing(declared.declaration, document, history, store),
+        "claims": claim_rows(declared.declaration, document, store),
     }
 
 

@@ -10,6 +10,7 @@ from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json, content_hash
 from diamond.config.overrides import get_field
+from diamond.pipeline.declared import verdict_text
 from diamond.pipeline.files import read_json
 from diamond.pipeline.identity import aggregate_key
 from diamond.pipeline.outputs import committed_bytes
@@ -27,6 +28,7 @@ def tracked_study(
         run_key=content_hash({"study": plan.study})[:20],
         name=plan.study,
         tags={"diamond.kind": "study", "diamond.command": document["command"]}
+        | _claim_tags(document)
         | _provenance(document),
         params={"preset": plan.request.preset, "protocol": plan.request.protocol},
         description=_description(document),
@@ -236,6 +238,22 @@ def _provenance(document: Mapping[str, Any]) -> dict[str, str]:
     if provenance["git_commit"]:
         tags["mlflow.source.git.commit"] = provenance["git_commit"]
     return tags
+
+
+def _claim_tags(document: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of the claims, when they were declared, and the verdicts so far."""
+    declared = document["declaration"]
+    if declared is None:
+        return {}
+    tags = {
+        "diamond.claims.hash": declared["hash"],
+        "diamond.claims.declared_at": str(declared["declared_at"]),
+        "diamond.claims.status": declared["status"],
+    }
+    return tags | {
+        f"diamond.claim.{row['name']}": verdict_text(row, declared["post_hoc"])
+        for row in document["claims"]
+    }
 
 
 def _description(document: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from diamond.report import markdown, prose, tables
+from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.document import (
     Document,
     MetricInfo,
@@ -113,6 +114,8 @@ def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
         "games": games,
         "answer": doc.get("summary") or summarise(doc),
         "intervals": prose.interval_sentences(doc),
+        "claims": claims_table(doc),
+        "claims_sentences": claims_sentences(doc),
         "comparison_sentence": prose.comparison_sentence(doc),
         "comparisons": tables.comparison_table(doc),
         "failures": failures(doc),

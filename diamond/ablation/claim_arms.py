@@ -1,0 +1,152 @@
+"""Which arm of a study a claim means, by its name or by values of axes; no numbers here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from diamond.ablation.axes import find_axis
+from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_quantities
+from diamond.ablation.grammar import split_outside
+from diamond.ablation.plan import AA_NAME, Plan
+from diamond.ablation.stages import StageName
+from diamond.ablation.variants import apply_axes
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError, nearest
+
+
+@dataclass(frozen=True)
+class NamedArm:
+    """What tells the arms of one game apart.
+
+    Attributes:
+        name: Name in plan and report.
+        is_trained: False for a baseline without training.
+        axis_values: Text of the value per axis.
+        config: What is run.
+    """
+
+    name: str
+    is_trained: bool
+    axis_values: Mapping[str, str]
+    config: RunConfig
+
+
+def arms_of_plan(plan: Plan, game: str) -> list[NamedArm]:
+    """The arms of a game as claims name them."""
+    return [
+        NamedArm(arm.name, arm.kind == "arm", arm.axis_values, arm.runs[0].config)
+        for arm in plan.arms
+        if arm.game == game
+    ]
+
+
+def check_claims(plan: Plan) -> list[str]:
+    """Find the arms of every declared claim on every game before anything runs.
+
+    Returns:
+        What will keep a claim undecided, in words.
+
+    Raises:
+        RequestError: A claim means no arm, or more than one.
+    """
+    if plan.request.declared is None:
+        return []
+    horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
+    remarks: list[str] = []
+    for claim in plan.request.declared.declaration.claims:
+        for game in plan.request.games:
+            try:
+                found = find_arms(claim.comparison, arms_of_plan(plan, game))
+            except RequestError as error:
+                raise RequestError(f"claim {claim.name!r}, {game}: {error}") from error
+            reasons = [_unscored(quantity, horizon, plan.until) for quantity in found]
+            remarks += [f"claim {claim.name!r}: {reason}" for reason in reasons if reason]
+    return list(dict.fromkeys(remarks))
+
+
+def _unscored(quantity: Quantity, horizon: int, until: StageName | None) -> str | None:
+    if quantity.metric in RETURN_METRICS and until not in (None, "returns"):
+        return f"it will be UNDECIDED, the study stops after {until} and plays nothing"
+    if quantity.metric not in RETURN_METRICS and until not in (None, "fidelity"):
+        return f"it will be UNDECIDED, the study stops after {until} and scores no frames"
+    if quantity.time_step is not None and quantity.time_step > horizon:
+        step = quantity.time_step
+        return f"it will be UNDECIDED, time step {step} is beyond the horizon of {horizon}"
+    return None
+
+
+def find_arms(comparison: Comparison, arms: Sequence[NamedArm]) -> dict[Quantity, NamedArm]:
+    """The arm of every quantity of a claim.
+
+    Args:
+        comparison: The claim.
+        arms: The arms of one game.
+
+    Raises:
+        RequestError: A quantity fits none or several, a baseline is asked for returns, or no arm
+            of the claim is trained.
+    """
+    found = {quantity: find_arm(quantity.arm, arms) for quantity in claim_quantities(comparison)}
+    for quantity, arm in found.items():
+        if quantity.metric in RETURN_METRICS and not arm.is_trained:
+            raise RequestError(
+                f"{quantity.metric}[{quantity.arm}]: a baseline without training plays nothing\n"
+                "  name a trained arm"
+            )
+    if not any(arm.is_trained for arm in found.values()):
+        raise RequestError(
+            "the claim compares only baselines without training\n  name a trained arm in it"
+        )
+    return found
+
+
+def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
+    """The arm that is called so, or the only one with these values of axes.
+
+    An axis that the study does not vary, or not in this arm, has the value of the arm's config.
+
+    Raises:
+        RequestError: There is none, or more than one; the text names the arms.
+    """
+    for arm in arms:
+        if arm.name == selector:
+            return arm
+    words = [word for word in split_outside(selector, " ") if word]
+    names = [arm.name for arm in arms]
+    if not all("=" in word for word in words):
+        match = nearest(selector, names)
+        guess = f" Did you mean {match!r}?" if match else ""
+        raise RequestError(f"no arm is called {selector!r}.{guess}\n  {_listed('arms', names)}")
+    values = dict(word.split("=", maxsplit=1) for word in words)
+    for axis in values:
+        find_axis(axis)
+    varied = [arm for arm in arms if arm.is_trained and arm.name != AA_NAME]
+    fitting = [arm for arm in varied if all(_has(arm, *pair) for pair in values.items())]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise RequestError(f"no arm has {selector!r}\n  {_listed('arms', names)}")
+    raise RequestError(
+        f"{selector!r} fits {len(fitting)} arms; name one of them with more of its values\n"
+        f"  {_listed('they are', [arm.name for arm in fitting])}"
+    )
+
+
+def _has(arm: NamedArm, axis: str, text: str) -> bool:
+    if axis in arm.axis_values:
+        return _same(arm.axis_values[axis], text)
+    try:
+        return apply_axes(arm.config, ((find_axis(axis), text),)) == arm.config
+    except RequestError:
+        return False
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts are one value: ``1e-3`` and ``0.001`` are."""
+    try:
+        return one == other or float(one) == float(other)
+    except ValueError:
+        return False
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    return f"{what}: " + "; ".join(names)

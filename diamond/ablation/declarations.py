@@ -1,0 +1,386 @@
+"""Declarations: TOML files that state a question, its claims and its design before anything runs.
+
+Laying out arms is the plan's; verdicts are in `diamond.pipeline.verify`.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from diamond.ablation.axes import find_axis
+from diamond.ablation.claims import (
+    FRAME_METRICS,
+    Comparison,
+    parse_claim,
+    render_claim,
+)
+from diamond.ablation.request import (
+    check_design,
+    check_match,
+    check_protocol_name,
+    check_stage,
+)
+from diamond.ablation.toml_lines import line_of
+from diamond.config.base import Record, canonical_json, content_hash
+from diamond.config.games import check_game
+from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, PRESETS
+from diamond.errors import RequestError, nearest, unknown
+
+FOLDER = "ablations"
+SUFFIX = ".toml"
+REPOSITORY = Path(__file__).parents[2]
+"""Where the package lies in a checkout; an installed one has no declarations beside it."""
+
+Key = tuple[str | int, ...]
+"""Where a value stands: keys and positions from the top of the file."""
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float | list):
+        return canonical_json(value)
+    raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
+
+
+def _dotted(value: object) -> object:
+    """Join the tables that a dotted key makes: ``denoiser.history`` is one axis."""
+    if not isinstance(value, dict):
+        return value
+    return dict(_leaves(value, ""))
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+AxisText = Annotated[StrictStr, BeforeValidator(_text_of)]
+Texts = tuple[StrictStr, ...]
+ClaimName = Annotated[StrictStr, Field(pattern=r"^\w[\w -]{0,59}$")]
+Sentence = Annotated[StrictStr, Field(min_length=1)]
+
+
+class DeclaredClaim(Record):
+    """A claim as it was declared."""
+
+    name: ClaimName = Field(description="short name, for tables and tags")
+    text: Sentence = Field(description="the claim in words, and who made it")
+    expression: StrictStr = Field(description="the claim as a comparison of what arms scored")
+
+    @property
+    def comparison(self) -> Comparison:
+        """The expression, read."""
+        return parse_claim(self.expression)
+
+
+class Declaration(Record):
+    """What a declaration says; the order of the fields is that of the reference."""
+
+    question: Sentence = Field(description="what the study asks, in words")
+    primary: StrictStr = Field(description="metric that is named beforehand")
+    design: StrictStr = Field("grid", description="grid, ofat, zip or path")
+    axes: Annotated[
+        dict[str, Annotated[tuple[AxisText, ...], Field(min_length=1)]], BeforeValidator(_dotted)
+    ] = Field(default_factory=dict, description="values per axis; the first ones are the baseline")
+    start: StrictStr | None = Field(None, alias="from", description="where a path begins")
+    to: StrictStr | None = Field(None, description="where a path ends")
+    arms: Texts = Field((), description="arms written out: 'name: axis=value axis=value'")
+    settings: Annotated[dict[str, AxisText], BeforeValidator(_dotted)] = Field(
+        default_factory=dict, description="what all arms share: a value per axis or field"
+    )
+    seeds: StrictInt = Field(1, ge=1, description="training seeds per arm and game")
+    games: Annotated[Texts, Field(min_length=1)] = Field((DEFAULT_GAME,), description="games")
+    preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
+    protocol: StrictStr = Field("static", description="static or online")
+    until: StrictStr | None = Field(None, description="last stage")
+    match: StrictStr | None = Field(None, description="at what equal cost arms are compared")
+    claims: tuple[DeclaredClaim, ...] = Field((), description="what the answer is expected to be")
+
+
+class Override(Record):
+    """An option of the command that takes the place of what was declared."""
+
+    option: str
+    declared: str
+    given: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options of a command, None where it is silent.
+
+    Attributes:
+        seeds: Training seeds per arm.
+        games: Names of games.
+        preset: Name of a preset.
+        protocol: Name of a protocol.
+        until: Last stage.
+        match: Cost to match.
+        name: Name of the study.
+        checkpoint: Folder of a trained agent, and its game.
+        aa: Whether the baseline is there once more.
+    """
+
+    seeds: int | None = None
+    games: tuple[str, ...] | None = None
+    preset: str | None = None
+    protocol: str | None = None
+    until: str | None = None
+    match: str | None = None
+    name: str | None = None
+    checkpoint: tuple[Path, str] | None = None
+    aa: bool = False
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declaration in its file.
+
+    Attributes:
+        path: The file, absolute.
+        declaration: What it says.
+        overrides: What the command changed.
+    """
+
+    path: Path
+    declaration: Declaration
+    overrides: tuple[Override, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.stem
+
+    def request(self, given: Given = Given()) -> dict[str, Any]:
+        """The fields of a `Request`, with the options of a command in place of what is declared.
+
+        The study has the declaration's name, and beside it whatever else it is about if an option
+        says so: ``steps``, ``steps-smoke``, ``steps-pong-smoke``.
+        """
+        said = self.declaration
+        if given.checkpoint is not None:
+            seeds = 1 if given.seeds is None else given.seeds
+            games = (given.checkpoint[1],) if given.games is None else given.games
+        else:
+            seeds = said.seeds if given.seeds is None else given.seeds
+            games = said.games if given.games is None else given.games
+        pairs: dict[str, tuple[Any, Any]] = {
+            "--game": (said.games, games),
+            "--preset": (said.preset, given.preset or said.preset),
+            "--protocol": (said.protocol, given.protocol or said.protocol),
+            "--seeds": (said.seeds, seeds),
+            "--until": (said.until, given.until or said.until),
+            "--match": (said.match, given.match or said.match),
+            "--checkpoint": (None, given.checkpoint and given.checkpoint[0]),
+        }
+        overrides = tuple(
+            Override(option=option, declared=_shown(old), given=_shown(new))
+            for option, (old, new) in pairs.items()
+            if old != new
+        )
+        chosen = {option: new for option, (_, new) in pairs.items()}
+        parts = [
+            _named(new)
+            for option, (old, new) in pairs.items()
+            if old != new and option not in ("--seeds", "--until")
+        ]
+        return {
+            "assignments": tuple(f"{axis}={','.join(v)}" for axis, v in said.axes.items()),
+            "preset": chosen["--preset"],
+            "games": games,
+            "num_seeds": seeds,
+            "until": chosen["--until"],
+            "name": given.name or "-".join([self.name, *parts]),
+            "checkpoint": chosen["--checkpoint"],
+            "protocol": check_protocol_name(chosen["--protocol"]),
+            "design": check_design(said.design),
+            "path_from": () if said.start is None else (said.start,),
+            "path_to": () if said.to is None else (said.to,),
+            "arms": said.arms,
+            "aa": given.aa,
+            "match": check_match(chosen["--match"]),
+            "settings": tuple(f"{axis}={text}" for axis, text in said.settings.items()),
+            "declared": Declared(self.path, said, overrides),
+        }
+
+
+def claims_hash(declaration: Declaration) -> str:
+    """SHA-256 of what was claimed: question, claims, design and primary metric.
+
+    Spaces inside an expression are not part of it; seeds, games and preset are not either.
+    """
+    return content_hash(
+        {
+            "question": declaration.question,
+            "claims": [
+                {"name": c.name, "text": c.text, "expression": render_claim(c.comparison)}
+                for c in declaration.claims
+            ],
+            "design": declaration.design,
+            "primary": declaration.primary,
+        }
+    )
+
+
+def is_declaration(word: str) -> bool:
+    """Whether a word of a command is meant as a declaration: a name or a file, not an axis."""
+    return word.endswith(SUFFIX) or "=" not in word
+
+
+def load_declaration(word: str) -> Declared:
+    """Read a declaration by its name or file.
+
+    Args:
+        word: Name of a file in `ablations/` of the current folder, or of the repository that the
+            package is in; or the path of a .toml file.
+
+    Raises:
+        RequestError: There is no such declaration, or it is not valid; the text names the line.
+    """
+    path = _find(word)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"cannot read the declaration {str(path)!r}: {error}\n  give a TOML file in UTF-8"
+        ) from error
+    return Declared(path, read_declaration(text, path))
+
+
+def read_declaration(text: str, path: Path) -> Declaration:
+    """Read the text of a declaration.
+
+    Raises:
+        RequestError: It is not valid; the text names the line.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(
+            f"{path}: not TOML: {error}\n  docs/declarations.md shows a whole declaration"
+        ) from error
+    try:
+        declaration = Declaration.model_validate(data)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the misspelling says more.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        raise _invalid(path, text, first) from error
+    for key, check in _checks(declaration):
+        try:
+            check()
+        except RequestError as error:
+            raise _at(path, text, key, str(error)) from error
+    return declaration
+
+
+def declaration_names() -> list[str]:
+    """Names of the declarations that can be given without a path."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob(f"*{SUFFIX}")})
+
+
+def _find(word: str) -> Path:
+    if word.endswith(SUFFIX):
+        path = Path(word).absolute()
+        if path.is_file():
+            return path
+        raise RequestError(
+            f"there is no declaration {word!r}\n  give a file that exists, or one of: "
+            f"{', '.join(declaration_names()) or 'none here'}"
+        )
+    for folder in _folders():
+        path = folder / f"{word}{SUFFIX}"
+        if os.sep not in word and path.is_file():
+            return path.absolute()
+    names = declaration_names()
+    match = nearest(word, names)
+    guess = f" Did you mean {match!r}?" if match else ""
+    raise RequestError(
+        f"cannot read {word!r}: an ablation is written axis=value,value, or is the name of a "
+        f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"
+        f"  declarations: {', '.join(names) or f'none in {FOLDER}/ of this folder'}"
+    )
+
+
+def _folders() -> list[Path]:
+    return [Path.cwd() / FOLDER, REPOSITORY / FOLDER]
+
+
+def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object]]]:
+    """What a record alone does not know, with the place that is at fault."""
+    said = declaration
+    yield ("design",), partial(check_design, said.design)
+    yield from ((("games", n), partial(check_game, game)) for n, game in enumerate(said.games))
+    yield ("preset",), partial(_check_word, "preset", said.preset, tuple(PRESETS))
+    yield ("protocol",), partial(check_protocol_name, said.protocol)
+    yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
+    yield ("match",), partial(check_match, said.match)
+    yield ("primary",), partial(_check_word, "primary metric", said.primary, FRAME_METRICS)
+    yield from ((("axes", axis), partial(find_axis, axis)) for axis in said.axes)
+    for axis in said.settings:
+        yield ("settings", axis), partial(find_axis, axis)
+        if axis in said.axes:
+            yield ("settings", axis), partial(_refuse, f"{axis} is varied in [axes] already")
+    names = [claim.name for claim in said.claims]
+    for number, claim in enumerate(said.claims):
+        yield ("claims", number, "expression"), partial(parse_claim, claim.expression)
+        if claim.name in names[:number]:
+            yield ("claims", number, "name"), partial(_refuse, f"two claims are {claim.name!r}")
+
+
+def _check_word(kind: str, word: str, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise unknown(kind, word, allowed, "docs/declarations.md explains every key")
+
+
+def _refuse(why: str) -> None:
+    raise RequestError(why)
+
+
+def _invalid(path: Path, text: str, error: ErrorDetails) -> RequestError:
+    """The first thing that is wrong with the shape of a file."""
+    place: Key = error["loc"]
+    record = DeclaredClaim if place[0] == "claims" and len(place) > 2 else Declaration
+    allowed = [field.alias or name for name, field in record.model_fields.items()]
+    where = ".".join(f"[{part}]" if isinstance(part, int) else part for part in place)
+    where = where.replace(".[", "[")
+    match error["type"]:
+        case "extra_forbidden":
+            guess = nearest(str(place[-1]), allowed)
+            hint = f" Did you mean {guess!r}?" if guess else ""
+            why = f"unknown key {place[-1]!r}.{hint}\n  allowed: {', '.join(allowed)}"
+        case "missing":
+            description = record.model_fields[str(place[-1])].description
+            why = f"{where} is missing: {description}"
+        case _:
+            message = error["msg"].removeprefix("Value error, ")
+            why = f"{where} = {error['input']!r}: {message[:1].lower()}{message[1:]}"
+    return _at(path, text, place, why)
+
+
+def _at(path: Path, text: str, place: Key, why: str) -> RequestError:
+    line = line_of(text, place)
+    return RequestError(f"{path}{'' if line is None else f', line {line}'}: {why}")
+
+
+def _shown(value: object) -> str:
+    return (
+        ",".join(value) if isinstance(value, tuple) else "nothing" if value is None else str(value)
+    )
+
+
+def _named(value: object) -> str:
+    """An overriding value in the name of a study, which names a folder."""
+    text = value.name if isinstance(value, Path) else _shown(value)
+    return re.sub(r"[^\w.=+-]+", "-", text).lower()

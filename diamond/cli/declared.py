@@ -1,0 +1,82 @@
+"""A declaration on the command line: which word is one, and what options change of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from diamond.ablation.claim_arms import check_claims
+from diamond.ablation.declarations import Given, claims_hash, is_declaration, load_declaration
+from diamond.ablation.plan import Plan
+from diamond.ablation.request import Request
+from diamond.config.checkpoint import read_checkpoint
+from diamond.errors import RequestError
+
+DESIGN_OPTIONS: Mapping[str, str] = {
+    "design": "--design",
+    "path_from": "--from",
+    "path_to": "--to",
+    "arm": "--arm",
+}
+"""Options that a declaration leaves no room for: they are what it declares."""
+
+
+def names_declaration(words: Sequence[str] | None) -> bool:
+    """Whether the words of `diamond ablate` begin with a declaration."""
+    return bool(words) and any(is_declaration(word) for word in words or ())
+
+
+def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
+    """Make a request from a declaration and the options of a command.
+
+    Args:
+        words: What stands after `diamond ablate`.
+        given: Value per parameter of the command that the user gave.
+
+    Raises:
+        RequestError: The declaration is not valid, or something stands beside it that cannot.
+    """
+    declared = load_declaration(next(word for word in words if is_declaration(word)))
+    others = [word for word in words if word != declared.name and not word.endswith(".toml")]
+    if len(words) > 1:
+        raise RequestError(
+            f"the declaration {declared.name!r} says what varies; beside it stands "
+            f"{' '.join(others or words[1:])!r}\n"
+            f"  change the file {declared.path}, or copy it under another name"
+        )
+    refused = [option for name, option in DESIGN_OPTIONS.items() if name in given]
+    if refused:
+        raise RequestError(
+            f"{refused[0]} changes what the declaration {declared.name!r} declares\n"
+            f"  change the file {declared.path}, or copy it under another name"
+        )
+    checkpoint = given.get("checkpoint")
+    options = Given(
+        seeds=given.get("seeds"),
+        games=tuple(game.strip() for game in given["game"].split(",")) if "game" in given else None,
+        preset=given.get("preset"),
+        protocol=given.get("protocol"),
+        until=given.get("until"),
+        match=given.get("match"),
+        name=given.get("name"),
+        checkpoint=None if checkpoint is None else (checkpoint, read_checkpoint(checkpoint).game),
+        aa=bool(given.get("aa")),
+    )
+    return Request(**declared.request(options))
+
+
+def declared_lines(plan: Plan) -> Iterator[str]:
+    """What to know of the declaration of a plan before it runs.
+
+    Raises:
+        RequestError: A claim means no arm, or more than one.
+    """
+    declared = plan.request.declared
+    if declared is None:
+        return
+    said = declared.declaration
+    yield f"declared in {declared.path}: {said.question}"
+    for claim in said.claims:
+        yield f"claim {claim.name!r}: {claim.expression}"
+    yield f"primary metric {said.primary}; hash of the claims {claims_hash(said)[:12]}"
+    for change in declared.overrides:
+        yield f"{change.option}: {change.given} in place of the declared {change.declared}"
+    yield from check_claims(plan)

@@ -1,0 +1,95 @@
+"""Whether claims were made before the results: what the history of a study says of its declaration.
+
+It is a record for honest people: who removes files can make it say anything.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diamond.ablation.declarations import Declaration, Declared, claims_hash
+from diamond.pipeline.store import Store
+
+History = Sequence[Mapping[str, Any]]
+"""The plans that a study had, as `diamond.pipeline.history` keeps them."""
+SCORED = ("fidelity", "returns")
+"""Stages whose outputs claims are about."""
+DECLARED_BEFORE = "declared before"
+BEGAN_WITHOUT = "declared after the first arm started: the study began without claims"
+
+
+def history_entry(declared: Declared) -> dict[str, Any]:
+    """What the history of a study keeps of a declaration."""
+    return {
+        "file": str(declared.path),
+        "hash": claims_hash(declared.declaration),
+        "declaration": declared.declaration.model_dump(mode="json", by_alias=True),
+        "overrides": [override.model_dump() for override in declared.overrides],
+    }
+
+
+def last_declared(history: History) -> Mapping[str, Any] | None:
+    """The declaration of a study as its history has it last, None where it never had one."""
+    entries = [entry["declared"] for entry in history if "declared" in entry]
+    return entries[-1] if entries else None
+
+
+def standing(
+    declaration: Declaration, document: Mapping[str, Any], history: History, store: Store
+) -> dict[str, Any]:
+    """Say whether claims are those that were declared before the first arm started.
+
+    Args:
+        declaration: What is claimed now.
+        document: The study's result document, of which the arms are read.
+        history: The plans that the study had.
+        store: Where it is written when the stages of the arms were done.
+
+    Returns:
+        The hash of the claims, when they were declared first, a sentence, and whether verdicts on
+        them are post hoc.
+    """
+    now = claims_hash(declaration)
+    hashes = [entry.get("declared", {}).get("hash") for entry in history]
+    since = next((e["time"] for e, old in zip(history, hashes, strict=True) if old == now), None)
+    if not hashes or hashes[0] is None:
+        return _told(now, since, BEGAN_WITHOUT, post_hoc=True)
+    if hashes[0] != now:
+        return _told(now, since, f"changed since: {hashes[0]}", post_hoc=True)
+    early, num_runs = _earlier_runs(document, store, history[0]["time"])
+    if early:
+        status = f"declared after {early} of {num_runs} runs had been scored, by another study"
+        return _told(now, since, status, post_hoc=True)
+    return _told(now, since, DECLARED_BEFORE, post_hoc=False)
+
+
+def verdict_text(row: Mapping[str, Any], post_hoc: bool) -> str:
+    """Write a verdict with what limits it: ``PASS within this model, post hoc``."""
+    verdict = str(row["verdict"])
+    within = " within this model" if row["within_model"] and verdict != "UNDECIDED" else ""
+    return f"{verdict}{within}{', post hoc' if post_hoc else ''}"
+
+
+def _told(digest: str, since: int | None, status: str, post_hoc: bool) -> dict[str, Any]:
+    when = None if since is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
+    return {"hash": digest, "declared_at": when, "status": status, "post_hoc": post_hoc}
+
+
+def _earlier_runs(document: Mapping[str, Any], store: Store, since: int) -> tuple[int, int]:
+    """Trained runs with a score from before a time, and all trained runs."""
+    runs = [run for arm in document["arms"] if arm["kind"] == "arm" for run in arm["runs"]]
+    early = [run for run in runs if _first_scored_ms(run, store) < 1000 * since]
+    return len(early), len(runs)
+
+
+def _first_scored_ms(run: Mapping[str, Any], store: Store) -> float:
+    """When the first score of a run was there; infinity where there is none."""
+    manifests = [
+        store.manifest(name, stage["key"])
+        for name, stage in run["stages"].items()
+        if name in SCORED and stage["state"] == "done"
+    ]
+    return min(
+        (m["timings"].get("finished_ms", float("inf")) for m in manifests if m),
+        default=float("inf"),
+    )

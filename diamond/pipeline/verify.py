@@ -1,0 +1,294 @@
+"""Verdicts on the claims of a study: what each seed says, from its result document and its scores.
+
+The statistics are in `verdict`; whether claims were made beforehand is in `declared`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from diamond.ablation.claim_arms import NamedArm, find_arms
+from diamond.ablation.claims import (
+    RETURN_METRICS,
+    Linear,
+    Quantity,
+    Reading,
+    read_claim,
+    render_claim,
+    render_quantity,
+)
+from diamond.ablation.declarations import Declaration, DeclaredClaim
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.scores import Scores, nan_mean, number, numbers, over_horizon
+from diamond.pipeline.store import Store
+from diamond.pipeline.verdict import Judgement, combine, judge_seeds, judge_starts
+from diamond.stats.intervals import FloatArray
+
+Values = Mapping[Quantity, FloatArray]
+"""Per quantity one value a start; a return is one value."""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What a claim reads on one game.
+
+    Attributes:
+        arms: The arm of each quantity, as in the document.
+        seeds: Training seeds that all its trained arms have.
+        within: Whether it can only be judged within one trained model.
+        store: Where the scores are.
+    """
+
+    arms: Mapping[Quantity, Mapping[str, Any]]
+    seeds: tuple[int, ...]
+    within: bool
+    store: Store
+
+
+def claim_rows(
+    declaration: Declaration, document: Mapping[str, Any], store: Store
+) -> list[dict[str, Any]]:
+    """Judge every claim of a declaration on every game of a study.
+
+    Args:
+        declaration: What was claimed.
+        document: The study's result document, of which arms, games and configs are read.
+        store: Where the scores of its runs are.
+
+    Returns:
+        One entry per claim; docs/reference/result.md names its parts.
+    """
+    return [_claim(claim, declaration.primary, document, store) for claim in declaration.claims]
+
+
+def _claim(
+    claim: DeclaredClaim, primary: str, document: Mapping[str, Any], store: Store
+) -> dict[str, Any]:
+    comparison = claim.comparison
+    reading = read_claim(comparison)
+    metrics = {quantity.metric for part in reading.parts for quantity in part.terms}
+    games = [_on_game(claim, reading, game, document, store) for game in document["games"]]
+    return {
+        "name": claim.name,
+        "text": claim.text,
+        "expression": render_claim(comparison),
+        "on_primary": metrics <= {primary, f"{primary}_real"},
+        "verdict": combine([game["verdict"] for game in games], "all"),
+        "within_model": any(game["within_model"] for game in games),
+        "games": games,
+    }
+
+
+def _on_game(
+    claim: DeclaredClaim,
+    reading: Reading,
+    game: str,
+    document: Mapping[str, Any],
+    store: Store,
+) -> dict[str, Any]:
+    try:
+        evidence = _evidence(claim, game, document, store)
+    except RequestError as error:
+        return _undecided(game, str(error))
+    late = [
+        f"time step {q.time_step} is beyond the horizon of {document['horizon']}"
+        for q in evidence.arms
+        if q.time_step is not None and q.time_step > document["horizon"]
+    ]
+    if late:
+        return _undecided(game, late[0])
+    parts = [_part(part, reading, evidence) for part in reading.parts]
+    verdict = combine([part["verdict"] for part in parts], reading.holds)
+    return {
+        "game": game,
+        "verdict": verdict,
+        "reason": _reason(parts, reading.holds) if verdict == "UNDECIDED" else None,
+        "within_model": evidence.within,
+        "holds": reading.holds,
+        "arms": {render_quantity(q): arm["name"] for q, arm in evidence.arms.items()},
+        "parts": parts,
+    }
+
+
+def _reason(parts: Sequence[Mapping[str, Any]], holds: Literal["all", "any"]) -> str | None:
+    """Why a claim is undecided: of several parts, by the one that a decision waits for."""
+    undecided = [part for part in parts if part["verdict"] == "UNDECIDED"]
+    undecided.sort(key=lambda part: part["seeds_missing"] or 0, reverse=holds == "all")
+    reason: str | None = undecided[0]["reason"]
+    return reason
+
+
+def _undecided(game: str, reason: str) -> dict[str, Any]:
+    return {
+        "game": game,
+        "verdict": "UNDECIDED",
+        "reason": reason,
+        "within_model": False,
+        "holds": "all",
+        "arms": {},
+        "parts": [],
+    }
+
+
+def _evidence(
+    claim: DeclaredClaim, game: str, document: Mapping[str, Any], store: Store
+) -> _Evidence:
+    rows = [arm for arm in document["arms"] if arm["game"] == game]
+    configs = document["provenance"]["config"]
+    named = [
+        NamedArm(
+            arm["name"],
+            arm["kind"] == "arm",
+            arm["axis_values"],
+            RunConfig.model_validate(configs[f"{arm['name']} | {game}"]),
+        )
+        for arm in rows
+    ]
+    by_name = {arm["name"]: arm for arm in rows}
+    found = find_arms(claim.comparison, named)
+    trained = [arm for arm in found.values() if arm.is_trained]
+    seeds = [{run["seed"] for run in by_name[arm.name]["runs"]} for arm in trained]
+    common = tuple(sorted(set.intersection(*seeds)))
+    imported = any(arm.config.imported is not None for arm in trained)
+    return _Evidence(
+        arms={quantity: by_name[arm.name] for quantity, arm in found.items()},
+        seeds=common,
+        within=imported and len(common) == 1,
+        store=store,
+    )
+
+
+def _part(part: Linear, reading: Reading, evidence: _Evidence) -> dict[str, Any]:
+    per_seed: dict[int, float] = {}
+    starts: FloatArray = np.empty(0)
+    absent: list[str] = []
+    for seed in evidence.seeds:
+        values = _values(part, evidence, seed)
+        if isinstance(values, str):
+            absent.append(f"seed {seed}: {values}")
+            continue
+        difference = _combined(part, {q: np.array([nan_mean(v)]) for q, v in values.items()})[0]
+        if np.isnan(difference):
+            absent.append(f"seed {seed}: a metric is not defined in it")
+            continue
+        per_seed[seed] = float(difference)
+        starts = _combined(part, values)
+    played = any(quantity.metric in RETURN_METRICS for quantity in part.terms)
+    if evidence.within and per_seed and not played:
+        judged = judge_starts(starts, reading.relation)
+    else:
+        judged = judge_seeds(np.array(list(per_seed.values())), reading.relation)
+    return _row(part, reading, judged, per_seed, absent)
+
+
+def _row(
+    part: Linear,
+    reading: Reading,
+    judged: Judgement,
+    per_seed: Mapping[int, float],
+    absent: Sequence[str],
+) -> dict[str, Any]:
+    reason = judged.reason
+    if judged.n == 0:
+        reason = "; ".join(absent) or "its arms have no training seed in common"
+    return {
+        "difference": _shown(part),
+        "relation": reading.relation,
+        "verdict": judged.verdict,
+        "reason": reason,
+        "seeds": list(per_seed),
+        "values": numbers(list(per_seed.values())),
+        "absent": list(absent),
+        "mean": number(judged.mean),
+        "lo": number(judged.lo),
+        "hi": number(judged.hi),
+        "n": judged.n,
+        "unit": judged.unit,
+        "method": judged.method,
+        "p": judged.p,
+        "p_min": judged.p_min,
+        "seeds_missing": judged.missing,
+    }
+
+
+def _combined(part: Linear, values: Values) -> FloatArray:
+    """Left side minus right side, for each start or for the seed."""
+    total: FloatArray = sum(
+        (factor * values[quantity] for quantity, factor in part.terms.items()),
+        start=np.array([part.constant]),
+    )
+    return total
+
+
+def _values(part: Linear, evidence: _Evidence, seed: int) -> Values | str:
+    """What the arms of a part scored with one seed, or why it is not there.
+
+    Quantities of one metric at one time are compared where all of them are defined.
+    """
+    cells: dict[Quantity, FloatArray] = {}
+    returns: dict[Quantity, FloatArray] = {}
+    for quantity in part.terms:
+        arm = evidence.arms[quantity]
+        run = _run(arm, seed)
+        if quantity.metric in RETURN_METRICS:
+            value = (run["returns"] or {}).get("mean" if quantity.metric == "return" else "hns")
+            if value is None:
+                return f"{arm['name']} has no {quantity.metric}"
+            returns[quantity] = np.array([value])
+            continue
+        scores = _scores(run, evidence.store)
+        if scores is None:
+            return f"the scores of {arm['name']} are not there"
+        array = scores[quantity.metric]
+        at = quantity.time_step
+        cells[quantity] = array if at is None else array[:, at - 1 : at]
+    for quantity, array in list(cells.items()):
+        alike = [
+            other
+            for key, other in cells.items()
+            if (key.metric, key.time_step) == (quantity.metric, quantity.time_step)
+        ]
+        undefined = np.any(np.isnan(np.stack(alike)), axis=0)
+        returns[quantity] = over_horizon(np.where(undefined, np.nan, array))
+    return returns
+
+
+def _run(arm: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
+    """The run of a seed; a baseline without training has one for all seeds."""
+    if arm["kind"] == "baseline":
+        run: Mapping[str, Any] = arm["runs"][0]
+        return run
+    return next(run for run in arm["runs"] if run["seed"] == seed)
+
+
+def _scores(run: Mapping[str, Any], store: Store) -> Scores | None:
+    stage = run["stages"].get("fidelity")
+    if stage is None or stage["state"] != "done":
+        return None
+    path = store.folder("fidelity", stage["key"]) / SCORES_FILE
+    return _load(path) if path.is_file() else None
+
+
+@lru_cache(maxsize=1024)
+def _load(path: Path) -> Scores:
+    """Scores from a file that never changes once it is there."""
+    return load_file(path)
+
+
+def _shown(part: Linear) -> str:
+    """A linear expression in words of the claim."""
+    text = ""
+    for quantity, factor in part.terms.items():
+        size = "" if abs(factor) == 1 else f"{abs(factor):g} * "
+        sign = " - " if factor < 0 else " + "
+        text += (sign if text else sign.strip(" +")) + size + render_quantity(quantity)
+    if part.constant:
+        text += f" {'-' if part.constant < 0 else '+'} {abs(part.constant):g}"
+    return text
