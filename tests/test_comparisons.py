@@ -1,6 +1,7 @@
 """Arms against the baseline arm: pairing, roles, families, decisions, the noise floor."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
+from diamond.ablation.plan import Request, make_plan
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.comparisons import (
     NO_FLOOR,
@@ -18,6 +20,7 @@ from diamond.pipeline.comparisons import (
     corrected,
     noise_rows,
 )
+from diamond.pipeline.result import baseline_arm, role_of
 from diamond.stats.multiple import holm
 
 NAN = math.nan
@@ -197,3 +200,18 @@ def test_one_seed_has_no_noise_floor_and_says_why() -> None:
     assert row["at"] == {"1": None, "2": None, "mean": None}
     assert row["curve"] == [None, None]
     assert noise_rows(Scored("arm", "arm", {}, 1), "Boxing", 2) == []
+
+
+def test_roles_follow_from_the_configuration() -> None:
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, "fidelity", None)
+    plan = make_plan(request)
+    first, second, copy, _ = plan.arms
+    assert baseline_arm(plan, "Boxing") is first
+    runs = tuple(
+        replace(run, config=run.config.model_copy(update={"seed": run.config.seed + 2}))
+        for run in first.runs
+    )
+    again = replace(first, name="again", runs=runs)
+    assert [role_of(arm, first) for arm in (first, second, again, copy)] == [
+        "arm", "arm", "control", "reference",
+    ]  # fmt: skip

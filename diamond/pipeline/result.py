@@ -205,7 +205,7 @@ class _ScoredFiles:
     def of(arm: Arm, baseline: Arm, store: Store) -> "_ScoredFiles":
         paths = [(run.config.seed, _scores_path(run, store)) for run in arm.runs]
         files = tuple((seed, path) for seed, path in paths if path is not None)
-        return _ScoredFiles(arm.name, _role(arm, baseline), files, len(arm.runs))
+        return _ScoredFiles(arm.name, role_of(arm, baseline), files, len(arm.runs))
 
     def read(self) -> Scored:
         scores = {seed: load_file(path) for seed, path in self.files}
@@ -220,7 +220,7 @@ def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str) -> tuple[dict[st
     return comparison_rows(arm.read(), baseline.read(), game, PRIMARY_METRIC)
 
 
-def _role(arm: Arm, baseline: Arm) -> Role:
+def role_of(arm: Arm, baseline: Arm) -> Role:
     """What an arm is beside the baseline arm; equal but for its seeds it is a control (A/A)."""
     if arm.kind == "baseline":
         return "reference"

@@ -254,7 +254,7 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | P
                 color=look.colour,
                 linestyle=look.dash,
                 linewidth=look.width,
-                label=arm["name"].replace("$", r"\$"),
+                label=_text(arm["name"]),
             )
             for arm, look in shown
             if arm["kind"] == kind
@@ -276,7 +276,7 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | P
         )
     ]
     noise = (row for metric in metrics if (row := _noise_row(doc, game, metric)))
-    floors = [Patch(label=f"noise floor of {row['arm']}", **_NOISE) for row in noise]
+    floors = [Patch(label=f"noise floor of {_text(row['arm'])}", **_NOISE) for row in noise]
     return [
         *lines["arm"],
         *(real if has_real else []),
@@ -284,6 +284,11 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | P
         *(band if has_band else []),
         *floors[:1],
     ]
+
+
+def _text(name: str) -> str:
+    """Return a name as it stands, not as mathematics."""
+    return name.replace("$", r"\$")
 
 
 def _real_curve(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
