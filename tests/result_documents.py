@@ -111,13 +111,15 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
 
 
 def comparison(a: str, b: str, numbers: tuple[float, float, float], **changes: Any) -> Any:
-    """Return a paired comparison of the core ratio with (difference, lo, hi)."""
+    """Return a comparison of the core ratio with the baseline arm `b`: (difference, lo, hi)."""
     difference, lo, hi = numbers
     row = {
         "game": "Boxing", "metric": "core_ratio", "at": "mean", "a": a, "b": b,
         "difference": difference, "lo": lo, "hi": hi, "n": 12, "unit": "start",
         "method": "bootstrap over starts within one trained model",
-        "p": None, "p_min": None, "p_corrected": None,
+        "p": None, "p_min": None, "p_corrected": None, "p_t": None, "p_t_corrected": None,
+        "family": "primary", "family_size": None, "within_noise": None, "detectable": None,
+        "decision": "not shown" if lo <= 0 <= hi else "shown",
     }  # fmt: skip
     return row | changes
 
@@ -153,11 +155,13 @@ def document(
         "horizon": HORIZON,
         "report_steps": list(STEPS),
         "primary_metric": "core_ratio",
+        "baseline_arm": next(iter(cores)),
         "metrics": [
             dict(zip(("name", "label", "unit", "direction"), row, strict=True)) for row in METRICS
         ],
         "arms": arms,
         "comparisons": comparisons,
+        "noise_floor": [],
         "claims": [],
         "summary": "",
         "notes": ["Boxing has no scripted expert: frames were collected with random held actions."],
@@ -180,11 +184,66 @@ def three_arms() -> dict[str, Any]:
     return document(
         {"steps=1": 0.57, "steps=3": 0.66, "steps=10": 0.65},
         [
-            comparison("steps=1", "steps=3", (-0.09, -0.11, -0.07)),
-            comparison("steps=1", "steps=10", (-0.08, -0.10, -0.06)),
-            comparison("steps=3", "steps=10", (0.01, -0.01, 0.03)),
+            comparison("steps=3", "steps=1", (0.09, 0.07, 0.11)),
+            comparison("steps=10", "steps=1", (0.08, 0.06, 0.10)),
         ],
     )
+
+
+def over_seeds(a: str, b: str, numbers: tuple[float, float, float], **changes: Any) -> Any:
+    """Return a comparison over three seeds, one of two in its family, with p values."""
+    found = {
+        "n": 3, "unit": "seed", "method": "t interval over paired seeds",
+        "p": 0.25, "p_min": 0.25, "p_corrected": 0.5, "p_t": 0.01, "p_t_corrected": 0.02,
+        "family_size": 2, "within_noise": False, "detectable": 0.05,
+    }  # fmt: skip
+    return comparison(a, b, numbers, **(found | changes))
+
+
+def noise_row(floor: float | None, metric: str = "core_ratio") -> dict[str, Any]:
+    """Return the noise floor of the arm steps=1, the same at every time step."""
+    return {
+        "game": "Boxing",
+        "metric": metric,
+        "arm": "steps=1",
+        "n": 1 if floor is None else 3,
+        "at": dict.fromkeys([*map(str, STEPS), "mean"], floor),
+        "curve": [floor] * HORIZON,
+        "reason": "not defined: needs two seeds" if floor is None else None,
+    }
+
+
+def seeded() -> dict[str, Any]:
+    """Return a study of three seeds: an arm shown, one shown alone, an A/A arm, a reference."""
+    doc = document(
+        {"steps=1": 0.57, "steps=3": 0.66, "steps=10": 0.60, "steps=1 again": 0.58},
+        [
+            over_seeds("steps=3", "steps=1", (0.09, 0.05, 0.13)),
+            over_seeds(
+                "steps=10", "steps=1", (0.03, 0.001, 0.059), decision="shown alone",
+                p_t=0.045, p_t_corrected=0.09, within_noise=True,
+            ),
+            over_seeds(
+                "steps=1 again", "steps=1", (0.01, -0.02, 0.04), family="control", p=None,
+                p_min=None, p_corrected=None, family_size=None, detectable=None,
+                method="Welch's t interval over unpaired seeds",
+            ),
+            over_seeds(
+                "copy-last", "steps=1", (0.11, 0.09, 0.13), family="reference", family_size=None
+            ),
+            over_seeds(
+                "steps=3", "steps=1", (-0.4, -0.9, 0.1), metric="psnr", family="secondary"
+            ),
+            over_seeds(
+                "steps=10", "steps=1", (-0.8, -0.9, -0.7), metric="psnr", family="secondary"
+            ),
+            over_seeds(
+                "copy-last", "steps=1", (0.8, 0.7, 0.9), metric="psnr", family="reference"
+            ),
+        ],
+        seeds=(0, 1, 2),
+    )  # fmt: skip
+    return doc | {"noise_floor": [noise_row(0.04), noise_row(0.5, "psnr")]}
 
 
 def fail(doc: dict[str, Any], name: str, error: str) -> None:

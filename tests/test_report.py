@@ -19,17 +19,21 @@ from diamond.report.console import result_table
 from diamond.report.document import first_cause, number, visible_decimals
 from diamond.report.figures import figure_bytes, horizon_figure, horizon_overview
 from diamond.report.page import ReportPaths, write_report
+from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
-from diamond.report.tables import comparison_table, metric_tables
+from diamond.report.tables import comparison_table, exploratory_table, metric_tables, noise_table
 from tests.result_documents import (
     HORIZON,
     LABEL,
     MALICIOUS,
     STEPS,
+    comparison,
     curve_of,
     document,
     fail,
     frames_of,
+    noise_row,
+    seeded,
     strips_of,
     three_arms,
 )
@@ -267,7 +271,7 @@ def test_a_study_without_results_still_has_a_page_that_says_why(tmp_path: Path) 
     assert paths.figures == ()
     assert "OSError: disk <full>" in text
     assert "No film strips: no run came to an end (see the failed runs)." in text
-    assert "No paired comparison: no run came to an end" in text
+    assert "No comparison: no run came to an end" in text
 
 
 def test_a_study_that_stops_early_names_the_stage_in_every_empty_section(tmp_path: Path) -> None:
@@ -298,17 +302,81 @@ def test_metric_tables_start_with_the_primary_metric_and_its_real_value() -> Non
 
 def test_the_comparison_table_says_what_each_interval_shows() -> None:
     rows = comparison_table(three_arms()).rows
-    assert [row.cells[3].text for row in rows] == ["a difference", "a difference", "no difference"]
-    assert rows[0].cells[2].detail == "-0.110 to -0.070"
+    assert [row.cells[1].text for row in rows] == ["a difference"] * 2
+    assert rows[0].cells[0].detail == "0.070 to 0.110"
 
 
 def test_the_comparison_table_has_p_values_with_their_smallest_possible_one() -> None:
-    doc = three_arms()
-    assert "p" not in comparison_table(doc).columns
-    doc["comparisons"][0] |= {"p": 0.25, "p_min": 0.25, "p_corrected": 0.5}
-    table = comparison_table(doc)
+    assert comparison_table(three_arms()).columns == ("arm", "difference", "shows", "replicates")
+    table = comparison_table(seeded())
+    assert table.title == "Core ratio: difference to steps=1"
+    assert table.columns[4:] == ("p (Holm)", "sign-flip p", "within noise floor", "could show")
     assert {len(row.cells) for row in table.rows} == {len(table.columns) - 1}
-    assert table.rows[0].cells[5].detail == "at least 0.25"
+    cells = [[cell.text for cell in row.cells[1:]] for row in table.rows]
+    assert cells[0] == ["a difference", "3 seeds", "0.02", "0.25", "no", "0.050"]
+    assert cells[1][0] == "a difference alone, not across 2"
+    assert cells[1][4] == "yes"
+    assert cells[2][3] == cells[2][5] == "–"
+    assert table.rows[0].cells[4].detail == "at least 0.25"
+    assert [(row.name, row.kind) for row in table.rows] == [
+        ("steps=3", "arm"),
+        ("steps=10", "arm"),
+        ("steps=1 again (A/A)", "control"),
+        ("copy-last", "baseline"),
+    ]
+
+
+def test_other_metrics_are_an_exploratory_table_with_stars() -> None:
+    table = exploratory_table(seeded())
+    assert table.columns == ("arm", "PSNR [dB]")
+    assert [row.cells[0].text for row in table.rows] == ["-0.40", "-0.80*", "0.80"]
+    assert exploratory_table(three_arms()).rows == ()
+
+
+def test_tables_of_several_games_name_the_game() -> None:
+    doc = document(
+        {"steps=1": 0.57, "steps=3": 0.66},
+        [comparison("steps=3", "steps=1", (0.0, -0.1, 0.1), game=g) for g in ("Boxing", "Pong")],
+        games=("Boxing", "Pong"),
+    )
+    table = comparison_table(doc)
+    assert table.columns[1] == "game"
+    assert [row.cells[0].text for row in table.rows] == ["Boxing", "Pong"]
+
+
+def test_the_noise_floor_is_a_table_and_a_sentence() -> None:
+    table = noise_table(seeded())
+    assert [row.name for row in table.rows] == ["Core ratio", "PSNR"]
+    assert len(table.rows[0].cells) == len(table.columns) - 1 == len(STEPS) + 1
+    assert noise_sentences(seeded()) == [
+        "Noise floor of steps=1, from 3 seeds: two trainings of this same configuration typically "
+        "differ by 0.040 in Core ratio over the horizon (root mean square)."
+    ]
+    one = three_arms() | {"noise_floor": [noise_row(None)]}
+    assert noise_table(one).rows == ()
+    assert noise_sentences(one) == [
+        "Noise floor of steps=1: not defined: needs two seeds of the baseline arm."
+    ]
+
+
+def test_the_comparison_sentences_say_what_decides() -> None:
+    seeds = " ".join(comparison_sentences(seeded()))
+    assert "minus that of the baseline arm, steps=1." in seeds
+    assert "corrected by Holm over 2 comparisons" in seeds
+    assert "nothing is paired" in seeds
+    starts = " ".join(comparison_sentences(three_arms()))
+    assert "Holm" not in starts
+    assert "within these trained models, is not corrected" in starts
+
+
+def test_a_figure_outlines_the_noise_floor() -> None:
+    axes = horizon_figure(seeded(), "Boxing", "core_ratio").axes[0]
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices, float)
+    assert float(band[:, 1].max() - band[:, 1].min()) == pytest.approx(0.08, abs=0.01)
+    legend = horizon_figure(seeded(), "Boxing", "psnr").legends[0]
+    assert legend.get_texts()[-1].get_text() == "noise floor of steps=1"
+    bare = horizon_figure(seeded() | {"noise_floor": [noise_row(None)]}, "Boxing", "core_ratio")
+    assert "noise" not in bare.legends[0].get_texts()[-1].get_text()
 
 
 def test_markdown_code_fences_hold_any_text() -> None:
@@ -334,8 +402,23 @@ def test_the_terminal_table_fits_and_shows_every_name_and_number() -> None:
         assert re.search(rf"^{name} ", text, re.MULTILINE)
     assert re.search(r"steps=1 .* 0\.57 +0\.68 ", text)
     assert "0.55-0.59" in text
-    assert "-4.0 to 0.9" in rendered(three_arms() | {"report_steps": [1, 10]})
+    assert "-4.0 to 0.9" in rendered(three_arms() | {"report_steps": [1]})
     assert "random policy gets -1.2" in text
+
+
+def test_the_terminal_table_marks_the_difference_to_the_baseline_arm() -> None:
+    text = rendered(seeded())
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert re.search(r"^steps=1 .* base ", text, re.MULTILINE)
+    assert re.search(r"^steps=3 .* 0\.09\* ", text, re.MULTILINE)
+    assert re.search(r"^steps=10 .* 0\.030~ ", text, re.MULTILINE)
+    assert "0.05-0.13" in text
+    words = " ".join(text.split())
+    assert "Difference to base: Core ratio, mean, minus that of steps=1." in words
+    assert "* shown by a t test, Holm over 2. ~ within the noise floor." in words
+    one = rendered(three_arms() | {"noise_floor": [noise_row(None)]})
+    assert "Noise floor: not defined: needs two seeds." in one
+    assert "Holm" not in one
 
 
 def test_long_arm_names_cost_intervals_and_not_letters() -> None:

@@ -1,4 +1,4 @@
-"""From scores to estimates: the numbers against hand-made ones, the unit, pairing, correction."""
+"""From scores to estimates: the numbers against hand-made ones, and the unit of replication."""
 
 import math
 
@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.scores import (
     METHOD_SEEDS,
     METHOD_STARTS,
     arm_estimates,
-    compare,
-    comparison_rows,
     number,
     report_steps,
     run_metrics,
@@ -25,10 +22,6 @@ T_975_1 = 12.706204736
 
 def scores(*rows: list[float], metric: str = "psnr") -> dict[str, NDArray[np.float64]]:
     return {metric: np.array(rows)}
-
-
-def all_metrics(values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    return {spec.name: values.copy() for spec in METRICS}
 
 
 @pytest.mark.parametrize(
@@ -97,66 +90,3 @@ def test_the_number_of_starts_does_not_narrow_an_interval_over_seeds() -> None:
 def test_estimates_are_the_same_every_time() -> None:
     rows = np.random.default_rng(0).normal(size=(12, 10))
     assert arm_estimates([{"l1": rows}], 10) == arm_estimates([{"l1": rows}], 10)
-
-
-def test_a_comparison_uses_the_cells_that_both_have() -> None:
-    a = scores([10, 1], [10, 20], [NAN, NAN])
-    b = scores([7, NAN], [6, 18], [1, 1])
-    paired = compare([a], [b], "psnr")
-    # Start 1: 10 - 7. Start 2: 15 - 12. Start 3 is not defined for a.
-    assert paired.difference == pytest.approx(3)
-    assert (paired.n, paired.unit, paired.p) == (2, "start", None)
-
-
-def test_a_comparison_over_seeds_pairs_seed_with_seed() -> None:
-    a = [scores([1, 1]), scores([10, 10]), scores([100, 100])]
-    b = [scores([0, 0]), scores([8, 8]), scores([97, 97])]
-    paired = compare(a, b, "psnr")
-    assert paired.difference == pytest.approx(2)
-    assert (paired.n, paired.unit) == (3, "seed")
-    # Differences 1, 2, 3: standard error 1 / sqrt(3); t with two degrees of freedom is 4.302653.
-    assert paired.lo == pytest.approx(2 - 4.302653 / math.sqrt(3), rel=1e-5)
-    # All eight patterns of signs; the two with equal signs are as extreme as what was seen.
-    assert paired.p == pytest.approx(2 / 8)
-
-
-def test_no_common_cell_gives_no_difference() -> None:
-    paired = compare([scores([1, NAN])], [scores([NAN, 1])], "psnr")
-    assert math.isnan(paired.difference)
-    assert paired.n == 0
-
-
-def test_all_pairs_of_arms_are_compared_on_all_metrics() -> None:
-    rng = np.random.default_rng(1)
-    arms = [(name, [all_metrics(rng.normal(size=(3, 4)))]) for name in ("n=1", "n=3", "n=10")]
-    rows = comparison_rows(arms, "Boxing", "core_ratio")
-    assert [(r["a"], r["b"]) for r in rows if r["metric"] == "psnr"] == [
-        ("n=1", "n=3"),
-        ("n=1", "n=10"),
-        ("n=3", "n=10"),
-    ]
-    assert len(rows) == 3 * len(METRICS)
-    assert {row["p_corrected"] for row in rows} == {None}
-
-
-def test_holm_corrects_the_secondary_metrics_together_and_never_the_primary_one() -> None:
-    rng = np.random.default_rng(2)
-
-    def seeds(shift: float) -> list[dict[str, NDArray[np.float64]]]:
-        return [
-            {spec.name: rng.normal(size=(3, 4)) + shift * k for k, spec in enumerate(METRICS)}
-            for _ in range(6)
-        ]
-
-    rows = comparison_rows([("a", seeds(0.0)), ("b", seeds(1.0))], "Boxing", "core_ratio")
-    primary = [row for row in rows if row["metric"] == "core_ratio"]
-    secondary = [row for row in rows if row["metric"] != "core_ratio"]
-    assert len(primary) == 1
-    assert primary[0]["p_corrected"] == primary[0]["p"]
-    # Holm by its definition: the k-th smallest of m is multiplied by m - k, and may not decrease.
-    ordered = sorted(secondary, key=lambda row: row["p"])
-    largest = 0.0
-    for k, row in enumerate(ordered):
-        largest = max(largest, min(1.0, (len(ordered) - k) * row["p"]))
-        assert row["p_corrected"] == pytest.approx(largest)
-    assert any(row["p_corrected"] > row["p"] for row in secondary)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diamond.stats.intervals import bootstrap_curve, bootstrap_interval, t_interval
-from diamond.stats.paired import holm, paired_seeds, paired_starts
+from diamond.stats.multiple import holm
+from diamond.stats.paired import paired_seeds, paired_starts
 
 NAN = float("nan")
 P_VALUES = st.lists(st.none() | st.floats(0, 1), max_size=12)

@@ -3,7 +3,7 @@
 import pytest
 
 from diamond.report.summary import summarise
-from tests.result_documents import comparison, document, fail, three_arms
+from tests.result_documents import comparison, document, fail, over_seeds, seeded, three_arms
 
 
 def test_summary_tells_a_clear_difference_with_all_its_numbers() -> None:
@@ -16,7 +16,7 @@ def test_summary_tells_a_clear_difference_with_all_its_numbers() -> None:
     )
 
 
-def test_summary_picks_the_largest_clear_difference_with_the_first_arm() -> None:
+def test_summary_picks_the_largest_clear_difference_to_the_baseline_arm() -> None:
     text = summarise(three_arms())
     assert "with 1 denoising step the moving objects are less sharp than with 3 (" in text
     assert ", and 1 denoising step and 10 differ as well (difference -0.08" in text
@@ -25,13 +25,13 @@ def test_summary_picks_the_largest_clear_difference_with_the_first_arm() -> None
 
 def test_summary_prefers_a_clear_difference_to_a_larger_unclear_one() -> None:
     doc = three_arms()
-    doc["comparisons"][1] |= {"difference": -0.3, "lo": -0.7, "hi": 0.1}
+    doc["comparisons"][1] |= {"difference": 0.3, "lo": -0.1, "hi": 0.7, "decision": "not shown"}
     text = summarise(doc)
     assert text.startswith("Boxing: with 1 denoising step the moving objects are less sharp")
     assert text.endswith(", and 1 denoising step and 10 show no difference.")
 
 
-def test_summary_turns_a_comparison_round_so_that_the_first_arm_comes_first() -> None:
+def test_summary_turns_a_comparison_round_so_that_the_baseline_arm_comes_first() -> None:
     doc = three_arms()
     doc["comparisons"] = [comparison("steps=3", "steps=1", (0.09, 0.07, 0.12))]
     assert "difference -0.09, 95% interval -0.12 to -0.07" in summarise(doc)
@@ -39,7 +39,7 @@ def test_summary_turns_a_comparison_round_so_that_the_first_arm_comes_first() ->
 
 def test_summary_says_that_no_difference_was_shown() -> None:
     doc = three_arms()
-    doc["comparisons"] = [comparison("steps=1", "steps=3", (-0.01, -0.03, 0.01))]
+    doc["comparisons"] = [comparison("steps=3", "steps=1", (0.01, -0.01, 0.03))]
     text = summarise(doc)
     assert text.startswith("Boxing: no difference between 1 denoising step and 3 was shown (")
     assert "less sharp" not in text
@@ -47,7 +47,8 @@ def test_summary_says_that_no_difference_was_shown() -> None:
 
 def test_summary_claims_nothing_without_an_interval() -> None:
     doc = three_arms()
-    doc["comparisons"] = [comparison("steps=1", "steps=3", (-0.4, 0.0, 0.0), lo=None, hi=None)]
+    row = comparison("steps=3", "steps=1", (0.4, 0.0, 0.0), decision="undefined")
+    doc["comparisons"] = [row | {"lo": None, "hi": None}]
     text = summarise(doc)
     assert "can be neither shown nor ruled out" in text
     assert "no interval" in text
@@ -92,7 +93,7 @@ def test_summary_says_when_there_is_no_baseline() -> None:
 
 
 def test_summary_counts_seeds_where_they_are_the_replicates() -> None:
-    row = comparison("steps=1", "steps=3", (-0.09, -0.14, -0.04), n=3, unit="seed")
+    row = over_seeds("steps=3", "steps=1", (0.09, 0.04, 0.14), within_noise=None)
     text = summarise(document({"steps=1": 0.57, "steps=3": 0.66}, [row], seeds=(0, 1, 2)))
     assert "95% interval -0.14 to -0.04 over 3 training seeds" in text
     assert "one trained model" not in text
@@ -101,7 +102,9 @@ def test_summary_counts_seeds_where_they_are_the_replicates() -> None:
 @pytest.mark.parametrize("stage", ["denoiser", "agent"])
 def test_summary_counts_one_model_per_arm_where_arms_train_apart(stage: str) -> None:
     names = ("denoiser.optimizer.lr=0.0001", "denoiser.optimizer.lr=0.0003")
-    doc = document({names[0]: 0.57, names[1]: 0.66}, [comparison(*names, (0.09, 0.07, 0.11))])
+    doc = document(
+        {names[0]: 0.57, names[1]: 0.66}, [comparison(names[1], names[0], (-0.09, -0.11, -0.07))]
+    )
     doc["arms"][0]["runs"][0]["stages"] = {stage: {"key": "d0" * 32}}
     doc["arms"][1]["runs"][0]["stages"] = {stage: {"key": "e1" * 32}}
     text = summarise(doc)
@@ -113,8 +116,8 @@ def test_summary_has_a_clause_for_each_game() -> None:
     doc = document(
         {"steps=1": 0.57, "steps=3": 0.66},
         [
-            comparison("steps=1", "steps=3", (-0.09, -0.11, -0.07)),
-            comparison("steps=1", "steps=3", (0.0, -0.02, 0.02), game="Breakout"),
+            comparison("steps=3", "steps=1", (0.09, 0.07, 0.11)),
+            comparison("steps=3", "steps=1", (0.0, -0.02, 0.02), game="Breakout"),
         ],
         games=("Boxing", "Breakout"),
     )
@@ -123,13 +126,38 @@ def test_summary_has_a_clause_for_each_game() -> None:
     assert "; Breakout: no difference between 1 denoising step and 3 was shown" in text
 
 
+def test_summary_keeps_what_is_shown_apart_from_what_is_shown_alone() -> None:
+    text = summarise(seeded())
+    assert text.startswith("Boxing: with 1 denoising step the moving objects are less sharp than")
+    assert "over 3 training seeds; above the noise floor of 0.04)" in text
+    assert text.endswith(", and 1 denoising step and 10 differ only when compared alone.")
+
+
+def test_summary_claims_nothing_that_the_correction_takes_away() -> None:
+    doc = seeded()
+    doc["comparisons"] = doc["comparisons"][1:]
+    text = summarise(doc)
+    assert text.startswith(
+        "Boxing: 1 denoising step and 10 differ when compared alone, but not once the comparison "
+        "is corrected for all 2 ("
+    )
+    assert "within the noise floor of 0.04)" in text
+    assert "sharp" not in text
+
+
+def test_summary_is_silent_about_controls_and_references() -> None:
+    text = summarise(seeded())
+    assert "steps=1 again" not in text
+    assert "copy-last" not in text
+
+
 def test_summary_never_speaks_of_returns() -> None:
     assert "return" not in summarise(three_arms())
 
 
 def test_summary_words_follow_the_direction_of_the_metric() -> None:
     doc = three_arms() | {"primary_metric": "l1"}
-    doc["comparisons"] = [comparison("steps=1", "steps=3", (-0.002, -0.003, -0.001), metric="l1")]
+    doc["comparisons"] = [comparison("steps=3", "steps=1", (0.002, 0.001, 0.003), metric="l1")]
     text = summarise(doc)
     assert "with 1 denoising step the frames are more like the real ones than with 3" in text
     assert "difference -0.002, 95% interval -0.003 to -0.001" in text

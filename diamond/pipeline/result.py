@@ -5,6 +5,7 @@ One plain value for JSON, report, tracking and the terminal, made from the store
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from diamond.ablation.plan import AA_NAME, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.comparisons import Role, Scored, comparison_rows, corrected, noise_rows
 from diamond.pipeline.declared import standing
 from diamond.pipeline.history import read_history
 from diamond.pipeline.identity import tracked_key
@@ -28,7 +30,6 @@ from diamond.pipeline.scores import (
     ArmEstimates,
     Scores,
     arm_estimates,
-    comparison_rows,
     nan_mean,
     numbers,
     report_steps,
@@ -60,24 +61,12 @@ def build_document(
         The document; DESIGN section 7 and docs/reference/result.md name its parts.
     """
     horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
-    scores = {arm_id(arm): _arm_scores(arm, store) for arm in plan.arms}
     specs = plan.stages()
     stage_seconds: dict[str, float] = {}
     for spec in specs:
         stage_seconds[spec.stage] = round(
             stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3
         )
-    comparisons = []
-    for game in plan.request.games:
-        pairs = [
-            (arm.name, scores[arm_id(arm)])
-            for arm in plan.arms
-            if arm.game == game
-            and arm.kind == "arm"
-            and not arm.aa
-            and len(scores[arm_id(arm)]) == len(arm.runs)
-        ]
-        comparisons += comparison_rows(pairs, game, plan.primary_metric)
     arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
     document: dict[str, Any] = {
         "schema": 1,
@@ -91,20 +80,25 @@ def build_document(
         "until": plan.until or "report",
         "design": plan.design,
         "match": plan.request.match,
-        "baseline_arm": plan.baseline(plan.request.games[0]).name,
         "horizon": horizon,
         "report_steps": report_steps(horizon),
         "primary_metric": plan.primary_metric,
+        "baseline_arm": baseline_arm(plan, plan.request.games[0]).name,
         "metrics": [
             {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
             for m in METRICS
         ],
         "arms": arms,
-        "comparisons": comparisons,
         "path": {
             game: _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
             for game, path in plan.paths.items()
         },
+        "comparisons": corrected(
+            [row for game in plan.request.games for row in _comparisons(plan, game, store)]
+        ),
+        "noise_floor": [
+            row for game in plan.request.games for row in _noise_floor(plan, game, store, horizon)
+        ],
         "hns": hns_over_games(arms),
         "declaration": None,
         "claims": [],
@@ -238,9 +232,62 @@ def _path_rows(
     return path_document(path, scores, num_seeds)
 
 
-def _arm_scores(arm: Arm, store: Store) -> list[Scores]:
-    found = [read_scores(run, store) for run in arm.runs]
-    return [scores for scores in found if scores is not None]
+def baseline_arm(plan: Plan, game: str) -> Arm:
+    """The arm that the others are compared with: the first one of the game that imagines."""
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    return next((arm for arm in arms if imagines(arm)), arms[0])
+
+
+def _comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
+    """Every other arm of a game against its baseline arm; nothing of arms without scores."""
+    baseline = baseline_arm(plan, game)
+    others = [arm for arm in plan.arms if arm.game == game and arm is not baseline]
+    scored = _ScoredFiles.of(baseline, store)
+    found = [_ScoredFiles.of(arm, store) for arm in others]
+    primary = plan.primary_metric
+    return [row for other in found for row in _rows(other, scored, game, primary)]
+
+
+def _noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
+    baseline = baseline_arm(plan, game)
+    return noise_rows(_ScoredFiles.of(baseline, store).read(), game, horizon)
+
+
+@dataclass(frozen=True)
+class _ScoredFiles:
+    """An arm with the files of its scores by seed; they never change once they are there."""
+
+    name: str
+    role: Role
+    files: tuple[tuple[int, Path], ...]
+    num_seeds: int
+
+    @staticmethod
+    def of(arm: Arm, store: Store) -> "_ScoredFiles":
+        paths = [(run.config.seed, _scores_path(run, store)) for run in arm.runs]
+        files = tuple((seed, path) for seed, path in paths if path is not None)
+        return _ScoredFiles(arm.name, role_of(arm), files, len(arm.runs))
+
+    def read(self) -> Scored:
+        scores = {seed: load_file(path) for seed, path in self.files}
+        return Scored(self.name, self.role, scores, self.num_seeds)
+
+
+@lru_cache(maxsize=1024)
+def _rows(
+    arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
+) -> tuple[dict[str, Any], ...]:
+    """The comparisons of an arm, made once: a running study is followed."""
+    if not arm.files or not baseline.files:
+        return ()
+    return comparison_rows(arm.read(), baseline.read(), game, primary)
+
+
+def role_of(arm: Arm) -> Role:
+    """What an arm is beside the baseline arm: another one, a control (A/A), or not trained."""
+    if arm.kind == "baseline":
+        return "reference"
+    return "control" if arm.aa else "arm"
 
 
 def _arm(

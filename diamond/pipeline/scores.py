@@ -1,6 +1,6 @@
-"""From the scores of rollouts to estimates.
+"""From the scores of rollouts to estimates: per run, and per arm with intervals.
 
-Per run, per arm with intervals, and paired differences of arms.
+Differences of arms live in `comparisons`.
 """
 
 import warnings
@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.fidelity.metrics import METRICS
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import Interval, bootstrap_curve, bootstrap_interval, t_interval
-from diamond.stats.paired import PairedDifference, holm, paired_seeds, paired_starts
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Array (starts, horizon) per metric.
@@ -86,52 +84,6 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     )
 
 
-def compare(a: Sequence[Scores], b: Sequence[Scores], metric: str) -> PairedDifference:
-    """Paired difference a - b of a metric's mean over the cells where both are defined."""
-    pairs = [_both(one[metric], other[metric]) for one, other in zip(a, b, strict=True)]
-    if len(pairs) > 1:
-        means = np.array([[nan_mean(over_horizon(x)), nan_mean(over_horizon(y))] for x, y in pairs])
-        return paired_seeds(means[:, 0], means[:, 1])
-    seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, metric)
-    return paired_starts(over_horizon(pairs[0][0]), over_horizon(pairs[0][1]), seed)
-
-
-def comparison_rows(
-    arms: Sequence[tuple[str, Sequence[Scores]]], game: str, primary: str
-) -> list[dict[str, Any]]:
-    """All pairs of arms on all metrics.
-
-    P values of the secondary metrics are corrected together (Holm).
-    """
-    rows: list[dict[str, Any]] = []
-    for index, (a, a_scores) in enumerate(arms):
-        for b, b_scores in arms[index + 1 :]:
-            for spec in METRICS:
-                paired = compare(a_scores, b_scores, spec.name)
-                rows.append(
-                    {
-                        "game": game,
-                        "metric": spec.name,
-                        "at": MEAN,
-                        "a": a,
-                        "b": b,
-                        "difference": number(paired.difference),
-                        "lo": number(paired.lo),
-                        "hi": number(paired.hi),
-                        "n": paired.n,
-                        "unit": paired.unit,
-                        "method": paired.method,
-                        "p": paired.p,
-                        "p_min": paired.p_min,
-                        "p_corrected": paired.p,
-                    }
-                )
-    secondary = [row for row in rows if row["metric"] != primary]
-    for row, corrected in zip(secondary, holm([row["p"] for row in secondary]), strict=True):
-        row["p_corrected"] = corrected
-    return rows
-
-
 def over_horizon(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over time of (starts, horizon), NaN left out: (starts,)."""
     with warnings.catch_warnings():
@@ -178,10 +130,3 @@ def _curve(arrays: Sequence[NDArray[np.float64]], seed: int) -> dict[str, list[f
         "lo": numbers([column.lo for column in columns]),
         "hi": numbers([column.hi for column in columns]),
     }
-
-
-def _both(
-    a: NDArray[np.float64], b: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    undefined = np.isnan(a) | np.isnan(b)
-    return np.where(undefined, np.nan, a), np.where(undefined, np.nan, b)

@@ -131,6 +131,11 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
         for at, value in values.items()
         if value["mean"] is not None
     }
+    for row in document["noise_floor"]:
+        if (row["arm"], row["game"], row["reason"]) == (arm.name, arm.game, None):
+            curves[f"noise_floor/{row['metric']}"] = row["curve"]
+            if row["at"]["mean"] is not None:
+                summary[f"noise_floor/{row['metric']}"] = row["at"]["mean"]
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),

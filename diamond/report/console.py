@@ -1,7 +1,8 @@
 """The result of a study as one table for a terminal; it loads no matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +15,13 @@ from diamond.report.document import (
     arms_of,
     estimate,
     level_text,
+    metric_info,
     metric_infos,
     number,
     real_estimate,
     return_labels,
     run_mean,
+    visible_decimals,
 )
 from diamond.report.tables import hns_table
 
@@ -26,6 +29,7 @@ _WIDTH = 100
 _STEPS = ("5", "10")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
+_STAR, _WITHIN, _BASE = "*", "~", "base"
 _SHORT_LABELS = {"foreground_iou": "IoU", "core_ratio": "core ratio", "l1": "L1"}
 
 
@@ -114,6 +118,7 @@ def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
         if real:
             text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
             columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
+    columns += [_difference_column(doc, game, arms)]
     columns += [_return_column(arms), _hns_column(arms), _time_column(arms)]
     return [column for column in columns if any(value != ABSENT for value in column.values)]
 
@@ -130,6 +135,43 @@ def _metric_column(doc: Document, arms: Sequence[Arm], metric: str, at: str) -> 
         tuple(_interval(value, places) for value in found),
         rank,
     )
+
+
+def _difference_column(doc: Document, game: str, arms: Sequence[Arm]) -> _Column:
+    """Return the differences to the baseline arm; `_difference_caption` says what marks mean."""
+    rows = _differences(doc, game)
+    values, intervals = [], []
+    for arm in arms:
+        row = rows.get(arm["name"])
+        if row is None:
+            values.append(_BASE if rows and arm["name"] == _base(rows) else ABSENT)
+            intervals.append("")
+            continue
+        places = _PLACES.get(row["metric"], _DEFAULT_PLACES)
+        places = visible_decimals((row["difference"], row["lo"], row["hi"]), places)
+        marks = (_STAR if row["decision"] == "shown" else "") + (
+            _WITHIN if row["within_noise"] else ""
+        )
+        values.append(number(row["difference"], places) + marks)
+        found = Estimate(row["difference"], row["lo"], row["hi"])
+        intervals.append(_interval(found, places))
+    return _Column(("difference", "to base"), tuple(values), tuple(intervals), 3)
+
+
+def _differences(doc: Document, game: str) -> dict[str, Mapping[str, Any]]:
+    """Return the comparisons with the baseline arm on the primary metric by the arm's name."""
+    return {
+        row["a"]: row
+        for row in doc["comparisons"]
+        if row["game"] == game
+        and row["metric"] == doc["primary_metric"]
+        and row["family"] != "reference"
+        and row["difference"] is not None
+    }
+
+
+def _base(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    return str(next(iter(rows.values()))["b"])
 
 
 def _return_column(arms: Sequence[Arm]) -> _Column:
@@ -195,6 +237,7 @@ def _caption(doc: Document, game: str, columns: Sequence[_Column]) -> str:
         told.append(
             f"Below a value: its {level_text(arms)} interval ({arms[0]['interval']['method']})."
         )
+    told += _difference_caption(doc, game)
     random_return = next(
         (
             mean
@@ -208,3 +251,24 @@ def _caption(doc: Document, game: str, columns: Sequence[_Column]) -> str:
             f"Return: {'; '.join(return_labels(doc))}; a random policy gets {random_return:.1f}."
         )
     return "\n".join(told)
+
+
+def _difference_caption(doc: Document, game: str) -> list[str]:
+    """Say what the column of differences is and what its marks mean."""
+    rows = _differences(doc, game)
+    if not rows:
+        return []
+    label = metric_info(doc, doc["primary_metric"]).label
+    told = f"Difference to base: {label}, mean, minus that of {_base(rows)}."
+    size = next((row["family_size"] for row in rows.values() if row["family_size"]), None)
+    if any(row["decision"] == "shown" for row in rows.values()):
+        across = "" if size is None else f" by a t test, Holm over {size}"
+        told += f" {_STAR} shown{across}."
+    if any(row["within_noise"] for row in rows.values()):
+        told += f" {_WITHIN} within the noise floor."
+    undefined = [
+        f"Noise floor: {row['reason']}."
+        for row in doc.get("noise_floor") or ()
+        if row["game"] == game and row["metric"] == doc["primary_metric"] and row["reason"]
+    ]
+    return [told, *undefined]

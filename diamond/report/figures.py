@@ -1,6 +1,6 @@
 """Fidelity against horizon as figures, from the result document; the only home of matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -42,6 +43,12 @@ _BASELINE_DASHES: tuple[_Dash, ...] = (
     (0, (2.0, 1.5)),
     (0, (8.0, 2.0, 2.0, 2.0)),
 )
+_NOISE: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": "#9a9a9a",
+    "hatch": "....",
+    "linewidth": 0.0,
+}
 _LONG_HORIZON = 20
 _SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -157,6 +164,7 @@ def settings() -> dict[Any, Any]:
 
 def _draw(axes: Axes, doc: Document, game: str, metric: str) -> None:
     info = metric_info(doc, metric)
+    _draw_noise(axes, doc, game, metric)
     for arm, look in _looks(doc, game):
         mean = _values(curve(arm, metric, "mean"))
         steps = np.arange(1, len(mean) + 1)
@@ -170,6 +178,24 @@ def _draw(axes: Axes, doc: Document, game: str, metric: str) -> None:
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
     _set_steps(axes, doc)
+
+
+def _draw_noise(axes: Axes, doc: Document, game: str, metric: str) -> None:
+    """Outline the noise floor: the mean of the baseline arm, give or take the floor."""
+    row = _noise_row(doc, game, metric)
+    if row is None:
+        return
+    arm = next(arm for arm in arms_of(doc, game, "arm") if arm["name"] == row["arm"])
+    mean, floor = _values(curve(arm, metric, "mean")), _values(row["curve"])
+    steps = np.arange(1, len(mean) + 1)
+    axes.fill_between(steps, mean - floor, mean + floor, **_NOISE)
+
+
+def _noise_row(doc: Document, game: str, metric: str) -> Mapping[str, Any] | None:
+    """Return the noise floor of a metric, None where it is not defined."""
+    rows = doc.get("noise_floor") or ()
+    found = (row for row in rows if row["game"] == game and row["metric"] == metric)
+    return next((row for row in found if row["reason"] is None), None)
 
 
 def _set_steps(axes: Axes, doc: Document) -> None:
@@ -212,7 +238,7 @@ def _looks(doc: Document, game: str) -> list[tuple[Arm, _Look]]:
     return baselines + arms
 
 
-def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D]:
+def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | Patch]:
     """Return the legend: arms, the real frames where drawn, baselines, and what the band is."""
     looks = _looks(doc, game)
     shown = [
@@ -228,7 +254,7 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D]:
                 color=look.colour,
                 linestyle=look.dash,
                 linewidth=look.width,
-                label=arm["name"].replace("$", r"\$"),
+                label=_text(arm["name"]),
             )
             for arm, look in shown
             if arm["kind"] == kind
@@ -249,12 +275,20 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D]:
             [], [], color="#bbbbbb", linewidth=7, alpha=0.6, label=f"{level_text(arms)} interval"
         )
     ]
+    noise = (row for metric in metrics if (row := _noise_row(doc, game, metric)))
+    floors = [Patch(label=f"noise floor of {_text(row['arm'])}", **_NOISE) for row in noise]
     return [
         *lines["arm"],
         *(real if has_real else []),
         *lines["baseline"],
         *(band if has_band else []),
+        *floors[:1],
     ]
+
+
+def _text(name: str) -> str:
+    """Return a name as it stands, not as mathematics."""
+    return name.replace("$", r"\$")
 
 
 def _real_curve(doc: Document, game: str, metric: str) -> NDArray[np.float64]:

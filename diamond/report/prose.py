@@ -4,7 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from diamond.report.document import Document, arms_of, estimate, failures, imagines
+from diamond.report.document import (
+    Document,
+    arms_of,
+    decimals,
+    estimate,
+    failures,
+    imagines,
+    metric_info,
+    number,
+    visible_decimals,
+)
 
 _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "
@@ -35,13 +45,77 @@ def interval_sentences(doc: Document) -> list[str]:
     return [*told, _HELD_OUT] if told else []
 
 
-def comparison_sentence(doc: Document) -> str:
-    """Say how to read the paired comparisons and how their intervals were made."""
-    methods = dict.fromkeys(pair["method"] for pair in doc["comparisons"])
-    return (
-        "Each line is the first arm minus the second one, paired by start and actions. It shows a "
-        f"difference only where the interval leaves out 0. Intervals made by: {'; '.join(methods)}."
+def comparison_sentences(doc: Document) -> list[str]:
+    """Say how to read the differences to the baseline arm and how they were made."""
+    rows = [row for row in doc["comparisons"] if row["metric"] == doc["primary_metric"]]
+    bases = ", ".join(dict.fromkeys(str(row["b"]) for row in rows))
+    methods = dict.fromkeys(row["method"] for row in rows if row["difference"] is not None)
+    told = [
+        "Each line is the mean over the horizon of one arm minus that of the baseline arm, "
+        f"{bases}. "
+        f"Intervals are 95% intervals, each for its own line, made by: {'; '.join(methods)}."
+    ]
+    sizes = [row["family_size"] for row in rows if row["family_size"] is not None]
+    if sizes:
+        told.append(
+            "A difference is shown where the interval leaves out 0 and the p value of the same t "
+            f"test, corrected by Holm over {_comparisons(sizes[0])}, is at most .05. The exact "
+            "sign-flip p stands beside it with the smallest value that so many seeds can give; it "
+            "decides nothing. Within noise floor: no larger than what two trainings of the "
+            "baseline arm differ by. Could show: the smallest true difference that so many seeds "
+            "show 4 times in 5, at the observed spread."
+        )
+    elif rows and all(row["unit"] == "start" for row in rows):
+        told.append(
+            "A difference is shown where the interval leaves out 0. It holds within these trained "
+            "models, is not corrected for the number of arms and says nothing of training again."
+        )
+    if any(row["family"] == "control" for row in rows):
+        told.append(
+            "A/A is the baseline arm with other seeds: nothing is paired, and in 1 of 20 its "
+            "interval leaves out 0 by chance. It is not counted in the correction."
+        )
+    if any(row["family"] == "reference" for row in rows):
+        told.append("World models without training are not counted in the correction.")
+    return told
+
+
+def exploratory_sentence(doc: Document) -> str:
+    """Say what the comparisons on the other metrics are worth."""
+    rows = [row for row in doc["comparisons"] if row["metric"] != doc["primary_metric"]]
+    size = next((row["family_size"] for row in rows if row["family_size"] is not None), None)
+    star = (
+        "* the interval leaves out 0; not corrected, within these trained models."
+        if size is None
+        else f"* shown by the t test after Holm over these {_comparisons(size)}."
     )
+    return f"Exploratory: none of these metrics was named beforehand. {star}"
+
+
+def _comparisons(size: int) -> str:
+    return "1 comparison" if size == 1 else f"{size} comparisons"
+
+
+def noise_sentences(doc: Document) -> list[str]:
+    """Say what two trainings of the baseline arm differ by, or why that is not known."""
+    told = []
+    for row in doc.get("noise_floor") or ():
+        if row["metric"] != doc["primary_metric"]:
+            continue
+        label = metric_info(doc, row["metric"]).label
+        where = f"Noise floor of {row['arm']}" + (
+            f" in {row['game']}" if len(doc["games"]) > 1 else ""
+        )
+        if row["reason"] is not None:
+            told.append(f"{where}: {row['reason']} of the baseline arm.")
+            continue
+        floor = row["at"]["mean"]
+        places = visible_decimals((floor,), decimals(row["metric"]))
+        told.append(
+            f"{where}, from {row['n']} seeds: two trainings of this same configuration typically "
+            f"differ by {number(floor, places)} in {label} over the horizon (root mean square)."
+        )
+    return told
 
 
 def why_absent(doc: Document) -> str:
@@ -67,6 +141,9 @@ def why_not_compared(doc: Document) -> str:
     ]
     if any(measured) and all(len(arms) < 2 for arms in measured):
         return "a comparison needs two arms with results"
+    baseline = doc.get("baseline_arm")
+    if any(measured) and all(arm["name"] != baseline for arms in measured for arm in arms):
+        return f"the baseline arm {baseline} has no result"
     return why_absent(doc)
 
 

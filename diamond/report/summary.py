@@ -53,11 +53,19 @@ class _Pair:
     hi: float | None
     n: int
     unit: str
+    decision: str
+    family_size: int | None
+    within_noise: bool | None
 
     @property
     def clear(self) -> bool:
-        """Whether there is an interval and it leaves out 0."""
-        return self.lo is not None and self.hi is not None and (self.lo > 0 or self.hi < 0)
+        """Whether the difference is shown, across all arms where there is a correction."""
+        return self.decision == "shown"
+
+    @property
+    def alone(self) -> bool:
+        """Whether its interval leaves out 0, but not after the correction for all arms."""
+        return self.decision == "shown alone"
 
 
 def summarise(doc: Document) -> str:
@@ -88,51 +96,37 @@ def _clause(doc: Document, game: str) -> str:
 
 
 def _pairs(doc: Document, game: str, metric: str) -> list[_Pair]:
-    """Return the comparisons to tell: those with the first arm, else all between arms."""
+    """Return the comparisons to tell: arms with the baseline arm, no controls or references."""
     by_name = {arm["name"]: arm for arm in arms_of(doc, game)}
-    rows = [
-        row
+    return [
+        _pair(row, by_name)
         for row in doc["comparisons"]
         if row["game"] == game
         and row["metric"] == metric
+        and row["family"] == "primary"
         and row["difference"] is not None
-        and {row["a"], row["b"]} <= by_name.keys()
     ]
-    at = "mean" if any(row["at"] == "mean" for row in rows) else next((r["at"] for r in rows), "")
-    every = [_pair(row, by_name) for row in rows if row["at"] == at]
-    between_arms = [pair for pair in every if pair.a["kind"] == pair.b["kind"] == "arm"]
-    chosen = between_arms or every
-    first = next(arm["name"] for arm in by_name.values() if arm["kind"] == "arm")
-    with_first = [
-        _facing(pair, first) for pair in chosen if first in (pair.a["name"], pair.b["name"])
-    ]
-    return with_first or chosen
 
 
 def _pair(row: Mapping[str, Any], by_name: Mapping[str, Arm]) -> _Pair:
+    """Return a comparison with the baseline arm first, as the sentence speaks of it."""
     return _Pair(
-        by_name[row["a"]],
         by_name[row["b"]],
+        by_name[row["a"]],
         str(row["at"]),
-        row["difference"],
-        row["lo"],
-        row["hi"],
+        -row["difference"],
+        None if row["hi"] is None else -row["hi"],
+        None if row["lo"] is None else -row["lo"],
         row["n"],
         row["unit"],
+        row["decision"],
+        row["family_size"],
+        row["within_noise"],
     )
 
 
-def _facing(pair: _Pair, first: str) -> _Pair:
-    """Return the pair with the arm named `first` as `a`."""
-    if pair.a["name"] == first:
-        return pair
-    lo = None if pair.hi is None else -pair.hi
-    hi = None if pair.lo is None else -pair.lo
-    return _Pair(pair.b, pair.a, pair.at, -pair.difference, lo, hi, pair.n, pair.unit)
-
-
 def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
-    main = max(pairs, key=lambda pair: (pair.clear, abs(pair.difference)))
+    main = max(pairs, key=lambda pair: (pair.clear, pair.alone, abs(pair.difference)))
     a, b = _phrases(main.a, main.b)
     numbers = _numbers(doc, metric, main)
     if main.clear:
@@ -140,6 +134,11 @@ def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
             metric.name, (f"the {_label(metric)} is lower", f"the {_label(metric)} is higher")
         )
         head = f"with {a} {lower if main.difference < 0 else higher} than with {b} ({numbers})"
+    elif main.alone:
+        head = (
+            f"{a} and {b} differ when compared alone, but not once the comparison is corrected for "
+            f"all {main.family_size} ({numbers})"
+        )
     elif main.lo is None or main.hi is None:
         head = f"a difference between {a} and {b} can be neither shown nor ruled out ({numbers})"
     else:
@@ -158,7 +157,20 @@ def _numbers(doc: Document, metric: MetricInfo, pair: _Pair) -> str:
     values += f" {_when(doc, pair.at)}"
     if real:
         values += f", real {number(real.mean, _PLACES)}"
-    return f"{values}; {_difference(pair)} {_replicates(doc, pair)}"
+    return f"{values}; {_difference(pair)} {_replicates(doc, pair)}{_noise(doc, pair)}"
+
+
+def _noise(doc: Document, pair: _Pair) -> str:
+    """Tell the noise floor beside a difference, and whether it is within it."""
+    if pair.within_noise is None:
+        return ""
+    floor = next(
+        row["at"][pair.at]
+        for row in doc["noise_floor"]
+        if row["game"] == pair.a["game"] and row["metric"] == doc["primary_metric"]
+    )
+    where = "within the" if pair.within_noise else "above the"
+    return f"; {where} noise floor of {number(floor, visible_decimals((floor,), _PLACES))}"
 
 
 def _difference(pair: _Pair) -> str:
@@ -175,7 +187,9 @@ def _further(pairs: Sequence[_Pair]) -> str:
     if len(pairs) > _NAMED_FURTHER_PAIRS:
         return f", and {len(clear)} of the {len(pairs)} other comparisons show a difference"
     told = [f"{_versus(pair)} differ as well ({_difference(pair)})" for pair in clear]
-    told += [f"{_versus(pair)} show no difference" for pair in pairs if not pair.clear]
+    told += [f"{_versus(pair)} differ only when compared alone" for pair in pairs if pair.alone]
+    unclear = [pair for pair in pairs if not pair.clear and not pair.alone]
+    told += [f"{_versus(pair)} show no difference" for pair in unclear]
     return "".join(f", {text}" for text in told[:-1]) + "".join(f", and {t}" for t in told[-1:])
 
 

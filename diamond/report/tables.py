@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; `kind` is arm, baseline or real and decides how strongly it is shown."""
+    """A line of a table; `kind` (arm, control, baseline, real) decides how strongly it is shown."""
 
     name: str
     kind: str
@@ -85,39 +85,117 @@ def _metric_row(arm: Arm, metric: str, columns: Sequence[str]) -> Row:
     return Row(arm["name"], arm["kind"], tuple(cells))
 
 
+SHOWS = {
+    "shown": "a difference",
+    "shown alone": "a difference alone, not across {family_size}",
+    "not shown": "no difference",
+    "undefined": "no interval, so nothing",
+}
+
+
 def comparison_table(doc: Document) -> Table:
-    """Return the paired comparisons of all games; p values only where the document has any."""
-    pairs = doc["comparisons"]
-    columns = ["arms", "game", "metric", "difference", "shows", "replicates"]
-    has_p = any(pair["p"] is not None for pair in pairs)
-    columns += ["p", "p corrected"] if has_p else []
-    rows = tuple(_comparison_row(doc, pair, has_p) for pair in pairs)
-    return Table("Paired comparisons", tuple(columns), rows)
+    """Return every arm against the baseline arm on the primary metric, all games.
+
+    What the document has nowhere (p values with one seed, more than one game) gets no column.
+    Controls and world models without training come last, with their own kind of row.
+    """
+    metric = metric_info(doc, doc["primary_metric"])
+    pairs = [
+        row
+        for row in doc["comparisons"]
+        if row["metric"] == metric.name
+        and (row["difference"] is not None or row["family"] == "primary")
+    ]
+    has = {name: any(row[name] is not None for row in pairs) for name in ("p_t", "p")}
+    columns = ["arm", *(["game"] if len(doc["games"]) > 1 else [])]
+    columns += ["difference", "shows", "replicates"]
+    columns += [*(["p (Holm)"] if has["p_t"] else []), *(["sign-flip p"] if has["p"] else [])]
+    columns += ["within noise floor", "could show"] if has["p_t"] else []
+    rows = tuple(_comparison_row(doc, pair, has) for pair in pairs)
+    names = ", ".join(dict.fromkeys(f"{pair['b']}" for pair in pairs))
+    return Table(f"{metric.label}: difference to {names}", tuple(columns), rows)
 
 
-def _comparison_row(doc: Document, pair: Mapping[str, Any], has_p: bool) -> Row:
-    info = metric_info(doc, pair["metric"])
-    lo, hi = pair["lo"], pair["hi"]
-    places = visible_decimals((pair["difference"], lo, hi), decimals(info.name))
-    at = "mean" if str(pair["at"]) == "mean" else f"t={pair['at']}"
-    cells = [
-        Cell(pair["game"]),
-        Cell(f"{info.label}, {at}"),
-        Cell(number(pair["difference"], places), span(lo, hi, places)),
-        Cell(_shown(lo, hi)),
+def _comparison_row(doc: Document, pair: Mapping[str, Any], has: Mapping[str, bool]) -> Row:
+    places = decimals(pair["metric"])
+    cells = [Cell(pair["game"])] if len(doc["games"]) > 1 else []
+    cells += [
+        _difference_cell(pair, places),
+        Cell(SHOWS[pair["decision"]].format_map(pair)),
         Cell(f"{pair['n']} {pair['unit']}{'s' if pair['n'] != 1 else ''}"),
     ]
-    if has_p:
+    if has["p_t"]:
+        cells.append(Cell(_p_text(pair["p_t_corrected"])))
+    if has["p"]:
         smallest = pair["p_min"]
         detail = "" if smallest is None else f"at least {_p_text(smallest)}"
-        cells += [Cell(_p_text(pair["p"]), detail), Cell(_p_text(pair["p_corrected"]))]
-    return Row(f"{pair['a']} minus {pair['b']}", "arm", tuple(cells))
+        cells.append(Cell(_p_text(pair["p"]), detail))
+    if has["p_t"]:
+        within = {True: "yes", False: "no", None: ABSENT}[pair["within_noise"]]
+        places = visible_decimals((pair["detectable"],), places)
+        cells += [Cell(within), Cell(number(pair["detectable"], places))]
+    return Row(*_named(pair), tuple(cells))
 
 
-def _shown(lo: float | None, hi: float | None) -> str:
-    if lo is None or hi is None:
-        return "no interval, so nothing"
-    return "a difference" if lo > 0 or hi < 0 else "no difference"
+def exploratory_table(doc: Document) -> Table:
+    """Return the differences to the baseline arm on the other metrics: arms x metrics.
+
+    A star marks a difference of an arm that is shown across all of them.
+    """
+    primary = doc["primary_metric"]
+    rows = [row for row in doc["comparisons"] if row["metric"] != primary]
+    infos = [i for i in metric_infos(doc) if any(row["metric"] == i.name for row in rows)]
+    found = {(row["game"], row["a"], row["metric"]): row for row in rows}
+    several = len(doc["games"]) > 1
+    lines = []
+    for game, name in dict.fromkeys((row["game"], row["a"]) for row in rows):
+        pairs = [found.get((game, name, info.name)) for info in infos]
+        cells = [
+            _difference_cell(pair, decimals(info.name), _star(pair)) if pair else Cell(ABSENT)
+            for pair, info in zip(pairs, infos, strict=True)
+        ]
+        shown = next(pair for pair in pairs if pair)
+        lines.append(Row(*_named(shown), (*([Cell(game)] if several else []), *cells)))
+    labels = [f"{info.label}{f' [{info.unit}]' if info.unit else ''}" for info in infos]
+    columns = ("arm", *(["game"] if several else []), *labels)
+    return Table("Other metrics: differences, exploratory", columns, tuple(lines))
+
+
+def _star(pair: Mapping[str, Any]) -> str:
+    return "*" if pair["family"] == "secondary" and pair["decision"] == "shown" else ""
+
+
+def _difference_cell(pair: Mapping[str, Any], places: int, star: str = "") -> Cell:
+    places = visible_decimals((pair["difference"], pair["lo"], pair["hi"]), places)
+    return Cell(number(pair["difference"], places) + star, span(pair["lo"], pair["hi"], places))
+
+
+def _named(pair: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name of the row of a comparison and its kind."""
+    match pair["family"]:
+        case "control":
+            return f"{pair['a']} (A/A)", "control"
+        case "reference":
+            return str(pair["a"]), "baseline"
+        case _:
+            return str(pair["a"]), "arm"
+
+
+def noise_table(doc: Document) -> Table:
+    """Return the noise floor of each metric, the primary one first; empty where it is undefined."""
+    found = [row for row in doc.get("noise_floor") or () if row["reason"] is None]
+    found.sort(key=lambda row: row["metric"] != doc["primary_metric"])
+    steps = [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
+    several = len(doc["games"]) > 1
+    rows = []
+    for row in found:
+        places = decimals(row["metric"])
+        texts = (number(row["at"][at], places) for at in (*steps, "mean"))
+        cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
+        rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
+    over = f"mean of t=1..{doc['horizon']}"
+    columns = ("metric", *(["game"] if several else []), *(f"t={step}" for step in steps), over)
+    return Table("Noise floor", columns, tuple(rows))
 
 
 def _p_text(p: float | None) -> str:

@@ -1,11 +1,8 @@
-"""Paired comparisons of two arms, and the correction for many of them; no single-arm intervals."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+"""Paired comparisons of two arms; correction for many of them lives in `multiple`."""
 
 import numpy as np
 
+from diamond.stats.difference import Difference, t_test
 from diamond.stats.intervals import (
     DEFAULT_LEVEL,
     DEFAULT_NUM_RESAMPLES,
@@ -19,32 +16,7 @@ MAX_ENUMERATED_SEEDS = 15
 TIE_TOLERANCE = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class PairedDifference:
-    """The mean of a - b over paired units, with an interval and, for seeds, a sign-flip p value.
-
-    Fields:
-        difference: Mean of a - b over the pairs, NaN without pairs.
-        lo: Lower bound of the interval, NaN with fewer than two pairs.
-        hi: Upper bound of the interval, NaN with fewer than two pairs.
-        n: Number of pairs in which both values are defined.
-        p: Two-sided sign-flip p value; None where the method gives none.
-        p_min: Smallest p value that this number of pairs can give; None where p is.
-        method: How interval and p value were made, for the reader of a report.
-        unit: What a pair is.
-    """
-
-    difference: float
-    lo: float
-    hi: float
-    n: int
-    p: float | None
-    p_min: float | None
-    method: str
-    unit: Literal["seed", "start"]
-
-
-def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> PairedDifference:
+def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> Difference:
     """Compare two arms over training seeds: a t interval decides, a sign-flip p stands beside it.
 
     Args:
@@ -53,8 +25,10 @@ def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> 
         level: Nominal coverage of the interval, in (0, 1).
 
     Returns:
-        The difference a - b. A seed that is NaN in either arm is left out. With 3 seeds p cannot go
-        below .25, with 5 not below .0625; above 15 seeds it is not enumerated and is None.
+        The difference a - b. A seed that is NaN in either arm is left out. The t interval decides
+        at any number of seeds, and `p_t` is the p value of the same t test. With 3 seeds the
+        sign-flip p cannot go below .25, with 5 not below .0625; above 15 seeds it is not enumerated
+        and is None.
 
     Raises:
         ValueError: When the shapes differ or are not 1-D.
@@ -71,11 +45,13 @@ def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> 
     elif interval.n > 0:
         method += "; exact two-sided sign-flip p"
         p, p_min = _sign_flip_p(differences), 2 / 2**interval.n
-    return PairedDifference(
+    return Difference(
         difference=interval.mean,
         lo=interval.lo,
         hi=interval.hi,
         n=interval.n,
+        sd=float(differences.std(ddof=1)) if interval.n > 1 else np.nan,
+        p_t=t_test(differences),
         p=p,
         p_min=p_min,
         method=method,
@@ -89,7 +65,7 @@ def paired_starts(
     seed: int,
     level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
-) -> PairedDifference:
+) -> Difference:
     """Compare two arms over the starts of one trained model, not over training runs.
 
     Args:
@@ -108,42 +84,18 @@ def paired_starts(
         ValueError: When the shapes differ or are not 1-D.
     """
     interval = bootstrap_interval(_paired_differences(a, b), seed, level, num_resamples)
-    return PairedDifference(
+    return Difference(
         difference=interval.mean,
         lo=interval.lo,
         hi=interval.hi,
         n=interval.n,
+        sd=np.nan,
+        p_t=None,
         p=None,
         p_min=None,
         method="bootstrap over paired starts within one trained model",
         unit="start",
     )
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct p values for their number by Holm's step-down procedure.
-
-    Args:
-        p_values: p values in [0, 1] in any order; None where a comparison has none.
-
-    Returns:
-        The corrected values in the same order, at least the raw ones and at most 1. None stays None
-        and does not count.
-
-    Raises:
-        ValueError: When a p value is not in [0, 1].
-
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
-    """
-    present = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    running = 0.0
-    for rank, (p, index) in enumerate(present):
-        if not 0 <= p <= 1:
-            raise ValueError(f"p values must be in [0, 1], got {p}")
-        running = max(running, min(1.0, (len(present) - rank) * p))
-        corrected[index] = running
-    return corrected
 
 
 def _paired_differences(a: FloatArray, b: FloatArray) -> FloatArray:

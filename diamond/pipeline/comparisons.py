@@ -1,0 +1,215 @@
+"""Differences of the arms of a study to its baseline arm, and the noise floor.
+
+What a difference is lives in `diamond.stats`, what a run and an arm scored in `scores`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.scores import (
+    BOOTSTRAP_SEED,
+    MEAN,
+    Scores,
+    nan_mean,
+    number,
+    numbers,
+    over_horizon,
+    report_steps,
+)
+from diamond.seeds import Purpose, derive
+from diamond.stats.difference import Difference
+from diamond.stats.intervals import DEFAULT_LEVEL
+from diamond.stats.multiple import holm
+from diamond.stats.paired import paired_seeds, paired_starts
+from diamond.stats.power import detectable_difference, noise_floor
+from diamond.stats.unpaired import welch
+
+Role = Literal["arm", "control", "reference"]
+"""An arm, an A/A arm (the baseline arm with other seeds), a world model without training."""
+
+Decision = Literal["shown", "shown alone", "not shown", "undefined"]
+
+FAMILIES = ("primary", "secondary")
+"""Families of comparisons that are corrected, each for its own number."""
+
+NO_FLOOR = "not defined: needs two seeds"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An arm with what it has been scored.
+
+    Attributes:
+        name: Name of the arm.
+        role: What it is beside the baseline arm.
+        scores: Scores of its finished runs by training seed.
+        num_seeds: Training seeds that were asked for.
+    """
+
+    name: str
+    role: Role
+    scores: Mapping[int, Scores]
+    num_seeds: int
+
+
+def compare(arm: Scored, baseline: Scored, metric: str) -> Difference:
+    """Difference arm - baseline of a metric's mean over the horizon.
+
+    Over the seeds that both have finished, and the cells that both have defined. A reference has no
+    training seed: its scores stand against those of every seed of the baseline arm. A control has
+    other seeds than the baseline arm and nothing is paired. With one seed asked for, the starts of
+    one trained model are the unit.
+    """
+    if arm.role == "control":
+        own, others = arm.scores.values(), baseline.scores.values()
+        return welch(_seed_means(own, metric), _seed_means(others, metric))
+    pairs = [_both(one[metric], other[metric]) for one, other in _pairs(arm, baseline)]
+    if baseline.num_seeds > 1:
+        means = np.array([[nan_mean(over_horizon(side)) for side in pair] for pair in pairs])
+        means = means.reshape(-1, 2)
+        return paired_seeds(means[:, 0], means[:, 1])
+    seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, metric)
+    a, b = pairs[0] if pairs else (np.empty((0, 1)), np.empty((0, 1)))
+    return paired_starts(over_horizon(a), over_horizon(b), seed)
+
+
+def comparison_rows(
+    arm: Scored, baseline: Scored, game: str, primary: str
+) -> tuple[dict[str, Any], ...]:
+    """Compare an arm with the baseline arm on every metric; `corrected` adds what depends on all.
+
+    Returns:
+        A row for JSON for each metric, a - b with `b` the baseline arm.
+    """
+    rows = []
+    for spec in METRICS:
+        found = compare(arm, baseline, spec.name)
+        floor = noise_floor(_seed_means(baseline.scores.values(), spec.name))
+        within = (
+            None
+            if np.isnan([floor, found.difference]).any()
+            else bool(abs(found.difference) <= floor)
+        )
+        rows.append(
+            {
+                "game": game,
+                "metric": spec.name,
+                "at": MEAN,
+                "a": arm.name,
+                "b": baseline.name,
+                "family": _family(arm.role, spec.name == primary),
+                "difference": number(found.difference),
+                "lo": number(found.lo),
+                "hi": number(found.hi),
+                "n": found.n,
+                "unit": found.unit,
+                "method": found.method,
+                "p_t": found.p_t,
+                "p": found.p,
+                "p_min": found.p_min,
+                "within_noise": within,
+                "detectable": number(detectable_difference(found.sd, found.n)),
+            }
+        )
+    return tuple(rows)
+
+
+def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Correct the comparisons of a study for their number and decide what each shows.
+
+    A family is all arms and games on the primary metric, or all arms, games and other metrics;
+    controls and references belong to none. Holm's procedure goes over the p values of the t tests,
+    which agree with the intervals, and beside them over the sign-flip p values.
+
+    Args:
+        rows: What `comparison_rows` returned, of all arms and games.
+
+    Returns:
+        The rows in their order with `p_t_corrected`, `p_corrected`, `family_size` (null where
+        nothing is corrected) and `decision`.
+    """
+    done: list[dict[str, Any]] = [
+        {**row, "p_t_corrected": row["p_t"], "p_corrected": row["p"], "family_size": None}
+        for row in rows
+    ]
+    for family in FAMILIES:
+        members = [row for row in done if row["family"] == family and row["p_t"] is not None]
+        for name in ("p_t", "p"):
+            values = holm([row[name] for row in members])
+            for row, value in zip(members, values, strict=True):
+                row |= {f"{name}_corrected": value, "family_size": len(members)}
+    for row in done:
+        row["decision"] = _decision(row)
+    return done
+
+
+def noise_rows(baseline: Scored, game: str, horizon: int) -> list[dict[str, Any]]:
+    """The noise floor of every metric from the seeds of the baseline arm.
+
+    Returns:
+        A row for JSON for each metric: the floor at the report steps and over the horizon (`at`)
+        and at every time step (`curve`), null with the `reason` where it is not defined. Nothing
+        where nothing was scored.
+    """
+    if not baseline.scores:
+        return []
+    rows = []
+    for spec in METRICS:
+        runs = [run[spec.name] for run in baseline.scores.values()]
+        means = np.array([[nan_mean(column) for column in run.T] for run in runs])
+        curve = np.array([noise_floor(column) for column in means.T])
+        over = number(noise_floor(_seed_means(baseline.scores.values(), spec.name)))
+        at = {str(step): number(curve[step - 1]) for step in report_steps(horizon)}
+        rows.append(
+            {
+                "game": game,
+                "metric": spec.name,
+                "arm": baseline.name,
+                "n": len(runs),
+                "at": at | {MEAN: over},
+                "curve": numbers(curve),
+                "reason": NO_FLOOR if len(runs) < 2 else None,
+            }
+        )
+    return rows
+
+
+def _family(role: Role, is_primary: bool) -> str:
+    if role != "arm":
+        return role
+    return "primary" if is_primary else "secondary"
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    """What a comparison shows: its own interval, and where it has a family Holm's p as well."""
+    if row["lo"] is None or row["hi"] is None:
+        return "undefined"
+    if row["lo"] <= 0 <= row["hi"]:
+        return "not shown"
+    adjusted = row["p_t_corrected"]
+    lost = row["family_size"] is not None and adjusted > 1 - DEFAULT_LEVEL
+    return "shown alone" if lost else "shown"
+
+
+def _pairs(arm: Scored, baseline: Scored) -> list[tuple[Scores, Scores]]:
+    if arm.role == "reference":
+        return [(own, other) for own in arm.scores.values() for other in baseline.scores.values()]
+    common = [seed for seed in baseline.scores if seed in arm.scores]
+    return [(arm.scores[seed], baseline.scores[seed]) for seed in common]
+
+
+def _seed_means(runs: Iterable[Scores], metric: str) -> NDArray[np.float64]:
+    """Mean over starts and horizon of each run: (seeds,)."""
+    return np.array([nan_mean(over_horizon(run[metric])) for run in runs])
+
+
+def _both(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    undefined = np.isnan(a) | np.isnan(b)
+    return np.where(undefined, np.nan, a), np.where(undefined, np.nan, b)

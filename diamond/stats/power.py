@@ -1,0 +1,132 @@
+"""What so many paired seeds can show, and what two trainings of the same thing differ by."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaincinv, ndtr, stdtrit
+
+from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+
+DEFAULT_POWER = 0.8
+MAX_SEEDS = 10_000
+"""Above this many seeds the answer is None: nobody trains so many."""
+
+NUM_NODES = 200
+"""Nodes of the quadrature over the sample standard deviation; power is then right to 1e-6."""
+
+
+def noise_floor(values: FloatArray) -> float:
+    """Typical difference between two trainings of one configuration.
+
+    Args:
+        values: One value per training seed, shape (n,); NaN is left out.
+
+    Returns:
+        sqrt(2) s, the root mean square difference of two independent seeds; s has n - 1 in its
+        denominator. With two seeds this is their difference. NaN with fewer than two.
+    """
+    defined = values[~np.isnan(values)]
+    return float(np.sqrt(2) * defined.std(ddof=1)) if defined.size > 1 else np.nan
+
+
+def t_power(effect: float, n: int, level: float = DEFAULT_LEVEL) -> float:
+    """Probability that a t interval over n paired seeds leaves out 0.
+
+    Args:
+        effect: True mean difference in standard deviations of the differences, at least 0.
+        n: Number of paired seeds, at least 2.
+        level: Nominal coverage of the interval, in (0, 1).
+
+    Returns:
+        P(|T| > t_{n-1}) for T noncentral t with n - 1 degrees of freedom and noncentrality
+        effect sqrt(n); 1 - level for no effect.
+
+    Source: Johnson, Kotz and Balakrishnan (1995), Continuous Univariate Distributions, vol. 2,
+        chapter 31.
+    """
+    critical = float(stdtrit(n - 1, (1 + level) / 2))
+    shift = effect * np.sqrt(n)
+    # P(|Z + shift| > critical S) over the law of S = s / sigma, by its quantiles: the noncentral
+    # t of scipy is NaN for large shifts.
+    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
+    spread = np.sqrt(2 * gammaincinv((n - 1) / 2, (nodes + 1) / 2) / (n - 1))
+    shown = ndtr(shift - critical * spread) + ndtr(-shift - critical * spread)
+    return float(weights @ shown / 2)
+
+
+def detectable_difference(
+    sd: float, n: int, level: float = DEFAULT_LEVEL, power: float = DEFAULT_POWER
+) -> float:
+    """Smallest true difference that n paired seeds show with the given probability.
+
+    Args:
+        sd: Standard deviation of the per-seed differences, at least 0.
+        n: Number of paired seeds.
+        level: Nominal coverage of the interval, in (0, 1).
+        power: Probability that the interval leaves out 0, above 1 - level and below 1.
+
+    Returns:
+        The difference, in the unit of `sd`, to a relative 1e-6; for one comparison alone. NaN with
+        fewer than two seeds or without sd.
+
+    Raises:
+        ValueError: When the power is not between 1 - level and 1.
+    """
+    _check_power(power, level)
+    if n < 2 or np.isnan(sd):
+        return np.nan
+    return sd * _detectable_effect(n, level, power)
+
+
+def seeds_needed(
+    differences: FloatArray, level: float = DEFAULT_LEVEL, power: float = DEFAULT_POWER
+) -> int | None:
+    """About how many more paired seeds an interval needs to leave out 0.
+
+    Args:
+        differences: Differences of the paired seeds so far, shape (n,); NaN is left out.
+        level: Nominal coverage of the interval, in (0, 1).
+        power: Probability that it then leaves out 0, were the true mean and standard deviation the
+            observed ones; .5 is about where the present interval, narrowed, would touch 0.
+
+    Returns:
+        The number of seeds that are missing, 0 where the interval leaves out 0 already. None where
+        it cannot be told (fewer than two seeds, mean 0) or where it would be more than 10,000. Mean
+        and spread of few seeds are rough, and so is the answer.
+
+    Raises:
+        ValueError: When the power is not between 1 - level and 1.
+    """
+    _check_power(power, level)
+    defined = differences[~np.isnan(differences)]
+    n = defined.size
+    if n < 2 or defined.mean() == 0:
+        return None
+    sd = float(defined.std(ddof=1))
+    mean = abs(float(defined.mean()))
+    if mean > float(stdtrit(n - 1, (1 + level) / 2)) * sd / np.sqrt(n):
+        return 0
+    if t_power(mean / sd, n + MAX_SEEDS, level) < power:
+        return None
+    lo, hi = n, n + MAX_SEEDS
+    while hi - lo > 1:
+        middle = (lo + hi) // 2
+        lo, hi = (middle, hi) if t_power(mean / sd, middle, level) < power else (lo, middle)
+    return hi - n
+
+
+@lru_cache(maxsize=256)
+def _detectable_effect(n: int, level: float, power: float) -> float:
+    """The detectable difference in standard deviations: the root of `t_power` by bisection."""
+    lo, hi = 0.0, 1.0
+    while t_power(hi, n, level) < power:
+        lo, hi = hi, 2 * hi
+    while hi - lo > 1e-6 * hi:
+        middle = (lo + hi) / 2
+        lo, hi = (middle, hi) if t_power(middle, n, level) < power else (lo, middle)
+    return hi
+
+
+def _check_power(power: float, level: float) -> None:
+    if not 1 - level < power < 1:
+        raise ValueError(f"power must be between {1 - level:g} and 1, got {power}")
