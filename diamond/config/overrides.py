@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -61,7 +62,7 @@ def check_field(dotted: str) -> str:
     """
     if dotted in BLOCK_FIELDS:
         raise RequestError(BLOCK_FIELDS[dotted])
-    names = list(field_names())
+    names = _all_names()
     if dotted not in names:
         match = nearest(dotted, ["steps", *names])
         guess = f" Did you mean {match!r}?" if match else ""
@@ -148,6 +149,11 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     return "\n  ".join(
         [head, *lines, "`diamond axes --fields` lists every field with its meaning and range"]
     )
+
+
+@cache
+def _all_names() -> tuple[str, ...]:
+    return tuple(field_names())
 
 
 def _parse(text: str) -> Any:

@@ -1,18 +1,11 @@
-"""What a plan will cost.
+"""The work of a stage: multiplications from its config, and seconds where nothing was measured."""
 
-Multiplications per stage from its config, seconds from what was measured before.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from statistics import median
 from typing import Literal
 
-from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageName, StageSpec
+from diamond.ablation.stages import RANDOM_PLAYER, StageName
 from diamond.config.run import DenoiserConfig, OutcomeConfig, PolicyConfig, RunConfig
-from diamond.pipeline.store import Store
 
 Part = Literal["denoiser", "outcome", "policy"]
 BACKWARD = 3.0
@@ -32,13 +25,13 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
 """Seconds per unit of work on one core of a server processor (AVX2).
 
 A unit is a multiplication in a network, or a frame; for an agent, which does both, a second.
-Used until stages of this home were measured."""
+Used where no stage like it was measured in the home."""
 
 BASELINE_FRAME_SECONDS = 1e-4
 REAL_STEP_SECONDS = 7e-4
 """An env step of the emulator, crop and resize included."""
-IMPORT_SECONDS = 8.0
-"""Starting workers, opening the tracking store, writing the report."""
+RANDOM_SHARE = 0.3
+"""Time of an env step of random play, in those of a policy's."""
 
 
 def unet_multiplications(config: DenoiserConfig, height: int, width: int) -> float:
@@ -162,79 +155,9 @@ def work_units(config: RunConfig, stage: StageName) -> float:
             return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
 
 
-class CostModel:
-    """Seconds per stage, corrected by the stages that this home has measured."""
-
-    def __init__(self, plan: Plan, store: Store) -> None:
-        """Read the timings of finished stages of the plan."""
-        self._units: dict[str, float] = {}
-        measured: dict[StageName, list[float]] = {}
-        for arm in plan.arms:
-            for run in arm.runs:
-                for spec in run.stages:
-                    if "imported" in spec.config:
-                        self._units[spec.key] = 0.0
-                        continue
-                    units = self._work(run.config, spec.stage)
-                    self._units[spec.key] = units
-                    self._measure(store, spec, units, measured)
-        for game, spec in plan.random_players.items():
-            config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
-            self._units[spec.key] = 0.3 * self._work(config, "returns")
-        self._factor = {stage: median(ratios) for stage, ratios in measured.items()}
-
-    def seconds(self, spec: StageSpec) -> float:
-        """Expected seconds of one stage on one core."""
-        guess = self._units[spec.key] * SECONDS_PER_UNIT[spec.stage]
-        return guess * self._factor.get(spec.stage, 1.0)
-
-    @staticmethod
-    def _work(config: RunConfig, stage: StageName) -> float:
-        if config.family != "diamond" and stage == "rollouts":
-            frames = config.rollouts.num_starts * config.rollouts.horizon_steps
-            return frames * BASELINE_FRAME_SECONDS / SECONDS_PER_UNIT["rollouts"]
-        return work_units(config, stage)
-
-    @staticmethod
-    def _measure(
-        store: Store, spec: StageSpec, units: float, measured: dict[StageName, list[float]]
-    ) -> None:
-        manifest = store.manifest(spec.stage, spec.key)
-        if (
-            manifest is None
-            or manifest["state"] != "done"
-            or manifest["config"].get("family", "diamond") != "diamond"
-        ):
-            return
-        guess = units * SECONDS_PER_UNIT[spec.stage]
-        measured.setdefault(spec.stage, []).append(manifest["timings"]["seconds"] / guess)
-
-
-def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
-    """Length of the longest chain of work that begins with each stage: the longest goes first."""
-    chain = dict.fromkeys(seconds, 0.0)
-    for spec in reversed(specs):
-        after = [chain[other.key] for other in specs if spec.key in other.upstream.values()]
-        chain[spec.key] = seconds[spec.key] + max(after, default=0.0)
-    return chain
-
-
-def wall_seconds(
-    specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int
-) -> float:
-    """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
-    todo = [spec for spec in specs if spec.key not in done]
-    if not todo:
-        return 0.0
-    chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
-    waiting = {spec.key: spec for spec in todo}
-    finished, running, clock = set(done), list[tuple[float, str]](), 0.0
-    while waiting or running:
-        ready = [spec for spec in waiting.values() if set(spec.upstream.values()) <= finished]
-        ready.sort(key=lambda spec: -chain[spec.key])
-        for spec in ready[: jobs - len(running)]:
-            del waiting[spec.key]
-            heappush(running, (clock + seconds[spec.key], spec.key))
-        clock, key = heappop(running)
-        finished.add(key)
-    return clock + IMPORT_SECONDS
+def expected_seconds(config: RunConfig, stage: StageName, player: str = "") -> float:
+    """Seconds of one stage of a run on one core, from its work alone."""
+    if config.family != "diamond" and stage == "rollouts":
+        return config.rollouts.num_starts * config.rollouts.horizon_steps * BASELINE_FRAME_SECONDS
+    share = RANDOM_SHARE if player == RANDOM_PLAYER else 1.0
+    return share * work_units(config, stage) * SECONDS_PER_UNIT[stage]

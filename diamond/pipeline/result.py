@@ -39,6 +39,7 @@ def build_document(
     made: frozenset[str],
     wall_seconds: float,
     command: str,
+    left_out: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Gather everything that is known of a study.
 
@@ -49,6 +50,7 @@ def build_document(
         made: Keys made by this command; the others were there before.
         wall_seconds: Time that this command took.
         command: The command as the user can repeat it.
+        left_out: Keys that this command was not to make: runs that lack one are pending.
 
     Returns:
         The document; DESIGN section 7 and docs/reference/result.md name its parts.
@@ -69,7 +71,7 @@ def build_document(
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
         comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
-    arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
+    arms = [_arm(plan, arm, store, (errors, made, left_out), horizon) for arm in plan.arms]
     return {
         "schema": 1,
         "study": plan.study,
@@ -183,7 +185,7 @@ def _arm(
     plan: Plan,
     arm: Arm,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str]],
+    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
     paths = [path for run in arm.runs if (path := _scores_path(run, store)) is not None]
@@ -205,16 +207,17 @@ def _run(
     plan: Plan,
     run: Run,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str]],
+    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
-    errors, made = outcome
+    errors, made, left_out = outcome
     scores = read_scores(run, store)
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
-    whole = all(_is_done(store, spec) for spec in run.stages)
+    missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
+    unfinished = "pending" if missing & left_out else "cut"
     return {
         "seed": run.config.seed,
-        "state": "done" if whole else "failed" if causes else "cut",
+        "state": "done" if not missing else "failed" if causes else unfinished,
         "error": causes[0] if causes else None,
         "run_key": tracked_key(plan, run),
         "stages": {
