@@ -57,6 +57,10 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
+MAX_SHOWN = 40
+"""Words of a list that an error shows."""
+
+
 def unknown(kind: str, value: str, allowed: Iterable[str], hint: str) -> RequestError:
     """Build the error for a word that is not in a closed list.
 
@@ -68,6 +72,8 @@ def unknown(kind: str, value: str, allowed: Iterable[str], hint: str) -> Request
     """
     words = sorted(allowed)
     match = nearest(value, words)
-    shown = f"allowed: {', '.join(words)}" if words else f"there is no {kind} yet"
+    shown = f"allowed: {', '.join(words[:MAX_SHOWN])}" if words else f"there is no {kind} yet"
+    if len(words) > MAX_SHOWN:
+        shown += f" and {len(words) - MAX_SHOWN} more"
     guess = f" Did you mean {match!r}?" if match else ""
     return RequestError(f"unknown {kind} {value!r}.{guess}\n  {shown}\n  {hint}")

@@ -14,19 +14,15 @@ from diamond.ablation.multiplications import (
     policy_multiplications,
     unet_multiplications,
 )
+from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.diffusion.sampler import calls_per_sample
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet
-from diamond.pipeline.cost import (
-    IMPORT_SECONDS,
-    CostModel,
-    priorities,
-    wall_seconds,
-    work_units,
-)
+from diamond.pipeline.cost import work_units
+from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import StageResult, Store
 from diamond.world.build import build_denoiser, build_outcome
@@ -182,18 +178,85 @@ def test_the_priority_is_the_longest_chain_that_begins_with_a_stage() -> None:
 # --- corrections ------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates of a machine without a GPU, whatever runs the tests."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def finish(store: Store, spec: StageSpec, seconds: float, device: str = "cpu") -> None:
+    """Make a stage in no time and say that it took some."""
+    store.prepare(spec)
+    store.mark_running(spec.stage, spec.key, device, {})
+    store.mark_done(spec.stage, spec.key, StageResult({"seconds": seconds}))
+
+
 def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path) -> None:
     plan, store = smoke_plan("steps=1,2"), Store(tmp_path)
-    before = CostModel(plan, store)
+    before = Estimate(plan, store)
+    assert before.measured_share(plan.stages()) == 0.0
+    for spec in plan.stages():
+        if spec.stage in ("frames", "denoiser", "outcome"):
+            finish(store, spec, before.seconds(spec))
     first, second = (spec for spec in plan.stages() if spec.stage == "policy")
-    store.prepare(first)
-    measured = StageResult({"seconds": 10 * before.seconds(first)})
-    store.mark_done(first.stage, first.key, measured)
-    after = CostModel(plan, store)
+    finish(store, first, 10 * before.seconds(first))
+    after = Estimate(plan, store)
     assert after.seconds(second) == pytest.approx(10 * before.seconds(second))
     for spec in plan.stages():
         if spec.stage != "policy":
+            assert after.seconds(spec) == pytest.approx(before.seconds(spec))
+    assert after.measured_share([first, second]) == 1.0
+    assert 0.0 < after.measured_share(plan.stages()) < 1.0
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_study_is_estimated_from_another_one_of_the_home(stage: str, tmp_path: Path) -> None:
+    """Other networks, other work: the rate is what carries over."""
+    old, store = smoke_plan("denoiser.history=2,4"), Store(tmp_path)
+    expected = Estimate(old, store)
+    for spec in old.stages():
+        finish(store, spec, 3 * expected.seconds(spec))
+    new = smoke_plan("steps=2,5", "denoiser.updates=20,50")
+    blank, informed = Estimate(new, Store(tmp_path / "empty")), Estimate(new, store)
+    for spec in new.stages():
+        if spec.stage == stage:
+            assert informed.seconds(spec) == pytest.approx(3 * blank.seconds(spec)), spec
+
+
+def test_work_of_another_size_or_on_another_device_says_nothing(tmp_path: Path) -> None:
+    smoke, store = smoke_plan(), Store(tmp_path)
+    for spec in smoke.stages():
+        finish(store, spec, 1000.0, "cuda" if spec.stage == "frames" else "cpu")
+    tiny = make_plan(Request(("steps=1,3",), "tiny", ("Boxing",), 1, None, None))
+    blank, informed = Estimate(tiny, Store(tmp_path / "empty")), Estimate(tiny, store)
+    for spec in tiny.stages():
+        assert informed.seconds(spec) == blank.seconds(spec)
+    (frames,) = (spec for spec in smoke.stages() if spec.stage == "frames")
+    assert Estimate(smoke, store).seconds(frames) == blank_seconds(smoke, frames, tmp_path)
+
+
+def blank_seconds(plan: Plan, spec: StageSpec, folder: Path) -> float:
+    return Estimate(plan, Store(folder / "empty")).seconds(spec)
+
+
+def test_random_play_is_measured_apart_from_policies(tmp_path: Path) -> None:
+    plan, store = smoke_plan(), Store(tmp_path)
+    random_play = plan.random_players["Boxing"]
+    before = Estimate(plan, store)
+    finish(store, random_play, 7 * before.seconds(random_play))
+    after = Estimate(plan, store)
+    assert after.seconds(random_play) == pytest.approx(7 * before.seconds(random_play))
+    for spec in plan.stages():
+        if spec != random_play:
             assert after.seconds(spec) == before.seconds(spec)
+
+
+def test_a_used_home_says_that_its_times_are_measured(smoke_home: Path) -> None:
+    again = ("ablate", "steps=1,2", "--preset", "smoke", "--home", str(smoke_home), "--dry-run")
+    text = " ".join(diamond(*again).stdout.split())
+    assert "as measured in this home" in text
+    done = diamond("ablate", "steps=1,2", "--home", str(smoke_home.parent / "new"), "--dry-run")
+    assert "estimated: nothing like it was measured" in " ".join(done.stdout.split())
 
 
 def test_a_dry_run_says_how_long_it_will_take(tmp_path: Path) -> None:

@@ -66,10 +66,16 @@ def test_the_status_follows_the_life_of_a_stage(tmp_path: Path) -> None:
     assert store.status(SPEC) == "todo"
     (folder / "checkpoint").mkdir()
     assert store.status(SPEC) == "partial"
-    store.mark_failed(SPEC.stage, SPEC.key, "loss is nan")
+    store.mark_failed(SPEC.stage, SPEC.key, "no space left", lasting=False)
+    assert store.status(SPEC) == "partial"
+    assert store.failure(SPEC) is None
+    store.mark_failed(SPEC.stage, SPEC.key, "loss is nan", lasting=True)
+    assert store.status(SPEC) == "failed"
+    assert store.failure(SPEC) == "loss is nan"
+    store.mark_running(SPEC.stage, SPEC.key, "cpu", CODE)
     assert store.status(SPEC) == "partial"
     (folder / "checkpoint").rmdir()
-    assert store.status(SPEC) == "failed"
+    assert store.status(SPEC) == "todo"
     (folder / "out.bin").write_bytes(b"x")
     begun(store)
     store.mark_done(SPEC.stage, SPEC.key, StageResult({}))

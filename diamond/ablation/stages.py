@@ -5,10 +5,11 @@ Nothing runs here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from diamond.config.base import canonical, content_hash
+from diamond.config.base import Same, canonical, canonical_json
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
 StageName = Literal[
@@ -110,14 +111,12 @@ class StageSpec:
     @cached_property
     def key(self) -> str:
         """Content hash of everything that determines the outputs, 20 hexadecimal digits."""
-        identity = {
-            "stage": self.stage,
-            "config": self.config,
-            "upstream": self.upstream,
-            "seed": self.seed,
-            "numerics": NUMERICS[self.stage],
-        }
-        return content_hash(identity)[:KEY_DIGITS]
+        rest = {"numerics": NUMERICS[self.stage], "seed": self.seed, "stage": self.stage}
+        text = (
+            f'{{"config":{{{_config_text(self.config)}}},{canonical_json(rest)[1:-1]},'
+            f'"upstream":{canonical_json(self.upstream)}}}'
+        )
+        return sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageSpec, ...]:
@@ -128,19 +127,20 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
         until: Keep this stage and what it needs; None keeps all.
     """
     names = _stage_names(config)
+    if until is not None:
+        needed = needed_for(until, config.protocol)
+        names = tuple(name for name in names if name in needed)
     everything = canonical(config)
     specs: dict[StageName, StageSpec] = {}
-    if config.family == "diamond" and config.imported is not None:
-        specs = {name: _imported(config, config.imported, name) for name in IMPORTED}
     for name in names:
-        if name in specs:
+        if name in IMPORTED and config.family == "diamond" and config.imported is not None:
+            specs[name] = _imported(config, config.imported, name)
             continue
         read = upstream_of(name, config.protocol)
         upstream = {other: specs[other].key for other in read if other in specs}
         seed = config.data_seed if name in DATA_SEEDED else config.seed
-        specs[name] = StageSpec(name, _section(config, everything, name), upstream, seed)
-    wanted = set(names) if until is None else needed_for(until, config.protocol) & set(names)
-    return tuple(specs[name] for name in names if name in wanted)
+        specs[name] = StageSpec(name, _section(config, name, everything), upstream, seed)
+    return tuple(specs.values())
 
 
 def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
@@ -153,7 +153,7 @@ def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
 
 def random_returns(config: RunConfig) -> StageSpec:
     """The stage that plays the real game at random, shared by all arms of a game."""
-    section = _section(config, canonical(config), "returns") | {"player": RANDOM_PLAYER}
+    section = _section(config, "returns", canonical(config)) | {"player": RANDOM_PLAYER}
     return StageSpec("returns", section, {}, config.data_seed)
 
 
@@ -197,7 +197,21 @@ def _imported(
     return StageSpec(stage, section, {}, 0)
 
 
-def _section(config: RunConfig, everything: Mapping[str, Any], stage: StageName) -> dict[str, Any]:
+def _config_text(config: Mapping[str, Any]) -> str:
+    """The inside of the canonical JSON of a config; runs that share a section share its text."""
+    return ",".join(
+        f"{canonical_json(name)}:{_section_text(Same(value))}"
+        for name, value in sorted(config.items())
+    )
+
+
+@lru_cache(maxsize=1024)
+def _section_text(section: Same) -> str:
+    return canonical_json(section.value)
+
+
+def _section(config: RunConfig, stage: StageName, everything: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage reads of a config, whose canonical form is `everything`."""
     section = {name: everything[name] for name in SECTIONS[stage] if name in everything}
     if stage == "agent" and not config.imagines:
         section = {name: value for name, value in section.items() if name not in WORLD_SECTIONS}

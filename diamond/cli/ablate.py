@@ -23,6 +23,7 @@ from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.history import check_history, record_plan
+from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri
 
@@ -43,6 +44,8 @@ class Options:
         as_json: Standard output carries the result document alone.
         tracking_uri: MLflow tracking URI, None for the home's own.
         command: The command as the user typed it.
+        only: Names of the arms to make; empty for all.
+        retry_failed: Whether what failed before is tried again.
     """
 
     home: Path
@@ -51,6 +54,8 @@ class Options:
     as_json: bool
     tracking_uri: str | None
     command: str
+    only: tuple[str, ...] = ()
+    retry_failed: bool = False
 
 
 def run_study(request: Request, options: Options) -> ExitCode:
@@ -76,12 +81,13 @@ def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
     check_claims(plan)
     _check_name(plan.study)
+    check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
     check_history(plan, folder)
     if options.dry_run:
-        show_plan(plan, store, options.jobs, console())
+        show_plan(plan, store, options.jobs, console(), options.only)
         return ExitCode.DONE
     store.check_writable()
     if request.checkpoint is not None:
@@ -97,12 +103,13 @@ def _run(plan: Plan, store: Store, options: Options) -> ExitCode:
     from diamond.pipeline.study import StudyRun, Tracking
 
     log = console(stderr=True)
-    study = StudyRun(plan, store, options.command)
+    study = StudyRun(plan, store, options.command, options.only, options.retry_failed)
+    # From here on `diamond gc` knows what the study needs: what is found whole now stays.
+    record_plan(plan, study.folder, options.command)
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
-    show_plan(plan, store, options.jobs, log)
-    record_plan(plan, study.folder, options.command)
+    show_plan(plan, store, options.jobs, log, options.only)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:
@@ -162,37 +169,36 @@ def _show_failed(study: "StudyRun", log: Console) -> None:
     failed, names = study.failed(), stage_names(study.plan)
     for spec, cause in failed:
         log.print(f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False)
-    if failed:
-        blocked = len(study.blocked)
+    if not failed:
+        return
+    blocked = len(study.blocked)
+    if blocked:
         log.print(
             f"{blocked} stage{'' if blocked == 1 else 's'} that read what failed "
-            f"{'was' if blocked == 1 else 'were'} not made; the same command tries again",
+            f"{'was' if blocked == 1 else 'were'} not made",
+            style="red",
+            highlight=False,
+        )
+    staying = sum(study.stays_failed(spec) for spec, _ in failed)
+    if staying < len(failed):
+        log.print("the same command tries again what was killed or lacked room", style="red")
+    if staying:
+        log.print(
+            "what failed by itself would fail again and is left alone; after a change of the "
+            "code, add --retry-failed",
             style="red",
             highlight=False,
         )
 
 
 def _show(document: dict[str, Any], options: Options) -> None:
-    from diamond.report.claims import claims_view
-    from diamond.report.console import hns_over_games, result_table
-
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
         return
-    out = console()
-    for game in document["games"]:
-        out.print(result_table(document, game))
-    over_games = hns_over_games(document)
-    if over_games is not None:
-        out.print(over_games)
-    out.print(document["summary"], highlight=False, markup=False)
-    if document["claims"]:
-        out.print(claims_view(document))
-    paths = document["paths"]
-    out.print(f"report:  {paths['report_html']}", highlight=False, soft_wrap=True, markup=False)
-    out.print(f"         {paths['report_md']}", highlight=False, soft_wrap=True, markup=False)
-    out.print(f"compare: {paths['mlflow_command']}", highlight=False, soft_wrap=True, markup=False)
+    from diamond.cli.result_view import show_result
+
+    show_result(document)
 
 
 def _check_name(study: str) -> None:

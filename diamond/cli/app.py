@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,12 @@ TrackingUri = Annotated[
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", help="Try again what failed before; without it, only what was killed."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")]
 
 
@@ -140,8 +147,17 @@ def ablate(
             "export-checkpoint`): nothing is trained."
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARM",
+            help="Make this arm alone, named as in the table; may be repeated. The others are "
+            "shown as they are.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     jobs: Jobs = None,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
@@ -180,7 +196,9 @@ def ablate(
         aa=aa,
         match=check_match(match),
     )
-    raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
+    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
+    raise typer.Exit(run_study(request, options))
 
 
 @app.command()
@@ -206,6 +224,7 @@ def train(
     ] = None,
     dry_run: DryRun = False,
     jobs: Jobs = None,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
@@ -228,7 +247,8 @@ def train(
         protocol=check_protocol_name(protocol),
         goal="agent",
     )
-    raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
+    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    raise typer.Exit(run_study(request, replace(options, retry_failed=retry_failed)))
 
 
 @app.command(name="import-checkpoint")
@@ -321,6 +341,43 @@ def list_axes(
     from diamond.cli.axes import show_axes
 
     show_axes(fields)
+
+
+@app.command()
+def studies(home: Home = DEFAULT_HOME) -> None:
+    """List the studies of a home: what they vary, how far they are, what they take on disk."""
+    from diamond.cli.studies import show_studies
+
+    show_studies(home.absolute())
+
+
+@app.command()
+def show(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Print the result of a study again; before its first result, how far its runs are."""
+    from diamond.cli.studies import show_study
+
+    show_study(home.absolute(), study)
+
+
+@app.command()
+def gc(
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STUDY", help="Remove this study as well; may be repeated."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only list.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """List the stages that no study needs; with --yes, remove them.
+
+    What a study needs stays, imported checkpoints too; what is removed can be made again.
+    """
+    from diamond.cli.gc import collect
+
+    collect(home.absolute(), tuple(forget or ()), yes, sys.argv[1:])
 
 
 @app.command()

@@ -1,26 +1,35 @@
 """The plan as a person sees it before anything runs."""
 
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from diamond.ablation.plan import Plan, imagines
-from diamond.ablation.stages import STAGES
+from diamond.ablation.stages import STAGES, StageSpec
 from diamond.cli.declared import declared_lines
 from diamond.cli.design_text import design_lines
 from diamond.config.games import GAMES_WITH_EXPERT
-from diamond.pipeline.cost import CostModel, wall_seconds
-from diamond.pipeline.store import Store
+from diamond.pipeline.devices import visible_gpus
+from diamond.pipeline.estimate import Estimate, wall_seconds
+from diamond.pipeline.selection import selected_stages
+from diamond.pipeline.store import Status, Store
 
-MOST_NAMES = 8
-"""Arms that a line of the table names."""
+MAX_NAMES = 8
+"""Arms that the table names; more are counted."""
 
 
-def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
+def show_plan(
+    plan: Plan, store: Store, jobs: int, console: Console, only: Sequence[str] = ()
+) -> None:
     """Print arms, shared stages, what is done already and the expected time."""
     specs = plan.stages()
-    cost = CostModel(plan, store)
-    seconds = {spec.key: cost.seconds(spec) for spec in specs}
-    done = frozenset(spec.key for spec in specs if store.status(spec) == "done")
+    estimate = Estimate(plan, store)
+    seconds = {spec.key: estimate.seconds(spec) for spec in specs}
+    status = {spec.key: store.status(spec) for spec in specs}
+    done = frozenset(key for key, found in status.items() if found == "done")
     request = plan.request
     console.print(
         f"[bold]study {plan.study}[/bold]  preset {request.preset}  protocol {request.protocol}  "
@@ -29,20 +38,56 @@ def show_plan(plan: Plan, store: Store, jobs: int, console: Console) -> None:
     )
     for line in [*declared_lines(plan), *design_lines(plan)]:
         console.print(line, highlight=False, markup=False)
-    console.print(_table(plan, store, seconds))
+    console.print(_table(plan, specs, status, seconds))
     arms = [arm for arm in plan.arms if arm.kind == "arm"]
     alone = sum(seconds[spec.key] for arm in arms for run in arm.runs for spec in run.stages)
-    shared = sum(seconds[spec.key] for spec in specs)
-    left = wall_seconds(specs, seconds, done, jobs)
+    shared = sum(seconds.values())
+    selected = selected_stages(plan, only)
+    left = wall_seconds(selected, seconds, done, jobs)
+    todo = [spec for spec in selected if spec.key not in done]
     console.print(
         f"{len(specs)} stages, {len(done)} done already; "
         f"sharing saves {1 - min(1.0, shared / alone):.0%} of the work; "
-        f"about {_duration(left)} to go on {jobs} process{'es' if jobs > 1 else ''}",
+        f"about {_duration(left)} to go on {jobs} process{'es' if jobs > 1 else ''}"
+        f"{_basis(estimate, todo)}",
         highlight=False,
     )
+    if only:
+        console.print(
+            f"only {', '.join(only)}: {len(todo)} of the {len(specs) - len(done)} stages to go",
+            highlight=False,
+            markup=False,
+        )
+    for line in _machine_remarks(jobs):
+        console.print(line, highlight=False)
     for game in request.games:
         for line in _remarks(plan, game):
             console.print(line, highlight=False)
+
+
+def _basis(estimate: Estimate, todo: Sequence[StageSpec]) -> str:
+    """Whether the time was measured or reckoned."""
+    if not todo:
+        return ""
+    share = estimate.measured_share(todo)
+    if share >= 0.995:
+        return ", as measured in this home"
+    if share < 0.005:
+        return ", estimated: nothing like it was measured in this home"
+    return f", {share:.0%} of it as measured in this home, the rest estimated"
+
+
+def _machine_remarks(jobs: int) -> list[str]:
+    cores, gpus = len(os.sched_getaffinity(0)), visible_gpus()
+    remarks = []
+    if jobs > cores:
+        remarks.append(
+            f"{jobs} processes on {cores} core{'s' if cores > 1 else ''}: each one takes longer "
+            "than the plan says"
+        )
+    if len(gpus) > 1:
+        remarks.append(f"{len(gpus)} GPUs: each process gets one of them")
+    return remarks
 
 
 def _remarks(plan: Plan, game: str) -> list[str]:
@@ -63,7 +108,12 @@ def _remarks(plan: Plan, game: str) -> list[str]:
     return remarks
 
 
-def _table(plan: Plan, store: Store, seconds: dict[str, float]) -> Table:
+def _table(
+    plan: Plan,
+    specs: Sequence[StageSpec],
+    status: Mapping[str, Status],
+    seconds: Mapping[str, float],
+) -> Table:
     table = Table(title_justify="left")
     table.add_column("stage")
     table.add_column("used by", overflow="fold")
@@ -71,35 +121,32 @@ def _table(plan: Plan, store: Store, seconds: dict[str, float]) -> Table:
     table.add_column("done", justify="right")
     table.add_column("core time", justify="right")
     for stage in STAGES:
-        specs = [spec for spec in plan.stages() if spec.stage == stage]
-        if not specs:
+        found = [spec for spec in specs if spec.stage == stage]
+        if not found:
             continue
-        users = [
-            arm.name
-            for arm in plan.arms
-            if any(spec.stage == stage for run in arm.runs for spec in run.stages)
-        ]
-        names = list(dict.fromkeys(users))
-        if any(spec.stage == stage for spec in plan.random_players.values()):
-            names.append("random play")
-        how = "shared: " if len(specs) == 1 and len(names) > 1 else ""
-        done = sum(store.status(spec) == "done" for spec in specs)
-        partial = sum(store.status(spec) == "partial" for spec in specs)
-        table.add_row(
-            stage,
-            how + _listed(names),
-            str(len(specs)),
-            f"{done}" + (f" (+{partial} begun)" if partial else ""),
-            _duration(sum(seconds[spec.key] for spec in specs)),
-        )
+        names, num_users = _users(plan, stage)
+        how = "shared: " if len(found) == 1 and num_users > 1 else ""
+        counts = Counter(str(status[spec.key]) for spec in found)
+        done = str(counts["done"])
+        for state, word in (("partial", "begun"), ("failed", "failed")):
+            if counts[state]:
+                done += f" (+{counts[state]} {word})"
+        time = _duration(sum(seconds[spec.key] for spec in found))
+        table.add_row(stage, how + ", ".join(names), str(len(found)), done, time)
     return table
 
 
-def _listed(names: list[str]) -> str:
-    """Names of arms, the first and last ones where there are many."""
-    if len(names) <= MOST_NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[: MOST_NAMES - 2])}, ... {names[-1]} ({len(names)} in all)"
+def _users(plan: Plan, stage: str) -> tuple[list[str], int]:
+    """Who needs a stage, arms by name while they are few, and how many those are."""
+    users: dict[str, dict[str, None]] = {"arm": {}, "baseline": {}}
+    for arm in plan.arms:
+        if any(spec.stage == stage for spec in arm.runs[0].stages):
+            users[arm.kind][arm.name] = None
+    arms, others = list(users["arm"]), list(users["baseline"])
+    if any(spec.stage == stage for spec in plan.random_players.values()):
+        others.append("random play")
+    names = arms if len(arms) <= MAX_NAMES else [f"{len(arms)} arms"]
+    return names + others, len(arms) + len(others)
 
 
 def _duration(seconds: float) -> str:

@@ -72,6 +72,13 @@ class ProgressView:
                 self._console.print(
                     f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False
                 )
+            case "still_failed":
+                self._console.print(
+                    f"{name}: failed before: {event.note}",
+                    style="red",
+                    markup=False,
+                    highlight=False,
+                )
             case "blocked":
                 self._console.print(
                     f"{name}: not made, {event.note}", style="red", markup=False, highlight=False

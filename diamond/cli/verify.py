@@ -10,7 +10,7 @@ from diamond.cli.terminal import console
 from diamond.errors import RequestError, nearest
 from diamond.pipeline.declared import last_declared, standing
 from diamond.pipeline.files import read_json
-from diamond.pipeline.history import read_history
+from diamond.pipeline.history import read_entries
 from diamond.pipeline.store import Store
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_view
@@ -34,7 +34,7 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
         raise RequestError(
             f"study {study!r} has no result yet\n  the command that began it goes on with it"
         )
-    history = read_history(folder)
+    history = read_entries(folder)
     declaration, path, note = _declaration(study, last_declared(history), word)
     if not declaration.claims:
         raise RequestError(

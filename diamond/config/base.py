@@ -1,13 +1,18 @@
 """The base of every config record and the canonical JSON from which content hashes are made."""
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
 _NO_NEUTRAL = object()
+"""Of a field without a neutral value; equal to nothing."""
 
 
 class Record(BaseModel):
@@ -16,26 +21,40 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Same:
+    """A value as the key of a cache by identity: equal values may differ as JSON, as 1 and 1.0."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.value is other.value
+
+
 def canonical(record: BaseModel) -> dict[str, Any]:
     """Return a record as plain data without the fields that are at their neutral value.
 
     The neutral value of a field (``json_schema_extra={"neutral": value}``) is the behaviour from
-    before the field existed; leaving it out keeps the keys of results made before.
+    before the field existed; leaving it out keeps the keys of results made before. What stands for
+    a record inside is one object for as long as the record is: it is not to be changed.
     """
     data: dict[str, Any] = {}
     for name, neutral in _neutral_values(type(record)):
         value = getattr(record, name)
-        if neutral is not _NO_NEUTRAL and neutral == value:
+        if value == neutral:
             continue
-        data[name] = canonical(value) if isinstance(value, BaseModel) else _plain(value)
+        data[name] = _nested(Same(value)) if isinstance(value, BaseModel) else _plain(value)
     return data
 
 
 def canonical_json(data: object) -> str:
     """Serialise plain data in one way only: sorted keys, no spaces, shortest floats, ASCII."""
-    return json.dumps(
-        data, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _ENCODER.encode(data)
 
 
 def content_hash(data: object) -> str:
@@ -43,15 +62,19 @@ def content_hash(data: object) -> str:
     return sha256(canonical_json(data).encode()).hexdigest()
 
 
+@lru_cache(maxsize=1024)
+def _nested(record: Same) -> dict[str, Any]:
+    return canonical(record.value)
+
+
 @cache
-def _neutral_values(record: type[BaseModel]) -> tuple[tuple[str, Any], ...]:
-    """Name and neutral value of every field; a plan of a thousand runs asks again and again."""
-    found = []
-    for name, field in record.model_fields.items():
-        extra = field.json_schema_extra
-        neutral = extra.get("neutral", _NO_NEUTRAL) if isinstance(extra, dict) else _NO_NEUTRAL
-        found.append((name, neutral))
-    return tuple(found)
+def _neutral_values(record: type[BaseModel]) -> tuple[tuple[str, object], ...]:
+    return tuple((name, _neutral(field)) for name, field in record.model_fields.items())
+
+
+def _neutral(field: FieldInfo) -> object:
+    extra = field.json_schema_extra
+    return extra["neutral"] if isinstance(extra, dict) and "neutral" in extra else _NO_NEUTRAL
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -43,11 +43,6 @@ def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterat
             yield prefix + name
 
 
-@lru_cache(maxsize=1)
-def _all_fields() -> tuple[str, ...]:
-    return tuple(field_names())
-
-
 def field_description(dotted: str) -> str:
     """Return the description of a leaf field; the name must exist."""
     record: type[BaseModel] = RunConfig
@@ -67,7 +62,7 @@ def check_field(dotted: str) -> str:
     """
     if dotted in BLOCK_FIELDS:
         raise RequestError(BLOCK_FIELDS[dotted])
-    names = _all_fields()
+    names = _all_names()
     if dotted not in names:
         match = nearest(dotted, ["steps", *names])
         guess = f" Did you mean {match!r}?" if match else ""
@@ -154,6 +149,11 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     return "\n  ".join(
         [head, *lines, "`diamond axes --fields` lists every field with its meaning and range"]
     )
+
+
+@cache
+def _all_names() -> tuple[str, ...]:
+    return tuple(field_names())
 
 
 def _parse(text: str) -> Any:

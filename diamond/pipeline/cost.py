@@ -1,18 +1,10 @@
-"""What a plan will cost.
+"""The work of a stage: multiplications from its config, and seconds where nothing was measured."""
 
-Seconds from multiplications and from what was measured before.
-"""
-
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush
-from statistics import median
+from collections.abc import Mapping
 
 from diamond.ablation.multiplications import BACKWARD, Part, Pass, update_units
-from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageName, StageSpec
+from diamond.ablation.stages import RANDOM_PLAYER, StageName
 from diamond.config.run import RunConfig
-from diamond.pipeline.store import Store
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "references": 7.5e-4,
@@ -28,13 +20,13 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
 """Seconds per unit of work on one core of a server processor (AVX2).
 
 A unit is a multiplication in a network, or a frame; for an agent, which does both, a second.
-Used until stages of this home were measured."""
+Used where no stage like it was measured in the home."""
 
 BASELINE_FRAME_SECONDS = 1e-4
 REAL_STEP_SECONDS = 7e-4
 """An env step of the emulator, crop and resize included."""
-IMPORT_SECONDS = 8.0
-"""Starting workers, opening the tracking store, writing the report."""
+RANDOM_SHARE = 0.3
+"""Time of an env step of random play, in those of a policy's."""
 
 
 def agent_seconds(config: RunConfig, cost: Pass) -> float:
@@ -83,95 +75,9 @@ def work_units(config: RunConfig, stage: StageName) -> float:
             return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
 
 
-class CostModel:
-    """Seconds per stage, corrected by the stages that this home has measured."""
-
-    def __init__(self, plan: Plan, store: Store) -> None:
-        """Read the timings of finished stages of the plan."""
-        self._units: dict[str, float] = {}
-        measured: dict[StageName, list[float]] = {}
-        for arm in plan.arms:
-            for run in arm.runs:
-                for spec in run.stages:
-                    if "imported" in spec.config:
-                        self._units[spec.key] = 0.0
-                        continue
-                    units = self._work(run.config, spec.stage)
-                    self._units[spec.key] = units
-                    self._measure(store, spec, units, measured)
-        for game, spec in plan.random_players.items():
-            config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
-            self._units[spec.key] = 0.3 * self._work(config, "returns")
-        self._factor = {stage: median(ratios) for stage, ratios in measured.items()}
-
-    def seconds(self, spec: StageSpec) -> float:
-        """Expected seconds of one stage on one core."""
-        guess = self._units[spec.key] * SECONDS_PER_UNIT[spec.stage]
-        return guess * self._factor.get(spec.stage, 1.0)
-
-    @staticmethod
-    def _work(config: RunConfig, stage: StageName) -> float:
-        if config.family != "diamond" and stage == "rollouts":
-            frames = config.rollouts.num_starts * config.rollouts.horizon_steps
-            return frames * BASELINE_FRAME_SECONDS / SECONDS_PER_UNIT["rollouts"]
-        return work_units(config, stage)
-
-    @staticmethod
-    def _measure(
-        store: Store, spec: StageSpec, units: float, measured: dict[StageName, list[float]]
-    ) -> None:
-        manifest = store.manifest(spec.stage, spec.key)
-        if (
-            manifest is None
-            or manifest["state"] != "done"
-            or manifest["config"].get("family", "diamond") != "diamond"
-        ):
-            return
-        guess = units * SECONDS_PER_UNIT[spec.stage]
-        measured.setdefault(spec.stage, []).append(manifest["timings"]["seconds"] / guess)
-
-
-def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
-    """Length of the longest chain of work that begins with each stage: the longest goes first."""
-    after = readers(specs)
-    chain = dict.fromkeys(seconds, 0.0)
-    for spec in reversed(specs):
-        longest = max((chain[other.key] for other in after[spec.key]), default=0.0)
-        chain[spec.key] = seconds[spec.key] + longest
-    return chain
-
-
-def readers(specs: Iterable[StageSpec]) -> dict[str, list[StageSpec]]:
-    """The stages that read each stage, by its key."""
-    found: dict[str, list[StageSpec]] = defaultdict(list)
-    for spec in specs:
-        for key in spec.upstream.values():
-            found[key].append(spec)
-    return found
-
-
-def wall_seconds(
-    specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int
-) -> float:
-    """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
-    todo = [spec for spec in specs if spec.key not in done]
-    if not todo:
-        return 0.0
-    chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
-    after = readers(todo)
-    missing = {spec.key: len(set(spec.upstream.values()) - done) for spec in todo}
-    # Of two chains of one length, the stage that comes first in the plan goes first.
-    place = {spec.key: index for index, spec in enumerate(todo)}
-    ready = [(-chain[key], place[key], key) for key, num in missing.items() if num == 0]
-    heapify(ready)
-    running, clock = list[tuple[float, str]](), 0.0
-    while ready or running:
-        while ready and len(running) < jobs:
-            key = heappop(ready)[2]
-            heappush(running, (clock + seconds[key], key))
-        clock, key = heappop(running)
-        for spec in after[key]:
-            missing[spec.key] -= 1
-            if missing[spec.key] == 0:
-                heappush(ready, (-chain[spec.key], place[spec.key], spec.key))
-    return clock + IMPORT_SECONDS
+def expected_seconds(config: RunConfig, stage: StageName, player: str = "") -> float:
+    """Seconds of one stage of a run on one core, from its work alone."""
+    if config.family != "diamond" and stage == "rollouts":
+        return config.rollouts.num_starts * config.rollouts.horizon_steps * BASELINE_FRAME_SECONDS
+    share = RANDOM_SHARE if player == RANDOM_PLAYER else 1.0
+    return share * work_units(config, stage) * SECONDS_PER_UNIT[stage]

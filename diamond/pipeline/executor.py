@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from diamond.ablation.stages import StageSpec
+from diamond.pipeline.devices import VISIBLE, least_used, visible_gpus
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0
@@ -34,7 +35,7 @@ class StageEvent:
         trace: Traceback of a fault of the program, None otherwise.
     """
 
-    kind: Literal["started", "progress", "made", "reused", "failed", "blocked"]
+    kind: Literal["started", "progress", "made", "reused", "failed", "still_failed", "blocked"]
     spec: StageSpec
     done: int = 0
     total: int = 0
@@ -49,6 +50,7 @@ OnEvent = Callable[[StageEvent], None]
 class _Worker:
     process: "subprocess.Popen[str]"
     messages: "SimpleQueue[dict[str, Any] | None]"
+    gpu: str | None = None
     spec: StageSpec | None = None
     stderr: "deque[str]" = field(default_factory=lambda: deque(maxlen=30))
     readers: "list[threading.Thread]" = field(default_factory=list)
@@ -67,10 +69,11 @@ class LocalExecutor:
     """Runs stages in up to `jobs` worker processes on this machine."""
 
     def __init__(self, home: Path, jobs: int, checkpoint_seconds: float | None = None) -> None:
-        """Assign; workers start with `run`."""
+        """Find the GPUs; workers start with `run`."""
         self._home = home
         self._jobs = jobs
         self._checkpoint_seconds = checkpoint_seconds
+        self._gpus = visible_gpus()
         self._workers: list[_Worker] = []
 
     def run(
@@ -80,6 +83,7 @@ class LocalExecutor:
         priority: Mapping[str, float],
         on_event: OnEvent,
         on_tick: Callable[[], None] = lambda: None,
+        failed: frozenset[str] = frozenset(),
     ) -> None:
         """Make all stages that are not done, each after those that it reads.
 
@@ -89,9 +93,10 @@ class LocalExecutor:
             priority: Of the stages that could start, the one with the largest number starts first.
             on_event: Told what happens, in the calling thread.
             on_tick: Called every fraction of a second in the calling thread.
+            failed: Keys that are not tried: what reads them is not made.
         """
-        waiting = {spec.key: spec for spec in specs if spec.key not in done}
-        finished, broken = set(done), set[str]()
+        waiting = {spec.key: spec for spec in specs if spec.key not in done | failed}
+        finished, broken = set(done), set(failed)
         try:
             while waiting or any(worker.spec for worker in self._workers):
                 self._drop_blocked(waiting, broken, on_event)
@@ -132,21 +137,30 @@ class LocalExecutor:
         command += ["--threads", "1"]
         if self._checkpoint_seconds is not None:
             command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        gpu = self._slot()
+        slots = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        if gpu is not None:
+            slots[VISIBLE] = gpu
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | threads,
+            env=os.environ | slots,
             start_new_session=True,
         )
-        worker = _Worker(process, SimpleQueue())
+        worker = _Worker(process, SimpleQueue(), gpu)
         for read in (_read_messages, _read_errors):
             worker.readers.append(threading.Thread(target=read, args=(worker,), daemon=True))
             worker.readers[-1].start()
         return worker
+
+    def _slot(self) -> str | None:
+        """The GPU of the next worker where there are several to choose from."""
+        if len(self._gpus) < 2:
+            return None
+        return least_used(self._gpus, (worker.gpu for worker in self._workers if worker.gpu))
 
     def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
         worker = next(worker for worker in self._workers if worker.spec is None)

@@ -12,10 +12,15 @@ from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError
 from diamond.pipeline.declared import history_entry
-from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.files import locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
+from diamond.pipeline.needs import record_needs
 
 FILE_NAME = "plans.json"
+LOCK_NAME = ".plans.lock"
+"""Beside the studies: whoever removes stages holds it, so that no plan counts on them meanwhile."""
+MAX_SHOWN = 8
+"""Differing fields that are shown with their values; more are named."""
 
 
 def check_history(plan: Plan, folder: Path) -> None:
@@ -29,51 +34,56 @@ def check_history(plan: Plan, folder: Path) -> None:
         RequestError: An arm of the same name was something else; the text says which fields differ.
     """
     before: dict[str, Any] = {}
-    for entry in read_json(folder / FILE_NAME) or []:
+    for entry in read_entries(folder):
         before |= entry["arms"]
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
+        differing = {} if old is None else _differences(old, new, "")
         # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
-        differing = ", ".join(sorted(_differences(old, new, "") - {"seed"}))
-        if old is not None and differing:
+        differing.pop("seed", None)
+        if differing:
             raise RequestError(
-                f"arm {arm.name!r} of study {plan.study!r} is not what it was: {differing} differ\n"
-                "  results must not be mixed: give this study another name with --name"
+                f"arm {arm.name!r} of study {plan.study!r} is not what it was\n"
+                f"{_shown(differing)}\n"
+                "  results must not be mixed: give this study another name with --name, for "
+                f"instance --name {plan.study}-2"
             )
 
 
 def record_plan(plan: Plan, folder: Path, command: str) -> None:
     """Add a plan to the history of its study, unless the last entry says the same."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
-    arms = {
-        _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config)))
-        for arm in _varied(plan)
-    }
-    entry = {
-        "command": command,
-        "num_seeds": plan.request.num_seeds,
-        "until": plan.until,
-        "arms": arms,
-    }
-    if plan.request.declared is not None:
-        entry["declared"] = history_entry(plan.request.declared)
-    if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
-        return
-    write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
+    with locked(folder.parent / LOCK_NAME):
+        entries = read_entries(folder)
+        record_needs(plan, folder, entries)
+        arms = {
+            _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config)))
+            for arm in _varied(plan)
+        }
+        entry = {
+            "command": command,
+            "num_seeds": plan.request.num_seeds,
+            "until": plan.until,
+            "arms": arms,
+        }
+        if plan.request.declared is not None:
+            entry["declared"] = history_entry(plan.request.declared)
+        if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
+            return
+        write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The plans that a study had, the first one first; none where it has no history."""
-    entries: list[dict[str, Any]] = read_json(folder / FILE_NAME) or []
-    return entries
+def read_entries(folder: Path) -> list[dict[str, Any]]:
+    """The plans that a study had, the oldest first; none where the folder is no study."""
+    entries = read_json(folder / FILE_NAME)
+    return entries if isinstance(entries, list) else []
 
 
 def known_aggregates(plan: Plan, folder: Path) -> set[str]:
     """Run keys of the means over seeds that hold: of each arm that the study ever had, the last."""
     found: dict[str, str] = {}
-    for entry in read_json(folder / FILE_NAME) or []:
+    for entry in read_entries(folder):
         for name, config in entry["arms"].items():
             seeded = _seeded(config, entry["num_seeds"])
             found[name] = aggregate_key([run_key_of(plan.study, one) for one in seeded])
@@ -105,10 +115,22 @@ def _arm_name(arm: Arm) -> str:
     return f"{arm.name} | {arm.game}"
 
 
-def _differences(old: Any, new: Any, prefix: str) -> set[str]:
+def _differences(old: Any, new: Any, prefix: str) -> dict[str, tuple[Any, Any]]:
+    """Old and new value of every field that differs, by its dotted name."""
     if isinstance(old, dict) and isinstance(new, dict):
-        found: set[str] = set()
+        found: dict[str, tuple[Any, Any]] = {}
         for name in old.keys() | new.keys():
             found |= _differences(old.get(name), new.get(name), f"{prefix}{name}.")
         return found
-    return set() if old == new else {prefix.rstrip(".")}
+    return {} if old == new else {prefix.rstrip("."): (old, new)}
+
+
+def _shown(differences: dict[str, tuple[Any, Any]]) -> str:
+    names = sorted(differences)
+    lines = [
+        f"  {name}: was {json.dumps(differences[name][0])}, now {json.dumps(differences[name][1])}"
+        for name in names[:MAX_SHOWN]
+    ]
+    if len(names) > MAX_SHOWN:
+        lines.append(f"  and {', '.join(names[MAX_SHOWN:])}")
+    return "\n".join(lines)

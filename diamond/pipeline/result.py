@@ -20,7 +20,7 @@ from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.comparisons import Role, Scored, comparison_rows, corrected, noise_rows
 from diamond.pipeline.declared import standing
-from diamond.pipeline.history import read_history
+from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.path_result import path_document
@@ -46,6 +46,7 @@ def build_document(
     made: frozenset[str],
     wall_seconds: float,
     command: str,
+    left_out: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Gather everything that is known of a study.
 
@@ -56,6 +57,7 @@ def build_document(
         made: Keys made by this command; the others were there before.
         wall_seconds: Time that this command took.
         command: The command as the user can repeat it.
+        left_out: Keys that this command was not to make: runs that lack one are pending.
 
     Returns:
         The document; DESIGN section 7 and docs/reference/result.md name its parts.
@@ -67,7 +69,7 @@ def build_document(
         stage_seconds[spec.stage] = round(
             stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3
         )
-    arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
+    arms = [_arm(plan, arm, store, (errors, made, left_out), horizon) for arm in plan.arms]
     document: dict[str, Any] = {
         "schema": 1,
         "study": plan.study,
@@ -127,7 +129,7 @@ def _claims(plan: Plan, document: Mapping[str, Any], store: Store) -> dict[str, 
     """The parts of a document that a declaration decides."""
     declared = plan.request.declared
     assert declared is not None
-    history = read_history(store.home / "studies" / plan.study)
+    history = read_entries(store.home / "studies" / plan.study)
     return {
         "question": declared.declaration.question,
         "declaration": {
@@ -294,7 +296,7 @@ def _arm(
     plan: Plan,
     arm: Arm,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str]],
+    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
     paths = [path for run in arm.runs if (path := _scores_path(run, store)) is not None]
@@ -319,16 +321,17 @@ def _run(
     plan: Plan,
     run: Run,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str]],
+    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
-    errors, made = outcome
+    errors, made, left_out = outcome
     scores = read_scores(run, store)
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
-    whole = all(_is_done(store, spec) for spec in run.stages)
+    missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
+    unfinished = "pending" if missing & left_out else "cut"
     return {
         "seed": run.config.seed,
-        "state": "done" if whole else "failed" if causes else "cut",
+        "state": "done" if not missing else "failed" if causes else unfinished,
         "error": causes[0] if causes else None,
         "run_key": tracked_key(plan, run),
         "stages": {

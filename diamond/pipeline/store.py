@@ -67,7 +67,8 @@ class Store:
     def status(self, spec: StageSpec) -> Status:
         """How far a stage is, by its manifest and the presence of its outputs.
 
-        Digests are not read.
+        Digests are not read. Failed is what would fail again; what the machine stopped is to do, or
+        partial.
         """
         folder = self.folder(spec.stage, spec.key)
         if not folder.exists():
@@ -78,9 +79,9 @@ class Store:
         if manifest["state"] == "done":
             whole = all((folder / name).is_file() for name in manifest["outputs"])
             return "done" if whole else "damaged"
-        if (folder / "checkpoint").exists():
-            return "partial"
-        return "failed" if manifest["state"] == "failed" else "todo"
+        if manifest["state"] == "failed" and manifest.get("lasting"):
+            return "failed"
+        return "partial" if (folder / "checkpoint").exists() else "todo"
 
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.
@@ -128,6 +129,7 @@ class Store:
                 "device": None,
                 "state": "pending",
                 "error": None,
+                "lasting": None,
                 "outputs": {},
                 "timings": {},
             },
@@ -136,7 +138,9 @@ class Store:
     def mark_running(self, stage: str, key: str, device: str, code: dict[str, Any]) -> None:
         """Note that a worker has begun, on which device and with which code."""
         self._update(
-            stage, key, {"state": "running", "error": None, "device": device, "code": code}
+            stage,
+            key,
+            {"state": "running", "error": None, "lasting": None, "device": device, "code": code},
         )
 
     def mark_done(self, stage: str, key: str, result: StageResult) -> None:
@@ -153,9 +157,16 @@ class Store:
         self._update(stage, key, update)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 
-    def mark_failed(self, stage: str, key: str, error: str) -> None:
-        """Note why a stage stopped; its last checkpoint stays."""
-        self._update(stage, key, {"state": "failed", "error": error})
+    def mark_failed(self, stage: str, key: str, error: str, lasting: bool) -> None:
+        """Note why a stage stopped, and whether it would stop again; its last checkpoint stays."""
+        self._update(stage, key, {"state": "failed", "error": error, "lasting": lasting})
+
+    def failure(self, spec: StageSpec) -> str | None:
+        """Why a stage failed, when it would fail again; None for any other."""
+        if self.status(spec) != "failed":
+            return None
+        manifest = self.manifest(spec.stage, spec.key)
+        return None if manifest is None else str(manifest["error"])
 
     def _update(self, stage: str, key: str, values: dict[str, Any]) -> None:
         manifest = self.manifest(stage, key)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Any
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
-from diamond.pipeline.cost import CostModel, priorities
+from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
 from diamond.pipeline.result import build_document
+from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import Snapshot, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
@@ -33,6 +34,8 @@ class StudyRun:
         plan: The study.
         store: The home.
         command: As the user can repeat it.
+        only: Names of the arms to make; empty for all.
+        retry_failed: Whether what failed before is tried again.
         errors: Cause per key of a failed or blocked stage.
         made: Keys made by this command.
         damaged: What was found damaged and is made again, in words.
@@ -42,6 +45,8 @@ class StudyRun:
     plan: Plan
     store: Store
     command: str
+    only: tuple[str, ...] = ()
+    retry_failed: bool = False
     errors: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
@@ -72,34 +77,41 @@ class StudyRun:
         on_event: Callable[[StageEvent], None],
         on_tick: Callable[[], None],
     ) -> None:
-        """Make all stages that are missing."""
-        specs = self.plan.stages()
+        """Make all stages that are missing, but those that failed before and would fail again."""
+        specs = selected_stages(self.plan, self.only)
         done = frozenset(spec.key for spec in specs if self.store.status(spec) == "done")
         for spec in specs:
             self.store.prepare(spec)
-        cost = CostModel(self.plan, self.store)
-        order = priorities(specs, {spec.key: cost.seconds(spec) for spec in specs})
+        estimate = Estimate(self.plan, self.store)
+        order = priorities(specs, {spec.key: estimate.seconds(spec) for spec in specs})
 
         def note(event: StageEvent) -> None:
             if event.kind == "made":
                 self.made.add(event.spec.key)
-            elif event.kind in ("failed", "blocked"):
+            elif event.kind in ("failed", "still_failed", "blocked"):
                 self.errors[event.spec.key] = event.note
                 if event.kind == "blocked":
                     self.blocked.add(event.spec.key)
             on_event(event)
 
-        executor.run(specs, done, order, note, on_tick)
+        failed = {} if self.retry_failed else failures(self.store, specs)
+        for spec in specs:
+            if spec.key in failed:
+                note(StageEvent("still_failed", spec, note=failed[spec.key]))
+        executor.run(specs, done, order, note, on_tick, frozenset(failed))
 
     def document(self) -> dict[str, Any]:
-        """The result document as of now."""
+        """The result document as of now; arms that were not asked for are as they are."""
+        selected = {spec.key for spec in selected_stages(self.plan, self.only)}
+        others = [spec for spec in self.plan.stages() if spec.key not in selected]
         document = build_document(
             self.plan,
             self.store,
-            self.errors,
+            self.errors | failures(self.store, others),
             frozenset(self.made),
             time.monotonic() - self._began,
             self.command,
+            frozenset(spec.key for spec in others),
         )
         document["notes"] += self.damaged
         return document
@@ -111,6 +123,16 @@ class StudyRun:
             for spec in self.plan.stages()
             if spec.key in self.errors and spec.key not in self.blocked
         ]
+
+    def stays_failed(self, spec: StageSpec) -> bool:
+        """Whether the same command will not try a stage again."""
+        return self.store.failure(spec) is not None
+
+
+def failures(store: Store, specs: Iterable[StageSpec]) -> dict[str, str]:
+    """Cause per key of the stages that failed and would fail again."""
+    causes = {spec.key: store.failure(spec) for spec in specs}
+    return {key: cause for key, cause in causes.items() if cause is not None}
 
 
 class Tracking:

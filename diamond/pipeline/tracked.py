@@ -62,7 +62,8 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
     runs: list[TrackedRun] = []
     for arm, shown in zip(plan.arms, document["arms"], strict=True):
         for run, result in zip(arm.runs, shown["runs"], strict=True):
-            runs.append(_one(snapshot, arm, run, result))
+            if result["state"] != "pending":
+                runs.append(_one(snapshot, arm, run, result))
         if (
             arm.kind == "arm"
             and shown["metrics"]

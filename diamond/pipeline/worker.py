@@ -25,6 +25,7 @@ from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
 from diamond.pipeline.data_stages import make_frames, make_references
+from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.scoring_stages import make_rollouts, play_real_game, score_rollouts
 from diamond.pipeline.store import StageResult, Store
@@ -62,8 +63,9 @@ def run_stage(
         DiamondError: The stage stopped for a reason that the manifest now holds.
     """
     folder = store.folder(stage, key)
-    claim = Claim(folder)
+    claim, waited = Claim(folder), False
     while not claim.try_acquire():
+        waited = True
         emit({"type": "progress", "done": 0, "total": 0, "note": f"waits for {claim.holder()}"})
         time.sleep(WAIT_SECONDS)
     with claim.kept_alive():
@@ -73,6 +75,8 @@ def run_stage(
         if manifest["state"] == "done":
             emit({"type": "finished", "made": False})
             return
+        if waited and manifest["state"] == "failed" and manifest["lasting"]:
+            raise StageFailedError(manifest["error"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         store.mark_running(stage, key, str(device), code_version())
         upstream = {name: store.folder(name, other) for name, other in manifest["upstream"].items()}
@@ -89,7 +93,7 @@ def run_stage(
             imported = "imported" in context.config
             result = take_imported(context) if imported else STAGE_FUNCTIONS[stage](context)
         except Exception as error:
-            store.mark_failed(stage, key, f"{type(error).__name__}: {error}")
+            store.mark_failed(stage, key, cause_of(error), is_lasting(error))
             raise
         store.mark_done(stage, key, result)
     emit({"type": "finished", "made": True})
@@ -121,11 +125,9 @@ def main() -> None:
         job = jobs.get()
         try:
             run_stage(store, job["stage"], job["key"], emit, options.checkpoint_seconds)
-        except DiamondError as error:
-            emit({"type": "failed", "error": str(error), "trace": None})
         except Exception as error:
-            trace = traceback.format_exc()
-            emit({"type": "failed", "error": f"{type(error).__name__}: {error}", "trace": trace})
+            trace = None if isinstance(error, DiamondError) else traceback.format_exc()
+            emit({"type": "failed", "error": cause_of(error), "trace": trace})
 
 
 def _read_jobs() -> "SimpleQueue[dict[str, Any]]":

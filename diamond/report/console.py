@@ -82,7 +82,7 @@ def result_table(doc: Document, game: str) -> Table:
         cells = [_cell(column.values[index], column.intervals[index]) for column in columns]
         lost = _lost(arm)
         if lost:
-            cells[:1] = [Text(lost, style="red")]
+            cells[:1] = [Text(lost, style="dim" if lost == "pending" else "red")]
         name = Text(arm["name"], style="bold" if arm["kind"] == "arm" else "")
         table.add_row(name, *cells, style="dim" if arm["kind"] == "baseline" else "")
     return table

@@ -140,9 +140,9 @@ def return_labels(doc: Document) -> list[str]:
 def failures(doc: Document, game: str | None = None) -> list[Failure]:
     """Return the runs that failed or were cut short, of one game or of all.
 
-    A run that stops where the study was to stop is none of them.
+    A run that stops where the study was to stop, or that was left out, is none of them.
     """
-    as_asked = ("done", "cut") if doc["until"] != "report" else ("done",)
+    as_asked = {"done", "pending"} | ({"cut"} if doc["until"] != "report" else set())
     return [
         Failure(
             arm=arm["name"],

@@ -1,0 +1,65 @@
+"""`diamond gc`: what no study needs, listed first, removed when told to."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from diamond.ablation.stages import STAGES
+from diamond.cli.studies import size_text
+from diamond.cli.terminal import console
+from diamond.pipeline.garbage import Item, find_garbage, remove_garbage
+from diamond.pipeline.store import Store
+
+
+def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]) -> None:
+    """List what can go; with `yes` remove it.
+
+    Args:
+        home: The home.
+        forget: Names of studies to remove with what only they need.
+        yes: Whether to remove.
+        command: The words of the command, to be repeated with --yes.
+    """
+    store, out = Store(home), console()
+    if yes:
+        removed = remove_garbage(store, forget)
+        out.print(f"freed {_sum_text(removed)}", highlight=False)
+        return
+    garbage = find_garbage(store, forget)
+    for line in garbage.kept:
+        out.print(f"kept: {line}", highlight=False, markup=False)
+    if not garbage.items:
+        out.print("nothing to free: every stage belongs to a study", highlight=False)
+        return
+    table = Table(title=f"Needed by no study in {home}", title_justify="left")
+    table.add_column("what")
+    table.add_column("folders", justify="right")
+    table.add_column("size", justify="right")
+    for what in ("study", *STAGES, "trash"):
+        found = [item for item in garbage.items if item.what == what]
+        if found:
+            size = size_text(sum(item.num_bytes for item in found))
+            names = ", ".join(item.path.name for item in found)
+            label = f"study {names}" if what == "study" else what
+            table.add_row(label, str(len(found)), size)
+    out.print(table, highlight=False)
+    out.print(
+        f"nothing was removed. To free {_sum_text(garbage.items)}:\n"
+        f"  {shlex.join(['diamond', *command, '--yes'])}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if forget:
+        out.print(
+            "Runs of the study stay in the tracking store; remove them in `diamond ui`.",
+            highlight=False,
+        )
+
+
+def _sum_text(items: Sequence[Item]) -> str:
+    num = len(items)
+    size = size_text(sum(item.num_bytes for item in items))
+    return f"{size} in {num} folder{'' if num == 1 else 's'}"

@@ -1,0 +1,125 @@
+"""`diamond studies` and `diamond show`: what a home holds, and one study of it once more."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from diamond.cli.terminal import console
+from diamond.pipeline.needs import REPORT_FILE
+from diamond.pipeline.store import Store
+from diamond.pipeline.studies import (
+    RunState,
+    StageStates,
+    Study,
+    all_studies,
+    find_study,
+    own_bytes,
+    report_of,
+)
+
+STATES: tuple[RunState, ...] = ("done", "failed", "begun", "pending")
+MAX_NAME_WIDTH = 44
+"""Columns that a long name may take from the others."""
+
+
+def show_studies(home: Path) -> None:
+    """List the studies of a home, the newest first."""
+    store, out = Store(home), console()
+    studies = all_studies(store)
+    if not studies:
+        out.print(
+            f"no studies in {str(home)!r} yet; make one, for instance: diamond ablate steps=1,3,10",
+            highlight=False,
+            markup=False,
+        )
+        return
+    states, sizes = StageStates(store), own_bytes(store, studies)
+    table = Table(title=f"Studies in {home}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    # A name that is cut in two cannot be copied into a command.
+    table.add_column("study", overflow="fold", min_width=min(MAX_NAME_WIDTH, _widest(studies)))
+    for column in ("varies", "preset", "games"):
+        table.add_column(column, overflow="fold")
+    table.add_column("arms", justify="right")
+    table.add_column("seeds", justify="right")
+    table.add_column("runs")
+    table.add_column("last", no_wrap=True)
+    table.add_column("own size", justify="right", no_wrap=True)
+    for study in studies:
+        table.add_row(
+            study.name,
+            ", ".join(study.axes) or "nothing",
+            ", ".join(study.presets),
+            ", ".join(study.games),
+            str(len(study.arms)),
+            str(study.num_seeds),
+            counts_text(states.runs(study)),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(study.last_time)),
+            size_text(sizes[study.name]),
+        )
+    out.print(table, highlight=False)
+    out.print(
+        "Own size: what only this study needs. `diamond show STUDY` prints its result, "
+        "`diamond gc` frees what no study needs.",
+        highlight=False,
+    )
+
+
+def show_study(home: Path, name: str) -> None:
+    """Print the result of a study from its report; without one, how far its runs are."""
+    store, out = Store(home), console()
+    study = find_study(all_studies(store), name)
+    states, document = StageStates(store), report_of(study)
+    counts = states.runs(study)
+    if document is not None:
+        from diamond.cli.result_view import show_result
+
+        # The home may have been moved since.
+        document["paths"] |= {
+            "report_html": str(study.folder / "report.html"),
+            "report_md": str(study.folder / "report.md"),
+            "report_json": str(study.folder / REPORT_FILE),
+        }
+        show_result(document)
+    if document is None or counts["done"] < counts.total():
+        _show_progress(study, states, counts)
+    out.print(
+        f"command: {study.entries[-1]['command']}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def _widest(studies: Sequence[Study]) -> int:
+    return max(len(study.name) for study in studies)
+
+
+def counts_text(counts: "Counter[RunState]") -> str:
+    """Say how many runs are in each state, leaving out those without any."""
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
+def size_text(num_bytes: float) -> str:
+    """Write a size in the unit that leaves at most three digits before the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def _show_progress(study: Study, states: StageStates, counts: "Counter[RunState]") -> None:
+    out = console()
+    table = Table(title=f"{study.name}: {counts_text(counts)}", title_justify="left")
+    for column in ("arm", "game", "seed", "state"):
+        table.add_column(column, overflow="fold")
+    table.add_column("how far", overflow="fold")
+    arms = set(study.arms)
+    for name, stages in study.needs.items():
+        arm, game, seed = (*name.rsplit(" | ", 2), "", "")[:3]
+        if arm not in arms:
+            continue
+        state, text = states.run(stages)
+        style = "red" if state == "failed" else "" if state == "done" else "dim"
+        table.add_row(arm, game, seed, state, text, style=style)
+    out.print(table, highlight=False)

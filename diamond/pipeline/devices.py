@@ -1,0 +1,73 @@
+"""The accelerators of this machine, found without loading torch."""
+
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+QUERY_SECONDS = 20.0
+_DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
+_LISTED = re.compile(r"\(UUID: (?P<kind>GPU|MIG)-(?P<rest>[^)]+)\)")
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Names of the GPUs that a process may use, as ``CUDA_VISIBLE_DEVICES`` takes them.
+
+    What the variable says counts; without it, all that the driver lists.
+    """
+    if VISIBLE in environment:
+        return _named(environment[VISIBLE])
+    return _driver_gpus()
+
+
+def device_kind() -> str:
+    """What stages made now will run on: cuda or cpu."""
+    return "cuda" if visible_gpus() else "cpu"
+
+
+def least_used(gpus: Sequence[str], taken: Iterable[str]) -> str:
+    """The GPU with the fewest workers on it, the first of several."""
+    workers = Counter(taken)
+    return min(gpus, key=lambda gpu: workers[gpu])
+
+
+def listed_gpus(text: str) -> tuple[str, ...]:
+    """Read the output of ``nvidia-smi -L``: the parts of a GPU that is split stand for it."""
+    found: list[str] = []
+    for match in _LISTED.finditer(text):
+        name = f"{match['kind']}-{match['rest']}"
+        if match["kind"] == "MIG" and found and found[-1].startswith("GPU-"):
+            found.pop()
+        found.append(name)
+    return tuple(found)
+
+
+def _named(text: str) -> tuple[str, ...]:
+    """The entries of the variable up to the first that names nothing, as CUDA reads it."""
+    names: list[str] = []
+    for part in text.split(","):
+        name = part.strip()
+        if not name or name.startswith("-"):
+            break
+        names.append(name)
+    return tuple(names)
+
+
+@cache
+def _driver_gpus() -> tuple[str, ...]:
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-L"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=QUERY_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        count = len(list(_DRIVER_FOLDER.iterdir())) if _DRIVER_FOLDER.is_dir() else 0
+        return tuple(map(str, range(count)))
+    return listed_gpus(done.stdout)

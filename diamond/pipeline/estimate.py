@@ -1,0 +1,96 @@
+"""How long a plan will take: seconds per stage, and a simulation of the executor."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageSpec
+from diamond.pipeline.cost import expected_seconds
+from diamond.pipeline.devices import device_kind
+from diamond.pipeline.measured import Measured
+from diamond.pipeline.store import Store
+
+IMPORT_SECONDS = 8.0
+"""Starting workers, opening the tracking store, writing the report."""
+
+
+class Estimate:
+    """Seconds per stage of a plan, corrected by stages like it that the home has measured."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        """Count the work of every stage and read what was measured."""
+        self._expected: dict[str, float] = {}
+        for arm in plan.arms:
+            # Seeds differ in nothing that costs time.
+            for same in zip(*(run.stages for run in arm.runs), strict=True):
+                missing = [spec.key for spec in same if spec.key not in self._expected]
+                if missing:
+                    imported = "imported" in same[0].config
+                    config = arm.runs[0].config
+                    work = 0.0 if imported else expected_seconds(config, same[0].stage)
+                    self._expected |= dict.fromkeys(missing, work)
+        for game, spec in plan.random_players.items():
+            config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
+            player = str(spec.config["player"])
+            self._expected[spec.key] = expected_seconds(config, "returns", player)
+        self._measured = Measured(store, device_kind(), plan.arms[0].runs[0].config)
+
+    def seconds(self, spec: StageSpec) -> float:
+        """Expected seconds of one stage on one core."""
+        factor = self._factor(spec)
+        return self._expected[spec.key] * (1.0 if factor is None else factor)
+
+    def measured_share(self, specs: Iterable[StageSpec]) -> float:
+        """Share of the expected time of stages that rests on stages measured in this home."""
+        seconds = [(self.seconds(spec), self._factor(spec) is not None) for spec in specs]
+        total = sum(value for value, _ in seconds)
+        return sum(value for value, known in seconds if known) / total if total else 0.0
+
+    def _factor(self, spec: StageSpec) -> float | None:
+        return self._measured.factor(spec.stage, spec.config, self._expected[spec.key])
+
+
+def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Length of the longest chain of work that begins with each stage: the longest goes first.
+
+    Args:
+        specs: Stages, each after those that it reads.
+        seconds: Time of each by key.
+    """
+    after = dict.fromkeys(seconds, 0.0)
+    chain: dict[str, float] = {}
+    for spec in reversed(specs):
+        chain[spec.key] = length = seconds[spec.key] + after[spec.key]
+        for key in spec.upstream.values():
+            if key in after:
+                after[key] = max(after[key], length)
+    return chain
+
+
+def wall_seconds(
+    specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int
+) -> float:
+    """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
+    todo = [spec for spec in specs if spec.key not in done]
+    if not todo:
+        return 0.0
+    chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
+    missing = {spec.key: len(set(spec.upstream.values()) - done) for spec in todo}
+    readers: dict[str, list[str]] = {}
+    for spec in todo:
+        for key in set(spec.upstream.values()) - done:
+            readers.setdefault(key, []).append(spec.key)
+    ready = [(-chain[key], place, key) for place, key in enumerate(missing) if not missing[key]]
+    ready.sort()
+    running, clock, place = list[tuple[float, str]](), 0.0, len(missing)
+    while ready or running:
+        while ready and len(running) < jobs:
+            _, _, key = heappop(ready)
+            heappush(running, (clock + seconds[key], key))
+        clock, ended = heappop(running)
+        for key in readers.get(ended, ()):
+            missing[key] -= 1
+            if not missing[key]:
+                place += 1
+                heappush(ready, (-chain[key], place, key))
+    return clock + IMPORT_SECONDS

@@ -1,0 +1,136 @@
+"""Stages that no study needs, and their removal."""
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diamond.ablation.stages import KEY_DIGITS, STAGES
+from diamond.errors import RequestError
+from diamond.pipeline.claim import Claim
+from diamond.pipeline.files import locked
+from diamond.pipeline.history import LOCK_NAME
+from diamond.pipeline.needs import needed_stages
+from diamond.pipeline.store import Store
+from diamond.pipeline.studies import Study, all_studies, find_study, folder_bytes
+
+TRASH = ".trash"
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A folder that nobody needs.
+
+    Attributes:
+        path: Where it is.
+        what: Name of its stage, or study.
+        num_bytes: Its size.
+    """
+
+    path: Path
+    what: str
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can go.
+
+    Attributes:
+        items: Stages, and the folders of studies that are to be forgotten.
+        kept: Stages that no study needs and that a process is making, with who that is.
+    """
+
+    items: tuple[Item, ...]
+    kept: tuple[str, ...]
+
+
+def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
+    """List what no study of a home needs.
+
+    Args:
+        store: The home.
+        forget: Names of studies that count as not there.
+
+    Raises:
+        StoreError: There is no such home.
+        RequestError: There is no such study, a study to forget is being worked on, or it is not
+            known what another one needs.
+    """
+    studies = all_studies(store)
+    gone = [find_study(studies, name) for name in dict.fromkeys(forget)]
+    for study in gone:
+        _check_idle(store, study)
+    kept = [study for study in studies if study not in gone]
+    for study in kept:
+        if study.unknown_runs:
+            raise RequestError(
+                f"it is not known which stages study {study.name!r} needs: another version planned "
+                f"{study.unknown_runs[0]!r}\n"
+                f"  run its command again ({study.entries[-1]['command']}),\n"
+                f"  or let it go with --forget {study.name}"
+            )
+    needed = {stage for study in kept for stage in needed_stages(study.needs)}
+    items = [Item(study.folder, "study", folder_bytes(study.folder)) for study in gone]
+    busy = []
+    for stage in STAGES:
+        for folder in _stage_folders(store.home / "stages" / stage):
+            if (stage, folder.name) in needed:
+                continue
+            holder = Claim(folder).holder()
+            if holder is None:
+                items.append(Item(folder, stage, folder_bytes(folder)))
+            else:
+                busy.append(f"{stage} {folder.name}: {holder} is making it")
+    left = store.home / TRASH
+    if left.is_dir():
+        items.append(Item(left, "trash", folder_bytes(left)))
+    return Garbage(tuple(items), tuple(busy))
+
+
+def remove_garbage(store: Store, forget: Sequence[str]) -> tuple[Item, ...]:
+    """Remove what no study needs, and the studies to forget; returns what went.
+
+    A folder is renamed out of the home's sight before it is deleted, so that no half of it is ever
+    taken for a stage. No plan can be made meanwhile.
+    """
+    trash = store.home / TRASH
+    (store.home / "studies").mkdir(exist_ok=True)
+    with locked(store.home / "studies" / LOCK_NAME):
+        garbage = find_garbage(store, forget)
+        trash.mkdir(exist_ok=True)
+        removed = [item for item in garbage.items if _move_away(item, trash)]
+    shutil.rmtree(trash)
+    return tuple(removed)
+
+
+def _move_away(item: Item, trash: Path) -> bool:
+    """Rename a folder into the trash unless a process has begun to make it since."""
+    if item.what == "trash":
+        return True
+    if item.what != "study" and not Claim(item.path).try_acquire():
+        return False
+    target = trash / f"{item.what}-{item.path.name}"
+    shutil.rmtree(target, ignore_errors=True)
+    item.path.rename(target)
+    return True
+
+
+def _stage_folders(folder: Path) -> Iterable[Path]:
+    """Folders of stages; whatever else lies there was not made by this project."""
+    if not folder.is_dir():
+        return ()
+    return sorted(path for path in folder.iterdir() if _KEY.fullmatch(path.name) and path.is_dir())
+
+
+def _check_idle(store: Store, study: Study) -> None:
+    for stage, key in sorted(needed_stages(study.needs)):
+        folder = store.folder(stage, key)
+        holder = Claim(folder).holder() if folder.is_dir() else None
+        if holder is not None:
+            raise RequestError(
+                f"--forget {study.name}: {holder} is making its stage {stage}\n"
+                "  wait for the command that runs it, or stop it with Ctrl-C, then try again"
+            )

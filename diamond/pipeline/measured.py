@@ -1,0 +1,113 @@
+"""How long stages of a home took, against what they were expected to take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from diamond.ablation.stages import STAGES, StageName
+from diamond.config.online import OnlineConfig
+from diamond.config.run import RunConfig
+from diamond.pipeline.cost import expected_seconds
+from diamond.pipeline.store import Store
+
+RECENT = 32
+"""Finished stages of a kind that are looked at, the newest first."""
+SIMILAR = 10.0
+"""A stage says something of another one whose work is at most so many times more or less.
+
+The time of very small stages is that of opening files, which tells nothing of training."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One finished stage: seconds expected and seconds taken."""
+
+    expected: float
+    taken: float
+
+
+class Measured:
+    """What the finished stages of a home say about the time of stages like them."""
+
+    def __init__(self, store: Store, device: str, example: RunConfig) -> None:
+        """Read the newest manifests.
+
+        Args:
+            store: The home.
+            device: Stages made on this kind of device count: cpu or cuda.
+            example: Any run; it lends the sections that a stage does not read.
+        """
+        self._samples: dict[tuple[str, str], list[Sample]] = {}
+        self._factor = lru_cache(maxsize=None)(self._find)
+        for stage in STAGES:
+            for path in _newest(store.home / "stages" / stage):
+                manifest = store.manifest(stage, path.name)
+                if manifest and manifest["state"] == "done" and manifest["device"] == device:
+                    self._add(store, stage, manifest, example)
+
+    def factor(self, stage: StageName, config: Mapping[str, Any], expected: float) -> float | None:
+        """Median of taken over expected among stages like this one; None where there are none."""
+        return self._factor(_kind(stage, config), expected)
+
+    def _find(self, kind: tuple[str, str], expected: float) -> float | None:
+        near = [
+            sample.taken / sample.expected
+            for sample in self._samples.get(kind, ())
+            if expected / SIMILAR <= sample.expected <= expected * SIMILAR
+        ]
+        return median(near) if near else None
+
+    def _add(
+        self, store: Store, stage: StageName, manifest: Mapping[str, Any], example: RunConfig
+    ) -> None:
+        run = _run_of(store, manifest, example)
+        if run is None or "imported" in manifest["config"]:
+            return
+        player = str(manifest["config"].get("player", ""))
+        expected = expected_seconds(run, stage, player)
+        sample = Sample(expected, float(manifest["timings"]["seconds"]))
+        self._samples.setdefault(_kind(stage, manifest["config"]), []).append(sample)
+
+
+def _kind(stage: StageName, config: Mapping[str, Any]) -> tuple[str, str]:
+    """Baselines and random players do other work than what they stand beside."""
+    return stage, str(config.get("family", config.get("player", "")))
+
+
+def _newest(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = [(path.stat().st_mtime, path) for path in folder.iterdir() if path.is_dir()]
+    return [path for _, path in sorted(found, reverse=True)[:RECENT]]
+
+
+def _run_of(store: Store, manifest: Mapping[str, Any], example: RunConfig) -> RunConfig | None:
+    """A run with the sections that a stage and those it reads were made with.
+
+    None where another version wrote them.
+    """
+    sections: dict[str, Any] = {}
+    _gather(store, manifest, sections)
+    update: dict[str, Any] = {"family": sections.get("family", "diamond")}
+    try:
+        for name, section in sections.items():
+            record: Any = OnlineConfig if name == "online" else type(getattr(example, name, None))
+            if issubclass(record, BaseModel):
+                update[name] = record.model_validate(section)
+    except ValidationError:
+        return None
+    return example.model_copy(update=update)
+
+
+def _gather(store: Store, manifest: Mapping[str, Any], sections: dict[str, Any]) -> None:
+    for name, section in manifest["config"].items():
+        sections.setdefault(name, section)
+    for stage, key in manifest["upstream"].items():
+        upstream = store.manifest(stage, key)
+        if upstream is not None:
+            _gather(store, upstream, sections)

@@ -1,0 +1,89 @@
+"""Which stages a study needs: of each run that it ever had, the stages of its last plan.
+
+Keys follow from configs, but a later version of the code gives other keys: they are written down.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from diamond.ablation.plan import BASELINE_NAMES, Plan
+from diamond.ablation.stages import StageSpec, random_returns, stages_of
+from diamond.config.run import RunConfig
+from diamond.pipeline.files import read_json, write_json
+
+FILE_NAME = "stages.json"
+REPORT_FILE = "report.json"
+Needs = dict[str, dict[str, str]]
+"""Key per stage, by run: ``arm | game | seed``, ``baseline | game``, ``random play | game``."""
+
+
+def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Add the runs of a plan to those of its study; a stage of a run replaces the one before.
+
+    Args:
+        plan: The plan.
+        folder: The study's folder.
+        entries: The history of the study before.
+    """
+    needs = read_needs(folder, entries)
+    for arm in plan.arms:
+        for run in arm.runs:
+            seed = run.config.seed if arm.kind == "arm" else None
+            _add(needs, run_name(arm.name, arm.game, seed), run.stages)
+    for game, spec in plan.random_players.items():
+        _add(needs, run_name("random play", game), [spec])
+    write_json(folder / FILE_NAME, needs)
+
+
+def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
+    """The stages that a study needs.
+
+    Where they were not written down they are made again from the history and the report.
+    """
+    written = read_json(folder / FILE_NAME)
+    if isinstance(written, dict):
+        return written
+    needs: Needs = {}
+    for entry in entries:
+        for name, config in entry["arms"].items():
+            for seed in range(entry["num_seeds"]):
+                _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
+    report = read_json(folder / REPORT_FILE)
+    for arm in report["arms"] if isinstance(report, dict) else ():
+        for run in arm["runs"]:
+            own_seed = run["seed"] if arm["kind"] == "arm" else None
+            found = {stage: info["key"] for stage, info in run["stages"].items()}
+            needs.setdefault(run_name(arm["name"], arm["game"], own_seed), {}).update(found)
+    return needs
+
+
+def needed_stages(needs: Needs) -> set[tuple[str, str]]:
+    """Stage and key of everything that runs need."""
+    return {(stage, key) for stages in needs.values() for stage, key in stages.items()}
+
+
+def run_name(arm: str, game: str, seed: int | None = None) -> str:
+    """What a run is called; baselines and random players have no seed."""
+    return f"{arm} | {game}" if seed is None else f"{arm} | {game} | {seed}"
+
+
+def _recompute(needs: Needs, arm: str, data: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    """Add a run of an entry of the history, unless another version planned it."""
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError:
+        return
+    until = entry["until"]
+    _add(needs, run_name(arm, config.game, config.seed), stages_of(config, until))
+    for family, name in BASELINE_NAMES.items():
+        static = {"family": family, "protocol": "static", "online": None, "imported": None}
+        stages = stages_of(config.model_copy(update=static), until)
+        _add(needs, run_name(name, config.game), stages)
+    _add(needs, run_name("random play", config.game), [random_returns(config)])
+
+
+def _add(needs: Needs, name: str, stages: Iterable[StageSpec]) -> None:
+    needs.setdefault(name, {}).update({spec.stage: spec.key for spec in stages})

@@ -1,0 +1,33 @@
+"""The part of a plan that one command makes, where it is asked for some arms alone."""
+
+from collections.abc import Collection, Sequence
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageSpec
+from diamond.errors import unknown
+
+
+def check_arms(plan: Plan, only: Sequence[str]) -> None:
+    """Refuse the name of an arm that the plan does not have.
+
+    Raises:
+        RequestError: There is no such arm.
+    """
+    names = list(dict.fromkeys(arm.name for arm in plan.arms))
+    for name in only:
+        if name not in names:
+            raise unknown("arm", name, names, f"give it as the table shows it: --only {names[0]!r}")
+
+
+def selected_stages(plan: Plan, only: Collection[str]) -> tuple[StageSpec, ...]:
+    """The stages that some arms need, all of them when none is named.
+
+    Baselines and random players come with them: without these a table says little.
+    """
+    if not only:
+        return plan.stages()
+    needed = {spec.key for spec in plan.random_players.values()}
+    for arm in plan.arms:
+        if arm.kind == "baseline" or arm.name in only:
+            needed |= {spec.key for run in arm.runs for spec in run.stages}
+    return tuple(spec for spec in plan.stages() if spec.key in needed)

@@ -1,0 +1,208 @@
+"""The studies of a home: what each one asked, how far it is, what it takes on disk."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from diamond.errors import RequestError, StoreError, unknown
+from diamond.pipeline.files import read_json
+from diamond.pipeline.history import FILE_NAME, read_entries
+from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs
+from diamond.pipeline.store import Store
+
+RunState = Literal["done", "failed", "begun", "pending"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study of a home.
+
+    Attributes:
+        name: Its name.
+        folder: Its folder.
+        entries: Its plans, the oldest first.
+        needs: The stages of its runs.
+    """
+
+    name: str
+    folder: Path
+    entries: list[dict[str, Any]]
+    needs: Needs
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of the arms that it ever had, each once."""
+        names = (name.rpartition(" | ")[0] for entry in self.entries for name in entry["arms"])
+        return list(dict.fromkeys(names))
+
+    @property
+    def axes(self) -> list[str]:
+        """Names of what its arms vary."""
+        names = (name for arm in self.arms for name in re.findall(r"(?:^| )([\w.]+)=", arm))
+        return list(dict.fromkeys(names))
+
+    @property
+    def games(self) -> list[str]:
+        """Games that it ever had."""
+        return _values(self.entries, "game")
+
+    @property
+    def presets(self) -> list[str]:
+        """The preset that it was made from."""
+        return _values(self.entries, "preset")
+
+    @property
+    def unknown_runs(self) -> list[str]:
+        """Arms, with their game, of which no stage is known: another version planned them."""
+        known = {name.rpartition(" | ")[0] for name in self.needs}
+        names = dict.fromkeys(name for entry in self.entries for name in entry["arms"])
+        return [name for name in names if name not in known]
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds per arm that it had at most."""
+        return max(int(entry["num_seeds"]) for entry in self.entries)
+
+    @property
+    def last_time(self) -> float:
+        """When a command planned or reported it last, in seconds since the epoch."""
+        paths = (self.folder / FILE_NAME, self.folder / REPORT_FILE)
+        return max(path.stat().st_mtime for path in paths if path.exists())
+
+
+def all_studies(store: Store) -> list[Study]:
+    """The studies of a home, the newest first.
+
+    Raises:
+        RequestError: There is no such home.
+    """
+    check_home(store)
+    found = []
+    for path in (store.home / "studies").glob(f"*/{FILE_NAME}"):
+        entries = read_entries(path.parent)
+        if entries:
+            needs = read_needs(path.parent, entries)
+            found.append(Study(path.parent.name, path.parent, entries, needs))
+    return sorted(found, key=lambda study: (-study.last_time, study.name))
+
+
+def find_study(studies: Iterable[Study], name: str) -> Study:
+    """A study by its name.
+
+    Raises:
+        RequestError: There is no such study.
+    """
+    by_name = {study.name: study for study in studies}
+    if name not in by_name:
+        if not by_name:
+            raise RequestError(
+                f"unknown study {name!r}: the home has none\n"
+                "  make one, for instance: diamond ablate steps=1,3,10; another home: --home"
+            )
+        raise unknown("study", name, by_name, "`diamond studies` lists them with what they are")
+    return by_name[name]
+
+
+def check_home(store: Store) -> None:
+    """Refuse a home that does not exist, which is most likely a slip of the pen.
+
+    Raises:
+        StoreError: There is no such folder.
+    """
+    if not (store.home / "studies").is_dir() and not (store.home / "stages").is_dir():
+        raise StoreError(
+            f"there is no home {str(store.home)!r}: no command has made anything there\n"
+            "  give the folder of your runs with --home, or make some: diamond ablate steps=1,3,10"
+        )
+
+
+class StageStates:
+    """States of stages, each manifest read once."""
+
+    def __init__(self, store: Store) -> None:
+        """Name the store; nothing is read."""
+        self._store = store
+        self._known: dict[tuple[str, str], tuple[RunState, str | None]] = {}
+
+    def of(self, stage: str, key: str) -> tuple[RunState, str | None]:
+        """State of a stage, and the cause where it failed."""
+        if (stage, key) not in self._known:
+            self._known[stage, key] = self._read(stage, key)
+        return self._known[stage, key]
+
+    def run(self, stages: Mapping[str, str]) -> tuple[RunState, str]:
+        """State of a run, and how far it is in words."""
+        states = {stage: self.of(stage, key) for stage, key in stages.items()}
+        for stage, (state, cause) in states.items():
+            if state == "failed":
+                return "failed", f"{stage}: {cause}"
+        done = [stage for stage, (state, _) in states.items() if state == "done"]
+        if len(done) == len(states):
+            return "done", ""
+        text = f"{len(done)} of {len(states)} stages done"
+        begun = done or any(state == "begun" for state, _ in states.values())
+        return "begun" if begun else "pending", text
+
+    def runs(self, study: Study) -> "Counter[RunState]":
+        """How many runs of the arms of a study are in each state."""
+        arms = set(study.arms)
+        return Counter(
+            self.run(stages)[0]
+            for name, stages in study.needs.items()
+            if name.rsplit(" | ", 2)[0] in arms
+        )
+
+    def _read(self, stage: str, key: str) -> tuple[RunState, str | None]:
+        manifest = self._store.manifest(stage, key)
+        if manifest is None:
+            return "pending", None
+        match manifest["state"]:
+            case "done":
+                return "done", None
+            case "failed":
+                return "failed", str(manifest["error"])
+            case "running":
+                return "begun", None
+            case _:
+                return "pending", None
+
+
+def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
+    """Bytes that would be free without each study: its folder, and stages of no other one."""
+    studies = list(studies)
+    needed = {study.name: needed_stages(study.needs) for study in studies}
+    users = Counter(stage for stages in needed.values() for stage in stages)
+    return {
+        study.name: folder_bytes(study.folder)
+        + sum(
+            folder_bytes(store.folder(*stage)) for stage in needed[study.name] if users[stage] == 1
+        )
+        for study in studies
+    }
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 where there is none."""
+    total = 0
+    for path in folder.rglob("*"):
+        # What is being made may be renamed or removed at any moment.
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def report_of(study: Study) -> dict[str, Any] | None:
+    """The result document of a study, None before its first command came to an end."""
+    document = read_json(study.folder / REPORT_FILE)
+    return document if isinstance(document, dict) else None
+
+
+def _values(entries: Iterable[Mapping[str, Any]], field: str) -> list[str]:
+    return list(
+        dict.fromkeys(config[field] for entry in entries for config in entry["arms"].values())
+    )

@@ -1,0 +1,250 @@
+"""`diamond studies`, `show` and `gc`: what a home holds, and what can go."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.errors import RequestError
+from diamond.pipeline import needs as needs_module
+from diamond.pipeline.claim import Claim
+from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.garbage import TRASH, find_garbage, remove_garbage
+from diamond.pipeline.history import FILE_NAME, record_plan
+from diamond.pipeline.needs import needed_stages, read_needs
+from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
+from tests.commands import SMOKE, STUDY, ablate, diamond, digests, smoke_plan
+
+
+def made(home: Path, plan: Plan) -> Store:
+    """Record a plan and make its stages, each of them one byte."""
+    store = Store(home)
+    store.check_writable()
+    record_plan(plan, home / "studies" / plan.study, f"diamond ablate --name {plan.study}")
+    for spec in plan.stages():
+        store.prepare(spec)
+        (store.folder(spec.stage, spec.key) / "out").write_text("x")
+        store.mark_done(spec.stage, spec.key, StageResult({"seconds": 1.0}))
+    return store
+
+
+def plan_of(*assignments: str, name: str, seeds: int = 1, until: str | None = None) -> Plan:
+    return make_plan(Request(assignments, "smoke", ("Boxing",), seeds, until, name))
+
+
+def keys(plan: Plan) -> set[str]:
+    return {spec.key for spec in plan.stages()}
+
+
+def on_disk(home: Path) -> set[str]:
+    return {path.name for path in home.glob("stages/*/*")}
+
+
+# --- what a study needs -----------------------------------------------------------------------
+
+
+def test_a_study_needs_the_stages_of_every_plan_that_it_had(tmp_path: Path) -> None:
+    plans = [
+        plan_of("steps=1,3", name="a", seeds=2),
+        plan_of("steps=5", name="a", until="fidelity"),
+        plan_of("steps=1", name="a", until="fidelity"),
+    ]
+    for plan in plans:
+        store = made(tmp_path, plan)
+    (study,) = all_studies(store)
+    found = {key for _, key in needed_stages(study.needs)}
+    assert found == set().union(*(keys(plan) for plan in plans)) == on_disk(tmp_path)
+    assert find_garbage(store, ()).items == ()
+    assert study.arms == ["steps=1", "steps=3", "steps=5"]
+    assert (study.axes, study.games, study.presets) == (["steps"], ["Boxing"], ["smoke"])
+    assert study.num_seeds == 2
+    assert StageStates(store).runs(study) == {"done": 5}
+
+
+def test_a_home_from_before_needs_were_written_down_keeps_its_stages(tmp_path: Path) -> None:
+    store = made(tmp_path, plan_of("steps=1,3", name="a", seeds=2))
+    made(tmp_path, plan_of("denoiser.history=2,4", name="b", until="fidelity"))
+    for path in tmp_path.glob("studies/*/stages.json"):
+        path.unlink()
+    assert find_garbage(store, ()).items == ()
+    # A command later, what the old plans need is written down with the new.
+    plan = plan_of("steps=5", name="a")
+    made(tmp_path, plan)
+    assert (tmp_path / "studies/a/stages.json").exists()
+    assert find_garbage(store, ()).items == ()
+
+
+def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diamond.ablation import stages as stages_module
+
+    old = plan_of("steps=1", name="a")
+    store = made(tmp_path, old)
+    raised = {**stages_module.NUMERICS, "policy": stages_module.NUMERICS["policy"] + 1}
+    monkeypatch.setattr(stages_module, "NUMERICS", raised)
+    # Until the study has run again its results rest on the old ones.
+    assert find_garbage(store, ()).items == ()
+    new = plan_of("steps=1", name="a")
+    made(tmp_path, new)
+    gone = {item.path.name for item in find_garbage(store, ()).items}
+    assert gone == keys(old) - keys(new)
+    assert {item.what for item in find_garbage(store, ()).items} == {"policy", "returns"}
+
+
+def test_nothing_goes_while_it_is_not_known_what_a_study_needs(tmp_path: Path) -> None:
+    store = made(tmp_path, plan_of("steps=1", name="a"))
+    folder = tmp_path / "studies" / "a"
+    (folder / "stages.json").unlink()
+    entries = read_json(folder / FILE_NAME)
+    entries[0]["arms"]["steps=1 | Boxing"]["denoiser"]["gone"] = 1
+    write_json(folder / FILE_NAME, entries)
+    with pytest.raises(RequestError, match="--forget a"):
+        find_garbage(store, ())
+    with pytest.raises(RequestError, match="--forget a"):
+        remove_garbage(store, ())
+    remove_garbage(store, ("a",))
+    assert on_disk(tmp_path) == set()
+
+
+def test_the_report_knows_stages_that_the_history_cannot_name(
+    smoke_home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / STUDY
+    shutil.copytree(smoke_home / "studies" / STUDY, folder)
+    (folder / needs_module.FILE_NAME).unlink()
+    found = {key for _, key in needed_stages(read_needs(folder, ()))}
+    random = smoke_plan().random_players["Boxing"].key
+    assert found == keys(smoke_plan()) - {random}
+
+
+# --- removal ----------------------------------------------------------------------------------
+
+
+def test_a_forgotten_study_takes_along_what_only_it_needs(tmp_path: Path) -> None:
+    one, two = plan_of("steps=1,3", name="one"), plan_of("steps=3,5", name="two")
+    store = made(tmp_path, one)
+    made(tmp_path, two)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "stages" / "policy" / "mine").mkdir()
+    before = own_bytes(store, all_studies(store))
+    items = find_garbage(store, ("one",)).items
+    assert {i.path.name for i in items if i.what != "study"} == keys(one) - keys(two)
+    assert sum(item.num_bytes for item in items) == before["one"]
+    assert on_disk(tmp_path) == keys(one) | keys(two) | {"mine"}, "listing removes nothing"
+
+    remove_garbage(store, ("one",))
+    assert on_disk(tmp_path) == keys(two) | {"mine"}
+    assert [study.name for study in all_studies(store)] == ["two"]
+    assert (tmp_path / "checkpoints").is_dir()
+    assert not (tmp_path / TRASH).exists()
+    assert all(store.status(spec) == "done" for spec in two.stages())
+
+
+def test_a_stage_that_is_being_made_stays(tmp_path: Path) -> None:
+    one = plan_of("steps=1", name="one")
+    store = made(tmp_path, one)
+    shutil.rmtree(tmp_path / "studies" / "one")
+    spec = one.stages()[0]
+    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    found = find_garbage(store, ())
+    assert {item.path.name for item in found.items} == keys(one) - {spec.key}
+    assert found.kept == (
+        f"references {spec.key}: process {os.getpid()} on {os.uname().nodename} is making it",
+    )
+    remove_garbage(store, ())
+    assert on_disk(tmp_path) == {spec.key}
+
+
+def test_a_study_at_work_is_not_forgotten(tmp_path: Path) -> None:
+    one = plan_of("steps=1", name="one")
+    store = made(tmp_path, one)
+    spec = one.stages()[0]
+    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    with pytest.raises(RequestError, match="is making its stage references"):
+        remove_garbage(store, ("one",))
+    assert on_disk(tmp_path) == keys(one)
+
+
+def test_an_interrupted_removal_is_ended_by_the_next(tmp_path: Path) -> None:
+    store = made(tmp_path, plan_of("steps=1", name="one"))
+    (tmp_path / TRASH / "policy-0123").mkdir(parents=True)
+    (tmp_path / TRASH / "policy-0123" / "out").write_text("abc")
+    (item,) = find_garbage(store, ()).items
+    assert (item.what, item.num_bytes) == ("trash", 3)
+    remove_garbage(store, ())
+    assert not (tmp_path / TRASH).exists()
+
+
+def test_a_study_by_its_name(tmp_path: Path) -> None:
+    store = made(tmp_path, plan_of("steps=1", name="one"))
+    studies = all_studies(store)
+    assert find_study(studies, "one").name == "one"
+    with pytest.raises(RequestError, match=r"unknown study 'onne'\. Did you mean 'one'\?"):
+        find_study(studies, "onne")
+    with pytest.raises(RequestError, match="the home has none"):
+        find_study([], "one")
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(smoke_home, home)
+    before = digests(home)
+    listed = diamond("studies", "--home", str(home))
+    assert listed.returncode == 0, listed.stderr
+    (row,) = (line for line in listed.stdout.splitlines() if line.startswith(STUDY))
+    for part in (" steps ", " smoke ", " Boxing ", " 2 done ", " MB"):
+        assert part in row
+    assert max(len(line.rstrip()) for line in listed.stdout.splitlines()) <= 100
+
+    shown = diamond("show", STUDY, "--home", str(home)).stdout
+    told = (smoke_home.parent / "stdout.txt").read_text()
+    assert shown.splitlines()[:10] == told.splitlines()[:10]
+    assert f"report:  {home / 'studies' / STUDY / 'report.html'}" in shown
+    assert "command: diamond ablate steps=1,3 --preset smoke" in shown
+
+    assert "nothing to free" in diamond("gc", "--home", str(home)).stdout
+    forget = ("gc", "--forget", STUDY, "--home", str(home))
+    text = diamond(*forget).stdout
+    assert "nothing was removed. To free" in text
+    assert f"diamond {' '.join(forget)} --yes" in text
+    assert digests(home) == before
+    assert "freed" in diamond(*forget, "--yes").stdout
+    assert digests(home) == {}
+    empty = diamond("studies", "--home", str(home))
+    assert empty.returncode == 0
+    assert "no studies" in empty.stdout
+
+
+def test_a_study_without_a_result_shows_how_far_it_is(tmp_path: Path) -> None:
+    plan = plan_of("steps=1,3", name="mine", seeds=2)
+    store = made(tmp_path, plan)
+    last = plan.arms[1].runs[1].stages[-1]
+    shutil.rmtree(store.folder(last.stage, last.key))
+    text = diamond("show", "mine", "--home", str(tmp_path)).stdout
+    assert "mine: 3 done, 1 begun" in text
+    assert "7 of 8 stages done" in text
+    assert "command: diamond ablate --name mine" in text
+
+
+@pytest.mark.parametrize("command", [("studies",), ("show", "mine"), ("gc",)])
+def test_a_home_that_is_not_there_is_refused(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = diamond(*command, "--home", str(tmp_path / "home"))
+    assert done.returncode == 2
+    assert f"there is no home '{tmp_path / 'home'}'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_freed_is_made_again(smoke_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(smoke_home, home)
+    remove_garbage(Store(home), (STUDY,))
+    document = ablate(home, *SMOKE, "--until", "references")
+    assert document["costs"]["stages_made"] == 1
+    assert digests(home).items() < digests(smoke_home).items()
