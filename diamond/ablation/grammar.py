@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from diamond.errors import RequestError
 
+OPENING, CLOSING = "[{(", "]})"
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -14,7 +16,9 @@ class Assignment:
 
 
 def parse_assignment(text: str) -> Assignment:
-    """Parse ``steps=1,3,10`` or ``denoiser.channels=[32,32],[64,64]``.
+    """Parse ``steps=1,3,10``, ``width=32,64`` or ``noise=timesteps,lognormal(-0.4,1.2)``.
+
+    Commas inside brackets of any kind belong to the value.
 
     Raises:
         RequestError: No equals sign, an empty or repeated value, unbalanced brackets.
@@ -55,16 +59,19 @@ def parse_assignments(texts: tuple[str, ...]) -> tuple[Assignment, ...]:
 
 
 def _split(rest: str, text: str) -> list[str]:
-    values, depth, current = [], 0, ""
+    values, current, still_open = [], "", ""
     for letter in rest:
-        depth += (letter in "[{") - (letter in "]}")
-        if depth < 0:
-            break
-        if letter == "," and depth == 0:
+        if letter in OPENING:
+            still_open += letter
+        elif letter in CLOSING:
+            if not still_open or OPENING.index(still_open[-1]) != CLOSING.index(letter):
+                raise RequestError(f"brackets do not match in {text!r}")
+            still_open = still_open[:-1]
+        if letter == "," and not still_open:
             values.append(current.strip())
             current = ""
         else:
             current += letter
-    if depth != 0:
+    if still_open:
         raise RequestError(f"brackets do not match in {text!r}")
     return [*values, current.strip()]
