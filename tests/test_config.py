@@ -165,13 +165,18 @@ def test_a_bad_value_is_named_with_its_field(field: str) -> None:
         ("denoiser.channels", "[16,0]", "denoiser.channels=0: input should be greater than"),
         ("sampler.sigma_min", "11", "sigma_min 11.0 must be below sigma_max 5.0"),
         ("denoiser.depths", "[1]", "channels (16, 16) and depths (1,) differ in length"),
-        ("denoiser.history", "3", "cond_channels 64 is not a multiple of history 3"),
+        (
+            "denoiser.history",
+            "3",
+            "not a multiple of history 3; allowed with it: history 1, 2, 4, 8, 16",
+        ),
         ("denoiser.noise_min", "30", "noise_min 30.0 must be below noise_max 20.0"),
         ("view.crop", "[5,4,0,9]", "crop (5, 4, 0, 9) must be top < bottom"),
         ("view.height", "33", "view.height=33 is not a multiple of denoiser.patch=2"),
         ("policy.burn_in_frames", "17", "policy.burn_in_frames=17 is above the 16 context frames"),
         ("policy.channels", "[8,8,8,8,8,8]", "is too small for 6 policy blocks"),
         ("frames.play.collector", "expert", "Boxing has no scripted expert, only Breakout, Pong"),
+        ("frames.play.collector", "policy", "with the axis collector=CHECKPOINT"),
     ],
 )
 def test_a_broken_rule_is_named(field: str, text: str, rule: str) -> None:
@@ -186,8 +191,8 @@ def test_a_broken_rule_is_named(field: str, text: str, rule: str) -> None:
     ("wrong", "match"),
     [
         ("sampler.step", "sampler.steps"),
-        ("Steps", "steps"),
         ("denoiser.chanels", "denoiser.channels"),
+        ("frames.play.colector", "frames.play.collector"),
         ("policy.lambda", "policy.lambda_"),
     ],
 )
@@ -202,7 +207,14 @@ def test_a_section_is_not_a_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "flag"), [("game", "--game"), ("seed", "--seeds"), ("preset", "--preset")]
+    ("block", "flag"),
+    [
+        ("game", "--game A,B"),
+        ("games", "--game A,B"),
+        ("seed", "--seeds N"),
+        ("seeds", "--seeds N"),
+        ("preset", "--preset"),
+    ],
 )
 def test_blocks_are_refused_with_their_flag(block: str, flag: str) -> None:
     with pytest.raises(RequestError, match=flag):

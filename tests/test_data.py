@@ -350,7 +350,7 @@ def test_a_lost_life_cuts_after_the_context_only(context_ends: int, num_valid: i
     lost_at = next(i + 1 for i, a in enumerate(fire_and_stay()) if env.step(a)[4]["life_lost"])
     actions = fire_and_stay()
     offset = lost_at + context_ends - CONTEXT_FRAMES
-    reference = _record(env, key, lambda memory: next(actions), offset, horizon_steps=8)
+    reference = _record(env, key, lambda screen, ram: next(actions), offset, horizon_steps=8)
     assert reference.num_valid_steps == num_valid
     assert len(reference.native) == CONTEXT_FRAMES + num_valid
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES
 from diamond.config.run import Collector, EmulatorConfig, PlayConfig, ViewConfig
 from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key, rom_name
-from diamond.envs.players import HeldRandomPlayer, make_player
+from diamond.envs.players import HeldRandomPlayer, scripted_players
 from diamond.envs.view import apply_view, apply_view_all
 
 EMULATOR = EmulatorConfig(frame_skip=4, max_noops=30, actions=None)
@@ -202,10 +202,10 @@ def score(game: str, collector: Collector, num_steps: int) -> float:
     total = 0.0
     for index in range(2):
         config = PlayConfig(collector=collector, max_hold_steps=8, random_fraction=0.02)
-        player = make_player(game, env.action_codes, config, np.random.default_rng(index))
-        env.begin(EpisodeKey(100 + index, 5))
+        player = scripted_players(game, config)(env.action_codes, np.random.default_rng(index))
+        screen = env.begin(EpisodeKey(100 + index, 5))
         for _ in range(num_steps):
-            _, reward, terminated, *_ = env.step(player.act(env.ram()))
+            screen, reward, terminated, *_ = env.step(player.act(screen, env.ram()))
             total += reward
             if terminated:
                 break
@@ -226,7 +226,7 @@ def test_random_actions_are_held_and_uniform() -> None:
     for _ in range(4000):
         if not player.holding:
             holds.append(0)
-        actions.append(player.act(memory))
+        actions.append(player.act(memory, memory))
         holds[-1] += 1
     assert set(holds[:-1]) == set(range(1, 9))
     shares = np.bincount(actions, minlength=4) / len(actions)

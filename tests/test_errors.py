@@ -7,7 +7,7 @@ import pytest
 
 from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.games import GAMES
-from diamond.config.overrides import BLOCK_FIELDS, field_names
+from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
 from tests.commands import (
@@ -221,14 +221,13 @@ def test_axes_shows_what_each_one_does() -> None:
     for part in ("steps", "denoising steps", "1 to 1000", "rollouts", "2405.12399", "--fields"):
         assert part in text
     fields = diamond("axes", "--fields").stdout
-    shared = ("emulator", "references", "rollouts")
+    varied = set(variable_fields())
     for name in field_names():
-        varies = name not in BLOCK_FIELDS and name.split(".")[0] not in shared
-        assert (f"│ {name} " in fields) == varies
+        assert (f"│ {name} " in fields) == (name in varied)
     # A default is spelled as it can be typed: brackets, not a Python tuple.
     crop = make_preset(DEFAULT_PRESET, DEFAULT_GAME).view.crop
     assert crop is not None
-    assert f"│ {list(crop)} " in fields
+    assert f"│ [{','.join(map(str, crop))}] " in fields
 
 
 # --- error texts ------------------------------------------------------------------------------

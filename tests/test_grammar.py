@@ -9,10 +9,11 @@ from diamond.errors import RequestError
 
 NAMES = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}", fullmatch=True)
 PLAIN = st.from_regex(r"[A-Za-z0-9_.+-]{1,8}", fullmatch=True)
+CALLED = st.tuples(PLAIN, st.lists(PLAIN, max_size=4)).map(lambda c: f"{c[0]}({','.join(c[1])})")
 BRACKETED = st.lists(
     st.integers(-99, 99) | st.lists(st.integers(0, 9), max_size=3), max_size=4
 ).map(lambda items: str(items).replace(" ", ""))
-VALUES = st.lists(PLAIN | BRACKETED, min_size=1, max_size=5, unique=True)
+VALUES = st.lists(PLAIN | BRACKETED | CALLED, min_size=1, max_size=5, unique=True)
 BLANKS = st.text(" \t", max_size=2)
 
 
@@ -47,6 +48,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a=[[1,2],[3]],[]", ("[[1,2],[3]]", "[]")),
         ('a={"x":[1,2]},3', ('{"x":[1,2]}', "3")),
         ("a=b=c", ("b=c",)),
+        ("noise=timesteps,lognormal(-0.4,1.2)", ("timesteps", "lognormal(-0.4,1.2)")),
+        ("a=f(1,[2,3]),g()", ("f(1,[2,3])", "g()")),
     ],
 )
 def test_examples(text: str, values: tuple[str, ...]) -> None:
@@ -71,7 +74,10 @@ def test_a_repeated_value(text: str) -> None:
         parse_assignment(text)
 
 
-@pytest.mark.parametrize("text", ["a=[1,2", "a=1]", "a=]1[", "a=[[1]", "a={1,2", "a=1],[2"])
+@pytest.mark.parametrize(
+    "text",
+    ["a=[1,2", "a=1]", "a=]1[", "a=[[1]", "a={1,2", "a=1],[2", "a=f(1", "a=1)", "a=(1]", "a=([1)]"],
+)
 def test_brackets_that_do_not_match(text: str) -> None:
     with pytest.raises(RequestError, match="brackets do not match"):
         parse_assignment(text)

@@ -5,6 +5,8 @@ from typing import Literal
 
 from diamond.errors import RequestError
 
+OPENING, CLOSING = "[{(", "]})"
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -15,7 +17,9 @@ class Assignment:
 
 
 def parse_assignment(text: str, repeats: Literal["refused", "kept"] = "refused") -> Assignment:
-    """Parse ``steps=1,3,10`` or ``denoiser.channels=[32,32],[64,64]``.
+    """Parse ``steps=1,3,10``, ``width=32,64`` or ``noise=timesteps,lognormal(-0.4,1.2)``.
+
+    Commas inside brackets of any kind belong to the value.
 
     Args:
         text: What the user wrote.
@@ -76,16 +80,19 @@ def split_outside(text: str, separator: str, whole: str | None = None) -> list[s
     Raises:
         RequestError: Unbalanced brackets.
     """
-    parts, depth, current = [], 0, ""
+    parts, current, still_open = [], "", ""
     for letter in text:
-        depth += (letter in "[{") - (letter in "]}")
-        if depth < 0:
-            break
-        if letter == separator and depth == 0:
+        if letter in OPENING:
+            still_open += letter
+        elif letter in CLOSING:
+            if not still_open or OPENING.index(still_open[-1]) != CLOSING.index(letter):
+                raise RequestError(f"brackets do not match in {(whole or text)!r}")
+            still_open = still_open[:-1]
+        if letter == separator and not still_open:
             parts.append(current)
             current = ""
         else:
             current += letter
-    if depth != 0:
+    if still_open:
         raise RequestError(f"brackets do not match in {(whole or text)!r}")
     return [*parts, current]

@@ -90,10 +90,11 @@ def _study(request: Request, options: Options) -> ExitCode:
         show_plan(plan, store, options.jobs, console(), options.only)
         return ExitCode.DONE
     store.check_writable()
-    if request.checkpoint is not None:
-        from diamond.pipeline.checkpoints import adopt
+    from diamond.pipeline.checkpoints import adopt, adopt_players
 
+    if request.checkpoint is not None:
         adopt(request.checkpoint, options.home)
+    adopt_players(plan, options.home)
     return _run(plan, store, options)
 
 

@@ -1,47 +1,109 @@
-"""`diamond axes`: the table of what can be varied."""
+"""`diamond axes`: the table of what can be varied, on the terminal and as a page of the docs."""
 
-import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
-from diamond.ablation.axes import AXES
-from diamond.ablation.stages import first_stage_of_field
+from diamond.ablation.axes import AXES, Axis
+from diamond.ablation.axis import shown
+from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName, first_stage_of_field
 from diamond.cli.terminal import console
-from diamond.config.overrides import (
-    BLOCK_FIELDS,
-    SHARED_SECTIONS,
-    field_description,
-    field_names,
-    get_field,
-)
+from diamond.config.overrides import field_description, get_field, variable_fields
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
 from diamond.config.run import RunConfig
+
+DEFAULT = f"default ({DEFAULT_PRESET})"
+SECTIONS = (
+    ("frames", "real frames, and everything after them, are made for each arm"),
+    ("denoiser", "arms share real frames and the reward/end model"),
+    ("rollouts", "arms share the world model; what they imagine, and policies, are their own"),
+    ("policy", "arms share the world model and what it imagines; policies are their own"),
+    ("agent", "each arm is an agent of its own"),
+)
+"""The stages that axes begin at, and what follows for the arms."""
+HOW_TO = (
+    "Any config field can be varied by its dotted name: `diamond axes --fields` lists them.",
+    "Games and seeds are no axes: --game A,B and --seeds N. Quote values with parentheses: "
+    "'noise=timesteps,lognormal(-0.4,1.2)'.",
+)
+PAGE_HEAD = """\
+# Axes
+
+What `diamond ablate AXIS=V1,V2` may vary by a short name. `diamond axes` prints this table,
+`diamond axes --fields` every config field, which can be varied by its dotted name as well. The
+first stage that an axis touches is that of the static protocol: arms share everything before it.
+Online, an agent is one stage and arms share the references alone. A test holds the first stage of
+every axis to the keys of the stages.
+
+- Defaults are those of the preset `{preset}` for {game}.
+- Games and seeds are no axes: `--game A,B`, `--seeds N`.
+- `formulation` sets many fields at once; other axes change single ones of them again, wherever
+  they stand in the command.
+- Parentheses and brackets hold commas; the shell wants quotes around parentheses.
+- A number of the wrong kind or range, an unknown word and two values that mean the same are
+  refused before anything runs.
+
+This page is made from the table: `python -m diamond.cli.axes > docs/reference/axes.md`.
+"""
 
 
 def show_axes(fields: bool) -> None:
     """Print the named axes and, if asked, every config field."""
-    static = make_preset(DEFAULT_PRESET, DEFAULT_GAME)
-    online = make_preset(DEFAULT_PRESET, DEFAULT_GAME, "online")
     out = console()
-    table = Table(title="Named axes", title_justify="left")
-    for column in (
-        "axis",
-        "meaning",
-        "values",
-        f"default ({DEFAULT_PRESET})",
-        "first stage",
-        "source",
-    ):
-        table.add_column(column, overflow="fold", no_wrap=column == "axis")
-    for axis in AXES:
-        value = _default(static, online, axis.fields[0])
-        table.add_row(axis.name, axis.meaning, axis.values, value, axis.first_stage, axis.source)
-    out.print(table)
-    if not fields:
-        out.print(
-            "Any config field can be varied by its dotted name: `diamond axes --fields` lists them."
-        )
+    for stage, axes in _by_stage():
+        _show_section(out, stage, axes)
+    if fields:
+        out.print(_fields_table())
         return
+    for line in HOW_TO:
+        out.print(line, highlight=False, markup=False)
+
+
+def axes_page() -> str:
+    """The page of the docs."""
+    lines = [PAGE_HEAD.format(preset=DEFAULT_PRESET, game=DEFAULT_GAME)]
+    for stage, axes in _by_stage():
+        lines += [f"## First stage: {stage}", "", f"{_consequence(stage)}.", ""]
+        lines += ["| axis | meaning | values | default | source |", "|---|---|---|---|---|"]
+        for axis in axes:
+            cells = (f"`{axis.name}`", axis.meaning, axis.values, _default(axis), axis.source)
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _by_stage() -> Iterator[tuple[StageName, list[Axis]]]:
+    ordered = sorted(AXES, key=lambda axis: _order(axis.first_stage))
+    for stage, axes in groupby(ordered, key=lambda axis: axis.first_stage):
+        yield stage, list(axes)
+
+
+def _order(stage: StageName) -> tuple[bool, int]:
+    """The stages of the static protocol first."""
+    return stage not in PROTOCOL_STAGES["static"], STAGES.index(stage)
+
+
+def _consequence(stage: StageName) -> str:
+    text = dict(SECTIONS)[stage]
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def _show_section(out: Console, stage: StageName, axes: Sequence[Axis]) -> None:
+    out.print(f"First stage: {stage}. {_consequence(stage)}.\n", style="bold", highlight=False)
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
+    grid.add_column(no_wrap=True, min_width=max(len(axis.name) for axis in AXES))
+    grid.add_column(overflow="fold")
+    for axis in axes:
+        facts = Text(f"values: {axis.values}; {DEFAULT}: {_default(axis)}")
+        source = Text(f"source: {axis.source}\n", style="dim")
+        grid.add_row(Text(axis.name, style="bold"), Group(axis.meaning, facts, source))
+    out.print(grid)
+
+
+def _fields_table() -> Table:
     table = Table(title="Config fields", title_justify="left")
     for column in (
         "field",
@@ -51,12 +113,21 @@ def show_axes(fields: bool) -> None:
     ):
         # A name that is cut in two cannot be copied into a command.
         table.add_column(column, overflow="fold", no_wrap=column == "field")
-    for name in field_names():
-        if name not in BLOCK_FIELDS and name.split(".")[0] not in SHARED_SECTIONS:
-            value = _default(static, online, name)
-            table.add_row(name, field_description(name), value, first_stage_of_field(name))
-    out.print(table)
+    for name in variable_fields():
+        value = shown(get_field(_preset([name]), name))
+        table.add_row(name, field_description(name), value, first_stage_of_field(name))
+    return table
 
 
-def _default(static: RunConfig, online: RunConfig, field: str) -> str:
-    return json.dumps(get_field(online if field.startswith("online.") else static, field))
+def _default(axis: Axis) -> str:
+    return axis.current(_preset(axis.fields))
+
+
+def _preset(fields: Sequence[str]) -> RunConfig:
+    """The default preset under the protocol that has the fields."""
+    online = fields[0].startswith("online.")
+    return make_preset(DEFAULT_PRESET, DEFAULT_GAME, "online" if online else "static")
+
+
+if __name__ == "__main__":
+    print(axes_page(), end="")

@@ -1,7 +1,7 @@
 """Set any field of a `RunConfig` by its dotted name, from text, with errors that help."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_args
 
@@ -19,6 +19,12 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "family": "world model families other than diamond are baselines, added by themselves",
     "protocol": "the protocol is chosen with --protocol",
 }
+BLOCK_SPELLINGS: Mapping[str, str] = {"games": "game", "seeds": "seed"}
+AXIS_FIELDS: Mapping[str, str] = {
+    "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",
+}
+"""Fields that have no text of their own: a named axis sets them."""
+_NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}
 SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})
 """Sections that decide what arms are scored against.
 
@@ -37,7 +43,7 @@ def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterat
     """Yield the dotted names of all leaf fields."""
     for name, field in record.model_fields.items():
         inner = _record_of(field.annotation)
-        if inner is not None and prefix + name not in BLOCK_FIELDS:
+        if inner is not None and prefix + name not in _NOT_BY_NAME:
             yield from field_names(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -54,17 +60,31 @@ def field_description(dotted: str) -> str:
     return record.model_fields[leaf].description or ""
 
 
-def check_field(dotted: str) -> str:
+def variable_fields() -> Iterator[str]:
+    """Yield the dotted names of the fields that a user may vary by name."""
+    for name in field_names():
+        if name.partition(".")[0] not in SHARED_SECTIONS and name not in _NOT_BY_NAME:
+            yield name
+
+
+def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
     """Return the name when it is a field that an arm may vary.
+
+    Args:
+        dotted: What the user wrote.
+        axes: Names of axes that could have been meant.
 
     Raises:
         RequestError: There is no such field, or it is a block for pairing.
     """
-    if dotted in BLOCK_FIELDS:
-        raise RequestError(BLOCK_FIELDS[dotted])
+    name = BLOCK_SPELLINGS.get(dotted, dotted)
+    if name in BLOCK_FIELDS:
+        raise RequestError(BLOCK_FIELDS[name])
+    if dotted in AXIS_FIELDS:
+        raise RequestError(f"{dotted} cannot be set by itself: {AXIS_FIELDS[dotted]}")
     names = _all_names()
     if dotted not in names:
-        match = nearest(dotted, ["steps", *names])
+        match = nearest(dotted, [*axes, *names])
         guess = f" Did you mean {match!r}?" if match else ""
         raise RequestError(
             f"unknown axis {dotted!r}.{guess}\n"
@@ -119,7 +139,9 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """
     data = config.model_dump(mode="python")
     for dotted, text in values.items():
-        *sections, leaf = check_field(dotted).split(".")
+        if dotted not in AXIS_FIELDS:
+            check_field(dotted)
+        *sections, leaf = dotted.split(".")
         check_protocol(dotted, config.protocol)
         target = data
         for section in sections:

@@ -23,7 +23,7 @@ InputScale = Literal["edm", "vp", "flow"]
 NoiseEmbedding = Literal["log_sigma", "timestep", "time"]
 NoiseLaw = Literal["lognormal", "loguniform", "timesteps", "time"]
 Precision = Literal["float32", "bfloat16"]
-Collector = Literal["random_held", "expert"]
+Collector = Literal["random_held", "expert", "policy"]
 Family = Literal["diamond", "copy_last", "median_background"]
 Protocol = Literal["static", "online"]
 Game = Annotated[str, AfterValidator(check_game)]
@@ -73,10 +73,11 @@ class ViewConfig(Record):
 
 
 class PlayConfig(Record):
-    """How a scripted collector plays."""
+    """Who plays when real frames are recorded."""
 
     collector: Collector = Field(
-        description="who plays: random held actions, or the game's scripted expert"
+        description="who plays: random held actions, the game's scripted expert, or, for frames "
+        "alone, a trained policy"
     )
     max_hold_steps: int = Field(
         ge=1, description="a random action is held 1 to this many env steps"
@@ -97,11 +98,28 @@ class ReferencesConfig(Record):
     )
 
 
+class RecordingPolicy(Record):
+    """A trained policy that plays with sampled actions: its weights and what they need to act."""
+
+    weights: Digest
+    num_actions: int = Field(ge=1, le=18, description="actions that it was trained on")
+    channels: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="width of each encoder block"
+    )
+    lstm_size: int = Field(ge=1, description="units of the LSTM cell")
+    view: ViewConfig
+
+
 class FramesConfig(Record):
     """The static training set of real frames."""
 
     play: PlayConfig
     num_frames: int = Field(ge=64, description="recorded frames, final frames of episodes included")
+    policy: RecordingPolicy | None = Field(
+        default=None,
+        description="the trained policy of collector policy",
+        json_schema_extra={"neutral": None},
+    )
 
 
 class OptimizerConfig(Record):
@@ -200,8 +218,10 @@ class DenoiserConfig(Record):
         if len(self.channels) != len(self.depths):
             raise ValueError(f"channels {self.channels} and depths {self.depths} differ in length")
         if self.cond_channels % self.history:
+            allowed = [n for n in range(1, CONTEXT_FRAMES + 1) if self.cond_channels % n == 0]
             raise ValueError(
-                f"cond_channels {self.cond_channels} is not a multiple of history {self.history}"
+                f"cond_channels {self.cond_channels} is not a multiple of history {self.history}; "
+                f"allowed with it: history {', '.join(map(str, allowed))}"
             )
         if self.cond_channels % 2:
             raise ValueError(f"cond_channels {self.cond_channels} must be even")
@@ -394,13 +414,24 @@ class RunConfig(Record):
         return self
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_players(self) -> Self:
+        if (self.frames.play.collector == "policy") != (self.frames.policy is not None):
+            raise ValueError(
+                f"frames.play.collector={self.frames.play.collector}: a trained policy plays with "
+                "the axis collector=CHECKPOINT, the folder of an agent"
+            )
+        if self.references.play.collector == "policy":
+            raise ValueError("references.play.collector=policy: all arms share their references")
         for section, play in (("frames", self.frames.play), ("references", self.references.play)):
             if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
                 raise ValueError(
                     f"{section}.play.collector=expert: {self.game} has no scripted expert, "
                     f"only {', '.join(GAMES_WITH_EXPERT)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.rollouts.horizon_steps > self.references.horizon_steps:
             raise ValueError("rollouts.horizon_steps is above references.horizon_steps")
         if self.rollouts.num_starts > self.references.num_starts:

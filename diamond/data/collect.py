@@ -20,7 +20,7 @@ from diamond.config.run import (
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, AtariEnv, EpisodeKey, draw_episode_key
-from diamond.envs.players import make_player
+from diamond.envs.players import Players, scripted_players
 from diamond.envs.view import apply_view
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
@@ -48,6 +48,7 @@ def collect_frames(
     config: FramesConfig,
     seed: int,
     progress: Progress,
+    players: Players | None = None,
 ) -> FrameSet:
     """Play episodes until `num_frames` frames are recorded.
 
@@ -61,6 +62,7 @@ def collect_frames(
         config: Player and number of frames.
         seed: Data seed.
         progress: Told (frames recorded, frames wanted).
+        players: Makes the player of each episode; None takes the scripted one of the config.
 
     Returns:
         A `FrameSet` in memory.
@@ -72,7 +74,8 @@ def collect_frames(
     ends = np.zeros(total, dtype=np.uint8)
     bounds = [0]
     env = AtariEnv(game, emulator)
-    steps = islice(_play_on(env, game, emulator, config, seed), total)
+    players = players or scripted_players(game, config.play)
+    steps = islice(_play_on(env, emulator, players, seed), total)
     for row, step in enumerate(steps):
         frames[row] = apply_view(step.frame, view)
         if step.final:
@@ -89,16 +92,16 @@ def collect_frames(
 
 
 def _play_on(
-    env: AtariEnv, game: str, emulator: EmulatorConfig, config: FramesConfig, seed: int
+    env: AtariEnv, emulator: EmulatorConfig, players: Players, seed: int
 ) -> Iterator[_Step]:
     episode = 0
     while True:
         key = draw_episode_key(numpy_generator(seed, Purpose.FRAMES_EMULATOR, episode), emulator)
         rng = numpy_generator(seed, Purpose.FRAMES_ACTIONS, episode)
-        player = make_player(game, env.action_codes, config.play, rng)
+        player = players(env.action_codes, rng)
         frame, terminated = env.begin(key), False
         while not terminated:
-            action = player.act(env.ram())
+            action = player.act(frame, env.ram())
             following, reward, terminated, _, info = env.step(action)
             end = terminated or bool(info["life_lost"])
             yield _Step(frame, action, reward, end, final=False)
@@ -146,7 +149,7 @@ def _collect_reference(
         offset_rng = numpy_generator(seed, Purpose.REFERENCES_START, *counters)
         offset = int(offset_rng.integers(config.max_offset_steps + 1))
         player_rng = numpy_generator(seed, Purpose.REFERENCES_ACTIONS, *counters)
-        player = make_player(game, env.action_codes, config.play, player_rng)
+        player = scripted_players(game, config.play)(env.action_codes, player_rng)
         reference = _record(env, key, player.act, offset, config.horizon_steps)
         if reference.num_valid_steps > 0:
             return reference
@@ -160,7 +163,7 @@ def _collect_reference(
 def _record(
     env: AtariEnv,
     key: EpisodeKey,
-    act: Callable[[NDArray[np.uint8]], int],
+    act: Callable[[NDArray[np.uint8], NDArray[np.uint8]], int],
     offset: int,
     horizon_steps: int,
 ) -> Reference:
@@ -174,7 +177,7 @@ def _record(
             stills.append(frame)
         if row + 1 == num_frames:
             break
-        actions.append(act(env.ram()))
+        actions.append(act(frame, env.ram()))
         frame, _, terminated, _, info = env.step(actions[-1])
         if terminated or (info["life_lost"] and row + 1 >= offset + CONTEXT_FRAMES):
             break

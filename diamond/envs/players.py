@@ -1,8 +1,11 @@
 """Who plays when data are collected.
 
-Random held actions, and experts that read the emulator's memory.
+Random held actions, and experts that read the emulator's memory. Trained policies are in
+`diamond.training.policy_player`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +20,20 @@ PONG_PADDLE_Y, PONG_BALL_Y = 51, 54
 
 
 class Player(Protocol):
-    """Chooses actions; it may look at the console's memory, never at frames."""
+    """Chooses actions in one game: a script reads the console's memory, a policy the screen."""
 
-    def act(self, ram: NDArray[np.uint8]) -> int:
-        """Return an action index for the next env step."""
+    def act(self, screen: NDArray[np.uint8], ram: NDArray[np.uint8]) -> int:
+        """Return an action index for the next env step.
+
+        Args:
+            screen: Native frame (210, 160, 3) uint8.
+            ram: The 128 bytes of the console's memory.
+        """
         ...
+
+
+Players = Callable[[tuple[int, ...], np.random.Generator], Player]
+"""Makes the player of an episode from the emulator's action codes and a generator of its own."""
 
 
 class HeldRandomPlayer:
@@ -34,8 +46,8 @@ class HeldRandomPlayer:
         self._action = 0
         self._left = 0
 
-    def act(self, ram: NDArray[np.uint8]) -> int:
-        """Return the held action, or draw the next one; the memory is not read."""
+    def act(self, screen: NDArray[np.uint8], ram: NDArray[np.uint8]) -> int:
+        """Return the held action, or draw the next one; it sees nothing."""
         if self._left == 0:
             self._action = int(self._rng.integers(self._num_actions))
             self._left = int(self._rng.integers(1, self._max_hold_steps + 1))
@@ -60,22 +72,32 @@ class ExpertPlayer:
         self._rng = rng
         self._random = HeldRandomPlayer(len(codes), play.max_hold_steps, rng)
 
-    def act(self, ram: NDArray[np.uint8]) -> int:
+    def act(self, screen: NDArray[np.uint8], ram: NDArray[np.uint8]) -> int:
         """Return the expert's action index, or a random one in a random stretch."""
         if self._random.holding or self._rng.random() < self._fraction:
-            return self._random.act(ram)
+            return self._random.act(screen, ram)
         return self._codes.index(self._rule(ram))
 
 
-def make_player(
-    game: str, codes: tuple[int, ...], play: PlayConfig, rng: np.random.Generator
-) -> Player:
-    """Make the collector's player of a game with its own generator."""
+def scripted_players(game: str, play: PlayConfig) -> Players:
+    """The players of a game that need nothing trained.
+
+    Raises:
+        ValueError: The collector is a trained policy.
+    """
     match play.collector:
         case "random_held":
-            return HeldRandomPlayer(len(codes), play.max_hold_steps, rng)
+            return lambda codes, rng: HeldRandomPlayer(len(codes), play.max_hold_steps, rng)
         case "expert":
-            return ExpertPlayer(game, codes, play, rng)
+            return partial(_expert, game, play)
+        case "policy":
+            raise ValueError("a trained policy is no scripted player")
+
+
+def _expert(
+    game: str, play: PlayConfig, codes: tuple[int, ...], rng: np.random.Generator
+) -> ExpertPlayer:
+    return ExpertPlayer(game, codes, play, rng)
 
 
 def breakout_action(ram: NDArray[np.uint8]) -> int:

@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from diamond.ablation.axis_values import COLLECTOR
+from diamond.ablation.plan import Plan
 from diamond.ablation.stages import IMPORTED
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint, read_checkpoint
@@ -55,27 +57,48 @@ def adopt(folder: Path, home: Path) -> None:
     """
     checkpoint = read_checkpoint(folder)
     for part in IMPORTED:
-        expected = getattr(checkpoint.weights, part)
-        target = weights_path(home, expected)
-        if target.is_file() and digest(target) == expected:
-            continue
-        source = checked_file(folder, part, expected)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        _adopt(folder, part, getattr(checkpoint.weights, part), home)
+
+
+def adopt_players(plan: Plan, home: Path) -> None:
+    """Copy the policies that record training frames into a home.
+
+    Args:
+        plan: Its values of the axis `collector` that are folders of checkpoints.
+        home: Folder for everything that runs make.
+
+    Raises:
+        WeightsError: The weights of one are missing or not those that the checkpoint names.
+    """
+    players = {
+        arm.axis_values[COLLECTOR]: arm.runs[0].config.frames.policy
+        for arm in plan.arms
+        if COLLECTOR in arm.axis_values
+    }
+    for folder, policy in players.items():
+        if policy is not None:
+            _adopt(Path(folder), "policy", policy.weights, home)
+
+
+def imported_weights(home: Path, sha256: str) -> Path:
+    """The file of imported weights in a home, read in full and found to be the named one.
+
+    Raises:
+        StoreError: It is missing or damaged.
+    """
+    path = weights_path(home, sha256)
+    if not path.is_file() or digest(path) != sha256:
+        raise StoreError(
+            f"the imported weights {str(path)!r} are missing or damaged\n"
+            "  run the command with the checkpoint again: it puts them back"
+        )
+    return path
 
 
 def take_imported(context: StageContext) -> StageResult:
     """Make a trained stage from imported weights; writes weights.safetensors and shape.json."""
     context.resume()
-    sha256 = context.config["imported"]
-    source = weights_path(context.folder.parents[2], sha256)
-    if not source.is_file() or digest(source) != sha256:
-        raise StoreError(
-            f"the imported weights {str(source)!r} are missing or damaged\n"
-            "  run the command with --checkpoint again: it puts them back"
-        )
+    source = imported_weights(context.home, context.config["imported"])
     shutil.copyfile(source, context.folder / WEIGHTS_FILE)
     (context.folder / SHAPE_FILE).write_text(json.dumps(context.config["shape"]) + "\n")
     return context.result()
@@ -162,6 +185,17 @@ def new_folder(target: Path, hint: str) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _adopt(folder: Path, part: Part, expected: str, home: Path) -> None:
+    target = weights_path(home, expected)
+    if target.is_file() and digest(target) == expected:
+        return
+    source = checked_file(folder, part, expected)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def load_released(path: Path) -> dict[str, Tensor]:

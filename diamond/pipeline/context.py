@@ -53,6 +53,11 @@ class StageContext:
         self.events = EventLog(self.folder / "events.jsonl")
         self._began = self._last = time.monotonic()
 
+    @property
+    def home(self) -> Path:
+        """The home that the stage is kept in."""
+        return self.folder.parents[2]
+
     def upstream_folder(self, stage: str) -> Path:
         """The folder of a trained network that is read: a stage's own, or a part of an agent."""
         return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / stage

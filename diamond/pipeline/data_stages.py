@@ -2,13 +2,27 @@
 
 import json
 
-from diamond.config.run import EmulatorConfig, FramesConfig, ReferencesConfig, ViewConfig
+from safetensors.torch import load_file
+
+from diamond.config.run import (
+    EmulatorConfig,
+    FramesConfig,
+    RecordingPolicy,
+    ReferencesConfig,
+    ViewConfig,
+)
 from diamond.data.collect import collect_frames, collect_references
 from diamond.data.references import save_references
 from diamond.envs.atari import AtariEnv
+from diamond.envs.players import Players
+from diamond.errors import StageFailedError
+from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.pipeline.checkpoints import imported_weights
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE
 from diamond.pipeline.store import StageResult
+from diamond.training.policy_player import policy_players
+from diamond.weights import fill
 
 
 def make_references(context: StageContext) -> StageResult:
@@ -39,9 +53,35 @@ def make_frames(context: StageContext) -> StageResult:
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "frames")
 
-    collect_frames(game, emulator, view, config, context.seed, progress).save(context.folder)
+    players = None
+    if config.policy is not None:
+        players = _trained_players(context, config.policy, AtariEnv(game, emulator).action_codes)
+    recorded = collect_frames(game, emulator, view, config, context.seed, progress, players)
+    recorded.save(context.folder)
     _save_actions(context, game, emulator)
     return context.result()
+
+
+def _trained_players(
+    context: StageContext, policy: RecordingPolicy, codes: tuple[int, ...]
+) -> Players:
+    """The policy of a checkpoint, from the weights that the home keeps."""
+    if policy.num_actions != len(codes):
+        raise StageFailedError(
+            f"the policy that records the frames knows {policy.num_actions} actions, the game as "
+            f"it is played here has {len(codes)}\n  give a checkpoint with the same actions"
+        )
+    shape = ActorCriticShape(
+        num_actions=policy.num_actions,
+        height=policy.view.height,
+        width=policy.view.width,
+        channels=policy.channels,
+        lstm_size=policy.lstm_size,
+    )
+    net = ActorCriticNet(shape)
+    weights = load_file(imported_weights(context.home, policy.weights))
+    fill(net, weights, context.device)
+    return policy_players(net, policy.view, context.device)
 
 
 def _save_actions(context: StageContext, game: str, emulator: EmulatorConfig) -> None:

@@ -9,7 +9,6 @@ from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json, content_hash
-from diamond.config.overrides import get_field
 from diamond.pipeline.declared import verdict_text
 from diamond.pipeline.files import read_json
 from diamond.pipeline.identity import aggregate_key
@@ -203,8 +202,8 @@ def _params(plan: Plan, arm: Arm) -> dict[str, str]:
     values = dict(arm.axis_values)
     for name in values:
         axis = find_axis(name)
-        if len(axis.fields) == 1:
-            values[name] = canonical_json(get_field(config, axis.fields[0]))
+        if axis.kind == "single":
+            values[name] = axis.current(config)
     protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
     return {"game": arm.game, "preset": plan.request.preset} | protocol | values
 

@@ -1,0 +1,295 @@
+"""The table of axes: what each value sets, which stages it touches, and what is refused."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from diamond.ablation.axes import AXES, find_axis
+from diamond.ablation.plan import apply_axes
+from diamond.ablation.stages import PROTOCOL_STAGES, STAGES
+from diamond.cli.axes import axes_page
+from diamond.config.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
+from diamond.config.overrides import get_field
+from diamond.config.presets import PRESETS, make_preset
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+from tests.commands import ROOT, environment
+from tests.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of
+
+BREAKOUT = make_preset("smoke", "Breakout")
+
+# Two valid values of each axis that differ in everything that the axis sets. The comment of a
+# stage is the first one that they touch, read off the table of SCIENCE.md section 6 by hand.
+VALUES: dict[str, tuple[str, str, str]] = {
+    "collector": ("frames", "random", "mixed:0.5"),
+    "num_frames": ("frames", "600", "700"),
+    "resolution": ("frames", "32", "48"),
+    "formulation": ("denoiser", "edm", "ddpm"),
+    "target": ("denoiser", "edm", "v"),
+    "precondition": ("denoiser", "on", "off"),
+    "noise_embedding": ("denoiser", "log_sigma", "timestep"),
+    "past_scale": ("denoiser", "sigma_data", "none"),
+    "noise": ("denoiser", "lognormal(-0.4,1.2,0.002,20)", "loguniform(0.01,30)"),
+    "offset_noise": ("denoiser", "0", "0.3"),
+    "offset_law": ("denoiser", "constant", "sigma"),
+    "sigma_data": ("denoiser", "0.5", "0.25"),
+    "autoregressive": ("denoiser", "1", "3"),
+    "quantizer": ("denoiser", "none", "round"),
+    "cond_noise": ("denoiser", "0.1:0.1", "0.2"),
+    "history": ("denoiser", "1", "16"),
+    "width": ("denoiser", "16", "32"),
+    "depth": ("denoiser", "1", "2"),
+    "attention": ("denoiser", "on", "off"),
+    "ema": ("denoiser", "0", "0.9"),
+    "lr": ("denoiser", "1e-3", "1e-4"),
+    "updates": ("denoiser", "40", "80"),
+    "steps": ("rollouts", "1", "3"),
+    "order": ("rollouts", "1", "2"),
+    "churn": ("rollouts", "0", "1"),
+    "solver": ("rollouts", "ode", "ancestral"),
+    "grid": ("rollouts", "karras", "timesteps"),
+    "sigma_max": ("rollouts", "5", "80"),
+    "rho": ("rollouts", "7", "3"),
+    "init_noise": ("rollouts", "unit", "marginal"),
+    "quantize_at": ("rollouts", "call", "end"),
+    "outcome_sampling": ("rollouts", "sample", "argmax"),
+    "horizon": ("policy", "4", "8"),
+    "gamma": ("policy", "0.9", "0.99"),
+    "lambda": ("policy", "0.9", "1"),
+    "entropy": ("policy", "0", "0.01"),
+    "environment": ("agent", "imagination", "real"),
+}
+NAMES = tuple(axis.name for axis in AXES)
+
+
+def with_value(name: str, text: str, base: RunConfig = SMOKE) -> RunConfig:
+    return apply_axes(base, [(find_axis(name), text)])
+
+
+def fields_of(name: str, text: str, base: RunConfig = SMOKE) -> list[object]:
+    config = with_value(name, text, base)
+    return [get_field(config, field) for field in find_axis(name).fields]
+
+
+def test_every_axis_has_values_and_names_are_their_own() -> None:
+    assert list(VALUES) == list(NAMES)
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "environment"])
+def test_an_axis_changes_its_first_stage_and_what_reads_it_alone(name: str) -> None:
+    axis = find_axis(name)
+    expected, *texts = VALUES[name]
+    base = BREAKOUT if name == "collector" else SMOKE
+    before, after = (with_value(name, text, base) for text in texts)
+    changed = changed_stages(before, after)
+    reached = frozenset().union(*(REACHED[section_of(field)] for field in axis.fields))
+    assert changed == reached
+    assert "references" not in changed
+    first = next(stage for stage in STAGES if stage in changed)
+    assert axis.first_stage == first == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_online_an_axis_changes_the_agent_alone(name: str) -> None:
+    _, one, other = VALUES[name]
+    if name in ("collector", "num_frames", "updates"):
+        with pytest.raises(RequestError, match="belongs to the static protocol"):
+            with_value(name, other, make_preset("smoke", "Breakout", "online"))
+        return
+    if name == "environment":
+        assert find_axis(name).first_stage == "agent"
+        assert with_value(name, other, ONLINE).imagines is False
+        return
+    before, after = (with_value(name, text, ONLINE) for text in (one, other))
+    changed = changed_stages(before, after)
+    assert changed == frozenset(PROTOCOL_STAGES["online"]) - {"references"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_current_value_is_one_that_changes_nothing(name: str, preset: str) -> None:
+    axis = find_axis(name)
+    base = make_preset(preset, "Breakout", "online" if name == "environment" else "static")
+    current = axis.current(base)
+    if name == "quantizer" and base.sampler.quantizer != base.denoiser.quantizer:
+        assert current == "floor / round"
+        return
+    assert with_value(name, current, base) == base
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_current_value_is_what_was_set(name: str) -> None:
+    axis = find_axis(name)
+    base = ONLINE if name == "environment" else BREAKOUT
+    for text in VALUES[name][1:]:
+        config = with_value(name, text, base)
+        again = with_value(name, axis.current(config), base)
+        assert again == config
+
+
+@pytest.mark.parametrize(
+    ("text", "law", "numbers"),
+    [
+        ("lognormal(-0.4,1.2,0.01,30)", "lognormal", (-0.4, 1.2, 0.01, 30)),
+        ("lognormal(-0.4, 1.2)", "lognormal", (-0.4, 1.2, 0.002, 20)),
+        ("lognormal", "lognormal", (-0.2, 1.3, 0.002, 20)),
+        ("loguniform(0.01,30)", "loguniform", (-0.2, 1.3, 0.01, 30)),
+        ("timesteps", "timesteps", (-0.2, 1.3, 0.002, DDPM_MAX_SIGMA)),
+        ("time", "time", (-0.2, 1.3, 0.002, FLOW_MAX_SIGMA)),
+        ("time(0.1,10)", "time", (-0.2, 1.3, 0.1, 10)),
+    ],
+)
+def test_noise_sets_law_numbers_and_clip(text: str, law: str, numbers: tuple[float, ...]) -> None:
+    assert fields_of("noise", text) == [law, *numbers]
+
+
+def test_values_that_are_more_than_one_number() -> None:
+    assert fields_of("cond_noise", "0.2") == [0.2, 0.0]
+    assert fields_of("cond_noise", "0.2:0.1") == [0.2, 0.1]
+    assert fields_of("quantizer", "none") == ["none", "none"]
+    assert fields_of("resolution", "48") == [48, 48]
+    assert fields_of("depth", "3") == [(3, 3)]
+    tiny = make_preset("tiny", "Boxing")
+    assert tiny.denoiser.channels == (32, 64, 64)
+    assert fields_of("width", "96", tiny) == [(48, 96, 96)]
+
+
+def test_collectors_play_the_frames_and_leave_the_references() -> None:
+    assert fields_of("collector", "random", BREAKOUT) == ["random_held", 1.0, None]
+    assert fields_of("collector", "mixed:0.25", BREAKOUT) == ["expert", 0.25, None]
+    assert with_value("collector", "expert", BREAKOUT) == BREAKOUT
+    assert with_value("collector", "random", BREAKOUT).references == BREAKOUT.references
+    # Boxing is played at random already: the same frames, whatever the word.
+    assert with_value("collector", "random") == SMOKE
+
+
+def test_single_axes_change_parts_of_a_formulation_in_any_order() -> None:
+    chosen = [(find_axis(name), text) for name, text in (("target", "v"), ("formulation", "ddpm"))]
+    for order in (chosen, chosen[::-1]):
+        config = apply_axes(SMOKE, order)
+        assert config.denoiser.target == "v"
+        assert config.sampler.solver == "ancestral"
+
+
+@pytest.mark.parametrize("formulation", FORMULATION_FIELDS)
+def test_single_axes_lead_from_a_formulation_back_to_the_preset(formulation: str) -> None:
+    fields = FORMULATION_FIELDS[formulation]  # type: ignore[index]
+    singles = [axis for axis in AXES if axis.kind == "single"]
+    owners = {axis.name: axis for field in fields for axis in singles if field in axis.fields}
+    assert {field for axis in owners.values() for field in axis.fields} >= set(fields)
+    chosen = [(axis, axis.current(SMOKE)) for axis in owners.values()]
+    there = with_value("formulation", formulation)
+    assert (there == SMOKE) == (formulation == "edm")
+    assert apply_axes(SMOKE, [(find_axis("formulation"), formulation), *chosen]) == SMOKE
+
+
+REFUSED: dict[str, tuple[str, ...]] = {
+    "order=3": ("unknown value of order '3'", "allowed: 1, 2"),
+    "attention=maybe": ("unknown value of attention 'maybe'", "allowed: off, on"),
+    "target=epsilon": ("Did you mean 'eps'?", "allowed: edm, eps, v, velocity, x0"),
+    "formulation=edn": ("unknown formulation 'edn'", "Did you mean 'edm'?"),
+    "grid=karas": ("Did you mean 'karras'?",),
+    "quantizer=flor": ("Did you mean 'floor'?", "floor, none, round"),
+    "collector=mixed:2": ("from 0 to 1", "collector=mixed:0.1"),
+    "collector=mixed": ("from 0 to 1",),
+    "collector=mixed:nan": ("from 0 to 1",),
+    "collector=mxied:0.1": ("Did you mean 'mixed:SHARE'?", "or the folder of a checkpoint"),
+    "collector=expret": ("Did you mean 'expert'?",),
+    "collector=expert": ("Boxing has no scripted expert", "Breakout, Pong"),
+    "collector=no/where": ("'no/where' is not a checkpoint", "diamond import-checkpoint"),
+    "noise=lognormal(1)": ("lognormal takes none or 2 or 4 finite numbers", "lognormal(LOC,SCALE)"),
+    "noise=lognormal(1,x)": ("finite numbers",),
+    "noise=lognormal()": ("finite numbers",),
+    "noise=loguniform": ("loguniform takes 2 finite numbers", "loguniform(MIN,MAX)"),
+    "noise=loguniform(3,1)": ("noise_min 3.0 must be below noise_max 1.0",),
+    "noise=loguniform(0,1)": ("denoiser.noise_min=0.0", "greater than 0"),
+    "noise=lognormel(1,2)": ("Did you mean 'lognormal'?",),
+    "noise=lognormal(1,2)x": ("unknown value of noise",),
+    "cond_noise=2": ("from 0 to 1", "TRAIN:INFER"),
+    "cond_noise=0.1:": ("TRAIN:INFER",),
+    "cond_noise=0.1:0.2:0.3": ("TRAIN:INFER",),
+    "history=3": ("cond_channels 64", "allowed with it: history 1, 2, 4, 8, 16"),
+    "history=17": ("less than or equal to 16",),
+    "width=0": ("whole numbers from 1",),
+    "width=1.5": ("whole numbers from 1",),
+    "width=-16": ("whole numbers from 1",),
+    "depth=two": ("whole numbers from 1",),
+    "resolution=33": ("sides are multiples of 2",),
+    "resolution=8": ("view.height=8", "greater than or equal to 16"),
+    "resolution=512": ("less than or equal to",),
+    "steps=0": ("greater than or equal to 1",),
+    "ema=1": ("less than 1",),
+    "ema=on": ("valid number",),
+    "lr=true": ("valid number",),
+    "gamma=1.5": ("less than or equal to 1",),
+    "num_frames=10": ("greater than or equal to 64",),
+    "sigma_max=0.001": ("sigma_min 0.002 must be below sigma_max 0.001",),
+    "environment=reel": ("Did you mean 'real'?",),
+}
+
+
+@pytest.mark.parametrize("assignment", REFUSED)
+def test_a_value_that_is_none_is_refused_with_what_is_allowed(assignment: str) -> None:
+    name, _, text = assignment.partition("=")
+    base = ONLINE if name == "environment" else SMOKE
+    with pytest.raises(RequestError) as caught:
+        with_value(name, text, base)
+    message = re.sub(r"\s+", " ", str(caught.value))
+    for part in REFUSED[assignment]:
+        assert part in message
+
+
+def test_levels_of_different_width_keep_their_ratio() -> None:
+    with pytest.raises(RequestError, match=r"width=33.*keep their ratio: multiples of 2"):
+        with_value("width", "33", make_preset("tiny", "Boxing"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [("Steps", "steps"), ("quantiser", "quantizer"), ("colector", "collector"), ("LR", "lr")],
+)
+def test_an_unknown_axis_gives_the_nearest(wrong: str, match: str) -> None:
+    with pytest.raises(RequestError, match=rf"unknown axis '{wrong}'. Did you mean '{match}'\?"):
+        find_axis(wrong)
+
+
+def test_a_field_without_a_text_names_its_axis() -> None:
+    with pytest.raises(RequestError, match="with the axis collector=CHECKPOINT"):
+        find_axis("frames.policy")
+
+
+def test_the_page_of_the_docs_is_that_of_the_table() -> None:
+    """Made by: python -m diamond.cli.axes > docs/reference/axes.md."""
+    assert (ROOT / "docs/reference/axes.md").read_text(encoding="utf-8") == axes_page()
+
+
+def test_listing_the_axes_loads_no_array_library() -> None:
+    code = (
+        "import sys\n"
+        "from diamond.cli.axes import show_axes\n"
+        "show_axes(fields=True)\n"
+        "heavy = {'torch', 'numpy', 'ale_py', 'gymnasium', 'cv2', 'mlflow', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("width", [100, 160])
+def test_the_list_fits_the_terminal(width: int) -> None:
+    code = (
+        "from rich.console import Console\n"
+        "import diamond.cli.axes as axes\n"
+        f"axes.console = lambda: Console(width={width})\n"
+        "axes.show_axes(fields=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    for axis in AXES:
+        assert any(line.startswith(f"{axis.name} ") for line in lines), axis.name
+        assert axis.source in re.sub(r"\s+", " ", done.stdout)
