@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from diamond.ablation.plan import PRIMARY_METRIC, Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
+from diamond.config.run import PlayConfig, ViewConfig
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.outputs import SCORES_FILE
@@ -63,12 +64,14 @@ def build_document(
         )
     comparisons = []
     for game in plan.request.games:
-        pairs = [
-            (arm.name, scores[arm_id(arm)])
+        whole = [
+            arm
             for arm in plan.arms
             if arm.game == game and arm.kind == "arm" and len(scores[arm_id(arm)]) == len(arm.runs)
         ]
-        comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
+        for view in views_of(whole):
+            pairs = [(arm.name, scores[arm_id(arm)]) for arm in whole if view_of(arm) == view]
+            comparisons += comparison_rows(pairs, game, PRIMARY_METRIC)
     arms = [_arm(plan, arm, store, (errors, made), horizon) for arm in plan.arms]
     return {
         "schema": 1,
@@ -145,6 +148,16 @@ def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
 def arm_id(arm: Arm) -> tuple[str, str]:
     """Name and game: what tells arms of a study apart."""
     return arm.name, arm.game
+
+
+def view_of(arm: Arm) -> ViewConfig:
+    """What the runs of an arm see of the screen, and are scored at."""
+    return arm.runs[0].config.view
+
+
+def views_of(arms: Sequence[Arm]) -> list[ViewConfig]:
+    """The views of arms, each once: pixel metrics of different ones cannot be compared."""
+    return list(dict.fromkeys(view_of(arm) for arm in arms))
 
 
 def find_stage(run: Run, stage: StageName) -> StageSpec | None:
@@ -255,19 +268,25 @@ def _costs(run: Run, store: Store) -> dict[str, Any] | None:
 
 def _notes(plan: Plan) -> list[str]:
     config = plan.arms[0].runs[0].config
+    views = views_of(plan.arms)
+    shared = "" if len(views) > 1 else " and the same initial noise"
     notes = [
         f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
-        "the same recorded actions after 16 real frames and the same initial noise; nothing after "
-        "the end of a real episode or a lost life is scored.",
+        f"the same recorded actions after 16 real frames{shared}; nothing after the end of a real "
+        "episode or a lost life is scored.",
         "The median background has seen the real episode, its future included: "
         "no forecast is that good at still pixels.",
     ]
-    players = {game: _player(plan, game) for game in plan.request.games}
-    imported = config.imported
-    own_frames = imported is None and config.protocol == "static"
-    recorded = "frames and references" if own_frames else "references"
-    notes += [f"{game}: {recorded} were played by {p}." for game, p in players.items()]
-    if imported is not None:
+    if len(views) > 1:
+        view = config.view
+        notes.append(
+            "Arms see the screen at different resolutions or crops, and each is scored against the "
+            "real frames as it sees them: their metrics cannot be compared, so no difference "
+            f"between them is given. The baselines see {view.height} x {view.width} pixels, as the "
+            "first arm does. Returns can be compared."
+        )
+    notes += [line for game in plan.request.games for line in _player_notes(plan, game)]
+    if config.imported is not None:
         notes.append(
             "The networks come from a checkpoint: nothing was trained, returns are those of its "
             "policy and the same for every arm."
@@ -305,14 +324,34 @@ def _online_notes(plan: Plan) -> list[str]:
     return notes
 
 
-def _player(plan: Plan, game: str) -> str:
-    config = next(arm for arm in plan.arms if arm.game == game).runs[0].config
-    static = config.imported is None and config.protocol == "static"
-    play = config.frames.play if static else config.references.play
-    if play.collector == "expert":
-        share = f"{play.random_fraction:.0%} of the env steps begin one"
-        return f"a scripted expert with held random actions mixed in ({share})"
-    return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
+def _player_notes(plan: Plan, game: str) -> list[str]:
+    """Who played the references of a game, and the training frames of each arm."""
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    config = arms[0].runs[0].config
+    held_out = _player(config.references.play)
+    if config.imported is not None or config.protocol != "static":
+        return [f"{game}: references were played by {held_out}."]
+    players: dict[str, list[str]] = {}
+    for arm in arms:
+        players.setdefault(_player(arm.runs[0].config.frames.play), []).append(arm.name)
+    if list(players) == [held_out]:
+        return [f"{game}: frames and references were played by {held_out}."]
+    recorded = [
+        f"{game}: the training frames of {', '.join(names)} were played by {player}."
+        for player, names in players.items()
+    ]
+    return [*recorded, f"{game}: the references of all arms were played by {held_out}."]
+
+
+def _player(play: PlayConfig) -> str:
+    match play.collector:
+        case "expert":
+            share = f"{play.random_fraction:.0%} of the env steps begin one"
+            return f"a scripted expert with held random actions mixed in ({share})"
+        case "random_held":
+            return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
+        case "policy":
+            return "the policy of a checkpoint, its actions sampled"
 
 
 def _is_done(store: Store, spec: StageSpec) -> bool:
