@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.arm_scores import baseline_arm, role_of
 from diamond.pipeline.comparisons import (
     NO_FLOOR,
     Role,
@@ -19,7 +20,6 @@ from diamond.pipeline.comparisons import (
     corrected,
     noise_rows,
 )
-from diamond.pipeline.result import baseline_arm, role_of
 from diamond.stats.multiple import holm
 
 NAN = math.nan

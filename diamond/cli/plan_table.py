@@ -100,7 +100,9 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         if not imagines(arm)
     ]
     if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
-        what = "frames" if config.protocol == "static" else "references"
+        plays = {arm.runs[0].config.frames.play for arm in arms}
+        shared = config.protocol == "static" and plays == {config.references.play}
+        what = "frames" if shared else "references"
         remarks.append(
             f"{game} has no scripted expert: {what} come from random actions, each held "
             f"for 1 to {config.references.play.max_hold_steps} env steps"

@@ -5,30 +5,34 @@ One plain value for JSON, report, tracking and the terminal, made from the store
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import load_file
 
-from diamond.ablation.match import match_meaning
-from diamond.ablation.path import Path as FlipPath
-from diamond.ablation.plan import AA_NAME, Arm, Plan, Run, imagines
-from diamond.ablation.stages import StageName, StageSpec
+from diamond.ablation.plan import Arm, Plan, Run, imagines
+from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
-from diamond.pipeline.comparisons import Role, Scored, comparison_rows, corrected, noise_rows
+from diamond.pipeline.arm_scores import (
+    baseline_arm,
+    comparisons,
+    find_stage,
+    noise_floor,
+    path_rows,
+    read_scores,
+    scores_path,
+)
+from diamond.pipeline.comparisons import corrected
 from diamond.pipeline.declared import standing
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
-from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.path_result import path_document
+from diamond.pipeline.notes import study_notes
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
     ArmEstimates,
-    Scores,
     arm_estimates,
     nan_mean,
     numbers,
@@ -91,21 +95,18 @@ def build_document(
             for m in METRICS
         ],
         "arms": arms,
-        "path": {
-            game: _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
-            for game, path in plan.paths.items()
-        },
+        "path": {game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
         "comparisons": corrected(
-            [row for game in plan.request.games for row in _comparisons(plan, game, store)]
+            [row for game in plan.request.games for row in comparisons(plan, game, store)]
         ),
         "noise_floor": [
-            row for game in plan.request.games for row in _noise_floor(plan, game, store, horizon)
+            row for game in plan.request.games for row in noise_floor(plan, game, store, horizon)
         ],
         "hns": hns_over_games(arms),
         "declaration": None,
         "claims": [],
         "summary": "",
-        "notes": _notes(plan),
+        "notes": study_notes(plan),
         "strips": [],
         "costs": {
             "wall_seconds": round(wall_seconds, 1),
@@ -187,24 +188,6 @@ def arm_id(arm: Arm) -> tuple[str, str]:
     return arm.name, arm.game
 
 
-def find_stage(run: Run, stage: StageName) -> StageSpec | None:
-    """The stage of a run by name, None when the plan stops before it."""
-    return next((spec for spec in run.stages if spec.stage == stage), None)
-
-
-def read_scores(run: Run, store: Store) -> Scores | None:
-    """The scores of a run, None when they are not there."""
-    path = _scores_path(run, store)
-    return None if path is None else load_file(path)
-
-
-def _scores_path(run: Run, store: Store) -> Path | None:
-    spec = find_stage(run, "fidelity")
-    if spec is None or not _is_done(store, spec):
-        return None
-    return store.folder(spec.stage, spec.key) / SCORES_FILE
-
-
 @lru_cache(maxsize=1024)
 def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
     """Estimates from files that never change once they are there.
@@ -214,84 +197,6 @@ def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
     return arm_estimates([load_file(path) for path in paths], horizon)
 
 
-def _score_files(
-    plan: Plan, game: str, path: FlipPath, store: Store
-) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-    """The files of scores that are there, per arm of a path."""
-    arms = {arm.name: arm for arm in plan.arms if arm.game == game}
-    return tuple(
-        (name, tuple(file for run in arms[name].runs if (file := _scores_path(run, store))))
-        for name in path.arms()
-    )
-
-
-@lru_cache(maxsize=64)
-def _path_rows(
-    path: FlipPath, files: tuple[tuple[str, tuple[Path, ...]], ...], num_seeds: int
-) -> dict[str, Any]:
-    """The path of a game, made once: a running study is followed."""
-    scores = {name: [load_file(file) for file in found] for name, found in files}
-    return path_document(path, scores, num_seeds)
-
-
-def baseline_arm(plan: Plan, game: str) -> Arm:
-    """The arm that the others are compared with: the first one of the game that imagines."""
-    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
-    return next((arm for arm in arms if imagines(arm)), arms[0])
-
-
-def _comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
-    """Every other arm of a game against its baseline arm; nothing of arms without scores."""
-    baseline = baseline_arm(plan, game)
-    others = [arm for arm in plan.arms if arm.game == game and arm is not baseline]
-    scored = _ScoredFiles.of(baseline, store)
-    found = [_ScoredFiles.of(arm, store) for arm in others]
-    primary = plan.primary_metric
-    return [row for other in found for row in _rows(other, scored, game, primary)]
-
-
-def _noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
-    baseline = baseline_arm(plan, game)
-    return noise_rows(_ScoredFiles.of(baseline, store).read(), game, horizon)
-
-
-@dataclass(frozen=True)
-class _ScoredFiles:
-    """An arm with the files of its scores by seed; they never change once they are there."""
-
-    name: str
-    role: Role
-    files: tuple[tuple[int, Path], ...]
-    num_seeds: int
-
-    @staticmethod
-    def of(arm: Arm, store: Store) -> "_ScoredFiles":
-        paths = [(run.config.seed, _scores_path(run, store)) for run in arm.runs]
-        files = tuple((seed, path) for seed, path in paths if path is not None)
-        return _ScoredFiles(arm.name, role_of(arm), files, len(arm.runs))
-
-    def read(self) -> Scored:
-        scores = {seed: load_file(path) for seed, path in self.files}
-        return Scored(self.name, self.role, scores, self.num_seeds)
-
-
-@lru_cache(maxsize=1024)
-def _rows(
-    arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
-) -> tuple[dict[str, Any], ...]:
-    """The comparisons of an arm, made once: a running study is followed."""
-    if not arm.files or not baseline.files:
-        return ()
-    return comparison_rows(arm.read(), baseline.read(), game, primary)
-
-
-def role_of(arm: Arm) -> Role:
-    """What an arm is beside the baseline arm: another one, a control (A/A), or not trained."""
-    if arm.kind == "baseline":
-        return "reference"
-    return "control" if arm.aa else "arm"
-
-
 def _arm(
     plan: Plan,
     arm: Arm,
@@ -299,7 +204,7 @@ def _arm(
     outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
-    paths = [path for run in arm.runs if (path := _scores_path(run, store)) is not None]
+    paths = [path for run in arm.runs if (path := scores_path(run, store)) is not None]
     estimates = _estimates(tuple(paths), horizon) if paths else None
     return {
         "name": arm.name,
@@ -368,94 +273,6 @@ def _costs(run: Run, store: Store) -> dict[str, Any] | None:
         "rollout_seconds": timings["seconds"],
         "num_parameters": int(timings["num_parameters"]),
     }
-
-
-def _notes(plan: Plan) -> list[str]:
-    if not any(imagines(arm) for arm in plan.arms):
-        return [*_online_notes(plan), *_seed_notes(plan, "episodes")]
-    config = plan.arms[0].runs[0].config
-    notes = [
-        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
-        "the same recorded actions after 16 real frames and the same initial noise; nothing after "
-        "the end of a real episode or a lost life is scored.",
-        "The median background has seen the real episode, its future included: "
-        "no forecast is that good at still pixels.",
-    ]
-    players = {game: _player(plan, game) for game in plan.request.games}
-    imported = config.imported
-    own_frames = imported is None and config.protocol == "static"
-    recorded = "frames and references" if own_frames else "references"
-    notes += [f"{game}: {recorded} were played by {p}." for game, p in players.items()]
-    if imported is not None:
-        notes.append(
-            "The networks come from a checkpoint: nothing was trained, returns are those of its "
-            "policy and the same for every arm."
-        )
-    return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
-
-
-def _seed_notes(plan: Plan, over: str) -> list[str]:
-    if plan.request.num_seeds > 1:
-        return []
-    return [
-        f"One seed: intervals and differences are over {over} within one trained model and say "
-        "nothing of training again; --seeds 3 or more does."
-    ]
-
-
-def _online_notes(plan: Plan) -> list[str]:
-    arms = [arm for arm in plan.arms if arm.kind == "arm"]
-    online = arms[0].runs[0].config.online
-    if online is None:
-        return []
-    shared = "the references and the starts" if any(imagines(arm) for arm in arms) else "the starts"
-    notes = [
-        "Every agent was trained on frames that it collected itself: arms and seeds share "
-        f"{shared} of returns, not their training frames."
-    ]
-    real = [arm for arm in arms if not imagines(arm)]
-    if real:
-        config = real[0].runs[0].config
-        assert config.online is not None
-        updates = config.online.first_updates.policy
-        updates += (config.online.final_epochs - 1) * config.online.updates.policy
-        env_steps = updates * config.policy.batch_size * config.policy.horizon_steps
-        names = ", ".join(dict.fromkeys(arm.name for arm in real))
-        notes.append(
-            f"{names}: trained in the real game on {env_steps:,} env steps, an agent that imagines "
-            f"on {online.env_steps:,}; there is no world model, so no fidelity."
-        )
-    return notes
-
-
-def _design_notes(plan: Plan) -> list[str]:
-    notes = []
-    if plan.request.match is not None:
-        notes.append(
-            f"Arms are matched by {plan.request.match}: equal {match_meaning(plan.request.match)}, "
-            "as near as whole numbers allow."
-        )
-        notes += [
-            f"{arm.game}, {arm.name}: {one.field} is {one.new} in place of {one.old}."
-            for arm in plan.arms
-            for one in arm.matched
-        ]
-    if plan.request.aa:
-        notes.append(
-            f"{AA_NAME!r} differs from the baseline arm in its training seeds alone (A/A): a "
-            "difference between the two is no effect. Its runs pair with none by seed."
-        )
-    return notes
-
-
-def _player(plan: Plan, game: str) -> str:
-    config = next(arm for arm in plan.arms if arm.game == game).runs[0].config
-    static = config.imported is None and config.protocol == "static"
-    play = config.frames.play if static else config.references.play
-    if play.collector == "expert":
-        share = f"{play.random_fraction:.0%} of the env steps begin one"
-        return f"a scripted expert with held random actions mixed in ({share})"
-    return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
 
 
 def _is_done(store: Store, spec: StageSpec) -> bool:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.data.references import View, load_references, view_references
+from diamond.pipeline.arm_scores import find_stage, view_of
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
-from diamond.pipeline.result import find_stage
 from diamond.pipeline.scores import report_steps
 from diamond.pipeline.store import Store
 
@@ -18,7 +18,7 @@ MAX_STRIPS = 3
 
 @dataclass(frozen=True)
 class StripFrames:
-    """Frames of one start at the report steps.
+    """Frames of one start at the report steps, all of the size of the finest arm.
 
     Attributes:
         game: The game.
@@ -48,7 +48,9 @@ def load_strips(plan: Plan, store: Store) -> list[StripFrames]:
 
 
 def _game_strips(game: str, arms: list[Arm], store: Store) -> list[StripFrames]:
-    view = _view(arms[0].runs[0], store)
+    finest = max(arms, key=lambda arm: view_of(arm).height * view_of(arm).width)
+    view = _view(finest.runs[0], store)
+    size = view.targets.shape[2:4]
     horizon = view.valid.shape[1]
     steps = tuple(report_steps(horizon))
     columns = [step - 1 for step in steps]
@@ -61,9 +63,18 @@ def _game_strips(game: str, arms: list[Arm], store: Store) -> list[StripFrames]:
         for arm in arms:
             imagined = _rollouts(arm.runs[0], store)
             assert imagined is not None
-            rows.append((arm.name, np.array(imagined[start][columns])))
+            rows.append((arm.name, _enlarged(imagined[start][columns], size)))
         found.append(StripFrames(game, start, steps, tuple(rows)))
     return found
+
+
+def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Frames (t, h, w, 3) at a size, by repetition: a pixel keeps its value."""
+    rows, columns = (
+        np.arange(side) * own // side for side, own in zip(size, frames.shape[1:3], strict=True)
+    )
+    enlarged: NDArray[np.uint8] = frames[:, rows][:, :, columns]
+    return enlarged
 
 
 def _view(run: Run, store: Store) -> View:

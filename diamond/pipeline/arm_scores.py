@@ -1,0 +1,140 @@
+"""The scores of arms in the store, and what they say of the baseline arm and of a path."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from diamond.ablation.path import Path as FlipPath
+from diamond.ablation.plan import Arm, Plan, Run, imagines
+from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.run import ViewConfig
+from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
+from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.path_result import path_document
+from diamond.pipeline.scores import Scores
+from diamond.pipeline.store import Store
+
+
+def view_of(arm: Arm) -> ViewConfig:
+    """What the runs of an arm see of the screen, and are scored at."""
+    return arm.runs[0].config.view
+
+
+def views_of(arms: Sequence[Arm]) -> list[ViewConfig]:
+    """The views of arms, each once: pixel metrics of different ones cannot be compared."""
+    return list(dict.fromkeys(view_of(arm) for arm in arms))
+
+
+def find_stage(run: Run, stage: StageName) -> StageSpec | None:
+    """The stage of a run by name, None when the plan stops before it."""
+    return next((spec for spec in run.stages if spec.stage == stage), None)
+
+
+def read_scores(run: Run, store: Store) -> Scores | None:
+    """The scores of a run, None when they are not there."""
+    path = scores_path(run, store)
+    return None if path is None else load_file(path)
+
+
+def scores_path(run: Run, store: Store) -> Path | None:
+    """The file of the scores of a run, None when it is not there."""
+    spec = find_stage(run, "fidelity")
+    if spec is None or store.status(spec) != "done":
+        return None
+    return store.folder(spec.stage, spec.key) / SCORES_FILE
+
+
+def baseline_arm(plan: Plan, game: str) -> Arm:
+    """The arm that the others are compared with: the first one of the game that imagines."""
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    return next((arm for arm in arms if imagines(arm)), arms[0])
+
+
+def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
+    """Every other arm of a game against its baseline arm.
+
+    Nothing of arms without scores, nor of those at another view: pixel metrics of two
+    resolutions cannot be compared.
+    """
+    baseline = baseline_arm(plan, game)
+    others = [
+        arm
+        for arm in plan.arms
+        if arm.game == game and arm is not baseline and view_of(arm) == view_of(baseline)
+    ]
+    scored = _ScoredFiles.of(baseline, store)
+    found = [_ScoredFiles.of(arm, store) for arm in others]
+    primary = plan.primary_metric
+    return [row for other in found for row in _rows(other, scored, game, primary)]
+
+
+def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
+    """The noise floor of every metric of a game, from the seeds of its baseline arm."""
+    baseline = baseline_arm(plan, game)
+    return noise_rows(_ScoredFiles.of(baseline, store).read(), game, horizon)
+
+
+@dataclass(frozen=True)
+class _ScoredFiles:
+    """An arm with the files of its scores by seed; they never change once they are there."""
+
+    name: str
+    role: Role
+    files: tuple[tuple[int, Path], ...]
+    num_seeds: int
+
+    @staticmethod
+    def of(arm: Arm, store: Store) -> "_ScoredFiles":
+        paths = [(run.config.seed, scores_path(run, store)) for run in arm.runs]
+        files = tuple((seed, path) for seed, path in paths if path is not None)
+        return _ScoredFiles(arm.name, role_of(arm), files, len(arm.runs))
+
+    def read(self) -> Scored:
+        scores = {seed: load_file(path) for seed, path in self.files}
+        return Scored(self.name, self.role, scores, self.num_seeds)
+
+
+@lru_cache(maxsize=1024)
+def _rows(
+    arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
+) -> tuple[dict[str, Any], ...]:
+    """The comparisons of an arm, made once: a running study is followed."""
+    if not arm.files or not baseline.files:
+        return ()
+    return comparison_rows(arm.read(), baseline.read(), game, primary)
+
+
+def role_of(arm: Arm) -> Role:
+    """What an arm is beside the baseline arm: another one, a control (A/A), or not trained."""
+    if arm.kind == "baseline":
+        return "reference"
+    return "control" if arm.aa else "arm"
+
+
+def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, Any]:
+    """The changes along a path, from the scores that are there."""
+    return _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
+
+
+def _score_files(
+    plan: Plan, game: str, path: FlipPath, store: Store
+) -> tuple[tuple[str, tuple[Path, ...]], ...]:
+    """The files of scores that are there, per arm of a path."""
+    arms = {arm.name: arm for arm in plan.arms if arm.game == game}
+    return tuple(
+        (name, tuple(file for run in arms[name].runs if (file := scores_path(run, store))))
+        for name in path.arms()
+    )
+
+
+@lru_cache(maxsize=64)
+def _path_rows(
+    path: FlipPath, files: tuple[tuple[str, tuple[Path, ...]], ...], num_seeds: int
+) -> dict[str, Any]:
+    """The path of a game, made once: a running study is followed."""
+    scores = {name: [load_file(file) for file in found] for name, found in files}
+    return path_document(path, scores, num_seeds)

@@ -1,0 +1,121 @@
+"""What a reader of the results must know: starts, players, seeds, protocol, matching."""
+
+from diamond.ablation.match import match_meaning
+from diamond.ablation.plan import AA_NAME, Plan, imagines
+from diamond.config.run import PlayConfig
+from diamond.pipeline.arm_scores import views_of
+
+
+def study_notes(plan: Plan) -> list[str]:
+    """Sentences on what a reader of the results must know."""
+    if not any(imagines(arm) for arm in plan.arms):
+        return [*_online_notes(plan), *_seed_notes(plan, "episodes")]
+    config = plan.arms[0].runs[0].config
+    views = views_of(plan.arms)
+    shared = "" if len(views) > 1 else " and the same initial noise"
+    notes = [
+        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
+        f"the same recorded actions after 16 real frames{shared}; nothing after the end of a real "
+        "episode or a lost life is scored.",
+        "The median background has seen the real episode, its future included: "
+        "no forecast is that good at still pixels.",
+    ]
+    if len(views) > 1:
+        view = config.view
+        notes.append(
+            "Arms see the screen at different resolutions or crops, and each is scored against the "
+            "real frames as it sees them: their metrics cannot be compared, so no difference "
+            f"between them is given. The baselines see {view.height} x {view.width} pixels, as the "
+            "first arm does. Returns can be compared."
+        )
+    notes += [line for game in plan.request.games for line in _player_notes(plan, game)]
+    if config.imported is not None:
+        notes.append(
+            "The networks come from a checkpoint: nothing was trained, returns are those of its "
+            "policy and the same for every arm."
+        )
+    return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
+
+
+def _seed_notes(plan: Plan, over: str) -> list[str]:
+    if plan.request.num_seeds > 1:
+        return []
+    return [
+        f"One seed: intervals and differences are over {over} within one trained model and say "
+        "nothing of training again; --seeds 3 or more does."
+    ]
+
+
+def _online_notes(plan: Plan) -> list[str]:
+    arms = [arm for arm in plan.arms if arm.kind == "arm"]
+    online = arms[0].runs[0].config.online
+    if online is None:
+        return []
+    shared = "the references and the starts" if any(imagines(arm) for arm in arms) else "the starts"
+    notes = [
+        "Every agent was trained on frames that it collected itself: arms and seeds share "
+        f"{shared} of returns, not their training frames."
+    ]
+    real = [arm for arm in arms if not imagines(arm)]
+    if real:
+        config = real[0].runs[0].config
+        assert config.online is not None
+        updates = config.online.first_updates.policy
+        updates += (config.online.final_epochs - 1) * config.online.updates.policy
+        env_steps = updates * config.policy.batch_size * config.policy.horizon_steps
+        names = ", ".join(dict.fromkeys(arm.name for arm in real))
+        notes.append(
+            f"{names}: trained in the real game on {env_steps:,} env steps, an agent that imagines "
+            f"on {online.env_steps:,}; there is no world model, so no fidelity."
+        )
+    return notes
+
+
+def _design_notes(plan: Plan) -> list[str]:
+    notes = []
+    if plan.request.match is not None:
+        notes.append(
+            f"Arms are matched by {plan.request.match}: equal {match_meaning(plan.request.match)}, "
+            "as near as whole numbers allow."
+        )
+        notes += [
+            f"{arm.game}, {arm.name}: {one.field} is {one.new} in place of {one.old}."
+            for arm in plan.arms
+            for one in arm.matched
+        ]
+    if plan.request.aa:
+        notes.append(
+            f"{AA_NAME!r} differs from the baseline arm in its training seeds alone (A/A): a "
+            "difference between the two is no effect. Its runs pair with none by seed."
+        )
+    return notes
+
+
+def _player_notes(plan: Plan, game: str) -> list[str]:
+    """Who played the references of a game, and the training frames of each arm."""
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    config = arms[0].runs[0].config
+    held_out = _player(config.references.play)
+    if config.imported is not None or config.protocol != "static":
+        return [f"{game}: references were played by {held_out}."]
+    players: dict[str, list[str]] = {}
+    for arm in arms:
+        players.setdefault(_player(arm.runs[0].config.frames.play), []).append(arm.name)
+    if list(players) == [held_out]:
+        return [f"{game}: frames and references were played by {held_out}."]
+    recorded = [
+        f"{game}: the training frames of {', '.join(names)} were played by {player}."
+        for player, names in players.items()
+    ]
+    return [*recorded, f"{game}: the references of all arms were played by {held_out}."]
+
+
+def _player(play: PlayConfig) -> str:
+    match play.collector:
+        case "expert":
+            share = f"{play.random_fraction:.0%} of the env steps begin one"
+            return f"a scripted expert with held random actions mixed in ({share})"
+        case "random_held":
+            return f"random actions, each held for 1 to {play.max_hold_steps} env steps"
+        case "policy":
+            return "the policy of a checkpoint, its actions sampled"
