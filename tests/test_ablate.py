@@ -445,5 +445,6 @@ def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     assert "denoiser.updates" in done.stderr
     assert "frames.num_frames" in done.stderr
     assert "sampler.steps" not in done.stderr
-    assert "--name" in done.stderr
+    assert "denoiser.batch_size: was " in done.stderr
+    assert "--name mine-2" in done.stderr
     assert digests(home) == before

@@ -59,6 +59,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unknown stage 'fidelty'", "Did you mean 'fidelity'?", *STAGES, "--until fidelity"),
     ),
     "no process": (("steps=1,3", "--jobs", "0"), ("--jobs 0", "at least 1")),
+    "an arm that is not there": (
+        ("steps=1,3", "--only", "steps=33"),
+        ("unknown arm 'steps=33'", "Did you mean 'steps=3'?", "copy last frame", "--only"),
+    ),
     "no seed": (("steps=1,3", "--seeds", "0"), ("--seeds 0", "at least 1")),
     "not a number": (("steps=1,3", "--seeds", "two"), ("--seeds", "integer")),
     "unknown option": (("steps=1,3", "--prest", "tiny"), ("--prest", "--preset")),
@@ -183,7 +187,7 @@ def test_help_names_every_command_and_option() -> None:
     commands = diamond("--help")
     assert commands.returncode == 0
     names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "train", "ui")
-    for command in names:
+    for command in (*names, "studies", "show", "gc"):
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
     assert options == {
@@ -202,13 +206,15 @@ def test_help_names_every_command_and_option() -> None:
         "--name",
         "--dry-run",
         "--jobs",
+        "--only",
+        "--retry-failed",
         "--json",
         "--home",
         "--tracking-uri",
         "--help",
     }
     trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
-    assert trained == options - {"--checkpoint", "--until"}
+    assert trained == options - {"--checkpoint", "--until", "--only"}
 
 
 def test_a_command_alone_shows_its_help() -> None:
@@ -237,6 +243,14 @@ def test_the_nearest_word_ignores_case_and_gives_up_on_strangers() -> None:
     assert nearest("BOXING", GAMES) == "Boxing"
     assert nearest("zzz", GAMES) is None
     assert "Did you mean" not in str(unknown("game", "zzz", GAMES, "hint"))
+
+
+def test_a_long_list_of_allowed_words_is_cut() -> None:
+    words = [f"steps={number:03d}" for number in range(1000)]
+    text = str(unknown("arm", "steps=1x", words, "hint"))
+    assert "steps=000" in text
+    assert "and 960 more" in text
+    assert "steps=900" not in text
 
 
 def test_exit_codes_are_those_of_the_documentation() -> None:
@@ -290,7 +304,9 @@ def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: 
     text = re.sub(r"\s+", " ", done.stderr)
     assert f"denoiser ({name}): FAILED: {cause[0]}" in text
     assert f"failed: denoiser ({name}): {cause[0]}" in text
-    assert "2 stages that read what failed were not made; the same command tries again" in text
+    assert "2 stages that read what failed were not made" in text
+    assert "what failed by itself would fail again" in text
+    assert "add --retry-failed" in text
     assert "Traceback" not in done.stderr
 
     states = {run.info.run_name: run.info.status for run in tracked(home)}

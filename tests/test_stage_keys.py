@@ -1,5 +1,7 @@
 """The stage keys that follow from a config, and what changes them."""
 
+import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diamond.ablation.stages import (
+    NUMERICS,
     PROTOCOL_STAGES,
     StageName,
     first_stage_of_field,
@@ -178,6 +181,29 @@ def test_fields_together_change_the_union(fields: set[str]) -> None:
         after = altered(after, field)
     expected: frozenset[StageName] = frozenset().union(*(REACHED[section_of(f)] for f in fields))
     assert changed_stages(SMOKE, after) == expected
+
+
+def test_keys_are_hashes_of_canonical_json_whatever_was_hashed_before() -> None:
+    """Sections are written once for all runs that share them; 1 and 1.0 are equal and not one."""
+    policy = SMOKE.policy
+    for gamma in (1, 1.0, 0.5):
+        config = SMOKE.model_copy(update={"policy": policy.model_copy(update={"gamma": gamma})})
+        for spec in (*stages_of(config), *stages_of(config.model_copy(update={"seed": 3}))):
+            identity = {
+                "stage": spec.stage,
+                "config": spec.config,
+                "upstream": spec.upstream,
+                "seed": spec.seed,
+                "numerics": NUMERICS[spec.stage],
+            }
+            text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+            assert spec.key == sha256(text.encode()).hexdigest()[:20]
+    whole, decimal = (
+        SMOKE.model_copy(update={"policy": policy.model_copy(update={"gamma": gamma})})
+        for gamma in (1, 1.0)
+    )
+    assert whole == decimal
+    assert keys_of(whole)["policy"] != keys_of(decimal)["policy"]
 
 
 def test_preset_name_is_part_of_no_key() -> None:

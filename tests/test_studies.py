@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from diamond.pipeline.history import FILE_NAME, record_plan
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
-from tests.commands import SMOKE, STUDY, ablate, diamond, digests, smoke_plan
+from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, smoke_plan
 
 
 def made(home: Path, plan: Plan) -> Store:
@@ -220,6 +222,26 @@ def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) ->
     empty = diamond("studies", "--home", str(home))
     assert empty.returncode == 0
     assert "no studies" in empty.stdout
+
+
+@pytest.mark.parametrize("command", [("studies",), ("show", STUDY), ("gc",)])
+def test_a_home_is_read_without_the_heavy_libraries(
+    command: tuple[str, ...], smoke_home: Path
+) -> None:
+    script = (
+        "import sys; sys.argv = ['diamond', *sys.argv[1:]]\n"
+        "from diamond.cli.app import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'numpy', 'mlflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, "--home", str(smoke_home)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_study_without_a_result_shows_how_far_it_is(tmp_path: Path) -> None:
