@@ -133,7 +133,7 @@ def why_absent(doc: Document) -> str:
 
 
 def why_not_compared(doc: Document) -> str:
-    """Say why there is no paired comparison."""
+    """Say why there is no comparison."""
     primary = doc["primary_metric"]
     measured = [
         [arm for arm in arms_of(doc, game, "arm") if estimate(arm, primary, "mean")]

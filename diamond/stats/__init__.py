@@ -1,1 +1,1 @@
-"""Intervals and paired comparisons."""
+"""Intervals, comparisons of two arms, power, aggregates."""
