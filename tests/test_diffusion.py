@@ -10,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from diamond.config.levels import MAX_GAMMA, karras_levels
+from diamond.config.presets import make_preset
 from diamond.config.run import Quantizer
-from diamond.diffusion.grid import karras_levels
-from diamond.diffusion.precondition import (
-    add_noise,
-    edm_coefficients,
-    lognormal_sigma,
-    per_item,
-)
+from diamond.diffusion.noise_law import add_noise, training_sigma
+from diamond.diffusion.precondition import Coefficients, coefficients, per_item
 from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import MAX_GAMMA, calls_per_sample, sample
+from diamond.diffusion.sampler import calls_per_sample, sample
 from diamond.records import to_bytes, to_unit
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
@@ -27,6 +24,14 @@ from diamond.seeds import Purpose
 Order = Literal[1, 2]
 LEVELS_256 = torch.arange(256).float().div(255).mul(2).sub(1)
 SIGMA_DATA = 0.5
+
+
+PAPER = make_preset("paper", "Breakout").denoiser
+
+
+def edm_coefficients(sigma: Tensor, sigma_data: float, offset_noise: float) -> Coefficients:
+    changes = {"sigma_data": sigma_data, "offset_noise": offset_noise}
+    return coefficients(PAPER.model_copy(update=changes), sigma)
 
 
 def no_draw(index: int) -> Tensor:
@@ -93,7 +98,9 @@ def test_variance_one_of_what_training_really_adds(sigma: float, offset: float) 
     b, side = 4000, 4
     clean = SIGMA_DATA * numbers(0, b, 3, side, side)
     sigmas = torch.full((b,), sigma, dtype=torch.float64)
-    noisy = add_noise(clean, sigmas, offset, numbers(1, b, 3, side, side), numbers(2, b, 3, 1, 1))
+    noisy = add_noise(
+        clean, sigmas, ("constant", offset), numbers(1, b, 3, side, side), numbers(2, b, 3, 1, 1)
+    )
     cs = edm_coefficients(sigmas, SIGMA_DATA, offset)
     scaled = per_item(cs.c_in) * noisy
     target = (clean - per_item(cs.c_skip) * noisy) / per_item(cs.c_out)
@@ -105,7 +112,7 @@ def test_variance_one_of_what_training_really_adds(sigma: float, offset: float) 
 def test_offset_noise_is_one_constant_per_channel() -> None:
     clean = torch.zeros(2, 3, 5, 5)
     offset = torch.arange(6.0).reshape(2, 3, 1, 1)
-    noisy = add_noise(clean, torch.zeros(2), 0.5, torch.ones(2, 3, 5, 5), offset)
+    noisy = add_noise(clean, torch.zeros(2), ("constant", 0.5), torch.ones(2, 3, 5, 5), offset)
     assert torch.equal(noisy, (offset / 2).expand(2, 3, 5, 5))
 
 
@@ -113,7 +120,7 @@ def test_each_item_has_its_own_level() -> None:
     noisy = add_noise(
         torch.zeros(2, 1, 2, 2),
         torch.tensor([1.0, 3.0]),
-        0.0,
+        ("constant", 0.0),
         torch.ones(2, 1, 2, 2),
         torch.ones(2, 1, 1, 1),
     )
@@ -123,7 +130,8 @@ def test_each_item_has_its_own_level() -> None:
 
 def test_training_levels_are_log_normal_and_clipped() -> None:
     normal = torch.tensor([-20.0, -1.0, 0.0, 1.0, 20.0])
-    sigma = lognormal_sigma(normal, loc=-0.4, scale=1.2, low=2e-3, high=20.0)
+    assert (PAPER.noise_loc, PAPER.noise_scale) == (-0.4, 1.2)
+    sigma = training_sigma(PAPER, normal)
     expected = [2e-3, math.exp(-1.6), math.exp(-0.4), math.exp(0.8), 20.0]
     assert sigma.tolist() == pytest.approx(expected, rel=1e-6)
 

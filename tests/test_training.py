@@ -26,7 +26,7 @@ from diamond.training.losses import denoiser_loss, outcome_loss
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
 from diamond.training.state import Loss, TrainingState, begin, train
 from diamond.world.build import build_denoiser, build_outcome
-from diamond.world.denoiser import Denoiser
+from diamond.world.denoiser import Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
 SHAPE = {"num_actions": 3, "height": 16, "width": 16}
@@ -499,8 +499,8 @@ def test_autoregressive_passes_are_conditioned_on_the_models_own_frame(
     seen: list[Tensor] = []
     network = denoiser._network
 
-    def spy(noisy: Tensor, cs: Any, past: Tensor, actions: Tensor) -> Tensor:
-        seen.append(past)
+    def spy(noisy: Tensor, cs: Any, past: Past, actions: Tensor) -> Tensor:
+        seen.append(past.frames)
         return network(noisy, cs, past, actions)
 
     monkeypatch.setattr(denoiser, "_network", spy)

@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from diamond.config.formulations import FORMULATION_FIELDS, Formulation
+from diamond.config.levels import ddpm_sigmas
 from diamond.config.presets import make_preset
 from diamond.config.run import DenoiserConfig, SamplerConfig
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
@@ -54,6 +56,15 @@ def diamond_world(
     return DiamondWorld(model, outcome, sampler_config)
 
 
+def formulated(formulation: Formulation, **sampler: Any) -> DiamondWorld:
+    """A world of a formulation, unquantised but for what `sampler` says."""
+    sections: dict[str, dict[str, Any]] = {"sampler": dict(sampler), "denoiser": {}}
+    for name, value in FORMULATION_FIELDS[formulation].items():
+        section, _, field = name.partition(".")
+        sections[section].setdefault(field, value)
+    return diamond_world(**sections)
+
+
 def context() -> tuple[Tensor, Tensor]:
     """Real frames and the actions between them."""
     frames = numbers(1000, NUM_STARTS, CONTEXT, 3, SIDE, SIDE).clamp(-1, 1)
@@ -71,6 +82,12 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "diamond, Heun and churn": lambda: diamond_world({"order": 2, "churn": 1.0}),
     "diamond, one step, rounded": lambda: diamond_world({"steps": 1, "quantizer": "round"}),
     "diamond, bfloat16": lambda: diamond_world(denoiser={"precision": "bfloat16"}),
+    "ddpm": lambda: formulated("ddpm"),
+    "ddpm, one step, rounded": lambda: formulated("ddpm", steps=1, quantizer="round"),
+    "flow": lambda: formulated("flow"),
+    "diamond, noisy past, argmax": lambda: diamond_world(
+        {"cond_noise": 0.1, "outcome_sampling": "argmax"}, {"cond_noise": 0.2}
+    ),
     "copy last": copy_last_world,
     "median background": median_world,
 }
@@ -155,7 +172,14 @@ def test_contract_resume_from_a_saved_state_equals_no_stop(world: Any) -> None:
         assert torch.equal(step.end, expected.end)
 
 
-DIAMONDS = ["diamond", "diamond, one frame", "diamond, Heun and churn"]
+DIAMONDS = [
+    "diamond",
+    "diamond, one frame",
+    "diamond, Heun and churn",
+    "ddpm",
+    "flow",
+    "diamond, noisy past, argmax",
+]
 
 
 @pytest.mark.parametrize("family", DIAMONDS)
@@ -199,7 +223,10 @@ def test_the_denoiser_sees_the_history_and_the_new_action(monkeypatch: pytest.Mo
     frames, actions = context()
     seen: list[tuple[float, Tensor, Tensor]] = []
 
-    def spy(self: Denoiser, noisy: Tensor, sigma: float, past: Tensor, acts: Tensor) -> Tensor:
+    def spy(
+        self: Denoiser, noisy: Tensor, sigma: float, past: Tensor, acts: Tensor, past_noise: float
+    ) -> Tensor:
+        assert past_noise == 0
         seen.append((sigma, past, acts))
         return torch.zeros_like(noisy)
 
@@ -212,9 +239,18 @@ def test_the_denoiser_sees_the_history_and_the_new_action(monkeypatch: pytest.Mo
         assert torch.equal(acts, torch.cat((actions[:, -3:], PLAN[:, :1]), dim=1))
 
 
-@pytest.mark.parametrize(("init", "scale"), [("unit", 1.0), ("sigma_max", 5.0)])
+@pytest.mark.parametrize(
+    ("grid", "init", "scale"),
+    [
+        ("karras", "unit", 1.0),
+        ("karras", "sigma_max", 5.0),
+        ("karras", "marginal", 26**0.5),
+        ("timesteps", "sigma_max", ddpm_sigmas()[666]),
+        ("flow", "sigma_max", 0.999 / (1 - 0.999)),
+    ],
+)
 def test_the_initial_sample_has_the_declared_scale(
-    init: str, scale: float, monkeypatch: pytest.MonkeyPatch
+    grid: str, init: str, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts: list[Tensor] = []
 
@@ -223,11 +259,115 @@ def test_the_initial_sample_has_the_declared_scale(
         return noisy
 
     monkeypatch.setattr(Denoiser, "denoise", spy)
-    world = diamond_world({"init_noise": init})
+    world = diamond_world({"init_noise": init, "grid": grid})
     noise = keyed()(0)
     world.step(world.start(*context()), PLAN[:, 0], noise)
     expected = scale * noise.normal("denoiser/initial", (NUM_STARTS, 3, SIDE, SIDE))
     assert torch.equal(starts[0], expected)
+
+
+class Recorded:
+    """Keyed noise that keeps the sites it was asked for."""
+
+    def __init__(self) -> None:
+        self.sites: list[str] = []
+
+    def normal(self, site: str, shape: Sequence[int]) -> Tensor:
+        self.sites.append(site)
+        return keyed()(0).normal(site, shape)
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        self.sites.append(site)
+        return keyed()(0).uniform(site, num_rows)
+
+
+SITES = {
+    "diamond": ["denoiser/initial", "outcome/reward", "outcome/end"],
+    "ddpm": [
+        "denoiser/initial",
+        "denoiser/ancestral/0",
+        "denoiser/ancestral/1",
+        "outcome/reward",
+        "outcome/end",
+    ],
+    "ddpm, one step, rounded": ["denoiser/initial", "outcome/reward", "outcome/end"],
+    "flow": ["denoiser/initial", "outcome/reward", "outcome/end"],
+    "diamond, noisy past, argmax": ["denoiser/initial", "denoiser/past"],
+}
+
+
+@pytest.mark.parametrize(("family", "sites"), SITES.items())
+def test_a_step_draws_at_its_own_sites_and_nowhere_else(family: str, sites: list[str]) -> None:
+    world, noise = FAMILIES[family](), Recorded()
+    world.step(world.start(*context()), PLAN[:, 0], noise)
+    assert noise.sites == sites
+
+
+def test_noise_of_past_frames_is_added_once_told_and_kept_out_of_the_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[Tensor, float]] = []
+
+    def spy(
+        self: Denoiser, noisy: Tensor, sigma: float, past: Tensor, acts: Tensor, past_noise: float
+    ) -> Tensor:
+        seen.append((past, past_noise))
+        return torch.zeros_like(noisy)
+
+    monkeypatch.setattr(Denoiser, "denoise", spy)
+    world = diamond_world({"cond_noise": 0.1, "steps": 3}, {"cond_noise": 0.2})
+    state = world.start(*context())
+    after, step = world.step(state, PLAN[:, 0], keyed()(0))
+    added = 0.1 * keyed()(0).normal("denoiser/past", state.frames.shape)
+    for past, told in seen:
+        assert told == 0.1
+        assert torch.equal(past, state.frames + added)
+    assert torch.equal(after.frames, torch.cat((state.frames[:, 1:], step.frame[:, None]), dim=1))
+
+
+def test_most_likely_rewards_and_ends() -> None:
+    """Where the heads prefer a class by little, sampling differs and argmax does not."""
+    sampled, likely = diamond_world(), diamond_world({"outcome_sampling": "argmax"})
+    for world in (sampled, likely):
+        head = world._outcome.head[2]
+        head.weight.zero_()
+        bias = head.bias
+        assert isinstance(bias, Tensor)
+        bias.copy_(torch.tensor([0.0, 0.0, 0.2, 0.0, 0.2]))
+    steps = [step for _, _, step in rollout(likely, likely.start(*context()))]
+    assert all(step.reward.tolist() == [1.0] * NUM_STARTS for step in steps)
+    assert all(step.end.all() for step in steps)
+    steps = [step for _, _, step in rollout(sampled, sampled.start(*context()))]
+    assert len({float(value) for step in steps for value in step.reward}) == 3
+
+
+@pytest.mark.parametrize("quantizer", ["floor", "round"])
+def test_quantising_at_the_end_leaves_the_denoised_frames_between_levels(
+    quantizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drawn frame is on the levels; what the solver was given was clamped and nothing else."""
+    seen: list[Tensor] = []
+
+    def spy(self: Denoiser, noisy: Tensor, *rest: object) -> Tensor:
+        seen.append(noisy)
+        return 0.3 * noisy + 0.123
+
+    monkeypatch.setattr(Denoiser, "denoise", spy)
+    frames = {}
+    for at in ("call", "end"):
+        seen.clear()
+        world = diamond_world({"quantize_at": at, "quantizer": quantizer, "steps": 2})
+        _, step = world.step(world.start(*context()), PLAN[:, 0], keyed()(0))
+        frames[at] = step.frame
+        levels = (step.frame + 1) / 2 * 255
+        # Float32 rounding of numbers up to 255.
+        assert float((levels - levels.round()).abs().max()) < 1e-3
+        if at == "end":
+            x, low = seen[0], 0.002
+            first = (0.3 * x + 0.123).clamp(-1, 1)
+            # Euler from 5 to .002, in float32.
+            assert torch.allclose(seen[1], x + (low - 5) * (x - first) / 5, atol=1e-5)
+    assert not torch.equal(frames["call"], frames["end"])
 
 
 def test_the_initial_draw_is_shared_by_all_numbers_of_steps(

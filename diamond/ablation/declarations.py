@@ -68,7 +68,7 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 AxisText = Annotated[StrictStr, BeforeValidator(_text_of)]
 Texts = tuple[StrictStr, ...]
-ClaimName = Annotated[StrictStr, Field(pattern=r"^\w[\w -]{0,59}$")]
+ClaimName = Annotated[StrictStr, Field(pattern=r"^\w[\w :,-]{0,59}$")]
 Sentence = Annotated[StrictStr, Field(min_length=1)]
 
 

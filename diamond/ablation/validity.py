@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from diamond.config.overrides import explain
 from diamond.config.run import RunConfig
+from diamond.config.training_levels import out_of_training
 
 
 def invalid_reason(config: RunConfig) -> str | None:
@@ -17,4 +18,4 @@ def invalid_reason(config: RunConfig) -> str | None:
     except ValidationError as error:
         _, *lines, _ = explain(error, {}).splitlines()
         return "; ".join(line.strip() for line in lines)
-    return None
+    return out_of_training(config.denoiser, config.sampler)

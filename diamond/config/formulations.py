@@ -6,6 +6,8 @@ No mathematics here: `diamond.diffusion`.
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from diamond.config.run import DenoiserConfig
+
 Formulation = Literal["edm", "ddpm", "flow"]
 FORMULATIONS: tuple[Formulation, ...] = get_args(Formulation)
 
@@ -46,3 +48,21 @@ FORMULATION_FIELDS: Mapping[Formulation, Mapping[str, Any]] = {
 Source: ddpm, the released code's branch of that name (arXiv:2405.12399, section 5.1); flow,
     Liu et al. 2022 (arXiv:2209.03003).
 """
+
+RELEASED_FIELDS: Mapping[str, Any] = {
+    "target": "edm",
+    "input_scale": "edm",
+    "noise_embedding": "log_sigma",
+    "past_scale": "sigma_data",
+    "offset_law": "constant",
+    "cond_noise": 0.0,
+}
+"""Fields of a denoiser that say what its weights mean, with the values of the released code."""
+
+
+def is_released_formulation(denoiser: DenoiserConfig) -> bool:
+    """Whether the released code (main) of arXiv:2405.12399 reads the weights as they are meant.
+
+    How noise was drawn in training and how frames are sampled changes no meaning of a weight.
+    """
+    return all(getattr(denoiser, name) == value for name, value in RELEASED_FIELDS.items())

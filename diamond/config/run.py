@@ -22,6 +22,7 @@ Target = Literal["edm", "x0", "eps", "v", "velocity"]
 InputScale = Literal["edm", "vp", "flow"]
 NoiseEmbedding = Literal["log_sigma", "timestep", "time"]
 NoiseLaw = Literal["lognormal", "loguniform", "timesteps", "time"]
+OffsetLaw = Literal["constant", "sigma"]
 Precision = Literal["float32", "bfloat16"]
 Collector = Literal["random_held", "expert", "policy"]
 Family = Literal["diamond", "copy_last", "median_background"]
@@ -136,7 +137,7 @@ class OptimizerConfig(Record):
 
 
 class DenoiserConfig(Record):
-    """The EDM denoiser D(x; sigma): network, preconditioning, noise law and training."""
+    """The denoiser D(x; sigma): network, parameterisation, noise law and training."""
 
     history: int = Field(
         ge=1, le=16, description="past frames and actions that condition the next frame"
@@ -199,7 +200,7 @@ class DenoiserConfig(Record):
         "flow; all are clipped to noise_min and noise_max",
         json_schema_extra={"neutral": "lognormal"},
     )
-    offset_law: Literal["constant", "sigma"] = Field(
+    offset_law: OffsetLaw = Field(
         default="constant",
         description="whether the offset noise has one size, or grows with the noise level as a "
         "part of the noise",
@@ -260,9 +261,9 @@ class SamplerConfig(Record):
     """How a frame is drawn from the denoiser: the grid of noise levels and the solver."""
 
     steps: int = Field(ge=1, le=1000, description="denoising steps per imagined frame")
-    sigma_min: float = Field(gt=0, description="last noise level above zero")
-    sigma_max: float = Field(gt=0, description="first noise level")
-    rho: float = Field(gt=0, description="curvature of the grid of noise levels")
+    sigma_min: float = Field(gt=0, description="last noise level above zero, grid karras")
+    sigma_max: float = Field(gt=0, description="first noise level, grid karras")
+    rho: float = Field(gt=0, description="curvature of the noise levels, grid karras")
     order: Literal[1, 2] = Field(description="solver: 1 Euler, 2 Heun")
     churn: float = Field(ge=0, description="stochasticity added at each step (S_churn)")
     init_noise: Literal["unit", "sigma_max", "marginal"] = Field(
@@ -291,7 +292,7 @@ class SamplerConfig(Record):
         default=0.0,
         ge=0,
         le=1,
-        description="noise added to past frames when a frame is drawn",
+        description="noise added to past frames when a frame is drawn, at most denoiser.cond_noise",
         json_schema_extra={"neutral": 0.0},
     )
     outcome_sampling: Literal["sample", "argmax"] = Field(
@@ -304,6 +305,17 @@ class SamplerConfig(Record):
     def _check(self) -> Self:
         if not self.sigma_min < self.sigma_max:
             raise ValueError(f"sigma_min {self.sigma_min} must be below sigma_max {self.sigma_max}")
+        if self.solver == "ancestral":
+            if self.order != 1:
+                raise ValueError(
+                    f"sampler.solver=ancestral takes one denoiser call a step: sampler.order must "
+                    f"be 1, not {self.order}"
+                )
+            if self.churn:
+                raise ValueError(
+                    f"sampler.solver=ancestral draws its own noise: sampler.churn must be 0, "
+                    f"not {self.churn:g}"
+                )
         return self
 
 
@@ -411,6 +423,15 @@ class RunConfig(Record):
                         f"online.{name}={env_steps}: the segments of the denoiser and the starts "
                         f"of imagination have up to {needed} env steps"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_past_noise(self) -> Self:
+        if self.sampler.cond_noise > self.denoiser.cond_noise:
+            raise ValueError(
+                f"sampler.cond_noise={self.sampler.cond_noise:g} is above "
+                f"denoiser.cond_noise={self.denoiser.cond_noise:g}: training never showed it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,4 @@
-"""Solvers of the probability-flow ODE: functions of (denoiser, start, noise levels).
-
-They know no network.
-"""
+"""Solvers: functions of (denoiser, start, noise levels). They know no network."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,13 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from diamond.config.levels import churn_gamma
+
 Denoise = Callable[[Tensor, float], Tensor]
 """D(x; sigma): noisy frames (b, c, h, w) and a noise level to denoised frames (b, c, h, w)."""
 
 Draw = Callable[[int], Tensor]
-"""Standard normal numbers (b, c, h, w) for a solver step, used with churn only."""
-
-MAX_GAMMA = math.sqrt(2.0) - 1.0
+"""Standard normal numbers (b, c, h, w) for a solver step: those of churn, or of ancestral steps."""
 
 
 def sample(
@@ -45,7 +42,7 @@ def sample(
         (docs/deviations.md, defect 2).
     """
     num_steps = len(levels) - 1
-    gamma = min(churn / num_steps, MAX_GAMMA)
+    gamma = churn_gamma(churn, num_steps)
     x = start
     for index, (level, following) in enumerate(pairwise(levels)):
         raised = level
@@ -62,6 +59,35 @@ def sample(
     return x
 
 
+def sample_ancestral(
+    denoise: Denoise, start: Tensor, levels: Sequence[float], draw: Draw
+) -> Tensor:
+    """Draw every step from its posterior given the noisy frame and the denoised one.
+
+    From level s to s' the next sample is normal with mean (s'/s)^2 x + (1 - (s'/s)^2) D(x; s) and
+    variance s'^2 (s^2 - s'^2) / s^2; the step to zero is D itself.
+
+    Args:
+        denoise: The denoiser in variance-exploding coordinates; one call a step.
+        start: Sample at levels[0], (b, c, h, w).
+        levels: Strictly decreasing noise levels, ended by zero.
+        draw: Called with the step's index for its noise; never called for the step to zero.
+
+    Returns:
+        The sample at level zero (b, c, h, w).
+
+    Source: Ho et al. 2020 (arXiv:2006.11239), equations 6 and 7: DDPM with the smaller of its two
+        variances, in other coordinates.
+    """
+    x = start
+    for index, (level, following) in enumerate(pairwise(levels)):
+        kept = (following / level) ** 2
+        x = kept * x + (1 - kept) * denoise(x, level)
+        if following > 0:
+            x = x + following * math.sqrt(1 - kept) * draw(index)
+    return x
+
+
 def calls_per_sample(num_steps: int, order: Literal[1, 2]) -> int:
-    """Number of denoiser calls of one sample (NFE)."""
+    """Number of denoiser calls of one sample (NFE); ancestral sampling has order 1."""
     return num_steps if order == 1 else 2 * num_steps - 1

@@ -25,13 +25,17 @@ class DenoiserNetShape:
     cond_channels: int
     patch: int
     middle_attention: bool
+    sees_past_noise: bool = False
     frame_channels: int = 3
 
 
 class DenoiserNet(nn.Module):
     """U-Net conditioned on noise level and actions (adaptive norms) and past frames (channels).
 
-    Source: arXiv:2405.12399, section 3.1 and appendix D. Differs: `patch` > 1 folds pixels into
+    It may be told the noise of the past frames too, in the way of their own noise level.
+
+    Source: arXiv:2405.12399, section 3.1 and appendix D; the noise of past frames, the branch csgo
+        of its code. Differs: `patch` > 1 folds pixels into
         channels before the U-Net (docs/deviations.md).
     """
 
@@ -53,8 +57,19 @@ class DenoiserNet(nn.Module):
         self.norm_out = group_norm(shape.channels[0])
         self.conv_out = conv3x3(shape.channels[0], folded)
         nn.init.zeros_(self.conv_out.weight)
+        # Made last: a network with it begins with the weights of one without.
+        self.past_noise_features = (
+            FourierFeatures(shape.cond_channels) if shape.sees_past_noise else None
+        )
 
-    def forward(self, noisy: Tensor, c_noise: Tensor, past: Tensor, actions: Tensor) -> Tensor:
+    def forward(
+        self,
+        noisy: Tensor,
+        c_noise: Tensor,
+        past: Tensor,
+        actions: Tensor,
+        c_past: Tensor | None = None,
+    ) -> Tensor:
         """Predict the training target of one frame.
 
         Args:
@@ -62,13 +77,19 @@ class DenoiserNet(nn.Module):
             c_noise: Noise level as a scalar of order one (b,).
             past: Rescaled past frames, oldest first (b, k * c, h, w).
             actions: Actions between them, the last one leads to the next frame (b, k) int64.
+            c_past: Noise of the past frames as a scalar from 0 to 1 (b,); given to a network that
+                sees it, and to no other.
 
         Returns:
             The output of the network (b, c, h, w).
         """
-        cond = self.cond(
-            self.noise_features(c_noise) + self.action_embedding(actions).flatten(start_dim=1)
+        embedded = self.noise_features(c_noise) + self.action_embedding(actions).flatten(
+            start_dim=1
         )
+        assert (c_past is None) == (self.past_noise_features is None)
+        if self.past_noise_features is not None:
+            embedded = embedded + self.past_noise_features(c_past)
+        cond = self.cond(embedded)
         x = torch.cat((past, noisy), dim=1)
         if self.shape.patch > 1:
             x = F.pixel_unshuffle(x, self.shape.patch)

@@ -1,27 +1,39 @@
 """The denoiser D(x; sigma) given past frames and actions: preconditioned network and loss."""
 
+from dataclasses import dataclass
+from typing import assert_never
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond.config.run import DenoiserConfig
-from diamond.diffusion.precondition import (
-    Coefficients,
-    add_noise,
-    constant_sigma,
-    edm_coefficients,
-    lognormal_sigma,
-    per_item,
-)
+from diamond.diffusion.noise_law import add_noise, training_sigma
+from diamond.diffusion.precondition import Coefficients, coefficients, constant_sigma, per_item
 from diamond.diffusion.quantizer import quantize
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
 from diamond.records import Segments
 
 
-class Denoiser(nn.Module):
-    """EDM denoiser of the next frame.
+@dataclass(frozen=True)
+class Past:
+    """Past frames as the network is given them.
 
-    Source: arXiv:2405.12399, section 3.1; Karras et al. 2022.
+    Attributes:
+        frames: Oldest first (b, k, c, h, w), with the noise that was added to them.
+        noise: Its standard deviation per item (b,).
+    """
+
+    frames: Tensor
+    noise: Tensor
+
+
+class Denoiser(nn.Module):
+    """Denoiser of the next frame, in the parameterisation of its config.
+
+    Whatever the network predicts, D is in variance-exploding coordinates: frame + sigma * noise.
+
+    Source: arXiv:2405.12399, section 3.1; `diamond.diffusion.precondition` for the rest.
     """
 
     def __init__(self, config: DenoiserConfig, num_actions: int) -> None:
@@ -36,23 +48,35 @@ class Denoiser(nn.Module):
                 cond_channels=config.cond_channels,
                 patch=config.patch,
                 middle_attention=config.middle_attention,
+                sees_past_noise=config.cond_noise > 0,
             )
         )
 
-    def denoise(self, noisy: Tensor, sigma: float, past: Tensor, actions: Tensor) -> Tensor:
+    def denoise(
+        self,
+        noisy: Tensor,
+        sigma: float,
+        past: Tensor,
+        actions: Tensor,
+        past_noise: float = 0.0,
+    ) -> Tensor:
         """Return D(noisy; sigma), not quantised.
 
         Args:
             noisy: (b, c, h, w).
             sigma: Noise level, above zero.
-            past: Past frames, oldest first (b, k, c, h, w) in [-1, 1].
+            past: Past frames, oldest first (b, k, c, h, w) in [-1, 1] but for their noise.
             actions: (b, k) int64.
+            past_noise: Standard deviation of the noise in `past`, at most that of training
+                (`cond_noise`).
 
         Returns:
             Denoised frames (b, c, h, w).
         """
-        cs = self._coefficients(constant_sigma(sigma, len(noisy), noisy.device))
-        return _combine(noisy, self._network(noisy, cs, past, actions), cs)
+        assert past_noise <= self.config.cond_noise
+        cs = coefficients(self.config, constant_sigma(sigma, len(noisy), noisy.device))
+        given = Past(past, constant_sigma(past_noise, len(noisy), noisy.device))
+        return _combine(noisy, self._network(noisy, cs, given, actions), cs)
 
     def loss(self, segments: Segments, generator: torch.Generator) -> Tensor:
         """Mean squared error of the network's target, averaged over the autoregressive passes.
@@ -66,13 +90,16 @@ class Denoiser(nn.Module):
         """
         config = self.config
         frames = list(segments.frames.unbind(dim=1))
+        passes = range(config.autoregressive_passes)
+        noisy_frames = [
+            self._add_training_noise(frames[index + config.history], generator) for index in passes
+        ]
         losses = []
-        for index in range(config.autoregressive_passes):
+        for index, (noisy, cs) in zip(passes, noisy_frames, strict=True):
             past = torch.stack(frames[index : index + config.history], dim=1)
             target_frame = segments.frames[:, index + config.history]
             actions = segments.actions[:, index : index + config.history]
-            noisy, cs = self._add_training_noise(target_frame, generator)
-            output = self._network(noisy, cs, past, actions)
+            output = self._network(noisy, cs, self._add_past_noise(past, generator), actions)
             target = (target_frame - per_item(cs.c_skip) * noisy) / per_item(cs.c_out)
             losses.append(F.mse_loss(output, target))
             own = quantize(_combine(noisy, output.detach(), cs), config.quantizer)
@@ -87,29 +114,54 @@ class Denoiser(nn.Module):
         level = torch.randn(b, generator=generator)
         normal = torch.randn(clean.shape, generator=generator)
         offset = torch.randn(b, c, 1, 1, generator=generator)
-        sigma = lognormal_sigma(
-            level, config.noise_loc, config.noise_scale, config.noise_min, config.noise_max
-        ).to(clean.device)
+        sigma = training_sigma(config, level).to(clean.device)
         noisy = add_noise(
-            clean, sigma, config.offset_noise, normal.to(clean.device), offset.to(clean.device)
+            clean,
+            sigma,
+            (config.offset_law, config.offset_noise),
+            normal.to(clean.device),
+            offset.to(clean.device),
         )
-        return noisy, self._coefficients(sigma)
+        return noisy, coefficients(config, sigma)
 
-    def _coefficients(self, sigma: Tensor) -> Coefficients:
-        return edm_coefficients(sigma, self.config.sigma_data, self.config.offset_noise)
+    def _add_past_noise(self, past: Tensor, generator: torch.Generator) -> Past:
+        """Conditioning-noise augmentation: a level per item, uniform up to `cond_noise`.
 
-    def _network(self, noisy: Tensor, cs: Coefficients, past: Tensor, actions: Tensor) -> Tensor:
-        scaled_past = past.flatten(1, 2) / self.config.sigma_data
+        Drawn after the noise of all frames, whose numbers are thus those of a denoiser without it.
+
+        Source: arXiv:2408.14837, section 3.2.1; docs/deviations.md.
+        """
+        b = len(past)
+        if self.config.cond_noise == 0:
+            return Past(past, past.new_zeros(b))
+        level = torch.rand(b, generator=generator) * self.config.cond_noise
+        noise = level[:, None, None, None, None] * torch.randn(past.shape, generator=generator)
+        return Past(past + noise.to(past.device), level.to(past.device))
+
+    def _network(self, noisy: Tensor, cs: Coefficients, past: Past, actions: Tensor) -> Tensor:
+        config = self.config
+        scaled_past = self._scale_past(past.frames.flatten(1, 2))
         scaled = noisy * per_item(cs.c_in)
-        low = self.config.precision == "bfloat16"
+        told = past.noise / config.cond_noise if config.cond_noise > 0 else None
+        low = config.precision == "bfloat16"
         with torch.autocast(noisy.device.type, dtype=torch.bfloat16, enabled=low):
             output: Tensor = self.net(
                 scaled.contiguous(memory_format=torch.channels_last),
                 cs.c_noise,
                 scaled_past.contiguous(memory_format=torch.channels_last),
                 actions,
+                told,
             )
         return output.float()
+
+    def _scale_past(self, past: Tensor) -> Tensor:
+        match self.config.past_scale:
+            case "sigma_data":
+                return past / self.config.sigma_data
+            case "none":
+                return past
+            case _:
+                assert_never(self.config.past_scale)
 
 
 def _combine(noisy: Tensor, output: Tensor, cs: Coefficients) -> Tensor:

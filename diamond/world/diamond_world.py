@@ -5,14 +5,15 @@ A diffusion denoiser draws the next frame, the reward/end model its outcome.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
-from diamond.config.run import SamplerConfig
-from diamond.diffusion.grid import karras_levels
+from diamond.config.levels import initial_scale, levels_of
+from diamond.config.run import Quantizer, SamplerConfig
 from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import sample
+from diamond.diffusion.sampler import sample, sample_ancestral
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.rng import Noise, categorical
 from diamond.world.denoiser import Denoiser
@@ -20,6 +21,8 @@ from diamond.world.interface import Step
 
 SITE_INITIAL = "denoiser/initial"
 SITE_CHURN = "denoiser/churn"
+SITE_ANCESTRAL = "denoiser/ancestral"
+SITE_PAST = "denoiser/past"
 SITE_REWARD = "outcome/reward"
 SITE_END = "outcome/end"
 
@@ -69,9 +72,8 @@ class DiamondWorld:
         self._outcome = outcome
         self._sampler = sampler
         self._history = denoiser.config.history
-        self._levels = karras_levels(
-            sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho
-        )
+        self._levels = levels_of(sampler)
+        self._initial_scale = initial_scale(sampler)
 
     @torch.no_grad()
     def start(self, frames: Tensor, actions: Tensor) -> DiamondState:
@@ -94,11 +96,8 @@ class DiamondWorld:
         reward_logits, end_logits, (hidden, cell) = self._outcome(
             state.frames[:, -1:], action[:, None], following[:, None], recurrent
         )
-        device = following.device
-        reward_class = categorical(
-            reward_logits[:, 0], noise.uniform(SITE_REWARD, len(action)).to(device)
-        )
-        end = categorical(end_logits[:, 0], noise.uniform(SITE_END, len(action)).to(device))
+        reward_class = self._outcome_class(reward_logits[:, 0], noise, SITE_REWARD)
+        end = self._outcome_class(end_logits[:, 0], noise, SITE_END)
         frames = torch.cat((state.frames[:, 1:], following[:, None]), dim=1)
         new_state = DiamondState(frames, actions[:, 1:], hidden, cell)
         return new_state, Step(following, (reward_class - 1).float(), end.bool())
@@ -107,17 +106,61 @@ class DiamondWorld:
         """The current frame of every trajectory."""
         return state.frames[:, -1]
 
+    def _outcome_class(self, logits: Tensor, noise: Noise, site: str) -> Tensor:
+        match self._sampler.outcome_sampling:
+            case "sample":
+                return categorical(logits, noise.uniform(site, len(logits)).to(logits.device))
+            case "argmax":
+                return logits.argmax(dim=-1)
+            case _:
+                assert_never(self._sampler.outcome_sampling)
+
     def _draw_frame(self, past: Tensor, actions: Tensor, noise: Noise) -> Tensor:
         sampler = self._sampler
         shape = past[:, -1].shape
-        scale = sampler.sigma_max if sampler.init_noise == "sigma_max" else 1.0
-        start = noise.normal(SITE_INITIAL, shape).to(past.device) * scale
+
+        def normal(site: str) -> Tensor:
+            return noise.normal(site, shape).to(past.device)
+
+        start = normal(SITE_INITIAL) * self._initial_scale
+        given = self._noisy_past(past, noise)
 
         def denoise(noisy: Tensor, sigma: float) -> Tensor:
-            return quantize(self._denoiser.denoise(noisy, sigma, past, actions), sampler.quantizer)
+            denoised = self._denoiser.denoise(noisy, sigma, given, actions, sampler.cond_noise)
+            return quantize(denoised, self._call_quantizer)
 
-        def draw(index: int) -> Tensor:
-            return noise.normal(f"{SITE_CHURN}/{index}", shape).to(past.device)
-
-        drawn = sample(denoise, start, self._levels, sampler.order, sampler.churn, draw)
+        match sampler.solver:
+            case "ode":
+                drawn = sample(
+                    denoise,
+                    start,
+                    self._levels,
+                    sampler.order,
+                    sampler.churn,
+                    lambda index: normal(f"{SITE_CHURN}/{index}"),
+                )
+            case "ancestral":
+                drawn = sample_ancestral(
+                    denoise, start, self._levels, lambda index: normal(f"{SITE_ANCESTRAL}/{index}")
+                )
+            case _:
+                assert_never(sampler.solver)
+        if sampler.quantize_at == "end":
+            drawn = quantize(drawn, sampler.quantizer)
         return drawn.contiguous()
+
+    @property
+    def _call_quantizer(self) -> Quantizer:
+        match self._sampler.quantize_at:
+            case "call":
+                return self._sampler.quantizer
+            case "end":
+                return "none"
+            case _:
+                assert_never(self._sampler.quantize_at)
+
+    def _noisy_past(self, past: Tensor, noise: Noise) -> Tensor:
+        level = self._sampler.cond_noise
+        if level == 0:
+            return past
+        return past + level * noise.normal(SITE_PAST, past.shape).to(past.device)
