@@ -138,7 +138,7 @@ def test_an_arm_keeps_its_meaning_and_a_new_value_adds_one(tmp_path: Path) -> No
         check_history(plan_of("steps=2,3", "sampler.order=1,2", design="ofat"), tmp_path)
     text = str(caught.value)
     assert "'sampler.order=2'" in text
-    assert "sampler.steps differ" in text
+    assert "sampler.steps: was 1, now 2" in text
     assert "--name" in text
 
 

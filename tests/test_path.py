@@ -38,10 +38,10 @@ REQUEST = Request(
 )
 SHORT = dataclasses.replace(
     REQUEST,
-    path_from=("steps=1 denoiser.history=2 policy.gamma=0.9",),
-    path_to=("steps=3 denoiser.history=4", "policy.gamma=0.99"),
+    path_from=("steps=1 denoiser.batch_size=2 policy.value_weight=0.5",),
+    path_to=("steps=3 denoiser.batch_size=4", "policy.value_weight=1.0"),
 )
-STEPS, HISTORY, GAMMA = "steps", "denoiser.history", "policy.gamma"
+STEPS, BATCH, WEIGHT = "steps", "denoiser.batch_size", "policy.value_weight"
 
 
 def factor_names(path: Path) -> list[str]:
@@ -53,10 +53,10 @@ def walked(plan: Plan) -> Path:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
-    """Let a combination of sampler.steps and denoiser.history be no model."""
+    """Let a combination of sampler.steps and denoiser.batch_size be no model."""
 
     def reason(config: RunConfig) -> str | None:
-        found = {"steps": config.sampler.steps, "history": config.denoiser.history}
+        found = {"steps": config.sampler.steps, "batch": config.denoiser.batch_size}
         return "a combination without sense" if found == values else invalid_reason(config)
 
     monkeypatch.setattr(path_module, "invalid_reason", reason)
@@ -77,7 +77,7 @@ def test_the_factors_are_all_that_differs_each_field_once() -> None:
 
 
 def test_a_field_of_a_named_axis_is_called_by_its_name() -> None:
-    assert factor_names(walked(make_plan(SHORT))) == [STEPS, HISTORY, GAMMA]
+    assert factor_names(walked(make_plan(SHORT))) == [STEPS, BATCH, WEIGHT]
 
 
 def test_both_walks_begin_and_end_together_and_flip_each_factor_once() -> None:
@@ -114,14 +114,14 @@ def test_walks_share_the_arms_in_which_they_meet() -> None:
 def test_what_is_no_model_is_left_out_and_flipped_with_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refuse(monkeypatch, steps=3, history=2)  # after the first flip forward, and on no other way
+    refuse(monkeypatch, steps=3, batch=2)  # after the first flip forward, and on no other way
     path = walked(make_plan(SHORT))
-    assert [flip.factors for flip in path.walks["forward"]] == [(STEPS, HISTORY), (GAMMA,)]
-    assert [flip.factors for flip in path.walks["backward"]] == [(GAMMA,), (HISTORY,), (STEPS,)]
+    assert [flip.factors for flip in path.walks["forward"]] == [(STEPS, BATCH), (WEIGHT,)]
+    assert [flip.factors for flip in path.walks["backward"]] == [(WEIGHT,), (BATCH,), (STEPS,)]
     (left,) = path.left_out
     assert (left.direction, left.factors) == ("forward", (STEPS,))
     assert left.reason == "a combination without sense"
-    assert factor_groups(path) == [(STEPS, HISTORY), (GAMMA,)]
+    assert factor_groups(path) == [(STEPS, BATCH), (WEIGHT,)]
 
 
 def test_a_config_that_validation_refuses_has_a_reason() -> None:
@@ -140,7 +140,7 @@ def test_a_walk_goes_around_what_validation_refuses() -> None:
         path_to=("denoiser.channels=[8,8,8] denoiser.depths=[1,1,2]",),
     )
     path = walked(make_plan(request))
-    joint = ("denoiser.channels", "denoiser.depths")
+    joint = ("width", "depth")
     assert [flip.factors for flip in path.walks["forward"]] == [joint]
     assert [left.direction for left in path.left_out] == ["forward", "backward"]
     assert all("differ in length" in left.reason for left in path.left_out)
@@ -225,13 +225,13 @@ def test_an_arm_without_result_takes_away_its_flips_and_no_more() -> None:
 
 
 def test_a_joint_flip_has_one_change_on_both_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, steps=3, history=2)
+    refuse(monkeypatch, steps=3, batch=2)
     path = walked(make_plan(SHORT))
     found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
     joint, alone = found["ranges"]
-    assert (joint["factors"], alone["factors"]) == ([STEPS, HISTORY], [GAMMA])
+    assert (joint["factors"], alone["factors"]) == ([STEPS, BATCH], [WEIGHT])
     backward = {tuple(flip["factors"]): flip["change"] for flip in found["walks"]["backward"]}
-    assert joint["backward"]["change"] == pytest.approx(backward[STEPS,] + backward[HISTORY,])
+    assert joint["backward"]["change"] == pytest.approx(backward[STEPS,] + backward[BATCH,])
 
 
 # --- what a reader sees -----------------------------------------------------------------------
@@ -243,7 +243,7 @@ def path_page(path: Path, scores: dict[str, list[Any]], num_seeds: int) -> dict[
 
 
 def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, steps=3, history=2)
+    refuse(monkeypatch, steps=3, batch=2)
     path = walked(make_plan(SHORT))
     doc = path_page(path, scores_of(path, 3), 3)
     doc["metrics"] = [row for row in doc["metrics"] if row["name"].startswith("core_ratio")]
@@ -251,7 +251,7 @@ def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.Monke
     assert (tmp_path / "figures" / "boxing-path.png").stat().st_size > 1000
     for text in (paths.html.read_text(), paths.markdown.read_text().replace("\\", "")):
         assert "Path: Boxing" in text
-        assert "steps + denoiser.history" in text
+        assert "steps + denoiser.batch_size" in text
         assert "a combination without sense" in text
         assert "sum of the changes" in text
     table = path_table(doc, "Boxing", "core_ratio")
@@ -270,7 +270,7 @@ def test_the_waterfall_draws_every_flip_and_names_the_factors() -> None:
     for axes, direction in ((forward, "forward"), (backward, "backward")):
         widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
         assert widths == pytest.approx([f["change"] for f in found["walks"][direction]])
-    assert [label.get_text() for label in forward.get_yticklabels()] == [STEPS, HISTORY, GAMMA]
+    assert [label.get_text() for label in forward.get_yticklabels()] == [STEPS, BATCH, WEIGHT]
     assert len([text for text in ranges.texts if "/" in text.get_text()]) == 3
     assert figure_bytes(figure, "png") == figure_bytes(
         waterfall_figure(copy.deepcopy(doc), "Boxing", "core_ratio"), "png"
