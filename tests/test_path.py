@@ -270,6 +270,10 @@ def test_the_waterfall_draws_every_flip_and_names_the_factors() -> None:
     for axes, direction in ((forward, "forward"), (backward, "backward")):
         widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
         assert widths == pytest.approx([f["change"] for f in found["walks"][direction]])
+    # The forward walk begins above the first row of factors, the backward walk below the last.
+    for axes, begins_above in ((forward, True), (backward, False)):
+        rows = {text.get_text(): text.xy[1] for text in axes.texts}  # type: ignore[attr-defined]
+        assert (rows[path.start] < rows[path.end]) == begins_above
     assert [label.get_text() for label in forward.get_yticklabels()] == [STEPS, BATCH, WEIGHT]
     assert len([text for text in ranges.texts if "/" in text.get_text()]) == 3
     assert figure_bytes(figure, "png") == figure_bytes(
