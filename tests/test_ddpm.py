@@ -141,7 +141,8 @@ class GivenTimesteps(formula.GivenNoise):
     def randn(self, *size: Any, **named: Any) -> Tensor:
         if size == (formula.LOSS_BATCH,):
             quantiles = (ddpm_formula.loss_timesteps().double() + 0.5) / 1000
-            return torch.special.ndtri(quantiles).float()
+            normal: Tensor = torch.special.ndtri(quantiles)
+            return normal.float()
         return super().randn(*size, **named)
 
 

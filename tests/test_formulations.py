@@ -243,7 +243,7 @@ def law_of(law: NoiseLaw, u: float, low: float, high: float) -> float:
         case "lognormal":
             return math.exp(-0.4 + 1.2 * NormalDist().inv_cdf(u))
         case "loguniform":
-            return low ** (1 - u) * high**u
+            return math.exp((1 - u) * math.log(low) + u * math.log(high))
         case "timesteps":
             return ddpm_sigmas()[math.floor(1000 * u)]
         case "time":

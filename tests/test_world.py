@@ -330,10 +330,11 @@ def test_most_likely_rewards_and_ends() -> None:
     sampled, likely = diamond_world(), diamond_world({"outcome_sampling": "argmax"})
     for world in (sampled, likely):
         head = world._outcome.head[2]
-        head.weight.zero_()
-        bias = head.bias
-        assert isinstance(bias, Tensor)
-        bias.copy_(torch.tensor([0.0, 0.0, 0.2, 0.0, 0.2]))
+        weight = head.weight
+        assert isinstance(weight, Tensor)
+        weight.zero_()
+        preferred = torch.tensor([0.0, 0.0, 0.2, 0.0, 0.2])
+        head.register_parameter("bias", torch.nn.Parameter(preferred, requires_grad=False))
     steps = [step for _, _, step in rollout(likely, likely.start(*context()))]
     assert all(step.reward.tolist() == [1.0] * NUM_STARTS for step in steps)
     assert all(step.end.all() for step in steps)

@@ -85,7 +85,7 @@ def loss(denoiser: Any) -> dict[str, Tensor]:
 @torch.no_grad()
 def frames(denoiser: Any) -> dict[str, Tensor]:
     """Sampled frames, and with several steps the sample after each; away from any tie."""
-    values = {}
+    values: dict[str, Tensor] = {}
     for steps in ddpm_formula.STEPS:
         for attempt in range(1000):
             margin, drawn, trajectory = _sample(denoiser, steps, attempt)
