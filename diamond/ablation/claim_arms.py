@@ -53,14 +53,17 @@ def check_claims(plan: Plan) -> list[str]:
     horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
     remarks: list[str] = []
     for claim in plan.request.declared.declaration.claims:
+        asked = claim_quantities(claim.comparison)
+        reasons = {_unscored(quantity, horizon, plan.until) for quantity in asked} - {None}
+        remarks += [f"claim {claim.name!r}: {reason}" for reason in sorted(map(str, reasons))]
+        if reasons and plan.until not in (None, "fidelity"):
+            continue  # A study that scores no frames has no baselines to name.
         for game in plan.request.games:
             try:
-                found = find_arms(claim.comparison, arms_of_plan(plan, game))
+                find_arms(claim.comparison, arms_of_plan(plan, game))
             except RequestError as error:
                 raise RequestError(f"claim {claim.name!r}, {game}: {error}") from error
-            reasons = [_unscored(quantity, horizon, plan.until) for quantity in found]
-            remarks += [f"claim {claim.name!r}: {reason}" for reason in reasons if reason]
-    return list(dict.fromkeys(remarks))
+    return remarks
 
 
 def _unscored(quantity: Quantity, horizon: int, until: StageName | None) -> str | None:

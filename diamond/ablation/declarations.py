@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from diamond.ablation.axes import find_axis
@@ -66,9 +66,15 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w .-]{0,59}", name):
+        raise ValueError("a claim's name has at most 60 letters, digits, spaces and . - _")
+    return name
+
+
 AxisText = Annotated[StrictStr, BeforeValidator(_text_of)]
 Texts = tuple[StrictStr, ...]
-ClaimName = Annotated[StrictStr, Field(pattern=r"^\w[\w :,-]{0,59}$")]
+ClaimName = Annotated[StrictStr, AfterValidator(_check_name)]
 Sentence = Annotated[StrictStr, Field(min_length=1)]
 
 

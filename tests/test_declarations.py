@@ -1,0 +1,261 @@
+"""Declarations: every mistake names its line, options override, the hash is that of the claims."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diamond.ablation.claim_arms import check_claims
+from diamond.ablation.declarations import (
+    Declaration,
+    Declared,
+    Given,
+    Override,
+    claims_hash,
+    load_declaration,
+    read_declaration,
+)
+from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.toml_lines import line_of
+from diamond.errors import RequestError
+from tests.commands import ROOT, diamond
+
+SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))
+TEXT = """\
+# A comment
+question = "Do more steps help?"
+primary = "l1"
+seeds = 3
+games = [
+    "Boxing",
+    "Breakout",
+]
+until = "fidelity"
+
+[axes]
+steps = [1, 3]
+denoiser.history = [2, 4]
+
+[settings]
+"denoiser.updates" = 50
+
+[[claims]]
+name = "first"
+text = "One step drifts more."
+expression = "l1[steps=1 denoiser.history=2] > l1[steps=3 denoiser.history=2]"
+
+[[claims]]
+name = "second"
+text = "At t=5 too."
+expression = "l1[steps=1 denoiser.history=4 @5]>2*l1[copy last frame @5]"
+"""
+
+
+def _read(text: str = TEXT) -> Declaration:
+    return read_declaration(text, Path("mine.toml"))
+
+
+def _plan(declaration: Declaration, given: Given | None = None) -> Plan:
+    declared = Declared(Path("/x/mine.toml"), declaration)
+    return make_plan(Request(**declared.request(given or Given())))
+
+
+def test_a_declaration_becomes_the_request_that_it_says() -> None:
+    declaration = _read()
+    plan = _plan(declaration)
+    assert plan.study == "mine"
+    assert plan.request.assignments == ("steps=1,3", "denoiser.history=2,4")
+    assert plan.request.games == ("Boxing", "Breakout")
+    assert (plan.request.num_seeds, plan.until, plan.primary_metric) == (3, "fidelity", "l1")
+    arms = [arm for arm in plan.arms if arm.kind == "arm"]
+    assert {arm.name for arm in arms} == {
+        f"steps={steps} denoiser.history={history}" for steps in (1, 3) for history in (2, 4)
+    }
+    assert {run.config.denoiser.updates for arm in arms for run in arm.runs} == {50}
+    assert check_claims(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds = 3", "seedz = 3", ("line 4", "'seedz'", "Did you mean 'seeds'?")),
+        ("seeds = 3", "seeds = true", ("line 4", "seeds = True", "integer")),
+        ("seeds = 3", "seeds = 0", ("line 4", "greater than or equal to 1")),
+        ("seeds = 3", "seeds = = 3", ("not TOML", "line 4")),
+        ('primary = "l1"', 'primary = "l3"', ("line 3", "'l3'", "Did you mean 'l1'?")),
+        ('primary = "l1"\n', "", ("primary is missing",)),
+        ('"Breakout",', '"Brekout",', ("line 5", "'Brekout'", "Did you mean 'Breakout'?")),
+        ("steps = [1, 3]", "stpes = [1, 3]", ("line 12", "'stpes'", "Did you mean 'steps'?")),
+        ("steps = [1, 3]", "steps = 3", ("line 12", "axes.steps = 3")),
+        ("steps = [1, 3]", "steps = []", ("line 12", "axes.steps")),
+        (
+            "\ndenoiser.history",
+            "\ndenoiser.histroy",
+            ("line 13", "Did you mean 'denoiser.history'?"),
+        ),
+        ('"denoiser.updates"', '"denoiser.updats"', ("line 16", "'denoiser.updats'")),
+        ('"denoiser.updates" = 50', "steps = 5", ("line 16", "varied in [axes] already")),
+        ('text = "At t=5', 'txt = "At t=5', ("line 25", "'txt'", "Did you mean 'text'?")),
+        ("2*l1[", "2*l7[", ("line 26", "column 37", "Did you mean 'l1'?")),
+        ('name = "second"', 'name = "first"', ("line 24", "two claims are 'first'")),
+        ('name = "second"', 'name = "a|b"', ("line 24", "letters, digits")),
+        ('until = "fidelity"', 'until = "fidelty"', ("line 9", "Did you mean 'fidelity'?")),
+        ('until = "fidelity"', 'preset = "tny"', ("line 9", "Did you mean 'tiny'?")),
+        ('until = "fidelity"', 'design = "gird"', ("line 9", "Did you mean 'grid'?")),
+        ('until = "fidelity"', 'match = "nfes"', ("line 9", "Did you mean 'nfe'?")),
+        ('until = "fidelity"', 'protocol = "onlin"', ("line 9", "Did you mean 'online'?")),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(old: str, new: str, words: tuple[str, ...]) -> None:
+    assert TEXT.count(old) == 1
+    with pytest.raises(RequestError) as caught:
+        _read(TEXT.replace(old, new))
+    for word in ("mine.toml", *words):
+        assert word in str(caught.value)
+
+
+@given(st.lists(st.sampled_from(["k = 1", "", "# c", 'm = """', "l = [\n 1,\n 2,\n]"]), max_size=6))
+def test_the_line_of_a_key_is_where_it_begins(before: list[str]) -> None:
+    lines = [
+        text.replace("k", f"k{index}").replace("l =", f"l{index} =").replace("m =", f"m{index} =")
+        + ('\nk = 1\n"""' if text.startswith("m") else "")
+        for index, text in enumerate(before)
+    ]
+    above = "".join(f"{text}\n" for text in lines)
+    text = f'{above}wanted = [\n "x",\n]\n[t]\na.b = 1\n[[u]]\n[[u]]\nc = 2\n'
+    first = above.count("\n") + 1
+    assert line_of(text, ["wanted"]) == first
+    assert line_of(text, ["wanted", 0]) == first
+    assert line_of(text, ["t", "a.b"]) == first + 4
+    assert line_of(text, ["u", 1, "c"]) == first + 7
+    assert line_of(text, ["u", 1, "absent"]) == first + 6
+    assert line_of(text, ["absent"]) is None
+
+
+def test_options_take_the_place_of_what_is_declared_and_are_told() -> None:
+    declaration = _read()
+    plan = _plan(declaration, Given(seeds=2, preset="smoke", games=("Pong",)))
+    assert plan.study == "mine-pong-smoke"
+    assert (plan.request.num_seeds, plan.request.preset) == (2, "smoke")
+    declared = plan.request.declared
+    assert declared is not None
+    assert declared.overrides == (
+        Override(option="--game", declared="Boxing,Breakout", given="Pong"),
+        Override(option="--preset", declared="tiny", given="smoke"),
+        Override(option="--seeds", declared="3", given="2"),
+    )
+    assert claims_hash(declared.declaration) == claims_hash(declaration)
+
+
+def test_options_that_say_the_same_change_nothing() -> None:
+    plan = _plan(_read(), Given(seeds=3, preset="tiny", games=("Boxing", "Breakout")))
+    assert plan.study == "mine"
+    assert plan.request.declared is not None
+    assert plan.request.declared.overrides == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("]>2*l1[", "] > 2 * l1[", True),
+        ("seeds = 3", "seeds = 5", True),
+        ("# A comment", "", True),
+        ("2*l1[", "3*l1[", False),
+        ("One step drifts more.", "One step drifts less.", False),
+        ("Do more steps help?", "Do they?", False),
+        ('primary = "l1"', 'primary = "psnr"', False),
+        ('until = "fidelity"', 'design = "ofat"', False),
+    ],
+)
+def test_the_hash_is_that_of_the_claims(old: str, new: str, same: bool) -> None:
+    assert (claims_hash(_read()) == claims_hash(_read(TEXT.replace(old, new)))) == same
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("steps=3 denoiser.history=2", "steps=3", ("claim 'first', Boxing", "fits 2 arms")),
+        ("copy last frame", "copy frame", ("claim 'second'", "Did you mean 'copy last frame'?")),
+    ],
+)
+def test_a_claim_about_no_arm_is_refused_before_anything_runs(
+    old: str, new: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_claims(_plan(_read(TEXT.replace(old, new))))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "old", "new", "word"),
+    [
+        (Given(preset="smoke"), "@5", "@50", "time step 50 is beyond the horizon of 10"),
+        (Given(until="denoiser"), "@5", "@5", "scores no frames"),
+        (Given(), "l1[steps=1 denoiser.history=2] >", "return[steps=1 denoiser.history=2] >",
+         "plays nothing"),
+    ],
+)  # fmt: skip
+def test_what_will_keep_a_claim_undecided_is_told(
+    given: Given, old: str, new: str, word: str
+) -> None:
+    remarks = check_claims(_plan(_read(TEXT.replace(old, new)), given))
+    assert any(word in remark for remark in remarks)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("preset", [None, "smoke"])
+def test_a_shipped_declaration_loads_and_its_claims_mean_arms(
+    name: str, preset: str | None
+) -> None:
+    declared = load_declaration(name)
+    assert declared.declaration.claims
+    remarks = check_claims(make_plan(Request(**declared.request(Given(preset=preset)))))
+    # What is shipped can be decided at its own size; smoke has a horizon of 10.
+    assert preset == "smoke" or remarks == []
+
+
+def test_a_file_of_the_current_folder_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "ablations" / "steps.toml").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    assert load_declaration("steps").declaration == _read()
+    assert load_declaration("ablations/steps.toml").path == tmp_path / "ablations" / "steps.toml"
+    assert load_declaration("single_vs_multi_step_boxing").path.parent == ROOT / "ablations"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("stepz",), ("cannot read 'stepz'", "Did you mean 'steps'?", "diamond ablate steps=1,3")),
+        (("none.toml",), ("no declaration 'none.toml'", "steps")),
+        (("steps", "order=1,2"), ("'steps' says what varies", "'order=1,2'", "steps.toml")),
+        (("steps", "history"), ("'steps' says what varies", "'history'")),
+    ],
+)
+def test_a_word_that_is_no_declaration_is_refused(
+    arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    done = diamond("ablate", *arguments, "--dry-run")
+    assert done.returncode == 2
+    for word in words:
+        assert word in done.stderr
+
+
+def test_the_plan_says_what_was_declared_and_what_an_option_changed(tmp_path: Path) -> None:
+    arguments = ("steps", "--preset", "smoke", "--seeds", "2", "--dry-run")
+    done = diamond("ablate", *arguments, "--home", str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "steps-smoke" in text
+    assert load_declaration("steps").declaration.question in text
+    assert "--preset: smoke in place of the declared tiny" in text
+    assert "--seeds: 2 in place of the declared 3" in text
+    assert "time step 100 is beyond the horizon of 10" in text
+    assert not (tmp_path / "home").exists()

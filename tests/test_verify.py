@@ -1,0 +1,385 @@
+"""Verdicts: against closed forms and simulation, from scores on disk, before or after the fact."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from scipy import stats
+
+from diamond.ablation.declarations import Declaration, claims_hash
+from diamond.config.base import canonical
+from diamond.config.presets import make_preset
+from diamond.config.run import ImportedConfig
+from diamond.pipeline.declared import BEGAN_WITHOUT, DECLARED_BEFORE, standing, verdict_text
+from diamond.pipeline.files import write_json
+from diamond.pipeline.store import Store
+from diamond.pipeline.verdict import (
+    MAX_MISSING,
+    combine,
+    judge_seeds,
+    judge_starts,
+    seeds_missing,
+)
+from diamond.pipeline.verify import claim_rows
+from diamond.report.claims import claims_sentences, claims_table
+
+Floats = NDArray[np.float64]
+HORIZON = 4
+
+
+# --- statistics -------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=10, unique=True))
+def test_a_verdict_is_that_of_the_t_test(values: list[float]) -> None:
+    differences = np.array(values)
+    t, p = stats.ttest_1samp(differences, 0.0)
+    judged = judge_seeds(differences, ">")
+    expected = "UNDECIDED" if p > 0.05 else "PASS" if t > 0 else "FAIL"
+    # An interval that ends within rounding of 0 may be on either side of it.
+    if abs(p - 0.05) > 1e-9:
+        assert judged.verdict == expected
+    other = {"PASS": "FAIL", "FAIL": "PASS", "UNDECIDED": "UNDECIDED"}
+    assert judge_seeds(differences, "<").verdict == other[judged.verdict]
+    assert judged.p_min == 2 / 2 ** len(values)
+
+
+def test_three_seeds_in_closed_form() -> None:
+    """Mean 2, standard deviation 1, half width 4.303 / sqrt(3) = 2.484: the interval holds 0."""
+    judged = judge_seeds(np.array([1.0, 2.0, 3.0]), ">")
+    assert judged.verdict == "UNDECIDED"
+    assert (judged.lo, judged.hi) == pytest.approx((2 - 2.4841377, 2 + 2.4841377))
+    assert (judged.p, judged.p_min, judged.n) == (0.25, 0.25, 3)
+    # With 4 seeds the half width is 3.182 / 2 = 1.591.
+    assert judged.missing == 1
+    assert judged.reason is not None and "about 1 seed is missing" in judged.reason
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=10, unique=True))
+def test_the_missing_seeds_are_the_fewest_that_narrow_the_interval(values: list[float]) -> None:
+    differences = np.array(values)
+    if judge_seeds(differences, ">").verdict != "UNDECIDED":
+        return
+    missing, n = seeds_missing(differences), len(values)
+    mean, sd = abs(np.mean(values)), np.std(values, ddof=1)
+
+    def half_width(total: int) -> float:
+        return float(stats.t.ppf(0.975, total - 1) * sd / np.sqrt(total))
+
+    assert half_width(n + missing - 1) >= mean * (1 - 1e-9)
+    assert missing > MAX_MISSING or half_width(n + missing) < mean * (1 + 1e-9)
+
+
+def test_without_effect_one_claim_in_forty_passes_and_with_one_most_do() -> None:
+    """4,000 studies of 5 seeds: the rate is within four standard errors of its expectation."""
+    generator = np.random.default_rng(0)
+    num_studies, num_seeds, effect = 4000, 5, 2.0
+    noise = generator.normal(size=(num_studies, num_seeds))
+    null = [judge_seeds(row, ">").verdict for row in noise]
+    for verdict in ("PASS", "FAIL"):
+        error = np.sqrt(0.025 * 0.975 / num_studies)
+        assert null.count(verdict) / num_studies == pytest.approx(0.025, abs=4 * error)
+    freedom, shift = num_seeds - 1, effect * np.sqrt(num_seeds)
+    power = float(stats.nct.sf(stats.t.ppf(0.975, freedom), freedom, shift))
+    found = [judge_seeds(row + effect, ">").verdict for row in noise]
+    error = np.sqrt(power * (1 - power) / num_studies)
+    assert found.count("PASS") / num_studies == pytest.approx(power, abs=4 * error)
+    assert found.count("FAIL") == 0
+
+
+def test_one_seed_decides_nothing() -> None:
+    judged = judge_seeds(np.array([5.0]), ">")
+    assert judged.verdict == "UNDECIDED"
+    assert judged.reason == "one seed: at least 2 are needed"
+    assert (judged.p_min, judged.missing) == (1.0, None)
+
+
+def test_equal_differences_leave_no_doubt_and_zeros_no_verdict() -> None:
+    assert judge_seeds(np.array([0.5, 0.5]), ">").verdict == "PASS"
+    zeros = judge_seeds(np.zeros(3), ">")
+    assert (zeros.verdict, zeros.missing) == ("UNDECIDED", MAX_MISSING + 1)
+    assert zeros.reason is not None and "more than 100 seeds are missing" in zeros.reason
+
+
+def test_starts_decide_within_one_model() -> None:
+    values = np.random.default_rng(0).normal(3.0, 1.0, size=16)
+    judged = judge_starts(values, "<")
+    assert (judged.verdict, judged.unit, judged.n, judged.p) == ("FAIL", "start", 16, None)
+    assert "within one trained model" in judged.method
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "every", "some"),
+    [
+        (["PASS", "PASS"], "PASS", "PASS"),
+        (["PASS", "FAIL"], "FAIL", "PASS"),
+        (["PASS", "UNDECIDED"], "UNDECIDED", "PASS"),
+        (["FAIL", "UNDECIDED"], "FAIL", "UNDECIDED"),
+        (["FAIL", "FAIL"], "FAIL", "FAIL"),
+        (["UNDECIDED"], "UNDECIDED", "UNDECIDED"),
+        ([], "UNDECIDED", "UNDECIDED"),
+    ],
+)
+def test_verdicts_on_several_parts(verdicts: list[Any], every: str, some: str) -> None:
+    assert (combine(verdicts, "all"), combine(verdicts, "any")) == (every, some)
+
+
+# --- evidence from scores ---------------------------------------------------------------------
+
+
+def _declaration(*expressions: str, **changes: Any) -> Declaration:
+    claims = [
+        {"name": f"claim {number}", "text": "As stated.", "expression": expression}
+        for number, expression in enumerate(expressions)
+    ]
+    said = {"question": "Which?", "primary": "l1", "axes": {"steps": [1, 3]}, "claims": claims}
+    return Declaration.model_validate(said | changes)
+
+
+class _Study:
+    """A study on disk with the scores that a test gives it."""
+
+    def __init__(self, home: Path, games: Sequence[str] = ("Boxing",)) -> None:
+        self.store = Store(home)
+        self.document: dict[str, Any] = {
+            "games": list(games),
+            "horizon": HORIZON,
+            "arms": [],
+            "provenance": {"config": {}},
+        }
+
+    def add(
+        self,
+        name: str,
+        per_seed: Mapping[int, Mapping[str, Floats]],
+        game: str = "Boxing",
+        imported: ImportedConfig | None = None,
+        returns: Mapping[int, float] | None = None,
+    ) -> None:
+        runs = []
+        for seed, scores in per_seed.items():
+            key = f"{game}-{name}-{seed}".replace(" ", "-")
+            folder = self.store.folder("fidelity", key)
+            folder.mkdir(parents=True)
+            save_file(dict(scores), folder / "scores.safetensors")
+            write_json(
+                folder / "manifest.json",
+                {"key": key, "state": "done", "timings": {"finished_ms": 1_000_000}},
+            )
+            mean = (returns or {}).get(seed)
+            runs.append(
+                {
+                    "seed": seed,
+                    "stages": {"fidelity": {"key": key, "state": "done"}},
+                    "returns": None if mean is None else {"mean": mean, "hns": None},
+                }
+            )
+        config = make_preset("smoke", game).model_copy(update={"imported": imported})
+        values = dict(word.split("=") for word in name.split() if "=" in word)
+        self.document["provenance"]["config"][f"{name} | {game}"] = canonical(config)
+        self.document["arms"].append(
+            {
+                "name": name,
+                "kind": "arm" if values else "baseline",
+                "game": game,
+                "axis_values": values,
+                "runs": runs,
+            }
+        )
+
+    def rows(self, declaration: Declaration) -> list[dict[str, Any]]:
+        return claim_rows(declaration, self.document, self.store)
+
+
+def _flat(*levels: float) -> dict[str, Floats]:
+    """L1 of as many starts as there are levels, the same at every time step."""
+    return {"l1": np.repeat(np.array(levels)[:, None], HORIZON, axis=1)}
+
+
+def _three_seeds(home: Path) -> _Study:
+    study = _Study(home)
+    study.add("steps=1", {0: _flat(4.0, 6.0), 1: _flat(5.2), 2: _flat(4.9)})
+    study.add("steps=3", {0: _flat(1.0, 1.0), 1: _flat(1.1), 2: _flat(1.0)})
+    study.add("copy last frame", {0: _flat(2.0)})
+    return study
+
+
+def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+    study = _three_seeds(tmp_path)
+    above, twice, below = study.rows(
+        _declaration(
+            "l1[steps=1] > l1[steps=3]",
+            "2 * l1[steps=3] - l1[copy last frame @2] > 1",
+            "l1[steps=1] < l1[steps=3]",
+        )
+    )
+    (part,) = above["games"][0]["parts"]
+    assert part["seeds"] == [0, 1, 2]
+    assert part["values"] == pytest.approx([4.0, 4.1, 3.9])
+    expected = stats.t.interval(0.95, 2, 4.0, stats.sem([4.0, 4.1, 3.9]))
+    assert (part["lo"], part["hi"]) == pytest.approx(expected)
+    assert [row["verdict"] for row in (above, twice, below)] == ["PASS", "FAIL", "FAIL"]
+    assert twice["games"][0]["parts"][0]["values"] == pytest.approx([-1.0, -0.8, -1.0])
+    assert above["games"][0]["arms"] == {"l1[steps=1]": "steps=1", "l1[steps=3]": "steps=3"}
+    assert all(row["on_primary"] for row in (above, twice, below))
+
+
+def test_a_margin_of_equivalence_needs_both_sides(tmp_path: Path) -> None:
+    study = _three_seeds(tmp_path)
+    verdicts = {
+        text: row["verdict"]
+        for text in (
+            "abs(l1[steps=1] - l1[steps=3]) < 5",
+            "abs(l1[steps=1] - l1[steps=3]) < 3",
+            "abs(l1[steps=1] - l1[steps=3]) < 4",
+            "abs(l1[steps=1] - l1[steps=3]) > 3",
+        )
+        for row in study.rows(_declaration(text))
+    }
+    assert list(verdicts.values()) == ["PASS", "FAIL", "UNDECIDED", "PASS"]
+
+
+def test_values_are_compared_where_both_are_defined(tmp_path: Path) -> None:
+    study = _Study(tmp_path)
+    one = {"core_ratio": np.array([[0.5, np.nan, 0.1, 0.5]])}
+    other = {"core_ratio": np.array([[0.4, 9.0, np.nan, 0.4]])}
+    study.add("steps=1", {0: one, 1: one})
+    study.add("steps=3", {0: other, 1: other})
+    (row,) = study.rows(_declaration("core_ratio[steps=1] > core_ratio[steps=3]"))
+    assert row["games"][0]["parts"][0]["values"] == pytest.approx([0.1, 0.1])
+    assert not row["on_primary"]
+
+
+def test_a_time_step_is_counted_from_one(tmp_path: Path) -> None:
+    study = _Study(tmp_path)
+    for name, factor in (("steps=1", 2.0), ("steps=3", 1.0)):
+        rising = {"l1": factor * np.array([[1.0, 10.0, 100.0, 1000.0]])}
+        study.add(name, {0: rising, 1: rising})
+    (row,) = study.rows(_declaration("l1[steps=1 @2] - l1[steps=3 @4] < 0"))
+    assert row["games"][0]["parts"][0]["values"] == [20.0 - 1000.0] * 2
+
+
+def test_all_games_must_hold(tmp_path: Path) -> None:
+    study = _Study(tmp_path, ("Boxing", "Pong"))
+    for game, level in (("Boxing", 2.0), ("Pong", 0.5)):
+        study.add("steps=1", {0: _flat(level), 1: _flat(level + 0.1)}, game)
+        study.add("steps=3", {0: _flat(1.0), 1: _flat(1.1)}, game)
+    (row,) = study.rows(_declaration("l1[steps=1] > l1[steps=3]"))
+    assert [game["verdict"] for game in row["games"]] == ["PASS", "FAIL"]
+    assert row["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("l1[steps=1 @9] > 0", "time step 9 is beyond the horizon of 4"),
+        ("return[steps=1] > 0", "steps=1 has no return"),
+        ("l1[steps=2] > 0", "no arm has 'steps=2'"),
+        ("l1[steps=1] > l1[steps=3]", "one seed: at least 2 are needed"),
+    ],
+)
+def test_what_cannot_be_judged_is_undecided_with_the_reason(
+    tmp_path: Path, expression: str, reason: str
+) -> None:
+    study = _Study(tmp_path)
+    study.add("steps=1", {0: _flat(2.0), 1: _flat(2.0)})
+    study.add("steps=3", {0: _flat(1.0), 5: _flat(1.0)})
+    (row,) = study.rows(_declaration(expression))
+    assert row["verdict"] == "UNDECIDED"
+    assert reason in row["games"][0]["reason"]
+
+
+def test_lost_scores_are_named(tmp_path: Path) -> None:
+    study = _Study(tmp_path)
+    study.add("steps=1", {0: _flat(2.0), 1: _flat(2.0)})
+    study.store.folder("fidelity", "Boxing-steps=1-1").joinpath("scores.safetensors").unlink()
+    (row,) = study.rows(_declaration("l1[steps=1] > 0"))
+    assert row["games"][0]["parts"][0]["absent"] == ["seed 1: the scores of steps=1 are not there"]
+
+
+def test_returns_are_judged_by_seed(tmp_path: Path) -> None:
+    study = _Study(tmp_path)
+    seeds = {seed: _flat(0.0) for seed in range(3)}
+    study.add("steps=1", seeds, returns={0: 10.0, 1: 11.0, 2: 12.0})
+    study.add("steps=3", seeds, returns={0: 1.0, 1: 2.0, 2: 3.5})
+    (row,) = study.rows(_declaration("return[steps=1] > return[steps=3] + 5"))
+    assert row["games"][0]["parts"][0]["values"] == [4.0, 4.0, 3.5]
+    assert row["verdict"] == "PASS"
+
+
+def test_an_imported_model_is_judged_by_its_starts(tmp_path: Path) -> None:
+    digest = "0" * 64
+    imported = ImportedConfig(denoiser=digest, outcome=digest, policy=digest, num_actions=6)
+    study = _Study(tmp_path)
+    study.add("steps=1", {0: _flat(2.0, 2.1, 2.2, 1.9)}, imported=imported)
+    study.add("steps=3", {0: _flat(1.0, 1.0, 1.0, 1.0)}, imported=imported)
+    (row,) = study.rows(_declaration("l1[steps=1] > l1[steps=3]"))
+    assert (row["verdict"], row["within_model"]) == ("PASS", True)
+    assert row["games"][0]["parts"][0]["unit"] == "start"
+    assert verdict_text(row, post_hoc=False) == "PASS within this model"
+
+
+# --- before or after --------------------------------------------------------------------------
+
+
+def _history(*hashes: str | None, seconds: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"time": seconds + 100 * index} | ({} if digest is None else {"declared": {"hash": digest}})
+        for index, digest in enumerate(hashes)
+    ]
+
+
+def test_claims_stand_as_their_history_says(tmp_path: Path) -> None:
+    study, declaration = _three_seeds(tmp_path), _declaration("l1[steps=1] > l1[steps=3]")
+    now = claims_hash(declaration)
+
+    def status(history: list[dict[str, Any]]) -> tuple[str, bool]:
+        told = standing(declaration, study.document, history, study.store)
+        assert told["hash"] == now
+        return told["status"], told["post_hoc"]
+
+    assert status(_history(now)) == (DECLARED_BEFORE, False)
+    assert status(_history(now, "other", now)) == (DECLARED_BEFORE, False)
+    assert status(_history("older", now)) == ("changed since: older", True)
+    assert status(_history("older")) == ("changed since: older", True)
+    assert status(_history(None, now)) == (BEGAN_WITHOUT, True)
+    assert status([]) == (BEGAN_WITHOUT, True)
+    # The scores on disk are from second 1000.
+    assert status(_history(now, seconds=1000)) == (DECLARED_BEFORE, False)
+    late, post_hoc = status(_history(now, seconds=1001))
+    assert "after 6 of 6 runs had been scored" in late and post_hoc
+    told = standing(declaration, study.document, _history(now), study.store)
+    assert told["declared_at"] == "1970-01-01T00:00:00Z"
+
+
+# --- what is shown ----------------------------------------------------------------------------
+
+
+def test_the_table_shows_verdicts_and_evidence(tmp_path: Path) -> None:
+    study = _three_seeds(tmp_path)
+    declaration = _declaration("l1[steps=1] > l1[steps=3]", "l1[steps=1 @9] < l1[steps=3]")
+    told = standing(declaration, study.document, _history("x" * 64), study.store)
+    document = {"claims": study.rows(declaration), "declaration": told}
+    rows = {row.name: [cell.text for cell in row.cells] for row in claims_table(document).rows}
+    assert rows["claim 0"][0] == "PASS, post hoc"
+    assert rows["Boxing: l1[steps=1] - l1[steps=3] > 0"] == [
+        "PASS", "4.000", "0.25 (0.25)", "3 seeds",
+    ]  # fmt: skip
+    assert rows["claim 1"][0] == "UNDECIDED, post hoc"
+    text = "\n".join(claims_sentences(document))
+    for words in (
+        "changed since: xxxx",
+        "seed 0 4.000, seed 1 4.100, seed 2 3.900",
+        "Boxing: UNDECIDED: time step 9 is beyond the horizon of 4",
+    ):
+        assert words in text
+    json.dumps(document, allow_nan=False)
+    assert claims_table({"claims": []}).rows == ()
+    assert claims_sentences({"claims": []}) == []
