@@ -173,6 +173,8 @@ def test_the_priority_is_the_longest_chain_that_begins_with_a_stage() -> None:
     seconds = {frames.key: 1.0, denoiser.key: 5.0, outcome.key: 2.0, policy.key: 3.0}
     found = priorities([frames, denoiser, outcome, policy], seconds)
     assert found == {policy.key: 3.0, outcome.key: 5.0, denoiser.key: 8.0, frames.key: 9.0}
+    swapped = seconds | {denoiser.key: 2.0, outcome.key: 5.0}
+    assert priorities([frames, denoiser, outcome, policy], swapped)[frames.key] == 9.0
 
 
 # --- corrections ------------------------------------------------------------------------------

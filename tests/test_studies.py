@@ -10,6 +10,7 @@ import pytest
 
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.errors import RequestError
+from diamond.pipeline import garbage as garbage_module
 from diamond.pipeline import needs as needs_module
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import read_json, write_json
@@ -158,6 +159,20 @@ def test_a_stage_that_is_being_made_stays(tmp_path: Path) -> None:
         f"references {spec.key}: process {os.getpid()} on {os.uname().nodename} is making it",
     )
     remove_garbage(store, ())
+    assert on_disk(tmp_path) == {spec.key}
+
+
+def test_a_stage_that_is_begun_after_the_listing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = plan_of("steps=1", name="one")
+    store = made(tmp_path, one)
+    shutil.rmtree(tmp_path / "studies" / "one")
+    spec = one.stages()[0]
+    listed = find_garbage(store, ())
+    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    monkeypatch.setattr(garbage_module, "find_garbage", lambda *_: listed)
+    assert len(remove_garbage(store, ())) == len(listed.items) - 1
     assert on_disk(tmp_path) == {spec.key}
 
 
