@@ -153,6 +153,7 @@ def test_loss_of_the_released_branch_and_its_gradients(monkeypatch: pytest.Monke
         ddpm_formula.loss_actions()[:, :steps],
         torch.zeros(formula.LOSS_BATCH, steps),
         torch.zeros(formula.LOSS_BATCH, steps, dtype=torch.int64),
+        torch.ones(formula.LOSS_BATCH, steps, dtype=torch.bool),
     )
     denoiser = released_ddpm()
     with monkeypatch.context() as patched:

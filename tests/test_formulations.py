@@ -86,7 +86,8 @@ def test_every_target_of_the_exact_denoiser_gives_the_same_denoiser(
 def segments_of(frames: Tensor) -> Segments:
     b, steps = frames.shape[0], frames.shape[1] - 1
     actions = torch.arange(b * steps).reshape(b, steps) % 3
-    return Segments(frames, actions, torch.zeros(b, steps), torch.zeros(b, steps).long())
+    zeros = torch.zeros(b, steps)
+    return Segments(frames, actions, zeros, zeros.long(), zeros == 0)
 
 
 def toy_segments(batch: int = 4, steps: int = 4) -> Segments:
