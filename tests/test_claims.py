@@ -78,9 +78,9 @@ def _sum(part: Linear, values: Mapping[Quantity, float]) -> float:
 
 
 def test_claims_know_every_metric_of_the_scores() -> None:
-    assert FRAME_METRICS == tuple(metric.name for metric in METRICS)
+    assert tuple(metric.name for metric in METRICS) == FRAME_METRICS
     assert REAL_METRICS == (CORE_RATIO_REAL,)
-    assert CLAIM_METRICS == (*FRAME_METRICS, *REAL_METRICS, *RETURN_METRICS)
+    assert (*FRAME_METRICS, *REAL_METRICS, *RETURN_METRICS) == CLAIM_METRICS
 
 
 @given(comparisons)

@@ -1,4 +1,4 @@
-"""A declaration from its file to a verdict: what is recorded before, shown after, said of changes."""
+"""A declaration from its file to a verdict: what is recorded, shown, and said of changes."""
 
 import json
 import shutil
