@@ -56,9 +56,9 @@ def _read(text: str = TEXT) -> Declaration:
     return read_declaration(text, Path("mine.toml"))
 
 
-def _plan(declaration: Declaration, given: Given | None = None) -> Plan:
+def _plan(declaration: Declaration, options: Given | None = None) -> Plan:
     declared = Declared(Path("/x/mine.toml"), declaration)
-    return make_plan(Request(**declared.request(given or Given())))
+    return make_plan(Request(**declared.request(options or Given())))
 
 
 def test_a_declaration_becomes_the_request_that_it_says() -> None:

@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("denoiser.channels=[8,8,8]", "--preset", "smoke"),
         ("channels (8, 8, 8) and depths (1, 1) differ in length",),
     ),
-    "no equals sign": (("steps",), ("cannot read 'steps'", "diamond ablate steps=1,3,10")),
+    "no equals sign": (("order",), ("cannot read 'order'", "diamond ablate steps=1,3,10")),
     "empty value": (("steps=1,,3",), ("'steps=1,,3' has an empty value",)),
     "repeated value": (("steps=1,1",), ("repeats the value '1'",)),
     "equal arms": (("denoiser.optimizer.lr=1e-3,0.001",), ("are the same run",)),

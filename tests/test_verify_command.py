@@ -1,4 +1,4 @@
-"""A declaration from its file to a verdict: recorded before, shown after, changes told."""
+"""A declaration from its file to a verdict: what is recorded, shown, and said of changes."""
 
 import json
 import shutil
