@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 from diamond.ablation.axes import AXES
 from diamond.ablation.validity import invalid_reason
 from diamond.ablation.variants import Setting, Variant, make_variant
-from diamond.config.base import Record, canonical_json
+from diamond.config.base import Record, canonical, canonical_json
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 
@@ -109,8 +109,8 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
 
 def find_factors(start: RunConfig, end: RunConfig) -> tuple[Factor, ...]:
     """Group the fields that differ: by the single axes of the table, the rest by their names."""
-    old, new = dict(_leaves(start)), dict(_leaves(end))
-    left = [field for field in old if old[field] != new[field]]
+    differing = dict(_differences(start, end))
+    left = list(differing)
     groups: dict[str, list[str]] = {}
     for axis in AXES:
         if axis.kind == "single":
@@ -118,7 +118,11 @@ def find_factors(start: RunConfig, end: RunConfig) -> tuple[Factor, ...]:
             left = [field for field in left if field not in axis.fields]
     groups |= {field: [field] for field in left}
     return tuple(
-        Factor(name, {field: old[field] for field in fields}, {f: new[f] for f in fields})
+        Factor(
+            name,
+            {field: differing[field][0] for field in fields},
+            {field: differing[field][1] for field in fields},
+        )
         for name, fields in groups.items()
         if fields
     )
@@ -173,13 +177,14 @@ class _Walker:
         return Variant(name, config, texts)
 
 
-def _leaves(record: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name in type(record).model_fields:
-        value = getattr(record, name)
-        if isinstance(value, Record):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+def _differences(old: Record, new: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Both values of every field that differs; a section that only one of them has is a field."""
+    for name in type(old).model_fields:
+        first, second = getattr(old, name), getattr(new, name)
+        if isinstance(first, Record) and isinstance(second, Record):
+            yield from _differences(first, second, f"{prefix}{name}.")
+        elif first != second:
+            yield prefix + name, (first, second)
 
 
 def _with_field(record: _R, parts: Sequence[str], value: Any) -> _R:
@@ -191,4 +196,6 @@ def _with_field(record: _R, parts: Sequence[str], value: Any) -> _R:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Record):
+        value = canonical(value)
     return value if isinstance(value, str) else canonical_json(value)

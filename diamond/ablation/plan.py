@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from diamond.ablation.axes import Axis
+from diamond.ablation.axis_values import COLLECTOR
 from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import lay_out, read_arms, read_setting
 from diamond.ablation.grammar import Assignment, parse_assignments
@@ -117,6 +118,7 @@ class Plan:
         paths: Per game the walks of a path; empty for other designs.
         random_players: Per game the stage that plays at random, when returns are asked for.
         until: Last stage, or None for all.
+        collectors: Texts of the axis `collector`, of all arms; some are folders of checkpoints.
     """
 
     study: str
@@ -127,6 +129,7 @@ class Plan:
     paths: Mapping[str, Path]
     random_players: Mapping[str, StageSpec]
     until: StageName | None
+    collectors: tuple[str, ...]
 
     def stages(self) -> tuple[StageSpec, ...]:
         """All stages, each once, in an order in which they can be made."""
@@ -168,13 +171,14 @@ class _Layout:
         """The axes of the design, each once."""
         return tuple(axis for axis, _ in self.settings[0].chosen) if self.settings else ()
 
-    def all_axes(self) -> tuple[Axis, ...]:
-        """Every axis that any arm sets."""
-        return tuple(
-            axis
-            for setting in (*self.settings[:1], *(self.ends or ()), *self.arms)
-            for axis, _ in setting.chosen
-        )
+    def chosen(self) -> tuple[tuple[Axis, str], ...]:
+        """Every axis that any arm sets, with the texts of its values."""
+        pairs = [
+            pair
+            for setting in (*self.settings, *(self.ends or ()), *self.arms)
+            for pair in setting.chosen
+        ]
+        return tuple(dict.fromkeys(pairs))
 
 
 def make_plan(request: Request) -> Plan:
@@ -185,11 +189,12 @@ def make_plan(request: Request) -> Plan:
     """
     layout = _lay_out(request)
     shared = read_setting(request.settings, "settings").chosen
+    chosen = (*shared, *layout.chosen())
     _check_seeds(request)
     until = check_stage(request.until, request.protocol)
     checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
     if checkpoint is not None:
-        check_fits(request, checkpoint, (*layout.all_axes(), *(axis for axis, _ in shared)))
+        check_fits(request, checkpoint, tuple(dict.fromkeys(axis for axis, _ in chosen)))
     games = tuple(check_game(game) for game in request.games)
     if len(set(games)) != len(games):
         raise RequestError(f"--game {','.join(games)} names a game twice")
@@ -217,8 +222,17 @@ def make_plan(request: Request) -> Plan:
         if until in (None, "returns")
     }
     study = request.name or study_name(layout, games, request, checkpoint)
+    collectors = tuple(dict.fromkeys(text for axis, text in chosen if axis.name == COLLECTOR))
     return Plan(
-        study, request, layout.design, layout.varied, tuple(arms), paths, random_players, until
+        study,
+        request,
+        layout.design,
+        layout.varied,
+        tuple(arms),
+        paths,
+        random_players,
+        until,
+        collectors,
     )
 
 

@@ -19,7 +19,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diamond.ablation.axis_values import COLLECTOR
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import IMPORTED
 from diamond.config.base import canonical, content_hash
@@ -64,20 +63,15 @@ def adopt_players(plan: Plan, home: Path) -> None:
     """Copy the policies that record training frames into a home.
 
     Args:
-        plan: Its values of the axis `collector` that are folders of checkpoints.
+        plan: Its collectors, of which some are folders of checkpoints.
         home: Folder for everything that runs make.
 
     Raises:
         WeightsError: The weights of one are missing or not those that the checkpoint names.
     """
-    players = {
-        arm.axis_values[COLLECTOR]: arm.runs[0].config.frames.policy
-        for arm in plan.arms
-        if COLLECTOR in arm.axis_values
-    }
-    for folder, policy in players.items():
-        if policy is not None:
-            _adopt(Path(folder), "policy", policy.weights, home)
+    for folder in map(Path, plan.collectors):
+        if folder.is_dir():
+            _adopt(folder, "policy", read_checkpoint(folder).weights.policy, home)
 
 
 def imported_weights(home: Path, sha256: str) -> Path:
