@@ -20,6 +20,7 @@ from diamond.pipeline.comparisons import (
     corrected,
     noise_rows,
 )
+from diamond.pipeline.tracked import noise_metrics
 from diamond.stats.multiple import holm
 
 NAN = math.nan
@@ -211,3 +212,14 @@ def test_roles_follow_from_the_plan() -> None:
         "reference",
         "reference",
     ]
+
+
+def test_the_noise_floor_is_tracked_with_the_baseline_arm_alone() -> None:
+    rows = noise_rows(scored([[0, 2]], [[4, 3]]), "Boxing", 2)
+    curves, summary = noise_metrics(rows, "arm", "Boxing")
+    assert curves["noise_floor/psnr"] == pytest.approx([4, 1])
+    assert summary["noise_floor/psnr/mean"] == pytest.approx(2.5)
+    assert not curves.keys() & summary.keys()  # the tracking store refuses a name that is both
+    assert noise_metrics(rows, "other", "Boxing") == ({}, {})
+    one = noise_rows(scored([[0, 2]]), "Boxing", 2)
+    assert noise_metrics(one, "arm", "Boxing") == ({}, {})

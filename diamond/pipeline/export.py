@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from diamond.ablation.stages import IMPORTED, stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
@@ -169,6 +170,8 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
     if agent.emulator.actions is not None:
         actions = ",".join(map(str, agent.emulator.actions))
         reasons.append(f"emulator.actions={actions}, it has the game's own")
+    if not is_released_formulation(agent.denoiser):
+        reasons.append("another diffusion formulation, it has EDM's")
     if reasons:
         raise RequestError(
             f"the released code has no such agent: {'; '.join(reasons)}\n"

@@ -131,11 +131,9 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
         for at, value in values.items()
         if value["mean"] is not None
     }
-    for row in document["noise_floor"]:
-        if (row["arm"], row["game"], row["reason"]) == (arm.name, arm.game, None):
-            curves[f"noise_floor/{row['metric']}"] = row["curve"]
-            if row["at"]["mean"] is not None:
-                summary[f"noise_floor/{row['metric']}"] = row["at"]["mean"]
+    floor_curves, floor_summary = noise_metrics(document["noise_floor"], arm.name, arm.game)
+    curves |= floor_curves
+    summary |= floor_summary
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
@@ -155,6 +153,16 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
         artifacts=(),
         status="FINISHED",
     )
+
+
+def noise_metrics(
+    rows: Sequence[Mapping[str, Any]], arm: str, game: str
+) -> tuple[dict[str, Sequence[float | None]], dict[str, float]]:
+    """The noise floor as curves and as means over the horizon, where it comes from this arm."""
+    own = [row for row in rows if (row["arm"], row["game"], row["reason"]) == (arm, game, None)]
+    curves = {f"noise_floor/{row['metric']}": row["curve"] for row in own}
+    means = {f"noise_floor/{row['metric']}/mean": row["at"]["mean"] for row in own}
+    return curves, {name: mean for name, mean in means.items() if mean is not None}
 
 
 def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
