@@ -1,1 +1,4 @@
-"""The mathematics of diffusion: grids, preconditioning, solvers, quantisers; no network."""
+"""The mathematics of diffusion: coefficients, noise laws, solvers, quantisers; no network.
+
+Noise levels as plain floats are in `diamond.config.levels`.
+"""
