@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
+from diamond.config.formulations import FORMULATION_FIELDS
+from diamond.config.overrides import override
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, StoreError
@@ -262,6 +264,9 @@ def test_what_the_released_code_cannot_express_is_refused(smoke_home: Path, tmp_
     assert "without .pt" in done.stderr
     with pytest.raises(RequestError, match=r"view\.crop=.*emulator\.actions="):
         export.export_released(tiny("Boxing"), {}, target)
+    ddpm = override(paper("Boxing"), FORMULATION_FIELDS["ddpm"])
+    with pytest.raises(RequestError, match="no such agent: another diffusion formulation"):
+        export.export_released(ddpm, {}, target)
     assert not target.exists()
 
 
