@@ -1,5 +1,6 @@
 """Options, markers and what is expensive to make and shared by the tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from tests.commands import SMOKE, diamond
 
 settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
+
+# The tests run in as many processes as there are cores: more threads than that only wait.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
