@@ -39,7 +39,7 @@ INTERRUPTED = 130
 # --- a stage ----------------------------------------------------------------------------------
 
 
-class PowerCutError(Exception):
+class PowerCutError(OSError):
     """The end of a process, in a test that wants to go on."""
 
 

@@ -73,7 +73,7 @@ def curves(folder: Path) -> list[tuple[int, dict[str, float]]]:
 # --- going on after an interruption -----------------------------------------------------------
 
 
-class PowerCutError(Exception):
+class PowerCutError(OSError):
     """The end of a process, in a test that wants to go on."""
 
 
