@@ -80,6 +80,17 @@ def test_a_home_from_before_needs_were_written_down_keeps_its_stages(tmp_path: P
     assert find_garbage(store, ()).items == ()
 
 
+def test_the_other_seeds_of_an_aa_arm_are_known_without_the_list_of_stages(tmp_path: Path) -> None:
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, None, "a", aa=True)
+    store = made(tmp_path, make_plan(request))
+    path = tmp_path / "studies" / "a" / needs_module.FILE_NAME
+    written = read_json(path)
+    path.unlink()
+    (study,) = all_studies(store)
+    assert study.needs == written
+    assert find_garbage(store, ()).items == ()
+
+
 def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
     needs: Needs = {}
     for entry in entries:
         for name, config in entry["arms"].items():
-            for seed in range(entry["num_seeds"]):
+            for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
     report = read_json(folder / REPORT_FILE)
     for arm in report["arms"] if isinstance(report, dict) else ():
