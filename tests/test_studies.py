@@ -13,9 +13,9 @@ from diamond.errors import RequestError, StoreError
 from diamond.pipeline import garbage as garbage_module
 from diamond.pipeline import needs as needs_module
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.garbage import TRASH, find_garbage, remove_garbage
-from diamond.pipeline.history import FILE_NAME, check_history, record_plan
+from diamond.pipeline.history import FILE_NAME, RUNNING_NAME, check_history, record_plan
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
@@ -232,6 +232,19 @@ def test_a_study_at_work_is_not_forgotten(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is making its stage references"):
         remove_garbage(store, ("one",))
     assert on_disk(tmp_path) == keys(one)
+
+
+def test_a_study_between_two_stages_is_not_forgotten(tmp_path: Path) -> None:
+    one = plan_of("steps=1", name="one")
+    store = made(tmp_path, one)
+    path = tmp_path / "studies" / "one" / RUNNING_NAME
+    with in_use(path), in_use(path):
+        for look in (find_garbage, remove_garbage):
+            with pytest.raises(RequestError, match="a command is running this study"):
+                look(store, ("one",))
+        assert find_garbage(store, ()).items == ()
+    remove_garbage(store, ("one",))
+    assert on_disk(tmp_path) == set()
 
 
 def test_an_interrupted_removal_is_ended_by_the_next(tmp_path: Path) -> None:

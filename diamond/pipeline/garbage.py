@@ -9,8 +9,8 @@ from pathlib import Path
 from diamond.ablation.stages import KEY_DIGITS, STAGES
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import locked
-from diamond.pipeline.history import FILE_NAME, LOCK_NAME
+from diamond.pipeline.files import is_in_use, locked
+from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import needed_stages
 from diamond.pipeline.store import Store
@@ -141,6 +141,11 @@ def _stage_folders(folder: Path) -> Iterable[Path]:
 
 
 def _check_idle(store: Store, study: Study) -> None:
+    if is_in_use(study.folder / RUNNING_NAME):
+        raise RequestError(
+            f"--forget {study.name}: a command is running this study\n"
+            "  wait for it, or stop it with Ctrl-C, then try again"
+        )
     for stage, key in sorted(needed_stages(study.needs)):
         folder = store.folder(stage, key)
         holder = Claim(folder).holder() if folder.is_dir() else None

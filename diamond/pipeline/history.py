@@ -19,6 +19,8 @@ from diamond.pipeline.needs import record_needs
 FILE_NAME = "plans.json"
 LOCK_NAME = ".plans.lock"
 """Beside the studies: whoever removes stages holds it, so that no plan counts on them meanwhile."""
+RUNNING_NAME = ".running.lock"
+"""In a study's folder: commands that run the study hold it together, so that it is not removed."""
 MAX_SHOWN = 8
 """Differing fields that are shown with their values; more are named."""
 
