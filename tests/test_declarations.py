@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from diamond.ablation.claim_arms import check_claims
 from diamond.ablation.declarations import (
@@ -18,7 +19,10 @@ from diamond.ablation.declarations import (
 )
 from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.ablation.toml_lines import line_of
-from diamond.errors import RequestError
+from diamond.cli import ablate
+from diamond.cli.ablate import Options
+from diamond.cli.app import app
+from diamond.errors import ExitCode, RequestError
 from tests.commands import ROOT, diamond
 
 SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))
@@ -259,3 +263,24 @@ def test_the_plan_says_what_was_declared_and_what_an_option_changed(tmp_path: Pa
     assert "--seeds: 2 in place of the declared 3" in text
     assert "time step 100 is beyond the horizon of 10" in text
     assert not (tmp_path / "home").exists()
+
+
+def test_a_declaration_is_run_in_part_as_any_study_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Options] = []
+
+    def note(_: Request, options: Options) -> ExitCode:
+        seen.append(options)
+        return ExitCode.DONE
+
+    monkeypatch.setattr(ablate, "run_study", note)
+    words = ["ablate", "steps", "--only", "steps=3", "--only", "steps=1", "--retry-failed"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert [(options.only, options.retry_failed) for options in seen] == [
+        (("steps=3", "steps=1"), True)
+    ]
+
+
+def test_an_arm_that_a_declaration_does_not_have_is_refused() -> None:
+    done = diamond("ablate", "steps", "--only", "nonsense", "--dry-run")
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert "unknown arm 'nonsense'" in done.stderr

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from diamond.ablation.plan import Plan, Request, make_plan
-from diamond.errors import RequestError
+from diamond.errors import RequestError, StoreError
 from diamond.pipeline import garbage as garbage_module
 from diamond.pipeline import needs as needs_module
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.garbage import TRASH, find_garbage, remove_garbage
-from diamond.pipeline.history import FILE_NAME, record_plan
+from diamond.pipeline.history import FILE_NAME, RUNNING_NAME, check_history, record_plan
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
@@ -80,6 +80,17 @@ def test_a_home_from_before_needs_were_written_down_keeps_its_stages(tmp_path: P
     assert find_garbage(store, ()).items == ()
 
 
+def test_the_other_seeds_of_an_aa_arm_are_known_without_the_list_of_stages(tmp_path: Path) -> None:
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, None, "a", aa=True)
+    store = made(tmp_path, make_plan(request))
+    path = tmp_path / "studies" / "a" / needs_module.FILE_NAME
+    written = read_json(path)
+    path.unlink()
+    (study,) = all_studies(store)
+    assert study.needs == written
+    assert find_garbage(store, ()).items == ()
+
+
 def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +122,43 @@ def test_nothing_goes_while_it_is_not_known_what_a_study_needs(tmp_path: Path) -
         remove_garbage(store, ())
     remove_garbage(store, ("a",))
     assert on_disk(tmp_path) == set()
+
+
+@pytest.mark.parametrize("text", [None, "", '[{"arms": {', "{}", "[]"])
+def test_a_study_that_lost_its_plans_keeps_the_stages_that_are_written_down(
+    text: str | None, tmp_path: Path
+) -> None:
+    store = made(tmp_path, plan_of("steps=1", name="a"))
+    made(tmp_path, plan_of("steps=3", name="b"))
+    folder = tmp_path / "studies" / "a"
+    (folder / FILE_NAME).unlink() if text is None else (folder / FILE_NAME).write_text(text)
+    assert find_garbage(store, ()).items == ()
+    # Without that list, no stage can be told from another one.
+    (folder / needs_module.FILE_NAME).write_text("{")
+    for look in (find_garbage, remove_garbage):
+        with pytest.raises(RequestError, match="--forget a") as caught:
+            look(store, ())
+        assert str(folder) in str(caught.value)
+    remove_garbage(store, ("a",))
+    assert on_disk(tmp_path) == keys(plan_of("steps=3", name="b"))
+
+
+def test_a_history_that_cannot_be_read_is_not_begun_anew(tmp_path: Path) -> None:
+    plan = plan_of("steps=1", name="a")
+    store = made(tmp_path, plan)
+    path = tmp_path / "studies" / "a" / FILE_NAME
+    path.write_text(cut := path.read_text()[:100])
+    for refused in (
+        lambda: check_history(plan, path.parent),
+        lambda: record_plan(plan, path.parent, "diamond"),
+    ):
+        with pytest.raises(StoreError, match="is damaged") as caught:
+            refused()
+        assert str(path) in str(caught.value)
+    assert path.read_text() == cut
+    assert all_studies(store) == []
+    listed = diamond("studies", "--home", str(tmp_path))
+    assert f"what it was asked is lost, {path.parent}" in listed.stdout
 
 
 def test_the_report_knows_stages_that_the_history_cannot_name(
@@ -184,6 +232,19 @@ def test_a_study_at_work_is_not_forgotten(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is making its stage references"):
         remove_garbage(store, ("one",))
     assert on_disk(tmp_path) == keys(one)
+
+
+def test_a_study_between_two_stages_is_not_forgotten(tmp_path: Path) -> None:
+    one = plan_of("steps=1", name="one")
+    store = made(tmp_path, one)
+    path = tmp_path / "studies" / "one" / RUNNING_NAME
+    with in_use(path), in_use(path):
+        for look in (find_garbage, remove_garbage):
+            with pytest.raises(RequestError, match="a command is running this study"):
+                look(store, ("one",))
+        assert find_garbage(store, ()).items == ()
+    remove_garbage(store, ("one",))
+    assert on_disk(tmp_path) == set()
 
 
 def test_an_interrupted_removal_is_ended_by_the_next(tmp_path: Path) -> None:

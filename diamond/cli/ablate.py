@@ -21,8 +21,8 @@ from diamond.cli.interrupt import interruptible
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
-from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.history import check_history, record_plan
+from diamond.pipeline.files import in_use, read_json, write_json
+from diamond.pipeline.history import RUNNING_NAME, check_history, record_plan
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri
@@ -99,14 +99,22 @@ def _study(request: Request, options: Options) -> ExitCode:
 
 
 def _run(plan: Plan, store: Store, options: Options) -> ExitCode:
-    from diamond.cli.progress import ProgressView
-    from diamond.pipeline.executor import LocalExecutor
-    from diamond.pipeline.study import StudyRun, Tracking
+    from diamond.pipeline.study import StudyRun
 
-    log = console(stderr=True)
     study = StudyRun(plan, store, options.command, options.only, options.retry_failed)
     # From here on `diamond gc` knows what the study needs: what is found whole now stays.
     record_plan(plan, study.folder, options.command)
+    with in_use(study.folder / RUNNING_NAME):
+        return _make(study, options)
+
+
+def _make(study: "StudyRun", options: Options) -> ExitCode:
+    """Make what is missing of a study whose plan is recorded, and report it."""
+    from diamond.cli.progress import ProgressView
+    from diamond.pipeline.executor import LocalExecutor
+    from diamond.pipeline.study import Tracking
+
+    plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)

@@ -176,9 +176,10 @@ def ablate(
     from diamond.cli.ablate import run_study
     from diamond.cli.declared import declared_request, names_declaration
 
+    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
     if names_declaration(axes):
-        request = declared_request(axes or [], _given(context))
-        raise typer.Exit(run_study(request, _options(home, jobs, dry_run, as_json, tracking_uri)))
+        raise typer.Exit(run_study(declared_request(axes or [], _given(context)), options))
     default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
     request = Request(
         tuple(axes or ()),
@@ -196,8 +197,6 @@ def ablate(
         aa=aa,
         match=check_match(match),
     )
-    options = _options(home, jobs, dry_run, as_json, tracking_uri)
-    options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
     raise typer.Exit(run_study(request, options))
 
 

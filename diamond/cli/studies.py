@@ -15,6 +15,7 @@ from diamond.pipeline.studies import (
     StageStates,
     Study,
     all_studies,
+    damaged_studies,
     find_study,
     own_bytes,
     report_of,
@@ -29,6 +30,13 @@ def show_studies(home: Path) -> None:
     """List the studies of a home, the newest first."""
     store, out = Store(home), console()
     studies = all_studies(store)
+    for study in damaged_studies(store):
+        out.print(
+            f"study {study.name!r} cannot be listed: what it was asked is lost, {study.folder}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if not studies:
         out.print(
             f"no studies in {str(home)!r} yet; make one, for instance: diamond ablate steps=1,3,10",

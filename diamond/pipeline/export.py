@@ -18,8 +18,7 @@ from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
-from diamond.pipeline.files import read_json
-from diamond.pipeline.history import FILE_NAME
+from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
 from diamond.pipeline.released import Part, to_released
@@ -183,7 +182,7 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
 def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str, dict[str, Any]]:
     """Config and arm of a run, and the last plan that has it."""
     folder = home / "studies"
-    plans = read_json(folder / study / FILE_NAME)
+    plans = read_entries(folder / study)
     if not plans:
         names = [path.parent.name for path in folder.glob(f"*/{FILE_NAME}")]
         raise unknown("study", study, names, "give a study of this home, see --home")

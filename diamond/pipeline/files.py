@@ -79,6 +79,26 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Hold the lock of a file together with others that use it, until the block ends."""
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether some process holds the lock of a file; nobody holds one that is absent."""
+    try:
+        with path.open("r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     hasher = sha256()

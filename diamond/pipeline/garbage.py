@@ -9,11 +9,18 @@ from pathlib import Path
 from diamond.ablation.stages import KEY_DIGITS, STAGES
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import locked
-from diamond.pipeline.history import LOCK_NAME
+from diamond.pipeline.files import is_in_use, locked
+from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
+from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import needed_stages
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import Study, all_studies, find_study, folder_bytes
+from diamond.pipeline.studies import (
+    Study,
+    all_studies,
+    damaged_studies,
+    find_study,
+    folder_bytes,
+)
 
 TRASH = ".trash"
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
@@ -59,12 +66,20 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
         RequestError: There is no such study, a study to forget is being worked on, or it is not
             known what another one needs.
     """
-    studies = all_studies(store)
+    studies = [*all_studies(store), *damaged_studies(store)]
     gone = [find_study(studies, name) for name in dict.fromkeys(forget)]
     for study in gone:
         _check_idle(store, study)
     kept = [study for study in studies if study not in gone]
     for study in kept:
+        if not study.entries and not study.needs:
+            raise RequestError(
+                f"it is not known which stages study {study.name!r} needs: {study.folder} has no "
+                f"{FILE_NAME} that can be read, and no {NEEDS_FILE}\n"
+                f"  put a copy of {FILE_NAME} back, or run the study's command again if the file "
+                "is gone,\n"
+                f"  or let the study go with --forget {study.name}"
+            )
         if study.unknown_runs:
             raise RequestError(
                 f"it is not known which stages study {study.name!r} needs: another version planned "
@@ -126,6 +141,11 @@ def _stage_folders(folder: Path) -> Iterable[Path]:
 
 
 def _check_idle(store: Store, study: Study) -> None:
+    if is_in_use(study.folder / RUNNING_NAME):
+        raise RequestError(
+            f"--forget {study.name}: a command is running this study\n"
+            "  wait for it, or stop it with Ctrl-C, then try again"
+        )
     for stage, key in sorted(needed_stages(study.needs)):
         folder = store.folder(stage, key)
         holder = Claim(folder).holder() if folder.is_dir() else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
-from diamond.errors import RequestError
+from diamond.errors import RequestError, StoreError
 from diamond.pipeline.declared import history_entry
 from diamond.pipeline.files import locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
@@ -19,6 +19,8 @@ from diamond.pipeline.needs import record_needs
 FILE_NAME = "plans.json"
 LOCK_NAME = ".plans.lock"
 """Beside the studies: whoever removes stages holds it, so that no plan counts on them meanwhile."""
+RUNNING_NAME = ".running.lock"
+"""In a study's folder: commands that run the study hold it together, so that it is not removed."""
 MAX_SHOWN = 8
 """Differing fields that are shown with their values; more are named."""
 
@@ -32,6 +34,7 @@ def check_history(plan: Plan, folder: Path) -> None:
 
     Raises:
         RequestError: An arm of the same name was something else; the text says which fields differ.
+        StoreError: The study has a history that cannot be read.
     """
     before: dict[str, Any] = {}
     for entry in read_entries(folder):
@@ -52,7 +55,11 @@ def check_history(plan: Plan, folder: Path) -> None:
 
 
 def record_plan(plan: Plan, folder: Path, command: str) -> None:
-    """Add a plan to the history of its study, unless the last entry says the same."""
+    """Add a plan to the history of its study, unless the last entry says the same.
+
+    Raises:
+        StoreError: The study has a history that cannot be read.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / LOCK_NAME):
         entries = read_entries(folder)
@@ -75,9 +82,22 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:
-    """The plans that a study had, the oldest first; none where the folder is no study."""
-    entries = read_json(folder / FILE_NAME)
-    return entries if isinstance(entries, list) else []
+    """The plans that a study had, the oldest first; none where the folder is no study.
+
+    Raises:
+        StoreError: The file of the plans is there and cannot be read.
+    """
+    path = folder / FILE_NAME
+    entries = read_json(path)
+    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+        return entries
+    if not path.exists():
+        return []
+    raise StoreError(
+        f"what study {folder.name!r} was asked before cannot be read: {path} is damaged\n"
+        "  put a copy of the file back, or give the study another name with --name;\n"
+        f"  to remove what is left of it: diamond gc --forget {folder.name}"
+    )
 
 
 def known_aggregates(plan: Plan, folder: Path) -> set[str]:

@@ -43,13 +43,13 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
 
     Where they were not written down they are made again from the history and the report.
     """
-    written = read_json(folder / FILE_NAME)
-    if isinstance(written, dict):
+    written = written_needs(folder)
+    if written is not None:
         return written
     needs: Needs = {}
     for entry in entries:
         for name, config in entry["arms"].items():
-            for seed in range(entry["num_seeds"]):
+            for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
     report = read_json(folder / REPORT_FILE)
     for arm in report["arms"] if isinstance(report, dict) else ():
@@ -58,6 +58,12 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
             found = {stage: info["key"] for stage, info in run["stages"].items()}
             needs.setdefault(run_name(arm["name"], arm["game"], own_seed), {}).update(found)
     return needs
+
+
+def written_needs(folder: Path) -> Needs | None:
+    """The stages that a study needs as they were written down, None where they cannot be read."""
+    written = read_json(folder / FILE_NAME)
+    return written if isinstance(written, dict) else None
 
 
 def needed_stages(needs: Needs) -> set[tuple[str, str]]:

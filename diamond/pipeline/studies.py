@@ -10,7 +10,8 @@ from typing import Any, Literal
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.pipeline.files import read_json
 from diamond.pipeline.history import FILE_NAME, read_entries
-from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs
+from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
+from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
 from diamond.pipeline.store import Store
 
 RunState = Literal["done", "failed", "begun", "pending"]
@@ -23,7 +24,7 @@ class Study:
     Attributes:
         name: Its name.
         folder: Its folder.
-        entries: Its plans, the oldest first.
+        entries: Its plans, the oldest first; none where they are lost.
         needs: The stages of its runs.
     """
 
@@ -74,19 +75,41 @@ class Study:
 
 
 def all_studies(store: Store) -> list[Study]:
-    """The studies of a home, the newest first.
+    """The studies of a home whose plans are known, the newest first.
 
     Raises:
-        RequestError: There is no such home.
+        StoreError: There is no such home.
     """
     check_home(store)
     found = []
-    for path in (store.home / "studies").glob(f"*/{FILE_NAME}"):
-        entries = read_entries(path.parent)
+    for folder in _study_folders(store):
+        entries = _known_entries(folder)
         if entries:
-            needs = read_needs(path.parent, entries)
-            found.append(Study(path.parent.name, path.parent, entries, needs))
+            found.append(Study(folder.name, folder, entries, read_needs(folder, entries)))
     return sorted(found, key=lambda study: (-study.last_time, study.name))
+
+
+def damaged_studies(store: Store) -> list[Study]:
+    """The studies of a home whose plans are lost, by name: their needs are what is written down."""
+    return [
+        Study(folder.name, folder, [], written_needs(folder) or {})
+        for folder in _study_folders(store)
+        if not _known_entries(folder)
+    ]
+
+
+def _study_folders(store: Store) -> list[Path]:
+    """The folders in which a study left anything of what it needs."""
+    files = (FILE_NAME, NEEDS_FILE, REPORT_FILE)
+    return sorted({path.parent for name in files for path in store.home.glob(f"studies/*/{name}")})
+
+
+def _known_entries(folder: Path) -> list[dict[str, Any]]:
+    """The plans of a study, none where they are lost."""
+    try:
+        return read_entries(folder)
+    except StoreError:
+        return []
 
 
 def find_study(studies: Iterable[Study], name: str) -> Study:
