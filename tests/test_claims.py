@@ -230,6 +230,32 @@ def test_values_never_mean_the_baseline_with_other_seeds() -> None:
     assert find_arm("steps=1", arms).name == "steps=1"
 
 
+def _formulation_arms(*texts: str, base: str) -> list[NamedArm]:
+    request = Request((), "smoke", ("Boxing",), 1, "fidelity", None, arms=texts, settings=(base,))
+    return arms_of_plan(make_plan(request), "Boxing")
+
+
+def test_a_formulation_in_a_claim_is_what_the_arm_has() -> None:
+    arms = _formulation_arms(
+        "EDM: formulation=edm steps=1", "few: steps=1", "v: target=v", base="formulation=ddpm"
+    )
+    assert [arm.config.denoiser.target for arm in arms[:3]] == ["edm", "eps", "v"]
+    assert find_arm("formulation=edm steps=1", arms).name == "EDM"
+    assert find_arm("formulation=ddpm steps=1", arms).name == "few"
+    assert find_arm("formulation=ddpm", arms).name == "few"
+    with pytest.raises(RequestError, match="no arm has"):
+        find_arm("formulation=edm target=v", arms)
+
+
+def test_an_arm_that_changes_a_part_of_its_formulation_is_found_by_both() -> None:
+    arms = _formulation_arms("one: formulation=ddpm target=v", "two: target=v", base="steps=2")
+    assert find_arm("formulation=ddpm target=v", arms).name == "one"
+    # What it was called is not enough: the config has to be it.
+    mislabelled = NamedArm("EDM", True, {"formulation": "edm"}, arms[0].config)
+    with pytest.raises(RequestError, match="no arm has"):
+        find_arm("formulation=edm", [mislabelled])
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

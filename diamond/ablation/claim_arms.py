@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diamond.ablation.axes import find_axis
+from diamond.ablation.axes import Axis, find_axis
 from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_quantities
 from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import StageName
 from diamond.ablation.variants import apply_axes
+from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
 
@@ -135,12 +136,29 @@ def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
 
 
 def _has(arm: NamedArm, axis: str, text: str) -> bool:
+    if find_axis(axis).kind == "bundle":
+        return _has_bundle(arm, find_axis(axis), text)
     if axis in arm.axis_values:
         return _same(arm.axis_values[axis], text)
     try:
         return apply_axes(arm.config, ((find_axis(axis), text),)) == arm.config
     except RequestError:
         return False
+
+
+def _has_bundle(arm: NamedArm, bundle: Axis, text: str) -> bool:
+    """Whether an arm was given a bundle and has it, or has the whole of it without being told.
+
+    What an arm changes of its bundle by other axes does not take the bundle away.
+    """
+    if bundle.name not in arm.axis_values:
+        return bundle.current(arm.config) == text
+    if arm.axis_values[bundle.name] != text:
+        return False
+    chosen = [(find_axis(name), value) for name, value in arm.axis_values.items()]
+    setting = [pair for pair in chosen if set(pair[0].fields) & set(bundle.fields)]
+    again = apply_axes(arm.config, setting)
+    return all(get_field(again, one) == get_field(arm.config, one) for one in bundle.fields)
 
 
 def _same(one: str, other: str) -> bool:
