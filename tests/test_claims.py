@@ -268,6 +268,27 @@ def test_a_claim_is_about_trained_arms(text: str, word: str) -> None:
         find_arms(parse_claim(text), _arms("steps=1,3"))
 
 
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("l1[resolution=32] < l1[resolution=48]", True),
+        ("l1[copy last frame] > l1[resolution=48]", True),
+        ("psnr[resolution=32] < core_ratio_real[resolution=48]", True),
+        ("l1[copy last frame] > l1[resolution=32]", False),
+        ("return[resolution=32] < return[resolution=48]", False),
+        ("l1[resolution=32] < 0.1 * return[resolution=48]", False),
+    ],
+)
+def test_frames_of_different_resolution_are_not_compared(text: str, refused: bool) -> None:
+    plan = make_plan(Request(("resolution=32,48",), "smoke", ("Boxing",), 1, None, None))
+    arms = arms_of_plan(plan, "Boxing")
+    if not refused:
+        assert find_arms(parse_claim(text), arms)
+        return
+    with pytest.raises(RequestError, match=r"at 32 x 32 pixels.*at 48 x 48 pixels"):
+        find_arms(parse_claim(text), arms)
+
+
 def test_quantities_of_a_claim_stand_once() -> None:
     claim = parse_claim("l1[a] - abs(l1[b]) < l1[a] + 1")
     assert [render(quantity) for quantity in claim_quantities(claim)] == ["l1[a]", "l1[b]"]

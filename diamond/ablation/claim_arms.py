@@ -8,7 +8,7 @@ from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_
 from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import StageName
-from diamond.ablation.variants import apply_axes
+from diamond.ablation.variants import apply_axes, view_text
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
@@ -86,8 +86,8 @@ def find_arms(comparison: Comparison, arms: Sequence[NamedArm]) -> dict[Quantity
         arms: The arms of one game.
 
     Raises:
-        RequestError: A quantity fits none or several, a baseline is asked for returns, or no arm
-            of the claim is trained.
+        RequestError: A quantity fits none or several, a baseline is asked for returns, no arm of
+            the claim is trained, or frames of different views would be compared.
     """
     found = {quantity: find_arm(quantity.arm, arms) for quantity in claim_quantities(comparison)}
     for quantity, arm in found.items():
@@ -100,7 +100,21 @@ def find_arms(comparison: Comparison, arms: Sequence[NamedArm]) -> dict[Quantity
         raise RequestError(
             "the claim compares only baselines without training\n  name a trained arm in it"
         )
+    _check_views(found)
     return found
+
+
+def _check_views(found: Mapping[Quantity, NamedArm]) -> None:
+    """Refuse scores of frames at different resolutions or crops; returns do not depend on them."""
+    arms = [arm for quantity, arm in found.items() if quantity.metric not in RETURN_METRICS]
+    for arm in arms[1:]:
+        if arm.config.view != arms[0].config.view:
+            raise RequestError(
+                f"{arms[0].name!r} is scored at {view_text(arms[0].config.view)}, {arm.name!r} at "
+                f"{view_text(arm.config.view)}: metrics of their frames cannot be compared\n"
+                "  compare arms of one resolution and crop, or their returns "
+                "(baselines without training see what the first arm of the study sees)"
+            )
 
 
 def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
