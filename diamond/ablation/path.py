@@ -13,6 +13,7 @@ from diamond.ablation.validity import invalid_reason
 from diamond.ablation.variants import Setting, Variant, make_variant, view_text
 from diamond.config.base import Record, canonical, canonical_json
 from diamond.config.run import RunConfig
+from diamond.config.training_levels import out_of_training
 from diamond.errors import RequestError
 
 _R = TypeVar("_R", bound=Record)
@@ -92,7 +93,8 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             walk.
 
     Raises:
-        RequestError: An end is not allowed, both are the same run, or they see different frames.
+        RequestError: An end is not allowed or samples at noise levels that its training never
+            shows, both are the same run, or they see different frames.
     """
     first, last = make_variant(base, start), make_variant(base, end)
     factors = find_factors(first.config, last.config)
@@ -108,6 +110,13 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             "  give both ends the same resolution and crop, "
             "or compare returns: diamond ablate resolution=32,64 --until returns"
         )
+    for option, variant in (("--from", first), ("--to", last)):
+        reason = out_of_training(variant.config.denoiser, variant.config.sampler)
+        if reason is not None:
+            raise RequestError(
+                f"{option} {variant.name!r}: {reason}\n"
+                "  give an end whose sampler stays within the noise levels of its training"
+            )
     walker = _Walker(first, last, factors)
     walks = {direction: walker.walk(direction) for direction in DIRECTIONS}
     path = Path(start.name, end.name, factors, walks, tuple(walker.left_out))
