@@ -186,6 +186,31 @@ def test_single_axes_lead_from_a_formulation_back_to_the_preset(formulation: str
     assert apply_axes(SMOKE, [(find_axis("formulation"), formulation), *chosen]) == SMOKE
 
 
+@pytest.mark.parametrize("there", FORMULATION_FIELDS)
+@pytest.mark.parametrize("base", FORMULATION_FIELDS)
+def test_a_formulation_is_the_same_whatever_it_is_set_on(base: str, there: str) -> None:
+    for preset in ("smoke", "tiny"):
+        config = make_preset(preset, "Boxing")
+        expected = with_value("formulation", there, config)
+        started = with_value("formulation", base, config)
+        assert with_value("formulation", there, started) == expected
+        assert find_axis("formulation").current(expected) == there
+
+
+def test_a_formulation_takes_another_one_away_with_what_was_changed_in_it() -> None:
+    chosen = [(find_axis("formulation"), "ddpm"), (find_axis("target"), "v")]
+    changed = apply_axes(SMOKE, chosen)
+    assert find_axis("formulation").current(changed) == "ddpm, changed"
+    assert with_value("formulation", "edm", changed) == SMOKE
+
+
+def test_a_formulation_keeps_what_was_changed_on_edm_and_is_no_part_of_it() -> None:
+    changed = with_value("noise", "loguniform(0.01,5)", with_value("quantizer", "none"))
+    assert with_value("formulation", "edm", changed) == changed
+    few = with_value("noise", "lognormal(0,1)")
+    assert with_value("formulation", "ddpm", few).denoiser.noise_loc == 0
+
+
 REFUSED: dict[str, tuple[str, ...]] = {
     "order=3": ("unknown value of order '3'", "allowed: 1, 2"),
     "attention=maybe": ("unknown value of attention 'maybe'", "allowed: off, on"),

@@ -230,6 +230,32 @@ def test_values_never_mean_the_baseline_with_other_seeds() -> None:
     assert find_arm("steps=1", arms).name == "steps=1"
 
 
+def _formulation_arms(*texts: str, base: str) -> list[NamedArm]:
+    request = Request((), "smoke", ("Boxing",), 1, "fidelity", None, arms=texts, settings=(base,))
+    return arms_of_plan(make_plan(request), "Boxing")
+
+
+def test_a_formulation_in_a_claim_is_what_the_arm_has() -> None:
+    arms = _formulation_arms(
+        "EDM: formulation=edm steps=1", "few: steps=1", "v: target=v", base="formulation=ddpm"
+    )
+    assert [arm.config.denoiser.target for arm in arms[:3]] == ["edm", "eps", "v"]
+    assert find_arm("formulation=edm steps=1", arms).name == "EDM"
+    assert find_arm("formulation=ddpm steps=1", arms).name == "few"
+    assert find_arm("formulation=ddpm", arms).name == "few"
+    with pytest.raises(RequestError, match="no arm has"):
+        find_arm("formulation=edm target=v", arms)
+
+
+def test_an_arm_that_changes_a_part_of_its_formulation_is_found_by_both() -> None:
+    arms = _formulation_arms("one: formulation=ddpm target=v", "two: target=v", base="steps=2")
+    assert find_arm("formulation=ddpm target=v", arms).name == "one"
+    # What it was called is not enough: the config has to be it.
+    mislabelled = NamedArm("EDM", True, {"formulation": "edm"}, arms[0].config)
+    with pytest.raises(RequestError, match="no arm has"):
+        find_arm("formulation=edm", [mislabelled])
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -240,6 +266,27 @@ def test_values_never_mean_the_baseline_with_other_seeds() -> None:
 def test_a_claim_is_about_trained_arms(text: str, word: str) -> None:
     with pytest.raises(RequestError, match=word):
         find_arms(parse_claim(text), _arms("steps=1,3"))
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("l1[resolution=32] < l1[resolution=48]", True),
+        ("l1[copy last frame] > l1[resolution=48]", True),
+        ("psnr[resolution=32] < core_ratio_real[resolution=48]", True),
+        ("l1[copy last frame] > l1[resolution=32]", False),
+        ("return[resolution=32] < return[resolution=48]", False),
+        ("l1[resolution=32] < 0.1 * return[resolution=48]", False),
+    ],
+)
+def test_frames_of_different_resolution_are_not_compared(text: str, refused: bool) -> None:
+    plan = make_plan(Request(("resolution=32,48",), "smoke", ("Boxing",), 1, None, None))
+    arms = arms_of_plan(plan, "Boxing")
+    if not refused:
+        assert find_arms(parse_claim(text), arms)
+        return
+    with pytest.raises(RequestError, match=r"at 32 x 32 pixels.*at 48 x 48 pixels"):
+        find_arms(parse_claim(text), arms)
 
 
 def test_quantities_of_a_claim_stand_once() -> None:

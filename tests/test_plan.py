@@ -1,18 +1,24 @@
 """The plan of a study: arms, runs, shared stages, and every request that is refused."""
 
 import dataclasses
+import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
 from diamond.ablation.stages import PROTOCOL_STAGES
+from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.errors import ExitCode, RequestError
+from diamond.pipeline.notes import study_notes
+from diamond.pipeline.store import Store
 
 STAGES = PROTOCOL_STAGES["static"]
 
@@ -296,3 +302,15 @@ def test_what_means_nothing_in_a_protocol_is_refused(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         plan_of(*assignments, **changes)
+
+
+def test_a_sampler_beyond_training_is_told_in_plan_and_report(tmp_path: Path) -> None:
+    plan = make_plan(dataclasses.replace(REQUEST, assignments=("sampler.sigma_max=5,300",)))
+    console = Console(record=True, width=200, file=io.StringIO())
+    show_plan(plan, Store(tmp_path), 1, console)
+    shown = [line for line in console.export_text().splitlines() if "noise level" in line]
+    assert len(shown) == 1
+    assert "sampler.sigma_max=300: the sampler begins at noise level 300" in shown[0]
+    assert [note for note in study_notes(plan) if "never learned" in note] == [
+        f"{shown[0].strip()}. What it imagines comes of noise levels that it never learned."
+    ]

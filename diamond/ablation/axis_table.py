@@ -28,7 +28,7 @@ from diamond.ablation.axis_values import (
     resolution_settings,
     width_settings,
 )
-from diamond.config.formulations import FORMULATION_FIELDS, FORMULATIONS
+from diamond.config.formulations import FORMULATION_UNION, FORMULATIONS
 
 PAPER = "arXiv 2405.12399"
 EDM = "arXiv 2206.00364"
@@ -71,9 +71,7 @@ AXES: tuple[Axis, ...] = (
         "together; the axes below change single parts of it again",
         values=", ".join(FORMULATIONS),
         source=f"{PAPER}, section 5.1; arXiv 2209.03003",
-        fields=tuple(
-            dict.fromkeys(field for fields in FORMULATION_FIELDS.values() for field in fields)
-        ),
+        fields=FORMULATION_UNION,
         settings=formulation_settings,
         current=current_formulation,
         kind="bundle",

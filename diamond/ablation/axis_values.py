@@ -11,9 +11,12 @@ from diamond.config.formulations import (
     DDPM_MAX_SIGMA,
     FLOW_MAX_SIGMA,
     FORMULATION_FIELDS,
+    FORMULATION_UNION,
     FORMULATIONS,
+    Formulation,
 )
 from diamond.config.overrides import get_field
+from diamond.config.presets import make_preset
 from diamond.config.run import NoiseLaw, RecordingPolicy, RunConfig
 from diamond.errors import RequestError, nearest, unknown
 
@@ -31,21 +34,52 @@ COLLECTOR_FIELDS = ("frames.play.collector", "frames.play.random_fraction", "fra
 COLLECTOR_FORMS = "expert, random, mixed:SHARE, or the folder of a checkpoint"
 
 
-def formulation_settings(text: str, _: RunConfig) -> Settings:
-    """All fields in which a formulation differs from the presets."""
+def formulation_settings(text: str, config: RunConfig) -> Settings:
+    """All fields in which a formulation differs from the presets.
+
+    Set on a config of another formulation than EDM, it first gives every field of the bundles
+    EDM's value back. What was changed on EDM itself stays, where the bundle does not set it.
+    """
+    name = _formulation(text)
+    if nearest_formulation(config) in ("edm", name):
+        return FORMULATION_FIELDS[name]
+    return formulation_values(name, config)
+
+
+def formulation_values(text: str, config: RunConfig) -> Settings:
+    """The value that a formulation as such has in every field that any of them sets.
+
+    Those that its bundle leaves out are the ones of the run's preset, which is EDM.
+    """
+    preset = make_preset(config.preset, config.game, config.protocol)
+    values = {field: get_field(preset, field) for field in FORMULATION_UNION}
+    return values | FORMULATION_FIELDS[_formulation(text)]
+
+
+def nearest_formulation(config: RunConfig) -> str:
+    """The formulation that a config agrees with in most fields; the first of equally near ones."""
+
+    def num_equal(name: str) -> int:
+        fields = formulation_values(name, config).items()
+        return sum(get_field(config, field) == value for field, value in fields)
+
+    return max(FORMULATIONS, key=num_equal)
+
+
+def _formulation(text: str) -> Formulation:
     for name in FORMULATIONS:
         if name == text:
-            return FORMULATION_FIELDS[name]
+            return name
     raise unknown("formulation", text, FORMULATIONS, "for instance formulation=edm,ddpm")
 
 
 def current_formulation(config: RunConfig) -> str:
-    """The formulation whose fields a config has; EDM, which sets none, where no other fits."""
-    for name in ("ddpm", "flow"):
-        fields = FORMULATION_FIELDS[name]
-        if all(get_field(config, field) == value for field, value in fields.items()):
+    """The formulation whose fields a config has all of; else the nearest, as changed."""
+    for name in FORMULATIONS:
+        fields = formulation_values(name, config).items()
+        if all(get_field(config, field) == value for field, value in fields):
             return name
-    return "edm"
+    return f"{nearest_formulation(config)}, changed"
 
 
 def noise_settings(text: str, config: RunConfig) -> Settings:

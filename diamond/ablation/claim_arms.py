@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diamond.ablation.axes import find_axis
+from diamond.ablation.axes import Axis, find_axis
 from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_quantities
 from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import StageName
-from diamond.ablation.variants import apply_axes
+from diamond.ablation.variants import apply_axes, view_text
+from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
 
@@ -85,8 +86,8 @@ def find_arms(comparison: Comparison, arms: Sequence[NamedArm]) -> dict[Quantity
         arms: The arms of one game.
 
     Raises:
-        RequestError: A quantity fits none or several, a baseline is asked for returns, or no arm
-            of the claim is trained.
+        RequestError: A quantity fits none or several, a baseline is asked for returns, no arm of
+            the claim is trained, or frames of different views would be compared.
     """
     found = {quantity: find_arm(quantity.arm, arms) for quantity in claim_quantities(comparison)}
     for quantity, arm in found.items():
@@ -99,7 +100,21 @@ def find_arms(comparison: Comparison, arms: Sequence[NamedArm]) -> dict[Quantity
         raise RequestError(
             "the claim compares only baselines without training\n  name a trained arm in it"
         )
+    _check_views(found)
     return found
+
+
+def _check_views(found: Mapping[Quantity, NamedArm]) -> None:
+    """Refuse scores of frames at different resolutions or crops; returns do not depend on them."""
+    arms = [arm for quantity, arm in found.items() if quantity.metric not in RETURN_METRICS]
+    for arm in arms[1:]:
+        if arm.config.view != arms[0].config.view:
+            raise RequestError(
+                f"{arms[0].name!r} is scored at {view_text(arms[0].config.view)}, {arm.name!r} at "
+                f"{view_text(arm.config.view)}: metrics of their frames cannot be compared\n"
+                "  compare arms of one resolution and crop, or their returns "
+                "(baselines without training see what the first arm of the study sees)"
+            )
 
 
 def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
@@ -135,12 +150,29 @@ def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
 
 
 def _has(arm: NamedArm, axis: str, text: str) -> bool:
+    if find_axis(axis).kind == "bundle":
+        return _has_bundle(arm, find_axis(axis), text)
     if axis in arm.axis_values:
         return _same(arm.axis_values[axis], text)
     try:
         return apply_axes(arm.config, ((find_axis(axis), text),)) == arm.config
     except RequestError:
         return False
+
+
+def _has_bundle(arm: NamedArm, bundle: Axis, text: str) -> bool:
+    """Whether an arm was given a bundle and has it, or has the whole of it without being told.
+
+    What an arm changes of its bundle by other axes does not take the bundle away.
+    """
+    if bundle.name not in arm.axis_values:
+        return bundle.current(arm.config) == text
+    if arm.axis_values[bundle.name] != text:
+        return False
+    chosen = [(find_axis(name), value) for name, value in arm.axis_values.items()]
+    setting = [pair for pair in chosen if set(pair[0].fields) & set(bundle.fields)]
+    again = apply_axes(arm.config, setting)
+    return all(get_field(again, one) == get_field(arm.config, one) for one in bundle.fields)
 
 
 def _same(one: str, other: str) -> bool:

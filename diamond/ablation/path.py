@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 from diamond.ablation.axes import AXES
 from diamond.ablation.validity import invalid_reason
-from diamond.ablation.variants import Setting, Variant, make_variant
+from diamond.ablation.variants import Setting, Variant, make_variant, view_text
 from diamond.config.base import Record, canonical, canonical_json
 from diamond.config.run import RunConfig
+from diamond.config.training_levels import out_of_training
 from diamond.errors import RequestError
 
 _R = TypeVar("_R", bound=Record)
@@ -92,7 +93,8 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             walk.
 
     Raises:
-        RequestError: An end is not allowed, or both are the same run.
+        RequestError: An end is not allowed or samples at noise levels that its training never
+            shows, both are the same run, or they see different frames.
     """
     first, last = make_variant(base, start), make_variant(base, end)
     factors = find_factors(first.config, last.config)
@@ -101,6 +103,20 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             f"--from {start.name!r} and --to {end.name!r} are the same run on {base.game}\n"
             "  give two that differ, for instance --from formulation=ddpm --to formulation=edm"
         )
+    if first.config.view != last.config.view:
+        raise RequestError(
+            f"--from {start.name!r} sees {view_text(first.config.view)}, --to {end.name!r} sees "
+            f"{view_text(last.config.view)}: metrics of their frames cannot be compared\n"
+            "  give both ends the same resolution and crop, "
+            "or compare returns: diamond ablate resolution=32,64 --until returns"
+        )
+    for option, variant in (("--from", first), ("--to", last)):
+        reason = out_of_training(variant.config.denoiser, variant.config.sampler)
+        if reason is not None:
+            raise RequestError(
+                f"{option} {variant.name!r}: {reason}\n"
+                "  give an end whose sampler stays within the noise levels of its training"
+            )
     walker = _Walker(first, last, factors)
     walks = {direction: walker.walk(direction) for direction in DIRECTIONS}
     path = Path(start.name, end.name, factors, walks, tuple(walker.left_out))

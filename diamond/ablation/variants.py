@@ -6,7 +6,7 @@ from typing import Any
 
 from diamond.ablation.axes import Axis
 from diamond.config.overrides import override
-from diamond.config.run import RunConfig
+from diamond.config.run import RunConfig, ViewConfig
 from diamond.errors import RequestError
 
 Chosen = tuple[tuple[Axis, str], ...]
@@ -82,3 +82,9 @@ def check_axes(axes: Sequence[Axis]) -> None:
 def name_of(chosen: Chosen) -> str:
     """The name that values give to an arm: ``steps=1 denoiser.history=4``."""
     return " ".join(f"{axis.name}={text}" for axis, text in chosen)
+
+
+def view_text(view: ViewConfig) -> str:
+    """What an arm sees of the screen: ``64 x 64 pixels``, with the crop where there is one."""
+    crop = "" if view.crop is None else f" of the crop {list(view.crop)}"
+    return f"{view.height} x {view.width} pixels{crop}"

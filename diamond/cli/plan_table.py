@@ -14,6 +14,7 @@ from diamond.cli.design_text import design_lines
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.pipeline.devices import visible_gpus
 from diamond.pipeline.estimate import Estimate, wall_seconds
+from diamond.pipeline.notes import unseen_levels
 from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Status, Store
 
@@ -99,6 +100,7 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         for arm in arms
         if not imagines(arm)
     ]
+    remarks += [f"{game}, {name}: {reason}" for name, reason in unseen_levels(arms)]
     if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
         plays = {arm.runs[0].config.frames.play for arm in arms}
         shared = config.protocol == "static" and plays == {config.references.play}

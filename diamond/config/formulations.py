@@ -49,6 +49,11 @@ Source: ddpm, the released code's branch of that name (arXiv:2405.12399, section
     Liu et al. 2022 (arXiv:2209.03003).
 """
 
+FORMULATION_UNION: tuple[str, ...] = tuple(
+    dict.fromkeys(field for fields in FORMULATION_FIELDS.values() for field in fields)
+)
+"""Every field that some formulation sets."""
+
 RELEASED_FIELDS: Mapping[str, Any] = {
     "target": "edm",
     "input_scale": "edm",

@@ -1,8 +1,11 @@
 """What a reader of the results must know: starts, players, seeds, protocol, matching."""
 
+from collections.abc import Sequence
+
 from diamond.ablation.match import match_meaning
-from diamond.ablation.plan import AA_NAME, Plan, imagines
+from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
+from diamond.config.training_levels import out_of_training
 from diamond.pipeline.arm_scores import views_of
 
 
@@ -28,6 +31,11 @@ def study_notes(plan: Plan) -> list[str]:
             f"between them is given. The baselines see {view.height} x {view.width} pixels, as the "
             "first arm does. Returns can be compared."
         )
+    notes += [
+        f"{game}, {name}: {reason}. What it imagines comes of noise levels that it never learned."
+        for game in plan.request.games
+        for name, reason in unseen_levels([arm for arm in plan.arms if arm.game == game])
+    ]
     notes += [line for game in plan.request.games for line in _player_notes(plan, game)]
     if config.imported is not None:
         notes.append(
@@ -35,6 +43,17 @@ def study_notes(plan: Plan) -> list[str]:
             "policy and the same for every arm."
         )
     return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
+
+
+def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """Arms whose sampler asks for noise levels that training never showed, each with the reason."""
+    configs = {
+        arm.name: arm.runs[0].config for arm in arms if arm.kind == "arm" and imagines(arm)
+    }
+    found = (
+        (name, out_of_training(config.denoiser, config.sampler)) for name, config in configs.items()
+    )
+    return [(name, reason) for name, reason in found if reason is not None]
 
 
 def _seed_notes(plan: Plan, over: str) -> list[str]:
