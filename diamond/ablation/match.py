@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from diamond.ablation.multiplications import Pass, denoiser_calls, update_units
+from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.request import Match
 from diamond.ablation.variants import Matched, Variant
+from diamond.config.levels import calls_per_sample
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError
@@ -86,7 +87,8 @@ def _matched(match: Match, variant: Variant, baseline: Variant, fields: tuple[st
 
 def _steps(variant: Variant, baseline: Variant) -> int:
     """The denoising steps that need as many calls as the baseline has."""
-    wanted, order = denoiser_calls(baseline.config.sampler), variant.config.sampler.order
+    sampler, order = baseline.config.sampler, variant.config.sampler.order
+    wanted = calls_per_sample(sampler.steps, sampler.order)
     if order == 1:
         return wanted
     if wanted % 2 == 0:
