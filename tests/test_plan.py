@@ -296,3 +296,15 @@ def test_what_means_nothing_in_a_protocol_is_refused(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         plan_of(*assignments, **changes)
+
+
+def test_the_baseline_is_the_first_arm_that_imagines() -> None:
+    words = "environment=real,imagination"
+    plan = plan_of(words, **ONLINE, num_seeds=2, aa=True)
+    assert plan.baseline("Boxing").name == "environment=imagination"
+    again = next(arm for arm in plan.arms if arm.aa)
+    first, second = (a.runs[0].config for a in (plan.baseline("Boxing"), again))
+    assert second == first.model_copy(update={"seed": 2})
+    assert [arm.is_baseline for arm in plan.arms[:3]] == [False, True, False]
+    none = plan_of("environment=real", **ONLINE)
+    assert none.baseline("Boxing").name == "environment=real"

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.request import Match
-from diamond.ablation.variants import Matched, Variant
+from diamond.ablation.variants import Matched, Variant, baseline_of
 from diamond.config.levels import calls_per_sample
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
@@ -38,14 +38,14 @@ def match_meaning(match: Match) -> str:
 
 
 def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
-    """Scale every variant so that it costs what the first one, the baseline, costs.
+    """Scale every variant so that it costs what the baseline costs.
 
     Raises:
         RequestError: A variant sets the count itself, or no whole number makes the costs equal.
     """
-    baseline = variants[0]
+    baseline = variants[baseline_of(variants)]
     fields = _fields(match, baseline.config)
-    for variant in variants[1:]:
+    for variant in variants:
         for field in fields:
             own, other = get_field(variant.config, field), get_field(baseline.config, field)
             if own != other:
