@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.fidelity.metrics import METRICS
-from diamond.pipeline.arm_scores import baseline_arm, role_of
+from diamond.pipeline.arm_scores import role_of
 from diamond.pipeline.comparisons import (
     NO_FLOOR,
     Role,
@@ -204,7 +204,7 @@ def test_one_seed_has_no_noise_floor_and_says_why() -> None:
 
 def test_roles_follow_from_the_plan() -> None:
     plan = make_plan(Request(("steps=1,3",), "smoke", ("Boxing",), 2, "fidelity", None, aa=True))
-    assert baseline_arm(plan, "Boxing") is plan.arms[0]
+    assert plan.baseline("Boxing") is plan.arms[0]
     assert [role_of(arm) for arm in plan.arms] == [
         "arm",
         "arm",

@@ -2,14 +2,12 @@
 
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
 from torch import nn
 
 from diamond.ablation.multiplications import (
-    denoiser_calls,
     outcome_multiplications,
     policy_multiplications,
     unet_multiplications,
@@ -18,7 +16,6 @@ from diamond.ablation.plan import Plan, Request, make_plan
 from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
-from diamond.diffusion.sampler import calls_per_sample
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.cost import work_units
@@ -106,14 +103,6 @@ def test_an_arm_with_more_denoising_steps_costs_more_where_it_imagines() -> None
         imagines = stage in ("rollouts", "policy")
         assert (work_units(ten, stage) > work_units(base, stage)) == imagines
         assert (work_units(heun, stage) > 1.4 * work_units(ten, stage)) == imagines
-
-
-@pytest.mark.parametrize("order", [1, 2])
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_denoiser_calls_are_those_of_the_sampler(steps: int, order: Literal[1, 2]) -> None:
-    sampler = make_preset("tiny", "Boxing").sampler
-    config = sampler.model_copy(update={"steps": steps, "order": order})
-    assert denoiser_calls(config) == calls_per_sample(steps, order)
 
 
 # --- wall time --------------------------------------------------------------------------------

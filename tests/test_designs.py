@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.multiplications import Pass, denoiser_calls, update_units
+from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.plan import AA_NAME, Arm, Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.config.base import canonical
+from diamond.config.levels import calls_per_sample
 from diamond.errors import RequestError
 from diamond.pipeline.history import check_history, known_aggregates, record_plan
 from diamond.pipeline.identity import aggregate_key, run_key_of
@@ -175,7 +176,7 @@ def test_matched_calls_of_the_denoiser_are_equal() -> None:
     plan = plan_of("sampler.order=1,2", match="nfe")  # 3 steps of Euler, 2 of Heun
     samplers = [arm.runs[0].config.sampler for arm in own(plan)]
     assert [s.steps for s in samplers] == [3, 2]
-    assert {denoiser_calls(s) for s in samplers} == {3}
+    assert {calls_per_sample(s.steps, s.order) for s in samplers} == {3}
     reverse = plan_of("sampler.order=2,1", match="nfe")
     assert [arm.runs[0].config.sampler.steps for arm in own(reverse)] == [3, 5]
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diamond.config.levels import MAX_GAMMA, karras_levels
+from diamond.config.levels import MAX_GAMMA, calls_per_sample, karras_levels
 from diamond.config.presets import make_preset
 from diamond.config.run import Quantizer
 from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, per_item
 from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import calls_per_sample, sample
+from diamond.diffusion.sampler import sample
 from diamond.records import to_bytes, to_unit
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose

@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diamond.config.formulations import FORMULATION_FIELDS, Formulation
-from diamond.config.levels import ddpm_sigmas, flow_levels, karras_levels, timestep_levels
+from diamond.config.levels import (
+    calls_per_sample,
+    ddpm_sigmas,
+    flow_levels,
+    karras_levels,
+    timestep_levels,
+)
 from diamond.config.presets import make_preset
 from diamond.config.run import DenoiserConfig, NoiseLaw, OffsetLaw, OptimizerConfig, Target
 from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, ddpm_time, per_item
-from diamond.diffusion.sampler import calls_per_sample, sample, sample_ancestral
+from diamond.diffusion.sampler import sample, sample_ancestral
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose

@@ -314,3 +314,15 @@ def test_a_sampler_beyond_training_is_told_in_plan_and_report(tmp_path: Path) ->
     assert [note for note in study_notes(plan) if "never learned" in note] == [
         f"{shown[0].strip()}. What it imagines comes of noise levels that it never learned."
     ]
+
+
+def test_the_baseline_is_the_first_arm_that_imagines() -> None:
+    words = "environment=real,imagination"
+    plan = plan_of(words, **ONLINE, num_seeds=2, aa=True)
+    assert plan.baseline("Boxing").name == "environment=imagination"
+    again = next(arm for arm in plan.arms if arm.aa)
+    first, second = (a.runs[0].config for a in (plan.baseline("Boxing"), again))
+    assert second == first.model_copy(update={"seed": 2})
+    assert [arm.is_baseline for arm in plan.arms[:3]] == [False, True, False]
+    none = plan_of("environment=real", **ONLINE)
+    assert none.baseline("Boxing").name == "environment=real"

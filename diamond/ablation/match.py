@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from diamond.ablation.multiplications import Pass, denoiser_calls, update_units
+from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.request import Match
-from diamond.ablation.variants import Matched, Variant
+from diamond.ablation.variants import Matched, Variant, baseline_of
+from diamond.config.levels import calls_per_sample
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError
@@ -37,14 +38,14 @@ def match_meaning(match: Match) -> str:
 
 
 def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
-    """Scale every variant so that it costs what the first one, the baseline, costs.
+    """Scale every variant so that it costs what the baseline costs.
 
     Raises:
         RequestError: A variant sets the count itself, or no whole number makes the costs equal.
     """
-    baseline = variants[0]
+    baseline = variants[baseline_of(variants)]
     fields = _fields(match, baseline.config)
-    for variant in variants[1:]:
+    for variant in variants:
         for field in fields:
             own, other = get_field(variant.config, field), get_field(baseline.config, field)
             if own != other:
@@ -86,7 +87,8 @@ def _matched(match: Match, variant: Variant, baseline: Variant, fields: tuple[st
 
 def _steps(variant: Variant, baseline: Variant) -> int:
     """The denoising steps that need as many calls as the baseline has."""
-    wanted, order = denoiser_calls(baseline.config.sampler), variant.config.sampler.order
+    sampler, order = baseline.config.sampler, variant.config.sampler.order
+    wanted = calls_per_sample(sampler.steps, sampler.order)
     if order == 1:
         return wanted
     if wanted % 2 == 0:

@@ -1,14 +1,14 @@
-"""Multiplications of the networks, and denoiser calls, from a config alone; no seconds here."""
+"""Multiplications of the networks, from a config alone; no seconds here."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from diamond.config.levels import calls_per_sample
 from diamond.config.run import (
     DenoiserConfig,
     OutcomeConfig,
     PolicyConfig,
     RunConfig,
-    SamplerConfig,
 )
 
 Part = Literal["denoiser", "outcome", "policy"]
@@ -55,11 +55,6 @@ def policy_multiplications(config: PolicyConfig, height: int, width: int) -> flo
     return total + 4 * config.lstm_size * (features + config.lstm_size)
 
 
-def denoiser_calls(config: SamplerConfig) -> int:
-    """Denoiser calls per imagined frame; Heun's solver needs one only at its last step."""
-    return config.steps if config.order == 1 else 2 * config.steps - 1
-
-
 @dataclass(frozen=True)
 class Pass:
     """Multiplications of one pass of each network for one frame, and of one imagined frame."""
@@ -76,7 +71,7 @@ class Pass:
         denoiser = unet_multiplications(config.denoiser, height, width)
         outcome = outcome_multiplications(config.outcome, height, width)
         policy = policy_multiplications(config.policy, height, width)
-        calls = denoiser_calls(config.sampler)
+        calls = calls_per_sample(config.sampler.steps, config.sampler.order)
         return Pass(denoiser, outcome, policy, calls * denoiser + outcome)
 
 

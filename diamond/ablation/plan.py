@@ -27,7 +27,14 @@ from diamond.ablation.stages import (
     random_returns,
     stages_of,
 )
-from diamond.ablation.variants import Matched, Setting, Variant, apply_axes, make_variant
+from diamond.ablation.variants import (
+    Matched,
+    Setting,
+    Variant,
+    apply_axes,
+    baseline_of,
+    make_variant,
+)
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
@@ -90,7 +97,8 @@ class Arm:
         game: The game.
         axis_values: Text of the value per axis, as it was written.
         runs: One per seed; a baseline has one.
-        is_baseline: Whether the others are compared with it: the first arm of the design.
+        is_baseline: Whether the others are compared with it: the first arm of the game that
+            imagines, or the first if none does.
         aa: Whether it is the baseline once more, with other seeds: its runs pair with none.
         matched: What was changed so that it costs what the baseline costs.
     """
@@ -142,7 +150,7 @@ class Plan:
         return PRIMARY_METRIC if declared is None else declared.declaration.primary
 
     def baseline(self, game: str) -> Arm:
-        """The arm that the others of a game are compared with: the first of the design."""
+        """The arm that the others of a game are compared with: `Arm.is_baseline`."""
         return next(arm for arm in self.arms if arm.game == game and arm.is_baseline)
 
     @cached_property
@@ -339,7 +347,7 @@ def _check_seeds(request: Request) -> None:
 
 
 def _variants(layout: _Layout, base: RunConfig) -> tuple[list[Variant], Path | None]:
-    """The arms of a game, its baseline first, and its path."""
+    """The arms of a game and its path."""
     variants: list[Variant] = []
     path = None
     if layout.ends is not None:
@@ -349,9 +357,10 @@ def _variants(layout: _Layout, base: RunConfig) -> tuple[list[Variant], Path | N
 
 def _arms(variants: Sequence[Variant], request: Request, until: StageName | None) -> list[Arm]:
     arms = [_arm(variant, range(request.num_seeds), until) for variant in variants]
-    arms[0] = replace(arms[0], is_baseline=True)
+    first = baseline_of(variants)
+    arms[first] = replace(arms[first], is_baseline=True)
     if request.aa:
-        again = replace(variants[0], name=AA_NAME)
+        again = replace(variants[first], name=AA_NAME)
         seeds = range(request.num_seeds, 2 * request.num_seeds)
         arms.append(replace(_arm(again, seeds, until), aa=True))
     return arms

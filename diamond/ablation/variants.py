@@ -57,6 +57,11 @@ def make_variant(base: RunConfig, setting: Setting) -> Variant:
     return Variant(setting.name, apply_axes(base, setting.chosen), texts)
 
 
+def baseline_of(variants: Sequence[Variant]) -> int:
+    """Position of the baseline: the first arm that imagines, or the first if none does."""
+    return next((n for n, variant in enumerate(variants) if variant.config.imagines), 0)
+
+
 def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig:
     """A config with the values of axes set: bundles first, then what changes single fields."""
     settings: dict[str, Any] = {}

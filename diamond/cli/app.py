@@ -164,8 +164,8 @@ def ablate(
 ) -> None:
     """Run an ablation.
 
-    Every combination of the values is an arm, unless --design says otherwise; the first arm is the
-    baseline, and arms share the stages they agree on.
+    Every combination of the values is an arm, unless --design says otherwise; the first arm
+    that imagines is the baseline, and arms share the stages they agree on.
     """
     from diamond.ablation.request import (
         Request,

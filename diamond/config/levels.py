@@ -5,7 +5,7 @@ All levels are sigma of variance-exploding coordinates: frame + sigma * noise.
 
 import math
 from functools import cache
-from typing import assert_never
+from typing import Literal, assert_never
 
 from diamond.config.run import SamplerConfig
 
@@ -135,3 +135,11 @@ def churn_gamma(churn: float, num_steps: int) -> float:
     Source: Karras et al. 2022, algorithm 2.
     """
     return min(churn / num_steps, MAX_GAMMA)
+
+
+def calls_per_sample(num_steps: int, order: Literal[1, 2]) -> int:
+    """Number of denoiser calls of one sample (NFE).
+
+    Heun's solver needs one only at its last step; ancestral sampling has order 1.
+    """
+    return num_steps if order == 1 else 2 * num_steps - 1

@@ -86,8 +86,3 @@ def sample_ancestral(
         if following > 0:
             x = x + following * math.sqrt(1 - kept) * draw(index)
     return x
-
-
-def calls_per_sample(num_steps: int, order: Literal[1, 2]) -> int:
-    """Number of denoiser calls of one sample (NFE); ancestral sampling has order 1."""
-    return num_steps if order == 1 else 2 * num_steps - 1

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from diamond.ablation.path import Path as FlipPath
-from diamond.ablation.plan import Arm, Plan, Run, imagines
+from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.run import ViewConfig
 from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
@@ -48,19 +48,13 @@ def scores_path(run: Run, store: Store) -> Path | None:
     return store.folder(spec.stage, spec.key) / SCORES_FILE
 
 
-def baseline_arm(plan: Plan, game: str) -> Arm:
-    """The arm that the others are compared with: the first one of the game that imagines."""
-    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
-    return next((arm for arm in arms if imagines(arm)), arms[0])
-
-
 def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
     """Every other arm of a game against its baseline arm.
 
     Nothing of arms without scores, nor of those at another view: pixel metrics of two
     resolutions cannot be compared.
     """
-    baseline = baseline_arm(plan, game)
+    baseline = plan.baseline(game)
     others = [
         arm
         for arm in plan.arms
@@ -74,7 +68,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
 
 def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
     """The noise floor of every metric of a game, from the seeds of its baseline arm."""
-    baseline = baseline_arm(plan, game)
+    baseline = plan.baseline(game)
     return noise_rows(_ScoredFiles.of(baseline, store).read(), game, horizon)
 
 

@@ -16,7 +16,6 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.arm_scores import (
-    baseline_arm,
     comparisons,
     find_stage,
     noise_floor,
@@ -89,7 +88,7 @@ def build_document(
         "horizon": horizon,
         "report_steps": report_steps(horizon),
         "primary_metric": plan.primary_metric,
-        "baseline_arm": baseline_arm(plan, plan.request.games[0]).name,
+        "baseline_arm": plan.baseline(plan.request.games[0]).name,
         "metrics": [
             {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
             for m in METRICS

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from diamond.ablation.stages import TRAINED_PLAYER
+from diamond.config.levels import calls_per_sample
 from diamond.config.run import (
     CONTEXT_FRAMES,
     EmulatorConfig,
@@ -20,7 +21,6 @@ from diamond.config.run import (
     ViewConfig,
 )
 from diamond.data.references import View, load_references, view_references
-from diamond.diffusion.sampler import calls_per_sample
 from diamond.fidelity.metrics import score_trajectory
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext

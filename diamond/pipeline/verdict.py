@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from diamond.ablation.claims import Relation
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray, bootstrap_interval
+from diamond.stats.intervals import FloatArray, bootstrap_interval
 from diamond.stats.paired import paired_seeds
+from diamond.stats.power import MAX_SEEDS, seeds_needed
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
-MAX_MISSING = 100
-"""Above this many seeds the number that is missing is not told."""
 METHOD_WITHIN = "bootstrap over starts within one trained model"
-ASSUMPTION = "if mean and standard deviation stay as they are"
+ASSUMPTION = "to decide 4 times in 5 if mean and standard deviation stay as they are"
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class Judgement:
         method: How the interval was made.
         p: Exact two-sided sign-flip p value, None where there is none.
         p_min: The smallest that so many seeds can give.
-        missing: Seeds that are missing for a decision, at most `MAX_MISSING` + 1, which stands for
-            more; None where it cannot be told or nothing is missing.
+        missing: Seeds that are missing for a decision with probability .8, at most `MAX_SEEDS` + 1,
+            which stands for more; None where it cannot be told or nothing is missing.
     """
 
     verdict: Verdict
@@ -64,7 +62,8 @@ def judge_seeds(differences: FloatArray, relation: Relation) -> Judgement:
     if paired.n == 1:
         reason = "one seed: at least 2 are needed"
     elif paired.n > 1 and verdict == "UNDECIDED":
-        missing = seeds_missing(differences)
+        missing = seeds_needed(differences)
+        assert missing is not None, "two seeds or more have a spread"
         reason = f"the interval holds 0; {_seeds(missing)} missing, {ASSUMPTION}"
     return Judgement(
         verdict,
@@ -103,27 +102,6 @@ def judge_starts(differences: FloatArray, relation: Relation) -> Judgement:
     )
 
 
-def seeds_missing(differences: FloatArray) -> int:
-    """How many more seeds bring the half width of the t interval below the mean.
-
-    Mean and standard deviation are taken to stay as they are: with few seeds the number is rough.
-
-    Args:
-        differences: Differences of the seeds so far, at least two, shape (n,).
-
-    Returns:
-        From 1 to `MAX_MISSING` + 1, which stands for more.
-    """
-    n = len(differences)
-    mean, sd = abs(float(differences.mean())), float(differences.std(ddof=1))
-    for missing in range(1, MAX_MISSING + 1):
-        total = n + missing
-        half_width = float(stdtrit(total - 1, (1 + DEFAULT_LEVEL) / 2)) * sd / np.sqrt(total)
-        if half_width < mean:
-            return missing
-    return MAX_MISSING + 1
-
-
 def combine(verdicts: Sequence[Verdict], holds: Literal["all", "any"]) -> Verdict:
     """The verdict on several claims of which all, or any, must hold."""
     decisive, other = ("FAIL", "PASS") if holds == "all" else ("PASS", "FAIL")
@@ -135,8 +113,8 @@ def combine(verdicts: Sequence[Verdict], holds: Literal["all", "any"]) -> Verdic
 
 
 def _seeds(missing: int) -> str:
-    if missing > MAX_MISSING:
-        return f"more than {MAX_MISSING} seeds are"
+    if missing > MAX_SEEDS:
+        return f"more than {MAX_SEEDS} seeds are"
     return "about 1 seed is" if missing == 1 else f"about {missing} seeds are"
 
 

@@ -1,6 +1,6 @@
 """What so many paired seeds can show, and what two trainings of the same thing differ by."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.special import gammaincinv, ndtr, stdtrit
@@ -8,8 +8,8 @@ from scipy.special import gammaincinv, ndtr, stdtrit
 from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
 
 DEFAULT_POWER = 0.8
-MAX_SEEDS = 10_000
-"""Above this many seeds the answer is None: nobody trains so many."""
+MAX_SEEDS = 100
+"""Above this many missing seeds their number is not told."""
 
 NUM_NODES = 200
 """Nodes of the quadrature over the sample standard deviation; power is then right to 1e-6."""
@@ -48,7 +48,7 @@ def t_power(effect: float, n: int, level: float = DEFAULT_LEVEL) -> float:
     shift = effect * np.sqrt(n)
     # P(|Z + shift| > critical S) over the law of S = s / sigma, by its quantiles: the noncentral
     # t of scipy is NaN for large shifts.
-    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
+    nodes, weights = _quadrature()
     spread = np.sqrt(2 * gammaincinv((n - 1) / 2, (nodes + 1) / 2) / (n - 1))
     shown = ndtr(shift - critical * spread) + ndtr(-shift - critical * spread)
     return float(weights @ shown / 2)
@@ -90,9 +90,9 @@ def seeds_needed(
             observed ones; .5 is about where the present interval, narrowed, would touch 0.
 
     Returns:
-        The number of seeds that are missing, 0 where the interval leaves out 0 already. None where
-        it cannot be told (fewer than two seeds, mean 0) or where it would be more than 10,000. Mean
-        and spread of few seeds are rough, and so is the answer.
+        The number of seeds that are missing, 0 where the interval leaves out 0 already, at most
+        `MAX_SEEDS` + 1, which stands for more. None with fewer than two seeds. Mean and spread of
+        few seeds are rough, and so is the answer.
 
     Raises:
         ValueError: When the power is not between 1 - level and 1.
@@ -100,19 +100,25 @@ def seeds_needed(
     _check_power(power, level)
     defined = differences[~np.isnan(differences)]
     n = defined.size
-    if n < 2 or defined.mean() == 0:
+    if n < 2:
         return None
-    sd = float(defined.std(ddof=1))
-    mean = abs(float(defined.mean()))
+    mean, sd = abs(float(defined.mean())), float(defined.std(ddof=1))
     if mean > float(stdtrit(n - 1, (1 + level) / 2)) * sd / np.sqrt(n):
         return 0
-    if t_power(mean / sd, n + MAX_SEEDS, level) < power:
-        return None
+    if mean == 0 or t_power(mean / sd, n + MAX_SEEDS, level) < power:
+        return MAX_SEEDS + 1
     lo, hi = n, n + MAX_SEEDS
     while hi - lo > 1:
         middle = (lo + hi) // 2
         lo, hi = (middle, hi) if t_power(mean / sd, middle, level) < power else (lo, middle)
     return hi - n
+
+
+@cache
+def _quadrature() -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of Gauss and Legendre on (-1, 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(NUM_NODES)
+    return nodes, weights
 
 
 @lru_cache(maxsize=256)
