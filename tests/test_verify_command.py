@@ -201,8 +201,8 @@ def test_results_from_before_the_declaration_are_told(declared: Path, tmp_path: 
     ("study", "words"),
     [
         (STUDY, ("has no claims", "--declaration")),
-        ("steps-boxing-smok", ("no study", f"Did you mean '{STUDY}'?", "diamond ablate NAME")),
-        ("../studies", ("no study",)),
+        ("steps-boxing-smok", ("unknown study", f"Did you mean '{STUDY}'?", "diamond studies")),
+        ("../studies", ("unknown study",)),
     ],
 )
 def test_a_study_without_claims_or_that_is_not_there(

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def run_study(request: Request, options: Options) -> ExitCode:
 
 def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
-    check_claims(plan)
+    remarks = check_claims(plan)
     _check_name(plan.study)
     check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
@@ -87,7 +88,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     folder = options.home / "studies" / plan.study
     check_history(plan, folder)
     if options.dry_run:
-        show_plan(plan, store, options.jobs, console(), options.only)
+        show_plan(plan, store, options.jobs, console(), options.only, remarks)
         return ExitCode.DONE
     store.check_writable()
     from diamond.pipeline.checkpoints import adopt, adopt_players
@@ -95,20 +96,20 @@ def _study(request: Request, options: Options) -> ExitCode:
     if request.checkpoint is not None:
         adopt(request.checkpoint, options.home)
     adopt_players(plan, options.home)
-    return _run(plan, store, options)
+    return _run(plan, store, options, remarks)
 
 
-def _run(plan: Plan, store: Store, options: Options) -> ExitCode:
+def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> ExitCode:
     from diamond.pipeline.study import StudyRun
 
     study = StudyRun(plan, store, options.command, options.only, options.retry_failed)
     # From here on `diamond gc` knows what the study needs: what is found whole now stays.
     record_plan(plan, study.folder, options.command)
     with in_use(study.folder / RUNNING_NAME):
-        return _make(study, options)
+        return _make(study, options, remarks)
 
 
-def _make(study: "StudyRun", options: Options) -> ExitCode:
+def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:
     """Make what is missing of a study whose plan is recorded, and report it."""
     from diamond.cli.progress import ProgressView
     from diamond.pipeline.executor import LocalExecutor
@@ -118,7 +119,7 @@ def _make(study: "StudyRun", options: Options) -> ExitCode:
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
-    show_plan(plan, store, options.jobs, log, options.only)
+    show_plan(plan, store, options.jobs, log, options.only, remarks)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from diamond.ablation.claim_arms import check_claims
 from diamond.ablation.declarations import Given, claims_hash, is_declaration, load_declaration
 from diamond.ablation.plan import Plan
 from diamond.ablation.request import Request
@@ -64,11 +63,7 @@ def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
 
 
 def declared_lines(plan: Plan) -> Iterator[str]:
-    """What to know of the declaration of a plan before it runs.
-
-    Raises:
-        RequestError: A claim means no arm, or more than one.
-    """
+    """What to know of the declaration of a plan before it runs."""
     declared = plan.request.declared
     if declared is None:
         return
@@ -79,4 +74,3 @@ def declared_lines(plan: Plan) -> Iterator[str]:
     yield f"primary metric {said.primary}; hash of the claims {claims_hash(said)[:12]}"
     for change in declared.overrides:
         yield f"{change.option}: {change.given} in place of the declared {change.declared}"
-    yield from check_claims(plan)

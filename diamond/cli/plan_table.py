@@ -23,7 +23,12 @@ MAX_NAMES = 8
 
 
 def show_plan(
-    plan: Plan, store: Store, jobs: int, console: Console, only: Sequence[str] = ()
+    plan: Plan,
+    store: Store,
+    jobs: int,
+    console: Console,
+    only: Sequence[str] = (),
+    claim_remarks: Sequence[str] = (),
 ) -> None:
     """Print arms, shared stages, what is done already and the expected time."""
     specs = plan.stages()
@@ -37,7 +42,7 @@ def show_plan(
         f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
         highlight=False,
     )
-    for line in [*declared_lines(plan), *design_lines(plan)]:
+    for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:
         console.print(line, highlight=False, markup=False)
     console.print(_table(plan, specs, status, seconds))
     arms = [arm for arm in plan.arms if arm.kind == "arm"]

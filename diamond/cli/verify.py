@@ -7,11 +7,10 @@ from typing import Any
 
 from diamond.ablation.declarations import Declaration, load_declaration
 from diamond.cli.terminal import console
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
-from diamond.pipeline.files import read_json
-from diamond.pipeline.history import read_entries
 from diamond.pipeline.store import Store
+from diamond.pipeline.studies import all_studies, find_study, report_of
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_view
 
@@ -28,25 +27,24 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     Raises:
         RequestError: There is no such study, it has no report yet, or it has no claims.
     """
-    folder = _folder(study, home)
-    document = read_json(folder / "report.json")
+    store = Store(home)
+    found = find_study(all_studies(store), study)
+    document = report_of(found)
     if document is None:
         raise RequestError(
             f"study {study!r} has no result yet\n  the command that began it goes on with it"
         )
-    history = read_entries(folder)
-    declaration, path, note = _declaration(study, last_declared(history), word)
+    declaration, path, note = _declaration(study, last_declared(found.entries), word)
     if not declaration.claims:
         raise RequestError(
             f"the declaration of study {study!r} has no claims: {path}\n"
             "  add [[claims]] to it; docs/declarations.md shows how"
         )
-    store = Store(home)
     result = {
         "study": study,
         "question": declaration.question,
         "primary_metric": declaration.primary,
-        "declaration": {"file": str(path)} | standing(declaration, document, history, store),
+        "declaration": {"file": str(path)} | standing(declaration, document, found.entries, store),
         "claims": claim_rows(declaration, document, store),
     }
     if as_json:
@@ -57,20 +55,6 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     out.print(claims_view(result))
     for sentence in [*note, *claims_sentences(result)]:
         out.print(sentence, highlight=False, markup=False)
-
-
-def _folder(study: str, home: Path) -> Path:
-    folder = home / "studies" / study
-    names = sorted(path.name for path in (home / "studies").glob("*") if path.is_dir())
-    if study in names:
-        return folder
-    match = nearest(study, names)
-    guess = f" Did you mean {match!r}?" if match else ""
-    raise RequestError(
-        f"there is no study {study!r} in {str(home)!r}.{guess}\n"
-        f"  there are: {', '.join(names) or 'none'}\n"
-        "  `diamond ablate NAME` makes one from a declaration; --home gives another folder"
-    )
 
 
 def _declaration(

@@ -182,11 +182,6 @@ def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def arm_id(arm: Arm) -> tuple[str, str]:
-    """Name and game: what tells arms of a study apart."""
-    return arm.name, arm.game
-
-
 @lru_cache(maxsize=1024)
 def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
     """Estimates from files that never change once they are there.
