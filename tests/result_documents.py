@@ -119,7 +119,7 @@ def comparison(a: str, b: str, numbers: tuple[float, float, float], **changes: A
         "method": "bootstrap over starts within one trained model",
         "p": None, "p_min": None, "p_corrected": None, "p_t": None, "p_t_corrected": None,
         "family": "primary", "family_size": None, "within_noise": None, "detectable": None,
-        "decision": "not shown" if lo <= 0 <= hi else "shown",
+        "decision": "not shown" if lo <= 0 <= hi else "shown", "reason": None,
     }  # fmt: skip
     return row | changes
 

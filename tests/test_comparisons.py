@@ -1,6 +1,7 @@
 """Arms against the baseline arm: pairing, roles, families, decisions, the noise floor."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.fidelity.metrics import METRICS
-from diamond.pipeline.arm_scores import role_of
+from diamond.pipeline.arm_scores import role_of, trained_model
 from diamond.pipeline.comparisons import (
     NO_FLOOR,
+    ONE_SEED,
     Role,
     Scored,
     compare,
@@ -20,6 +22,7 @@ from diamond.pipeline.comparisons import (
     corrected,
     noise_rows,
 )
+from diamond.pipeline.notes import study_notes
 from diamond.pipeline.tracked import noise_metrics
 from diamond.stats.multiple import holm
 
@@ -156,6 +159,7 @@ def test_the_primary_family_is_over_the_games() -> None:
 
 def row_of(**changes: Any) -> dict[str, Any]:
     row = {"family": "primary", "lo": 0.1, "hi": 0.2, "p_t": 0.04, "p": 0.25, "unit": "seed"}
+    row["reason"] = None
     return row | changes
 
 
@@ -168,7 +172,7 @@ def row_of(**changes: Any) -> dict[str, Any]:
         ([row_of(), row_of(p_t=0.6, lo=-1.0)], ["shown alone", "not shown"]),
         ([row_of(), row_of(family="control")], ["shown", "shown"]),
         ([row_of(p_t=None, p=None, unit="start")] * 3, ["shown"] * 3),
-        ([row_of(lo=None, hi=None, p_t=None)], ["undefined"]),
+        ([row_of(lo=None, hi=None, p_t=None, reason="no interval")], ["undefined"]),
         ([row_of(lo=-0.2, hi=-0.1)], ["shown"]),
     ],
 )
@@ -205,7 +209,7 @@ def test_one_seed_has_no_noise_floor_and_says_why() -> None:
 def test_roles_follow_from_the_plan() -> None:
     plan = make_plan(Request(("steps=1,3",), "smoke", ("Boxing",), 2, "fidelity", None, aa=True))
     assert plan.baseline("Boxing") is plan.arms[0]
-    assert [role_of(arm) for arm in plan.arms] == [
+    assert [role_of(arm, plan) for arm in plan.arms] == [
         "arm",
         "arm",
         "control",
@@ -223,3 +227,45 @@ def test_the_noise_floor_is_tracked_with_the_baseline_arm_alone() -> None:
     assert noise_metrics(rows, "other", "Boxing") == ({}, {})
     one = noise_rows(scored([[0, 2]]), "Boxing", 2)
     assert noise_metrics(one, "arm", "Boxing") == ({}, {})
+
+
+def test_one_seed_of_arms_trained_apart_decides_nothing() -> None:
+    baseline = replace(scored([[0.0], [0.1], [0.2]]), model="one")
+    for model, reason in (("one", None), ("two", ONE_SEED)):
+        arm = replace(scored([[5.0], [5.1], [5.3]]), model=model)
+        row = corrected(comparison_rows(arm, baseline, "Boxing", PRIMARY))[0]
+        assert row["lo"] > 0
+        assert row["reason"] == reason
+        assert row["decision"] == ("shown" if reason is None else "undefined")
+        assert ("of one trained model per arm" in row["method"]) == (reason is not None)
+    reference = replace(scored([[5.0], [5.1], [5.3]], role="reference"), model=None)
+    assert corrected(comparison_rows(reference, baseline, "Boxing", PRIMARY))[0]["reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "shared"), [("steps=1,3", True), ("denoiser.optimizer.lr=0.0001,0.0003", False)]
+)
+def test_arms_with_equal_training_share_a_model_and_the_note_says_so(
+    words: str, shared: bool
+) -> None:
+    plan = make_plan(Request((words,), "smoke", ("Boxing",), 1, "fidelity", None))
+    first, second = (trained_model(arm) for arm in plan.arms[:2])
+    assert (first == second) == shared
+    assert ("within one trained model" in study_notes(plan)[-1]) == shared
+    assert ("of one trained model per arm" in study_notes(plan)[-1]) != shared
+
+
+def test_only_the_end_of_a_path_is_primary() -> None:
+    ends = {"path_from": ("formulation=ddpm",), "path_to": ("formulation=edm",)}
+    request = Request((), "smoke", ("Boxing",), 3, "fidelity", None)
+    plan = make_plan(replace(request, design="path", **ends))  # type: ignore[arg-type]
+    others = [arm for arm in plan.arms if arm.kind == "arm" and not arm.is_baseline]
+    roles = {arm.name: role_of(arm, plan) for arm in others}
+    assert [name for name, role in roles.items() if role == "arm"] == [plan.paths["Boxing"].end]
+    assert set(roles.values()) == {"arm", "path"}
+    rng = np.random.default_rng(0)
+    baseline, arm = random_arm(rng, 3, 0.0, "base"), random_arm(rng, 3, 5.0, "way")
+    rows = corrected(comparison_rows(replace(arm, role="path"), baseline, "Boxing", PRIMARY))
+    assert {(row["family"], row["family_size"], row["decision"]) for row in rows} == {
+        ("path", None, "undefined")
+    }

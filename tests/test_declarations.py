@@ -170,9 +170,17 @@ def test_options_that_say_the_same_change_nothing() -> None:
         ("Do more steps help?", "Do they?", False),
         ('primary = "l1"', 'primary = "psnr"', False),
         ('until = "fidelity"', 'design = "ofat"', False),
+        ('until = "fidelity"', "", True),
+        ('until = "fidelity"', 'arms = ["own: steps=7"]', False),
+        ('until = "fidelity"', 'preset = "smoke"', False),
+        ('until = "fidelity"', 'match = "nfe"', False),
+        ("steps = [1, 3]", "steps = [1, 3, 10]", True),
+        ("steps = [1, 3]", "steps = [3, 1]", False),
+        ('updates" = 50', 'updates" = 60', False),
     ],
 )
 def test_the_hash_is_that_of_the_claims(old: str, new: str, same: bool) -> None:
+    assert old in TEXT
     assert (claims_hash(_read()) == claims_hash(_read(TEXT.replace(old, new)))) == same
 
 

@@ -107,8 +107,11 @@ def test_summary_counts_one_model_per_arm_where_arms_train_apart(stage: str) -> 
     )
     doc["arms"][0]["runs"][0]["stages"] = {stage: {"key": "d0" * 32}}
     doc["arms"][1]["runs"][0]["stages"] = {stage: {"key": "e1" * 32}}
+    doc["comparisons"][0] |= {"decision": "undefined", "reason": "one seed: needs two seeds"}
     text = summarise(doc)
-    assert f"with {names[0]} the moving objects are sharper than with {names[1]} (" in text
+    assert f"whether {names[0]} and {names[1]} differ cannot be told from one seed" in text
+    assert "sharp" not in text
+    assert "difference 0.09" in text
     assert "over 12 starts of one trained model per arm" in text
 
 

@@ -223,9 +223,10 @@ class Declared:
 
 
 def claims_hash(declaration: Declaration) -> str:
-    """SHA-256 of what was claimed: question, claims, design and primary metric.
+    """SHA-256 of what was claimed: question, claims, primary metric, and what arms are.
 
-    Spaces inside an expression are not part of it; seeds, games and preset are not either.
+    Of an axis its name and its first value, the baseline's: further values may be added later.
+    Spaces inside an expression are not part of it; seeds, games and the last stage are not either.
     """
     return content_hash(
         {
@@ -235,6 +236,14 @@ def claims_hash(declaration: Declaration) -> str:
                 for c in declaration.claims
             ],
             "design": declaration.design,
+            "axes": {axis: values[0] for axis, values in declaration.axes.items()},
+            "from": declaration.start,
+            "to": declaration.to,
+            "arms": declaration.arms,
+            "settings": declaration.settings,
+            "preset": declaration.preset,
+            "protocol": declaration.protocol,
+            "match": declaration.match,
             "primary": declaration.primary,
         }
     )

@@ -60,8 +60,8 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
         for arm in plan.arms
         if arm.game == game and arm is not baseline and view_of(arm) == view_of(baseline)
     ]
-    scored = _ScoredFiles.of(baseline, store)
-    found = [_ScoredFiles.of(arm, store) for arm in others]
+    scored = _ScoredFiles.of(baseline, "arm", store)
+    found = [_ScoredFiles.of(arm, role_of(arm, plan), store) for arm in others]
     primary = plan.primary_metric
     return [row for other in found for row in _rows(other, scored, game, primary)]
 
@@ -69,7 +69,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
 def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
     """The noise floor of every metric of a game, from the seeds of its baseline arm."""
     baseline = plan.baseline(game)
-    return noise_rows(_ScoredFiles.of(baseline, store).read(), game, horizon)
+    return noise_rows(_ScoredFiles.of(baseline, "arm", store).read(), game, horizon)
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,17 @@ class _ScoredFiles:
     role: Role
     files: tuple[tuple[int, Path], ...]
     num_seeds: int
+    model: str | None
 
     @staticmethod
-    def of(arm: Arm, store: Store) -> "_ScoredFiles":
+    def of(arm: Arm, role: Role, store: Store) -> "_ScoredFiles":
         paths = [(run.config.seed, scores_path(run, store)) for run in arm.runs]
         files = tuple((seed, path) for seed, path in paths if path is not None)
-        return _ScoredFiles(arm.name, role_of(arm), files, len(arm.runs))
+        return _ScoredFiles(arm.name, role, files, len(arm.runs), trained_model(arm))
 
     def read(self) -> Scored:
         scores = {seed: load_file(path) for seed, path in self.files}
-        return Scored(self.name, self.role, scores, self.num_seeds)
+        return Scored(self.name, self.role, scores, self.num_seeds, self.model)
 
 
 @lru_cache(maxsize=1024)
@@ -102,11 +103,30 @@ def _rows(
     return comparison_rows(arm.read(), baseline.read(), game, primary)
 
 
-def role_of(arm: Arm) -> Role:
-    """What an arm is beside the baseline arm: another one, a control (A/A), or not trained."""
+def role_of(arm: Arm, plan: Plan) -> Role:
+    """What an arm is beside the baseline arm.
+
+    Another one, a control (A/A), not trained, or on the way between the ends of a path.
+    """
     if arm.kind == "baseline":
         return "reference"
-    return "control" if arm.aa else "arm"
+    if arm.aa:
+        return "control"
+    path = plan.paths.get(arm.game)
+    on_the_way = path is not None and arm.name != path.end and arm.name in path.arms()
+    return "path" if on_the_way else "arm"
+
+
+def trained_model(arm: Arm) -> str | None:
+    """What imagines in the first run of an arm: equal where arms share one trained model.
+
+    The key of its denoiser, online that of the whole agent; the weights of imported networks.
+    """
+    run = arm.runs[0]
+    if run.config.imported is not None:
+        return run.config.imported.denoiser
+    spec = find_stage(run, "denoiser") or find_stage(run, "agent")
+    return None if spec is None else spec.key
 
 
 def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, Any]:

@@ -4,7 +4,7 @@ What a difference is lives in `diamond.stats`, what a run and an arm scored in `
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,8 +29,9 @@ from diamond.stats.paired import paired_seeds, paired_starts
 from diamond.stats.power import detectable_difference, noise_floor
 from diamond.stats.unpaired import welch
 
-Role = Literal["arm", "control", "reference"]
-"""An arm, an A/A arm (the baseline arm with other seeds), a world model without training."""
+Role = Literal["arm", "control", "reference", "path"]
+"""An arm, an A/A arm (the baseline arm with other seeds), a world model without training, an arm
+on the way of a path."""
 
 Decision = Literal["shown", "shown alone", "not shown", "undefined"]
 
@@ -38,6 +39,12 @@ FAMILIES = ("primary", "secondary")
 """Families of comparisons that are corrected, each for its own number."""
 
 NO_FLOOR = "not defined: needs two seeds"
+ONE_SEED = "one seed: needs two seeds"
+ON_THE_WAY = "on the way of a path: only its end is compared"
+NO_INTERVAL = "no interval"
+METHOD_APART = (
+    "bootstrap over paired starts of one trained model per arm: says nothing of training again"
+)
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Scored:
         role: What it is beside the baseline arm.
         scores: Scores of its finished runs by training seed.
         num_seeds: Training seeds that were asked for.
+        model: What of its first run was trained and imagines; arms with equal ones share it.
     """
 
     name: str
     role: Role
     scores: Mapping[int, Scores]
     num_seeds: int
+    model: str | None = None
 
 
 def compare(arm: Scored, baseline: Scored, metric: str) -> Difference:
@@ -62,8 +71,8 @@ def compare(arm: Scored, baseline: Scored, metric: str) -> Difference:
 
     Over the seeds that both have finished, and the cells that both have defined. A reference has no
     training seed: its scores stand against those of every seed of the baseline arm. A control has
-    other seeds than the baseline arm and nothing is paired. With one seed asked for, the starts of
-    one trained model are the unit.
+    other seeds than the baseline arm and nothing is paired. With one seed asked for, starts are the
+    unit: of one trained model, or of one per arm, which the method then says.
     """
     if arm.role == "control":
         own, others = arm.scores.values(), baseline.scores.values()
@@ -75,7 +84,14 @@ def compare(arm: Scored, baseline: Scored, metric: str) -> Difference:
         return paired_seeds(means[:, 0], means[:, 1])
     seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, metric)
     a, b = pairs[0] if pairs else (np.empty((0, 1)), np.empty((0, 1)))
-    return paired_starts(over_horizon(a), over_horizon(b), seed)
+    found = paired_starts(over_horizon(a), over_horizon(b), seed)
+    return replace(found, method=METHOD_APART) if _trained_apart(arm, baseline) else found
+
+
+def _trained_apart(arm: Scored, baseline: Scored) -> bool:
+    """Whether one seed of each says nothing of their difference."""
+    one_seed, trained = baseline.num_seeds == 1, arm.role != "reference"
+    return one_seed and trained and arm.model != baseline.model
 
 
 def comparison_rows(
@@ -114,6 +130,7 @@ def comparison_rows(
                 "p_min": found.p_min,
                 "within_noise": within,
                 "detectable": number(detectable_difference(found.sd, found.n)),
+                "reason": _reason(arm, baseline, found),
             }
         )
     return tuple(rows)
@@ -123,8 +140,9 @@ def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Correct the comparisons of a study for their number and decide what each shows.
 
     A family is all arms and games on the primary metric, or all arms, games and other metrics;
-    controls and references belong to none. Holm's procedure goes over the p values of the t tests,
-    which agree with the intervals, and beside them over the sign-flip p values.
+    controls, references and arms on the way of a path belong to none. Holm's procedure goes over
+    the p values of the t tests, which agree with the intervals, and beside them over the
+    sign-flip p values.
 
     Args:
         rows: What `comparison_rows` returned, of all arms and games.
@@ -179,6 +197,15 @@ def noise_rows(baseline: Scored, game: str, horizon: int) -> list[dict[str, Any]
     return rows
 
 
+def _reason(arm: Scored, baseline: Scored, found: Difference) -> str | None:
+    """Why a comparison decides nothing; None where it may."""
+    if np.isnan([found.lo, found.hi]).any():
+        return NO_INTERVAL
+    if arm.role == "path":
+        return ON_THE_WAY
+    return ONE_SEED if _trained_apart(arm, baseline) else None
+
+
 def _family(role: Role, is_primary: bool) -> str:
     if role != "arm":
         return role
@@ -187,7 +214,7 @@ def _family(role: Role, is_primary: bool) -> str:
 
 def _decision(row: Mapping[str, Any]) -> Decision:
     """What a comparison shows: its own interval, and where it has a family Holm's p as well."""
-    if row["lo"] is None or row["hi"] is None:
+    if row["reason"] is not None:
         return "undefined"
     if row["lo"] <= 0 <= row["hi"]:
         return "not shown"

@@ -34,11 +34,14 @@ def check_history(plan: Plan, folder: Path) -> None:
 
     Raises:
         RequestError: An arm of the same name was something else; the text says which fields differ.
+            Or the arms of a game were compared with another baseline.
         StoreError: The study has a history that cannot be read.
     """
     before: dict[str, Any] = {}
+    baselines: dict[str, str] = {}
     for entry in read_entries(folder):
         before |= entry["arms"]
+        baselines |= entry.get("baselines", {})
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
@@ -51,6 +54,14 @@ def check_history(plan: Plan, folder: Path) -> None:
                 f"{_shown(differing)}\n"
                 "  results must not be mixed: give this study another name with --name, for "
                 f"instance --name {plan.study}-2"
+            )
+    for game, new in _baselines(plan).items():
+        old = baselines.get(game, new)
+        if old != new:
+            raise RequestError(
+                f"the baseline arm of study {plan.study!r} on {game} was {old!r}, now it is "
+                f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
+                f"this study another name with --name, for instance --name {plan.study}-2"
             )
 
 
@@ -73,6 +84,7 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
             "num_seeds": plan.request.num_seeds,
             "until": plan.until,
             "arms": arms,
+            "baselines": _baselines(plan),
         }
         if plan.request.declared is not None:
             entry["declared"] = history_entry(plan.request.declared)
@@ -129,6 +141,15 @@ def _seeded(config: dict[str, Any], num_seeds: int) -> list[dict[str, Any]]:
 def _varied(plan: Plan) -> list[Arm]:
     """The arms without the baselines, which read nothing that an axis sets."""
     return [arm for arm in plan.arms if arm.kind == "arm"]
+
+
+def _baselines(plan: Plan) -> dict[str, str]:
+    """The name of the baseline arm of each game; one arm alone is compared with nothing."""
+    return {
+        game: plan.baseline(game).name
+        for game in plan.request.games
+        if sum(arm.game == game for arm in _varied(plan)) > 1
+    }
 
 
 def _arm_name(arm: Arm) -> str:

@@ -6,7 +6,7 @@ from diamond.ablation.match import match_meaning
 from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
 from diamond.config.training_levels import out_of_training
-from diamond.pipeline.arm_scores import views_of
+from diamond.pipeline.arm_scores import trained_model, views_of
 
 
 def study_notes(plan: Plan) -> list[str]:
@@ -57,10 +57,22 @@ def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:
 def _seed_notes(plan: Plan, over: str) -> list[str]:
     if plan.request.num_seeds > 1:
         return []
+    if _train_apart(plan):
+        return [
+            f"One seed: intervals are over {over} of one trained model per arm and say nothing of "
+            "training again; of a difference between arms that were trained apart nothing can be "
+            "decided; --seeds 3 or more can."
+        ]
     return [
         f"One seed: intervals and differences are over {over} within one trained model and say "
         "nothing of training again; --seeds 3 or more does."
     ]
+
+
+def _train_apart(plan: Plan) -> bool:
+    """Whether arms of a game have different trained models."""
+    arms = [arm for arm in plan.arms if arm.kind == "arm"]
+    return any(trained_model(arm) != trained_model(plan.baseline(arm.game)) for arm in arms)
 
 
 def _online_notes(plan: Plan) -> list[str]:

@@ -67,8 +67,9 @@ def comparison_sentences(doc: Document) -> list[str]:
         )
     elif rows and all(row["unit"] == "start" for row in rows):
         told.append(
-            "A difference is shown where the interval leaves out 0. It holds within these trained "
-            "models, is not corrected for the number of arms and says nothing of training again."
+            "A difference is shown where the interval leaves out 0 and both arms have the same "
+            "trained model; arms that were trained apart need two seeds. It holds within this "
+            "model, is not corrected for the number of arms and says nothing of training again."
         )
     if any(row["family"] == "control" for row in rows):
         told.append(
@@ -85,7 +86,7 @@ def exploratory_sentence(doc: Document) -> str:
     rows = [row for row in doc["comparisons"] if row["metric"] != doc["primary_metric"]]
     size = next((row["family_size"] for row in rows if row["family_size"] is not None), None)
     star = (
-        "* the interval leaves out 0; not corrected, within these trained models."
+        "* the interval leaves out 0; not corrected, within one trained model."
         if size is None
         else f"* shown by the t test after Holm over these {_comparisons(size)}."
     )

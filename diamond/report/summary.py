@@ -67,6 +67,11 @@ class _Pair:
         """Whether its interval leaves out 0, but not after the correction for all arms."""
         return self.decision == "shown alone"
 
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing can be said of it, whatever its interval."""
+        return self.decision == "undefined"
+
 
 def summarise(doc: Document) -> str:
     """Say in one sentence what the study found about its primary metric, one clause a game.
@@ -141,6 +146,11 @@ def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
         )
     elif main.lo is None or main.hi is None:
         head = f"a difference between {a} and {b} can be neither shown nor ruled out ({numbers})"
+    elif main.undecided:
+        head = (
+            f"whether {a} and {b} differ cannot be told from one seed, because each was trained "
+            f"once ({numbers})"
+        )
     else:
         head = f"no difference between {a} and {b} was shown ({numbers})"
     return head + _further([pair for pair in pairs if pair is not main])
@@ -188,7 +198,10 @@ def _further(pairs: Sequence[_Pair]) -> str:
         return f", and {len(clear)} of the {len(pairs)} other comparisons show a difference"
     told = [f"{_versus(pair)} differ as well ({_difference(pair)})" for pair in clear]
     told += [f"{_versus(pair)} differ only when compared alone" for pair in pairs if pair.alone]
-    unclear = [pair for pair in pairs if not pair.clear and not pair.alone]
+    told += [
+        f"{_versus(pair)} cannot be told apart from chance" for pair in pairs if pair.undecided
+    ]
+    unclear = [p for p in pairs if not (p.clear or p.alone or p.undecided)]
     told += [f"{_versus(pair)} show no difference" for pair in unclear]
     return "".join(f", {text}" for text in told[:-1]) + "".join(f", and {t}" for t in told[-1:])
 

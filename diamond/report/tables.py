@@ -89,7 +89,7 @@ SHOWS = {
     "shown": "a difference",
     "shown alone": "a difference alone, not across {family_size}",
     "not shown": "no difference",
-    "undefined": "no interval, so nothing",
+    "undefined": "nothing ({reason})",
 }
 
 
