@@ -198,9 +198,8 @@ def _further(pairs: Sequence[_Pair]) -> str:
         return f", and {len(clear)} of the {len(pairs)} other comparisons show a difference"
     told = [f"{_versus(pair)} differ as well ({_difference(pair)})" for pair in clear]
     told += [f"{_versus(pair)} differ only when compared alone" for pair in pairs if pair.alone]
-    told += [
-        f"{_versus(pair)} cannot be told apart from chance" for pair in pairs if pair.undecided
-    ]
+    undecided = [pair for pair in pairs if pair.undecided]
+    told += [f"of {_versus(pair)} nothing can be told" for pair in undecided]
     unclear = [p for p in pairs if not (p.clear or p.alone or p.undecided)]
     told += [f"{_versus(pair)} show no difference" for pair in unclear]
     return "".join(f", {text}" for text in told[:-1]) + "".join(f", and {t}" for t in told[-1:])
