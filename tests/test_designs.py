@@ -234,7 +234,7 @@ REFUSED: list[tuple[tuple[str, ...], dict[str, object], str]] = [
     ((), {"path_from": ("steps=1",)}, "add --design path"),
     ((), ENDS | {"path_from": ("formulation=edm",)}, "are the same run on Boxing"),
     ((), ENDS | {"path_from": ("resolution=48",)}, "sees 48 x 48 pixels"),
-    ((), ENDS | {"path_from": ("sampler.sigma_max=300",)}, "begins at noise level 300, training shows"),
+    ((), ENDS | {"path_from": ("sampler.sigma_max=300",)}, "begins at noise level 300"),
     ((), ENDS | {"path_to": ("sampler.sigma_max=70",)}, "--to 'sampler.sigma_max=70'"),
     ((), ENDS | {"path_from": ("formulation=ddmp",)}, "Did you mean 'ddpm'"),
     ((), ENDS | {"path_to": ("formulation=edm steps=1,2",)}, "--to: 'steps=1,2' has 2 values"),

@@ -47,9 +47,7 @@ def study_notes(plan: Plan) -> list[str]:
 
 def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Arms whose sampler asks for noise levels that training never showed, each with the reason."""
-    configs = {
-        arm.name: arm.runs[0].config for arm in arms if arm.kind == "arm" and imagines(arm)
-    }
+    configs = {arm.name: arm.runs[0].config for arm in arms if arm.kind == "arm" and imagines(arm)}
     found = (
         (name, out_of_training(config.denoiser, config.sampler)) for name, config in configs.items()
     )
