@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import diamond.ablation.path as path_module
-from diamond.ablation.path import DIRECTIONS, Path, find_factors
+from diamond.ablation.path import DIRECTIONS, Direction, LeftOut, Path, find_factors
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.validity import invalid_reason
@@ -52,14 +52,27 @@ def walked(plan: Plan) -> Path:
     return plan.paths["Boxing"]
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
-    """Let a combination of sampler.steps and denoiser.batch_size be no model."""
+def refuse(monkeypatch: pytest.MonkeyPatch, *combinations: str) -> None:
+    """Let combinations of the factors of SHORT be no model, by the first letters of the flipped."""
 
     def reason(config: RunConfig) -> str | None:
-        found = {"steps": config.sampler.steps, "batch": config.denoiser.batch_size}
-        return "a combination without sense" if found == values else invalid_reason(config)
+        flipped = {
+            "s": config.sampler.steps == 3,
+            "b": config.denoiser.batch_size == 4,
+            "v": config.policy.value_weight == 1.0,
+        }
+        found = "".join(letter for letter, is_flipped in flipped.items() if is_flipped)
+        return "a combination without sense" if found in combinations else invalid_reason(config)
 
     monkeypatch.setattr(path_module, "invalid_reason", reason)
+
+
+APART = ("s", "b", "sv", "bv")
+"""Steps and batch size go together or not at all."""
+
+
+def steps_of(path: Path, direction: Direction) -> list[tuple[str, ...]]:
+    return [flip.factors for flip in path.walks[direction]]
 
 
 # --- the plan ---------------------------------------------------------------------------------
@@ -111,17 +124,49 @@ def test_walks_share_the_arms_in_which_they_meet() -> None:
     assert path.walks["forward"] == path.walks["backward"]
 
 
-def test_what_is_no_model_is_left_out_and_flipped_with_the_next(
+def test_a_factor_that_leads_to_no_model_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, "s")  # the first flip forward, and on no other way
+    path = walked(make_plan(SHORT))
+    assert steps_of(path, "forward") == [(BATCH,), (STEPS,), (WEIGHT,)]
+    assert steps_of(path, "backward") == [(WEIGHT,), (BATCH,), (STEPS,)]
+    assert path.left_out == (LeftOut("forward", (STEPS,), "a combination without sense"),)
+    assert factor_groups(path) == [(STEPS,), (BATCH,), (WEIGHT,)]
+
+
+def test_only_what_does_not_go_alone_is_flipped_jointly(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, *APART)
+    path = walked(make_plan(SHORT))
+    assert steps_of(path, "forward") == [(WEIGHT,), (STEPS, BATCH)]
+    assert steps_of(path, "backward") == [(WEIGHT,), (BATCH, STEPS)]
+    # Both walks meet the last two; each is named once.
+    refused = [left.factors for left in path.left_out]
+    assert refused == [(STEPS,), (BATCH,), (STEPS, WEIGHT), (BATCH, WEIGHT)]
+    assert factor_groups(path) == [(STEPS, BATCH), (WEIGHT,)]
+
+
+def test_a_flip_that_is_joint_on_one_walk_is_one_group_on_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refuse(monkeypatch, steps=3, batch=2)  # after the first flip forward, and on no other way
+    refuse(monkeypatch, "sb", "sv")
     path = walked(make_plan(SHORT))
-    assert [flip.factors for flip in path.walks["forward"]] == [(STEPS, BATCH), (WEIGHT,)]
-    assert [flip.factors for flip in path.walks["backward"]] == [(WEIGHT,), (BATCH,), (STEPS,)]
-    (left,) = path.left_out
-    assert (left.direction, left.factors) == ("forward", (STEPS,))
-    assert left.reason == "a combination without sense"
-    assert factor_groups(path) == [(STEPS, BATCH), (WEIGHT,)]
+    assert steps_of(path, "forward") == [(STEPS,), (BATCH, WEIGHT)]
+    assert steps_of(path, "backward") == [(WEIGHT,), (BATCH,), (STEPS,)]
+    assert factor_groups(path) == [(STEPS,), (BATCH, WEIGHT)]
+    found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
+    for direction in DIRECTIONS:
+        assert found["sums"][direction] == pytest.approx(found["total"]["change"], abs=1e-12)
+
+
+def test_one_blocked_factor_takes_no_other_with_it() -> None:
+    ends = {"path_from": ("formulation=ddpm steps=10",), "path_to": ("formulation=edm steps=10",)}
+    request = dataclasses.replace(REQUEST, preset="tiny", **ends)  # type: ignore[arg-type]
+    path = walked(make_plan(request))
+    assert path.left_out
+    alone = {flip.factors[0] for flip in path.walks["forward"] if len(flip.factors) == 1}
+    assert alone >= {"offset_law", "solver", "autoregressive"}
+    for direction in DIRECTIONS:
+        flipped = [name for flip in path.walks[direction] for name in flip.factors]
+        assert sorted(flipped) == sorted(factor_names(path))
 
 
 def test_a_config_that_validation_refuses_has_a_reason() -> None:
@@ -142,7 +187,7 @@ def test_a_walk_goes_around_what_validation_refuses() -> None:
     path = walked(make_plan(request))
     joint = ("width", "depth")
     assert [flip.factors for flip in path.walks["forward"]] == [joint]
-    assert [left.direction for left in path.left_out] == ["forward", "backward"]
+    assert [left.factors for left in path.left_out] == [("width",), ("depth",)]
     assert all("differ in length" in left.reason for left in path.left_out)
 
 
@@ -225,13 +270,14 @@ def test_an_arm_without_result_takes_away_its_flips_and_no_more() -> None:
 
 
 def test_a_joint_flip_has_one_change_on_both_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, steps=3, batch=2)
+    refuse(monkeypatch, *APART)
     path = walked(make_plan(SHORT))
     found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
     joint, alone = found["ranges"]
     assert (joint["factors"], alone["factors"]) == ([STEPS, BATCH], [WEIGHT])
-    backward = {tuple(flip["factors"]): flip["change"] for flip in found["walks"]["backward"]}
-    assert joint["backward"]["change"] == pytest.approx(backward[STEPS,] + backward[BATCH,])
+    for direction in DIRECTIONS:
+        last = found["walks"][direction][-1]
+        assert joint[direction]["change"] == pytest.approx(last["change"])
 
 
 # --- what a reader sees -----------------------------------------------------------------------
@@ -243,7 +289,7 @@ def path_page(path: Path, scores: dict[str, list[Any]], num_seeds: int) -> dict[
 
 
 def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, steps=3, batch=2)
+    refuse(monkeypatch, *APART)
     path = walked(make_plan(SHORT))
     doc = path_page(path, scores_of(path, 3), 3)
     doc["metrics"] = [row for row in doc["metrics"] if row["name"].startswith("core_ratio")]

@@ -53,7 +53,7 @@ def formulation_values(text: str, config: RunConfig) -> Settings:
     """
     preset = make_preset(config.preset, config.game, config.protocol)
     values = {field: get_field(preset, field) for field in FORMULATION_UNION}
-    return values | FORMULATION_FIELDS[_formulation(text)]
+    return {**values, **FORMULATION_FIELDS[_formulation(text)]}
 
 
 def nearest_formulation(config: RunConfig) -> str:

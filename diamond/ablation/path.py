@@ -2,10 +2,13 @@
 
 What a flip changes depends on what was flipped before: the order of the table and its reverse give
 each factor two changes, and their range. Both walks have the same ends, so both sum to the total.
+A factor that leads to no valid model is put off until it does, and the others go on without it;
+factors are flipped jointly only where none leads on alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal, TypeVar, get_args
 
 from diamond.ablation.axes import AXES
@@ -54,7 +57,10 @@ class Flip:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A combination that is no valid model: the factors at their new values, and why."""
+    """A combination that is no valid model: the factors at their new values, and why.
+
+    The direction is that of the walk which met it first.
+    """
 
     direction: Direction
     factors: tuple[str, ...]
@@ -69,8 +75,8 @@ class Path:
         start: Arm at the start, the baseline.
         end: Arm at the end.
         factors: In the order of the forward walk.
-        walks: Steps of each direction; where a combination is left out, its flip is in the next.
-        left_out: Combinations that are no valid models.
+        walks: Steps of each direction; a step flips several factors where none led on alone.
+        left_out: Combinations that are no valid models, each once.
     """
 
     start: str
@@ -151,32 +157,46 @@ class _Walker:
         self.left_out: list[LeftOut] = []
         self._factors = {factor.name: factor for factor in factors}
         self.made = {frozenset[str](): self._variant(first.name, first.config, frozenset())}
+        self._reasons: dict[frozenset[str], str | None] = {}
         self._start = first.config
         self._end = self._variant(last.name, last.config, frozenset(self._factors))
 
     def walk(self, direction: Direction) -> tuple[Flip, ...]:
-        """Flip the factors in an order; what leads to no valid model is flipped with the next."""
+        """Flip the factors in an order, putting off those that lead to no valid model.
+
+        After every flip, those that were put off come first again, each alone. Where no factor
+        leads on alone, the first pair that does is flipped jointly, else the shortest beginning of
+        the order that does: at the latest all that is left, which is the end of the path.
+        """
         names = list(self._factors)
+        left = tuple(names if direction == "forward" else reversed(names))
         flips: list[Flip] = []
         flipped: frozenset[str] = frozenset()
-        pending: tuple[str, ...] = ()
-        for name in names if direction == "forward" else reversed(names):
-            pending += (name,)
-            reached = flipped | set(pending)
-            if len(reached) == len(names):
-                self.made[reached] = self._end
-            if reached not in self.made:
-                config = self._mixed(reached)
-                reason = invalid_reason(config)
-                if reason is not None:
-                    ordered = tuple(other for other in names if other in reached)
-                    self.left_out.append(LeftOut(direction, ordered, reason))
-                    continue
-                label = f"{direction} {len(flips) + 1}: {' + '.join(pending)}"
-                self.made[reached] = self._variant(label, config, reached)
-            flips.append(Flip(pending, self.made[reached].name))
-            flipped, pending = reached, ()
+        while left:
+            joint = next(one for one in _tries(left) if self._leads_on(flipped, one, direction))
+            flipped |= set(joint)
+            left = tuple(name for name in left if name not in joint)
+            if flipped not in self.made:
+                label = f"{direction} {len(flips) + 1}: {' + '.join(joint)}"
+                self.made[flipped] = self._variant(label, self._mixed(flipped), flipped)
+            flips.append(Flip(joint, self.made[flipped].name))
         return tuple(flips)
+
+    def _leads_on(
+        self, flipped: frozenset[str], joint: tuple[str, ...], direction: Direction
+    ) -> bool:
+        """Whether flipping some more gives a valid model; tells once of each that is none."""
+        reached = flipped | set(joint)
+        if len(reached) == len(self._factors):
+            self.made[reached] = self._end
+        if reached in self.made:
+            return True
+        if reached not in self._reasons:
+            self._reasons[reached] = reason = invalid_reason(self._mixed(reached))
+            if reason is not None:
+                ordered = tuple(name for name in self._factors if name in reached)
+                self.left_out.append(LeftOut(direction, ordered, reason))
+        return self._reasons[reached] is None
 
     def _mixed(self, flipped: frozenset[str]) -> RunConfig:
         config = self._start
@@ -191,6 +211,13 @@ class _Walker:
             for factor in self._factors.values()
         }
         return Variant(name, config, texts)
+
+
+def _tries(left: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """What may be flipped next: each factor, then each pair, then ever longer beginnings."""
+    yield from ((name,) for name in left)
+    yield from combinations(left, 2)
+    yield from (tuple(left[:length]) for length in range(3, len(left) + 1))
 
 
 def _differences(old: Record, new: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -48,13 +48,14 @@ def _path_lines(game: str, path: Path) -> Iterator[str]:
         yield f"  {factor.name:{width}}  {factor.text(factor.old)} -> {factor.text(factor.new)}"
     for direction in DIRECTIONS:
         order = "in the order above" if direction == "forward" else "in the reverse order"
+        order += ", as far as the combinations are models" if path.left_out else ""
         yield f"  {direction}, {order}:"
         for flip in path.walks[direction]:
             yield f"    flip {' + '.join(flip.factors)} -> {flip.arm!r}"
     for left in path.left_out:
         yield (
             f"  left out ({left.direction}): {' + '.join(left.factors)} flipped: {left.reason}; "
-            "its last flip is counted with the next"
+            "the walks go around it"
         )
 
 

@@ -75,8 +75,9 @@ def path_sentences(doc: Document, game: str) -> list[str]:
     methods = dict.fromkeys(row["method"] for row in found["walks"]["forward"] if row["method"])
     told += [f"Intervals made by: {method}." for method in methods]
     told += [
-        f"Left out on the walk {left['direction']}: {' + '.join(left['factors'])} flipped is no "
-        f"valid model ({left['reason']}); its last flip is counted together with the next."
+        f"Left out (met first on the walk {left['direction']}): {' + '.join(left['factors'])} "
+        f"flipped is no valid model ({left['reason']}). Its last flip is put off until it leads to "
+        "one, alone or jointly with others."
         for left in path["left_out"]
     ]
     return told

@@ -71,14 +71,13 @@ def _draw_walk(
     for flip in found["walks"][direction]:
         before, after = values.get(flip["before"]), values.get(flip["after"])
         here = [rows[name] for name in flip["factors"]]
-        middle = (min(here) + max(here)) / 2
+        middle, height = _place(here)
         if before is not None:
             axes.plot([before, before], [last_row, middle], color="#b0b0b0", linewidth=0.9)
         last_row = middle
         if before is None or after is None:
             _absent(axes, middle)
             continue
-        height = max(here) - min(here) + _BAR
         colour = _RAISES if after >= before else _LOWERS
         axes.barh(middle, after - before, left=before, height=height, color=colour, alpha=0.85)
         if flip["lo"] is not None and flip["hi"] is not None:
@@ -94,7 +93,7 @@ def _draw_walk(
         axes.plot([value], [row], marker=marker, color="black", markersize=5)
         # On the side where there is room: the middle of the figure.
         inwards = value < sum(values.values()) / len(values)
-        axes.annotate(
+        label = axes.annotate(
             _plain(name),
             (value, row),
             (7 if inwards else -7, 0),
@@ -103,6 +102,7 @@ def _draw_walk(
             va="center",
             fontsize=8,
         )
+        label.set_in_layout(False)  # A long name must not take the room of the panel.
     _grid(axes)
 
 
@@ -112,7 +112,7 @@ def _draw_ranges(
     axes.axvline(0, color="black", linewidth=0.9)
     for one in ranges:
         here = [rows[name] for name in one["factors"]]
-        middle = (min(here) + max(here)) / 2
+        middle, _ = _place(here)
         if one["min"] is None:
             _absent(axes, middle)
             continue
@@ -128,6 +128,14 @@ def _draw_ranges(
             fontsize=8,
         )
     _grid(axes)
+
+
+def _place(rows: Sequence[int]) -> tuple[float, float]:
+    """Middle and height of a bar over rows; over the first of them where others lie between."""
+    first, last = min(rows), max(rows)
+    if last - first + 1 > len(rows):
+        return first, _BAR
+    return (first + last) / 2, last - first + _BAR
 
 
 def _absent(axes: Axes, row: float) -> None:
