@@ -194,9 +194,9 @@ def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path)
         *("--preset", "smoke", "--until", "fidelity"),
     )
     arms = [row for row in document["comparisons"] if row["family"] != "reference"]
-    assert {(row["a"], row["b"]) for row in arms} == {
-        ("resolution=32 steps=2", "resolution=32 steps=1")
-    }
+    (pair,) = {(row["a"], row["b"]) for row in arms}
+    assert pair[0].startswith("resolution=32 steps=2 ")
+    assert pair[1].startswith("resolution=32 steps=1 ")
     assert any("their metrics cannot be compared" in note for note in document["notes"])
     assert len({arm["runs"][0]["stages"]["references"]["key"] for arm in document["arms"]}) == 1
     assert document["strips"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Request, make_plan
 from diamond.fidelity.metrics import METRICS
-from diamond.pipeline.arm_scores import role_of, trained_model
+from diamond.pipeline.arm_scores import role_of
+from diamond.pipeline.arms import trained_model
 from diamond.pipeline.comparisons import (
     NO_FLOOR,
     ONE_SEED,

@@ -366,7 +366,7 @@ def test_the_comparison_sentences_say_what_decides() -> None:
     assert "nothing is paired" in seeds
     starts = " ".join(comparison_sentences(three_arms()))
     assert "Holm" not in starts
-    assert "within these trained models, is not corrected" in starts
+    assert "within this model, is not corrected" in starts
 
 
 def test_a_figure_outlines_the_noise_floor() -> None:

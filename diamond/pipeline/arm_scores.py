@@ -1,6 +1,5 @@
 """The scores of arms in the store, and what they say of the baseline arm and of a path."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,28 +9,12 @@ from safetensors.numpy import load_file
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.ablation.stages import StageName, StageSpec
-from diamond.config.run import ViewConfig
+from diamond.pipeline.arms import find_stage, trained_model, view_of
 from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.path_result import path_document
 from diamond.pipeline.scores import Scores
 from diamond.pipeline.store import Store
-
-
-def view_of(arm: Arm) -> ViewConfig:
-    """What the runs of an arm see of the screen, and are scored at."""
-    return arm.runs[0].config.view
-
-
-def views_of(arms: Sequence[Arm]) -> list[ViewConfig]:
-    """The views of arms, each once: pixel metrics of different ones cannot be compared."""
-    return list(dict.fromkeys(view_of(arm) for arm in arms))
-
-
-def find_stage(run: Run, stage: StageName) -> StageSpec | None:
-    """The stage of a run by name, None when the plan stops before it."""
-    return next((spec for spec in run.stages if spec.stage == stage), None)
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
@@ -115,18 +98,6 @@ def role_of(arm: Arm, plan: Plan) -> Role:
     path = plan.paths.get(arm.game)
     on_the_way = path is not None and arm.name != path.end and arm.name in path.arms()
     return "path" if on_the_way else "arm"
-
-
-def trained_model(arm: Arm) -> str | None:
-    """What imagines in the first run of an arm: equal where arms share one trained model.
-
-    The key of its denoiser, online that of the whole agent; the weights of imported networks.
-    """
-    run = arm.runs[0]
-    if run.config.imported is not None:
-        return run.config.imported.denoiser
-    spec = find_stage(run, "denoiser") or find_stage(run, "agent")
-    return None if spec is None else spec.key
 
 
 def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from diamond.ablation.match import match_meaning
 from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
 from diamond.config.training_levels import out_of_training
-from diamond.pipeline.arm_scores import trained_model, views_of
+from diamond.pipeline.arms import trained_model, views_of
 
 
 def study_notes(plan: Plan) -> list[str]:

@@ -17,12 +17,12 @@ from diamond.config.base import canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.arm_scores import (
     comparisons,
-    find_stage,
     noise_floor,
     path_rows,
     read_scores,
     scores_path,
 )
+from diamond.pipeline.arms import find_stage
 from diamond.pipeline.comparisons import corrected
 from diamond.pipeline.declared import standing
 from diamond.pipeline.history import read_entries

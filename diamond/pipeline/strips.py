@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.data.references import View, load_references, view_references
-from diamond.pipeline.arm_scores import find_stage, view_of
+from diamond.pipeline.arms import find_stage, view_of
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
 from diamond.pipeline.scores import report_steps

@@ -1,0 +1,34 @@
+"""What arms see, read and share, by the plan alone; their scores are in `arm_scores`."""
+
+from collections.abc import Sequence
+
+from diamond.ablation.plan import Arm, Run
+from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.run import ViewConfig
+
+
+def view_of(arm: Arm) -> ViewConfig:
+    """What the runs of an arm see of the screen, and are scored at."""
+    return arm.runs[0].config.view
+
+
+def views_of(arms: Sequence[Arm]) -> list[ViewConfig]:
+    """The views of arms, each once: pixel metrics of different ones cannot be compared."""
+    return list(dict.fromkeys(view_of(arm) for arm in arms))
+
+
+def find_stage(run: Run, stage: StageName) -> StageSpec | None:
+    """The stage of a run by name, None when the plan stops before it."""
+    return next((spec for spec in run.stages if spec.stage == stage), None)
+
+
+def trained_model(arm: Arm) -> str | None:
+    """What imagines in the first run of an arm: equal where arms share one trained model.
+
+    The key of its denoiser, online that of the whole agent; the weights of imported networks.
+    """
+    run = arm.runs[0]
+    if run.config.imported is not None:
+        return run.config.imported.denoiser
+    spec = find_stage(run, "denoiser") or find_stage(run, "agent")
+    return None if spec is None else spec.key
