@@ -58,7 +58,7 @@ def standing(
         return _told(now, since, f"changed since: {hashes[0]}", post_hoc=True)
     early, num_runs = _earlier_runs(document, store, history[0]["time"])
     if early:
-        status = f"declared after {early} of {num_runs} runs had been scored, by another study"
+        status = f"declared after {early} of {num_runs} runs had been scored"
         return _told(now, since, status, post_hoc=True)
     return _told(now, since, DECLARED_BEFORE, post_hoc=False)
 
