@@ -6,6 +6,7 @@ A fault of the program is never one of these and keeps its traceback.
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
+from typing import TypeVar
 
 
 class ExitCode(IntEnum):
@@ -59,6 +60,28 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
 
 MAX_SHOWN = 40
 """Words of a list that an error shows."""
+
+
+Word = TypeVar("Word", bound=str)
+
+
+def one_of(kind: str, value: str, allowed: Iterable[Word], hint: str) -> Word:
+    """Return the word of a closed list that a text is.
+
+    Args:
+        kind: What the word stands for, such as ``"design"``.
+        value: The word as the user wrote it.
+        allowed: Every allowed word.
+        hint: The next command or flag to try.
+
+    Raises:
+        RequestError: It is none of them; the text names the nearest one.
+    """
+    words = tuple(allowed)
+    for word in words:
+        if word == value:
+            return word
+    raise unknown(kind, value, words, hint)
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str], hint: str) -> RequestError:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
 from diamond.agent.returns import lambda_returns
+from diamond.config.networks import PolicyConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import PolicyConfig
 from diamond.data.dataset import FrameSet, SegmentSampler
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.records import Trajectories

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from diamond.ablation.axes import AXES, find_axis
-from diamond.ablation.plan import apply_axes
 from diamond.ablation.stages import PROTOCOL_STAGES, STAGES
+from diamond.ablation.variants import apply_axes
 from diamond.cli.axes import axes_page
 from diamond.config.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
 from diamond.config.overrides import get_field

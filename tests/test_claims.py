@@ -27,7 +27,8 @@ from diamond.ablation.claims import (
     render,
     render_claim,
 )
-from diamond.ablation.plan import AA_NAME, Request, make_plan
+from diamond.ablation.plan import AA_NAME, make_plan
+from diamond.ablation.request import Request
 from diamond.errors import RequestError
 from diamond.fidelity.metrics import CORE_RATIO_REAL, METRICS
 

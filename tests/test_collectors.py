@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from diamond.ablation.axes import find_axis
-from diamond.ablation.plan import Plan, Request, apply_axes, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
+from diamond.ablation.variants import apply_axes
 from diamond.config.games import GAMES
 from diamond.config.presets import make_preset, smoke
 from diamond.data.collect import collect_frames

@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import Request, make_plan
+from diamond.ablation.plan import make_plan
+from diamond.ablation.request import Request
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.arm_scores import role_of
 from diamond.pipeline.arms import trained_model

@@ -12,7 +12,8 @@ from diamond.ablation.multiplications import (
     policy_multiplications,
     unet_multiplications,
 )
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig

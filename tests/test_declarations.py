@@ -17,7 +17,8 @@ from diamond.ablation.declarations import (
     load_declaration,
     read_declaration,
 )
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.ablation.toml_lines import line_of
 from diamond.cli import ablate
 from diamond.cli.ablate import Options

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diamond.config.levels import MAX_GAMMA, calls_per_sample, karras_levels
+from diamond.config.networks import Quantizer
 from diamond.config.presets import make_preset
-from diamond.config.run import Quantizer
 from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, per_item
 from diamond.diffusion.quantizer import quantize

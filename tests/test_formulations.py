@@ -19,8 +19,8 @@ from diamond.config.levels import (
     karras_levels,
     timestep_levels,
 )
+from diamond.config.networks import DenoiserConfig, NoiseLaw, OffsetLaw, OptimizerConfig, Target
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig, NoiseLaw, OffsetLaw, OptimizerConfig, Target
 from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, ddpm_time, per_item
 from diamond.diffusion.sampler import sample, sample_ancestral

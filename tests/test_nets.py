@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from diamond.config.networks import DenoiserConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss
 from diamond.agent.returns import lambda_returns
+from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig, SamplerConfig
 from diamond.data.dataset import SegmentSampler
 from diamond.diffusion.quantizer import quantize
 from diamond.nets.actor_critic_net import ActorCriticNet

@@ -229,7 +229,8 @@ def test_a_plan_loads_no_array_library() -> None:
     code = (
         "import sys\n"
         "import diamond.config.overrides, diamond.ablation.axes, diamond.seeds\n"
-        "from diamond.ablation.plan import Request, make_plan\n"
+        "from diamond.ablation.plan import make_plan\n"
+        "from diamond.ablation.request import Request\n"
         "make_plan(Request(('steps=1,3',), 'tiny', ('Boxing',), 1, None, None)).stages()\n"
         "heavy = {'torch', 'numpy', 'ale_py', 'gymnasium', 'cv2', 'mlflow', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from diamond.config.networks import DenoiserConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig
 from diamond.errors import WeightsError
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, from_released, to_released

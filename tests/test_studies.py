@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.plan import Plan, Request, make_plan
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.request import Request
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline import garbage as garbage_module
 from diamond.pipeline import needs as needs_module

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from diamond.config.networks import DenoiserConfig, OptimizerConfig, OutcomeConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig, OptimizerConfig, OutcomeConfig
 from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
 from diamond.nets.outcome_net import OutcomeNet

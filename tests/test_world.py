@@ -10,8 +10,8 @@ from torch import Tensor
 
 from diamond.config.formulations import FORMULATION_FIELDS, Formulation
 from diamond.config.levels import ddpm_sigmas
+from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import DenoiserConfig, SamplerConfig
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
 from diamond.rng import KeyedNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose

@@ -15,10 +15,11 @@ from diamond.config.formulations import (
     FORMULATIONS,
     Formulation,
 )
+from diamond.config.networks import NoiseLaw
 from diamond.config.overrides import get_field
 from diamond.config.presets import make_preset
-from diamond.config.run import NoiseLaw, RecordingPolicy, RunConfig
-from diamond.errors import RequestError, nearest, unknown
+from diamond.config.run import RecordingPolicy, RunConfig
+from diamond.errors import RequestError, nearest, one_of, unknown
 
 NOISE_LAWS: tuple[NoiseLaw, ...] = ("lognormal", "loguniform", "timesteps", "time")
 NOISE_FORMS = (
@@ -67,10 +68,7 @@ def nearest_formulation(config: RunConfig) -> str:
 
 
 def _formulation(text: str) -> Formulation:
-    for name in FORMULATIONS:
-        if name == text:
-            return name
-    raise unknown("formulation", text, FORMULATIONS, "for instance formulation=edm,ddpm")
+    return one_of("formulation", text, FORMULATIONS, "for instance formulation=edm,ddpm")
 
 
 def current_formulation(config: RunConfig) -> str:

@@ -4,12 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diamond.config.levels import calls_per_sample
-from diamond.config.run import (
-    DenoiserConfig,
-    OutcomeConfig,
-    PolicyConfig,
-    RunConfig,
-)
+from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig
+from diamond.config.run import RunConfig
 
 Part = Literal["denoiser", "outcome", "policy"]
 BACKWARD = 3.0

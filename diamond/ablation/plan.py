@@ -15,9 +15,7 @@ from diamond.ablation.match import match_costs
 from diamond.ablation.path import Path, make_path
 from diamond.ablation.request import (
     Design,
-    Goal,
     Request,
-    check_protocol_name,
     check_stage,
 )
 from diamond.ablation.stages import (
@@ -41,29 +39,6 @@ from diamond.config.games import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import Family, RunConfig
 from diamond.errors import RequestError
-
-__all__ = [
-    "AA_NAME",
-    "AGENT_ARM",
-    "BASELINES",
-    "BASELINE_NAMES",
-    "MAX_ARMS",
-    "PRIMARY_METRIC",
-    "SCORED_STAGES",
-    "Arm",
-    "Goal",
-    "Plan",
-    "Request",
-    "Run",
-    "apply_axes",
-    "arm_of",
-    "check_protocol_name",
-    "check_stage",
-    "imagines",
-    "make_plan",
-    "run_key",
-    "study_name",
-]
 
 BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
 BASELINE_NAMES: Mapping[Family, str] = {

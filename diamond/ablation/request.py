@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName
 from diamond.config.run import Protocol
-from diamond.errors import RequestError, unknown
+from diamond.errors import RequestError, one_of
 
 if TYPE_CHECKING:
     from diamond.ablation.declarations import Declared
@@ -70,10 +70,7 @@ def check_design(name: str) -> Design:
     Raises:
         RequestError: There is no such design.
     """
-    for design in DESIGNS:
-        if design == name:
-            return design
-    raise unknown("design", name, DESIGNS, "for instance --design ofat, one factor at a time")
+    return one_of("design", name, DESIGNS, "for instance --design ofat, one factor at a time")
 
 
 def check_match(name: str | None) -> Match | None:
@@ -84,10 +81,7 @@ def check_match(name: str | None) -> Match | None:
     """
     if name is None:
         return None
-    for match in MATCHES:
-        if match == name:
-            return match
-    raise unknown("cost to match", name, MATCHES, "for instance --match nfe, or leave it out")
+    return one_of("cost to match", name, MATCHES, "for instance --match nfe, or leave it out")
 
 
 def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | None:
@@ -97,17 +91,14 @@ def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | 
         RequestError: There is no such stage.
     """
     stages = PROTOCOL_STAGES[protocol]
-    for stage in stages:
-        if stage == name:
-            return stage
     if name is None:
         return None
-    if name in STAGES:
+    if name in STAGES and name not in stages:
         raise RequestError(
             f"--until {name}: the {protocol} protocol has no such stage\n"
             f"  allowed: {', '.join(stages)}"
         )
-    raise unknown("stage", name, stages, "for instance --until fidelity, which trains no policy")
+    return one_of("stage", name, stages, "for instance --until fidelity, which trains no policy")
 
 
 def check_protocol_name(name: str) -> Protocol:
@@ -116,7 +107,4 @@ def check_protocol_name(name: str) -> Protocol:
     Raises:
         RequestError: There is no such protocol.
     """
-    for protocol in PROTOCOL_STAGES:
-        if protocol == name:
-            return protocol
-    raise unknown("protocol", name, PROTOCOL_STAGES, "give one with --protocol")
+    return one_of("protocol", name, PROTOCOL_STAGES, "give one with --protocol")

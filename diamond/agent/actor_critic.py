@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diamond.agent.returns import lambda_returns
-from diamond.config.run import PolicyConfig
+from diamond.config.networks import PolicyConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import Recurrent
 from diamond.records import Trajectories

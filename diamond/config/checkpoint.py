@@ -10,18 +10,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from diamond.config.base import Record
-from diamond.config.run import (
-    DenoiserConfig,
-    Digest,
-    EmulatorConfig,
-    Game,
-    ImportedConfig,
-    OutcomeConfig,
-    PolicyConfig,
-    RunConfig,
-    SamplerConfig,
-    ViewConfig,
-)
+from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig
+from diamond.config.run import Digest, EmulatorConfig, Game, ImportedConfig, RunConfig, ViewConfig
 from diamond.errors import RequestError
 
 CHECKPOINT_FILE = "checkpoint.json"

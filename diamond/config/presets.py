@@ -6,21 +6,23 @@ Every number of a recipe is written here once.
 from collections.abc import Callable, Mapping
 
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
+from diamond.config.networks import (
+    DenoiserConfig,
+    OptimizerConfig,
+    OutcomeConfig,
+    PolicyConfig,
+    SamplerConfig,
+)
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
-    DenoiserConfig,
     EmulatorConfig,
     EvaluationConfig,
     FramesConfig,
-    OptimizerConfig,
-    OutcomeConfig,
     PlayConfig,
-    PolicyConfig,
     Protocol,
     ReferencesConfig,
     RolloutsConfig,
     RunConfig,
-    SamplerConfig,
     ViewConfig,
 )
 from diamond.errors import unknown

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import assert_never
 
 from diamond.config.levels import churn_gamma, ddpm_sigmas, levels_of
-from diamond.config.run import DenoiserConfig, SamplerConfig
+from diamond.config.networks import DenoiserConfig, SamplerConfig
 
 RARE = 1e-4
 """A level that training draws beyond with less than this chance counts as not seen."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diamond.config.levels import DDPM_TIMESTEPS, ddpm_sigmas
-from diamond.config.run import DenoiserConfig, OffsetLaw
+from diamond.config.networks import DenoiserConfig, OffsetLaw
 from diamond.diffusion.precondition import per_item
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diamond.config.levels import DDPM_TIMESTEPS, ddpm_sigmas
-from diamond.config.run import DenoiserConfig, InputScale, Target
+from diamond.config.networks import DenoiserConfig, InputScale, Target
 
 
 @dataclass(frozen=True)

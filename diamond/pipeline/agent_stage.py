@@ -7,17 +7,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from diamond.config.online import OnlineConfig
-from diamond.config.run import (
+from diamond.config.networks import (
     DenoiserConfig,
-    EmulatorConfig,
-    EvaluationConfig,
     OptimizerConfig,
     OutcomeConfig,
     PolicyConfig,
     SamplerConfig,
-    ViewConfig,
 )
+from diamond.config.online import OnlineConfig
+from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
 from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet

@@ -8,13 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diamond.config.run import (
-    DenoiserConfig,
-    OutcomeConfig,
-    PolicyConfig,
-    SamplerConfig,
-    ViewConfig,
-)
+from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig
+from diamond.config.run import ViewConfig
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json

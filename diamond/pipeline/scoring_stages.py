@@ -11,13 +11,13 @@ from safetensors.numpy import save_file
 
 from diamond.ablation.stages import TRAINED_PLAYER
 from diamond.config.levels import calls_per_sample
+from diamond.config.networks import SamplerConfig
 from diamond.config.run import (
     CONTEXT_FRAMES,
     EmulatorConfig,
     EvaluationConfig,
     Family,
     RolloutsConfig,
-    SamplerConfig,
     ViewConfig,
 )
 from diamond.data.references import View, load_references, view_references

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from diamond.config.run import (
+from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
     OutcomeConfig,

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from diamond.agent.actor_critic import actor_critic_loss
+from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
-from diamond.config.run import EmulatorConfig, PolicyConfig, ViewConfig
+from diamond.config.run import EmulatorConfig, ViewConfig
 from diamond.data.replay import Replay
 from diamond.envs.atari import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
-from diamond.config.run import OutcomeConfig, PolicyConfig
+from diamond.config.networks import OutcomeConfig, PolicyConfig
 from diamond.data.dataset import SegmentSource, draw_starts
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, Recurrent

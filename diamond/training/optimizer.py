@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diamond.config.run import OptimizerConfig
+from diamond.config.networks import OptimizerConfig
 from diamond.errors import StageFailedError
 
 _DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)

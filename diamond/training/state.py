@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diamond.config.run import OptimizerConfig
+from diamond.config.networks import OptimizerConfig
 from diamond.training.optimizer import apply_update, make_optimizer
 
 EMA_WARMUP = 10.0

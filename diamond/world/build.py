@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from diamond.config.checkpoint import Checkpoint
-from diamond.config.run import DenoiserConfig, OutcomeConfig, SamplerConfig
+from diamond.config.networks import DenoiserConfig, OutcomeConfig, SamplerConfig
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
 from diamond.weights import fill, read_weights
 from diamond.world.denoiser import Denoiser

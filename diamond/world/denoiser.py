@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.config.run import DenoiserConfig
+from diamond.config.networks import DenoiserConfig
 from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, constant_sigma, per_item
 from diamond.diffusion.quantizer import quantize

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diamond.config.levels import initial_scale, levels_of
-from diamond.config.run import Quantizer, SamplerConfig
+from diamond.config.networks import Quantizer, SamplerConfig
 from diamond.diffusion.quantizer import quantize
 from diamond.diffusion.sampler import sample, sample_ancestral
 from diamond.nets.outcome_net import OutcomeNet

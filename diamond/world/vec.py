@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.config.run import SamplerConfig
+from diamond.config.networks import SamplerConfig
 from diamond.envs.atari import EMULATOR_HERTZ
 from diamond.envs.registration import register
 from diamond.errors import RequestError
