@@ -18,7 +18,8 @@ from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.envs.atari import AtariEnv
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
-from diamond.pipeline.checkpoints import adopt_players, weights_path
+from diamond.pipeline.checkpoints import adopt_players
+from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from diamond.rng import numpy_generator
