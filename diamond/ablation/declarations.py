@@ -113,7 +113,9 @@ class Declaration(Record):
     preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
     protocol: StrictStr = Field("static", description="static or online")
     until: StrictStr | None = Field(None, description="last stage, or all")
-    match: StrictStr | None = Field(None, description="at what equal cost arms are compared, or none")
+    match: StrictStr | None = Field(
+        None, description="at what equal cost arms are compared, or none"
+    )
     claims: tuple[DeclaredClaim, ...] = Field((), description="what the answer is expected to be")
 
 

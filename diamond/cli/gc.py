@@ -31,7 +31,10 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     for line in garbage.kept:
         out.print(f"kept: {line}", highlight=False, markup=False)
     if not garbage.items:
-        out.print("nothing to free: every stage and all imported weights belong to a study", highlight=False)
+        out.print(
+            "nothing to free: every stage and all imported weights belong to a study",
+            highlight=False,
+        )
         return
     table = Table(title=f"Needed by no study in {home}", title_justify="left")
     table.add_column("what")

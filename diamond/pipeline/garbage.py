@@ -82,22 +82,7 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
     for study in gone:
         _check_idle(store, study)
     kept = [study for study in studies if study not in gone]
-    for study in kept:
-        if not study.entries and not study.needs:
-            raise RequestError(
-                f"it is not known which stages study {study.name!r} needs: {study.folder} has no "
-                f"{FILE_NAME} that can be read, and no {NEEDS_FILE}\n"
-                f"  put a copy of {FILE_NAME} back, or run the study's command again if the file "
-                "is gone,\n"
-                f"  or let the study go with --forget {study.name}"
-            )
-        if study.unknown_runs:
-            raise RequestError(
-                f"it is not known which stages study {study.name!r} needs: another version planned "
-                f"{study.unknown_runs[0]!r}\n"
-                f"  run its command again ({study.entries[-1]['command']}),\n"
-                f"  or let it go with --forget {study.name}"
-            )
+    _check_known(kept)
     needed = {stage for study in kept for stage in needed_stages(study.needs)}
     items = [Item(study.folder, "study", folder_bytes(study.folder)) for study in gone]
     busy = []
@@ -138,6 +123,26 @@ def remove_garbage(store: Store, forget: Sequence[str]) -> tuple[Item, ...]:
         removed = [item for item in garbage.items if _move_away(item, trash)]
     shutil.rmtree(trash)
     return tuple(removed)
+
+
+def _check_known(kept: Sequence[Study]) -> None:
+    """Refuse to go on while it is not known which stages a study needs."""
+    for study in kept:
+        if not study.entries and not study.needs:
+            raise RequestError(
+                f"it is not known which stages study {study.name!r} needs: {study.folder} has no "
+                f"{FILE_NAME} that can be read, and no {NEEDS_FILE}\n"
+                f"  put a copy of {FILE_NAME} back, or run the study's command again if the file "
+                "is gone,\n"
+                f"  or let the study go with --forget {study.name}"
+            )
+        if study.unknown_runs:
+            raise RequestError(
+                f"it is not known which stages study {study.name!r} needs: another version planned "
+                f"{study.unknown_runs[0]!r}\n"
+                f"  run its command again ({study.entries[-1]['command']}),\n"
+                f"  or let it go with --forget {study.name}"
+            )
 
 
 def _move_away(item: Item, trash: Path) -> bool:
