@@ -408,12 +408,11 @@ def test_a_study_that_lost_its_plans_is_not_said_to_be_unknown(
     path = tmp_path / "studies" / "a" / FILE_NAME
     path.unlink() if text is None else path.write_text(text)
     (path.parent / "report.md").write_text("# a")
-    look = {
-        "show": lambda: show_study(tmp_path, "a"),
-        "verify": lambda: verify_and_show("a", None, tmp_path, as_json=False),
-    }[command]
     with pytest.raises(StoreError, match="study 'a' is there, but") as caught:
-        look()
+        if command == "show":
+            show_study(tmp_path, "a")
+        else:
+            verify_and_show("a", None, tmp_path, as_json=False)
     told = str(caught.value)
     for part in (f"{path} {word}", "put a copy", str(path.parent / "report.md"), "--forget a"):
         assert part in told
