@@ -6,11 +6,15 @@ Differences of arms live in `comparisons`.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from diamond.config.metrics import is_set
 from diamond.seeds import Purpose, derive
 from diamond.stats.bands import bootstrap_band, t_band
 from diamond.stats.intervals import (
@@ -23,7 +27,7 @@ from diamond.stats.intervals import (
 )
 
 Scores = Mapping[str, NDArray[np.float64]]
-"""Array (starts, horizon) per metric.
+"""Array (starts, horizon) per metric, (1, 1) where one value is for all frames of a run.
 
 Column j is time step t = j + 1; NaN where undefined or masked.
 """
@@ -39,11 +43,20 @@ BOOTSTRAP_SEED = 0
 
 @dataclass(frozen=True)
 class ArmEstimates:
-    """Numbers of one arm: at report steps and over the horizon, and curves with intervals."""
+    """Numbers of one arm: at report steps and over the horizon, and curves with intervals.
+
+    A metric of a set has its one value under `MEAN` and no curve.
+    """
 
     metrics: dict[str, dict[str, Any]]
     curves: dict[str, dict[str, list[float | None]]]
     interval: dict[str, Any]
+
+
+@lru_cache(maxsize=16)
+def load_scores(paths: tuple[Path, ...]) -> Scores:
+    """The scores of a run from the files of its scoring stages, which never change."""
+    return {name: array for path in paths for name, array in load_file(path).items()}
 
 
 def report_steps(horizon: int) -> list[int]:
@@ -52,10 +65,11 @@ def report_steps(horizon: int) -> list[int]:
 
 
 def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float | None]]:
-    """Means over starts at the report steps and over the whole horizon."""
+    """Means over starts at the report steps and over the whole horizon; of a set its one value."""
     found: dict[str, dict[str, float | None]] = {}
     for name, values in scores.items():
-        at = {str(step): number(nan_mean(values[:, step - 1])) for step in report_steps(horizon)}
+        steps = [] if is_set(name) else report_steps(horizon)
+        at = {str(step): number(nan_mean(values[:, step - 1])) for step in steps}
         found[name] = at | {MEAN: number(nan_mean(over_horizon(values)))}
     return found
 
@@ -69,13 +83,16 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     seeds_decide = len(per_seed) > 1
     metrics: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, list[float | None]]] = {}
-    for name in per_seed[0]:
-        arrays = [scores[name] for scores in per_seed]
+    for name in dict.fromkeys(name for scores in per_seed for name in scores):
+        arrays = [scores[name] for scores in per_seed if name in scores]
+        steps = [] if is_set(name) else report_steps(horizon)
         if seeds_decide:
-            metrics[name], curves[name] = _over_seeds(arrays, horizon)
+            metrics[name], curve = _over_seeds(arrays, steps)
         else:
-            metrics[name], curves[name] = _over_starts(arrays[0], horizon, name)
-    num_starts = len(next(iter(per_seed[0].values())))
+            metrics[name], curve = _over_starts(arrays[0], steps, name)
+        if not is_set(name):
+            curves[name] = curve
+    num_starts = max(len(values) for values in per_seed[0].values())
     return ArmEstimates(
         metrics,
         curves,
@@ -123,13 +140,13 @@ def _interval(interval: Interval) -> dict[str, Any]:
 
 
 def _over_seeds(
-    arrays: Sequence[NDArray[np.float64]], horizon: int
+    arrays: Sequence[NDArray[np.float64]], steps: Sequence[int]
 ) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
     """Estimates of a metric from the means of each seed over its starts."""
     means = np.array([_mean_over_starts(array) for array in arrays])
     totals = np.array([nan_mean(over_horizon(array)) for array in arrays])
     found, total = t_curve(means), t_curve(totals[:, None])
-    at = {str(step): _interval(_at(found, step - 1)) for step in report_steps(horizon)}
+    at = {str(step): _interval(_at(found, step - 1)) for step in steps}
     _, band_lo, band_hi = t_band(means, derive(BOOTSTRAP_SEED, Purpose.BANDS))
     return at | {MEAN: _interval(_at(total, 0))}, {
         "mean": numbers(found.mean),
@@ -141,11 +158,11 @@ def _over_seeds(
 
 
 def _over_starts(
-    values: NDArray[np.float64], horizon: int, name: str
+    values: NDArray[np.float64], steps: Sequence[int], name: str
 ) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
     """Estimates of a metric from the starts of one trained model."""
     seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, name)
-    units = {str(step): values[:, step - 1] for step in report_steps(horizon)}
+    units = {str(step): values[:, step - 1] for step in steps}
     units[MEAN] = over_horizon(values)
     mean, lo, hi = bootstrap_curve(values, seed)
     _, band_lo, band_hi = bootstrap_band(values, derive(BOOTSTRAP_SEED, Purpose.BANDS, name))

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from diamond.ablation.plan import Arm, Plan
-from diamond.pipeline.arm_scores import scores_path
-from diamond.pipeline.arms import view_of
-from diamond.pipeline.scores import nan_mean, number, numbers, over_horizon
+from diamond.config.metrics import METRIC_OF
+from diamond.pipeline.arms import find_stage, view_of
+from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.scores import load_scores, nan_mean, number, numbers, over_horizon
 from diamond.pipeline.store import Store
 from diamond.stats.survival import Survival, first_above, kaplan_meier, survival_over_seeds
+
+Files = tuple[Path, ...]
+"""The files of the scores of one run."""
 
 METRIC = "l1"
 """The drift: it is defined wherever the real episode goes on, and says when frames differ."""
@@ -40,27 +43,27 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dic
     its real episode and by the horizon.
 
     Returns:
-        A row for each arm with a `fidelity` stage; what is not defined is null with its `reason`.
+        A row for each arm whose plan scores it; what is not defined is null with its `reason`.
     """
     arms = [
         arm
         for arm in plan.arms
-        if arm.game == game and any(s.stage == "fidelity" for s in arm.runs[0].stages)
+        if arm.game == game and find_stage(arm.runs[0], METRIC_OF[METRIC].stage) is not None
     ]
     reference = next((arm for arm in arms if arm.runs[0].config.family == REFERENCE), None)
-    drift = _paths(reference, store) if reference is not None else ()
+    drift = _files(reference, store) if reference is not None else ()
     rows = []
     for arm in arms:
-        paths = _paths(arm, store)
+        files = _files(arm, store)
         if not drift or reference is None:
             reason = NO_REFERENCE
-        elif not paths:
+        elif not files:
             reason = NO_SCORES
         elif view_of(arm) != view_of(reference):
             reason = OTHER_VIEW
         else:
             reason = None
-        found = _survival(paths, drift, horizon) if reason is None else _UNDEFINED
+        found = _survival(files, drift, horizon) if reason is None else _UNDEFINED
         rows.append({"game": game, "arm": arm.name, "metric": METRIC, "reason": reason} | found)
     return rows
 
@@ -79,15 +82,21 @@ _UNDEFINED: dict[str, Any] = {
 }
 
 
-def _paths(arm: Arm, store: Store) -> tuple[Path, ...]:
-    return tuple(path for run in arm.runs if (path := scores_path(run, store)) is not None)
+def _files(arm: Arm, store: Store) -> tuple[Files, ...]:
+    """The file of the drift of each run that is scored; of one file, as `load_scores` takes it."""
+    specs = [find_stage(run, METRIC_OF[METRIC].stage) for run in arm.runs]
+    return tuple(
+        (store.folder(spec.stage, spec.key) / SCORES_FILE,)
+        for spec in specs
+        if spec is not None and store.status(spec) == "done"
+    )
 
 
 @lru_cache(maxsize=1024)
-def _survival(paths: tuple[Path, ...], drift: tuple[Path, ...], horizon: int) -> dict[str, Any]:
+def _survival(runs: tuple[Files, ...], drift: tuple[Files, ...], horizon: int) -> dict[str, Any]:
     """The survival of an arm, made once: files of scores never change once they are there."""
-    threshold = nan_mean(over_horizon(load_file(drift[0])[METRIC]))
-    times = [first_above(load_file(path)[METRIC], threshold) for path in paths]
+    threshold = nan_mean(over_horizon(load_scores(drift[0])[METRIC]))
+    times = [first_above(load_scores(files)[METRIC], threshold) for files in runs]
     seeds_decide = len(times) > 1
     found: Survival = (
         survival_over_seeds(times, horizon) if seeds_decide else kaplan_meier(times[0], horizon)

@@ -1,6 +1,9 @@
-"""Simultaneous confidence bands: the whole curve of true means lies inside; `intervals` hold
-at one time step alone."""
+"""Simultaneous confidence bands: the whole curve of true means lies inside.
 
+What holds at one time step alone lives in `intervals`.
+"""
+
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -38,9 +41,9 @@ def t_band(
     """Simultaneous band for the mean of few curves, such as one for each training seed.
 
     With few curves their spread is nearly zero somewhere by chance, and a band that divides by it
-    must be some ten times as wide as an interval at one time step (3 curves). So the spread at a time
-    step is the larger of its own and that pooled over the neighbouring time steps, a fifth of the
-    horizon; for the rest the width is free to change along the curve.
+    must be some ten times as wide as an interval at one time step (3 curves). So the spread at a
+    time step is the larger of its own and that pooled over the neighbouring time steps, a fifth of
+    the horizon; for the rest the width is free to change along the curve.
 
     Args:
         values: One curve for each unit, shape (n, horizon); NaN means undefined at that time step.
@@ -145,14 +148,32 @@ def critical_value(n: int, horizon: int, seed: int, level: float = DEFAULT_LEVEL
     if horizon == 1:
         return pointwise
     rng = np.random.default_rng(seed)
-    quantiles = [pointwise]
-    for share in ROUGH_TIMES:
-        correlation = float(np.exp(-1 / (share * horizon))) if share else 0.0
-        quantiles.append(_quantile(n, horizon, rng, level, rough=correlation))
     steps = min(horizon, SMOOTH_STEPS)
-    for share in SMOOTH_LENGTHS:
-        quantiles.append(_quantile(n, steps, rng, level, length=share * steps))
-    return max(quantiles)
+    rough = [_quantile(n, horizon, rng, level, _rough(share * horizon)) for share in ROUGH_TIMES]
+    smooth = [
+        _quantile(n, steps, rng, level, _smooth(share * steps, steps)) for share in SMOOTH_LENGTHS
+    ]
+    return max(pointwise, *rough, *smooth)
+
+
+def _rough(time: float) -> Callable[[FloatArray], FloatArray]:
+    """Make independent noise (samples, steps) a stationary autoregression of unit variance."""
+    correlation = float(np.exp(-1 / time)) if time else 0.0
+
+    def law(noise: FloatArray) -> FloatArray:
+        scaled = np.sqrt(1 - correlation**2) * noise
+        scaled[:, 0] = noise[:, 0]
+        return np.asarray(lfilter([1.0], [1.0, -correlation], scaled, axis=1))
+
+    return law
+
+
+def _smooth(length: float, steps: int) -> Callable[[FloatArray], FloatArray]:
+    """Make independent noise (samples, steps) smooth curves of unit variance."""
+    distance = np.subtract.outer(np.arange(steps), np.arange(steps)) / length
+    # The ridge keeps the factor real where neighbours are equal but for rounding.
+    factor = np.linalg.cholesky(np.exp(-(distance**2) / 2) + 1e-8 * np.eye(steps))
+    return lambda noise: np.asarray(noise @ factor.T)
 
 
 def _quantile(
@@ -160,33 +181,17 @@ def _quantile(
     steps: int,
     rng: np.random.Generator,
     level: float,
-    *,
-    rough: float | None = None,
-    length: float = 0.0,
+    law: Callable[[FloatArray], FloatArray],
 ) -> float:
-    """Quantile of the largest studentised mean under one law of the deviations of unit variance.
+    """Quantile of the largest studentised mean where the deviations follow a law.
 
     The scaled mean of n normal curves and the n - 1 parts of their variance are independent
     processes of that same law, so that these are drawn rather than the curves.
     """
-    if rough is None:
-        distance = np.subtract.outer(np.arange(steps), np.arange(steps)) / length
-        # The ridge keeps the factor real where neighbours are equal but for rounding.
-        covariance = np.exp(-(distance**2) / 2) + 1e-8 * np.eye(steps)
-        factor = np.linalg.cholesky(covariance)
-    scale = np.full(steps, 1.0 if rough is None else np.sqrt(1 - rough**2))
-    scale[0] = 1.0
-
-    def draw() -> FloatArray:
-        noise = rng.normal(size=(NUM_SAMPLES, steps))
-        if rough is None:
-            return np.asarray(noise @ factor.T)
-        return np.asarray(lfilter([1.0], [1.0, -rough], noise * scale, axis=1))
-
-    mean = draw()
+    mean = law(rng.normal(size=(NUM_SAMPLES, steps)))
     variance = np.zeros_like(mean)
     for _ in range(n - 1):
-        variance += draw() ** 2
+        variance += law(rng.normal(size=(NUM_SAMPLES, steps))) ** 2
     variance /= n - 1
     spread = np.maximum(variance, _pooled(variance, np.full(steps, n - 1)))
     return float(np.quantile((np.abs(mean) / np.sqrt(spread)).max(axis=1), level))
@@ -216,6 +221,8 @@ def _resampled_maxima(
         scaled: Deviations from the mean of each time step over its standard error, 0 where
             undefined, (n, steps).
         present: 1 where defined, else 0, (n, steps).
+        seed: Seed of the resampling.
+        num_resamples: Number of bootstrap samples.
     """
     n = scaled.shape[0]
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_resamples)
@@ -225,8 +232,12 @@ def _resampled_maxima(
     variance = (weights @ scaled**2 / count - mean**2) * count / np.maximum(count - 1, 1.0)
     # A resample of one unit over and over has no spread: its deviation is beyond any bound.
     ratio = np.full(mean.shape, np.inf)
-    np.divide(np.abs(mean) * np.sqrt(count), np.sqrt(np.maximum(variance, 0.0)), out=ratio,
-              where=variance > 0)
+    np.divide(
+        np.abs(mean) * np.sqrt(count),
+        np.sqrt(np.maximum(variance, 0.0)),
+        out=ratio,
+        where=variance > 0,
+    )
     ratio[mean == 0] = 0.0
     return np.asarray(ratio.max(axis=1))
 

@@ -56,9 +56,7 @@ def t_interval(values: FloatArray, level: float = DEFAULT_LEVEL) -> Interval:
     Source: Student (1908), The probable error of a mean.
     """
     found = t_curve(_defined(values)[:, None], level)
-    return Interval(
-        float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0])
-    )
+    return Interval(float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0]))
 
 
 def t_curve(values: FloatArray, level: float = DEFAULT_LEVEL) -> CurveIntervals:

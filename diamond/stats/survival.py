@@ -65,7 +65,7 @@ def first_above(curves: FloatArray, threshold: float) -> Times:
         raise ValueError("the threshold must be a number, got nan")
     seen = np.logical_and.accumulate(~np.isnan(curves), axis=1)
     above = seen & (curves > threshold)
-    observed = above.any(axis=1)
+    observed = np.asarray(above.any(axis=1))
     steps = np.where(observed, above.argmax(axis=1) + 1, seen.sum(axis=1))
     return Times(steps.astype(np.int64), observed)
 
@@ -130,8 +130,8 @@ def survival_over_seeds(
 
     Returns:
         The mean of the seeds' product-limit estimates with its t interval over seeds, cut to
-        [0, 1]. It is not on a logarithmic scale: seeds with no loss or no start left are common, and
-        the mean of their logarithms is not the logarithm of the mean that is shown. The bounds
+        [0, 1]. It is not on a logarithmic scale: seeds with no loss or no start left are common,
+        and the mean of their logarithms is not the logarithm of the mean that is shown. The bounds
         are NaN where all seeds are equal, which shows no spread. NaN where any seed is.
         `at_risk` counts the starts of all seeds.
 
