@@ -63,7 +63,7 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dic
             reason = OTHER_VIEW
         else:
             reason = None
-        found = _survival(files, drift, horizon) if reason is None else _UNDEFINED
+        found = survival_of(files, drift[0], horizon) if reason is None else _UNDEFINED
         rows.append({"game": game, "arm": arm.name, "metric": METRIC, "reason": reason} | found)
     return rows
 
@@ -93,9 +93,9 @@ def _files(arm: Arm, store: Store) -> tuple[Files, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _survival(runs: tuple[Files, ...], drift: tuple[Files, ...], horizon: int) -> dict[str, Any]:
+def survival_of(runs: tuple[Files, ...], drift: Files, horizon: int) -> dict[str, Any]:
     """The survival of an arm, made once: files of scores never change once they are there."""
-    threshold = nan_mean(over_horizon(load_scores(drift[0])[METRIC]))
+    threshold = nan_mean(over_horizon(load_scores(drift)[METRIC]))
     times = [first_above(load_scores(files)[METRIC], threshold) for files in runs]
     seeds_decide = len(times) > 1
     found: Survival = (

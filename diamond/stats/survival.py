@@ -1,5 +1,6 @@
 """Survival of fidelity: how long a trajectory stays good, with starts that end first censored."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,8 +102,9 @@ def kaplan_meier(times: Times, horizon: int, level: float = DEFAULT_LEVEL) -> Su
     if times.steps.size:
         sample = CensoredData.right_censored(times.steps, ~times.observed)
         estimate = ecdf(sample).sf
-        # The log(-log) of 0 and 1 is infinite, and made good below.
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with warnings.catch_warnings():
+            # The log(-log) of 0 and 1 is infinite: made good below.
+            warnings.filterwarnings("ignore", "The confidence interval is undefined")
             interval = estimate.confidence_interval(level, method="log-log")
         survival, lo, hi = (
             np.asarray(part.evaluate(steps), np.float64)
