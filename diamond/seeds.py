@@ -33,6 +33,7 @@ class Purpose(StrEnum):
     VEC_STARTS = "vec/starts"
     VEC_NOISE = "vec/noise"
     BOOTSTRAP = "bootstrap"
+    BANDS = "bands"
     SCORES_BOOTSTRAP = "scores/bootstrap"
 
 

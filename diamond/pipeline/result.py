@@ -38,6 +38,7 @@ from diamond.pipeline.scores import (
     run_metrics,
 )
 from diamond.pipeline.store import Store
+from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
 
 
@@ -107,6 +108,9 @@ def build_document(
         ),
         "noise_floor": [
             row for game in plan.request.games for row in noise_floor(plan, game, store, horizon)
+        ],
+        "survival": [
+            row for game in plan.request.games for row in survival_rows(plan, game, store, horizon)
         ],
         "hns": hns_over_games(arms),
         "declaration": None,

@@ -16,7 +16,15 @@ from safetensors.numpy import load_file
 
 from diamond.config.metrics import is_set
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import Interval, bootstrap_curve, bootstrap_interval, t_interval
+from diamond.stats.bands import bootstrap_band, t_band
+from diamond.stats.intervals import (
+    DEFAULT_LEVEL,
+    CurveIntervals,
+    Interval,
+    bootstrap_curve,
+    bootstrap_interval,
+    t_curve,
+)
 
 Scores = Mapping[str, NDArray[np.float64]]
 """Array (starts, horizon) per metric, (1, 1) where one value is for all frames of a run.
@@ -28,6 +36,8 @@ REPORT_STEPS = (1, 5, 10, 20, 50, 100)
 MEAN = "mean"
 METHOD_SEEDS = "t over seeds"
 METHOD_STARTS = "bootstrap over starts within one trained model"
+BAND_SEEDS = "t over seeds, spread pooled over neighbouring time steps"
+BAND_STARTS = "bootstrap-t over starts within one trained model"
 BOOTSTRAP_SEED = 0
 
 
@@ -70,32 +80,28 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     With two or more seeds the seed is the unit and t intervals are over the means of the seeds;
     with one seed the start is the unit and the bootstrap says nothing of training again.
     """
-    many = len(per_seed) > 1
+    seeds_decide = len(per_seed) > 1
     metrics: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, list[float | None]]] = {}
     for name in dict.fromkeys(name for scores in per_seed for name in scores):
         arrays = [scores[name] for scores in per_seed if name in scores]
-        seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, name)
-        metrics[name] = {}
         steps = [] if is_set(name) else report_steps(horizon)
-        for step in [*map(str, steps), MEAN]:
-            units = [over_horizon(a) if step == MEAN else a[:, int(step) - 1] for a in arrays]
-            if many:
-                interval = t_interval(np.array([nan_mean(unit) for unit in units]))
-            else:
-                interval = bootstrap_interval(units[0], seed)
-            metrics[name][step] = _interval(interval)
+        if seeds_decide:
+            metrics[name], curve = _over_seeds(arrays, steps)
+        else:
+            metrics[name], curve = _over_starts(arrays[0], steps, name)
         if not is_set(name):
-            curves[name] = _curve(arrays, seed)
+            curves[name] = curve
     num_starts = max(len(values) for values in per_seed[0].values())
     return ArmEstimates(
         metrics,
         curves,
         {
-            "level": 0.95,
-            "method": METHOD_SEEDS if many else METHOD_STARTS,
-            "unit": "seed" if many else "start",
-            "n": len(per_seed) if many else num_starts,
+            "level": DEFAULT_LEVEL,
+            "method": METHOD_SEEDS if seeds_decide else METHOD_STARTS,
+            "band_method": BAND_SEEDS if seeds_decide else BAND_STARTS,
+            "unit": "seed" if seeds_decide else "start",
+            "n": len(per_seed) if seeds_decide else num_starts,
         },
     )
 
@@ -133,16 +139,52 @@ def _interval(interval: Interval) -> dict[str, Any]:
     }
 
 
-def _curve(arrays: Sequence[NDArray[np.float64]], seed: int) -> dict[str, list[float | None]]:
-    if len(arrays) == 1:
-        mean, lo, hi = bootstrap_curve(arrays[0], seed)
-        return {"mean": numbers(mean), "lo": numbers(lo), "hi": numbers(hi)}
-    columns = [
-        t_interval(np.array([nan_mean(array[:, index]) for array in arrays]))
-        for index in range(arrays[0].shape[1])
-    ]
-    return {
-        "mean": numbers([column.mean for column in columns]),
-        "lo": numbers([column.lo for column in columns]),
-        "hi": numbers([column.hi for column in columns]),
+def _over_seeds(
+    arrays: Sequence[NDArray[np.float64]], steps: Sequence[int]
+) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
+    """Estimates of a metric from the means of each seed over its starts."""
+    means = np.array([_mean_over_starts(array) for array in arrays])
+    totals = np.array([nan_mean(over_horizon(array)) for array in arrays])
+    found, total = t_curve(means), t_curve(totals[:, None])
+    at = {str(step): _interval(_at(found, step - 1)) for step in steps}
+    _, band_lo, band_hi = t_band(means, derive(BOOTSTRAP_SEED, Purpose.BANDS))
+    return at | {MEAN: _interval(_at(total, 0))}, {
+        "mean": numbers(found.mean),
+        "lo": numbers(found.lo),
+        "hi": numbers(found.hi),
+        "band_lo": numbers(band_lo),
+        "band_hi": numbers(band_hi),
     }
+
+
+def _over_starts(
+    values: NDArray[np.float64], steps: Sequence[int], name: str
+) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
+    """Estimates of a metric from the starts of one trained model."""
+    seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, name)
+    units = {str(step): values[:, step - 1] for step in steps}
+    units[MEAN] = over_horizon(values)
+    mean, lo, hi = bootstrap_curve(values, seed)
+    _, band_lo, band_hi = bootstrap_band(values, derive(BOOTSTRAP_SEED, Purpose.BANDS, name))
+    return {at: _interval(bootstrap_interval(unit, seed)) for at, unit in units.items()}, {
+        "mean": numbers(mean),
+        "lo": numbers(lo),
+        "hi": numbers(hi),
+        "band_lo": numbers(band_lo),
+        "band_hi": numbers(band_hi),
+    }
+
+
+def _mean_over_starts(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over starts of (starts, horizon), NaN left out: (horizon,)."""
+    return over_horizon(values.T)
+
+
+def _at(found: CurveIntervals, index: int) -> Interval:
+    """One of several intervals."""
+    return Interval(
+        float(found.mean[index]),
+        float(found.lo[index]),
+        float(found.hi[index]),
+        int(found.n[index]),
+    )

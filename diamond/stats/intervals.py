@@ -22,6 +22,23 @@ class Interval:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class CurveIntervals:
+    """Means with intervals, one for each time step, each of shape (horizon,).
+
+    Fields:
+        mean: NaN where no unit is defined.
+        lo: NaN with fewer than two units.
+        hi: NaN with fewer than two units.
+        n: Units that are defined.
+    """
+
+    mean: FloatArray
+    lo: FloatArray
+    hi: FloatArray
+    n: NDArray[np.int64]
+
+
 def t_interval(values: FloatArray, level: float = DEFAULT_LEVEL) -> Interval:
     """Two-sided Student t interval for the mean of independent units.
 
@@ -38,16 +55,34 @@ def t_interval(values: FloatArray, level: float = DEFAULT_LEVEL) -> Interval:
 
     Source: Student (1908), The probable error of a mean.
     """
+    found = t_curve(_defined(values)[:, None], level)
+    return Interval(float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0]))
+
+
+def t_curve(values: FloatArray, level: float = DEFAULT_LEVEL) -> CurveIntervals:
+    """Two-sided Student t intervals for the means of columns, each for itself.
+
+    Args:
+        values: One row for each independent unit, shape (n, horizon); NaN means undefined there.
+        level: Nominal coverage at each time step, in (0, 1).
+
+    Returns:
+        What `t_interval` returns of each column.
+
+    Raises:
+        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+    """
     tail = _tail(level)
-    defined = _defined(values)
-    n = defined.size
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    mean = float(defined.mean())
-    if n == 1:
-        return Interval(mean, np.nan, np.nan, 1)
-    half_width = float(stdtrit(n - 1, 1 - tail) * defined.std(ddof=1) / np.sqrt(n))
-    return Interval(mean, mean - half_width, mean + half_width, n)
+    if values.ndim != 2:
+        raise ValueError(f"curves must have shape (n, horizon), got {values.shape}")
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    mean = _ratio(np.where(defined, values, 0.0).sum(axis=0), count)
+    squares = np.where(defined, (values - mean) ** 2, 0.0).sum(axis=0)
+    variance = _ratio(squares, count - 1)
+    quantile = stdtrit(np.maximum(count - 1, 1), 1 - tail)
+    half_width = quantile * np.sqrt(_ratio(variance, count))
+    return CurveIntervals(mean, mean - half_width, mean + half_width, count.astype(np.int64))
 
 
 def bootstrap_interval(
