@@ -27,6 +27,7 @@ class MetricInfo:
     """How a metric is called and read; `real` means that closer to the real frames is better.
 
     `group` is what it is about, such as pixels or objects; empty where the document does not say.
+    `kind` is set where a run has one value for all frames and so no time steps.
     """
 
     name: str
@@ -34,6 +35,7 @@ class MetricInfo:
     unit: str
     direction: Literal["higher", "lower", "real"]
     group: str = ""
+    kind: Literal["frame", "set"] = "frame"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def metric_infos(doc: Document) -> list[MetricInfo]:
             row.get("unit") or "",
             row["direction"],
             row.get("group") or "",
+            row.get("kind") or "frame",
         )
         for row in doc["metrics"]
     ]

@@ -57,17 +57,20 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
         metric: Name of one of its metrics.
 
     Returns:
-        A figure of 7.5 x 4.2 inches, not bound to any window.
+        A figure of 8.5 x 5.6 inches, not bound to any window.
     """
     with matplotlib.rc_context(settings()):
-        figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+        figure = Figure(figsize=(8.5, 5.6), layout="constrained")
         axes = figure.subplots()
         info = metric_info(doc, metric)
         _draw(axes, doc, game, metric)
         axes.set_title(f"{game}: {info.label} ({better(info)})")
         axes.set_xlabel("time step t after the start (env steps)")
         figure.legend(
-            handles=_legend(doc, game, [metric]), loc="outside right upper", frameon=False
+            handles=_legend(doc, game, [metric]),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
         )
         return figure
 

@@ -1,5 +1,6 @@
 """Differences to the baseline arm as a forest plot, beside the noise floor."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 from diamond.report.document import (
     Document,
@@ -23,6 +25,7 @@ from diamond.report.looks import INK, NOISE, Look, draw_grid, looks, plain, sett
 
 Pair = Mapping[str, Any]
 _PANELS_A_ROW = 3
+_MANY_SIZES = 20.0
 
 
 def forest_rows(doc: Document, game: str, metric: str) -> list[Pair]:
@@ -48,13 +51,10 @@ def forest_figure(doc: Document, game: str, metric: str) -> Figure:
         axes = figure.subplots()
         floor = _draw(axes, doc, game, rows)
         _label_rows(axes, rows)
-        places = visible_decimals(
-            (value for row in rows for value in (row["difference"], row["lo"], row["hi"])),
-            decimals(metric),
-        )
+        _scale(axes, rows, floor)
         for place, row in enumerate(rows):
             axes.annotate(
-                _numbers(row, places),
+                _numbers(row),
                 (1.02, place),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -161,12 +161,36 @@ def _label_rows(axes: Axes, rows: Sequence[Pair]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
 
 
-def _numbers(row: Pair, places: int) -> str:
+def is_symmetric_logarithmic(rows: Sequence[Pair]) -> bool:
+    """Tell whether differences are so unlike in size that a linear scale would hide the small."""
+    sizes = [abs(row["difference"]) for row in rows if row["difference"]]
+    return len(sizes) > 1 and max(sizes) > _MANY_SIZES * min(sizes)
+
+
+def _scale(axes: Axes, rows: Sequence[Pair], floor: float | None) -> None:
+    """Where differences are of very unlike size: linear within the floor, logarithmic beyond."""
+    if not is_symmetric_logarithmic(rows):
+        return
+    bounds = [abs(row[name]) for row in rows for name in ("difference", "lo", "hi") if row[name]]
+    linear = floor or min(abs(row["difference"]) for row in rows if row["difference"])
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.6)
+    powers = range(math.ceil(math.log10(linear)), math.floor(math.log10(max(bounds))) + 1)
+    low, high = axes.get_xlim()
+    sizes = [10.0**power for power in powers]
+    ticks = [one for one in (*(-size for size in sizes), 0.0, *sizes) if low <= one <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _numbers(row: Pair) -> str:
+    places = visible_decimals(
+        (row["difference"], row["lo"], row["hi"]), decimals(str(row["metric"]))
+    )
     text = number(row["difference"], places)
     if interval := span(row["lo"], row["hi"], places):
         text += f" ({interval})"
     p = row["p_t_corrected"]
-    return text if p is None else f"{text}   {p:.2g}"
+    return text if p is None else f"{text}   {p:.3g}"
 
 
 def _sides(info: MetricInfo) -> str:

@@ -47,6 +47,7 @@ def page_svg(svg: bytes) -> str:
     text = _POLYLINE.sub(_relative, text)
     text = _PLACES.sub(lambda found: _LONG_NUMBER.sub(r"\1", found[0]), text)
     text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
+    text = _without_idle_names(text)
     used = [colour for colour in _DARK if colour in text]
     for colour in used:
         text = text.replace(f": {colour}", f": var(--c{colour[1:]})")
@@ -59,6 +60,15 @@ def page_svg(svg: bytes) -> str:
 def svg_uri(svg: str) -> str:
     """Return an SVG document without quotation marks as a link that carries its own data."""
     return "data:image/svg+xml," + quote(svg, safe=" !$&'()*+,-./:;=?@[]^_`{|}~")
+
+
+def _without_idle_names(text: str) -> str:
+    """Drop the names that nothing refers to and shorten the others."""
+    names = list(dict.fromkeys(re.findall(r'[("]#([^")]+)[")]', text)))
+    short = {name: f"n{index}" for index, name in enumerate(names)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
+    text = re.sub(r"#([^\s;\")]+)(?=[\")])", lambda m: f"#{short.get(m[1], m[1])}", text)
+    return text.replace("xlink:href=", "href=")
 
 
 def _relative(found: re.Match[str]) -> str:

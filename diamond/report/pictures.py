@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from diamond.report.document import Document, MetricInfo, better, has_curve, metric_infos
 from diamond.report.figures import horizon_figure, horizon_panels, is_cut, is_logarithmic
-from diamond.report.forest import forest_figure, forest_panels, forest_rows
+from diamond.report.forest import forest_figure, forest_panels, forest_rows, is_symmetric_logarithmic
 from diamond.report.looks import figure_bytes
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.path_tables import path_of
@@ -121,7 +121,12 @@ def _forests(doc: Document, game: str) -> list[Picture]:
     if forest_rows(doc, game, primary):
         title = f"{game}: differences to the baseline arm in the primary metric"
         figure = forest_figure(doc, game, primary)
-        pictures.append(_picture(game, "forest", title, "forest", figure))
+        note = (
+            "The scale is linear within the noise floor and logarithmic beyond it."
+            if is_symmetric_logarithmic(forest_rows(doc, game, primary))
+            else ""
+        )
+        pictures.append(_picture(game, "forest", title, "forest", figure, note))
     others = [
         info.name
         for info in metric_infos(doc)
@@ -138,7 +143,8 @@ def _cost(doc: Document, game: str) -> list[Picture]:
     if not all(points(doc, game, cost) for cost in COSTS):
         return []
     title = f"{game}: the primary metric against the cost of a frame"
-    return [_picture(game, "cost", title, "cost", tradeoff_figure(doc, game))]
+    note = "Ringed: no other arm is both as cheap and as good (Pareto front)."
+    return [_picture(game, "cost", title, "cost", tradeoff_figure(doc, game), note)]
 
 
 def _survival(doc: Document, game: str) -> list[Picture]:

@@ -36,7 +36,7 @@ def players(doc: Document, films: Sequence[Film]) -> list[dict[str, Any]]:
 
     Returns:
         Per game ``height``, ``width``, ``seed``, ``steps`` (time steps shown), ``horizon``,
-        ``threshold``, ``factor``, ``chosen`` (what is shown, in words) and ``starts``, each with
+        ``threshold``, ``factor``, ``shown`` (the two arms to begin with), ``chosen`` (what is shown, in words) and ``starts``, each with
         ``start``, ``length`` and ``tracks``: ``name``, ``sheet`` (data URI), ``l1`` per shown time
         step and ``marks``, the divergence markers.
     """
@@ -110,6 +110,7 @@ def _player(doc: Document, game: str, films: Sequence[Film], budget: int) -> dic
         "horizon": horizon,
         "threshold": threshold,
         "factor": ERROR_FACTOR,
+        "shown": _first_shown(doc, game, names),
         "chosen": _chosen(films, starts, names, stride),
         "starts": starts,
     }
@@ -121,6 +122,24 @@ def _names(doc: Document, game: str, film: Film) -> list[str]:
     arms = [arm["name"] for arm in arms_of(doc, game, "arm") if arm["name"] in there]
     baselines = [arm["name"] for arm in arms_of(doc, game, "baseline") if arm["name"] in there]
     return arms[: MAX_ROWS - len(baselines)] + baselines
+
+
+def _first_shown(doc: Document, game: str, names: Sequence[str]) -> list[str]:
+    """Return two arms to begin with: the baseline arm, and the one that differs most clearly."""
+    a = doc["baseline_arm"] if doc["baseline_arm"] in names else names[0]
+    rows = [
+        row
+        for row in doc["comparisons"]
+        if row["game"] == game
+        and row["metric"] == doc["primary_metric"]
+        and row["family"] == "primary"
+        and row["difference"] is not None
+        and row["a"] in names
+    ]
+    if rows:
+        main = max(rows, key=lambda row: (row["decision"] == "shown", abs(row["difference"])))
+        return [a, str(main["a"])]
+    return [a, next((name for name in names if name != a), a)]
 
 
 def _threshold(doc: Document, game: str) -> float:

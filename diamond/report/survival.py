@@ -31,7 +31,7 @@ def survival_figure(doc: Document, game: str) -> Figure:
     """
     by_arm = {row["arm"]: row for row in survival_rows(doc, game)}
     with matplotlib.rc_context(settings()):
-        figure = Figure(figsize=(7.5, 4.0), layout="constrained")
+        figure = Figure(figsize=(8.5, 5.2), layout="constrained")
         axes = figure.subplots()
         handles = []
         for arm, look in looks(doc, game):
@@ -59,7 +59,7 @@ def survival_figure(doc: Document, game: str) -> Figure:
         axes.set_xlabel("time step t after the start (env steps)")
         axes.set_ylabel("share of starts not yet diverged")
         draw_grid(axes)
-        figure.legend(handles=handles, loc="outside right upper", frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
         return figure
 
 

@@ -80,8 +80,12 @@ def metric_tables(doc: Document, game: str) -> list[Table]:
 
 
 def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
-    """Return the table of a metric, None where no arm has a value."""
-    steps = [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
+    """Return the table of a metric, None where no arm has a value.
+
+    A metric of a set has one value a run, and its table no time steps.
+    """
+    is_set = info.kind == "set"
+    steps = [] if is_set else [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
     rows = [_metric_row(arm, info.name, [*steps, "mean"]) for arm in arms_of(doc, game)]
     rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
     if not rows:
@@ -92,7 +96,8 @@ def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
         rows.insert(0, Row("real frames", "real", tuple(cells)))
     unit = f" [{info.unit}]" if info.unit else ""
     mark = ", primary metric" if info.name == doc["primary_metric"] else ""
-    columns = ("arm", *(f"t={step}" for step in steps), f"mean of t=1..{doc['horizon']}")
+    over = "all frames" if is_set else f"mean of t=1..{doc['horizon']}"
+    columns = ("arm", *(f"t={step}" for step in steps), over)
     return Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows))
 
 
@@ -214,7 +219,7 @@ def noise_table(doc: Document) -> Table:
     rows = []
     for row in found:
         places = decimals(row["metric"])
-        texts = (number(row["at"][at], places) for at in (*steps, "mean"))
+        texts = (number(row["at"].get(at), places) for at in (*steps, "mean"))
         cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
     over = f"mean of t=1..{doc['horizon']}"

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from diamond.report.document import (
     Document,
@@ -19,6 +19,7 @@ from diamond.report.document import (
     real_estimate,
     run_mean,
 )
+from diamond.report.figures import is_logarithmic
 from diamond.report.looks import INK, draw_grid, looks, plain, settings
 
 COSTS = {
@@ -149,15 +150,15 @@ def _draw(axes: Axes, doc: Document, game: str, found: Sequence[Point]) -> None:
     if real is not None:
         axes.axhline(real.mean, color=INK, linestyle=":", linewidth=1.4)
     axes.set_xscale("log")
-    ticks = sorted({_short(point.cost) for point in found})
-    if len(ticks) <= 6 and all(b >= 1.25 * a for a, b in zip(ticks, ticks[1:], strict=False)):
-        axes.set_xticks(ticks)
+    costs = sorted({point.cost for point in found})
+    if all(cost == round(cost) for cost in costs):
+        axes.set_xticks(costs)
+    else:
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.12, y=0.1)
+    if is_logarithmic(doc, game, doc["primary_metric"]):
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=min(point.value.mean for point in found) / 2)
+    axes.margins(x=0.12)
     draw_grid(axes)
-
-
-def _short(cost: float) -> float:
-    """Return a cost in two digits, to be written at an axis."""
-    return float(f"{cost:.2g}")

@@ -48,8 +48,8 @@
     const tracks = () => data.starts[Number(startBox.value)].tracks;
     const arms = data.starts[0].tracks.slice(1).map((track) => track.name);
     options(startBox, data.starts.map((start) => `start ${start.start}`), 0);
-    options(aBox, arms, 0);
-    options(bBox, arms, Math.min(1, arms.length - 1));
+    options(aBox, arms, arms.indexOf(data.shown[0]));
+    options(bBox, arms, arms.indexOf(data.shown[1]));
     scrub.max = String(numSteps - 1);
 
     const frame = (sheet) => sheet.subarray(index * size * 4, (index + 1) * size * 4);
@@ -98,6 +98,7 @@
           tick.type = "button";
           tick.className = `mark mark-${name.toLowerCase()}`;
           const share = numSteps === 1 ? 0 : (mark.step - 1) / (data.steps[numSteps - 1] - 1 || 1);
+          tick.textContent = name;
           tick.style.left = `${100 * Math.min(1, share)}%`;
           tick.title = `${name}: ${mark.why}, first at t=${mark.step}`;
           tick.setAttribute("aria-label", `go to t=${mark.step}. ${tick.title}`);
