@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.pipeline.films import Film
 from diamond.report.strips import Strips
 
 HORIZON = 100
@@ -266,3 +267,28 @@ def strips_of(doc: dict[str, Any]) -> list[Strips]:
     names = ["real", *dict.fromkeys(arm["name"] for arm in doc["arms"])]
     rows = tuple((name, frames_of(index)) for index, name in enumerate(names))
     return [Strips("Boxing", 0, 3, STEPS, rows)]
+
+
+def films_of(doc: dict[str, Any], num_starts: int = 2, size: int = 8) -> list[Film]:
+    """Return films of random frames; the last arms of the document repeat the first frame."""
+    names = list(dict.fromkeys(arm["name"] for arm in doc["arms"]))
+    films = []
+    for start in range(num_starts):
+        generator = np.random.default_rng(start)
+        shape = (len(names) + 1, HORIZON, size, size, 3)
+        frames = generator.integers(0, 256, shape, dtype=np.uint8)
+        frames[1 + names.index("copy-last")] = frames[0, :1]
+        rows = tuple(zip(["real", *names], frames, strict=True))
+        films.append(Film("Boxing", start, 0, HORIZON - 10 * start, rows, "copy-last"))
+    return films
+
+
+def survival_row(arm: str, median: float | None) -> dict[str, Any]:
+    """Return a survival curve that falls from 1 to about a half over the horizon."""
+    survival = np.linspace(1.0, 0.45, HORIZON)
+    return {
+        "game": "Boxing", "arm": arm, "threshold": 0.08, "n": 12, "median": median,
+        "steps": list(range(1, HORIZON + 1)), "survival": survival.tolist(),
+        "lo": (survival - 0.1).tolist(), "hi": np.minimum(survival + 0.1, 1).tolist(),
+        "at_risk": list(np.linspace(12, 6, HORIZON).astype(int).tolist()),
+    }  # fmt: skip

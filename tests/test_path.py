@@ -19,7 +19,7 @@ from diamond.config.overrides import get_field, override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.pipeline.path_result import factor_groups, path_document
-from diamond.report.figures import figure_bytes
+from diamond.report.looks import figure_bytes
 from diamond.report.page import write_report
 from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.waterfall import waterfall_figure

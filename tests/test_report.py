@@ -17,7 +17,8 @@ from rich.console import Console
 from diamond.report import markdown
 from diamond.report.console import result_table
 from diamond.report.document import first_cause, number, visible_decimals
-from diamond.report.figures import figure_bytes, horizon_figure, horizon_overview
+from diamond.report.figures import horizon_figure, horizon_panels
+from diamond.report.looks import figure_bytes
 from diamond.report.page import ReportPaths, write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
@@ -80,8 +81,11 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
         "from tests.result_documents import three_arms\n"
-        "from diamond.report.figures import horizon_overview, figure_bytes\n"
-        "figure = horizon_overview(three_arms(), 'Boxing'); figure_bytes(figure, 'png')\n"
+        "from diamond.report.figures import horizon_panels\n"
+        "from diamond.report.looks import figure_bytes\n"
+        "from diamond.report.pictures import MAIN_METRICS\n"
+        "figure = horizon_panels(three_arms(), 'Boxing', MAIN_METRICS)\n"
+        "figure_bytes(figure, 'png')\n"
         "assert len(figure.axes) == 6\n"
         "assert figure.axes[2].get_ylabel() == 'PSNR [dB]'\n"
         "import sys; assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -94,12 +98,9 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_an_overview_without_values_is_refused() -> None:
-    doc = document({"steps=3": 0.66}, [])
-    for arm in doc["arms"]:
-        arm["curves"] = {}
-    with pytest.raises(ValueError, match="no main metric"):
-        horizon_overview(doc, "Boxing")
+def test_panels_without_a_metric_are_refused() -> None:
+    with pytest.raises(ValueError, match="no metric to draw"):
+        horizon_panels(three_arms(), "Boxing", [])
 
 
 # Film strips.
@@ -201,7 +202,7 @@ def test_the_page_names_every_arm_and_escapes_markup(report: ReportPaths) -> Non
     page = parsed(report)
     for name in ("steps=1", "steps=10", "copy-last", "median-background", MALICIOUS):
         assert name in page.text
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 2  # the page's own, none of the arm's
     assert "<script>" not in report.markdown.read_text()
 
 
@@ -220,12 +221,12 @@ def test_the_page_says_what_the_reader_must_know(report: ReportPaths) -> None:
 def test_the_page_follows_the_colour_scheme_and_scrolls_wide_parts(report: ReportPaths) -> None:
     source = report.html.read_text()
     assert "prefers-color-scheme: dark" in source
-    assert source.count("<table>") == source.count('<div class="scroll" tabindex')
+    assert len(re.findall("<table[ >]", source)) == source.count('<div class="scroll" tabindex')
 
 
 def test_every_picture_that_the_markdown_shows_exists(report: ReportPaths) -> None:
     links = re.findall(r"\]\((\S+?)\)", report.markdown.read_text())
-    assert len(links) == 6  # four metrics, the overview and a strip
+    assert len(links) == 8  # four metrics, the overview, the forest, the costs and a strip
     for link in links:
         assert (report.markdown.parent / link).is_file()
     assert all(path.is_file() for path in report.figures)
@@ -268,7 +269,7 @@ def test_a_study_without_results_still_has_a_page_that_says_why(tmp_path: Path) 
         fail(doc, name, "Traceback (most recent call last):\n  ...\nOSError: disk <full>")
     paths = write_report(doc, [], tmp_path)
     text = parsed(paths).text
-    assert paths.figures == ()
+    assert paths.figures == paths.tables == ()
     assert "OSError: disk <full>" in text
     assert "No film strips: no run came to an end (see the failed runs)." in text
     assert "No comparison: no run came to an end" in text

@@ -14,7 +14,7 @@ from diamond.cli.app import app
 from diamond.config.games import GAMES
 from diamond.config.published import published
 from diamond.errors import DiamondError, ExitCode
-from diamond.report.benchmark_latex import escape
+from diamond.report.latex import escape
 from tests.commands import diamond
 
 GOOD = '{"Boxing": [81.2, 88.0], "Pong": [20.1, 19.4]}'

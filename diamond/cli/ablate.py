@@ -152,13 +152,14 @@ def _report(
     plan: Plan, store: Store, document: dict[str, Any], folder: Path, options: Options
 ) -> tuple[dict[str, Any], list[Path]]:
     from diamond.pipeline.result import same_results
-    from diamond.pipeline.strips import load_strips
+    from diamond.pipeline.films import load_films
     from diamond.report.page import write_report
-    from diamond.report.strips import Strips
+    from diamond.report.strips import film_strips
     from diamond.report.summary import summarise
 
     document["summary"] = summarise(document)
-    strips = [Strips(s.game, s.start, s.start, s.steps, s.rows) for s in load_strips(plan, store)]
+    films = load_films(document, store)
+    strips = film_strips(films, document["report_steps"])
     document["strips"] = [
         {
             "game": s.game,
@@ -177,7 +178,7 @@ def _report(
         "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
     }
     if not same_results(read_json(json_path), document):
-        write_report(document, strips, folder)
+        write_report(document, strips, folder, films)
     write_json(json_path, document)
     figures = sorted((folder / "figures").glob("*.png"))
     return document, [folder / "report.html", folder / "report.md", json_path, *figures]

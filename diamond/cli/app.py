@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from diamond import __version__
-from diamond.cli.looking import gc, list_axes, scores, show, studies, ui, verify
+from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET
@@ -324,7 +324,7 @@ def evaluate(
 
 
 app.command(name="axes")(list_axes)
-for look in (studies, show, gc, scores, verify, ui):
+for look in (studies, show, report, gc, scores, verify, ui):
     app.command()(look)
 
 

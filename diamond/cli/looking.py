@@ -1,4 +1,4 @@
-"""Commands that read what is there: axes, studies, results, claims, scores, the MLflow UI."""
+"""Commands that read what is there: axes, studies, results, reports, claims, scores, the UI."""
 
 import sys
 from pathlib import Path
@@ -38,6 +38,27 @@ def show(
     from diamond.cli.studies import show_study
 
     show_study(home.absolute(), study)
+
+
+def report(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder to write into; by default the study's own.",
+            show_default=False,
+        ),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write the report of a study again from what is stored: HTML, Markdown, figures, LaTeX.
+
+    The page is one file that needs no network; with JavaScript it has a player and sorts tables.
+    """
+    from diamond.cli.report import write_again
+
+    write_again(home.absolute(), study, None if out is None else out.absolute())
 
 
 def gc(

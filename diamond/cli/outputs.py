@@ -37,3 +37,23 @@ def check_output(flag: str, path: Path, suffixes: Sequence[str], example: str) -
             f"{flag} {str(path)!r}: you may not write in {str(folder)!r}\n"
             "  give a file in a folder that you may write"
         )
+
+
+def check_folder(flag: str, folder: Path) -> None:
+    """Refuse a folder for output that can neither be made nor written.
+
+    Args:
+        flag: The option that names it.
+        folder: The folder; it may be absent.
+
+    Raises:
+        RequestError: What is wrong with it.
+    """
+    shown = f"{flag} {str(folder)!r}"
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{shown} is a file\n  give the name of a folder")
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise RequestError(
+            f"{shown}: you may not write in {str(existing)!r}\n  give a folder that you may write"
+        )

@@ -66,7 +66,7 @@ def _outputs(doc: Document, options: ScoreOptions) -> dict[Path, bytes]:
         contents[options.latex] = benchmark_latex(doc).encode()
     if options.figure:
         from diamond.report.benchmark_figure import benchmark_figure
-        from diamond.report.figures import figure_bytes
+        from diamond.report.looks import figure_bytes
 
         figure = benchmark_figure(doc)
         match options.figure.suffix:

@@ -1,7 +1,5 @@
 """Scores of a benchmark as LaTeX tables that need the package booktabs."""
 
-from collections.abc import Sequence
-
 from diamond.report.benchmark import Document
 from diamond.report.benchmark_tables import (
     LABELS,
@@ -13,25 +11,8 @@ from diamond.report.benchmark_tables import (
     shown_agents,
 )
 from diamond.report.document import number as plain_number
+from diamond.report.latex import LATEX_ABSENT, escape, tabular
 from diamond.stats.aggregates import AGGREGATES
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
-_ABSENT = "--"
-
 
 def benchmark_latex(doc: Document) -> str:
     """Write the tables of a document: aggregates, comparisons, scores by game."""
@@ -43,11 +24,6 @@ def benchmark_latex(doc: Document) -> str:
         _per_game(doc),
     ]
     return "\n".join(parts) + "\n"
-
-
-def escape(text: str) -> str:
-    """Write a text so that LaTeX prints it as it is."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
 
 
 def _number(value: float | None, places: int) -> str:
@@ -68,7 +44,7 @@ def _aggregates(doc: Document, group: Document) -> str:
         [
             escape(agent_name(agent)),
             *(_published(agent, name) for name in AGGREGATES),
-            _ABSENT if agent["superhuman"] is None else str(agent["superhuman"]),
+            LATEX_ABSENT if agent["superhuman"] is None else str(agent["superhuman"]),
         ]
         for agent in group["agents"]
     ]
@@ -87,7 +63,7 @@ def _aggregates(doc: Document, group: Document) -> str:
     )
     dagger = r"; \textdagger\ as printed." if group["agents"][0]["printed"] else "."
     head = ["agent", *LABELS.values(), "superhuman"]
-    return _tabular(head, [rows, published], escape(caption) + dagger)
+    return tabular(head, [rows, published], escape(caption) + dagger)
 
 
 def _estimate(found: Document) -> str:
@@ -100,7 +76,7 @@ def _estimate(found: Document) -> str:
 def _published(agent: Document, name: str) -> str:
     value, quoted = printed_or_computed(agent, name)
     if value is None:
-        return _ABSENT
+        return LATEX_ABSENT
     return _number(value, PLACES) + (r"\textdagger" if quoted else "")
 
 
@@ -110,13 +86,13 @@ def _comparisons(doc: Document) -> str:
             escape(found["x"]),
             escape(found["y"]),
             str(len(found["games"])),
-            _ABSENT if found["probability"] is None else _estimate(_as_estimate(found)),
+            LATEX_ABSENT if found["probability"] is None else _estimate(_as_estimate(found)),
             escape("; ".join(found["notes"])),
         ]
         for found in doc["comparisons"]
     ]
     caption = "Probability that a run of X scores above a run of Y, mean over games."
-    return _tabular(["X", "Y", "games", "$P(X > Y)$", ""], [rows], caption)
+    return tabular(["X", "Y", "games", "$P(X > Y)$", ""], [rows], caption)
 
 
 def _as_estimate(found: Document) -> Document:
@@ -133,32 +109,11 @@ def _per_game(doc: Document) -> str:
         rows.append([game, _number(reference["random"], 1), _number(reference["human"], 1), *cells])
     labels = [*(file["label"] for file in doc["files"]), *agents]
     head = ["game", "random", "human", *map(escape, labels)]
-    return _tabular(head, [rows], "Mean score of each game; bold: at least the human score.")
+    return tabular(head, [rows], "Mean score of each game; bold: at least the human score.")
 
 
 def _score(mean: float | None, human: float) -> str:
     if mean is None:
-        return _ABSENT
+        return LATEX_ABSENT
     text = _number(mean, 1)
     return rf"\textbf{{{text}}}" if mean >= human else text
-
-
-def _tabular(head: Sequence[str], blocks: Sequence[Sequence[Sequence[str]]], caption: str) -> str:
-    body = "\n\\midrule\n".join(
-        "\n".join(" & ".join(row) + r" \\" for row in block) for block in blocks
-    )
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{caption}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            r"\toprule",
-            " & ".join(head) + r" \\",
-            r"\midrule",
-            body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-    )

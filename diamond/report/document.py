@@ -7,6 +7,9 @@ from typing import Any, Literal
 Document = Mapping[str, Any]
 Arm = Mapping[str, Any]
 
+CurvePart = Literal["mean", "lo", "hi", "band_lo", "band_hi"]
+"""Mean, bounds of the pointwise interval, bounds of the simultaneous band."""
+
 ABSENT = "–"
 
 
@@ -21,12 +24,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How a metric is called and read; `real` means that closer to the real frames is better."""
+    """How a metric is called and read; `real` means that closer to the real frames is better.
+
+    `group` is what it is about, such as pixels or objects; empty where the document does not say.
+    `kind` is set where a run has one value for all frames and so no time steps.
+    """
 
     name: str
     label: str
     unit: str
     direction: Literal["higher", "lower", "real"]
+    group: str = ""
+    kind: Literal["frame", "set"] = "frame"
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,14 @@ def arms_of(doc: Document, game: str, kind: str | None = None) -> list[Arm]:
 def metric_infos(doc: Document) -> list[MetricInfo]:
     """Return the metrics of the document, without those that describe the real frames."""
     infos = [
-        MetricInfo(row["name"], row["label"], row.get("unit") or "", row["direction"])
+        MetricInfo(
+            row["name"],
+            row["label"],
+            row.get("unit") or "",
+            row["direction"],
+            row.get("group") or "",
+            row.get("kind") or "frame",
+        )
         for row in doc["metrics"]
     ]
     return [info for info in infos if not info.name.endswith("_real")]
@@ -106,7 +122,7 @@ def real_estimate(doc: Document, game: str, metric: str, at: str) -> Estimate | 
     return next((value for value in found if value is not None), None)
 
 
-def curve(arm: Arm, metric: str, part: Literal["mean", "lo", "hi"]) -> Sequence[float | None]:
+def curve(arm: Arm, metric: str, part: CurvePart) -> Sequence[float | None]:
     """Return a horizon curve of an arm, element j at time step j + 1; empty where there is none."""
     found: Sequence[float | None] = (arm.get("curves") or {}).get(metric, {}).get(part) or ()
     return found

@@ -1,9 +1,7 @@
-"""Fidelity against horizon as figures, from the result document; the only home of matplotlib."""
+"""Fidelity against horizon as figures, from the result document."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,61 +14,38 @@ from numpy.typing import NDArray
 
 from diamond.report.document import (
     Arm,
+    CurvePart,
     Document,
     arms_of,
     better,
     curve,
-    has_curve,
     level_text,
     metric_info,
-    metric_infos,
 )
+from diamond.report.looks import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
 
-_OVERVIEW_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
-
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-FigureKind = Literal["svg", "png", "pdf"]
-_DATED_METADATA: dict[FigureKind, tuple[str, ...]] = {
-    "svg": ("Date", "Creator"),
-    "png": ("Software",),
-    "pdf": ("CreationDate", "Creator", "Producer"),
+_RANGES: dict[str, tuple[float | None, float | None]] = {
+    "l1": (0.0, None),
+    "l1_fg": (0.0, None),
+    "mse": (0.0, None),
+    "mse_fg": (0.0, None),
+    "psnr": (0.0, None),
+    "psnr_fg": (0.0, None),
+    "ssim": (None, 1.0),
+    "ssim_fg": (None, 1.0),
+    "ms_ssim": (None, 1.0),
+    "foreground_iou": (0.0, 1.0),
+    "core_ratio": (0.0, 1.0),
 }
-_Dash = Literal["-", "-."] | tuple[float, Sequence[float]]
-_ARM_DASHES: tuple[_Dash, ...] = ("-", "-.")
-_BASELINE_GREYS = ("#6b6b6b", "#a0a0a0")
-_BASELINE_DASHES: tuple[_Dash, ...] = (
-    (0, (5.0, 2.0)),
-    (0, (2.0, 1.5)),
-    (0, (8.0, 2.0, 2.0, 2.0)),
+"""What no value of a metric can be below or above; an interval may reach beyond it."""
+BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
+    ("band_lo", "band_hi", 0.08),
+    ("lo", "hi", 0.16),
 )
-_NOISE: dict[str, Any] = {
-    "facecolor": "none",
-    "edgecolor": "#9a9a9a",
-    "hatch": "....",
-    "linewidth": 0.0,
-}
+"""The simultaneous band, lightest and below, and the pointwise interval: bounds and opacity."""
 _LONG_HORIZON = 20
-_SETTINGS = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "diamond",
-}
-
-
-@dataclass(frozen=True)
-class _Look:
-    """How the line of an arm is drawn."""
-
-    colour: str
-    dash: _Dash
-    width: float
+_MANY_SIZES = 30.0
+"""An error whose curves differ by this factor is drawn on a logarithmic scale."""
 
 
 def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
@@ -82,47 +57,44 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
         metric: Name of one of its metrics.
 
     Returns:
-        A figure of 7.5 x 4.2 inches, not bound to any window.
+        A figure of 8.5 x 5.6 inches, not bound to any window.
     """
     with matplotlib.rc_context(settings()):
-        figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+        figure = Figure(figsize=(8.5, 5.6), layout="constrained")
         axes = figure.subplots()
         info = metric_info(doc, metric)
         _draw(axes, doc, game, metric)
         axes.set_title(f"{game}: {info.label} ({better(info)})")
         axes.set_xlabel("time step t after the start (env steps)")
         figure.legend(
-            handles=_legend(doc, game, [metric]), loc="outside right upper", frameon=False
+            handles=_legend(doc, game, [metric]),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
         )
         return figure
 
 
-def overview_metrics(doc: Document, game: str) -> list[str]:
-    """Return the main metrics that the document describes and has values of, in drawing order."""
-    described = {info.name for info in metric_infos(doc)}
-    return [name for name in _OVERVIEW_METRICS if name in described and has_curve(doc, game, name)]
-
-
-def horizon_overview(doc: Document, game: str) -> Figure:
-    """Draw the main metrics that the document has as small multiples with one legend.
+def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
+    """Draw metrics as small multiples with one legend.
 
     Args:
         doc: The result document.
-        game: One of its games; one that `overview_metrics` finds values for.
+        game: One of its games.
+        metrics: Names of metrics of the document with values in this game, at least one.
 
     Returns:
         A figure with up to three panels a row.
 
     Raises:
-        ValueError: None of the main metrics has values.
+        ValueError: There is no metric to draw.
     """
-    metrics = overview_metrics(doc, game)
     if not metrics:
-        raise ValueError(f"no main metric has values in {game!r}")
+        raise ValueError(f"no metric to draw in {game!r}")
     num_columns = min(3, len(metrics))
     num_rows = -(-len(metrics) // num_columns)
     with matplotlib.rc_context(settings()):
-        size = (4.0 * num_columns, 2.9 * num_rows + 0.6)
+        size = (4.0 * num_columns, 2.9 * num_rows + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False))
         for axes, metric in zip(panels, metrics, strict=False):
@@ -134,61 +106,99 @@ def horizon_overview(doc: Document, game: str) -> Figure:
             axes.set_axis_off()
         handles = _legend(doc, game, metrics)
         figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False
+            handles=handles,
+            loc="outside lower center",
+            ncols=min(num_columns, len(handles)),
+            frameon=False,
         )
         return figure
-
-
-def figure_bytes(figure: Figure, kind: FigureKind) -> bytes:
-    """Encode a figure; equal figures give equal bytes, because no date and no version is written.
-
-    Args:
-        figure: The figure.
-        kind: ``"svg"`` with text as outlines, ``"png"`` at 150 dots per inch, or ``"pdf"``.
-    """
-    buffer = BytesIO()
-    unnamed = dict.fromkeys(_DATED_METADATA[kind])
-    with matplotlib.rc_context(settings()):
-        figure.savefig(buffer, format=kind, dpi=150, metadata=unnamed)
-    return buffer.getvalue()
-
-
-def settings() -> dict[Any, Any]:
-    """Return the whole style, so that the settings of the user change nothing.
-
-    Without the backend: naming it would load pyplot.
-    """
-    default = matplotlib.rcParamsDefault
-    return {name: default[name] for name in default if name != "backend"} | _SETTINGS
 
 
 def _draw(axes: Axes, doc: Document, game: str, metric: str) -> None:
     info = metric_info(doc, metric)
     _draw_noise(axes, doc, game, metric)
-    for arm, look in _looks(doc, game):
+    is_long = doc["horizon"] > _LONG_HORIZON
+    for arm, look in looks(doc, game):
         mean = _values(curve(arm, metric, "mean"))
         steps = np.arange(1, len(mean) + 1)
-        lo, hi = _values(curve(arm, metric, "lo")), _values(curve(arm, metric, "hi"))
-        if arm["kind"] == "arm" and len(lo) == len(hi) == len(mean):
-            axes.fill_between(steps, lo, hi, color=look.colour, alpha=0.16, linewidth=0)
-        axes.plot(steps, mean, color=look.colour, linestyle=look.dash, linewidth=look.width)
+        for lower, upper, alpha in BANDS:
+            lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
+            if arm["kind"] == "arm" and len(lo) == len(hi) == len(mean):
+                axes.fill_between(steps, lo, hi, color=look.colour, alpha=alpha, linewidth=0)
+        axes.plot(
+            steps,
+            mean,
+            color=look.colour,
+            linestyle=look.dash,
+            linewidth=look.width,
+            marker=look.marker,
+            markersize=5.5,
+            markevery=marked_steps(look, len(mean), is_long) or None,
+        )
     real = _real_curve(doc, game, metric)
-    axes.plot(np.arange(1, len(real) + 1), real, color="black", linestyle=":", linewidth=1.6)
+    axes.plot(np.arange(1, len(real) + 1), real, color=INK, linestyle=":", linewidth=1.6)
     axes.set_ylabel(f"{info.label} [{info.unit}]" if info.unit else info.label)
-    axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    draw_grid(axes)
+    _set_values(axes, doc, game, metric)
     _set_steps(axes, doc)
 
 
+def _set_values(axes: Axes, doc: Document, game: str, metric: str) -> None:
+    """Scale the vertical axis; it ends where values of the metric end, whatever an interval says.
+
+    An error whose curves differ by far is drawn on a logarithmic scale, from half of its smallest
+    mean: an interval that reaches below ends at the edge.
+    """
+    low, high = _RANGES.get(metric, (None, None))
+    if is_logarithmic(doc, game, metric):
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=float(_means(doc, game, metric).min()) / 2)
+    elif low is not None:
+        axes.set_ylim(bottom=max(low, axes.get_ylim()[0]))
+    if high is not None:
+        axes.set_ylim(top=min(high, axes.get_ylim()[1]))
+
+
+def is_logarithmic(doc: Document, game: str, metric: str) -> bool:
+    """Tell whether a metric is drawn on a logarithmic scale."""
+    low, high = _RANGES.get(metric, (None, None))
+    means = _means(doc, game, metric)
+    return (
+        (low, high) == (0.0, None)
+        and metric_info(doc, metric).direction == "lower"
+        and len(means) > 0
+        and bool(means.min() > 0)
+        and bool(means.max() / means.min() > _MANY_SIZES)
+    )
+
+
+def is_cut(doc: Document, game: str, metric: str) -> bool:
+    """Tell whether an interval of an arm reaches beyond what values of the metric can be."""
+    low, high = _RANGES.get(metric, (None, None))
+    for arm in arms_of(doc, game, "arm"):
+        for lower, upper, _ in BANDS:
+            lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
+            if low is not None and (lo < low).any() or high is not None and (hi > high).any():
+                return True
+    return False
+
+
+def _means(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
+    """Return every mean that is drawn, (n,)."""
+    drawn = [_values(curve(arm, metric, "mean")) for arm in arms_of(doc, game)]
+    found = np.concatenate([*drawn, np.empty(0)])
+    return found[np.isfinite(found)]
+
+
 def _draw_noise(axes: Axes, doc: Document, game: str, metric: str) -> None:
-    """Outline the noise floor: the mean of the baseline arm, give or take the floor."""
+    """Shade the noise floor: the mean of the baseline arm, give or take the floor."""
     row = _noise_row(doc, game, metric)
     if row is None:
         return
     arm = next(arm for arm in arms_of(doc, game, "arm") if arm["name"] == row["arm"])
     mean, floor = _values(curve(arm, metric, "mean")), _values(row["curve"])
     steps = np.arange(1, len(mean) + 1)
-    axes.fill_between(steps, mean - floor, mean + floor, **_NOISE)
+    axes.fill_between(steps, mean - floor, mean + floor, color=NOISE, linewidth=0)
 
 
 def _noise_row(doc: Document, game: str, metric: str) -> Mapping[str, Any] | None:
@@ -210,40 +220,11 @@ def _set_steps(axes: Axes, doc: Document) -> None:
     axes.set_xlim(1, max(horizon, 2))
 
 
-def _looks(doc: Document, game: str) -> list[tuple[Arm, _Look]]:
-    """Return the arms with their looks, the baselines first, so that arms are drawn over them."""
-    num_colours = len(OKABE_ITO)
-    baselines = [
-        (
-            arm,
-            _Look(
-                _BASELINE_GREYS[index % len(_BASELINE_GREYS)],
-                _BASELINE_DASHES[index % len(_BASELINE_DASHES)],
-                1.4,
-            ),
-        )
-        for index, arm in enumerate(arms_of(doc, game, "baseline"))
-    ]
-    arms = [
-        (
-            arm,
-            _Look(
-                OKABE_ITO[index % num_colours],
-                _ARM_DASHES[index // num_colours % len(_ARM_DASHES)],
-                1.9,
-            ),
-        )
-        for index, arm in enumerate(arms_of(doc, game, "arm"))
-    ]
-    return baselines + arms
-
-
 def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | Patch]:
-    """Return the legend: arms, the real frames where drawn, baselines, and what the band is."""
-    looks = _looks(doc, game)
+    """Return the legend: arms, the real frames where drawn, baselines, and what the bands are."""
     shown = [
         (arm, look)
-        for arm, look in looks
+        for arm, look in looks(doc, game)
         if any(np.isfinite(_values(curve(arm, metric, "mean"))).any() for metric in metrics)
     ]
     lines = {
@@ -254,41 +235,56 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | P
                 color=look.colour,
                 linestyle=look.dash,
                 linewidth=look.width,
-                label=_text(arm["name"]),
+                marker=look.marker,
+                markersize=5.5,
+                label=plain(arm["name"]),
             )
             for arm, look in shown
             if arm["kind"] == kind
         ]
         for kind in ("arm", "baseline")
     }
-    real = [Line2D([], [], color="black", linestyle=":", linewidth=1.6, label="real frames")]
+    real = [Line2D([], [], color=INK, linestyle=":", linewidth=1.6, label="real frames")]
     has_real = any(len(_real_curve(doc, game, metric)) for metric in metrics)
-    arms = [arm for arm, _ in shown if arm["kind"] == "arm"]
-    has_band = any(
-        value is not None
-        for arm in arms
-        for metric in metrics
-        for value in curve(arm, metric, "lo")
-    )
-    band = [
-        Line2D(
-            [], [], color="#bbbbbb", linewidth=7, alpha=0.6, label=f"{level_text(arms)} interval"
-        )
-    ]
     noise = (row for metric in metrics if (row := _noise_row(doc, game, metric)))
-    floors = [Patch(label=f"noise floor of {_text(row['arm'])}", **_NOISE) for row in noise]
+    floors = [
+        Patch(facecolor=NOISE, edgecolor="none", label=f"noise floor of {plain(row['arm'])}")
+        for row in noise
+    ]
     return [
         *lines["arm"],
         *(real if has_real else []),
         *lines["baseline"],
-        *(band if has_band else []),
+        *_band_legend([arm for arm, _ in shown if arm["kind"] == "arm"], metrics),
         *floors[:1],
     ]
 
 
-def _text(name: str) -> str:
-    """Return a name as it stands, not as mathematics."""
-    return name.replace("$", r"\$")
+def _band_legend(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Patch]:
+    """Say what the bands are; the wide one holds at all time steps together."""
+    names = {
+        "lo": f"{level_text(arms)} interval",
+        "band_lo": f"{level_text(arms)} band, all t together",
+    }
+    if has_bands(arms, metrics):
+        names["lo"] += " at each t"
+    return [
+        Patch(facecolor="#808080", alpha=alpha, edgecolor="none", label=names[lower])
+        for lower, _, alpha in reversed(BANDS)
+        if any(
+            value is not None for arm in arms for metric in metrics for value in curve(arm, metric, lower)
+        )
+    ]
+
+
+def has_bands(arms: Sequence[Arm], metrics: Sequence[str]) -> bool:
+    """Tell whether any arm has a simultaneous band of one of the metrics."""
+    return any(
+        value is not None
+        for arm in arms
+        for metric in metrics
+        for value in curve(arm, metric, "band_lo")
+    )
 
 
 def _real_curve(doc: Document, game: str, metric: str) -> NDArray[np.float64]:

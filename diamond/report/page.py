@@ -1,74 +1,47 @@
 """The report of a study as files: a self-contained HTML page, Markdown and pictures."""
 
 import base64
+import hashlib
 import os
-import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure
 
+from diamond.pipeline.films import Film
 from diamond.report import markdown, prose, tables
 from diamond.report.claims import claims_sentences, claims_table
-from diamond.report.document import (
-    Document,
-    MetricInfo,
-    better,
-    failures,
-    has_curve,
-    metric_infos,
-    return_labels,
-)
-from diamond.report.figures import (
-    figure_bytes,
-    horizon_figure,
-    horizon_overview,
-    overview_metrics,
-)
+from diamond.report.document import Document, failures, return_labels
+from diamond.report.latex import table_latex
 from diamond.report.path_tables import path_of, path_sentences, path_table
-from diamond.report.strips import Strips, film_strip, png_bytes
+from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
+from diamond.report.player import players
+from diamond.report.strips import Strips
 from diamond.report.summary import summarise
-from diamond.report.waterfall import waterfall_figure
+from diamond.report.survival import survival_rows, survival_sentence, survival_table
 
-_SHOWN_FRAME_PIXELS = 160
 _TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
+_SCRIPTS = ("tables.js", "player.js")
+_STYLE = "page.css"
 
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """Where the report is; `figures` holds the pictures in the order in which they were written."""
+    """Where the report is: the page, its Markdown, and pictures and LaTeX tables as written."""
 
     html: Path
     markdown: Path
     figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture: its files by relative path, the one to show, and what it is of.
-
-    `role` is path (the walks of a path), primary (the primary metric), overview, metric (any other
-    metric) or strip.
-    """
-
-    game: str
-    role: str
-    title: str
-    shown: str
-    files: Mapping[str, bytes]
-
-    @property
-    def data_uri(self) -> str:
-        """The shown file as a link that carries its own data."""
-        kind = "svg+xml" if self.shown.endswith(".svg") else "png"
-        data = base64.b64encode(self.files[self.shown]).decode("ascii")
-        return f"data:image/{kind};base64,{data}"
-
-
-def write_report(doc: Document, strips: Sequence[Strips], folder: Path) -> ReportPaths:
+def write_report(
+    doc: Document, strips: Sequence[Strips], folder: Path, films: Sequence[Film] = ()
+) -> ReportPaths:
     """Write the report of a study; each file appears whole or not at all.
 
     Sections without data are left out, and the page says why.
@@ -76,42 +49,72 @@ def write_report(doc: Document, strips: Sequence[Strips], folder: Path) -> Repor
     Args:
         doc: The result document; where its ``summary`` is empty, the sentence is made here.
         strips: Film strips to show, in this order.
-        folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it.
+        folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it, the
+            LaTeX tables to ``tables``.
+        films: Frames for the player; without any there is none.
 
     Returns:
         The paths of what was written.
     """
-    pictures = [*_paths(doc), *_curves(doc), *(_strip(item) for item in strips)]
-    context = _context(doc, pictures)
+    pictures = pictures_of(doc, strips)
+    context = _context(doc, pictures, films)
     page = _html_templates().get_template("report.html.j2").render(context)
     text = _markdown_templates().get_template("report.md.j2").render(context)
-    written = [_write(folder / name, data) for p in pictures for name, data in p.files.items()]
+    figures = [_write(folder / name, data) for p in pictures for name, data in p.files.items()]
+    latex = [_write(folder / name, data.encode()) for name, data in _latex(doc, context).items()]
     return ReportPaths(
         html=_write(folder / "report.html", page.encode()),
         markdown=_write(folder / "report.md", text.encode()),
-        figures=tuple(written),
+        figures=tuple(figures),
+        tables=tuple(latex),
     )
 
 
-def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
+def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:
+    """Return the LaTeX tables of the report by their file names; empty ones are left out."""
+    found: dict[str, tables.Table] = {
+        name: context[name] for name in ("claims", "comparisons", "exploratory", "noise", "hns")
+    }
+    for game in context["games"]:
+        part = file_part(game["name"])
+        for group in game["groups"]:
+            found |= {f"{part}-{file_part(name)}": one for name, one in group["tables"].items()}
+        found |= {f"{part}-{name}": game[name] for name in ("returns", "costs", "survival")}
+    notes = {"study": doc["study"], "command": doc["command"]}
+    return {
+        f"tables/{name}.tex": table_latex(table, f"{file_part(doc['study'])}-{name}", notes)
+        for name, table in found.items()
+        if table.rows
+    }
+
+
+def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, Any]:
     """Return everything that the templates show; they choose only the order and the markup."""
+    shown = {player["game"]: player for player in players(doc, films)}
     games = [
         {
             "name": game,
             "path": _path_section(doc, game),
-            "metrics": tables.metric_tables(doc, game),
+            "groups": tables.metric_groups(doc, game),
             "returns": tables.returns_table(doc, game),
             "costs": tables.costs_table(doc, game),
+            "survival": survival_table(doc, game),
+            "survival_sentence": survival_sentence(doc, game) if survival_rows(doc, game) else "",
+            "player": shown.get(game),
             "pictures": {
-                role: [p for p in pictures if p.game == game and p.role == role]
-                for role in ("path", "primary", "overview", "metric", "strip")
+                role: [p for p in pictures if p.game == game and p.role == role] for role in ROLES
             },
         }
         for game in doc["games"]
     ]
+    scripts = [_asset(name) for name in _SCRIPTS]
+    style = _asset(_STYLE)
     return {
         "doc": doc,
         "games": games,
+        "scripts": scripts,
+        "style": style,
+        "policy": _policy(scripts, style),
         "answer": doc.get("summary") or summarise(doc),
         "intervals": prose.interval_sentences(doc),
         "claims": claims_table(doc),
@@ -131,6 +134,8 @@ def _context(doc: Document, pictures: Sequence[Picture]) -> dict[str, Any]:
         "provenance": prose.provenance_rows(doc),
         "config": prose.config_text(doc),
         "why_absent": prose.why_absent(doc),
+        "why_no_films": prose.why_no_films(doc),
+        "report_command": shlex.join(["diamond", "report", doc["study"], *prose.home_flag(doc)]),
         "why_not_compared": prose.why_not_compared(doc),
     }
 
@@ -142,60 +147,20 @@ def _path_section(doc: Document, game: str) -> dict[str, Any] | None:
     return {"table": table, "sentences": path_sentences(doc, game)}
 
 
-def _paths(doc: Document) -> list[Picture]:
-    """Draw the walks of each game in the primary metric, where any arm of the path has a value."""
-    pictures = []
-    for game in doc["games"]:
-        path = path_of(doc, game)
-        if path is None or not path["metrics"][doc["primary_metric"]]["values"]:
-            continue
-        figure = waterfall_figure(doc, game, doc["primary_metric"])
-        title = f"{game}: what each flip changes from {path['from']} to {path['to']}"
-        pictures.append(_figure_picture(game, "path", title, "path", figure))
-    return pictures
+def _asset(name: str) -> str:
+    """Return the text of a file beside the templates."""
+    return (resources.files("diamond.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _curves(doc: Document) -> list[Picture]:
-    """Draw every metric that has values, and the overview of the main ones, for each game."""
-    pictures = []
-    for game in doc["games"]:
-        infos = [info for info in metric_infos(doc) if has_curve(doc, game, info.name)]
-        pictures += [_metric_picture(doc, game, info) for info in infos]
-        if overview_metrics(doc, game):
-            figure = horizon_overview(doc, game)
-            pictures.append(_curve_picture(game, "overview", "main metrics", "overview", figure))
-    return pictures
+def _policy(scripts: Sequence[str], style: str) -> str:
+    """Return the content security policy: these very scripts and this style, and nothing else."""
 
+    def source(text: str) -> str:
+        digest = hashlib.sha256(text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
-def _metric_picture(doc: Document, game: str, info: MetricInfo) -> Picture:
-    role = "primary" if info.name == doc["primary_metric"] else "metric"
-    title = f"{info.label} ({better(info)})"
-    figure = horizon_figure(doc, game, info.name)
-    return _curve_picture(game, role, title, info.name, figure)
-
-
-def _curve_picture(game: str, role: str, title: str, name: str, figure: Figure) -> Picture:
-    full = f"{game}: {title} against the time step"
-    return _figure_picture(game, role, full, name, figure)
-
-
-def _figure_picture(game: str, role: str, title: str, name: str, figure: Figure) -> Picture:
-    stem = f"figures/{_file_part(game)}-{_file_part(name)}"
-    files = {f"{stem}.svg": figure_bytes(figure, "svg"), f"{stem}.png": figure_bytes(figure, "png")}
-    return Picture(game, role, title, f"{stem}.svg", files)
-
-
-def _strip(strips: Strips) -> Picture:
-    scale = max(1, round(_SHOWN_FRAME_PIXELS / strips.rows[0][1].shape[2]))
-    data = png_bytes(film_strip(strips.rows, strips.steps, scale))
-    path = f"figures/{_file_part(strips.game)}-strip-{strips.start}.png"
-    title = f"{strips.game}: start {strips.start}, held-out episode {strips.episode}"
-    return Picture(strips.game, "strip", title, path, {path: data})
-
-
-def _file_part(name: str) -> str:
-    """Return a name with only letters, digits, `_` and `-`, fit for a file name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).lower()
+    allowed = " ".join(source(text) for text in scripts)
+    return f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {allowed}"
 
 
 def _html_templates() -> jinja2.Environment:

@@ -133,6 +133,20 @@ def why_absent(doc: Document) -> str:
     return "the document holds none"
 
 
+def why_no_films(doc: Document) -> str:
+    """Say why there are no frames: as `why_absent`, or because the store has them no longer."""
+    stages = [run["stages"] for arm in doc["arms"] for run in arm["runs"]]
+    if any(found.get("rollouts", {}).get("state") == "done" for found in stages):
+        return "the rollouts are no longer in the stage store"
+    return why_absent(doc)
+
+
+def home_flag(doc: Document) -> list[str]:
+    """Return the option that names the home of a study; none for the default one."""
+    home = (doc.get("paths") or {}).get("home")
+    return [] if home in (None, "mlruns") else ["--home", str(home)]
+
+
 def why_not_compared(doc: Document) -> str:
     """Say why there is no comparison."""
     primary = doc["primary_metric"]

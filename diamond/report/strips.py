@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from diamond.pipeline.films import Film
+
 _FONT_SIZE = 18
 _LINE_PIXELS = 22
 _GAP = 4
@@ -36,6 +38,21 @@ class Strips:
     episode: int
     steps: tuple[int, ...]
     rows: tuple[tuple[str, NDArray[np.uint8]], ...]
+
+
+def film_strips(films: Sequence[Film], steps: Sequence[int]) -> list[Strips]:
+    """Cut the strips of films at the given time steps."""
+    columns = [step - 1 for step in steps]
+    return [
+        Strips(
+            film.game,
+            film.start,
+            film.start,
+            tuple(steps),
+            tuple((name, frames[columns]) for name, frames in film.rows),
+        )
+        for film in films
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from diamond.report.document import (
     ABSENT,
     Arm,
     Document,
+    MetricInfo,
     arms_of,
     better,
     decimals,
@@ -50,26 +51,54 @@ class Table:
     rows: tuple[Row, ...]
 
 
+def metric_groups(doc: Document, game: str) -> list[dict[str, Any]]:
+    """Return the tables of the measured metrics by what they are about.
+
+    Args:
+        doc: The result document.
+        game: One of its games.
+
+    Returns:
+        Per group ``name`` (empty where the document names none), and ``tables`` by metric. The
+        first group is the primary metric alone.
+    """
+    primary = doc["primary_metric"]
+    found: dict[str, dict[str, Table]] = {}
+    for info in sorted(metric_infos(doc), key=lambda info: info.name != primary):
+        table = _metric_table(doc, game, info)
+        if table is not None:
+            name = "primary metric" if info.name == primary else info.group
+            found.setdefault(name, {})[info.name] = table
+    return [{"name": name, "tables": members} for name, members in found.items()]
+
+
 def metric_tables(doc: Document, game: str) -> list[Table]:
     """Return a table for each measured metric, the primary one first: arms x (time steps, mean)."""
-    primary = doc["primary_metric"]
-    infos = sorted(metric_infos(doc), key=lambda info: info.name != primary)
-    steps = [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
-    tables = []
-    for info in infos:
-        rows = [_metric_row(arm, info.name, [*steps, "mean"]) for arm in arms_of(doc, game)]
-        rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
-        if not rows:
-            continue
-        real = [real_estimate(doc, game, info.name, at) for at in (*steps, "mean")]
-        if any(real):
-            cells = (Cell(number(e.mean if e else None, decimals(info.name))) for e in real)
-            rows.insert(0, Row("real frames", "real", tuple(cells)))
-        unit = f" [{info.unit}]" if info.unit else ""
-        mark = ", primary metric" if info.name == primary else ""
-        columns = ("arm", *(f"t={step}" for step in steps), f"mean of t=1..{doc['horizon']}")
-        tables.append(Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows)))
-    return tables
+    return [
+        table for group in metric_groups(doc, game) for table in group["tables"].values()
+    ]
+
+
+def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
+    """Return the table of a metric, None where no arm has a value.
+
+    A metric of a set has one value a run, and its table no time steps.
+    """
+    is_set = info.kind == "set"
+    steps = [] if is_set else [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
+    rows = [_metric_row(arm, info.name, [*steps, "mean"]) for arm in arms_of(doc, game)]
+    rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
+    if not rows:
+        return None
+    real = [real_estimate(doc, game, info.name, at) for at in (*steps, "mean")]
+    if any(real):
+        cells = (Cell(number(e.mean if e else None, decimals(info.name))) for e in real)
+        rows.insert(0, Row("real frames", "real", tuple(cells)))
+    unit = f" [{info.unit}]" if info.unit else ""
+    mark = ", primary metric" if info.name == doc["primary_metric"] else ""
+    over = "all frames" if is_set else f"mean of t=1..{doc['horizon']}"
+    columns = ("arm", *(f"t={step}" for step in steps), over)
+    return Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows))
 
 
 def _metric_row(arm: Arm, metric: str, columns: Sequence[str]) -> Row:
@@ -190,7 +219,7 @@ def noise_table(doc: Document) -> Table:
     rows = []
     for row in found:
         places = decimals(row["metric"])
-        texts = (number(row["at"][at], places) for at in (*steps, "mean"))
+        texts = (number(row["at"].get(at), places) for at in (*steps, "mean"))
         cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
     over = f"mean of t=1..{doc['horizon']}"

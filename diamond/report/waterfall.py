@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from diamond.report.document import Document, better, decimals, metric_info, real_estimate
-from diamond.report.figures import OKABE_ITO, settings
+from diamond.report.looks import OKABE_ITO, settings
 
 _RAISES, _LOWERS = OKABE_ITO[0], OKABE_ITO[1]
 _BAR = 0.62

@@ -1,0 +1,61 @@
+"""`diamond report`: the report of a study once more, from its result document and the store."""
+
+from pathlib import Path
+from typing import Any
+
+from diamond.cli.outputs import check_folder
+from diamond.cli.terminal import console
+from diamond.errors import RequestError, StoreError
+from diamond.pipeline.needs import REPORT_FILE
+from diamond.pipeline.store import Store
+from diamond.pipeline.studies import Study, all_studies, damaged_studies, find_study, report_of
+
+
+def write_again(home: Path, name: str, out: Path | None) -> None:
+    """Write the report of a study into a folder, its own by default.
+
+    Raises:
+        RequestError: There is no such study, nothing of it is scored, or the folder cannot be
+            written.
+        StoreError: Its document or its frames are damaged.
+    """
+    store = Store(home)
+    lost = [study for study in damaged_studies(store) if study.name == name]
+    study = lost[0] if lost else find_study(all_studies(store), name)
+    document = _document(study)
+    folder = study.folder if out is None else out
+    check_folder("--out", folder)
+    # The home may have been moved since.
+    document["paths"] |= {"home": str(home)}
+
+    from diamond.pipeline.films import load_films
+    from diamond.report.page import write_report
+    from diamond.report.strips import film_strips
+
+    films = load_films(document, store)
+    paths = write_report(document, film_strips(films, document["report_steps"]), folder, films)
+    for what, value in (
+        ("page", paths.html),
+        ("markdown", paths.markdown),
+        ("figures", f"{len(paths.figures)} files in {folder / 'figures'}"),
+        ("LaTeX tables", f"{len(paths.tables)} files in {folder / 'tables'}"),
+    ):
+        console().print(f"{what}: {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _document(study: Study) -> dict[str, Any]:
+    """The result document of a study in which something is scored."""
+    path = study.folder / REPORT_FILE
+    document = report_of(study)
+    command = study.entries[-1]["command"] if study.entries else None
+    if document is None and path.exists() or document is not None and "arms" not in document:
+        raise StoreError(
+            f"the result of study {study.name!r} cannot be read: {path} is damaged\n  "
+            + (f"make it again from what is stored: {command}" if command else "put a copy back")
+        )
+    if document is None or not any(arm["metrics"] for arm in document["arms"]):
+        raise RequestError(
+            f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
+            f"  `diamond show {study.name}` says how far it is; this goes on: {command}"
+        )
+    return document

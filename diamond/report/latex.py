@@ -1,0 +1,102 @@
+"""Tables as LaTeX that needs the package booktabs, one file a table."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from diamond.report.document import ABSENT
+from diamond.report.tables import Cell, Row, Table
+
+LATEX_ABSENT = "--"
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    ABSENT: LATEX_ABSENT,
+}
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+
+
+def escape(text: str) -> str:
+    """Write a text so that LaTeX prints it as it is."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def tabular(
+    head: Sequence[str],
+    blocks: Sequence[Sequence[Sequence[str]]],
+    caption: str,
+    label: str | None = None,
+) -> str:
+    """Lay out a table with booktabs.
+
+    Args:
+        head: Headings, as LaTeX.
+        blocks: Rows of cells, as LaTeX; a line is drawn between two blocks.
+        caption: As LaTeX.
+        label: Name for references, without ``tab:``; None for none.
+    """
+    body = "\n\\midrule\n".join(
+        "\n".join(" & ".join(row) + r" \\" for row in block) for block in blocks
+    )
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{caption}}}",
+            *([] if label is None else [rf"\label{{tab:{label}}}"]),
+            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def table_latex(table: Table, name: str, notes: Mapping[str, str]) -> str:
+    """Write a table of the report as a file of its own.
+
+    Arms stand above a line, baselines and real frames below it.
+
+    Args:
+        table: The table, with at least one row.
+        name: Its label.
+        notes: What made it, as (what, text), for comments at the top.
+    """
+    blocks = [
+        [row for row in table.rows if row.kind in ("arm", "control")],
+        [row for row in table.rows if row.kind not in ("arm", "control")],
+    ]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        *(f"% {what}: {' '.join(text.split())}" for what, text in notes.items()),
+        tabular(
+            [escape(column) for column in table.columns],
+            [[_line(row) for row in block] for block in blocks if block],
+            escape(table.title),
+            name,
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> list[str]:
+    return [escape(row.name), *(_cell(cell) for cell in row.cells)]
+
+
+def _cell(cell: Cell) -> str:
+    text = _MINUS.sub("$-$", escape(cell.text))
+    return f"{text} [{_MINUS.sub('$-$', escape(cell.detail))}]" if cell.detail else text

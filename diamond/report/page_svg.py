@@ -1,0 +1,94 @@
+"""Figures inside the page: small SVG whose colours follow the light or dark scheme."""
+
+import re
+from urllib.parse import quote
+
+from diamond.report.looks import GRID, INK, NOISE, OKABE_ITO
+
+PAGE_DARK = "#16181b"
+"""Ground of the page in the dark scheme."""
+_DARK = {
+    "#ffffff": PAGE_DARK,
+    "#000000": "#e6e6e6",
+    INK: "#e6e6e6",
+    GRID: "#33393f",
+    NOISE: "#3d444b",
+    "#6b6b6b": "#a8adb3",
+    "#a0a0a0": "#767c83",
+    **dict(
+        zip(
+            OKABE_ITO,
+            ("#4ba6e8", "#ff8a3d", "#2fc79b", "#e79ac4", "#f2b632", "#a5d8f7"),
+            strict=True,
+        )
+    ),
+}
+_COORDINATES = re.compile(r"[ML] (-?[\d.]+) (-?[\d.]+)")
+_POLYLINE = re.compile(r'd="((?:[ML] -?[\d.]+ -?[\d.]+\s*)+)(z?)\s*"')
+_PLACES = re.compile(r'\b(?:d|x|y)="[^"]*"|translate\([^)]*\)')
+_LONG_NUMBER = re.compile(r"(\d\.\d)\d+")
+_TENTHS = 10
+
+
+def page_svg(svg: bytes) -> str:
+    """Make a figure small and let its colours follow the scheme of the reader.
+
+    Coordinates keep a tenth of a point; what is drawn does not change otherwise.
+
+    Args:
+        svg: A figure as matplotlib writes it, with text as outlines.
+
+    Returns:
+        The SVG document, without quotation marks.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = _POLYLINE.sub(_relative, text)
+    text = _PLACES.sub(lambda found: _LONG_NUMBER.sub(r"\1", found[0]), text)
+    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
+    text = _without_idle_names(text)
+    used = [colour for colour in _DARK if colour in text]
+    for colour in used:
+        text = text.replace(f": {colour}", f": var(--c{colour[1:]})")
+    light = "".join(f"--c{colour[1:]}:{colour};" for colour in used)
+    dark = "".join(f"--c{colour[1:]}:{_DARK[colour]};" for colour in used)
+    style = f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"
+    return text.replace("</style>", f"{style}</style>", 1).replace('"', "'")
+
+
+def svg_uri(svg: str) -> str:
+    """Return an SVG document without quotation marks as a link that carries its own data."""
+    return "data:image/svg+xml," + quote(svg, safe=" !$&'()*+,-./:;=?@[]^_`{|}~")
+
+
+def _without_idle_names(text: str) -> str:
+    """Drop the names that nothing refers to and shorten the others."""
+    names = list(dict.fromkeys(re.findall(r'[("]#([^")]+)[")]', text)))
+    short = {name: f"n{index}" for index, name in enumerate(names)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
+    text = re.sub(r"#([^\s;\")]+)(?=[\")])", lambda m: f"#{short.get(m[1], m[1])}", text)
+    return text.replace("xlink:href=", "href=")
+
+
+def _relative(found: re.Match[str]) -> str:
+    """Write the points of a line as steps from one to the next, in tenths of a point."""
+    points = [
+        (round(float(x) * _TENTHS), round(float(y) * _TENTHS))
+        for x, y in _COORDINATES.findall(found[1])
+    ]
+    if found[1].count("M") != 1:
+        return found[0]
+    first = f"M{_tenths(points[0][0])} {_tenths(points[0][1])}"
+    steps = "".join(
+        f"{_tenths(x - px, sign=' ')}{_tenths(y - py, sign=' ')}"
+        for (px, py), (x, y) in zip(points, points[1:], strict=False)
+    )
+    return f'd="{first}{"l" + steps.strip() if steps else ""}{found[2]}"'
+
+
+def _tenths(value: int, sign: str = "") -> str:
+    """Write tenths as a number in as few letters as can be, after `sign` where it has no minus."""
+    whole = f"{value / _TENTHS:g}".replace("0.", ".", 1) if abs(value) < _TENTHS else None
+    text = whole if whole is not None else f"{value / _TENTHS:g}"
+    return text if text.startswith("-") else f"{sign}{text}"

@@ -1,0 +1,175 @@
+"""The pictures of a report: every figure and film strip as files, and as it stands in the page."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from diamond.report.document import Document, MetricInfo, better, has_curve, metric_infos
+from diamond.report.figures import horizon_figure, horizon_panels, is_cut, is_logarithmic
+from diamond.report.forest import forest_figure, forest_panels, forest_rows, is_symmetric_logarithmic
+from diamond.report.looks import figure_bytes
+from diamond.report.page_svg import page_svg, svg_uri
+from diamond.report.path_tables import path_of
+from diamond.report.strips import Strips, film_strip, png_bytes
+from diamond.report.survival import survival_figure, survival_rows
+from diamond.report.tradeoff import COSTS, points, tradeoff_figure
+from diamond.report.waterfall import waterfall_figure
+
+MAIN_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
+ROLES = ("path", "primary", "overview", "group", "metric", "forest", "forests", "cost", "survival",
+         "strip")  # fmt: skip
+_SHOWN_FRAME_PIXELS = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: its files by relative path, the one to show, and what it is of.
+
+    `role` is one of `ROLES`: path (the walks of a path), primary (the primary metric), overview
+    (the main metrics), group (other metrics of one group), metric (any other metric; a file that
+    the page does not hold), forest (differences in the primary metric), forests (in the others),
+    cost, survival or strip. `note` is what a reader must know to read it.
+    """
+
+    game: str
+    role: str
+    title: str
+    shown: str
+    files: Mapping[str, bytes]
+    note: str = ""
+
+    @property
+    def data_uri(self) -> str:
+        """The shown file as a link that carries its own data; figures follow the scheme."""
+        data = self.files[self.shown]
+        if self.shown.endswith(".svg"):
+            return svg_uri(page_svg(data))
+        return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def pictures_of(doc: Document, strips: Sequence[Strips]) -> list[Picture]:
+    """Draw everything that the document has values for."""
+    pictures = []
+    for game in doc["games"]:
+        pictures += [
+            *_path(doc, game),
+            *_curves(doc, game),
+            *_forests(doc, game),
+            *_cost(doc, game),
+            *_survival(doc, game),
+        ]
+    return [*pictures, *(_strip(item) for item in strips)]
+
+
+def _path(doc: Document, game: str) -> list[Picture]:
+    """Draw the walks of a path in the primary metric, where any arm of the path has a value."""
+    path = path_of(doc, game)
+    if path is None or not path["metrics"][doc["primary_metric"]]["values"]:
+        return []
+    title = f"{game}: what each flip changes from {path['from']} to {path['to']}"
+    figure = waterfall_figure(doc, game, doc["primary_metric"])
+    return [_picture(game, "path", title, "path", figure)]
+
+
+def _curves(doc: Document, game: str) -> list[Picture]:
+    """Draw each metric alone, the main ones together, and the rest by group."""
+    infos = [info for info in metric_infos(doc) if has_curve(doc, game, info.name)]
+    pictures = [_metric(doc, game, info) for info in infos]
+    others = [info for info in infos if info.name != doc["primary_metric"]]
+    main = [info for name in MAIN_METRICS for info in others if info.name == name]
+    panels = [("overview", "the main other metrics", "overview", main)]
+    rest = [info for info in others if info not in main]
+    for group in dict.fromkeys(info.group for info in rest):
+        members = [info for info in rest if info.group == group]
+        about = f"metrics of {group}" if group else "further metrics"
+        panels.append(("group", about, f"group-{group or 'further'}", members))
+    for role, about, name, members in panels:
+        if members:
+            figure = horizon_panels(doc, game, [info.name for info in members])
+            title = f"{game}: {about} against the time step"
+            note = _note(doc, game, [info.name for info in members])
+            pictures.append(_picture(game, role, title, name, figure, note))
+    return pictures
+
+
+def _metric(doc: Document, game: str, info: MetricInfo) -> Picture:
+    role = "primary" if info.name == doc["primary_metric"] else "metric"
+    title = f"{game}: {info.label} ({better(info)}) against the time step"
+    figure = horizon_figure(doc, game, info.name)
+    return _picture(game, role, title, info.name, figure, _note(doc, game, [info.name]))
+
+
+def _note(doc: Document, game: str, metrics: Sequence[str]) -> str:
+    """Say which scale is not linear and that intervals were cut, where they were."""
+    told = []
+    if any(is_logarithmic(doc, game, metric) for metric in metrics):
+        told.append("Errors that differ by far have a logarithmic scale.")
+    if any(is_cut(doc, game, metric) for metric in metrics):
+        told.append(
+            "Intervals are drawn only as far as values can be (no error is below 0); the tables "
+            "have them whole."
+        )
+    return " ".join(told)
+
+
+def _forests(doc: Document, game: str) -> list[Picture]:
+    primary = doc["primary_metric"]
+    pictures = []
+    if forest_rows(doc, game, primary):
+        title = f"{game}: differences to the baseline arm in the primary metric"
+        figure = forest_figure(doc, game, primary)
+        note = (
+            "The scale is linear within the noise floor and logarithmic beyond it."
+            if is_symmetric_logarithmic(forest_rows(doc, game, primary))
+            else ""
+        )
+        pictures.append(_picture(game, "forest", title, "forest", figure, note))
+    others = [
+        info.name
+        for info in metric_infos(doc)
+        if info.name != primary and forest_rows(doc, game, info.name)
+    ]
+    if others:
+        title = f"{game}: differences to the baseline arm in the other metrics, exploratory"
+        figure = forest_panels(doc, game, others)
+        pictures.append(_picture(game, "forests", title, "forest-others", figure))
+    return pictures
+
+
+def _cost(doc: Document, game: str) -> list[Picture]:
+    if not all(points(doc, game, cost) for cost in COSTS):
+        return []
+    title = f"{game}: the primary metric against the cost of a frame"
+    note = "Ringed: no other arm is both as cheap and as good (Pareto front)."
+    return [_picture(game, "cost", title, "cost", tradeoff_figure(doc, game), note)]
+
+
+def _survival(doc: Document, game: str) -> list[Picture]:
+    if not survival_rows(doc, game):
+        return []
+    title = f"{game}: share of starts that have not diverged, against the time step"
+    return [_picture(game, "survival", title, "survival", survival_figure(doc, game))]
+
+
+def _picture(
+    game: str, role: str, title: str, name: str, figure: Figure, note: str = ""
+) -> Picture:
+    stem = f"figures/{file_part(game)}-{file_part(name)}"
+    files = {f"{stem}.svg": figure_bytes(figure, "svg"), f"{stem}.png": figure_bytes(figure, "png")}
+    return Picture(game, role, title, f"{stem}.svg", files, note)
+
+
+def _strip(strips: Strips) -> Picture:
+    scale = max(1, round(_SHOWN_FRAME_PIXELS / strips.rows[0][1].shape[2]))
+    data = png_bytes(film_strip(strips.rows, strips.steps, scale))
+    path = f"figures/{file_part(strips.game)}-strip-{strips.start}.png"
+    title = f"{strips.game}: start {strips.start}, held-out episode {strips.episode}"
+    return Picture(strips.game, "strip", title, path, {path: data})
+
+
+def file_part(name: str) -> str:
+    """Return a name with only letters, digits, `_` and `-`, fit for a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).lower()

@@ -1,0 +1,100 @@
+"""Survival of fidelity: the share of starts still below a threshold of drift, as steps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from diamond.report.document import ABSENT, Document, arms_of, number, span
+from diamond.report.looks import draw_grid, looks, plain, settings
+from diamond.report.tables import Cell, Row, Table
+
+_PLACES = 2
+_LONG_HORIZON = 20
+
+
+def survival_rows(doc: Document, game: str) -> list[Mapping[str, Any]]:
+    """Return the survival curves of a game, in the order of its arms."""
+    found = {row["arm"]: row for row in doc.get("survival") or () if row["game"] == game}
+    return [found[arm["name"]] for arm in arms_of(doc, game) if arm["name"] in found]
+
+
+def survival_figure(doc: Document, game: str) -> Figure:
+    """Draw the survival of each arm and baseline against the time step, bands for the arms.
+
+    Args:
+        doc: The result document.
+        game: One of its games, with survival curves.
+    """
+    by_arm = {row["arm"]: row for row in survival_rows(doc, game)}
+    with matplotlib.rc_context(settings()):
+        figure = Figure(figsize=(8.5, 5.2), layout="constrained")
+        axes = figure.subplots()
+        handles = []
+        for arm, look in looks(doc, game):
+            row = by_arm.get(arm["name"])
+            if row is None:
+                continue
+            steps = _values(row["steps"])
+            if arm["kind"] == "arm":
+                lo, hi = _values(row["lo"]), _values(row["hi"])
+                axes.fill_between(
+                    steps, lo, hi, step="post", color=look.colour, alpha=0.14, linewidth=0
+                )
+            style: dict[str, Any] = {
+                "color": look.colour, "linestyle": look.dash, "linewidth": look.width,
+            }  # fmt: skip
+            axes.step(steps, _values(row["survival"]), where="post", **style)
+            handles.append(Line2D([], [], label=plain(arm["name"]), **style))
+        axes.set_ylim(0, 1.02)
+        if doc["horizon"] > _LONG_HORIZON:
+            axes.set_xscale("log")
+        ticks = [step for step in doc["report_steps"] if step <= doc["horizon"]]
+        axes.set_xticks(ticks, [str(step) for step in ticks])
+        axes.minorticks_off()
+        axes.set_xlim(1, max(doc["horizon"], 2))
+        axes.set_xlabel("time step t after the start (env steps)")
+        axes.set_ylabel("share of starts not yet diverged")
+        draw_grid(axes)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        return figure
+
+
+def survival_table(doc: Document, game: str) -> Table:
+    """Return how long fidelity lasts in each arm: median time step, share left at the horizon."""
+    kinds = {arm["name"]: arm["kind"] for arm in arms_of(doc, game)}
+    rows = []
+    for row in survival_rows(doc, game):
+        interval = span(row["lo"][-1], row["hi"][-1], _PLACES)
+        cells = (
+            Cell(ABSENT if row["median"] is None else f"{row['median']:g}"),
+            Cell(number(row["survival"][-1], _PLACES), interval),
+            Cell(str(row["at_risk"][-1])),
+            Cell(str(row["n"])),
+        )
+        rows.append(Row(row["arm"], kinds[row["arm"]], cells))
+    columns = ("arm", "median time step", f"left at t={doc['horizon']}", "still followed there",
+               "starts")  # fmt: skip
+    return Table(f"{game}: how long fidelity lasts", columns, tuple(rows))
+
+
+def survival_sentence(doc: Document, game: str) -> str:
+    """Say what counts as diverged and what an absent median means."""
+    rows = survival_rows(doc, game)
+    thresholds = ", ".join(f"{row['threshold']:g}" for row in _distinct(rows))
+    return (
+        f"A start has diverged at the first time step where L1 drift is above {thresholds}. Starts "
+        "whose real episode ends before, or that last to the horizon, are censored there "
+        "(Kaplan and Meier). A dash for the median: fewer than half of the starts diverged."
+    )
+
+
+def _distinct(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return list({row["threshold"]: row for row in rows}.values())
+
+
+def _values(points: list[float | None]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    return np.array([np.nan if point is None else point for point in points], dtype=np.float64)
