@@ -143,14 +143,14 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
     except KeyboardInterrupt:
         with suppress(StoreError):
-            tracking.finish(study.document(), (), "KILLED")
+            tracking.finish(study.document(), None, "KILLED")
         raise
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
 def _report(
     plan: Plan, store: Store, document: dict[str, Any], folder: Path, options: Options
-) -> tuple[dict[str, Any], list[Path]]:
+) -> tuple[dict[str, Any], dict[str, Path]]:
     from diamond.pipeline.result import same_results
     from diamond.pipeline.films import load_films
     from diamond.report.page import write_report
@@ -180,8 +180,9 @@ def _report(
     if not same_results(read_json(json_path), document):
         write_report(document, strips, folder, films)
     write_json(json_path, document)
-    figures = sorted((folder / "figures").glob("*.png"))
-    return document, [folder / "report.html", folder / "report.md", json_path, *figures]
+    files = [folder / "report.html", folder / "report.md", json_path]
+    files += sorted((folder / "figures").glob("*.png"))
+    return document, {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def _show_failed(study: "StudyRun", log: Console) -> None:

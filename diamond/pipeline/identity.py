@@ -26,6 +26,11 @@ def run_key_of(study: str, config: Mapping[str, Any]) -> str:
     return content_hash({"study": study, "config": config})[:KEY_DIGITS]
 
 
+def study_key(study: str) -> str:
+    """The key of the parent run of a study."""
+    return content_hash({"study": study})[:KEY_DIGITS]
+
+
 def aggregate_key(run_keys: Sequence[str]) -> str:
     """The key of the mean over the seeds of an arm."""
     return content_hash({"aggregate": list(run_keys)})[:KEY_DIGITS]

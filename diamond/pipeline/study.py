@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,16 @@ from typing import Any
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
+from diamond.pipeline.description import Shown
 from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
+from diamond.pipeline.identity import study_key
 from diamond.pipeline.result import build_document
 from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
-from diamond.pipeline.tracked import Snapshot, tracked_runs, tracked_study
+from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
 from diamond.tracking.uris import default_uri
 
@@ -162,9 +164,15 @@ class Tracking:
             raise self._error
 
     def finish(
-        self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus
+        self, document: dict[str, Any], artifacts: Mapping[str, Path] | None, status: RunStatus
     ) -> None:
         """Write the final state; every run that was shown as running gets its end.
+
+        Args:
+            document: The result.
+            artifacts: Files of the study by their place among its files in the tracking store; None
+                leaves what is there.
+            status: How the command ended.
 
         Raises:
             StoreError: The tracking store cannot be opened or written.
@@ -184,7 +192,7 @@ class Tracking:
         while True:
             # What a busy or restarting store refuses now is sent with the next import.
             with suppress(StoreError):
-                self._write(self._study.document(), (), "RUNNING", finished=False)
+                self._write(self._study.document(), None, "RUNNING", finished=False)
             if self._stop.wait(TRACKING_SECONDS):
                 return
 
@@ -197,7 +205,11 @@ class Tracking:
         self._store = open_store(self._uri or default_uri(home), artifact_root)
 
     def _write(
-        self, document: dict[str, Any], artifacts: Sequence[Path], status: RunStatus, finished: bool
+        self,
+        document: dict[str, Any],
+        artifacts: Mapping[str, Path] | None,
+        status: RunStatus,
+        finished: bool,
     ) -> None:
         if self._store is None:
             self._open()
@@ -206,8 +218,18 @@ class Tracking:
         # Two commands may work on one study: each reads what the other wrote before it writes.
         with locked(study.folder / ".tracking.lock"):
             self._store.reconcile()
-            parent = self._store.write_study(tracked_study(study.plan, document, artifacts, status))
-            for run in tracked_runs(snapshot):
-                self._store.write_run(run, parent)
+            name = study.plan.study
+            parent = self._store.begin_study(study_key(name), name)
+            ids = [(run, self._store.write_run(run, parent)) for run in tracked_runs(snapshot)]
             if finished:
                 self._store.retire_others(parent, known_aggregates(study.plan, study.folder))
+            shown = Shown(
+                self._store.experiment_id,
+                parent,
+                {
+                    game: [run_id for run, run_id in ids if is_compared(run, game)]
+                    for game in study.plan.request.games
+                },
+                frozenset(artifacts or ()),
+            )
+            self._store.write_study(tracked_study(study.plan, document, artifacts, status, shown))

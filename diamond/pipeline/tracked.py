@@ -8,30 +8,37 @@ from typing import Any
 from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import StageSpec
-from diamond.config.base import canonical, canonical_json, content_hash
+from diamond.config.base import canonical, canonical_json
 from diamond.pipeline.declared import verdict_text
+from diamond.pipeline.description import Shown, study_description
 from diamond.pipeline.files import read_json
-from diamond.pipeline.identity import aggregate_key
+from diamond.pipeline.identity import aggregate_key, study_key
 from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
+from diamond.tracking.links import COMPARE_TAG
+from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 
 TRAINED_STAGES = ("denoiser", "outcome", "agent", "policy")
 
 
 def tracked_study(
-    plan: Plan, document: Mapping[str, Any], artifacts: Sequence[Path], status: RunStatus
+    plan: Plan,
+    document: Mapping[str, Any],
+    artifacts: Mapping[str, Path] | None,
+    status: RunStatus,
+    shown: Shown,
 ) -> TrackedStudy:
-    """The parent run of a study."""
+    """The parent run of a study; `shown` says which of its runs are there already."""
     return TrackedStudy(
-        run_key=content_hash({"study": plan.study})[:20],
+        run_key=study_key(plan.study),
         name=plan.study,
         tags={"diamond.kind": "study", "diamond.command": document["command"]}
         | _claim_tags(document)
         | _provenance(document),
         params={"preset": plan.request.preset, "protocol": plan.request.protocol},
-        description=_description(document),
-        artifacts=tuple(artifacts),
+        description=study_description(document, shown),
+        artifacts=artifacts,
         status=status,
     )
 
@@ -72,6 +79,11 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
     return runs + [_over_games(snapshot, row) for row in document["hns"]]
 
 
+def is_compared(run: TrackedRun, game: str) -> bool:
+    """Whether a run stands for an arm or a baseline in a game, and has curves."""
+    return COMPARE_TAG in run.tags and run.params["game"] == game and bool(run.curves)
+
+
 def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> TrackedRun:
     plan, document, store = snapshot.plan, snapshot.document, snapshot.store
     config_file = snapshot.configs / f"config-{result['run_key']}.json"
@@ -80,10 +92,9 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
     whole = result["state"] == "done"
     stage_tags = {f"diamond.stage.{name}": info["key"] for name, info in result["stages"].items()}
     summary = {
-        f"{metric}/{at}": value
+        overall_name(metric): values["mean"]
         for metric, values in result["metrics"].items()
-        for at, value in values.items()
-        if value is not None
+        if values["mean"] is not None
     }
     if result["returns"]:
         summary["return/mean"] = result["returns"]["mean"]
@@ -93,7 +104,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         summary["cost/denoiser_calls_per_frame"] = float(
             result["costs"]["denoiser_calls_per_frame"]
         )
-    curves = {f"horizon/{metric}": values for metric, values in result["curves"].items()}
+    curves = {curve_name(metric, "mean"): values for metric, values in result["curves"].items()}
     return TrackedRun(
         run_key=result["run_key"],
         name=f"{arm.name} | {arm.game} | seed {run.config.seed}"
@@ -103,7 +114,8 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
         tags=_provenance(document)
         | stage_tags
-        | {"diamond.study": plan.study, "diamond.arm": arm.name},
+        | {"diamond.study": plan.study, "diamond.arm": arm.name}
+        | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
         stages=tuple(
             _events(spec, store)
             for spec in run.stages
@@ -112,7 +124,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         curves=curves if whole else {},
         summary=summary if whole else {},
         time_ms=_time_ms(run.stages, store),
-        artifacts=(config_file,),
+        artifacts={config_file.name: config_file},
         status=_status(result["state"], snapshot.finished),
     )
 
@@ -122,22 +134,19 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
     keys = [result["run_key"] for result in shown["runs"]]
     curves: dict[str, Sequence[float | None]] = {}
     for metric, parts in shown["curves"].items():
-        curves[f"mean/{metric}"] = parts["mean"]
-        curves[f"ci_lo/{metric}"] = parts["lo"]
-        curves[f"ci_hi/{metric}"] = parts["hi"]
+        curves[curve_name(metric, "mean")] = parts["mean"]
+        curves[curve_name(metric, "lower")] = parts["lo"]
+        curves[curve_name(metric, "upper")] = parts["hi"]
     summary = {
-        f"{metric}/{at}": value["mean"]
+        overall_name(metric): values["mean"]["mean"]
         for metric, values in shown["metrics"].items()
-        for at, value in values.items()
-        if value["mean"] is not None
+        if values["mean"]["mean"] is not None
     }
-    floor_curves, floor_summary = noise_metrics(document["noise_floor"], arm.name, arm.game)
-    curves |= floor_curves
-    summary |= floor_summary
+    curves |= noise_curves(document["noise_floor"], arm.name, arm.game)
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
-        name=f"{arm.name} | {arm.game} | mean of {len(keys)}",
+        name=f"{arm.name} | {arm.game} | mean of {_seeds(len(keys))}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
         tags=_provenance(document)
@@ -145,24 +154,26 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
             "diamond.study": plan.study,
             "diamond.arm": arm.name,
             "diamond.interval": shown["interval"]["method"],
+            COMPARE_TAG: plan.study,
         },
         stages=(),
         curves=curves,
         summary=summary,
         time_ms=_time_ms(specs, store),
-        artifacts=(),
+        artifacts=None,
         status="FINISHED",
     )
 
 
-def noise_metrics(
+def noise_curves(
     rows: Sequence[Mapping[str, Any]], arm: str, game: str
-) -> tuple[dict[str, Sequence[float | None]], dict[str, float]]:
-    """The noise floor as curves and as means over the horizon, where it comes from this arm."""
-    own = [row for row in rows if (row["arm"], row["game"], row["reason"]) == (arm, game, None)]
-    curves = {f"noise_floor/{row['metric']}": row["curve"] for row in own}
-    means = {f"noise_floor/{row['metric']}/mean": row["at"]["mean"] for row in own}
-    return curves, {name: mean for name, mean in means.items() if mean is not None}
+) -> dict[str, Sequence[float | None]]:
+    """The noise floor against the time step, where it comes from this arm."""
+    return {
+        noise_floor_name(row["metric"]): row["curve"]
+        for row in rows
+        if (row["arm"], row["game"], row["reason"]) == (arm, game, None)
+    }
 
 
 def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
@@ -199,7 +210,7 @@ def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
         curves={},
         summary=summary,
         time_ms=_time_ms(specs, store),
-        artifacts=(),
+        artifacts=None,
         status="FINISHED",
     )
 
@@ -214,6 +225,10 @@ def _params(plan: Plan, arm: Arm) -> dict[str, str]:
             values[name] = axis.current(config)
     protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
     return {"game": arm.game, "preset": plan.request.preset} | protocol | values
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number != 1 else ''}"
 
 
 def _status(state: str, finished: bool) -> RunStatus:
@@ -267,18 +282,3 @@ def _claim_tags(document: Mapping[str, Any]) -> dict[str, str]:
         f"diamond.claim.{row['name']}": verdict_text(row, declared["post_hoc"])
         for row in document["claims"]
     }
-
-
-def _description(document: Mapping[str, Any]) -> str:
-    names = [metric["name"] for metric in document["metrics"]]
-    lines = [f"**{document['question']}**", "", document["summary"], ""]
-    lines += ["| arm | game | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    for arm in document["arms"]:
-        cells = []
-        for name in names:
-            value = arm["metrics"].get(name, {}).get("mean", {})
-            mean = value.get("mean")
-            cells.append("–" if mean is None else f"{mean:.3f}")
-        lines.append(f"| {arm['name']} | {arm['game']} | " + " | ".join(cells) + " |")
-    lines += ["", "Means over the horizon and the starts.", "", f"`{document['command']}`"]
-    return "\n".join(lines)

@@ -6,14 +6,17 @@ already there.
 
 import getpass
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
 from diamond.tracking.mlflow_open import open_client, store_errors
@@ -26,7 +29,8 @@ _RUN_KEY = "diamond.run_key"
 _KIND = "diamond.kind"
 _OWNER = "diamond.owner"
 _IMPORTED = "diamond.imported."
-_ARTIFACT = "diamond.artifact."
+_ARTIFACTS = "diamond.artifacts"
+_ARTIFACT = "diamond.artifact."  # One tag a file, as former versions had it.
 _PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
@@ -60,6 +64,27 @@ class MlflowStore:
         self._studies: dict[str, _KnownRun] = {}
         self._children: dict[str, dict[str, _KnownRun]] = {}
 
+    @property
+    def experiment_id(self) -> str:
+        """The experiment that holds the runs."""
+        return self._experiment_id
+
+    def begin_study(self, run_key: str, name: str) -> str:
+        """Find the parent run of a study, or create it, for its runs to be written under.
+
+        Args:
+            run_key: Identity of the study; hexadecimal.
+            name: Name in the table of runs.
+
+        Returns:
+            The run id.
+
+        Raises:
+            StoreError: The store refuses.
+        """
+        with store_errors("write to", self._tracking_uri):
+            return self._study(run_key, name).run_id
+
     def write_study(self, study: TrackedStudy) -> str:
         """Create or update the parent run of a study.
 
@@ -69,16 +94,12 @@ class MlflowStore:
         Raises:
             StoreError: The store refuses.
         """
-        tags = {**study.tags, _RUN_KEY: study.run_key, _KIND: "study", _NAME: study.name}
-        tags[_NOTE] = fit_description(study.description)
+        tags = {**study.tags, _NAME: study.name, _NOTE: fit_description(study.description)}
         with store_errors("write to", self._tracking_uri):
-            if study.run_key not in self._studies:
-                filter_ = f"tags.`{_RUN_KEY}` = '{study.run_key}' AND tags.`{_KIND}` = 'study'"
-                self._studies.update(self._one_run_per_key(filter_))
-            known = self._studies.get(study.run_key) or self._create(tags)
-            self._studies[study.run_key] = known
+            known = self._study(study.run_key, study.name)
             self._describe(known, tags, study.params)
-            self._upload(known, study.artifacts)
+            if study.artifacts is not None:
+                self._upload(known, study.artifacts)
             self._show_status(known, study.status)
         return known.run_id
 
@@ -107,7 +128,8 @@ class MlflowStore:
             known = children[run.run_key] = known or self._create(tags)
             self._describe(known, tags, run.params)
             self._send(known, sources)
-            self._upload(known, run.artifacts)
+            if run.artifacts is not None:
+                self._upload(known, run.artifacts)
             self._show_status(known, run.status)
         return known.run_id
 
@@ -172,6 +194,15 @@ class MlflowStore:
         self._studies.clear()
         self._children.clear()
         return tuple(stale)
+
+    def _study(self, run_key: str, name: str) -> _KnownRun:
+        if run_key not in self._studies:
+            filter_ = f"tags.`{_RUN_KEY}` = '{run_key}' AND tags.`{_KIND}` = 'study'"
+            self._studies.update(self._one_run_per_key(filter_))
+        if run_key not in self._studies:
+            tags = {_RUN_KEY: run_key, _KIND: "study", _NAME: name}
+            self._studies[run_key] = self._create(tags)
+        return self._studies[run_key]
 
     def _children_of(self, parent_run_id: str) -> dict[str, _KnownRun]:
         if parent_run_id not in self._children:
@@ -251,14 +282,32 @@ class MlflowStore:
         self._client.log_batch(known.run_id, metrics=metrics)
         self._set_tags(known, {_IMPORTED + s.name: mark_of(s, sent=True) for s in unsent})
 
-    def _upload(self, known: _KnownRun, artifacts: Iterable[Path]) -> None:
-        digests = {path: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in artifacts}
-        tags = {_ARTIFACT + path.name: digest for path, digest in digests.items()}
-        for path in digests:
-            name = _ARTIFACT + path.name
-            if known.tags.get(name) != tags[name]:
-                self._client.log_artifact(known.run_id, str(path))
-        self._set_tags(known, tags)
+    def _upload(self, known: _KnownRun, artifacts: Mapping[str, Path]) -> None:
+        """Upload what changed, and take away what was uploaded before and is no longer there."""
+        digests = {name: _digest(path) for name, path in artifacts.items()}
+        each = {n: v for n, v in known.tags.items() if n.startswith(_ARTIFACT)}
+        before = json.loads(known.tags.get(_ARTIFACTS, "{}")) or {
+            name.removeprefix(_ARTIFACT): value for name, value in each.items()
+        }
+        for name, path in artifacts.items():
+            if before.get(name) != digests[name]:
+                folder = name.rpartition("/")[0]
+                self._client.log_artifact(known.run_id, str(path), folder or None)
+        if stale := before.keys() - digests.keys():
+            self._delete_artifacts(known.run_id, stale)
+        self._set_tags(known, {_ARTIFACTS: json.dumps(digests, sort_keys=True)})
+        for name in each:
+            self._client.delete_tag(known.run_id, name)
+            del known.tags[name]
+
+    def _delete_artifacts(self, run_id: str, names: Iterable[str]) -> None:
+        files = get_artifact_repository(
+            self._client.get_run(run_id).info.artifact_uri, self._tracking_uri
+        )
+        # A place for files that cannot delete keeps them.
+        with suppress(NotImplementedError):
+            for name in names:
+                files.delete_artifacts(name)
 
     def _show_status(self, known: _KnownRun, status: RunStatus) -> None:
         if status == "RUNNING":
@@ -293,3 +342,7 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -47,7 +47,8 @@ class TrackedRun:
         summary: Single numbers by full metric name; they get step 0, NaN is left out.
         time_ms: Unix time in milliseconds of curves and summary; the same whenever the same run is
             written.
-        artifacts: Files to upload, told apart by their name without the folder.
+        artifacts: Files to upload by their place among the files of the run; None leaves what is
+            there.
         status: What the run shows once it is written.
     """
 
@@ -60,7 +61,7 @@ class TrackedRun:
     curves: Mapping[str, Sequence[float | None]]
     summary: Mapping[str, float]
     time_ms: int
-    artifacts: tuple[Path, ...]
+    artifacts: Mapping[str, Path] | None
     status: RunStatus
 
 
@@ -76,7 +77,8 @@ class TrackedStudy:
             the description.
         description: Markdown; shown at the top of the run, cut at a line when longer than MLflow
             allows.
-        artifacts: Files to upload, told apart by their name without the folder.
+        artifacts: Files to upload by their place among the files of the run, such as
+            ``figures/psnr.png``; None leaves what is there.
         status: What the run shows once it is written.
     """
 
@@ -85,5 +87,5 @@ class TrackedStudy:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     description: str
-    artifacts: tuple[Path, ...]
+    artifacts: Mapping[str, Path] | None
     status: RunStatus

@@ -1,0 +1,183 @@
+"""What the tracking store shows of a study as text: the answer, where to look, the tables."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diamond.pipeline.declared import verdict_text
+from diamond.tracking.links import artifact_link, charts_link, curves_link
+
+REPORT = "report.html"
+_ABSENT = "–"
+_SIGNIFICANT = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a study is in the tracking store.
+
+    Attributes:
+        experiment_id: Where its runs are.
+        study_id: Its parent run.
+        compared: Ids of the runs that stand for arms and baselines, by game.
+        files: Names of the files that are uploaded, folders included.
+    """
+
+    experiment_id: str
+    study_id: str
+    compared: Mapping[str, Sequence[str]]
+    files: frozenset[str]
+
+
+def study_description(document: Mapping[str, Any], shown: Shown) -> str:
+    """The text of a study as Markdown: what matters most first, the longest table last.
+
+    Args:
+        document: The result document so far; its summary is empty until the study has come to its
+            end.
+        shown: What the text links to.
+    """
+    parts = [
+        document["summary"] or "No answer yet: the study has not come to its end.",
+        _where(document, shown),
+        f"**Question:** {document['question']}",
+        *(_primary(document, game) for game in document["games"]),
+        *_claims(document),
+        _again(document),
+        *(_all_metrics(document, game) for game in document["games"]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _where(document: Mapping[str, Any], shown: Shown) -> str:
+    """Links to the curves of the primary metric, all charts and the report."""
+    label = _label(document, document["primary_metric"])
+    several = len(document["games"]) > 1
+    links = [
+        _link(
+            f"{label} with intervals{f', {game}' if several else ''}",
+            curves_link(shown.experiment_id, ids, document["primary_metric"]),
+        )
+        for game, ids in shown.compared.items()
+        if ids
+    ]
+    if links:
+        links.append(_link("all metrics", charts_link(shown.experiment_id, document["study"])))
+    if REPORT in shown.files:
+        report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
+        links.append(_link("the report, with film strips", report))
+    return f"**Look at:** {' · '.join(links)}" if links else ""
+
+
+def _primary(document: Mapping[str, Any], game: str) -> str:
+    """The primary metric of each arm with its interval, and its difference to the baseline arm."""
+    metric = document["primary_metric"]
+    rows = [arm for arm in document["arms"] if arm["game"] == game]
+    compared = {
+        row["a"]: row
+        for row in document["comparisons"]
+        if (row["game"], row["metric"]) == (game, metric)
+    }
+    baseline = document["baseline_arm"]
+    head = [
+        f"arm, {game}",
+        f"{_label(document, metric)}, mean over {document['horizon']} time steps",
+        "95% interval",
+        f"minus {baseline}",
+        "95% interval",
+        "",
+    ]
+    lines = [_row(head), "|---" * len(head) + "|"]
+    for arm in rows:
+        value = _overall(arm, metric)
+        against = compared.get(arm["name"], {})
+        difference = against.get("difference")
+        decision = against.get("decision", "") if against.get("family") == "primary" else ""
+        lines.append(
+            _row(
+                [
+                    arm["name"],
+                    _number(value.get("mean")),
+                    _span(value),
+                    _number(difference),
+                    _span(against) if difference is not None else "",
+                    {"shown": "a difference is shown", "not shown": "none is shown"}.get(
+                        decision, decision
+                    ),
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def _claims(document: Mapping[str, Any]) -> list[str]:
+    declared = document["declaration"]
+    if declared is None:
+        return []
+    rows = [
+        f"- {verdict_text(row, declared['post_hoc'])}: {_plain(row['name'])}"
+        for row in document["claims"]
+    ]
+    return ["\n".join(["**Claims:**", "", *rows])]
+
+
+def _again(document: Mapping[str, Any]) -> str:
+    lines = [f"**Make it again:** `{document['command']}`"]
+    if "report_html" in document["paths"]:
+        lines.append(
+            f"The report on disk: `{document['paths']['report_html']}`; here it is under Artifacts,"
+            " the figures in the folder `figures`."
+        )
+    return "\n\n".join(lines)
+
+
+def _all_metrics(document: Mapping[str, Any], game: str) -> str:
+    """Every metric that has a value, one line each: the table may grow and be cut at its end."""
+    arms = [arm for arm in document["arms"] if arm["game"] == game and arm["metrics"]]
+    if not arms:
+        return ""
+    lines = [
+        f"**All metrics, {game}**, each the mean over the time steps and the starts:",
+        "",
+        _row(["metric", *(arm["name"] for arm in arms)]),
+        "|---" * (len(arms) + 1) + "|",
+    ]
+    for metric in document["metrics"]:
+        values = [_overall(arm, metric["name"]).get("mean") for arm in arms]
+        if any(value is not None for value in values):
+            unit = f" ({metric['unit']})" if metric["unit"] else ""
+            lines.append(_row([metric["label"] + unit, *(_number(value) for value in values)]))
+    return "\n".join(lines)
+
+
+def _overall(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = arm["metrics"].get(metric, {}).get("mean", {})
+    return found
+
+
+def _label(document: Mapping[str, Any], metric: str) -> str:
+    return next(str(row["label"]) for row in document["metrics"] if row["name"] == metric)
+
+
+def _number(value: float | None) -> str:
+    """Three significant digits: metrics of all sizes share a table."""
+    return _ABSENT if value is None else f"{value:.{_SIGNIFICANT}g}"
+
+
+def _span(bounds: Mapping[str, Any]) -> str:
+    lo, hi = bounds.get("lo"), bounds.get("hi")
+    return _ABSENT if lo is None or hi is None else f"{_number(lo)} to {_number(hi)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown reads as it is, in a cell of a table too."""
+    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", text)
+
+
+def _link(text: str, target: str) -> str:
+    return f"[{_plain(text)}]({target})"

@@ -1,0 +1,65 @@
+"""Places in MLflow's user interface, as links that work in its own pages; nothing is opened."""
+
+import json
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from diamond.tracking.names import PARTS, curve_name
+
+COMPARE_TAG = "diamond.compare"
+"""Names the study of a run that stands for an arm or a baseline; runs of one seed have none."""
+
+_TRAINING = "machine_learning"  # MLflow opens on pages for language models unless told otherwise.
+
+
+def studies_link(experiment_id: str) -> str:
+    """The table of studies."""
+    return f"#/experiments/{experiment_id}/runs?{urlencode({'workflowType': _TRAINING})}"
+
+
+def charts_link(experiment_id: str, study: str) -> str:
+    """The charts of all metrics for the arms and baselines of a study.
+
+    Only runs in order of their creation are shown as a tree, whose closed branches have no charts:
+    the order here is that of their end.
+    """
+    query = {
+        "workflowType": _TRAINING,
+        "compareRunsMode": "CHART",
+        "searchFilter": f"tags.`{COMPARE_TAG}` = '{study}'",
+        "orderByKey": "attributes.end_time",
+        "orderByAsc": "true",
+    }
+    return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"
+
+
+def curves_link(experiment_id: str, run_ids: Sequence[str], metric: str) -> str:
+    """One plot of a metric against the time step: mean and bounds of each run.
+
+    Args:
+        experiment_id: Where the runs are.
+        run_ids: The runs, at least one.
+        metric: Name of the metric.
+    """
+    names = [curve_name(metric, part) for part in PARTS]
+    query = {
+        "runs": _json(run_ids),
+        "metric": _json(names[0]),
+        "experiments": _json([experiment_id]),
+        "plot_metric_keys": _json(names),
+        "plot_layout": "{}",
+        "x_axis": "step",
+        "line_smoothness": "1",
+        "workflowType": _TRAINING,
+    }
+    return f"#/metric?{urlencode(query)}"
+
+
+def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
+    """A file of a run in the viewer of artifacts."""
+    query = urlencode({"workflowType": _TRAINING})
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{path}?{query}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
