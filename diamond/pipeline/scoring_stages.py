@@ -21,6 +21,7 @@ from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.references import View, load_references, view_references
 from diamond.fidelity.metrics import score_trajectory
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.rolling import passes_of, roll
@@ -80,9 +81,8 @@ def score_rollouts(context: StageContext) -> StageResult:
     Writes scores.safetensors, one (starts, horizon) array a metric.
     """
     context.resume()
-    imagined = np.load(
-        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
-    )
+    rollouts = context.upstream["rollouts"]
+    imagined = np.load(rollouts / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
     num_starts, horizon = imagined.shape[:2]
     view = read_view(context, num_starts, horizon)
     rows: list[dict[str, NDArray[np.float64]]] = []
@@ -94,6 +94,8 @@ def score_rollouts(context: StageContext) -> StageResult:
         )
         context.progress(start + 1, num_starts, "trajectories")
     scores = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    scores |= score_samples(rollouts, view)
+    scores |= score_counterfactuals(rollouts, view, read_branches(context, num_starts, horizon))
     save_file(scores, context.folder / SCORES_FILE)
     return context.result()
 
