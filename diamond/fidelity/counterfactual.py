@@ -85,12 +85,16 @@ def _psnr(first: ByteArray, second: ByteArray) -> FloatArray:
 
 
 def _differ(first: ByteArray, second: ByteArray) -> NDArray[np.bool_]:
-    differ: NDArray[np.bool_] = (first != second).reshape(len(first), -1).any(axis=1)
+    differ: NDArray[np.bool_] = (first != second).any(axis=(1, 2, 3))
     return differ
 
 
 def _check(*trajectories: ByteArray) -> None:
     shapes = {frames.shape for frames in trajectories}
-    if len(shapes) > 1 or any(frames.dtype != np.uint8 for frames in trajectories):
+    if (
+        len(shapes) > 1
+        or trajectories[0].ndim != 4
+        or any(frames.dtype != np.uint8 for frames in trajectories)
+    ):
         found = ", ".join(f"{frames.dtype} {frames.shape}" for frames in trajectories)
         raise ValueError(f"trajectories must all be uint8 (t, h, w, 3) of one shape, got {found}")

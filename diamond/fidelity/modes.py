@@ -1,5 +1,7 @@
 """Scores of several imagined futures of one start: is the real one a likely draw?"""
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +42,7 @@ def energy_score(real: ByteArray, samples: ByteArray) -> FloatArray:
         raise ValueError(f"the energy score needs 2 samples at least, got {num_samples}")
     # Sums of products of levels are whole numbers far below 2**53: exact in any order.
     frames = np.concatenate((real[None], samples)).astype(np.float64)
-    flat = frames.reshape(num_samples + 1, len(real), -1).swapaxes(0, 1)
+    flat = frames.reshape(num_samples + 1, len(real), prod(real.shape[1:])).swapaxes(0, 1)
     products = flat @ flat.swapaxes(1, 2)
     squares = np.diagonal(products, axis1=1, axis2=2)
     squared = squares[:, :, None] + squares[:, None, :] - 2 * products
