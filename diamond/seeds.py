@@ -15,6 +15,7 @@ class Purpose(StrEnum):
     REFERENCES_EMULATOR = "references/emulator"
     REFERENCES_ACTIONS = "references/actions"
     REFERENCES_START = "references/start"
+    REFERENCES_COUNTERFACTUAL = "references/counterfactual"
     DENOISER_INIT = "denoiser/init"
     DENOISER_SEGMENTS = "denoiser/segments"
     DENOISER_NOISE = "denoiser/noise"

@@ -174,6 +174,23 @@ def live_workers(home: Path) -> list[int]:
     return found
 
 
+def check_futures(document: Mapping[str, Any]) -> None:
+    """Every arm that imagines has scores of samples and of counterfactuals, over their horizon."""
+    for arm in document["arms"]:
+        if not arm["imagines"]:
+            continue
+        metrics, curves = arm["metrics"], arm["curves"]
+        for name in ("energy_score", "delta_psnr", "delta_psnr_true", "delta_psnr_true_real"):
+            assert metrics[name]["mean"]["mean"] is not None, (arm["name"], name)
+            assert metrics[name]["10"]["mean"] is None  # `smoke` has 4 env steps of them
+            assert curves[name]["mean"][4:] == [None] * 6
+        if arm["kind"] == "baseline":
+            assert metrics["delta_psnr"]["mean"]["mean"] == 0
+            assert metrics["delta_psnr_true"]["mean"]["mean"] == 0
+        else:
+            assert metrics["energy_score"]["1"]["mean"] > 0
+
+
 def stages_made(document: Mapping[str, Any]) -> set[str]:
     """Keys of the stages of runs that a command made itself."""
     return {

@@ -31,7 +31,16 @@ from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, to_released
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.vec import make_vec
-from tests.commands import STUDY, ablate, copy_home, diamond, digests, manifests, stages_made
+from tests.commands import (
+    STUDY,
+    ablate,
+    check_futures,
+    copy_home,
+    diamond,
+    digests,
+    manifests,
+    stages_made,
+)
 
 SHAPE = {"num_actions": 4, "height": 64, "width": 64}
 
@@ -116,6 +125,7 @@ def test_a_study_on_a_checkpoint_trains_nothing_and_shares_the_policy(home: Path
     names = {"denoiser", "outcome", "policy"}
     assert {m["stage"] for m in trained} == names
     assert all(m["outputs"]["weights.safetensors"] == m["config"]["imported"] for m in trained)
+    check_futures(document)
     assert stages_made(ablate(home, *arguments)) == set()
 
 

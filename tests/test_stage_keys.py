@@ -104,15 +104,27 @@ def test_golden_keys_of_smoke() -> None:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
-        "references": "6e011a81abac1caea1ed",
+        "references": "1812f8a17a7f0b777e89",
         "frames": "f5bb245460d79df1f378",
         "denoiser": "41e593944a5c2e5d009f",
         "outcome": "9fae68cde9a68bd1974a",
-        "rollouts": "e5bf4a718b296299bd4f",
-        "fidelity": "6af755ca0243e3597fe6",
+        "rollouts": "47d6db6c4416fcd86046",
+        "fidelity": "e12359a64606cb72bae5",
         "policy": "1cc91191b42ddd82695a",
         "returns": "7b1e7d7eb4d35aa357aa",
     }
+
+
+def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them() -> None:
+    before = SMOKE.model_copy(
+        update={
+            "references": SMOKE.references.model_copy(update={"counterfactuals": None}),
+            "rollouts": SMOKE.rollouts.model_copy(update={"samples": None}),
+        }
+    )
+    keys = keys_of(before)
+    assert keys["references"] == "6e011a81abac1caea1ed"
+    assert keys["rollouts"] == "e5bf4a718b296299bd4f"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -126,10 +138,10 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
 def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
-        "references": "6e011a81abac1caea1ed",
+        "references": "1812f8a17a7f0b777e89",
         "agent": "92157d4accc393bd872d",
-        "rollouts": "0d4237849b85d10c93e1",
-        "fidelity": "eed90f3af2e6b8138249",
+        "rollouts": "90b479267ccfcfef374a",
+        "fidelity": "41b1a0974270066e24d4",
         "returns": "1607056449144085f1ed",
     }
 

@@ -15,6 +15,7 @@ from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from tests.commands import (
     begin,
+    check_futures,
     check_tracked,
     diamond,
     digests,
@@ -73,6 +74,7 @@ def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -
     document = json.loads(again.stdout)
     assert stages_made(document) == set()
     assert document["protocol"] == "online"
+    check_futures(document)
     (row,) = document["hns"]
     assert row["games"] == list(GAMES)
     runs = {arm["game"]: arm["runs"][0] for arm in document["arms"] if arm["kind"] == "arm"}

@@ -64,6 +64,11 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels"),
     MetricSpec("foreground_iou", "Foreground IoU", "", "higher", "objects"),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True),
+    MetricSpec("energy_score", "Energy score", "", "lower", "modes"),
+    MetricSpec("delta_psnr", "Delta PSNR", "dB", "higher", "control"),
+    MetricSpec(
+        "delta_psnr_true", "Delta PSNR, both branches", "dB", "higher", "control", has_real=True
+    ),
 )
 """All metrics, in the order of tables."""
 

@@ -15,6 +15,7 @@ from diamond.config.networks import (
 )
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
+    CounterfactualsConfig,
     EmulatorConfig,
     EvaluationConfig,
     FramesConfig,
@@ -23,6 +24,7 @@ from diamond.config.run import (
     ReferencesConfig,
     RolloutsConfig,
     RunConfig,
+    SamplesConfig,
     ViewConfig,
 )
 from diamond.errors import unknown
@@ -54,7 +56,11 @@ def paper(game: str) -> RunConfig:
         emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
         view=ViewConfig(height=64, width=64, crop=None),
         references=ReferencesConfig(
-            play=play, num_starts=400, horizon_steps=1000, max_offset_steps=400
+            play=play,
+            num_starts=400,
+            horizon_steps=1000,
+            max_offset_steps=400,
+            counterfactuals=CounterfactualsConfig(horizon_steps=32),
         ),
         frames=FramesConfig(play=play, num_frames=100_000),
         denoiser=DenoiserConfig(
@@ -113,7 +119,11 @@ def paper(game: str) -> RunConfig:
             batch_size=32,
         ),
         evaluation=EvaluationConfig(num_episodes=100, max_episode_steps=27_000),
-        rollouts=RolloutsConfig(horizon_steps=1000, num_starts=400),
+        rollouts=RolloutsConfig(
+            horizon_steps=1000,
+            num_starts=400,
+            samples=SamplesConfig(num_samples=8, horizon_steps=32),
+        ),
     )
 
 
@@ -124,14 +134,22 @@ def small(game: str) -> RunConfig:
         update={
             "preset": "small",
             "references": base.references.model_copy(
-                update={"num_starts": 64, "horizon_steps": 200}
+                update={
+                    "num_starts": 64,
+                    "horizon_steps": 200,
+                    "counterfactuals": CounterfactualsConfig(horizon_steps=16),
+                }
             ),
             "frames": base.frames.model_copy(update={"num_frames": 30_000}),
             "denoiser": base.denoiser.model_copy(update={"updates": 20_000}),
             "outcome": base.outcome.model_copy(update={"updates": 5_000}),
             "policy": base.policy.model_copy(update={"updates": 2_000}),
             "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=27_000),
-            "rollouts": RolloutsConfig(horizon_steps=200, num_starts=64),
+            "rollouts": RolloutsConfig(
+                horizon_steps=200,
+                num_starts=64,
+                samples=SamplesConfig(num_samples=8, horizon_steps=16),
+            ),
         }
     )
 
@@ -155,7 +173,12 @@ def smoke(game: str) -> RunConfig:
         update={
             "preset": "smoke",
             "references": base.references.model_copy(
-                update={"num_starts": 2, "horizon_steps": 10, "max_offset_steps": 10}
+                update={
+                    "num_starts": 2,
+                    "horizon_steps": 10,
+                    "max_offset_steps": 10,
+                    "counterfactuals": CounterfactualsConfig(horizon_steps=4),
+                }
             ),
             "frames": base.frames.model_copy(update={"num_frames": 600}),
             "denoiser": base.denoiser.model_copy(
@@ -190,7 +213,11 @@ def smoke(game: str) -> RunConfig:
                 }
             ),
             "evaluation": EvaluationConfig(num_episodes=1, max_episode_steps=100),
-            "rollouts": RolloutsConfig(horizon_steps=10, num_starts=2),
+            "rollouts": RolloutsConfig(
+                horizon_steps=10,
+                num_starts=2,
+                samples=SamplesConfig(num_samples=2, horizon_steps=4),
+            ),
         }
     )
 
@@ -240,7 +267,11 @@ def _tiny_any(game: str) -> RunConfig:
             "preset": "tiny",
             "view": ViewConfig(height=32, width=32, crop=None),
             "references": ReferencesConfig(
-                play=play, num_starts=16, horizon_steps=100, max_offset_steps=400
+                play=play,
+                num_starts=16,
+                horizon_steps=100,
+                max_offset_steps=400,
+                counterfactuals=CounterfactualsConfig(horizon_steps=16),
             ),
             "frames": FramesConfig(play=play, num_frames=10_000),
             "denoiser": base.denoiser.model_copy(
@@ -289,7 +320,11 @@ def _tiny_any(game: str) -> RunConfig:
                 }
             ),
             "evaluation": EvaluationConfig(num_episodes=2, max_episode_steps=2_000),
-            "rollouts": RolloutsConfig(horizon_steps=100, num_starts=16),
+            "rollouts": RolloutsConfig(
+                horizon_steps=100,
+                num_starts=16,
+                samples=SamplesConfig(num_samples=4, horizon_steps=16),
+            ),
         }
     )
 

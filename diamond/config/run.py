@@ -87,6 +87,14 @@ class PlayConfig(Record):
     )
 
 
+class CounterfactualsConfig(Record):
+    """What the game shows from the same states under other actions."""
+
+    horizon_steps: int = Field(
+        ge=1, description="env steps under other actions after a start, at most those recorded"
+    )
+
+
 class ReferencesConfig(Record):
     """Held-out real trajectories against which every arm is scored."""
 
@@ -95,6 +103,11 @@ class ReferencesConfig(Record):
     horizon_steps: int = Field(ge=1, description="env steps recorded after a start")
     max_offset_steps: int = Field(
         ge=0, description="a start's context begins 0 to this many env steps in"
+    )
+    counterfactuals: CounterfactualsConfig | None = Field(
+        default=None,
+        description="real frames under other actions from the same states",
+        json_schema_extra={"neutral": None},
     )
 
 
@@ -129,12 +142,28 @@ class EvaluationConfig(Record):
     max_episode_steps: int = Field(ge=1, description="env steps after which an episode is cut")
 
 
+class SamplesConfig(Record):
+    """Several imagined futures of each start, for scores of a distribution."""
+
+    num_samples: int = Field(
+        ge=2, description="imagined futures of each start, the rollout itself included"
+    )
+    horizon_steps: int = Field(
+        ge=1, description="imagined env steps of each, at most those of the rollout"
+    )
+
+
 class RolloutsConfig(Record):
     """Imagined trajectories that are compared with the references."""
 
     horizon_steps: int = Field(ge=1, description="imagined env steps per start")
     num_starts: int = Field(
         ge=1, description="held-out starts used, at most those of the references"
+    )
+    samples: SamplesConfig | None = Field(
+        default=None,
+        description="further futures of each start, by other noise",
+        json_schema_extra={"neutral": None},
     )
 
 
@@ -234,6 +263,29 @@ class RunConfig(Record):
                     f"{section}.play.collector=expert: {self.game} has no scripted expert, "
                     f"only {', '.join(GAMES_WITH_EXPERT)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_branches(self) -> Self:
+        """Lengths of samples and counterfactuals, and that there are other actions."""
+        samples, others = self.rollouts.samples, self.references.counterfactuals
+        if samples is not None and samples.horizon_steps > self.rollouts.horizon_steps:
+            raise ValueError(
+                f"rollouts.samples.horizon_steps={samples.horizon_steps} is above "
+                f"rollouts.horizon_steps={self.rollouts.horizon_steps}"
+            )
+        if others is None:
+            return self
+        if others.horizon_steps > self.references.horizon_steps:
+            raise ValueError(
+                f"references.counterfactuals.horizon_steps={others.horizon_steps} is above "
+                f"references.horizon_steps={self.references.horizon_steps}"
+            )
+        if self.emulator.actions is not None and len(self.emulator.actions) < 2:
+            raise ValueError(
+                f"references.counterfactuals with emulator.actions={self.emulator.actions}: "
+                "with one action there are no others"
+            )
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from diamond.config.run import (
     ReferencesConfig,
     ViewConfig,
 )
+from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, AtariEnv, EpisodeKey, draw_episode_key
@@ -123,13 +124,14 @@ def collect_references(
     Args:
         game: One of the 26 games.
         emulator: Frame skip, no-ops, actions.
-        config: Player, number of starts, horizon.
+        config: Player, number of starts, horizon, counterfactuals.
         seed: Data seed.
         progress: Told (starts recorded, starts wanted).
     """
     env = AtariEnv(game, emulator)
     for start in range(config.num_starts):
-        yield _collect_reference(env, game, emulator, config, (seed, start))
+        reference = _collect_reference(env, game, emulator, config, (seed, start))
+        yield with_branch(env, reference, config, seed, start)
         progress(start + 1, config.num_starts)
 
 

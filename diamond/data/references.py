@@ -5,8 +5,10 @@ What replays an episode, its native frames, and how an arm reads them.
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,24 @@ from numpy.typing import NDArray
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
 from diamond.envs.view import apply_view_all
+
+NATIVE_FILE = "native.npy"
+STILLS_FILE = "stills.npy"
+BRANCH_FILE = "counterfactual.npy"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What the game showed from the last context frame of a reference on, under other actions.
+
+    Attributes:
+        action_codes: Emulator code of every action after the context, for the whole horizon.
+        native: (m, 210, 160, 3) uint8, the frames after the context; later ones would be after the
+            end of this branch or a life lost in it.
+    """
+
+    action_codes: tuple[int, ...]
+    native: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,7 @@ class Reference:
             life.
         native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
         stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
+        branch: The counterfactual; None where none was recorded.
     """
 
     key: EpisodeKey
@@ -36,6 +57,7 @@ class Reference:
     num_valid_steps: int
     native: NDArray[np.uint8]
     stills: NDArray[np.uint8]
+    branch: Branch | None = None
 
 
 @dataclass(frozen=True)
@@ -59,55 +81,103 @@ class View:
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
-    """Write episodes.json, native.npy and stills.npy, frames of all episodes in a row."""
-    kept = list(references)
-    _save_frames([reference.native for reference in kept], folder / "native.npy")
-    _save_frames([reference.stills for reference in kept], folder / "stills.npy")
-    episodes = [
-        {
-            "emulator_seed": reference.key.emulator_seed,
-            "num_noops": reference.key.num_noops,
-            "action_codes": list(reference.action_codes),
-            "offset": reference.offset,
-            "num_valid_steps": reference.num_valid_steps,
-            "num_stills": len(reference.stills),
-        }
-        for reference in kept
-    ]
+    """Write episodes.json, native.npy and stills.npy, frames of all episodes in a row.
+
+    Where there are counterfactuals, their frames are in counterfactual.npy. Frames go to the disk
+    as they come: only one reference is in memory.
+    """
+    episodes: list[dict[str, Any]] = []
+    with ExitStack() as files:
+        native = files.enter_context(_FrameFile(folder / NATIVE_FILE))
+        stills = files.enter_context(_FrameFile(folder / STILLS_FILE))
+        others: _FrameFile | None = None
+        for reference in references:
+            native.append(reference.native)
+            stills.append(reference.stills)
+            episode = {
+                "emulator_seed": reference.key.emulator_seed,
+                "num_noops": reference.key.num_noops,
+                "action_codes": list(reference.action_codes),
+                "offset": reference.offset,
+                "num_valid_steps": reference.num_valid_steps,
+                "num_stills": len(reference.stills),
+            }
+            if reference.branch is not None:
+                others = others or files.enter_context(_FrameFile(folder / BRANCH_FILE))
+                others.append(reference.branch.native)
+                episode["counterfactual"] = {
+                    "action_codes": list(reference.branch.action_codes),
+                    "num_valid_steps": len(reference.branch.native),
+                }
+            episodes.append(episode)
     (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
 
 
 def load_references(folder: Path) -> list[Reference]:
     """Open references written by `save_references`; frames stay on disk until they are read."""
-    native = np.load(folder / "native.npy", mmap_mode="r", allow_pickle=False)
-    stills = np.load(folder / "stills.npy", mmap_mode="r", allow_pickle=False)
-    references, row, still = [], 0, 0
+    native, stills = _Rows(folder / NATIVE_FILE), _Rows(folder / STILLS_FILE)
+    others = _Rows(folder / BRANCH_FILE) if (folder / BRANCH_FILE).exists() else None
+    references = []
     for episode in json.loads((folder / "episodes.json").read_text()):
-        num_frames = CONTEXT_FRAMES + episode["num_valid_steps"]
-        num_stills = episode["num_stills"]
+        branch, other = None, episode.get("counterfactual")
+        if other is not None:
+            assert others is not None, f"{folder} has counterfactuals without {BRANCH_FILE}"
+            frames = others.take(other["num_valid_steps"])
+            branch = Branch(tuple(other["action_codes"]), frames)
         references.append(
             Reference(
                 EpisodeKey(episode["emulator_seed"], episode["num_noops"]),
                 tuple(episode["action_codes"]),
                 episode["offset"],
                 episode["num_valid_steps"],
-                native[row : row + num_frames],
-                stills[still : still + num_stills],
+                native.take(CONTEXT_FRAMES + episode["num_valid_steps"]),
+                stills.take(episode["num_stills"]),
+                branch,
             )
         )
-        row += num_frames
-        still += num_stills
     return references
 
 
-def _save_frames(parts: Sequence[NDArray[np.uint8]], path: Path) -> None:
-    shape = (sum(len(part) for part in parts), SCREEN_HEIGHT, SCREEN_WIDTH, 3)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    row = 0
-    for part in parts:
-        out[row : row + len(part)] = part
-        row += len(part)
-    out.flush()
+class _FrameFile:
+    """An .npy file (n, 210, 160, 3) uint8 that grows; its header is made right at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._num_frames = 0
+        self._write_header()
+
+    def append(self, frames: NDArray[np.uint8]) -> None:
+        assert frames.dtype == np.uint8 and frames.shape[1:] == (SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+        self._file.write(np.ascontiguousarray(frames).data)
+        self._num_frames += len(frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._write_header()
+
+    def _write_header(self) -> None:
+        # NumPy pads the header, so that the first axis can grow without moving the data.
+        shape = (self._num_frames, SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+class _Rows:
+    """Reads a file of frames from its begin, some at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._row = 0
+
+    def take(self, num_frames: int) -> NDArray[np.uint8]:
+        """The next frames."""
+        rows = self._frames[self._row : self._row + num_frames]
+        self._row += num_frames
+        return rows
 
 
 def view_references(

@@ -4,8 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from diamond.config.metrics import METRIC_OF
-
 FloatArray = NDArray[np.float64]
 ByteArray = NDArray[np.uint8]
 MaskArray = NDArray[np.bool_]
@@ -19,7 +17,18 @@ PSNR_CAP_DB = 58.9
 
 
 CORE_RATIO_REAL = "core_ratio_real"
-SCORE_NAMES: tuple[str, ...] = tuple(METRIC_OF)
+SCORE_NAMES: tuple[str, ...] = (
+    "psnr",
+    "ssim",
+    "l1",
+    "psnr_fg",
+    "ssim_fg",
+    "l1_fg",
+    "foreground_iou",
+    "core_ratio",
+    CORE_RATIO_REAL,
+)
+"""What `score_frame` gives: the metrics of one imagined frame against one real one."""
 
 
 def foreground(

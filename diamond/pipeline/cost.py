@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from diamond.ablation.multiplications import BACKWARD, Part, Pass, update_units
 from diamond.ablation.stages import RANDOM_PLAYER, StageName
-from diamond.config.run import RunConfig
+from diamond.config.run import ReferencesConfig, RunConfig
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "references": 7.5e-4,
@@ -50,13 +50,31 @@ def agent_seconds(config: RunConfig, cost: Pass) -> float:
     )
 
 
+def recorded_steps(references: ReferencesConfig) -> int:
+    """Env steps that are played for one held-out start, at most, those of the context left out."""
+    num_steps = references.max_offset_steps + references.horizon_steps
+    if references.counterfactuals is not None:  # the way to the state is played again
+        num_steps += references.max_offset_steps + references.counterfactuals.horizon_steps
+    return num_steps
+
+
+def imagined_steps(config: RunConfig) -> int:
+    """Env steps that are imagined from one start: rollout, further samples, other actions."""
+    rollouts, others = config.rollouts, config.references.counterfactuals
+    num_steps = rollouts.horizon_steps
+    if rollouts.samples is not None:
+        num_steps += (rollouts.samples.num_samples - 1) * rollouts.samples.horizon_steps
+    if others is not None:
+        num_steps += min(others.horizon_steps, rollouts.horizon_steps)
+    return num_steps
+
+
 def work_units(config: RunConfig, stage: StageName) -> float:
     """Units of work of one stage of a run; see `SECONDS_PER_UNIT`."""
     cost = Pass.of(config)
     match stage:
         case "references":
-            per_start = config.references.horizon_steps + config.references.max_offset_steps
-            return float(config.references.num_starts * per_start)
+            return float(config.references.num_starts * recorded_steps(config.references))
         case "frames":
             return float(config.frames.num_frames)
         case "denoiser":
@@ -66,7 +84,7 @@ def work_units(config: RunConfig, stage: StageName) -> float:
         case "agent":
             return agent_seconds(config, cost)
         case "rollouts":
-            return config.rollouts.num_starts * config.rollouts.horizon_steps * cost.imagined
+            return config.rollouts.num_starts * imagined_steps(config) * cost.imagined
         case "fidelity":
             return float(config.rollouts.num_starts * config.rollouts.horizon_steps)
         case "policy":
@@ -78,6 +96,6 @@ def work_units(config: RunConfig, stage: StageName) -> float:
 def expected_seconds(config: RunConfig, stage: StageName, player: str = "") -> float:
     """Seconds of one stage of a run on one core, from its work alone."""
     if config.family != "diamond" and stage == "rollouts":
-        return config.rollouts.num_starts * config.rollouts.horizon_steps * BASELINE_FRAME_SECONDS
+        return config.rollouts.num_starts * imagined_steps(config) * BASELINE_FRAME_SECONDS
     share = RANDOM_SHARE if player == RANDOM_PLAYER else 1.0
     return share * work_units(config, stage) * SECONDS_PER_UNIT[stage]

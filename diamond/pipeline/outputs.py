@@ -10,6 +10,12 @@ WEIGHTS_FILE = "weights.safetensors"
 SHAPE_FILE = "shape.json"
 """What a network needs to know of the data it was trained on: number of actions, height, width."""
 FRAMES_FILE = "frames.npy"
+SAMPLES_FILE = "samples.npy"
+"""Several imagined futures of each start (starts, samples, horizon, h, w, 3).
+
+The first one is that of `FRAMES_FILE`."""
+COUNTERFACTUAL_FILE = "counterfactual.npy"
+"""Frames imagined under other actions by the same noise (starts, horizon, h, w, 3)."""
 SCORES_FILE = "scores.safetensors"
 RETURNS_FILE = "returns.json"
 CHECKPOINT_FILE = "checkpoint/state.safetensors"

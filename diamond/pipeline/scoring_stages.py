@@ -1,8 +1,6 @@
 """The stages that judge: rollouts, their fidelity, and returns in the real game."""
 
 import json
-from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -13,29 +11,24 @@ from diamond.ablation.stages import TRAINED_PLAYER
 from diamond.config.levels import calls_per_sample
 from diamond.config.networks import SamplerConfig
 from diamond.config.run import (
-    CONTEXT_FRAMES,
     EmulatorConfig,
     EvaluationConfig,
     Family,
     RolloutsConfig,
     ViewConfig,
 )
+from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.references import View, load_references, view_references
 from diamond.fidelity.metrics import score_trajectory
-from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
+from diamond.pipeline.rolling import passes_of, roll
 from diamond.pipeline.store import StageResult
-from diamond.records import to_bytes, to_unit
-from diamond.rng import KeyedNoise
+from diamond.records import to_unit
 from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
 from diamond.world.baselines import copy_last_world, median_background_world
-from diamond.world.imagination import replay_actions
-from diamond.world.interface import S, WorldModel
-
-CHECKSUM = "frames_checksum"
-"""Name in a checkpoint: CRC-32 of the frames imagined so far."""
 
 
 def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
@@ -46,73 +39,40 @@ def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
     return view_references(load_references(folder)[:num_starts], view, codes, horizon)
 
 
+def read_branches(context: StageContext, num_starts: int, horizon: int) -> BranchView | None:
+    """The counterfactuals of a stage at its own crop and resolution; None where there are none."""
+    folder = context.upstream["references"]
+    codes = json.loads((folder / ACTIONS_FILE).read_text())
+    view = ViewConfig.model_validate(context.config["view"])
+    return view_branches(load_references(folder)[:num_starts], view, codes, horizon)
+
+
 def make_rollouts(context: StageContext) -> StageResult:
-    """Imagine under recorded actions; writes frames.npy (starts, horizon, h, w, 3) uint8."""
+    """Imagine under recorded actions, several samples of it, and under other actions.
+
+    Writes frames.npy (starts, horizon, h, w, 3) uint8; samples.npy (starts, samples, horizon, h, w,
+    3) where the config asks for samples; counterfactual.npy (starts, horizon, h, w, 3) where the
+    references have counterfactuals.
+    """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family: Family = context.config["family"]
     view = read_view(context, config.num_starts, config.horizon_steps)
+    others = read_branches(context, config.num_starts, config.horizon_steps)
+    passes = passes_of(view, config.samples, others)
     match family:
         case "diamond":
             sampler = SamplerConfig.model_validate(context.config["sampler"])
-            seconds = _roll(context, load_world(context, sampler), view)
-            costs = {
+            timings = roll(context, load_world(context, sampler), view, passes)
+            timings |= {
                 "denoiser_calls_per_frame": float(calls_per_sample(sampler.steps, sampler.order)),
                 "num_parameters": float(num_parameters(context.upstream_folder("denoiser"))),
             }
         case "copy_last":
-            seconds, costs = _roll(context, copy_last_world(), view), {}
+            timings = roll(context, copy_last_world(), view, passes)
         case "median_background":
             backgrounds = to_unit(torch.from_numpy(view.backgrounds))
-            seconds, costs = _roll(context, median_background_world(backgrounds), view), {}
-    frames = config.num_starts * config.horizon_steps
-    return context.result(ms_per_frame=1000 * seconds / frames, **costs)
-
-
-def _roll(context: StageContext, world: WorldModel[S], view: View) -> float:
-    num_starts, horizon = view.valid.shape
-    path = context.folder / FRAMES_FILE
-    starts = tuple(range(num_starts))
-    actions = torch.from_numpy(view.actions).to(context.device)
-    real = to_unit(torch.from_numpy(view.context)).to(context.device)
-    state = world.start(real, actions[:, : CONTEXT_FRAMES - 1])
-    saved = context.resume()
-    first, checksum = 0, 0
-    if saved is not None and _frames_are_whole(path, view, saved):
-        first = int(saved.counters["done"])
-        checksum = int(saved.tensors[CHECKSUM])
-        state = state.with_tensors(
-            {name: t.to(context.device) for name, t in saved.tensors.items()}
-        )
-    mode = "r+" if first else "w+"
-    frames = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=view.targets.shape)
-    before = context.seconds()
-    future = actions[:, CONTEXT_FRAMES - 1 :]
-    for index, now, step in replay_actions(
-        world, state, future, lambda t: KeyedNoise(context.seed, starts, t), first
-    ):
-        frames[:, index] = to_bytes(step.frame).cpu().numpy()
-        checksum = crc32(frames[:, index].tobytes(), checksum)
-        context.progress(index + 1, horizon, f"{num_starts} starts")
-        if context.checkpoint_due():
-            frames.flush()
-            context.checkpoint(now.tensors() | {CHECKSUM: torch.tensor(checksum)}, index + 1)
-    frames.flush()
-    seconds: float = (context.seconds() - before) * horizon / max(1, horizon - first)
-    return seconds
-
-
-def _frames_are_whole(path: Path, view: View, saved: Saved) -> bool:
-    """Whether the frames that a checkpoint counts on are still what was written."""
-    try:
-        frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError):
-        return False
-    if frames.shape != view.targets.shape:
-        return False
-    checksum = 0
-    for index in range(int(saved.counters["done"])):
-        checksum = crc32(frames[:, index].tobytes(), checksum)
-    return checksum == int(saved.tensors[CHECKSUM])
+            timings = roll(context, median_background_world(backgrounds), view, passes)
+    return context.result(**timings)
 
 
 def score_rollouts(context: StageContext) -> StageResult:
@@ -121,9 +81,8 @@ def score_rollouts(context: StageContext) -> StageResult:
     Writes scores.safetensors, one (starts, horizon) array a metric.
     """
     context.resume()
-    imagined = np.load(
-        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
-    )
+    rollouts = context.upstream["rollouts"]
+    imagined = np.load(rollouts / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
     num_starts, horizon = imagined.shape[:2]
     view = read_view(context, num_starts, horizon)
     rows: list[dict[str, NDArray[np.float64]]] = []
@@ -135,6 +94,8 @@ def score_rollouts(context: StageContext) -> StageResult:
         )
         context.progress(start + 1, num_starts, "trajectories")
     scores = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    scores |= score_samples(rollouts, view)
+    scores |= score_counterfactuals(rollouts, view, read_branches(context, num_starts, horizon))
     save_file(scores, context.folder / SCORES_FILE)
     return context.result()
 

@@ -1,0 +1,81 @@
+"""Scores of what was imagined beside the rollout: further samples of it, and other actions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.data.counterfactuals import BranchView
+from diamond.data.references import View
+from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true, delta_psnr_true_real
+from diamond.fidelity.modes import energy_score
+from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+def score_samples(rollouts: Path, view: View) -> Columns:
+    """The energy score of the samples of a rollouts stage; nothing where it has none.
+
+    Args:
+        rollouts: Folder of the stage.
+        view: The references over the horizon of the rollout.
+
+    Returns:
+        (starts, horizon) per column, NaN after the horizon of the samples and where nothing is
+        real.
+    """
+    if not (rollouts / SAMPLES_FILE).exists():
+        return {}
+    samples = _read(rollouts / SAMPLES_FILE)
+    num_steps = samples.shape[2]
+    columns = _undefined(view, "energy_score")
+    for start, valid in enumerate(view.valid[:, :num_steps]):
+        real, drawn = view.targets[start, :num_steps][valid], samples[start][:, valid]
+        columns["energy_score"][start, :num_steps][valid] = energy_score(real, drawn)
+    return columns
+
+
+def score_counterfactuals(rollouts: Path, view: View, others: BranchView | None) -> Columns:
+    """How a rollouts stage follows the actions; nothing where there are no counterfactuals.
+
+    Args:
+        rollouts: Folder of the stage.
+        view: The references over the horizon of the rollout.
+        others: Their counterfactuals.
+
+    Returns:
+        (starts, horizon) per column, NaN after the horizon of the counterfactuals, where the
+        recorded branch is over, and, of what compares both branches, where the other one is.
+    """
+    if others is None:
+        return {}
+    imagined = _read(rollouts / FRAMES_FILE)
+    imagined_other = _read(rollouts / COUNTERFACTUAL_FILE)
+    num_steps = others.valid.shape[1]
+    columns = _undefined(view, "delta_psnr", "delta_psnr_true", "delta_psnr_true_real")
+    for start, valid in enumerate(view.valid[:, :num_steps]):
+        x, x_other = view.targets[start, :num_steps], others.targets[start]
+        y, y_other = imagined[start, :num_steps], imagined_other[start]
+        both = valid & others.valid[start]
+        found: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.float64]]] = {
+            "delta_psnr": (valid, delta_psnr(x[valid], y[valid], y_other[valid])),
+            "delta_psnr_true": (
+                both,
+                delta_psnr_true(x[both], x_other[both], y[both], y_other[both]),
+            ),
+            "delta_psnr_true_real": (both, delta_psnr_true_real(x[both], x_other[both])),
+        }
+        for name, (where, values) in found.items():
+            columns[name][start, :num_steps][where] = values
+    return columns
+
+
+def _undefined(view: View, *names: str) -> Columns:
+    return {name: np.full(view.valid.shape, np.nan) for name in names}
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return frames

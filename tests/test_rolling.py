@@ -1,0 +1,300 @@
+"""Rollouts, samples and counterfactuals of a world made of noise and actions, and their masks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diamond.config.presets import PRESETS, make_preset
+from diamond.config.run import CONTEXT_FRAMES, SamplesConfig
+from diamond.data.counterfactuals import BranchView
+from diamond.data.references import View
+from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
+from diamond.fidelity.modes import energy_score
+from diamond.pipeline.context import StageContext
+from diamond.pipeline.cost import imagined_steps
+from diamond.pipeline.futures import score_counterfactuals, score_samples
+from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
+from diamond.pipeline.rolling import passes_of, roll
+from diamond.records import to_bytes, to_unit
+from diamond.rng import KeyedNoise, Noise
+from diamond.world.baselines import copy_last_world
+from diamond.world.interface import Step
+
+NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)
+SAMPLES = SamplesConfig(num_samples=3, horizon_steps=4)
+NUM_OTHERS = 2
+SEED = 11
+TOTAL = HORIZON + 2 * 4 + NUM_OTHERS
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A frame per trajectory."""
+
+    now: Tensor
+
+    def select(self, rows: Tensor) -> "Walk":
+        return Walk(self.now[rows])
+
+    def replace(self, rows: Tensor, other: "Walk") -> "Walk":
+        return Walk(self.now.index_copy(0, rows, other.now))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"now": self.now}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Walk":
+        return Walk(tensors["now"])
+
+
+class NoiseWorld:
+    """The next frame is the last one, moved by the action and by noise."""
+
+    def start(self, frames: Tensor, actions: Tensor) -> Walk:
+        assert actions.shape[1] == frames.shape[1] - 1
+        return Walk(frames[:, -1])
+
+    def step(self, state: Walk, action: Tensor, noise: Noise) -> tuple[Walk, Step]:
+        moved = state.now + 0.1 * noise.normal("walk", state.now.shape)
+        after = Walk((moved + 0.05 * action[:, None, None, None]).clamp(-1, 1))
+        zeros = torch.zeros(len(action))
+        return after, Step(after.now, zeros, zeros.bool())
+
+    def frame(self, state: Walk) -> Tensor:
+        return state.now
+
+
+def bytes_of(seed: int, *leading: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (*leading, *SIZE), dtype=np.uint8)
+
+
+def make_view(horizon: int = HORIZON, lengths: tuple[int, ...] = (5, 2, 4)) -> View:
+    valid = np.arange(horizon)[None] < np.array(lengths)[:, None]
+    targets = bytes_of(1, len(lengths), horizon)
+    targets[~valid] = 0
+    rng = np.random.default_rng(2)
+    actions = rng.integers(0, 3, (len(lengths), CONTEXT_FRAMES + horizon - 1))
+    context = bytes_of(3, len(lengths), CONTEXT_FRAMES)
+    return View(context, actions, targets, valid, bytes_of(4, len(lengths)))
+
+
+def make_others(lengths: tuple[int, ...] = (2, 2, 1)) -> BranchView:
+    valid = np.arange(NUM_OTHERS)[None] < np.array(lengths)[:, None]
+    targets = bytes_of(5, NUM_STARTS, NUM_OTHERS)
+    targets[~valid] = 0
+    actions = 2 - make_view().actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS]
+    return BranchView(actions, targets, valid)
+
+
+def context_of(folder: Path, checkpoint_seconds: float = 1e9) -> StageContext:
+    folder.mkdir(exist_ok=True)
+    return StageContext(
+        folder, {}, {}, SEED, torch.device("cpu"), lambda *_: None, checkpoint_seconds
+    )
+
+
+def imagine(folder: Path, checkpoint_seconds: float = 1e9) -> Path:
+    view = make_view()
+    passes = passes_of(view, SAMPLES, make_others())
+    roll(context_of(folder, checkpoint_seconds), NoiseWorld(), view, passes)
+    return folder
+
+
+def read(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    names = (FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE)
+    return {name: np.load(folder / name) for name in names}
+
+
+def walk(sample: int, actions: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """One pass by hand, one start at a time: its noise depends on no other start."""
+    rows = []
+    for start in range(NUM_STARTS):
+        now = to_unit(torch.from_numpy(make_view().context[start : start + 1, -1]))
+        frames = []
+        for t, action in enumerate(actions[start]):
+            noise = KeyedNoise(SEED, [start], t, sample).normal("walk", now.shape)
+            now = (now + 0.1 * noise + 0.05 * torch.tensor([[[[action]]]])).clamp(-1, 1)
+            frames.append(to_bytes(now).numpy()[0])
+        rows.append(np.stack(frames))
+    return np.stack(rows)
+
+
+def test_every_pass_has_its_own_noise_or_its_own_actions(tmp_path: Path) -> None:
+    found = read(imagine(tmp_path))
+    recorded = make_view().actions[:, CONTEXT_FRAMES - 1 :]
+    assert np.array_equal(found[FRAMES_FILE], walk(0, recorded))
+    assert found[SAMPLES_FILE].shape == (NUM_STARTS, 3, 4, *SIZE)
+    for sample in range(3):
+        expected = walk(sample, recorded[:, :4])
+        assert np.array_equal(found[SAMPLES_FILE][:, sample], expected)
+    assert np.array_equal(found[COUNTERFACTUAL_FILE], walk(0, make_others().actions))
+    # Sample 0 is the rollout; no two samples are one.
+    assert np.array_equal(found[SAMPLES_FILE][:, 0], found[FRAMES_FILE][:, :4])
+    assert not np.array_equal(found[SAMPLES_FILE][:, 1], found[SAMPLES_FILE][:, 2])
+
+
+def test_under_the_recorded_actions_a_counterfactual_is_the_rollout(tmp_path: Path) -> None:
+    view = make_view()
+    same = view.actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS]
+    others = BranchView(same, make_others().targets, make_others().valid)
+    roll(context_of(tmp_path), NoiseWorld(), view, passes_of(view, None, others))
+    rollout = np.load(tmp_path / FRAMES_FILE)
+    assert np.array_equal(np.load(tmp_path / COUNTERFACTUAL_FILE), rollout[:, :NUM_OTHERS])
+    assert not (tmp_path / SAMPLES_FILE).exists()
+
+
+class PowerCutError(OSError):
+    """The end of a process, in a test that wants to go on."""
+
+
+def cut(folder: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Imagine with a checkpoint at every time step until the power fails after one."""
+    whole = StageContext.checkpoint
+
+    def last(self: StageContext, tensors: Mapping[str, Tensor], done: int) -> None:
+        whole(self, tensors, done)
+        if done == at:
+            raise PowerCutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "checkpoint", last)
+        with pytest.raises(PowerCutError):
+            imagine(folder, 0.0)
+
+
+@pytest.mark.parametrize("at", range(1, TOTAL + 1))
+def test_cut_anywhere_it_goes_on_from_there_and_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    expected = read(imagine(tmp_path / "whole"))
+    cut(tmp_path / "cut", monkeypatch, at)
+    steps: list[int] = []
+    whole = NoiseWorld.step
+
+    def counted(self: NoiseWorld, *arguments: object) -> tuple[Walk, Step]:
+        steps.append(1)
+        return whole(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NoiseWorld, "step", counted)
+    found = read(imagine(tmp_path / "cut"))
+    assert len(steps) == TOTAL - at
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+@pytest.mark.parametrize("name", [FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE])
+def test_damaged_frames_are_imagined_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    expected = read(imagine(tmp_path / "whole"))
+    cut(tmp_path / "cut", monkeypatch, TOTAL - 1)
+    path = tmp_path / "cut" / name
+    if damage == "flipped":
+        frames = np.load(path)
+        frames[0, 1 if name == SAMPLES_FILE else 0] ^= 1
+        np.save(path, frames)
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        path.unlink()
+    found = read(imagine(tmp_path / "cut"))
+    assert all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_thousand_steps_of_a_baseline(tmp_path: Path) -> None:
+    view = make_view(1000, (1000, 1000, 700))
+    timings = roll(context_of(tmp_path), copy_last_world(), view, passes_of(view, SAMPLES, None))
+    frames = np.load(tmp_path / FRAMES_FILE, mmap_mode="r")
+    assert frames.shape == (NUM_STARTS, 1000, *SIZE)
+    assert np.array_equal(frames, np.broadcast_to(view.context[:, -1:], frames.shape))
+    samples = np.load(tmp_path / SAMPLES_FILE)
+    assert np.array_equal(samples, np.broadcast_to(view.context[:, None, -1:], samples.shape))
+    assert timings["ms_per_frame"] > 0
+
+
+# --- scores and their masks -------------------------------------------------------------------
+
+
+def test_nothing_is_scored_after_an_end_or_a_horizon(tmp_path: Path) -> None:
+    """Recorded branches last 5, 2 and 4 env steps, the others 2, 2 and 1 of 2."""
+    folder, view, others = imagine(tmp_path), make_view(), make_others()
+    found = read(folder)
+    scores = score_samples(folder, view) | score_counterfactuals(folder, view, others)
+    assert {name: values.shape for name, values in scores.items()} == dict.fromkeys(
+        ("energy_score", "delta_psnr", "delta_psnr_true", "delta_psnr_true_real"),
+        (NUM_STARTS, HORIZON),
+    )
+    defined = {name: (~np.isnan(v)).sum(axis=1).tolist() for name, v in scores.items()}
+    assert defined == {
+        "energy_score": [4, 2, 4],
+        "delta_psnr": [2, 2, 2],
+        "delta_psnr_true": [2, 2, 1],
+        "delta_psnr_true_real": [2, 2, 1],
+    }
+    for values in scores.values():  # defined time steps come first, without a gap
+        assert (np.diff(np.isnan(values).astype(int), axis=1) >= 0).all()
+    y, y_other = found[FRAMES_FILE][1, :2], found[COUNTERFACTUAL_FILE][1]
+    x, x_other = view.targets[1, :2], others.targets[1]
+    drawn = found[SAMPLES_FILE][1, :, :2]
+    assert scores["energy_score"][1, :2].tolist() == energy_score(x, drawn).tolist()
+    assert scores["delta_psnr"][1, :2].tolist() == delta_psnr(x, y, y_other).tolist()
+    expected = delta_psnr_true(x, x_other, y, y_other)
+    assert scores["delta_psnr_true"][1, :2].tolist() == expected.tolist()
+
+
+def test_what_lies_behind_an_end_changes_no_score(tmp_path: Path) -> None:
+    folder, view, others = imagine(tmp_path), make_view(), make_others()
+    before = score_samples(folder, view) | score_counterfactuals(folder, view, others)
+    view.targets[~view.valid] = 77
+    others.targets[~others.valid] = 78
+    for name in (FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE):
+        frames = np.lib.format.open_memmap(folder / name, mode="r+")
+        frames[1, ..., 2:, :, :, :] = 79  # the second recorded branch lasts two env steps
+        frames.flush()  # type: ignore[attr-defined]
+    after = score_samples(folder, view) | score_counterfactuals(folder, view, others)
+    for name, values in before.items():
+        np.testing.assert_array_equal(values, after[name])
+
+
+def test_a_branch_that_ends_at_once_has_no_score_but_that_of_the_recorded_one(
+    tmp_path: Path,
+) -> None:
+    view, others = make_view(), make_others((0, 0, 0))
+    scores = score_counterfactuals(imagine(tmp_path), view, others)
+    assert np.isnan(scores["delta_psnr_true"]).all()
+    assert (~np.isnan(scores["delta_psnr"])).sum() == NUM_STARTS * NUM_OTHERS
+
+
+def test_without_samples_and_counterfactuals_there_are_no_such_columns(tmp_path: Path) -> None:
+    view = make_view()
+    roll(context_of(tmp_path), NoiseWorld(), view, passes_of(view, None, None))
+    assert score_samples(tmp_path, view) == {}
+    assert score_counterfactuals(tmp_path, view, None) == {}
+
+
+# --- cost -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_samples_and_counterfactuals_cost_less_than_the_rollout(name: str) -> None:
+    """In env steps, each of which has the same number of calls of the denoiser."""
+    config = make_preset(name, "Boxing")
+    rollouts, others = config.rollouts, config.references.counterfactuals
+    assert rollouts.samples is not None and others is not None
+    view = make_view(rollouts.horizon_steps, (1,))
+    branch = BranchView(*(np.zeros((1, others.horizon_steps), np.int64),) * 3)  # type: ignore[arg-type]
+    passes = passes_of(view, rollouts.samples, branch)
+    assert imagined_steps(config) == sum(one.num_steps for one in passes)
+    assert rollouts.horizon_steps < imagined_steps(config) < 2 * rollouts.horizon_steps
+    neutral = config.model_copy(
+        update={
+            "references": config.references.model_copy(update={"counterfactuals": None}),
+            "rollouts": rollouts.model_copy(update={"samples": None}),
+        }
+    )
+    assert imagined_steps(neutral) == rollouts.horizon_steps
