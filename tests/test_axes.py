@@ -11,7 +11,7 @@ from diamond.ablation.stages import PROTOCOL_STAGES, STAGES
 from diamond.ablation.variants import apply_axes
 from diamond.cli.axes import axes_page
 from diamond.config.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
-from diamond.config.overrides import get_field
+from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
@@ -144,6 +144,29 @@ def test_the_current_value_is_what_was_set(name: str) -> None:
 )
 def test_noise_sets_law_numbers_and_clip(text: str, law: str, numbers: tuple[float, ...]) -> None:
     assert fields_of("noise", text) == [law, *numbers]
+
+
+@pytest.mark.parametrize("shared", ["formulation=ddpm", "formulation=flow", "noise=timesteps(1,9)"])
+@pytest.mark.parametrize("text", ["lognormal", "lognormal(-1,1.5)", "timesteps", "time"])
+def test_noise_without_a_clip_is_that_of_the_preset_on_any_formulation(
+    shared: str, text: str
+) -> None:
+    """Set on what all arms share, and beside it in one arm: the same run as on EDM but for it."""
+    name, value = shared.split("=")
+    base = with_value(name, value)
+    assert fields_of("noise", text, base) == fields_of("noise", text)
+    noise, formulation = find_axis("noise"), find_axis("formulation")
+    if name == "formulation":
+        assert with_value("noise", text, base) == apply_axes(
+            SMOKE, [(formulation, value), (noise, text)]
+        )
+    back = apply_axes(base, [(formulation, "edm"), (noise, text)])
+    assert back == with_value("noise", text)
+
+
+def test_noise_keeps_what_was_changed_on_the_law_of_the_preset() -> None:
+    changed = override(SMOKE, {"denoiser.noise_loc": -1.2, "denoiser.noise_max": 30.0})
+    assert with_value("noise", "lognormal", changed) == changed
 
 
 def test_values_that_are_more_than_one_number() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from diamond.ablation.declarations import Given, load_declaration
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
@@ -426,6 +427,17 @@ def test_a_study_without_a_policy_says_which_command_trains_it(
     assert "diamond ablate steps=1,3 --preset smoke --name short" in command
     assert "--until" not in command
     assert not (tmp_path / "agent").exists()
+
+
+def test_the_command_that_trains_a_policy_lifts_a_declared_last_stage(tmp_path: Path) -> None:
+    declared = load_declaration("steps")
+    plan = make_plan(Request(**declared.request(Given(preset="smoke", seeds=1))))
+    command = "diamond ablate steps --preset smoke --seeds=1 --until fidelity"
+    record_plan(plan, tmp_path / "studies" / plan.study, command)
+    with pytest.raises(RequestError) as caught:
+        export.trained_run(plan.study, export.RunChoice("steps=1"), tmp_path)
+    told = str(caught.value).rpartition("trains it: ")[2]
+    assert told == "diamond ablate steps --preset smoke --seeds 1 --until all"
 
 
 def test_a_run_of_several_games_is_chosen_by_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Who records the training frames: every game at random, and the policy of a checkpoint."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.envs.atari import AtariEnv
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
-from diamond.pipeline.checkpoints import adopt_players, weights_path
+from diamond.pipeline.checkpoints import adopt_players
+from diamond.pipeline.files import digest
+from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from diamond.rng import numpy_generator
@@ -202,3 +205,70 @@ def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path)
     assert any("their metrics cannot be compared" in note for note in document["notes"])
     assert len({arm["runs"][0]["stages"]["references"]["key"] for arm in document["arms"]}) == 1
     assert document["strips"]
+
+
+FEW = ("updates=6", "outcome.updates=2", "num_frames=150")
+NARROW = "denoiser.channels=[8,8]"
+
+
+def test_a_declaration_with_a_collector_at_equal_time_runs_to_its_verdict(
+    agent: Path, tmp_path: Path
+) -> None:
+    settings = "\n".join(f'"{name}" = {value}' for name, value in (w.split("=") for w in FEW))
+    (tmp_path / "mine.toml").write_text(f"""\
+question = "Who records better frames, and does a narrower denoiser use its time better?"
+primary = "l1"
+preset = "smoke"
+games = ["Breakout"]
+until = "fidelity"
+match = "seconds"
+arms = ["narrow: {NARROW}"]
+
+[axes]
+collector = ["random", "{agent}"]
+
+[settings]
+{settings}
+
+[[claims]]
+name = "the policy"
+text = "Its frames are those that matter."
+expression = "l1[collector={agent}] < l1[collector=random denoiser.channels=[16,16]]"
+""")
+    done = diamond("ablate", "mine.toml", "--home", "home", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    arms = {arm["name"]: arm for arm in document["arms"] if arm["kind"] == "arm"}
+    assert list(arms) == ["collector=random", f"collector={agent}", "narrow"]
+    assert {run["state"] for arm in arms.values() for run in arm["runs"]} == {"done"}
+    (matched,) = arms["narrow"]["matched"]
+    assert (matched["field"], matched["old"]) == ("denoiser.updates", 6)
+    made = [m for name, m in manifests(tmp_path / "home").items() if name.startswith("denoiser/")]
+    trained = {m["config"]["denoiser"]["updates"] for m in made}
+    assert trained == {6, matched["new"]}
+    assert matched["new"] > 6
+    # One seed decides nothing, but the claim has found its arms and their scores.
+    seen = diamond("verify", "mine", "--json", "--home", "home", cwd=tmp_path)
+    assert seen.returncode == 0, seen.stderr
+    (claim,) = json.loads(seen.stdout)["claims"]
+    assert claim["verdict"] == "UNDECIDED"
+    assert "at least 2 are needed" in seen.stdout
+
+
+def test_a_path_from_one_collector_to_another_at_equal_time(agent: Path, tmp_path: Path) -> None:
+    shared = " ".join(FEW)
+    document = ablate(
+        tmp_path / "home",
+        *("--design", "path", "--from", f"collector=random denoiser.channels=[16,16] {shared}"),
+        *("--to", f"collector={agent} {NARROW} {shared}", "--match", "seconds"),
+        *("--preset", "smoke", "--game", "Breakout", "--until", "fidelity", "--name", "walk"),
+    )
+    (path,) = document["path"].values()
+    names = [factor["name"] for factor in path["factors"]]
+    assert names == ["collector", "width"]
+    (policy,) = (v for k, v in path["factors"][0]["to"].items() if k == "frames.policy")
+    assert policy["weights"] == digest(agent / "policy.safetensors")
+    narrow = [arm for arm in document["arms"] if arm.get("matched")]
+    assert len(narrow) == 2
+    for direction in ("forward", "backward"):
+        assert path["metrics"]["l1"]["sums"][direction] is not None

@@ -19,11 +19,14 @@ from diamond.ablation.declarations import (
 )
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
+from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.ablation.toml_lines import line_of
 from diamond.cli import ablate
 from diamond.cli.ablate import Options
 from diamond.cli.app import app
+from diamond.cli.declared import declared_lines
 from diamond.errors import ExitCode, RequestError
+from diamond.pipeline.history import read_entries, record_plan
 from tests.commands import ROOT, diamond
 
 SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))
@@ -155,6 +158,55 @@ def test_options_take_the_place_of_what_is_declared_and_are_told() -> None:
 
 def test_options_that_say_the_same_change_nothing() -> None:
     plan = _plan(_read(), Given(seeds=3, preset="tiny", games=("Boxing", "Breakout")))
+    assert plan.study == "mine"
+    assert plan.request.declared is not None
+    assert plan.request.declared.overrides == ()
+
+
+def test_a_declared_last_stage_is_lifted() -> None:
+    """All stages are wanted: `returns` alone leaves out what the claims about frames rest on."""
+    declaration = _read()
+    plan = _plan(declaration, Given(until="all"))
+    assert plan.until is None
+    assert {spec.stage for spec in plan.stages()} == set(PROTOCOL_STAGES["static"])
+    assert plan.study == "mine"
+    assert plan.request.declared is not None
+    assert plan.request.declared.overrides == (
+        Override(option="--until", declared="fidelity", given="all"),
+    )
+    assert check_claims(plan) == []
+    remarks = check_claims(_plan(declaration, Given(until="returns")))
+    assert len(remarks) == 2
+    assert all("stops after returns and scores no frames" in remark for remark in remarks)
+
+
+def test_a_declared_match_is_lifted(tmp_path: Path) -> None:
+    matched = TEXT.replace("steps = [1, 3]", '"denoiser.batch_size" = [16, 8]').replace(
+        'until = "fidelity"', 'match = "updates"'
+    )
+    declaration = _read(matched.partition("[[claims]]")[0])
+    plan, lifted = _plan(declaration), _plan(declaration, Given(match="none"))
+    assert any(arm.matched for arm in plan.arms)
+    assert not any(arm.matched for arm in lifted.arms)
+    assert (plan.study, lifted.study) == ("mine", "mine-unmatched")
+    assert lifted.request.match is None
+    declared = lifted.request.declared
+    assert declared is not None
+    assert declared.overrides == (Override(option="--match", declared="updates", given="none"),)
+    assert "--match: none in place of the declared updates" in list(declared_lines(lifted))
+    record_plan(lifted, tmp_path, "diamond ablate mine --match none")
+    (entry,) = read_entries(tmp_path)
+    assert entry["declared"]["overrides"] == [
+        {"option": "--match", "declared": "updates", "given": "none"}
+    ]
+
+
+def test_what_stands_for_all_and_none_may_be_declared_and_changes_nothing() -> None:
+    plain = _read(TEXT.replace('until = "fidelity"\n', ""))
+    spelt = _read(TEXT.replace('until = "fidelity"', 'until = "all"\nmatch = "none"'))
+    assert claims_hash(plain) == claims_hash(spelt)
+    plan = _plan(spelt, Given(until="all", match="none"))
+    assert plan.stages() == _plan(plain).stages()
     assert plan.study == "mine"
     assert plan.request.declared is not None
     assert plan.request.declared.overrides == ()

@@ -4,22 +4,28 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
+from diamond.cli.studies import show_study
+from diamond.cli.verify import verify_and_show
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline import garbage as garbage_module
 from diamond.pipeline import needs as needs_module
+from diamond.pipeline.checkpoints import adopt_players
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import in_use, read_json, write_json
-from diamond.pipeline.garbage import TRASH, find_garbage, remove_garbage
+from diamond.pipeline.files import digest, in_use, read_json, write_json
+from diamond.pipeline.garbage import TRASH, WEIGHTS, find_garbage, remove_garbage
 from diamond.pipeline.history import FILE_NAME, RUNNING_NAME, check_history, record_plan
+from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
+from tests.agents import write_agent
 from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, smoke_plan
 
 
@@ -266,6 +272,99 @@ def test_a_study_by_its_name(tmp_path: Path) -> None:
         find_study([], "one")
 
 
+# --- imported weights -------------------------------------------------------------------------
+
+
+def bring(agent: Path, name: str, home: Path) -> Plan:
+    """Record a study whose frames are played by an agent, as a command does."""
+    request = Request((f"collector={agent}",), "smoke", ("Breakout",), 1, "frames", name)
+    plan = make_plan(request)
+    adopt_players(plan, home)
+    made(home, plan)
+    return plan
+
+
+def stored(home: Path) -> set[str]:
+    return {path.name for path in home.glob("weights/*.safetensors")}
+
+
+def test_weights_go_with_the_last_study_that_names_them(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first, second = (write_agent(tmp_path / f"a{n}", scale=n / 10) for n in (1, 2))
+    bring(first, "one", home)
+    both = {f"{digest(agent / 'policy.safetensors')}.safetensors" for agent in (first, second)}
+    bring(first, "again", home)
+    bring(second, "two", home)
+    other = home / "weights" / "mine.safetensors"
+    other.write_text("of the user")
+    cut = home / "weights" / f".{'0' * 64}.safetensors.17.tmp"
+    store = Store(home)
+    assert find_garbage(store, ()).items == ()
+    assert {item.what for item in find_garbage(store, ("again",)).items} == {"study"}
+
+    cut.write_text("half")
+    size = (second / "policy.safetensors").stat().st_size
+    items = [item for item in find_garbage(store, ("two",)).items if item.what == WEIGHTS]
+    assert [item.num_bytes for item in items] == [size, 4]
+    cut.unlink()
+    own = own_bytes(store, all_studies(store))
+    assert sum(item.num_bytes for item in find_garbage(store, ("two",)).items) == own["two"]
+    assert stored(home) == both | {other.name}, "listing removes nothing"
+    remove_garbage(store, ("two",))
+    assert stored(home) == {f"{digest(first / 'policy.safetensors')}.safetensors", other.name}
+    remove_garbage(store, ("one",))
+    assert len(stored(home)) == 2
+    text = diamond("gc", "--forget", "again", "--yes", "--home", str(home)).stdout
+    assert "and 1 file" in text
+    assert stored(home) == {other.name}
+
+
+def test_weights_stay_while_a_stage_that_reads_them_is_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    plan = bring(write_agent(tmp_path / "agent"), "one", home)
+    shutil.rmtree(home / "studies" / "one")
+    store = Store(home)
+    frames = next(spec for spec in plan.stages() if spec.stage == "frames")
+    claim = Claim(store.folder("frames", frames.key))
+    assert claim.try_acquire()
+    remove_garbage(store, ())
+    assert len(stored(home)) == 1
+    shutil.rmtree(store.folder("frames", frames.key))
+    remove_garbage(store, ())
+    assert stored(home) == set()
+
+
+def test_weights_stay_while_the_plans_of_a_study_are_lost(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    bring(write_agent(tmp_path / "agent"), "one", home)
+    (home / "studies" / "one" / FILE_NAME).write_text("[{")
+    store = Store(home)
+    found = find_garbage(store, ())
+    assert found.items == ()
+    assert found.kept == ("all weights: the plans of study 'one' are lost, it may need them",)
+    remove_garbage(store, ())
+    assert len(stored(home)) == 1
+    remove_garbage(store, ("one",))
+    assert stored(home) == set()
+
+
+def test_weights_are_not_removed_between_their_coming_and_their_plan(tmp_path: Path) -> None:
+    home, agent = tmp_path / "home", write_agent(tmp_path / "agent")
+    store = Store(home)
+    store.check_writable()
+    request = Request((f"collector={agent}",), "smoke", ("Breakout",), 1, "frames", "one")
+    plan = make_plan(request)
+    remover = threading.Thread(target=remove_garbage, args=(store, ()))
+    with bringing_weights(home):
+        adopt_players(plan, home)
+        remover.start()
+        remover.join(0.5)
+        assert remover.is_alive(), "it waits for the plan"
+        record_plan(plan, home / "studies" / "one", "diamond ablate --name one")
+    remover.join(60)
+    assert len(stored(home)) == 1
+
+
 # --- commands ---------------------------------------------------------------------------------
 
 
@@ -297,6 +396,28 @@ def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) ->
     empty = diamond("studies", "--home", str(home))
     assert empty.returncode == 0
     assert "no studies" in empty.stdout
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+@pytest.mark.parametrize(("text", "word"), [("[{", "is damaged"), (None, "is missing")])
+def test_a_study_that_lost_its_plans_is_not_said_to_be_unknown(
+    command: str, text: str | None, word: str, tmp_path: Path
+) -> None:
+    made(tmp_path, plan_of("steps=1", name="a"))
+    made(tmp_path, plan_of("steps=3", name="b"))
+    path = tmp_path / "studies" / "a" / FILE_NAME
+    path.unlink() if text is None else path.write_text(text)
+    (path.parent / "report.md").write_text("# a")
+    look = {
+        "show": lambda: show_study(tmp_path, "a"),
+        "verify": lambda: verify_and_show("a", None, tmp_path, as_json=False),
+    }[command]
+    with pytest.raises(StoreError, match="study 'a' is there, but") as caught:
+        look()
+    told = str(caught.value)
+    for part in (f"{path} {word}", "put a copy", str(path.parent / "report.md"), "--forget a"):
+        assert part in told
+    assert ("run the study's command again" in told) == (text is None)
 
 
 @pytest.mark.parametrize("command", [("studies",), ("show", STUDY), ("gc",)])

@@ -109,7 +109,8 @@ AXES: tuple[Axis, ...] = (
     Axis(
         name="noise",
         meaning="law of the noise level in training, clipped to MIN and MAX; without numbers, "
-        "lognormal is the preset's, timesteps and time reach over the whole of their range",
+        "lognormal is the preset's whatever formulation all arms share, timesteps and time reach "
+        "over the whole of their range",
         values=NOISE_FORMS,
         source=f"{EDM}, table 1; {PAPER}, section 3.1",
         fields=NOISE_FIELDS,

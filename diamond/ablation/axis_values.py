@@ -81,7 +81,11 @@ def current_formulation(config: RunConfig) -> str:
 
 
 def noise_settings(text: str, config: RunConfig) -> Settings:
-    """Law of the training noise, its numbers, and where it is clipped."""
+    """Law of the training noise, its numbers, and where it is clipped.
+
+    Without numbers of its own a law is clipped as the preset has it. What was changed there stays,
+    but what another law set, by itself or as a part of a formulation, is none of its numbers.
+    """
     called = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
     law = next((law for law in NOISE_LAWS if called and called[1] == law), None)
     if called is None or law is None:
@@ -96,10 +100,12 @@ def noise_settings(text: str, config: RunConfig) -> Settings:
             f"noise={text}: {law} takes {counts} finite numbers\n  allowed: {NOISE_FORMS}"
         )
     denoiser = config.denoiser
+    preset = make_preset(config.preset, config.game, config.protocol).denoiser
+    clipped = denoiser if denoiser.noise_law == preset.noise_law else preset
     clip = {
-        "lognormal": (denoiser.noise_min, denoiser.noise_max),
-        "timesteps": (denoiser.noise_min, DDPM_MAX_SIGMA),
-        "time": (denoiser.noise_min, FLOW_MAX_SIGMA),
+        "lognormal": (clipped.noise_min, clipped.noise_max),
+        "timesteps": (clipped.noise_min, DDPM_MAX_SIGMA),
+        "time": (clipped.noise_min, FLOW_MAX_SIGMA),
     }
     gaussian = [denoiser.noise_loc, denoiser.noise_scale]
     if law == "lognormal" and numbers:

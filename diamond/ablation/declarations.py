@@ -23,6 +23,8 @@ from diamond.ablation.claims import (
     render_claim,
 )
 from diamond.ablation.request import (
+    ALL_STAGES,
+    NO_MATCH,
     check_design,
     check_match,
     check_protocol_name,
@@ -110,8 +112,10 @@ class Declaration(Record):
     games: Annotated[Texts, Field(min_length=1)] = Field((DEFAULT_GAME,), description="games")
     preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
     protocol: StrictStr = Field("static", description="static or online")
-    until: StrictStr | None = Field(None, description="last stage")
-    match: StrictStr | None = Field(None, description="at what equal cost arms are compared")
+    until: StrictStr | None = Field(None, description="last stage, or all")
+    match: StrictStr | None = Field(
+        None, description="at what equal cost arms are compared, or none"
+    )
     claims: tuple[DeclaredClaim, ...] = Field((), description="what the answer is expected to be")
 
 
@@ -132,8 +136,8 @@ class Given:
         games: Names of games.
         preset: Name of a preset.
         protocol: Name of a protocol.
-        until: Last stage.
-        match: Cost to match.
+        until: Last stage, `ALL_STAGES` for what is declared to be lifted.
+        match: Cost to match, `NO_MATCH` for what is declared to be lifted.
         name: Name of the study.
         checkpoint: Folder of a trained agent, and its game.
         aa: Whether the baseline is there once more.
@@ -187,8 +191,8 @@ class Declared:
             "--preset": (said.preset, given.preset or said.preset),
             "--protocol": (said.protocol, given.protocol or said.protocol),
             "--seeds": (said.seeds, seeds),
-            "--until": (said.until, given.until or said.until),
-            "--match": (said.match, given.match or said.match),
+            "--until": _over(said.until or ALL_STAGES, given.until),
+            "--match": _over(said.match or NO_MATCH, given.match),
             "--checkpoint": (None, given.checkpoint and given.checkpoint[0]),
         }
         overrides = tuple(
@@ -198,7 +202,7 @@ class Declared:
         )
         chosen = {option: new for option, (_, new) in pairs.items()}
         parts = [
-            _named(new)
+            "unmatched" if (option, new) == ("--match", NO_MATCH) else _named(new)
             for option, (old, new) in pairs.items()
             if old != new and option not in ("--seeds", "--until")
         ]
@@ -243,7 +247,7 @@ def claims_hash(declaration: Declaration) -> str:
             "settings": declaration.settings,
             "preset": declaration.preset,
             "protocol": declaration.protocol,
-            "match": declaration.match,
+            "match": check_match(declaration.match),
             "primary": declaration.primary,
         }
     )
@@ -387,6 +391,11 @@ def _invalid(path: Path, text: str, error: ErrorDetails) -> RequestError:
 def _at(path: Path, text: str, place: Key, why: str) -> RequestError:
     line = line_of(text, place)
     return RequestError(f"{path}{'' if line is None else f', line {line}'}: {why}")
+
+
+def _over(declared: str, given: str | None) -> tuple[str, str]:
+    """What is declared, and what holds."""
+    return declared, given or declared
 
 
 def _shown(value: object) -> str:

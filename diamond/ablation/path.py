@@ -15,7 +15,7 @@ from diamond.ablation.axes import AXES
 from diamond.ablation.validity import invalid_reason
 from diamond.ablation.variants import Setting, Variant, make_variant, view_text
 from diamond.config.base import Record, canonical, canonical_json
-from diamond.config.run import RunConfig
+from diamond.config.run import RecordingPolicy, RunConfig
 from diamond.config.training_levels import out_of_training
 from diamond.errors import RequestError
 
@@ -239,6 +239,8 @@ def _with_field(record: _R, parts: Sequence[str], value: Any) -> _R:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, RecordingPolicy):
+        return value.weights[:8]
     if isinstance(value, Record):
         value = canonical(value)
     return value if isinstance(value, str) else canonical_json(value)

@@ -383,7 +383,7 @@ def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
         if until in SCORED_STAGES and not imagines(arm):
             raise RequestError(
                 f"--until {until}: the arm {arm.name!r} is trained in the real game and imagines "
-                "nothing\n  allowed with it: agent, returns, or leave --until out"
+                "nothing\n  allowed with it: agent, returns, all"
             )
 
 

@@ -19,6 +19,10 @@ DESIGNS: tuple[Design, ...] = get_args(Design)
 Match = Literal["updates", "nfe", "seconds"]
 """At what equal cost arms are compared: samples trained on, denoiser calls, time of training."""
 MATCHES: tuple[Match, ...] = get_args(Match)
+ALL_STAGES = "all"
+"""What stands for no last stage, so that a declared one can be lifted."""
+NO_MATCH = "none"
+"""What stands for arms as they are, so that a declared cost can be lifted."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Request:
         preset: Name of a preset.
         games: Names of games.
         num_seeds: Runs per arm and game.
-        until: Name of the last stage, or None.
+        until: Name of the last stage; None or `ALL_STAGES` for all.
         name: Name of the study, or None to make one.
         checkpoint: Folder of a trained agent that takes the place of training, or None.
         protocol: Whether arms share their real frames or collect their own.
@@ -74,31 +78,33 @@ def check_design(name: str) -> Design:
 
 
 def check_match(name: str | None) -> Match | None:
-    """Return the name of a cost at which arms are made comparable.
+    """Return the name of a cost at which arms are made comparable; None, or the word, for none.
 
     Raises:
         RequestError: There is no such cost.
     """
-    if name is None:
+    if name in (None, NO_MATCH):
         return None
-    return one_of("cost to match", name, MATCHES, "for instance --match nfe, or leave it out")
+    hint = f"for instance --match nfe; --match {NO_MATCH} leaves arms as they are"
+    return one_of("cost to match", name, MATCHES, hint)
 
 
 def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | None:
-    """Return the name of a stage of a protocol.
+    """Return the name of a stage of a protocol; None, or the word, for all of them.
 
     Raises:
         RequestError: There is no such stage.
     """
     stages = PROTOCOL_STAGES[protocol]
-    if name is None:
+    if name in (None, ALL_STAGES):
         return None
     if name in STAGES and name not in stages:
         raise RequestError(
             f"--until {name}: the {protocol} protocol has no such stage\n"
-            f"  allowed: {', '.join(stages)}"
+            f"  allowed: {', '.join(stages)}, {ALL_STAGES}"
         )
-    return one_of("stage", name, stages, "for instance --until fidelity, which trains no policy")
+    hint = f"for instance --until fidelity, which trains no policy; --until {ALL_STAGES} runs all"
+    return one_of("stage", name, stages, hint)
 
 
 def check_protocol_name(name: str) -> Protocol:

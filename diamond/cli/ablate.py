@@ -24,6 +24,7 @@ from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_history, record_plan
+from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri
@@ -91,11 +92,6 @@ def _study(request: Request, options: Options) -> ExitCode:
         show_plan(plan, store, options.jobs, console(), options.only, remarks)
         return ExitCode.DONE
     store.check_writable()
-    from diamond.pipeline.checkpoints import adopt, adopt_players
-
-    if request.checkpoint is not None:
-        adopt(request.checkpoint, options.home)
-    adopt_players(plan, options.home)
     return _run(plan, store, options, remarks)
 
 
@@ -103,10 +99,24 @@ def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> 
     from diamond.pipeline.study import StudyRun
 
     study = StudyRun(plan, store, options.command, options.only, options.retry_failed)
+    if plan.request.checkpoint or any(Path(text).is_dir() for text in plan.collectors):
+        _record_with_weights(plan, study.folder, options)
+    else:
+        record_plan(plan, study.folder, options.command)
     # From here on `diamond gc` knows what the study needs: what is found whole now stays.
-    record_plan(plan, study.folder, options.command)
     with in_use(study.folder / RUNNING_NAME):
         return _make(study, options, remarks)
+
+
+def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
+    """Bring the weights that a plan needs into the home, then record the plan."""
+    from diamond.pipeline.checkpoints import adopt, adopt_players
+
+    with bringing_weights(options.home):
+        if plan.request.checkpoint is not None:
+            adopt(plan.request.checkpoint, options.home)
+        adopt_players(plan, options.home)
+        record_plan(plan, folder, options.command)
 
 
 def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:

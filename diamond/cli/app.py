@@ -107,7 +107,7 @@ def ablate(
         str | None,
         typer.Option(
             help="Arms at equal cost: updates (samples trained on), nfe (denoiser calls per "
-            "frame), seconds (expected time of training)."
+            "frame), seconds (expected time of training); none: as they are."
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
@@ -127,7 +127,8 @@ def ablate(
         ),
     ] = "static",
     until: Annotated[
-        str | None, typer.Option(help="Stop after this stage, for instance fidelity.")
+        str | None,
+        typer.Option(help="Stop after this stage, for instance fidelity; all: after none."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the study; made from axes, game, preset if absent.")

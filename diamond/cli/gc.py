@@ -9,7 +9,7 @@ from rich.table import Table
 from diamond.ablation.stages import STAGES
 from diamond.cli.studies import size_text
 from diamond.cli.terminal import console
-from diamond.pipeline.garbage import Item, find_garbage, remove_garbage
+from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.store import Store
 
 
@@ -31,18 +31,22 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     for line in garbage.kept:
         out.print(f"kept: {line}", highlight=False, markup=False)
     if not garbage.items:
-        out.print("nothing to free: every stage belongs to a study", highlight=False)
+        out.print(
+            "nothing to free: every stage and all imported weights belong to a study",
+            highlight=False,
+        )
         return
     table = Table(title=f"Needed by no study in {home}", title_justify="left")
     table.add_column("what")
-    table.add_column("folders", justify="right")
+    table.add_column("number", justify="right")
     table.add_column("size", justify="right")
-    for what in ("study", *STAGES, "trash"):
+    for what in ("study", *STAGES, WEIGHTS, "trash"):
         found = [item for item in garbage.items if item.what == what]
         if found:
             size = size_text(sum(item.num_bytes for item in found))
             names = ", ".join(item.path.name for item in found)
-            label = f"study {names}" if what == "study" else what
+            labels = {"study": f"study {names}", WEIGHTS: "imported weights"}
+            label = labels.get(what, what)
             table.add_row(label, str(len(found)), size)
     out.print(table, highlight=False)
     out.print(
@@ -60,6 +64,8 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
 
 
 def _sum_text(items: Sequence[Item]) -> str:
-    num = len(items)
+    files = sum(item.what == WEIGHTS for item in items)
+    counts = {"folder": len(items) - files, "file": files}
+    parts = [f"{num} {name}{'' if num == 1 else 's'}" for name, num in counts.items() if num]
     size = size_text(sum(item.num_bytes for item in items))
-    return f"{size} in {num} folder{'' if num == 1 else 's'}"
+    return f"{size} in {' and '.join(parts) or '0 folders'}"

@@ -48,9 +48,10 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only list.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """List the stages that no study needs; with --yes, remove them.
+    """List the stages and imported weights that no study needs; with --yes, remove them.
 
-    What a study needs stays, imported checkpoints too; what is removed can be made again.
+    What a study needs stays, and so do the folders of checkpoints; what is removed can be made
+    again.
     """
     from diamond.cli.gc import collect
 

@@ -16,7 +16,7 @@ from diamond.pipeline.studies import (
     Study,
     all_studies,
     damaged_studies,
-    find_study,
+    named_study,
     own_bytes,
     report_of,
 )
@@ -78,7 +78,7 @@ def show_studies(home: Path) -> None:
 def show_study(home: Path, name: str) -> None:
     """Print the result of a study from its report; without one, how far its runs are."""
     store, out = Store(home), console()
-    study = find_study(all_studies(store), name)
+    study = named_study(store, name)
     states, document = StageStates(store), report_of(study)
     counts = states.runs(study)
     if document is not None:

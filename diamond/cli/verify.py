@@ -10,7 +10,7 @@ from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import all_studies, find_study, report_of
+from diamond.pipeline.studies import named_study, report_of
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_view
 
@@ -26,9 +26,10 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
 
     Raises:
         RequestError: There is no such study, it has no report yet, or it has no claims.
+        StoreError: Its plans are lost.
     """
     store = Store(home)
-    found = find_study(all_studies(store), study)
+    found = named_study(store, study)
     document = report_of(found)
     if document is None:
         raise RequestError(

@@ -30,6 +30,7 @@ from diamond.envs.atari import AtariEnv
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import digest, read_json
+from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released
@@ -40,11 +41,6 @@ from diamond.world.build import build_denoiser, build_outcome
 HUB_SCHEME = "hf://"
 Parts = dict[Part, dict[str, Tensor]]
 """A state dict for each trained network."""
-
-
-def weights_path(home: Path, sha256: str) -> Path:
-    """Where a home keeps imported weights, by the digest of their file."""
-    return home / "weights" / f"{sha256}.safetensors"
 
 
 def adopt(folder: Path, home: Path) -> None:

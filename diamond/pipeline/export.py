@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from diamond.ablation.request import ALL_STAGES
 from diamond.ablation.stages import IMPORTED, stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.formulations import is_released_formulation
@@ -221,7 +222,7 @@ def _chosen(kind: str, name: str | None, names: list[str], hint: str) -> str:
 
 
 def _whole_command(entry: Mapping[str, Any], seed: int) -> str:
-    """The command of a plan without a last stage, with enough seeds."""
+    """The command of a plan without a last stage, its own or a declared one, with enough seeds."""
     words = iter(shlex.split(entry["command"]))
     kept = []
     for word in words:
@@ -231,4 +232,7 @@ def _whole_command(entry: Mapping[str, Any], seed: int) -> str:
         elif not value:
             next(words, None)
     num_seeds = max(entry["num_seeds"], seed + 1)
-    return shlex.join([*kept, *(["--seeds", str(num_seeds)] if num_seeds > 1 else [])])
+    declared = "declared" in entry
+    seeds = ["--seeds", str(num_seeds)] if num_seeds > 1 or declared else []
+    until = ["--until", ALL_STAGES] if declared else []
+    return shlex.join([*kept, *seeds, *until])

@@ -1,16 +1,23 @@
-"""Stages that no study needs, and their removal."""
+"""Stages and imported weights that no study needs, and their removal."""
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diamond.ablation.stages import KEY_DIGITS, STAGES
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import is_in_use, locked
 from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
+from diamond.pipeline.kept_weights import (
+    named_weights,
+    removing_weights,
+    stored_weights,
+    unfinished_weights,
+)
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import needed_stages
 from diamond.pipeline.store import Store
@@ -18,21 +25,24 @@ from diamond.pipeline.studies import (
     Study,
     all_studies,
     damaged_studies,
+    file_bytes,
     find_study,
     folder_bytes,
 )
 
 TRASH = ".trash"
+WEIGHTS = "weights"
+"""What an item is that is a file of imported weights."""
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A folder that nobody needs.
+    """A folder, or file of weights, that nobody needs.
 
     Attributes:
         path: Where it is.
-        what: Name of its stage, or study.
+        what: Name of its stage, or study, weights, trash.
         num_bytes: Its size.
     """
 
@@ -46,8 +56,9 @@ class Garbage:
     """What can go.
 
     Attributes:
-        items: Stages, and the folders of studies that are to be forgotten.
-        kept: Stages that no study needs and that a process is making, with who that is.
+        items: Stages, weights, and the folders of studies that are to be forgotten.
+        kept: Stages that no study needs and that a process is making, with who that is; weights,
+            where it is not known whether a study needs them.
     """
 
     items: tuple[Item, ...]
@@ -71,6 +82,51 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
     for study in gone:
         _check_idle(store, study)
     kept = [study for study in studies if study not in gone]
+    _check_known(kept)
+    needed = {stage for study in kept for stage in needed_stages(study.needs)}
+    items = [Item(study.folder, "study", folder_bytes(study.folder)) for study in gone]
+    busy = []
+    documents: list[Any] = [study.entries for study in kept]
+    for stage in STAGES:
+        for folder in _stage_folders(store.home / "stages" / stage):
+            if (stage, folder.name) in needed:
+                continue
+            holder = Claim(folder).holder()
+            if holder is None:
+                items.append(Item(folder, stage, folder_bytes(folder)))
+            else:
+                busy.append(f"{stage} {folder.name}: {holder} is making it")
+                documents.append(store.manifest(stage, folder.name))
+    lost = [study.name for study in kept if not study.entries]
+    if lost and stored_weights(store.home):
+        busy.append(f"all weights: the plans of study {lost[0]!r} are lost, it may need them")
+    else:
+        items += _weights(store.home, named_weights(store.home, documents))
+    left = store.home / TRASH
+    if left.is_dir():
+        items.append(Item(left, "trash", folder_bytes(left)))
+    return Garbage(tuple(items), tuple(busy))
+
+
+def remove_garbage(store: Store, forget: Sequence[str]) -> tuple[Item, ...]:
+    """Remove what no study needs, and the studies to forget; returns what went.
+
+    A folder is renamed out of the home's sight before it is deleted, so that no half of it is ever
+    taken for a stage. No plan can be made meanwhile.
+    """
+    trash = store.home / TRASH
+    (store.home / "studies").mkdir(exist_ok=True)
+    # Whoever brings weights holds their lock while it waits for that of the plans.
+    with removing_weights(store.home), locked(store.home / "studies" / LOCK_NAME):
+        garbage = find_garbage(store, forget)
+        trash.mkdir(exist_ok=True)
+        removed = [item for item in garbage.items if _move_away(item, trash)]
+    shutil.rmtree(trash)
+    return tuple(removed)
+
+
+def _check_known(kept: Sequence[Study]) -> None:
+    """Refuse to go on while it is not known which stages a study needs."""
     for study in kept:
         if not study.entries and not study.needs:
             raise RequestError(
@@ -87,50 +143,25 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
                 f"  run its command again ({study.entries[-1]['command']}),\n"
                 f"  or let it go with --forget {study.name}"
             )
-    needed = {stage for study in kept for stage in needed_stages(study.needs)}
-    items = [Item(study.folder, "study", folder_bytes(study.folder)) for study in gone]
-    busy = []
-    for stage in STAGES:
-        for folder in _stage_folders(store.home / "stages" / stage):
-            if (stage, folder.name) in needed:
-                continue
-            holder = Claim(folder).holder()
-            if holder is None:
-                items.append(Item(folder, stage, folder_bytes(folder)))
-            else:
-                busy.append(f"{stage} {folder.name}: {holder} is making it")
-    left = store.home / TRASH
-    if left.is_dir():
-        items.append(Item(left, "trash", folder_bytes(left)))
-    return Garbage(tuple(items), tuple(busy))
-
-
-def remove_garbage(store: Store, forget: Sequence[str]) -> tuple[Item, ...]:
-    """Remove what no study needs, and the studies to forget; returns what went.
-
-    A folder is renamed out of the home's sight before it is deleted, so that no half of it is ever
-    taken for a stage. No plan can be made meanwhile.
-    """
-    trash = store.home / TRASH
-    (store.home / "studies").mkdir(exist_ok=True)
-    with locked(store.home / "studies" / LOCK_NAME):
-        garbage = find_garbage(store, forget)
-        trash.mkdir(exist_ok=True)
-        removed = [item for item in garbage.items if _move_away(item, trash)]
-    shutil.rmtree(trash)
-    return tuple(removed)
 
 
 def _move_away(item: Item, trash: Path) -> bool:
     """Rename a folder into the trash unless a process has begun to make it since."""
     if item.what == "trash":
         return True
-    if item.what != "study" and not Claim(item.path).try_acquire():
+    if item.what not in ("study", WEIGHTS) and not Claim(item.path).try_acquire():
         return False
     target = trash / f"{item.what}-{item.path.name}"
     shutil.rmtree(target, ignore_errors=True)
     item.path.rename(target)
     return True
+
+
+def _weights(home: Path, needed: Set[str]) -> list[Item]:
+    """Files of weights that are not needed, and what is left of copies that were cut short."""
+    whole = [path for digest, path in stored_weights(home).items() if digest not in needed]
+    paths = [*whole, *unfinished_weights(home)]
+    return [Item(path, WEIGHTS, file_bytes(path)) for path in paths]
 
 
 def _stage_folders(folder: Path) -> Iterable[Path]:

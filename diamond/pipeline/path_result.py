@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.ablation.path import DIRECTIONS, Direction, Path
+from diamond.config.base import Record, canonical
 from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.scores import BOOTSTRAP_SEED, MEAN, Scores, nan_mean, number, over_horizon
 from diamond.seeds import Purpose, derive
@@ -50,7 +51,7 @@ def path_document(
         "to": path.end,
         "at": MEAN,
         "factors": [
-            {"name": factor.name, "from": dict(factor.old), "to": dict(factor.new)}
+            {"name": factor.name, "from": _plain(factor.old), "to": _plain(factor.new)}
             for factor in path.factors
         ],
         "walks": {
@@ -58,6 +59,14 @@ def path_document(
         },
         "left_out": [asdict(left) for left in path.left_out],
         "metrics": {spec.name: _metric(path, whole, spec.name) for spec in METRICS},
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The value per field of a factor, without records: who plays the frames may be one."""
+    return {
+        field: canonical(value) if isinstance(value, Record) else value
+        for field, value in values.items()
     }
 
 

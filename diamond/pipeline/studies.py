@@ -10,10 +10,12 @@ from typing import Any, Literal
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.pipeline.files import read_json
 from diamond.pipeline.history import FILE_NAME, read_entries
+from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
 from diamond.pipeline.store import Store
 
+PAGE_FILE = "report.md"
 RunState = Literal["done", "failed", "begun", "pending"]
 
 
@@ -129,6 +131,36 @@ def find_study(studies: Iterable[Study], name: str) -> Study:
     return by_name[name]
 
 
+def named_study(store: Store, name: str) -> Study:
+    """A study of a home by its name, once its plans can be read.
+
+    Raises:
+        StoreError: There is no such home, or the plans of the study are lost.
+        RequestError: There is no such study.
+    """
+    studies = all_studies(store)
+    for study in damaged_studies(store):
+        if study.name == name:
+            raise _lost(study)
+    return find_study(studies, name)
+
+
+def _lost(study: Study) -> StoreError:
+    """What is wrong with a study that is there without its plans, and what is left to do."""
+    path = study.folder / FILE_NAME
+    lines = [
+        f"study {study.name!r} is there, but what it was asked cannot be read: {path} is "
+        f"{'damaged' if path.exists() else 'missing'}",
+        "  put a copy of the file back"
+        + ("" if path.exists() else ", or run the study's command again"),
+    ]
+    page = study.folder / PAGE_FILE
+    if page.exists():
+        lines.append(f"  its last report is still there: {page}")
+    lines.append(f"  to remove what is left of it: diamond gc --forget {study.name}")
+    return StoreError("\n".join(lines))
+
+
 def check_home(store: Store) -> None:
     """Refuse a home that does not exist, which is most likely a slip of the pen.
 
@@ -194,29 +226,37 @@ class StageStates:
 
 
 def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
-    """Bytes that would be free without each study: its folder, and stages of no other one."""
-    studies = list(studies)
+    """Bytes that would be free without each study.
+
+    Its folder, and the stages and imported weights that no other one needs.
+    """
+    studies, stored = list(studies), stored_weights(store.home)
     needed = {study.name: needed_stages(study.needs) for study in studies}
+    weights = {study.name: named_weights(store.home, study.entries) for study in studies}
     users = Counter(stage for stages in needed.values() for stage in stages)
+    readers = Counter(digest for digests in weights.values() for digest in digests)
     return {
         study.name: folder_bytes(study.folder)
         + sum(
             folder_bytes(store.folder(*stage)) for stage in needed[study.name] if users[stage] == 1
         )
+        + sum(file_bytes(stored[digest]) for digest in weights[study.name] if readers[digest] == 1)
         for study in studies
     }
 
 
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files below a folder; 0 where there is none."""
-    total = 0
-    for path in folder.rglob("*"):
-        # What is being made may be renamed or removed at any moment.
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
-    return total
+    return sum(file_bytes(path) for path in folder.rglob("*"))
+
+
+def file_bytes(path: Path) -> int:
+    """Bytes of a file; 0 for anything else, and where there is none."""
+    # What is being made may be renamed or removed at any moment.
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def report_of(study: Study) -> dict[str, Any] | None:
