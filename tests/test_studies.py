@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -398,10 +399,18 @@ def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) ->
     assert "no studies" in empty.stdout
 
 
-@pytest.mark.parametrize("command", ["show", "verify"])
+def verify_a(home: Path) -> None:
+    verify_and_show("a", None, home, as_json=False)
+
+
+def show_a(home: Path) -> None:
+    show_study(home, "a")
+
+
+@pytest.mark.parametrize("look", [show_a, verify_a])
 @pytest.mark.parametrize(("text", "word"), [("[{", "is damaged"), (None, "is missing")])
 def test_a_study_that_lost_its_plans_is_not_said_to_be_unknown(
-    command: str, text: str | None, word: str, tmp_path: Path
+    look: Callable[[Path], None], text: str | None, word: str, tmp_path: Path
 ) -> None:
     made(tmp_path, plan_of("steps=1", name="a"))
     made(tmp_path, plan_of("steps=3", name="b"))
@@ -409,10 +418,7 @@ def test_a_study_that_lost_its_plans_is_not_said_to_be_unknown(
     path.unlink() if text is None else path.write_text(text)
     (path.parent / "report.md").write_text("# a")
     with pytest.raises(StoreError, match="study 'a' is there, but") as caught:
-        if command == "show":
-            show_study(tmp_path, "a")
-        else:
-            verify_and_show("a", None, tmp_path, as_json=False)
+        look(tmp_path)
     told = str(caught.value)
     for part in (f"{path} {word}", "put a copy", str(path.parent / "report.md"), "--forget a"):
         assert part in told
