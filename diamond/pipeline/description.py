@@ -80,12 +80,13 @@ def _primary(document: Mapping[str, Any], game: str) -> str:
         if (row["game"], row["metric"]) == (game, metric)
     }
     baseline = document["baseline_arm"]
+    level = next((100 * arm["interval"]["level"] for arm in rows if arm["interval"]), 95)
     head = [
         f"arm, {game}",
         f"{_label(document, metric)}, mean over {document['horizon']} time steps",
-        "95% interval",
+        f"{level:g}% interval",
         f"minus {baseline}",
-        "95% interval",
+        f"{level:g}% interval",
         "",
     ]
     lines = [_row(head), "|---" * len(head) + "|"]
