@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from diamond.ablation.claim_arms import NamedArm, arms_of_plan, find_arm, find_arms
 from diamond.ablation.claims import (
     CLAIM_METRICS,
-    FRAME_METRICS,
-    REAL_METRICS,
+    FIDELITY_METRICS,
     RETURN_METRICS,
     Absolute,
     Binary,
@@ -29,8 +28,9 @@ from diamond.ablation.claims import (
 )
 from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
+from diamond.config.metrics import METRICS
 from diamond.errors import RequestError
-from diamond.fidelity.metrics import CORE_RATIO_REAL, METRICS
+from diamond.fidelity.metrics import SCORE_NAMES
 
 QUANTITIES = (
     Quantity("l1", "steps=1"),
@@ -79,9 +79,8 @@ def _sum(part: Linear, values: Mapping[Quantity, float]) -> float:
 
 
 def test_claims_know_every_metric_of_the_scores() -> None:
-    assert tuple(metric.name for metric in METRICS) == FRAME_METRICS
-    assert REAL_METRICS == (CORE_RATIO_REAL,)
-    assert (*FRAME_METRICS, *REAL_METRICS, *RETURN_METRICS) == CLAIM_METRICS
+    assert tuple(metric.name for metric in METRICS) == FIDELITY_METRICS
+    assert (*SCORE_NAMES, *RETURN_METRICS) == CLAIM_METRICS
 
 
 @given(comparisons)

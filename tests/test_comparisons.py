@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
-from diamond.fidelity.metrics import METRICS
+from diamond.config.metrics import METRICS
 from diamond.pipeline.arm_scores import role_of
 from diamond.pipeline.arms import trained_model
 from diamond.pipeline.comparisons import (

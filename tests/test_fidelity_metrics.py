@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from diamond.config.metrics import METRICS
 from diamond.data.references import median_background
 from diamond.fidelity import metrics
 from diamond.fidelity.metrics import (
-    METRICS,
     PSNR_CAP_DB,
     SCORE_NAMES,
     ByteArray,

@@ -14,10 +14,10 @@ from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.validity import invalid_reason
 from diamond.config.formulations import FORMULATION_FIELDS
+from diamond.config.metrics import METRICS
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
-from diamond.fidelity.metrics import METRICS
 from diamond.pipeline.path_result import factor_groups, path_document
 from diamond.report.figures import figure_bytes
 from diamond.report.page import write_report

@@ -7,8 +7,9 @@ from diamond.ablation.axes import Axis, find_axis
 from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_quantities
 from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
-from diamond.ablation.stages import StageName
+from diamond.ablation.stages import scores_until
 from diamond.ablation.variants import apply_axes, view_text
+from diamond.config.metrics import METRIC_OF
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
@@ -55,9 +56,9 @@ def check_claims(plan: Plan) -> list[str]:
     remarks: list[str] = []
     for claim in plan.request.declared.declaration.claims:
         asked = claim_quantities(claim.comparison)
-        reasons = {_unscored(quantity, horizon, plan.until) for quantity in asked} - {None}
+        reasons = {_unscored(quantity, horizon, plan) for quantity in asked} - {None}
         remarks += [f"claim {claim.name!r}: {reason}" for reason in sorted(map(str, reasons))]
-        if reasons and plan.until not in (None, "fidelity"):
+        if reasons and not scores_until(plan.until, plan.request.protocol):
             continue  # A study that scores no frames has no baselines to name.
         for game in plan.request.games:
             try:
@@ -67,11 +68,12 @@ def check_claims(plan: Plan) -> list[str]:
     return remarks
 
 
-def _unscored(quantity: Quantity, horizon: int, until: StageName | None) -> str | None:
+def _unscored(quantity: Quantity, horizon: int, plan: Plan) -> str | None:
+    until, metric = plan.until, METRIC_OF.get(quantity.metric)
     if quantity.metric in RETURN_METRICS and until not in (None, "returns"):
         return f"it will be UNDECIDED, the study stops after {until} and plays nothing"
-    if quantity.metric not in RETURN_METRICS and until not in (None, "fidelity"):
-        return f"it will be UNDECIDED, the study stops after {until} and scores no frames"
+    if metric is not None and not scores_until(until, plan.request.protocol, metric.stage):
+        return f"it will be UNDECIDED, the study stops after {until} and makes no {metric.stage}"
     if quantity.time_step is not None and quantity.time_step > horizon:
         step = quantity.time_step
         return f"it will be UNDECIDED, time step {step} is beyond the horizon of {horizon}"

@@ -9,24 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, assert_never
 
+from diamond.config.metrics import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError, nearest
 
-FRAME_METRICS: tuple[str, ...] = (
-    "psnr",
-    "ssim",
-    "l1",
-    "psnr_fg",
-    "ssim_fg",
-    "l1_fg",
-    "foreground_iou",
-    "core_ratio",
-)
-"""Fidelity metrics of imagined frames, any of which may be the primary one."""
-REAL_METRICS: tuple[str, ...] = ("core_ratio_real",)
-"""What is measured on the real frames of the same time steps."""
+FIDELITY_METRICS: tuple[str, ...] = tuple(spec.name for spec in METRICS)
+"""Metrics of imagined trajectories, any of which may be the primary one."""
 RETURN_METRICS: tuple[str, ...] = ("return", "hns")
 """What a policy earned: one number a run, without a time step."""
-CLAIM_METRICS: tuple[str, ...] = (*FRAME_METRICS, *REAL_METRICS, *RETURN_METRICS)
+CLAIM_METRICS: tuple[str, ...] = (*METRIC_OF, *RETURN_METRICS)
 
 Relation = Literal["<", ">"]
 Operator = Literal["+", "-", "*", "/"]
@@ -380,7 +370,7 @@ class _Parser:
         if at is not None:
             if not at[1].isdecimal() or int(at[1]) < 1:
                 self._fail(f"{at[1]!r} after '@' is no time step: whole numbers from 1")
-            if metric in RETURN_METRICS:
+            if metric in RETURN_METRICS or is_set(metric):
                 self._fail(f"{metric} has no time steps: write {metric}[arm]")
             time_step = int(at[1])
             selector = selector[: at.start()]

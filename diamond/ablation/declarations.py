@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from diamond.ablation.axes import find_axis
 from diamond.ablation.claims import (
-    FRAME_METRICS,
+    FIDELITY_METRICS,
     Comparison,
     parse_claim,
     render_claim,
@@ -341,7 +341,7 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
     yield ("protocol",), partial(check_protocol_name, said.protocol)
     yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
     yield ("match",), partial(check_match, said.match)
-    yield ("primary",), partial(_check_word, "primary metric", said.primary, FRAME_METRICS)
+    yield ("primary",), partial(_check_word, "primary metric", said.primary, FIDELITY_METRICS)
     yield from ((("axes", axis), partial(find_axis, axis)) for axis in said.axes)
     for axis in said.settings:
         yield ("settings", axis), partial(find_axis, axis)

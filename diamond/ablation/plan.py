@@ -23,6 +23,7 @@ from diamond.ablation.stages import (
     StageName,
     StageSpec,
     random_returns,
+    scores_until,
     stages_of,
 )
 from diamond.ablation.variants import (
@@ -195,7 +196,7 @@ def make_plan(request: Request) -> Plan:
         _refuse_unscored(made, until)
         arms += made
         paths |= {} if path is None else {game: path}
-    if until in (None, "rollouts", "fidelity") and any(imagines(arm) for arm in arms):
+    if scores_until(until, request.protocol, "rollouts") and any(imagines(arm) for arm in arms):
         arms += [
             _baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES
         ]

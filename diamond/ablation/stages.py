@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from diamond.config.base import Same, canonical, canonical_json
+from diamond.config.metrics import METRICS
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
 StageName = Literal[
@@ -88,6 +89,8 @@ IMPORTED: tuple[Literal["denoiser", "outcome", "policy"], ...] = ("denoiser", "o
 """Stages whose outputs a checkpoint can bring."""
 
 BASELINE_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
+SCORING_STAGES: tuple[StageName, ...] = tuple(dict.fromkeys(spec.stage for spec in METRICS))
+"""Stages whose outputs are scores of a run."""
 RANDOM_PLAYER = "random"
 TRAINED_PLAYER = "policy"
 
@@ -163,6 +166,13 @@ def needed_for(stage: StageName, protocol: Protocol) -> set[StageName]:
     for other in upstream_of(stage, protocol):
         needed |= needed_for(other, protocol)
     return needed
+
+
+def scores_until(
+    until: StageName | None, protocol: Protocol, stage: StageName = "fidelity"
+) -> bool:
+    """Whether a study that stops after a stage has the scores of a scoring stage."""
+    return until is None or stage in needed_for(until, protocol)
 
 
 def first_stage_of_field(dotted: str) -> StageName:

@@ -1,11 +1,10 @@
 """Per-frame fidelity metrics of imagined against real frames; no averages and no intervals."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+
+from diamond.config.metrics import METRIC_OF
 
 FloatArray = NDArray[np.float64]
 ByteArray = NDArray[np.uint8]
@@ -19,35 +18,8 @@ CORE_THRESHOLD = 0.3
 PSNR_CAP_DB = 58.9
 
 
-@dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """How a metric is called and read.
-
-    Fields:
-        name: Key in scores and documents.
-        label: Heading in tables and figures.
-        unit: Unit of the values; empty for a pure number.
-        direction: Which value is better; ``"real"``: closest to the value of the real frames.
-    """
-
-    name: str
-    label: str
-    unit: str
-    direction: Literal["higher", "lower", "real"]
-
-
-METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec("psnr", "PSNR", "dB", "higher"),
-    MetricSpec("ssim", "SSIM", "", "higher"),
-    MetricSpec("l1", "L1 drift", "", "lower"),
-    MetricSpec("psnr_fg", "PSNR, foreground", "dB", "higher"),
-    MetricSpec("ssim_fg", "SSIM, foreground", "", "higher"),
-    MetricSpec("l1_fg", "L1 drift, foreground", "", "lower"),
-    MetricSpec("foreground_iou", "Foreground IoU", "", "higher"),
-    MetricSpec("core_ratio", "Core ratio", "", "real"),
-)
 CORE_RATIO_REAL = "core_ratio_real"
-SCORE_NAMES: tuple[str, ...] = (*(metric.name for metric in METRICS), CORE_RATIO_REAL)
+SCORE_NAMES: tuple[str, ...] = tuple(METRIC_OF)
 
 
 def foreground(

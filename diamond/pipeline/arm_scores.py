@@ -5,30 +5,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.pipeline.arms import find_stage, trained_model, view_of
+from diamond.ablation.stages import SCORING_STAGES
+from diamond.pipeline.arms import trained_model, view_of
 from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.path_result import path_document
-from diamond.pipeline.scores import Scores
+from diamond.pipeline.scores import Scores, load_scores
 from diamond.pipeline.store import Store
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
-    """The scores of a run, None when they are not there."""
-    path = scores_path(run, store)
-    return None if path is None else load_file(path)
+    """The scores of a run, None when there are none."""
+    paths = scores_paths(run, store)
+    return load_scores(paths) if paths else None
 
 
-def scores_path(run: Run, store: Store) -> Path | None:
-    """The file of the scores of a run, None when it is not there."""
-    spec = find_stage(run, "fidelity")
-    if spec is None or store.status(spec) != "done":
-        return None
-    return store.folder(spec.stage, spec.key) / SCORES_FILE
+def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
+    """The files of the scores of a run, one for each of its scoring stages that is done."""
+    return tuple(
+        store.folder(spec.stage, spec.key) / SCORES_FILE
+        for spec in run.stages
+        if spec.stage in SCORING_STAGES and store.status(spec) == "done"
+    )
 
 
 def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
@@ -61,18 +61,18 @@ class _ScoredFiles:
 
     name: str
     role: Role
-    files: tuple[tuple[int, Path], ...]
+    files: tuple[tuple[int, tuple[Path, ...]], ...]
     num_seeds: int
     model: str | None
 
     @staticmethod
     def of(arm: Arm, role: Role, store: Store) -> "_ScoredFiles":
-        paths = [(run.config.seed, scores_path(run, store)) for run in arm.runs]
-        files = tuple((seed, path) for seed, path in paths if path is not None)
+        found = [(run.config.seed, scores_paths(run, store)) for run in arm.runs]
+        files = tuple((seed, paths) for seed, paths in found if paths)
         return _ScoredFiles(arm.name, role, files, len(arm.runs), trained_model(arm))
 
     def read(self) -> Scored:
-        scores = {seed: load_file(path) for seed, path in self.files}
+        scores = {seed: load_scores(paths) for seed, paths in self.files}
         return Scored(self.name, self.role, scores, self.num_seeds, self.model)
 
 
@@ -107,19 +107,19 @@ def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, 
 
 def _score_files(
     plan: Plan, game: str, path: FlipPath, store: Store
-) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-    """The files of scores that are there, per arm of a path."""
+) -> tuple[tuple[str, tuple[tuple[Path, ...], ...]], ...]:
+    """The files of scores that are there, per run of each arm of a path."""
     arms = {arm.name: arm for arm in plan.arms if arm.game == game}
     return tuple(
-        (name, tuple(file for run in arms[name].runs if (file := scores_path(run, store))))
+        (name, tuple(files for run in arms[name].runs if (files := scores_paths(run, store))))
         for name in path.arms()
     )
 
 
 @lru_cache(maxsize=64)
 def _path_rows(
-    path: FlipPath, files: tuple[tuple[str, tuple[Path, ...]], ...], num_seeds: int
+    path: FlipPath, files: tuple[tuple[str, tuple[tuple[Path, ...], ...]], ...], num_seeds: int
 ) -> dict[str, Any]:
     """The path of a game, made once: a running study is followed."""
-    scores = {name: [load_file(file) for file in found] for name, found in files}
+    scores = {name: [load_scores(paths) for paths in found] for name, found in files}
     return path_document(path, scores, num_seeds)

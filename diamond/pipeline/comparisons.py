@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.fidelity.metrics import METRICS
+from diamond.config.metrics import METRICS, MetricSpec
 from diamond.pipeline.scores import (
     BOOTSTRAP_SEED,
     MEAN,
@@ -97,13 +97,15 @@ def _trained_apart(arm: Scored, baseline: Scored) -> bool:
 def comparison_rows(
     arm: Scored, baseline: Scored, game: str, primary: str
 ) -> tuple[dict[str, Any], ...]:
-    """Compare an arm with the baseline arm on every metric; `corrected` adds what depends on all.
+    """Compare an arm with the baseline arm on every metric that both were scored in.
+
+    `corrected` adds what depends on all rows.
 
     Returns:
         A row for JSON for each metric, a - b with `b` the baseline arm.
     """
     rows = []
-    for spec in METRICS:
+    for spec in scored_metrics([*arm.scores.values(), *baseline.scores.values()]):
         found = compare(arm, baseline, spec.name)
         floor = noise_floor(_seed_means(baseline.scores.values(), spec.name))
         within = (
@@ -166,23 +168,31 @@ def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return done
 
 
+def scored_metrics(runs: Iterable[Scores]) -> list[MetricSpec]:
+    """The metrics that all of some runs were scored in, in the order of tables."""
+    found = list(runs)
+    return [spec for spec in METRICS if all(spec.name in scores for scores in found)]
+
+
 def noise_rows(baseline: Scored, game: str, horizon: int) -> list[dict[str, Any]]:
     """The noise floor of every metric from the seeds of the baseline arm.
 
     Returns:
         A row for JSON for each metric: the floor at the report steps and over the horizon (`at`)
-        and at every time step (`curve`), null with the `reason` where it is not defined. Nothing
-        where nothing was scored.
+        and at every time step (`curve`, empty for a metric of a set), null with the `reason` where
+        it is not defined. Nothing where nothing was scored.
     """
     if not baseline.scores:
         return []
     rows = []
-    for spec in METRICS:
+    for spec in scored_metrics(baseline.scores.values()):
         runs = [run[spec.name] for run in baseline.scores.values()]
+        has_steps = spec.kind == "frame"
         means = np.array([[nan_mean(column) for column in run.T] for run in runs])
-        curve = np.array([noise_floor(column) for column in means.T])
+        curve = np.array([noise_floor(column) for column in means.T] if has_steps else [])
         over = number(noise_floor(_seed_means(baseline.scores.values(), spec.name)))
-        at = {str(step): number(curve[step - 1]) for step in report_steps(horizon)}
+        steps = report_steps(horizon) if has_steps else []
+        at = {str(step): number(curve[step - 1]) for step in steps}
         rows.append(
             {
                 "game": game,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.ablation.path import DIRECTIONS, Direction, Path
-from diamond.fidelity.metrics import METRICS
+from diamond.pipeline.comparisons import scored_metrics
 from diamond.pipeline.scores import BOOTSTRAP_SEED, MEAN, Scores, nan_mean, number, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.paired import paired_seeds, paired_starts
@@ -45,6 +45,7 @@ def path_document(
         num_seeds: Runs that an arm has when it is whole; one with fewer has no value.
     """
     whole = {arm: runs for arm, runs in scores.items() if len(runs) == num_seeds}
+    measured = scored_metrics(run for runs in whole.values() for run in runs)
     return {
         "from": path.start,
         "to": path.end,
@@ -57,7 +58,7 @@ def path_document(
             direction: [asdict(flip) for flip in path.walks[direction]] for direction in DIRECTIONS
         },
         "left_out": [asdict(left) for left in path.left_out],
-        "metrics": {spec.name: _metric(path, whole, spec.name) for spec in METRICS},
+        "metrics": {spec.name: _metric(path, whole, spec.name) for spec in measured},
     }
 
 

@@ -9,18 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
-from diamond.fidelity.metrics import METRICS
+from diamond.config.metrics import METRICS, is_set
 from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
     path_rows,
     read_scores,
-    scores_path,
+    scores_paths,
 )
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.comparisons import corrected
@@ -33,6 +31,7 @@ from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
     ArmEstimates,
     arm_estimates,
+    load_scores,
     nan_mean,
     numbers,
     report_steps,
@@ -90,8 +89,16 @@ def build_document(
         "primary_metric": plan.primary_metric,
         "baseline_arm": plan.baseline(plan.request.games[0]).name,
         "metrics": [
-            {"name": m.name, "label": m.label, "unit": m.unit, "direction": m.direction}
+            {
+                "name": m.name,
+                "label": m.label,
+                "unit": m.unit,
+                "direction": m.direction,
+                "group": m.group,
+                "kind": m.kind,
+            }
             for m in METRICS
+            if m.name == plan.primary_metric or any(m.name in arm["metrics"] for arm in arms)
         ],
         "arms": arms,
         "path": {game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
@@ -183,12 +190,12 @@ def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1024)
-def _estimates(paths: tuple[Path, ...], horizon: int) -> ArmEstimates:
+def _estimates(runs: tuple[tuple[Path, ...], ...], horizon: int) -> ArmEstimates:
     """Estimates from files that never change once they are there.
 
     A running study is followed: without the cache its bootstraps would be drawn every time.
     """
-    return arm_estimates([load_file(path) for path in paths], horizon)
+    return arm_estimates([load_scores(paths) for paths in runs], horizon)
 
 
 def _arm(
@@ -198,8 +205,8 @@ def _arm(
     outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
-    paths = [path for run in arm.runs if (path := scores_path(run, store)) is not None]
-    estimates = _estimates(tuple(paths), horizon) if paths else None
+    scored = tuple(paths for run in arm.runs if (paths := scores_paths(run, store)))
+    estimates = _estimates(scored, horizon) if scored else None
     return {
         "name": arm.name,
         "kind": arm.kind,
@@ -246,6 +253,7 @@ def _run(
         "curves": {
             name: numbers([nan_mean(column) for column in values.T])
             for name, values in scores.items()
+            if not is_set(name)
         }
         if scores
         else {},

@@ -6,16 +6,20 @@ Differences of arms live in `comparisons`.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from diamond.config.metrics import is_set
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import Interval, bootstrap_curve, bootstrap_interval, t_interval
 
 Scores = Mapping[str, NDArray[np.float64]]
-"""Array (starts, horizon) per metric.
+"""Array (starts, horizon) per metric, (1, 1) where one value is for all frames of a run.
 
 Column j is time step t = j + 1; NaN where undefined or masked.
 """
@@ -29,11 +33,20 @@ BOOTSTRAP_SEED = 0
 
 @dataclass(frozen=True)
 class ArmEstimates:
-    """Numbers of one arm: at report steps and over the horizon, and curves with intervals."""
+    """Numbers of one arm: at report steps and over the horizon, and curves with intervals.
+
+    A metric of a set has its one value under `MEAN` and no curve.
+    """
 
     metrics: dict[str, dict[str, Any]]
     curves: dict[str, dict[str, list[float | None]]]
     interval: dict[str, Any]
+
+
+@lru_cache(maxsize=16)
+def load_scores(paths: tuple[Path, ...]) -> Scores:
+    """The scores of a run from the files of its scoring stages, which never change."""
+    return {name: array for path in paths for name, array in load_file(path).items()}
 
 
 def report_steps(horizon: int) -> list[int]:
@@ -42,10 +55,11 @@ def report_steps(horizon: int) -> list[int]:
 
 
 def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float | None]]:
-    """Means over starts at the report steps and over the whole horizon."""
+    """Means over starts at the report steps and over the whole horizon; of a set its one value."""
     found: dict[str, dict[str, float | None]] = {}
     for name, values in scores.items():
-        at = {str(step): number(nan_mean(values[:, step - 1])) for step in report_steps(horizon)}
+        steps = [] if is_set(name) else report_steps(horizon)
+        at = {str(step): number(nan_mean(values[:, step - 1])) for step in steps}
         found[name] = at | {MEAN: number(nan_mean(over_horizon(values)))}
     return found
 
@@ -59,19 +73,21 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     many = len(per_seed) > 1
     metrics: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, list[float | None]]] = {}
-    for name in per_seed[0]:
-        arrays = [scores[name] for scores in per_seed]
+    for name in dict.fromkeys(name for scores in per_seed for name in scores):
+        arrays = [scores[name] for scores in per_seed if name in scores]
         seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, name)
         metrics[name] = {}
-        for step in [*(str(step) for step in report_steps(horizon)), MEAN]:
+        steps = [] if is_set(name) else report_steps(horizon)
+        for step in [*map(str, steps), MEAN]:
             units = [over_horizon(a) if step == MEAN else a[:, int(step) - 1] for a in arrays]
             if many:
                 interval = t_interval(np.array([nan_mean(unit) for unit in units]))
             else:
                 interval = bootstrap_interval(units[0], seed)
             metrics[name][step] = _interval(interval)
-        curves[name] = _curve(arrays, seed)
-    num_starts = len(next(iter(per_seed[0].values())))
+        if not is_set(name):
+            curves[name] = _curve(arrays, seed)
+    num_starts = max(len(values) for values in per_seed[0].values())
     return ArmEstimates(
         metrics,
         curves,

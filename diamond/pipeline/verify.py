@@ -5,12 +5,9 @@ The statistics are in `verdict`; whether claims were made beforehand is in `decl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from diamond.ablation.claim_arms import NamedArm, find_arms
 from diamond.ablation.claims import (
@@ -23,10 +20,19 @@ from diamond.ablation.claims import (
     render_quantity,
 )
 from diamond.ablation.declarations import Declaration, DeclaredClaim
+from diamond.ablation.stages import SCORING_STAGES
+from diamond.config.metrics import METRIC_OF, is_set
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.scores import Scores, nan_mean, number, numbers, over_horizon
+from diamond.pipeline.scores import (
+    Scores,
+    load_scores,
+    nan_mean,
+    number,
+    numbers,
+    over_horizon,
+)
 from diamond.pipeline.store import Store
 from diamond.pipeline.verdict import Judgement, combine, judge_seeds, judge_starts
 from diamond.stats.intervals import FloatArray
@@ -180,8 +186,8 @@ def _part(part: Linear, reading: Reading, evidence: _Evidence) -> dict[str, Any]
             continue
         per_seed[seed] = float(difference)
         starts = _combined(part, values)
-    played = any(quantity.metric in RETURN_METRICS for quantity in part.terms)
-    if evidence.within and per_seed and not played:
+    by_start = all(q.metric in METRIC_OF and not is_set(q.metric) for q in part.terms)
+    if evidence.within and per_seed and by_start:
         judged = judge_starts(starts, reading.relation)
     else:
         judged = judge_seeds(np.array(list(per_seed.values())), reading.relation)
@@ -246,7 +252,9 @@ def _values(part: Linear, evidence: _Evidence, seed: int) -> Values | str:
         scores = _scores(run, evidence.store)
         if scores is None:
             return f"the scores of {arm['name']} are not there"
-        array = scores[quantity.metric]
+        array = scores.get(quantity.metric)
+        if array is None:
+            return f"{quantity.metric} of {arm['name']} was not measured"
         at = quantity.time_step
         cells[quantity] = array if at is None else array[:, at - 1 : at]
     for quantity, array in list(cells.items()):
@@ -269,17 +277,13 @@ def _run(arm: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
 
 
 def _scores(run: Mapping[str, Any], store: Store) -> Scores | None:
-    stage = run["stages"].get("fidelity")
-    if stage is None or stage["state"] != "done":
-        return None
-    path = store.folder("fidelity", stage["key"]) / SCORES_FILE
-    return _load(path) if path.is_file() else None
-
-
-@lru_cache(maxsize=1024)
-def _load(path: Path) -> Scores:
-    """Scores from a file that never changes once it is there."""
-    return load_file(path)
+    done = [
+        store.folder(stage, run["stages"][stage]["key"]) / SCORES_FILE
+        for stage in SCORING_STAGES
+        if run["stages"].get(stage, {}).get("state") == "done"
+    ]
+    paths = tuple(path for path in done if path.is_file())
+    return load_scores(paths) if paths else None
 
 
 def _shown(part: Linear) -> str:
