@@ -139,7 +139,7 @@ def test_another_seed_gives_other_results_on_the_same_data(
     assert arm["runs"][0]["returns"] is None
     names = {run.info.run_name for run in moment.runs.values()}
     assert "steps=1 | Boxing | seed 1" in names
-    assert "steps=1 | Boxing | mean of 2" in names
+    assert "steps=1 | Boxing | mean of 2 seeds" in names
 
 
 def test_a_plan_until_fidelity_has_no_policy(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_new_value_makes_only_its_own_stages(moments: tuple[Moment, ...]) -> N
         key: run.info.run_id for key, run in second.runs.items()
     }
     added = {third.runs[key].info.run_name for key in third.runs.keys() - second.runs.keys()}
-    assert added == {"steps=5 | Boxing | seed 0", "steps=5 | Boxing | mean of 1"}
+    assert added == {"steps=5 | Boxing | seed 0", "steps=5 | Boxing | mean of 1 seed"}
     assert [arm["name"] for arm in third.document["arms"]][:3] == ["steps=1", "steps=3", "steps=5"]
 
 
@@ -332,16 +332,16 @@ def test_the_tracking_store_shows_the_study(smoke_home: Path) -> None:
     assert names == {
         "study": [STUDY],
         "arm": ["steps=1 | Boxing | seed 0", "steps=3 | Boxing | seed 0"],
-        "aggregate": ["steps=1 | Boxing | mean of 1", "steps=3 | Boxing | mean of 1"],
+        "aggregate": ["steps=1 | Boxing | mean of 1 seed", "steps=3 | Boxing | mean of 1 seed"],
         "baseline": ["copy last frame | Boxing", "median background | Boxing"],
     }
     (parent,) = kinds["study"]
     for run in (*kinds["arm"], *kinds["aggregate"], *kinds["baseline"]):
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert "| steps=3 | Boxing |" in parent.data.tags["mlflow.note.content"]
+    assert "| steps=3 |" in parent.data.tags["mlflow.note.content"]
     store = client(smoke_home)
     files = {file.path for file in store.list_artifacts(parent.info.run_id)}
-    assert {"report.html", "report.md", "report.json"} <= files
+    assert files == {"report.html", "report.md", "report.json", "figures"}
     for run in kinds["arm"]:
         (config,) = (file.path for file in store.list_artifacts(run.info.run_id))
         assert config == f"config-{run.data.tags['diamond.run_key']}.json"
@@ -369,12 +369,12 @@ def test_curves_over_the_horizon_and_over_training_are_there(smoke_home: Path) -
     steps = list(range(1, HORIZON + 1))
     for run in (*kinds["arm"], *kinds["baseline"]):
         key = run.data.tags["diamond.run_key"]
-        assert found[key, "horizon/psnr"] == steps
-        assert found[key, "horizon/core_ratio_real"] == steps
+        assert found[key, "fidelity/psnr/mean"] == steps
+        assert found[key, "fidelity/core_ratio_real/mean"] == steps
     for run in kinds["aggregate"]:
         key = run.data.tags["diamond.run_key"]
-        for part in ("mean", "ci_lo", "ci_hi"):
-            assert found[key, f"{part}/psnr"] == steps
+        for part in ("lower", "mean", "upper"):
+            assert found[key, f"fidelity/psnr/{part}"] == steps
     config = make_preset("smoke", "Boxing")
     for run in kinds["arm"]:
         key = run.data.tags["diamond.run_key"]
@@ -390,8 +390,7 @@ def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
         (result,) = arm["runs"]
         metrics = by_key[result["run_key"]].data.metrics
         for name, values in result["metrics"].items():
-            for at, value in values.items():
-                assert metrics.get(f"{name}/{at}") == value
+            assert metrics.get(f"overall/{name}") == values["mean"]
 
 
 # --- before anything runs ---------------------------------------------------------------------

@@ -25,7 +25,7 @@ from diamond.pipeline.comparisons import (
     noise_rows,
 )
 from diamond.pipeline.notes import study_notes
-from diamond.pipeline.tracked import noise_metrics
+from diamond.pipeline.tracked import noise_curves
 from diamond.stats.multiple import holm
 
 NAN = math.nan
@@ -222,13 +222,10 @@ def test_roles_follow_from_the_plan() -> None:
 
 def test_the_noise_floor_is_tracked_with_the_baseline_arm_alone() -> None:
     rows = noise_rows(scored([[0, 2]], [[4, 3]]), "Boxing", 2)
-    curves, summary = noise_metrics(rows, "arm", "Boxing")
-    assert curves["noise_floor/psnr"] == pytest.approx([4, 1])
-    assert summary["noise_floor/psnr/mean"] == pytest.approx(2.5)
-    assert not curves.keys() & summary.keys()  # the tracking store refuses a name that is both
-    assert noise_metrics(rows, "other", "Boxing") == ({}, {})
+    assert noise_curves(rows, "arm", "Boxing")["noise_floor/psnr"] == pytest.approx([4, 1])
+    assert noise_curves(rows, "other", "Boxing") == {}
     one = noise_rows(scored([[0, 2]]), "Boxing", 2)
-    assert noise_metrics(one, "arm", "Boxing") == ({}, {})
+    assert noise_curves(one, "arm", "Boxing") == {}
 
 
 def test_one_seed_of_arms_trained_apart_decides_nothing() -> None:

@@ -205,7 +205,7 @@ def study_named(name: str) -> TrackedStudy:
         tags={"diamond.preset": "tiny"},
         params={"game": "Boxing"},
         description="| arm | PSNR |",
-        artifacts=(),
+        artifacts=None,
         status="RUNNING",
     )
 
@@ -231,7 +231,7 @@ def run_with(key: str, *stages: StageEvents) -> TrackedRun:
         curves={"horizon/psnr": [30 - t / 10 for t in range(HORIZON)], "horizon/iou": [None, 0.5]},
         summary={"psnr": 25.0, "undefined": math.nan},
         time_ms=1_700_000_000_000,
-        artifacts=(),
+        artifacts=None,
         status="FINISHED",
     )
 
@@ -428,7 +428,7 @@ def test_a_file_is_uploaded_again_only_when_it_changed(
 ) -> None:
     report = tmp_path / "report.md"
     report.write_text("one")
-    study = replace(study_named("files"), artifacts=(report,))
+    study = replace(study_named("files"), artifacts={"report.md": report})
     run_id = reopened.write_study(study)
     (uploaded,) = (home / "artifacts").glob(f"{run_id}/artifacts/report.md")
     assert uploaded.read_text() == "one"

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from diamond.errors import ExitCode, RequestError
+from diamond.tracking.links import studies_link
 from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
 from diamond.tracking.uris import default_uri
 
@@ -12,16 +13,24 @@ from diamond.tracking.uris import default_uri
 def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
     """Serve until interrupted; returns the exit code of the server.
 
+    The address that is printed leads to the table of studies: MLflow's own first page does not.
+
     Raises:
         RequestError: There is nothing to show yet.
+        StoreError: The store cannot be opened or served.
     """
     if tracking_uri is None and not (home / "mlflow.db").exists():
         raise RequestError(
             f"no runs in {str(home)!r} yet\n"
             "  make some first, for instance: diamond ablate steps=1,3,10"
         )
-    print(f"MLflow UI: http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
-    command = ui_command(tracking_uri or default_uri(home), port)
+    uri = tracking_uri or default_uri(home)
+    command = ui_command(uri, port)
+    from diamond.tracking.mlflow_open import find_experiment
+
+    experiment_id = find_experiment(uri)
+    page = "" if experiment_id is None else studies_link(experiment_id)
+    print(f"MLflow UI: http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
     environment = {**os.environ, **UI_ENVIRONMENT}
     with subprocess.Popen(command, env=environment) as server:
         try:

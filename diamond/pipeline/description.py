@@ -52,17 +52,18 @@ def study_description(document: Mapping[str, Any], shown: Shown) -> str:
 
 def _where(document: Mapping[str, Any], shown: Shown) -> str:
     """Links to the curves of the primary metric, all charts and the report."""
-    label = _label(document, document["primary_metric"])
+    primary = _info(document, document["primary_metric"])
     several = len(document["games"]) > 1
+    compared = {game: ids for game, ids in shown.compared.items() if ids}
     links = [
         _link(
-            f"{label} with intervals{f', {game}' if several else ''}",
-            curves_link(shown.experiment_id, ids, document["primary_metric"]),
+            f"{primary['label']} with intervals{f', {game}' if several else ''}",
+            curves_link(shown.experiment_id, ids, primary["name"]),
         )
-        for game, ids in shown.compared.items()
-        if ids
+        for game, ids in compared.items()
+        if primary["kind"] == "frame"
     ]
-    if links:
+    if compared:
         links.append(_link("all metrics", charts_link(shown.experiment_id, document["study"])))
     if REPORT in shown.files:
         report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
@@ -80,12 +81,15 @@ def _primary(document: Mapping[str, Any], game: str) -> str:
         if (row["game"], row["metric"]) == (game, metric)
     }
     baseline = document["baseline_arm"]
+    info = _info(document, metric)
+    over = f", mean over {document['horizon']} time steps" if info["kind"] == "frame" else ""
+    level = next((100 * arm["interval"]["level"] for arm in rows if arm["interval"]), 95)
     head = [
         f"arm, {game}",
-        f"{_label(document, metric)}, mean over {document['horizon']} time steps",
-        "95% interval",
+        f"{info['label']}{over}",
+        f"{level:g}% interval",
         f"minus {baseline}",
-        "95% interval",
+        f"{level:g}% interval",
         "",
     ]
     lines = [_row(head), "|---" * len(head) + "|"]
@@ -138,7 +142,8 @@ def _all_metrics(document: Mapping[str, Any], game: str) -> str:
     if not arms:
         return ""
     lines = [
-        f"**All metrics, {game}**, each the mean over the time steps and the starts:",
+        f"**All metrics, {game}**: means over time steps and starts, or the one value of a metric "
+        "of the whole set of frames.",
         "",
         _row(["metric", *(arm["name"] for arm in arms)]),
         "|---" * (len(arms) + 1) + "|",
@@ -156,8 +161,8 @@ def _overall(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
     return found
 
 
-def _label(document: Mapping[str, Any], metric: str) -> str:
-    return next(str(row["label"]) for row in document["metrics"] if row["name"] == metric)
+def _info(document: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    return next(row for row in document["metrics"] if row["name"] == metric)
 
 
 def _number(value: float | None) -> str:

@@ -21,13 +21,13 @@ def charts_link(experiment_id: str, study: str) -> str:
     """The charts of all metrics for the arms and baselines of a study.
 
     Only runs in order of their creation are shown as a tree, whose closed branches have no charts:
-    the order here is that of their end.
+    the order here is that of their names.
     """
     query = {
         "workflowType": _TRAINING,
         "compareRunsMode": "CHART",
         "searchFilter": f"tags.`{COMPARE_TAG}` = '{study}'",
-        "orderByKey": "attributes.end_time",
+        "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": "true",
     }
     return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"

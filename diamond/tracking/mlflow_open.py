@@ -22,7 +22,15 @@ from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.uris import absolute_uri, sqlite_path
 
 EXPERIMENT = "diamond"
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_NOTE = "mlflow.note.content"
+_DESCRIPTION = (
+    "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
+    "their intervals, and the report."
+)
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    _NOTE: _DESCRIPTION,
+}
 _NEW = ".mlflow-"
 _CONNECT_SECONDS = 5.0
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -57,6 +65,8 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
             root = None
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, root)
+        if _NOTE not in experiment.tags and experiment.lifecycle_stage == LifecycleStage.ACTIVE:
+            client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise StoreError(
             f"the experiment {EXPERIMENT!r} of {uri} was deleted.\n  Bring it back:"
@@ -64,6 +74,25 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
             f" --experiment-id {experiment.experiment_id}"
         )
     return client, experiment.experiment_id
+
+
+def find_experiment(tracking_uri: str) -> str | None:
+    """Return the identity of the experiment, None where there is none yet; nothing is made.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+    uri = absolute_uri(tracking_uri)
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        return None
+    with store_errors("open", uri), _quiet():
+        if path is None:
+            _knock(uri)
+        else:
+            _prepare_sqlite(path)
+        found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
+    return None if found is None else str(found.experiment_id)
 
 
 @contextmanager

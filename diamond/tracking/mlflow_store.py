@@ -291,7 +291,8 @@ class MlflowStore:
         }
         for name, path in artifacts.items():
             if before.get(name) != digests[name]:
-                folder = name.rpartition("/")[0]
+                folder, _, own = name.rpartition("/")
+                assert own == path.name, f"MLflow would call {path} so, not {name}"
                 self._client.log_artifact(known.run_id, str(path), folder or None)
         if stale := before.keys() - digests.keys():
             self._delete_artifacts(known.run_id, stale)
@@ -307,7 +308,7 @@ class MlflowStore:
         # A place for files that cannot delete keeps them.
         with suppress(NotImplementedError):
             for name in names:
-                files.delete_artifacts(name)
+                files.delete_artifacts(name)  # type: ignore[no-untyped-call]
 
     def _show_status(self, known: _KnownRun, status: RunStatus) -> None:
         if status == "RUNNING":

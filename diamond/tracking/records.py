@@ -78,7 +78,7 @@ class TrackedStudy:
         description: Markdown; shown at the top of the run, cut at a line when longer than MLflow
             allows.
         artifacts: Files to upload by their place among the files of the run, such as
-            ``figures/psnr.png``; None leaves what is there.
+            ``figures/psnr.png``, which ends in the file's own name; None leaves what is there.
         status: What the run shows once it is written.
     """
 

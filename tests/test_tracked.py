@@ -1,0 +1,167 @@
+"""What a study logs: names of metrics, its text, what a home of a former version becomes."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+
+from diamond.pipeline.description import Shown, study_description
+from diamond.tracking.links import charts_link, curves_link
+from diamond.tracking.mlflow_open import find_experiment
+from diamond.tracking.mlflow_store import open_store
+from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_name
+from diamond.tracking.records import TrackedRun, TrackedStudy
+from diamond.tracking.uris import default_uri
+from tests.result_documents import three_arms
+
+# MLflow itself calls what SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
+
+
+def document() -> dict[str, Any]:
+    """Three arms, in a document that has all parts that the text reads."""
+    doc = three_arms()
+    metrics = [row | {"kind": "frame"} for row in doc["metrics"]]
+    return doc | {"metrics": metrics, "declaration": None}
+
+
+METRIC = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+
+
+@given(st.lists(METRIC, unique=True))
+def test_no_name_of_a_curve_is_one_of_a_number(metrics: list[str]) -> None:
+    curves = [curve_name(metric, part) for metric in metrics for part in PARTS]
+    curves += [noise_floor_name(metric) for metric in metrics]
+    numbers = [overall_name(metric) for metric in metrics]
+    assert len({*curves, *numbers}) == len(curves) + len(numbers)
+
+
+def test_bounds_lie_around_the_mean_in_the_order_of_the_charts() -> None:
+    names = [curve_name("psnr", part) for part in PARTS]
+    assert {name.rpartition("/")[0] for name in names} == {"fidelity/psnr"}
+    assert [n.rpartition("/")[2] for n in sorted(names)] == ["lower", "mean", "upper"]
+
+
+def test_a_link_says_the_same_after_the_browser_read_it() -> None:
+    page, _, query = curves_link("1", ["a", "b"], "psnr").removeprefix("#").partition("?")
+    assert page == "/metric"
+    assert parse_qs(query)["runs"] == ['["a","b"]']
+    keys = '["fidelity/psnr/mean","fidelity/psnr/lower","fidelity/psnr/upper"]'
+    assert parse_qs(query)["plot_metric_keys"] == [keys]
+    link = charts_link("1", "a=b+c")
+    assert not set("() |") & set(link), "Markdown would end the link there"
+    filter_ = parse_qs(urlsplit(link.removeprefix("#")).query)["searchFilter"]
+    assert filter_ == ["tags.`diamond.compare` = 'a=b+c'"]
+
+
+def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_table() -> None:
+    doc = {**document(), "summary": "One step is as good as three."}
+    shown = Shown("1", "f00", {game: ["r1"] for game in doc["games"]}, frozenset({"report.html"}))
+    text = study_description(doc, shown)
+    places = [
+        text.index(part)
+        for part in (
+            "One step is as good as three.",
+            "**Look at:** [",
+            "#/metric?runs=%5B%22r1%22%5D",
+            "artifacts/report.html",
+            "**Question:**",
+            "| arm, ",
+            "**Make it again:** `",
+            "**All metrics",
+        )
+    ]
+    assert places[0] == 0
+    assert places == sorted(places)
+    waiting = study_description({**doc, "summary": ""}, Shown("1", "f00", {}, frozenset()))
+    assert waiting.startswith("No answer yet")
+    assert "Look at" not in waiting
+
+
+def test_text_that_markdown_would_read_as_markup_stays_text() -> None:
+    doc = document()
+    doc["arms"][0]["name"] = "a|b*c*"
+    assert r"| a\|b\*c\* |" in study_description(doc, Shown("1", "f00", {}, frozenset()))
+
+
+def study_with(artifacts: dict[str, Path] | None) -> TrackedStudy:
+    return TrackedStudy("5", "study", {}, {}, "text", artifacts, "FINISHED")
+
+
+def run_with(curve: str) -> TrackedRun:
+    return TrackedRun(
+        run_key="7",
+        name="arm",
+        kind="aggregate",
+        params={},
+        tags={},
+        stages=(),
+        curves={curve: [1.0, 2.0]},
+        summary={},
+        time_ms=1,
+        artifacts=None,
+        status="FINISHED",
+    )
+
+
+def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    uri = default_uri(tmp_path)
+    store = open_store(uri, None)
+    client = MlflowClient(tracking_uri=uri)
+    study_id = store.begin_study("5", "study")
+    figure, report = tmp_path / "psnr.png", tmp_path / "report.html"
+    figure.write_bytes(b"a figure")
+    report.write_text("a report")
+    # Files beside each other, a tag for each, other names of curves, no text of the experiment.
+    for path in (figure, report):
+        client.log_artifact(study_id, str(path))
+        client.set_tag(study_id, f"diamond.artifact.{path.name}", "a digest")
+    old = store.write_run(run_with("mean/psnr"), study_id)
+    client.delete_experiment_tag(store.experiment_id, "mlflow.note.content")
+
+    store = open_store(uri, None)
+    assert find_experiment(uri) == store.experiment_id
+    experiment = client.get_experiment(store.experiment_id)
+    assert "Each row is a study" in experiment.tags["mlflow.note.content"]
+    assert store.begin_study("5", "study") == study_id
+    new = store.write_run(run_with("fidelity/psnr/mean"), study_id)
+    assert client.get_run(old).info.lifecycle_stage == "deleted"
+    assert set(client.get_run(new).data.metrics) == {"fidelity/psnr/mean"}
+    store.write_study(study_with({"figures/psnr.png": figure, "report.html": report}))
+    assert {f.path for f in client.list_artifacts(study_id)} == {"figures", "report.html"}
+    assert [f.path for f in client.list_artifacts(study_id, "figures")] == ["figures/psnr.png"]
+    tags = client.get_run(study_id).data.tags
+    assert not [name for name in tags if name.startswith("diamond.artifact.")]
+
+    before = client.get_run(study_id).to_dictionary()
+    shutil.rmtree(tmp_path / "artifacts" / study_id)
+    store = open_store(uri, None)
+    store.write_study(study_with({"figures/psnr.png": figure, "report.html": report}))
+    assert client.get_run(study_id).to_dictionary() == before
+    assert not client.list_artifacts(study_id), "what is there by its digest is not sent again"
+
+
+def test_a_file_that_a_study_no_longer_has_is_taken_away(tmp_path: Path) -> None:
+    uri = default_uri(tmp_path)
+    store = open_store(uri, None)
+    client = MlflowClient(tracking_uri=uri)
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("one")
+    two.write_text("two")
+    study_id = store.write_study(study_with({"figures/one.txt": one, "two.txt": two}))
+    store.write_study(replace(study_with(None), status="RUNNING"))
+    assert {f.path for f in client.list_artifacts(study_id)} == {"figures", "two.txt"}
+    store.write_study(study_with({"two.txt": two}))
+    assert not client.list_artifacts(study_id, "figures")
+    assert [f.path for f in client.list_artifacts(study_id) if not f.is_dir] == ["two.txt"]
+
+
+def test_looking_for_the_experiment_makes_nothing(tmp_path: Path) -> None:
+    assert find_experiment(default_uri(tmp_path)) is None
+    assert not list(tmp_path.iterdir())

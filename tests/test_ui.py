@@ -1,0 +1,138 @@
+"""What a person sees in MLflow's user interface, in a real browser on a real server."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests.commands import STUDY, environment, wait_until
+
+CHROMIUM = shutil.which("chromium")
+WAIT_MS = 120_000
+"""A page takes a second or two on idle cores; the rest is for machines that are shared."""
+NUM_PARTS = 3
+"""Mean, lower bound and upper bound."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(smoke_home: Path) -> Iterator[str]:
+    """What `diamond ui` prints, once the server answers; it must end well when interrupted."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "diamond", "ui", "--home", str(smoke_home)]
+    log = smoke_home.parent / "ui.txt"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            start_new_session=True,
+        )
+        assert server.stdout is not None
+        try:
+            line = server.stdout.readline()
+            wait_until(lambda: _listens(port, server), "the MLflow server")
+            yield line.split()[2]
+            os.killpg(server.pid, signal.SIGINT)
+            assert server.wait(60) == 0, log.read_text()
+        finally:
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGKILL)
+            server.stdout.close()
+
+
+def _listens(port: int, server: "subprocess.Popen[str]") -> bool:
+    assert server.poll() is None, "the server ended"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A browser that has never been at the place."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(WAIT_MS)
+        expect.set_options(timeout=WAIT_MS)
+        yield page
+        browser.close()
+
+
+def opened(page: Page, link: Locator) -> Page:
+    """Click a link of a description, which MLflow opens in a tab of its own."""
+    with page.expect_popup() as popup:
+        link.click()
+    popup.value.set_default_timeout(WAIT_MS)
+    return popup.value
+
+
+def test_a_person_comes_from_the_address_to_answer_curves_and_report(
+    smoke_home: Path, address: str, page: Page
+) -> None:
+    document = json.loads((smoke_home / "studies" / STUDY / "report.json").read_text())
+    page.goto(address)
+    expect(page.get_by_text("Each row is a study")).to_be_visible()
+    page.get_by_role("link", name=STUDY).click()
+
+    # The description: the answer, and below the fold links and tables.
+    expect(page.get_by_text(document["summary"])).to_be_visible()
+    page.get_by_text("Show more").click()
+    table = page.locator("table", has_text="Core ratio, mean over")
+    expect(table.locator("tbody tr")).to_have_count(len(document["arms"]))
+    for arm, row in zip(document["arms"], table.locator("tbody tr").all(), strict=True):
+        mean = arm["metrics"]["core_ratio"]["mean"]["mean"]
+        expect(row.locator("td").nth(0)).to_have_text(arm["name"])
+        expect(row.locator("td").nth(1)).to_have_text("–" if mean is None else f"{mean:.3g}")
+    metrics = page.locator("table", has_text="L1 drift, foreground")
+    expect(metrics.locator("tbody tr")).to_have_count(len(document["metrics"]))
+    expect(page.get_by_text(document["command"]).first).to_be_visible()
+
+    # One plot: each arm with its bounds, and the baseline that has objects.
+    curves = opened(page, page.get_by_role("link", name="Core ratio with intervals"))
+    names = curves.locator(".js-plotly-plot .legendtext")
+    expect(names).to_have_count(2 * NUM_PARTS + 1)
+    for steps in (1, 3):
+        for part in ("mean", "lower", "upper"):
+            text = f"steps={steps} | Boxing | mean of 1 seed (fidelity/core_ratio/{part})"
+            expect(names.filter(has_text=text)).to_have_count(1)
+    expect(curves.locator(".js-plotly-plot .scatterlayer .trace")).to_have_count(7)
+
+    # All metrics: a section each, with the bounds beside the mean.
+    charts = opened(page, page.get_by_role("link", name="all metrics"))
+    expect(charts.get_by_text("4 matching runs")).to_be_visible()
+    expect(charts.get_by_text(re.compile(r"fidelity/psnr \(3\)"))).to_be_visible()
+    for part in ("lower", "mean", "upper"):
+        expect(charts.get_by_text(f"fidelity/core_ratio/{part}", exact=True)).to_be_visible()
+
+    report = opened(page, page.get_by_role("link", name="the report, with film strips"))
+    frame = report.frame_locator("iframe")
+    expect(frame.get_by_text(document["question"]).first).to_be_visible()
+
+
+def test_figures_open_in_the_viewer_of_artifacts(address: str, page: Page) -> None:
+    page.goto(address)
+    page.get_by_role("link", name=STUDY).click()
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("figures", exact=True).click()
+    page.get_by_text("boxing-core_ratio.png").click()
+    shown = page.locator("img[src^='blob:'], img[src*='boxing-core_ratio.png']").first
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.naturalWidth") > 0
