@@ -264,6 +264,14 @@ def test_a_latex_table_is_balanced_and_escaped() -> None:
     assert bare.count("{") == bare.count("}")
 
 
+def test_rows_that_alternate_keep_their_order_in_latex() -> None:
+    kinds = ("arm", "baseline", "arm", "baseline")
+    rows = tuple(Row(f"row {i}", kind, (Cell("1"),)) for i, kind in enumerate(kinds))
+    text = table_latex(Table("t", ("claim", "n"), rows), "x", {})
+    assert re.findall(r"row \d", text) == ["row 0", "row 1", "row 2", "row 3"]
+    assert text.count("\\midrule") == 1
+
+
 # Figures inside the page.
 
 
