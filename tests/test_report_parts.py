@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diamond.report.document import Estimate, arms_of
 from diamond.report.figures import horizon_figure, is_cut, is_logarithmic
 from diamond.report.forest import forest_figure, forest_panels
 from diamond.report.latex import table_latex
@@ -20,7 +21,6 @@ from diamond.report.player import BUDGET_BYTES, divergence, drift, players
 from diamond.report.survival import survival_figure, survival_sentence, survival_table
 from diamond.report.tables import Cell, Row, Table, metric_groups
 from diamond.report.tradeoff import Point, pareto, points, tradeoff_figure
-from diamond.report.document import Estimate, arms_of
 from tests.result_documents import (
     HORIZON,
     curve_of,
@@ -171,7 +171,9 @@ def test_arms_without_costs_are_no_points() -> None:
 
 
 def test_survival_is_drawn_and_told_where_the_document_has_it() -> None:
-    doc = three_arms() | {"survival": [survival_row("steps=1", 91.0), survival_row("steps=3", None)]}
+    doc = three_arms() | {
+        "survival": [survival_row("steps=1", 91.0), survival_row("steps=3", None)]
+    }
     axes = survival_figure(doc, "Boxing").axes[0]
     assert [len(np.ravel(line.get_ydata())) for line in axes.lines] == [HORIZON] * 2
     table = survival_table(doc, "Boxing")
@@ -260,6 +262,14 @@ def test_a_latex_table_is_balanced_and_escaped() -> None:
     assert "% study: a b" in text
     bare = re.sub(r"\\[{}]", "", text)
     assert bare.count("{") == bare.count("}")
+
+
+def test_rows_that_alternate_keep_their_order_in_latex() -> None:
+    kinds = ("arm", "baseline", "arm", "baseline")
+    rows = tuple(Row(f"row {i}", kind, (Cell("1"),)) for i, kind in enumerate(kinds))
+    text = table_latex(Table("t", ("claim", "n"), rows), "x", {})
+    assert re.findall(r"row \d", text) == ["row 0", "row 1", "row 2", "row 3"]
+    assert text.count("\\midrule") == 1
 
 
 # Figures inside the page.

@@ -151,8 +151,8 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
 def _report(
     plan: Plan, store: Store, document: dict[str, Any], folder: Path, options: Options
 ) -> tuple[dict[str, Any], dict[str, Path]]:
-    from diamond.pipeline.result import same_results
     from diamond.pipeline.films import load_films
+    from diamond.pipeline.result import same_results
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
     from diamond.report.summary import summarise

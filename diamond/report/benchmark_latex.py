@@ -14,6 +14,7 @@ from diamond.report.document import number as plain_number
 from diamond.report.latex import LATEX_ABSENT, escape, tabular
 from diamond.stats.aggregates import AGGREGATES
 
+
 def benchmark_latex(doc: Document) -> str:
     """Write the tables of a document: aggregates, comparisons, scores by game."""
     parts = [

@@ -272,7 +272,10 @@ def _band_legend(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Patch]:
         Patch(facecolor="#808080", alpha=alpha, edgecolor="none", label=names[lower])
         for lower, _, alpha in reversed(BANDS)
         if any(
-            value is not None for arm in arms for metric in metrics for value in curve(arm, metric, lower)
+            value is not None
+            for arm in arms
+            for metric in metrics
+            for value in curve(arm, metric, lower)
         )
     ]
 

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from diamond.report.document import ABSENT
 from diamond.report.tables import Cell, Row, Table
 
 LATEX_ABSENT = "--"
+_MOST_BLOCKS = 3
+"""Real frames, arms, baselines; rows that alternate, as claims and their parts do, are one."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -69,7 +72,7 @@ def tabular(
 def table_latex(table: Table, name: str, notes: Mapping[str, str]) -> str:
     """Write a table of the report as a file of its own.
 
-    Arms stand above a line, baselines and real frames below it.
+    Lines part arms from baselines and real frames, where arms stand together.
 
     Args:
         table: The table, with at least one row.
@@ -77,15 +80,16 @@ def table_latex(table: Table, name: str, notes: Mapping[str, str]) -> str:
         notes: What made it, as (what, text), for comments at the top.
     """
     blocks = [
-        [row for row in table.rows if row.kind in ("arm", "control")],
-        [row for row in table.rows if row.kind not in ("arm", "control")],
+        list(rows) for _, rows in groupby(table.rows, lambda row: row.kind in ("arm", "control"))
     ]
+    if len(blocks) > _MOST_BLOCKS:
+        blocks = [list(table.rows)]
     lines = [
         r"% needs \usepackage{booktabs}",
         *(f"% {what}: {' '.join(text.split())}" for what, text in notes.items()),
         tabular(
             [escape(column) for column in table.columns],
-            [[_line(row) for row in block] for block in blocks if block],
+            [[_line(row) for row in block] for block in blocks],
             escape(table.title),
             name,
         ),

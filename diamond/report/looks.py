@@ -111,7 +111,7 @@ def marked_steps(look: Look, num_steps: int, logarithmic: bool) -> list[int]:
         return []
     shares = (np.arange(_MARKERS_PER_LINE) + look.phase) / _MARKERS_PER_LINE
     places = num_steps**shares - 1 if logarithmic else shares * (num_steps - 1)
-    return sorted({int(round(place)) for place in places.tolist()})
+    return sorted({round(place) for place in places.tolist()})
 
 
 def figure_bytes(figure: Figure, kind: FigureKind) -> bytes:

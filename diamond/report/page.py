@@ -79,6 +79,8 @@ def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:
         part = file_part(game["name"])
         for group in game["groups"]:
             found |= {f"{part}-{file_part(name)}": one for name, one in group["tables"].items()}
+        if game["path"] is not None:
+            found[f"{part}-path"] = game["path"]["table"]
         found |= {f"{part}-{name}": game[name] for name in ("returns", "costs", "survival")}
     notes = {"study": doc["study"], "command": doc["command"]}
     return {

@@ -1,6 +1,7 @@
 """Figures inside the page: small SVG whose colours follow the light or dark scheme."""
 
 import re
+from itertools import pairwise
 from urllib.parse import quote
 
 from diamond.report.looks import GRID, INK, NOISE, OKABE_ITO
@@ -82,7 +83,7 @@ def _relative(found: re.Match[str]) -> str:
     first = f"M{_tenths(points[0][0])} {_tenths(points[0][1])}"
     steps = "".join(
         f"{_tenths(x - px, sign=' ')}{_tenths(y - py, sign=' ')}"
-        for (px, py), (x, y) in zip(points, points[1:], strict=False)
+        for (px, py), (x, y) in pairwise(points)
     )
     return f'd="{first}{"l" + steps.strip() if steps else ""}{found[2]}"'
 

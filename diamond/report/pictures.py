@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 
 from diamond.report.document import Document, MetricInfo, better, has_curve, metric_infos
 from diamond.report.figures import horizon_figure, horizon_panels, is_cut, is_logarithmic
-from diamond.report.forest import forest_figure, forest_panels, forest_rows, is_symmetric_logarithmic
+from diamond.report.forest import (
+    forest_figure,
+    forest_panels,
+    forest_rows,
+    is_symmetric_logarithmic,
+)
 from diamond.report.looks import figure_bytes
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.path_tables import path_of
@@ -144,6 +149,8 @@ def _cost(doc: Document, game: str) -> list[Picture]:
         return []
     title = f"{game}: the primary metric against the cost of a frame"
     note = "Ringed: no other arm is both as cheap and as good (Pareto front)."
+    if is_logarithmic(doc, game, doc["primary_metric"]):
+        note += " Both scales are logarithmic; intervals end at the lower edge."
     return [_picture(game, "cost", title, "cost", tradeoff_figure(doc, game), note)]
 
 

@@ -36,13 +36,15 @@ def players(doc: Document, films: Sequence[Film]) -> list[dict[str, Any]]:
 
     Returns:
         Per game ``height``, ``width``, ``seed``, ``steps`` (time steps shown), ``horizon``,
-        ``threshold``, ``factor``, ``shown`` (the two arms to begin with), ``chosen`` (what is shown, in words) and ``starts``, each with
-        ``start``, ``length`` and ``tracks``: ``name``, ``sheet`` (data URI), ``l1`` per shown time
-        step and ``marks``, the divergence markers.
+        ``threshold``, ``factor``, ``shown`` (the two arms to begin with), ``chosen`` (what is
+        shown, in words) and ``starts``, each with ``start``, ``length`` and ``tracks``: ``name``,
+        ``sheet`` (data URI), ``l1`` per shown time step and ``marks``, the divergence markers.
     """
     games = [game for game in doc["games"] if any(film.game == game for film in films)]
     return [
-        _player(doc, game, [film for film in films if film.game == game], BUDGET_BYTES // len(games))
+        _player(
+            doc, game, [film for film in films if film.game == game], BUDGET_BYTES // len(games)
+        )
         for game in games
     ]
 

@@ -33,7 +33,7 @@ def survival_figure(doc: Document, game: str) -> Figure:
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(8.5, 5.2), layout="constrained")
         axes = figure.subplots()
-        handles = []
+        handles: dict[str, list[Line2D]] = {"arm": [], "baseline": []}
         for arm, look in looks(doc, game):
             row = by_arm.get(arm["name"])
             if row is None:
@@ -48,7 +48,7 @@ def survival_figure(doc: Document, game: str) -> Figure:
                 "color": look.colour, "linestyle": look.dash, "linewidth": look.width,
             }  # fmt: skip
             axes.step(steps, _values(row["survival"]), where="post", **style)
-            handles.append(Line2D([], [], label=plain(arm["name"]), **style))
+            handles[arm["kind"]].append(Line2D([], [], label=plain(arm["name"]), **style))
         axes.set_ylim(0, 1.02)
         if doc["horizon"] > _LONG_HORIZON:
             axes.set_xscale("log")
@@ -59,7 +59,12 @@ def survival_figure(doc: Document, game: str) -> Figure:
         axes.set_xlabel("time step t after the start (env steps)")
         axes.set_ylabel("share of starts not yet diverged")
         draw_grid(axes)
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(
+            handles=[*handles["arm"], *handles["baseline"]],
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+        )
         return figure
 
 

@@ -74,9 +74,7 @@ def metric_groups(doc: Document, game: str) -> list[dict[str, Any]]:
 
 def metric_tables(doc: Document, game: str) -> list[Table]:
     """Return a table for each measured metric, the primary one first: arms x (time steps, mean)."""
-    return [
-        table for group in metric_groups(doc, game) for table in group["tables"].values()
-    ]
+    return [table for group in metric_groups(doc, game) for table in group["tables"].values()]
 
 
 def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:

@@ -66,7 +66,7 @@ def points(doc: Document, game: str, cost: str) -> list[Point]:
 
 
 def pareto(found: Sequence[Point]) -> list[Point]:
-    """Return the points that no other one beats: not in one of cost and loss and equal in the other.
+    """Return the points that no other one beats in cost or loss without being worse in the other.
 
     Sorted by cost. Points that are equal in both all belong to the front.
     """
@@ -123,9 +123,7 @@ def tradeoff_figure(doc: Document, game: str) -> Figure:
             markerfacecolor="none",
             label="Pareto front",
         )
-        figure.legend(
-            handles=[*handles, front], loc="outside lower center", ncols=4, frameon=False
-        )
+        figure.legend(handles=[*handles, front], loc="outside lower center", ncols=4, frameon=False)
         return figure
 
 

@@ -166,6 +166,7 @@
       keys[event.key]();
     });
     root.hidden = false;
+    document.getElementById(`${root.dataset.source}-absent`).hidden = true;
     draw();
     load();
   };
