@@ -45,7 +45,7 @@ def smooth(rng: np.random.Generator, trials: int, n: int) -> Array:
     return np.asarray((weights[0] * np.cos(waves) + weights[1] * np.sin(waves)).sum(axis=0))
 
 
-TRIALS = {16: 1000, 48: 1000, 400: 400}
+TRIALS = {16: 1000, 48: 500, 400: 150}
 LAWS = {"rough": rough, "level": level, "smooth": smooth}
 
 
@@ -111,13 +111,13 @@ def few_resamples(curves: Array, seed: int) -> tuple[Array, Array, Array]:
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [16, 48, 400])
 def test_measured_coverage_of_bands_over_starts(n: int) -> None:
-    """The numbers of docs/metrics.md, a standard error of at most .011."""
+    """The numbers of docs/metrics.md, a standard error of at most .018."""
     rng = np.random.default_rng(n)
     for name, law in LAWS.items():
         curves = law(rng, TRIALS[n], n)
         normal, skewed = coverage(bootstrap_band, curves), np.exp(curves) - np.exp(0.5)
         print(n, name, "normal", normal, "log-normal", coverage(bootstrap_band, skewed))
-        assert normal >= 0.95 - 0.033
+        assert normal >= 0.95 - 0.054
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])

@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from diamond.pipeline.scores import (
+    BAND_SEEDS,
+    BAND_STARTS,
     METHOD_SEEDS,
     METHOD_STARTS,
     arm_estimates,
@@ -14,6 +16,9 @@ from diamond.pipeline.scores import (
     report_steps,
     run_metrics,
 )
+from diamond.seeds import Purpose, derive
+from diamond.stats.bands import bootstrap_band, t_band
+from diamond.stats.intervals import t_interval
 
 NAN = math.nan
 T_975_1 = 12.706204736
@@ -49,7 +54,8 @@ def test_what_is_never_defined_is_null_and_warns_of_nothing() -> None:
     assert found == {"1": None, "2": None, "mean": None}
     estimates = arm_estimates([scores([NAN, NAN], [NAN, NAN])], 2)
     assert estimates.metrics["psnr"]["mean"] == {"mean": None, "lo": None, "hi": None, "n": 0}
-    assert estimates.curves["psnr"] == {"mean": [None] * 2, "lo": [None] * 2, "hi": [None] * 2}
+    parts = ("mean", "lo", "hi", "band_lo", "band_hi")
+    assert estimates.curves["psnr"] == {part: [None] * 2 for part in parts}
 
 
 def test_zero_is_a_number() -> None:
@@ -59,7 +65,13 @@ def test_zero_is_a_number() -> None:
 
 def test_with_one_seed_the_start_is_the_unit() -> None:
     estimates = arm_estimates([scores([1, 3], [2, 4], [6, 8])], 2)
-    assert estimates.interval == {"level": 0.95, "method": METHOD_STARTS, "unit": "start", "n": 3}
+    assert estimates.interval == {
+        "level": 0.95,
+        "method": METHOD_STARTS,
+        "band_method": BAND_STARTS,
+        "unit": "start",
+        "n": 3,
+    }
     mean = estimates.metrics["psnr"]["mean"]
     assert mean["mean"] == pytest.approx((2 + 3 + 7) / 3)
     assert mean["n"] == 3
@@ -70,7 +82,13 @@ def test_with_one_seed_the_start_is_the_unit() -> None:
 
 def test_with_two_seeds_the_seed_is_the_unit() -> None:
     estimates = arm_estimates([scores([1, 3], [5, 7]), scores([2, 4], [6, 12])], 2)
-    assert estimates.interval == {"level": 0.95, "method": METHOD_SEEDS, "unit": "seed", "n": 2}
+    assert estimates.interval == {
+        "level": 0.95,
+        "method": METHOD_SEEDS,
+        "band_method": BAND_SEEDS,
+        "unit": "seed",
+        "n": 2,
+    }
     # The means of the seeds are 4 and 6: mean 5, standard error 1.
     mean = estimates.metrics["psnr"]["mean"]
     assert (mean["mean"], mean["n"]) == (pytest.approx(5), 2)
@@ -90,3 +108,27 @@ def test_the_number_of_starts_does_not_narrow_an_interval_over_seeds() -> None:
 def test_estimates_are_the_same_every_time() -> None:
     rows = np.random.default_rng(0).normal(size=(12, 10))
     assert arm_estimates([{"l1": rows}], 10) == arm_estimates([{"l1": rows}], 10)
+
+
+def test_curves_over_seeds_have_a_band_of_the_means_of_the_seeds() -> None:
+    rng = np.random.default_rng(0)
+    runs = [{"l1": rng.normal(size=(4, 20))} for _ in range(3)]
+    runs[0]["l1"][1, 7:] = NAN
+    means = np.array([np.nanmean(run["l1"], axis=0) for run in runs])
+    _, lo, hi = t_band(means, derive(0, Purpose.BANDS))
+    curve = arm_estimates(runs, 20).curves["l1"]
+    assert curve["band_lo"] == pytest.approx(lo.tolist())
+    assert curve["band_hi"] == pytest.approx(hi.tolist())
+    for step in range(20):
+        expected = t_interval(means[:, step])
+        assert (curve["lo"][step], curve["hi"][step]) == pytest.approx((expected.lo, expected.hi))
+
+
+def test_curves_over_starts_have_a_band_where_ten_starts_are_left() -> None:
+    rows = np.random.default_rng(0).normal(size=(12, 6))
+    rows[:3, 4:] = NAN
+    curve = arm_estimates([{"l1": rows}], 6).curves["l1"]
+    _, lo, _ = bootstrap_band(rows, derive(0, Purpose.BANDS, "l1"))
+    assert curve["band_lo"][:4] == pytest.approx(lo[:4].tolist())
+    assert curve["band_lo"][4:] == [None, None]
+    assert curve["lo"][4] is not None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 FloatArray = NDArray[np.float64]
 
@@ -91,10 +91,13 @@ def bootstrap_interval(
     level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> Interval:
-    """Percentile bootstrap interval for the mean of independent units.
+    """Percentile bootstrap interval for the mean of independent units, its percentiles expanded.
 
-    Covers too little with few units: about .75, .85 and .91 of a nominal .95 with 3, 5 and 12
-    normal values. Meant for starts within one trained model, never for a handful of seeds.
+    Plain percentiles cover too little: .85 and .91 of a nominal .95 with 5 and 12 normal values.
+    These are further out, by what tells t from the spread of resamples; with 12 values and more
+    normal ones are covered. Resamples of 3 or 5 never leave their range, and no percentile
+    covers more than that (.75, .94): meant for starts within one trained model, never for a
+    handful of seeds.
 
     Args:
         values: One value per unit, shape (n,); NaN means undefined and is dropped first.
@@ -109,7 +112,8 @@ def bootstrap_interval(
     Raises:
         ValueError: When the level is not in (0, 1) or the values are not a 1-D array.
 
-    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; Hesterberg
+        (2015), What teachers should know about the bootstrap (expanded percentiles).
     """
     defined = _defined(values)
     mean, lo, hi = bootstrap_curve(defined[:, None], seed, level, num_resamples)
@@ -122,7 +126,7 @@ def bootstrap_curve(
     level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Pointwise percentile bootstrap intervals for the mean of curves.
+    """Pointwise bootstrap intervals for the mean of curves: expanded percentiles.
 
     A resample draws whole curves, so that the time steps of one curve stay together.
 
@@ -148,13 +152,17 @@ def bootstrap_curve(
         return np.full(horizon, np.nan), bounds[0], bounds[1]
     defined = ~np.isnan(values)
     filled = np.where(defined, values, 0.0)
-    mean = _ratio(filled.sum(axis=0), defined.sum(axis=0))
+    num_defined = defined.sum(axis=0)
+    mean = _ratio(filled.sum(axis=0), num_defined)
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_resamples)
     weights = counts.astype(np.float64)
     resampled = _ratio(weights @ filled, weights @ defined)
-    spread = defined.sum(axis=0) >= 2
-    if spread.any():
-        bounds[:, spread] = np.nanquantile(resampled[:, spread], [tail, 1 - tail], axis=0)
+    for count in np.unique(num_defined[num_defined >= 2]):
+        columns = num_defined == count
+        expanded = _expanded_tail(tail, int(count))
+        # Only where some curves are undefined can a resample have none that is.
+        quantile = np.quantile if count == n else np.nanquantile
+        bounds[:, columns] = quantile(resampled[:, columns], [expanded, 1 - expanded], axis=0)
     return mean, bounds[0], bounds[1]
 
 
@@ -163,6 +171,14 @@ def _tail(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level}")
     return (1 - level) / 2
+
+
+def _expanded_tail(tail: float, n: int) -> float:
+    """Percentile at which the bootstrap of n units covers like Student's t.
+
+    The mean of a resample varies less than t by sqrt((n - 1) / n), and its tails are normal ones.
+    """
+    return float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
 
 
 def _defined(values: FloatArray) -> FloatArray:
