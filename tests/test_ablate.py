@@ -15,13 +15,13 @@ from mlflow.entities import Run
 
 from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.base import canonical
-from diamond.config.metrics import METRICS
+from diamond.config.metrics import METRIC_OF, METRICS
 from diamond.config.presets import make_preset
-from diamond.fidelity.metrics import SCORE_NAMES
 from tests.commands import (
     ROOT,
     SMOKE,
     STUDY,
+    check_futures,
     check_tracked,
     client,
     copy_home,
@@ -267,7 +267,7 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     assert document["report_steps"] == [1, 5, 10]
     assert [arm["kind"] for arm in document["arms"]] == ["arm", "arm", "baseline", "baseline"]
     for arm in document["arms"]:
-        assert set(arm["metrics"]) == set(SCORE_NAMES)
+        assert set(arm["metrics"]) == set(METRIC_OF)
         for metric in arm["metrics"].values():
             assert set(metric) == {"1", "5", "10", "mean"}
         for run in arm["runs"]:
@@ -277,6 +277,7 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     calls = [arm["runs"][0]["costs"]["denoiser_calls_per_frame"] for arm in document["arms"][:2]]
     assert calls == [1, 3]
     assert {row["metric"] for row in document["comparisons"]} == {spec.name for spec in METRICS}
+    check_futures(document)
     assert document["summary"].startswith("Boxing:")
     for path in ("report_html", "report_md", "report_json"):
         assert Path(document["paths"][path]).is_file()

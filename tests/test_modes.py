@@ -2,6 +2,7 @@
 
 from itertools import permutations
 from math import dist, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,8 @@ def test_wrong_input_is_refused() -> None:
     real, samples = frames_of(0, 4), frames_of(1, 3, 4)
     with pytest.raises(ValueError, match="needs 2 samples at least, got 1"):
         energy_score(real, samples[:1])
-    for bad in (samples[:, :3], samples / 255):
+    wrong: list[Any] = [samples[:, :3], samples.astype(np.int16)]
+    for bad in wrong:
         with pytest.raises(ValueError, match="samples uint8"):
             energy_score(real, bad)
     assert energy_score(real[:0], samples[:, :0]).shape == (0,)

@@ -74,7 +74,6 @@ def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -
     document = json.loads(again.stdout)
     assert stages_made(document) == set()
     assert document["protocol"] == "online"
-    check_futures(document)
     (row,) = document["hns"]
     assert row["games"] == list(GAMES)
     runs = {arm["game"]: arm["runs"][0] for arm in document["arms"] if arm["kind"] == "arm"}
@@ -104,7 +103,7 @@ def test_an_arm_of_the_real_game_stands_beside_one_that_imagines(tmp_path: Path)
     arms = {arm["name"]: arm for arm in document["arms"]}
     imagined, real = arms["environment=imagination"], arms["environment=real"]
     assert (imagined["imagines"], real["imagines"]) == (True, False)
-    assert imagined["metrics"]
+    check_futures(document)
     assert real["metrics"] == {}
     assert real["runs"][0]["state"] == "done"
     assert real["runs"][0]["returns"] is not None
