@@ -108,7 +108,7 @@ class _Scorer:
 
     def score(self, real: Tensor, imagined: Tensor) -> dict[str, Tensor]:
         """Float64 (n,) per name, from uint8 (n, h, w, 3)."""
-        x, y = (frames.permute(0, 3, 1, 2).int() for frames in (real, imagined))
+        x, y = (frames.permute(0, 3, 1, 2).contiguous().int() for frames in (real, imagined))
         mask = None
         found: dict[str, Tensor] = {}
         if self._columns & _MASKED:
@@ -118,7 +118,8 @@ class _Scorer:
             mask = away > FOREGROUND_THRESHOLD * _LEVELS
             found |= _object_columns(mask, away, away_imagined)
         found |= _error_columns(x - y, mask)
-        found["colour_shift"] = _colour_shift(x, y)
+        if "colour_shift" in self._columns:
+            found["colour_shift"] = _colour_shift(x, y)
         if self._columns & _HF:
             found["hf_ratio"] = hf_ratio = _hf_ratio(x, y)
             found["hf_ratio_real"] = hf_ratio / hf_ratio
@@ -260,7 +261,8 @@ def _chunks(
 def _error_columns(difference: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
     """L1, MSE and PSNR from differences of levels, int32 (n, 3, h, w)."""
     found: dict[str, Tensor] = {}
-    absolute, squared = difference.abs().sum(1), difference.square().sum(1)
+    absolute = difference.abs().sum(1, dtype=torch.int32)
+    squared = (difference * difference).sum(1, dtype=torch.int32)
     per_frame = difference[0].numel()
     for suffix, where in (("", None), ("_fg", mask)):
         if suffix and where is None:
@@ -296,26 +298,29 @@ def _colour_shift(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _hf_ratio(x: Tensor, y: Tensor) -> Tensor:
-    """High-frequency energy of y over that of x, int32 (n, 3, h, w)."""
-    height, width = x.shape[-2:]
-    rows = torch.fft.fftfreq(height, dtype=torch.float64, device=x.device)
-    columns = torch.fft.rfftfreq(width, dtype=torch.float64, device=x.device)
-    # All frequencies but the first, and the last of an even width, stand for their mirror too.
-    mirrored = torch.full_like(columns, 2.0)
-    mirrored[0] = 1.0
-    if width % 2 == 0:
-        mirrored[-1] = 1.0
-    high = (rows[:, None].square() + columns.square()).sqrt() > HF_CUTOFF
-    weights = high * mirrored
+    """High-frequency energy of y over that of x, int32 (n, 3, h, w).
+
+    What the projection on the low frequencies, which is two matrix products, leaves of all energy.
+    """
+    rows, columns = (_low_frequencies(size, x.device) for size in x.shape[-2:])
     energies = []
     for frames in (x, y):
         values = frames.double()
-        power = torch.view_as_real(torch.fft.rfft2(values)).square().sum(-1)
-        energy = (power * weights).sum((1, 2, 3))
-        total = height * width * values.square().sum((1, 2, 3))
+        total = (values * values).sum((1, 2, 3))
+        low = rows @ (values @ columns.T)
+        energy = total - (low * low).sum((1, 2, 3))
         energies.append(energy.where(energy > HF_FLOOR * total, torch.zeros_like(energy)))
     real, imagined = energies
     return (imagined / real).where(real > 0, torch.full_like(real, torch.nan))
+
+
+def _low_frequencies(size: int, device: torch.device) -> Tensor:
+    """Orthonormal cosines and sines of frequencies up to the cutoff: float64 (k, size)."""
+    where = 2 * np.pi * np.arange(size) / size
+    waves = [np.full(size, np.sqrt(1 / size))]
+    for number in range(1, int(HF_CUTOFF * size) + 1):
+        waves += [np.sqrt(2 / size) * wave(number * where) for wave in (np.cos, np.sin)]
+    return torch.from_numpy(np.stack(waves)).to(device)
 
 
 def _halve(values: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ SSIM_K1, SSIM_K2 = 0.01, 0.03
 MS_SSIM_WEIGHTS: tuple[float, ...] = tuple(w / 0.6305 for w in (0.0448, 0.2856, 0.3001))
 # Cycles per pixel: half of the Nyquist frequency.
 HF_CUTOFF = 0.25
-# Share of all energy: transforms in float64 leave some 1e-30 of it in frequencies that are empty.
-HF_FLOOR = 1e-20
+# Share of all energy, far above rounding in float64 and far below one level in one pixel.
+HF_FLOOR = 1e-12
 
 
 def foreground(
@@ -192,19 +192,18 @@ def colour_shift(real: FloatArray, imagined: FloatArray) -> float:
 
 
 def hf_energy(frame: FloatArray) -> float:
-    """Energy of a frame in frequencies above a quarter cycle per pixel, over all channels.
+    """Energy of a frame where the horizontal or vertical frequency is high, over all channels.
 
     Args:
         frame: (h, w, 3).
 
     Returns:
-        Sum of |DFT|^2 where the radial frequency exceeds 0.25 cycles per pixel, at least 0; exactly
-        0 where it is rounding alone (under 1e-20 of the energy of all frequencies).
+        Sum of |DFT|^2 where either frequency exceeds 0.25 cycles per pixel, at least 0; exactly 0
+        where it is rounding alone (under 1e-12 of the energy of all frequencies).
     """
-    height, width = frame.shape[:2]
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    rows, columns = (np.abs(np.fft.fftfreq(size)) > HF_CUTOFF for size in frame.shape[:2])
     power = np.square(np.abs(np.fft.fft2(frame, axes=(0, 1)))).sum(axis=-1)
-    energy = float(power[radius > HF_CUTOFF].sum())
+    energy = float(power[rows[:, None] | columns].sum())
     return energy if energy > HF_FLOOR * power.sum() else 0.0
 
 
@@ -221,22 +220,6 @@ def hf_ratio(real: FloatArray, imagined: FloatArray) -> float:
     """
     energy = hf_energy(real)
     return hf_energy(imagined) / energy if energy else np.nan
-
-
-def skill(error: float, baseline_error: float) -> float:
-    """How much smaller an error is than that of a baseline: 1 - error / baseline error.
-
-    Args:
-        error: At least 0.
-        baseline_error: Of the same frames, at least 0.
-
-    Returns:
-        At most 1; 0 for an error as large as the baseline's, below 0 for a larger one. NaN when the
-        baseline makes no error: nothing can be better then.
-
-    Source: Murphy (1988), Skill scores based on the mean square error, equation 4.
-    """
-    return 1 - error / baseline_error if baseline_error else np.nan
 
 
 def score_frame(real: ByteArray, imagined: ByteArray, background: ByteArray) -> dict[str, float]:
