@@ -86,9 +86,13 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("l1_frozen", "L1 drift, frozen frames", "", "lower", "frozen"),
     MetricSpec("l1_moving", "L1 drift, moving frames", "", "lower", "frozen"),
     MetricSpec(
-        "nearest_l1", "Distance to the nearest real frame", "", "lower", "distribution",
+        "nearest_l1",
+        "Distance to the nearest real frame",
+        "",
+        "lower",
+        "distribution",
         has_real=True,
-    ),  # fmt: skip
+    ),
 )
 """All metrics, in the order of tables."""
 

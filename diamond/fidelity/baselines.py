@@ -10,8 +10,8 @@ def skill(errors: FloatArray, baseline_errors: FloatArray) -> FloatArray:
     """How much smaller errors are than a baseline's, pooled over the trajectories of a time step.
 
     A ratio per frame would be ruled by the few frames in which the baseline is nearly exact, and
-    would not exist where it is exact. Divided by the baseline's mean over trajectories instead, the mean
-    skill of a time step is 1 - (mean error) / (mean error of the baseline).
+    would not exist where it is exact. Divided by the baseline's mean over trajectories instead, the
+    mean skill of a time step is 1 - (mean error) / (mean error of the baseline).
 
     Args:
         errors: (n, horizon), at least 0; NaN where there is nothing to compare with.

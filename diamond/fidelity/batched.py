@@ -68,9 +68,7 @@ def score_frames(
     return {name: np.concatenate([np.empty(0), *parts]) for name, parts in found.items()}
 
 
-def foreground_masks(
-    frames: ByteArray, background: ByteArray, device: torch.device
-) -> MaskArray:
+def foreground_masks(frames: ByteArray, background: ByteArray, device: torch.device) -> MaskArray:
     """The foreground of many frames: bool (n, h, w), from uint8 (n, h, w, 3)."""
     empty = torch.as_tensor(background, device=device).short()
     parts = [
@@ -112,9 +110,7 @@ class _Scorer:
         mask = None
         found: dict[str, Tensor] = {}
         if self._columns & _MASKED:
-            away, away_imagined = (
-                (frames - self._background).abs_().amax(1) for frames in (x, y)
-            )
+            away, away_imagined = ((frames - self._background).abs_().amax(1) for frames in (x, y))
             mask = away > FOREGROUND_THRESHOLD * _LEVELS
             found |= _object_columns(mask, away, away_imagined)
         found |= _error_columns(x - y, mask)
@@ -127,9 +123,7 @@ class _Scorer:
             found |= self._similarity_columns(x, y, mask)
         return found
 
-    def _similarity_columns(
-        self, x: Tensor, y: Tensor, mask: Tensor | None
-    ) -> dict[str, Tensor]:
+    def _similarity_columns(self, x: Tensor, y: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """SSIM, and MS-SSIM over halvings of the frames while a window fits."""
         found: dict[str, Tensor] = {}
         scales = len(MS_SSIM_WEIGHTS) if self._columns & _MS_SSIM else 1

@@ -50,6 +50,8 @@ def object_centroids(masks: MaskArray, min_pixels: int = MIN_OBJECT_PIXELS) -> l
     """
     if masks.dtype != np.bool_ or masks.ndim != 3:
         raise ValueError(f"masks must be bool (n, h, w), got {masks.dtype} {masks.shape}")
+    if not len(masks):
+        return []
     touching = np.zeros((3, 3, 3), dtype=np.bool_)
     touching[1] = True  # neighbours within a frame, never across frames
     labels, count = ndimage.label(masks, touching)

@@ -1,4 +1,4 @@
-"""How long an imagined trajectory holds: time to failure, with censoring; no curve is drawn here."""
+"""How long imagined trajectories hold: time to failure, with censoring; not the curve."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Survival:
     Attributes:
         time: int64 (n,) env steps: the time step of the failure, t = 1 the first, or else the
             last time step that could be looked at.
-        observed: bool (n,), False where the trajectory held as long as it could be looked at: to the
-            horizon or the end of the real episode.
+        observed: bool (n,), False where the trajectory held as long as it could be looked at: to
+            the horizon or the end of the real episode.
     """
 
     time: NDArray[np.int64]
@@ -60,7 +60,7 @@ def first_failure(failed: MaskArray, valid: MaskArray) -> Survival:
         valid: bool (n, horizon), True up to the end of the real episode: no gaps.
 
     Returns:
-        Times from 1 to the horizon; 0, and not observed, for a trajectory without a valid time step.
+        Times from 1 to the horizon; 0, and not observed, for a trajectory without a valid step.
 
     Raises:
         ValueError: When shapes or types differ, or valid has gaps.

@@ -98,7 +98,11 @@ def _score_one(
 ) -> dict[str, FloatArray]:
     """The metrics (t,) that need no other trajectory, and the errors of the baselines."""
     valid = real.valid
-    if valid.dtype != np.bool_ or valid.ndim != 1 or not len(real.frames) == len(imagined) == len(valid):
+    if (
+        valid.dtype != np.bool_
+        or valid.ndim != 1
+        or not len(real.frames) == len(imagined) == len(valid)
+    ):
         raise ValueError(
             f"real, imagined and valid must have one length and valid be bool (t,), got "
             f"{len(real.frames)}, {len(imagined)} and {valid.dtype} {valid.shape}"
