@@ -1,26 +1,30 @@
 """Fidelity metrics against scikit-image, closed forms and properties."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from diamond.config.metrics import METRICS
 from diamond.data.references import median_background
 from diamond.fidelity import metrics
 from diamond.fidelity.metrics import (
     PSNR_CAP_DB,
-    SCORE_NAMES,
     ByteArray,
     FloatArray,
+    colour_shift,
     core_ratio,
     foreground,
     foreground_iou,
+    hf_energy,
+    hf_ratio,
     l1,
+    ms_ssim,
+    mse,
     psnr,
     score_frame,
-    score_trajectory,
     ssim,
     ssim_map,
 )
@@ -207,21 +211,6 @@ def test_scores_stay_in_their_ranges(real: ByteArray, imagined: ByteArray) -> No
     assert scores["psnr"] == score_frame(imagined, real, np.zeros_like(real))["psnr"]
 
 
-def test_names() -> None:
-    """The names are an interface: scores, documents and MLflow keys use them."""
-    assert SCORE_NAMES == (
-        "psnr", "ssim", "l1", "psnr_fg", "ssim_fg", "l1_fg", "foreground_iou", "core_ratio",
-        "core_ratio_real",
-    )  # fmt: skip
-    assert {m.name: m.direction for m in METRICS} == {
-        "psnr": "higher", "ssim": "higher", "l1": "lower",
-        "psnr_fg": "higher", "ssim_fg": "higher", "l1_fg": "lower",
-        "foreground_iou": "higher", "core_ratio": "real",
-        "energy_score": "lower", "delta_psnr": "higher", "delta_psnr_true": "higher",
-    }  # fmt: skip
-    assert tuple(score_frame(*random_bytes(0, 3))) == SCORE_NAMES
-
-
 def test_score_frame_agrees_with_the_single_metrics() -> None:
     real, imagined, background = random_bytes(0, 3)
     x, y, z = (frame / 255 for frame in (real, imagined, background))
@@ -230,14 +219,22 @@ def test_score_frame_agrees_with_the_single_metrics() -> None:
         "psnr": psnr(x, y),
         "ssim": ssim(x, y),
         "l1": l1(x, y),
+        "mse": mse(x, y),
         "psnr_fg": psnr(x, y, mask),
         "ssim_fg": ssim(x, y, mask),
         "l1_fg": l1(x, y, mask),
+        "mse_fg": mse(x, y, mask),
         "foreground_iou": foreground_iou(mask, foreground(y, z)),
         "core_ratio": core_ratio(y, z),
         "core_ratio_real": core_ratio(x, z),
+        "colour_shift": colour_shift(x, y),
+        "hf_ratio": hf_ratio(x, y),
+        "hf_ratio_real": 1.0,
     }
-    assert score_frame(real, imagined, background) == pytest.approx(expected, rel=ROUNDING)
+    scores = score_frame(real, imagined, background)
+    # 16 x 20 pixels have no third scale that a window fits in.
+    assert np.isnan([scores.pop("ms_ssim"), scores.pop("ms_ssim_fg")]).all()
+    assert scores == pytest.approx(expected, rel=ROUNDING)
 
 
 def test_foreground_mask_comes_from_the_real_frame_alone() -> None:
@@ -263,24 +260,99 @@ def test_median_background_removes_what_moves() -> None:
     assert np.array_equal(median_background(frames), background)
 
 
-def test_trajectory_is_frame_by_frame_and_masked() -> None:
-    real, imagined, background = random_bytes(1, 4), random_bytes(2, 4), random_bytes(3)
-    valid = np.array([True, False, True, False])
-    scores = score_trajectory(real, imagined, background, valid)
-    assert tuple(scores) == SCORE_NAMES
-    for name, curve in scores.items():
-        assert np.isnan(curve).tolist() == [False, True, False, True]
-        assert curve[2] == score_frame(real[2], imagined[2], background)[name]
+def window_terms(real: FloatArray, imagined: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Luminance and contrast-structure terms of all windows that fit, from their definition."""
+    x, y = (
+        sliding_window_view(frame, (7, 7), axis=(0, 1)).reshape(
+            *np.subtract(frame.shape, (6, 6, 0)), 49
+        )
+        for frame in (real, imagined)
+    )
+    mean_x, mean_y = x.mean(-1), y.mean(-1)
+    covariance = ((x - mean_x[..., None]) * (y - mean_y[..., None])).sum(-1) / 48
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (x.var(-1, ddof=1) + y.var(-1, ddof=1) + c2)
+    return luminance, structure
+
+
+def test_ms_ssim_against_its_definition() -> None:
+    """28 x 33 pixels: the smallest height that has a third scale, and an odd width."""
+    rng = np.random.default_rng(0)
+    real = rng.random((28, 33, 3))
+    imagined = 0.6 * real + 0.4 * rng.random((28, 33, 3))
+    expected, x, y = 1.0, real, imagined
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001)):
+        luminance, structure = window_terms(x, y)
+        term = structure if scale < 2 else luminance * structure
+        expected *= term.mean() ** (weight / (0.0448 + 0.2856 + 0.3001))
+        x, y = (
+            cv2.resize(
+                f[:, : f.shape[1] // 2 * 2], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
+            )
+            for f in (x, y)
+        )
+    assert 0.5 < expected < 0.99
+    assert ms_ssim(real, imagined) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_ms_ssim_on_a_mask() -> None:
+    """What is outside the mask, and outside the windows around it, does not count."""
+    rng = np.random.default_rng(0)
+    real = rng.random((64, 64, 3))
+    imagined = real.copy()
+    imagined[:, :16] = rng.random((64, 16, 3))
+    mask = np.zeros((64, 64), dtype=np.bool_)
+    mask[20:30, 40:50] = True
+    assert ms_ssim(real, imagined, mask) == pytest.approx(1.0, rel=ROUNDING)
+    mask[20:30, 0:10] = True
+    assert ms_ssim(real, imagined, mask) < 0.9
+    assert np.isnan(ms_ssim(real, imagined, np.zeros((64, 64), dtype=np.bool_)))
+
+
+def test_ms_ssim_of_opposites_is_zero_and_of_small_frames_undefined() -> None:
+    """The mean structure of a frame and its negative is below 0, which has no fractional power."""
+    frame = np.random.default_rng(0).random((40, 40, 3))
+    assert ms_ssim(frame, 1 - frame) == 0.0
+    assert np.isnan(ms_ssim(frame[:27], frame[:27]))
+    assert ms_ssim(frame[:28], frame[:28]) == pytest.approx(1.0, rel=ROUNDING)
+
+
+def test_colour_shift_closed_form() -> None:
+    """Moving pixels changes no mean colour; adding (.1, .2, .2) shifts it by .3."""
+    frame = 0.5 * random_frame(0)
+    assert colour_shift(frame, frame[::-1]) == pytest.approx(0.0, abs=1e-12)
+    assert colour_shift(frame, frame + np.array([0.1, 0.2, 0.2])) == pytest.approx(
+        0.3, rel=ROUNDING
+    )
+
+
+@pytest.mark.parametrize(("cycles", "is_high"), [(4, False), (5, True)])
+def test_high_frequencies_of_a_wave(cycles: int, is_high: bool) -> None:
+    """Of 16 pixels more than 4 cycles are high; by Parseval the energy is (h w)^2 a^2 / 2."""
+    wave = 0.5 + 0.25 * np.cos(2 * np.pi * cycles * np.arange(16) / 16)
+    frame = np.repeat(np.broadcast_to(wave, (16, 16))[..., None], 3, axis=-1)
+    expected = 3 * 256**2 * 0.25**2 / 2 if is_high else 0.0
+    assert hf_energy(frame) == pytest.approx(expected, rel=ROUNDING)
+    assert hf_energy(frame.transpose(1, 0, 2)) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_hf_ratio_is_below_one_for_blur_and_above_for_noise() -> None:
+    """Halving the contrast quarters the energy; averaging neighbours lowers it; noise raises it."""
+    frame = random_frame(0)
+    assert hf_ratio(frame, 0.5 * frame) == pytest.approx(0.25, rel=ROUNDING)
+    assert hf_ratio(frame, (frame + np.roll(frame, 1, axis=0)) / 2) < 0.8
+    assert hf_ratio(frame, frame + random_frame(1)) > 1.5
+    assert np.isnan(hf_ratio(np.full((9, 9, 3), 0.3), frame[:9, :9]))
 
 
 def test_wrong_input_is_refused() -> None:
     real, background = random_bytes(0, 4), random_bytes(1)
-    valid = np.ones(4, dtype=np.bool_)
     with pytest.raises(ValueError, match="imagined must be uint8"):
         score_frame(real[0], real[0, :8], background)
     with pytest.raises(ValueError, match="real must be uint8"):
         score_frame(real[0] / 255, real[0], background)
-    with pytest.raises(ValueError, match="one length"):
-        score_trajectory(real, real[:3], background, valid)
+    with pytest.raises(ValueError, match=r"at least 7 x 7 pixels, .* got 6 x 20"):
+        score_frame(real[0, :6], real[0, :6], background[:6])
     with pytest.raises(ValueError, match="frames must be uint8"):
         median_background(real[:0])

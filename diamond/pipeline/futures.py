@@ -15,6 +15,12 @@ from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_F
 Columns = dict[str, NDArray[np.float64]]
 
 
+def longest_future(rollouts: Path) -> int:
+    """Time steps of the samples or of the counterfactuals, whichever are longer; 0 without any."""
+    files = [rollouts / name for name in (SAMPLES_FILE, COUNTERFACTUAL_FILE)]
+    return max((_read(path).shape[-4] for path in files if path.exists()), default=0)
+
+
 def score_samples(rollouts: Path, view: View) -> Columns:
     """The energy score of the samples of a rollouts stage; nothing where it has none.
 
