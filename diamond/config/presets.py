@@ -191,6 +191,16 @@ def smoke(game: str) -> RunConfig:
             ),
             "evaluation": EvaluationConfig(num_episodes=1, max_episode_steps=100),
             "rollouts": RolloutsConfig(horizon_steps=10, num_starts=2),
+            "inverse_dynamics": base.inverse_dynamics.model_copy(
+                update={
+                    "num_frames": 300,
+                    "num_held_out_frames": 100,
+                    "channels": (8, 8),
+                    "num_features": 8,
+                    "updates": 20,
+                    "batch_size": 16,
+                }
+            ),
         }
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
-from diamond.envs.view import apply_view_all
+from diamond.envs.view import apply_view, apply_view_all
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class Reference:
             life.
         native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
         stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
+        rewards: What every action from the reset on earned, as the game gave it.
+        final: (1, 210, 160, 3) uint8, the frame after the action that ended the episode or lost a
+            life; (0, 210, 160, 3) where the recording was not ended so.
     """
 
     key: EpisodeKey
@@ -36,6 +39,8 @@ class Reference:
     num_valid_steps: int
     native: NDArray[np.uint8]
     stills: NDArray[np.uint8]
+    rewards: tuple[float, ...]
+    final: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,14 @@ class View:
         context: (n, 16, h, w, 3) uint8 real frames before the rollout.
         actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i
             + 1.
-        targets: (n, horizon, h, w, 3) uint8 real frames; zero where not valid.
+        targets: (n, horizon, h, w, 3) uint8 real frames where valid, and the final frame where
+            `ends`; zero elsewhere.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
         backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
+        rewards: (n, horizon) float64, what the action that led to the frame earned; zero where
+            neither `valid` nor `ends`.
+        ends: (n, horizon) bool, true at the one env step, right after the valid ones, that ended
+            the episode or lost a life.
     """
 
     context: NDArray[np.uint8]
@@ -56,13 +66,16 @@ class View:
     targets: NDArray[np.uint8]
     valid: NDArray[np.bool_]
     backgrounds: NDArray[np.uint8]
+    rewards: NDArray[np.float64]
+    ends: NDArray[np.bool_]
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
-    """Write episodes.json, native.npy and stills.npy, frames of all episodes in a row."""
+    """Write episodes.json, native.npy, stills.npy and finals.npy: all episodes in a row."""
     kept = list(references)
     _save_frames([reference.native for reference in kept], folder / "native.npy")
     _save_frames([reference.stills for reference in kept], folder / "stills.npy")
+    _save_frames([reference.final for reference in kept], folder / "finals.npy")
     episodes = [
         {
             "emulator_seed": reference.key.emulator_seed,
@@ -71,6 +84,8 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
             "offset": reference.offset,
             "num_valid_steps": reference.num_valid_steps,
             "num_stills": len(reference.stills),
+            "rewards": list(reference.rewards),
+            "ended": bool(len(reference.final)),
         }
         for reference in kept
     ]
@@ -81,7 +96,8 @@ def load_references(folder: Path) -> list[Reference]:
     """Open references written by `save_references`; frames stay on disk until they are read."""
     native = np.load(folder / "native.npy", mmap_mode="r", allow_pickle=False)
     stills = np.load(folder / "stills.npy", mmap_mode="r", allow_pickle=False)
-    references, row, still = [], 0, 0
+    finals = np.load(folder / "finals.npy", allow_pickle=False)
+    references, row, still, ended = [], 0, 0, 0
     for episode in json.loads((folder / "episodes.json").read_text()):
         num_frames = CONTEXT_FRAMES + episode["num_valid_steps"]
         num_stills = episode["num_stills"]
@@ -93,15 +109,21 @@ def load_references(folder: Path) -> list[Reference]:
                 episode["num_valid_steps"],
                 native[row : row + num_frames],
                 stills[still : still + num_stills],
+                tuple(episode["rewards"]),
+                finals[ended : ended + episode["ended"]],
             )
         )
         row += num_frames
         still += num_stills
+        ended += episode["ended"]
     return references
 
 
 def _save_frames(parts: Sequence[NDArray[np.uint8]], path: Path) -> None:
     shape = (sum(len(part) for part in parts), SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+    if shape[0] == 0:  # an empty file cannot be mapped
+        np.save(path, np.empty(shape, dtype=np.uint8))
+        return
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     row = 0
     for part in parts:
@@ -131,6 +153,8 @@ def view_references(
     actions = np.zeros((num, CONTEXT_FRAMES + horizon - 1), dtype=np.int64)
     valid = np.zeros((num, horizon), dtype=np.bool_)
     backgrounds = np.empty((num, *shape), dtype=np.uint8)
+    rewards = np.zeros((num, horizon), dtype=np.float64)
+    ends = np.zeros((num, horizon), dtype=np.bool_)
     index_of = {code: index for index, code in enumerate(codes)}
     for i, reference in enumerate(references):
         missing = set(reference.action_codes) - set(index_of)
@@ -145,10 +169,16 @@ def view_references(
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
         valid[i, :num_valid] = True
-        last = reference.offset + CONTEXT_FRAMES + num_valid - 1
+        num_steps = num_valid
+        if len(reference.final) and num_valid < horizon:
+            targets[i, num_valid] = apply_view(reference.final[0], view)
+            ends[i, num_valid] = True
+            num_steps += 1
+        last = reference.offset + CONTEXT_FRAMES + num_steps - 1
         window = reference.action_codes[reference.offset : last]
         actions[i, : len(window)] = [index_of[code] for code in window]
-    return View(context, actions, targets, valid, backgrounds)
+        rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
+    return View(context, actions, targets, valid, backgrounds, rewards, ends)
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,7 +19,10 @@ PSNR_CAP_DB = 58.9
 
 
 CORE_RATIO_REAL = "core_ratio_real"
-SCORE_NAMES: tuple[str, ...] = tuple(METRIC_OF)
+SCORE_NAMES: tuple[str, ...] = tuple(
+    name for name, spec in METRIC_OF.items() if spec.group in ("pixels", "objects", "modes")
+)
+"""What is computed from a pair of frames alone."""
 
 
 def foreground(

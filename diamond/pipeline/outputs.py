@@ -11,6 +11,8 @@ SHAPE_FILE = "shape.json"
 """What a network needs to know of the data it was trained on: number of actions, height, width."""
 FRAMES_FILE = "frames.npy"
 SCORES_FILE = "scores.safetensors"
+HELD_OUT_FILE = "held_out.json"
+"""How a judge does on held-out real frames."""
 RETURNS_FILE = "returns.json"
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
 

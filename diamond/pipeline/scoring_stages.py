@@ -1,4 +1,4 @@
-"""The stages that judge: rollouts, their fidelity, and returns in the real game."""
+"""The stages that judge: rollouts, their fidelity to frames and policy, returns in the game."""
 
 import json
 from pathlib import Path
@@ -24,6 +24,7 @@ from diamond.data.references import View, load_references, view_references
 from diamond.fidelity.metrics import score_trajectory
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.judges import judge_policy, judge_rollouts
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.store import StageResult
@@ -118,7 +119,7 @@ def _frames_are_whole(path: Path, view: View, saved: Saved) -> bool:
 def score_rollouts(context: StageContext) -> StageResult:
     """Compare rollouts with references.
 
-    Writes scores.safetensors, one (starts, horizon) array a metric.
+    Writes scores.safetensors, one (starts, horizon) array a metric; (1, 1) for one of all frames.
     """
     context.resume()
     imagined = np.load(
@@ -135,7 +136,19 @@ def score_rollouts(context: StageContext) -> StageResult:
         )
         context.progress(start + 1, num_starts, "trajectories")
     scores = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    scores |= judge_rollouts(context, view, imagined)
     save_file(scores, context.folder / SCORES_FILE)
+    return context.result()
+
+
+def score_policy(context: StageContext) -> StageResult:
+    """Compare what the policy makes of rollouts and of references; writes scores.safetensors."""
+    context.resume()
+    imagined = np.load(
+        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
+    )
+    view = read_view(context, *imagined.shape[:2])
+    save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
     return context.result()
 
 
