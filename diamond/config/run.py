@@ -148,7 +148,7 @@ INVERSE_DYNAMICS = InverseDynamicsConfig(
     play=PlayConfig(collector="random_held", max_hold_steps=8, random_fraction=1.0),
     num_frames=10_000,
     num_held_out_frames=2_000,
-    channels=(32, 64, 64),
+    channels=(16, 32, 64),
     num_features=64,
     optimizer=OptimizerConfig(
         lr=1e-3,
@@ -158,7 +158,7 @@ INVERSE_DYNAMICS = InverseDynamicsConfig(
         schedule="cosine",
         max_grad_norm=1.0,
     ),
-    updates=1_500,
+    updates=600,
     batch_size=64,
 )
 """The judge of all presets but `smoke`: one yardstick, whatever the size of what it judges."""
@@ -276,12 +276,11 @@ class RunConfig(Record):
             raise ValueError("references.play.collector=policy: all arms share their references")
         if self.inverse_dynamics.play.collector == "policy":
             raise ValueError("inverse_dynamics.play.collector=policy: all arms share their judge")
-        sections = {
-            "frames": self.frames,
-            "references": self.references,
-            "inverse_dynamics": self.inverse_dynamics,
-        }
-        for section, play in ((name, config.play) for name, config in sections.items()):
+        for section, play in (
+            ("frames", self.frames.play),
+            ("references", self.references.play),
+            ("inverse_dynamics", self.inverse_dynamics.play),
+        ):
             if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
                 raise ValueError(
                     f"{section}.play.collector=expert: {self.game} has no scripted expert, "

@@ -190,7 +190,7 @@ def noise_table(doc: Document) -> Table:
     rows = []
     for row in found:
         places = decimals(row["metric"])
-        texts = (number(row["at"][at], places) for at in (*steps, "mean"))
+        texts = (number(row["at"].get(at), places) for at in (*steps, "mean"))
         cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
     over = f"mean of t=1..{doc['horizon']}"
