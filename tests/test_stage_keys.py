@@ -107,13 +107,15 @@ def test_golden_keys_of_smoke() -> None:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
-        "references": "6e011a81abac1caea1ed",
+        "references": "15deb665d174df7d7d78",
+        "inverse_dynamics": "f09ef03e34b68413a3b9",
         "frames": "f5bb245460d79df1f378",
         "denoiser": "41e593944a5c2e5d009f",
         "outcome": "9fae68cde9a68bd1974a",
-        "rollouts": "e5bf4a718b296299bd4f",
-        "fidelity": "6af755ca0243e3597fe6",
+        "rollouts": "166072a88224b4b4ad76",
+        "fidelity": "fee006488289f056f042",
         "policy": "1cc91191b42ddd82695a",
+        "policy_fidelity": "c902805ff4002abc0abe",
         "returns": "7b1e7d7eb4d35aa357aa",
     }
 
@@ -129,10 +131,12 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
 def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
-        "references": "6e011a81abac1caea1ed",
+        "references": "15deb665d174df7d7d78",
+        "inverse_dynamics": "f09ef03e34b68413a3b9",
         "agent": "92157d4accc393bd872d",
-        "rollouts": "0d4237849b85d10c93e1",
-        "fidelity": "eed90f3af2e6b8138249",
+        "rollouts": "dadf9e7eb9d39d0cc953",
+        "fidelity": "cabced293e2623a129b4",
+        "policy_fidelity": "9922a0aaad7bdd682dfd",
         "returns": "1607056449144085f1ed",
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diamond.config.metrics import is_set
 from diamond.report.document import (
     ABSENT,
     Arm,
@@ -57,17 +58,20 @@ def metric_tables(doc: Document, game: str) -> list[Table]:
     steps = [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
     tables = []
     for info in infos:
-        rows = [_metric_row(arm, info.name, [*steps, "mean"]) for arm in arms_of(doc, game)]
+        whole = is_set(info.name)
+        at_steps = [] if whole else steps
+        rows = [_metric_row(arm, info.name, [*at_steps, "mean"]) for arm in arms_of(doc, game)]
         rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
         if not rows:
             continue
-        real = [real_estimate(doc, game, info.name, at) for at in (*steps, "mean")]
+        real = [real_estimate(doc, game, info.name, at) for at in (*at_steps, "mean")]
         if any(real):
             cells = (Cell(number(e.mean if e else None, decimals(info.name))) for e in real)
             rows.insert(0, Row("real frames", "real", tuple(cells)))
         unit = f" [{info.unit}]" if info.unit else ""
         mark = ", primary metric" if info.name == primary else ""
-        columns = ("arm", *(f"t={step}" for step in steps), f"mean of t=1..{doc['horizon']}")
+        over = "all frames" if whole else f"mean of t=1..{doc['horizon']}"
+        columns = ("arm", *(f"t={step}" for step in at_steps), over)
         tables.append(Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows)))
     return tables
 
