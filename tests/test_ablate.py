@@ -40,8 +40,8 @@ STAGES = PROTOCOL_STAGES["static"]
 HORIZON = 10
 HEAVY = ("torch", "numpy", "mlflow", "matplotlib", "ale_py", "gymnasium", "cv2", "scipy")
 NUM_STAGES = {
-    "references": 1, "frames": 1, "denoiser": 1, "outcome": 1,
-    "rollouts": 4, "fidelity": 4, "policy": 2, "returns": 3,
+    "references": 1, "inverse_dynamics": 1, "frames": 1, "denoiser": 1, "outcome": 1,
+    "rollouts": 4, "fidelity": 4, "policy": 2, "policy_fidelity": 2, "returns": 3,
 }  # fmt: skip
 """Of ``steps=1,3``: four worlds are scored, and three players play."""
 

@@ -368,7 +368,7 @@ def test_some_references_are_cut_by_a_lost_life_and_masked(held_out: list[Refere
     assert seen.valid.sum(axis=1).tolist() == lengths
     for row, length in enumerate(lengths):
         assert seen.valid[row, :length].all()
-        assert not seen.targets[row, length:].any()
+        assert not seen.targets[row, length + 1 :].any()
         assert seen.targets[row, :length].reshape(length, -1).any(axis=1).all()
 
 
@@ -427,6 +427,33 @@ def test_references_survive_the_disk(held_out: list[Reference], tmp_path: Path) 
         )
         assert np.array_equal(mine.native, theirs.native)
         assert np.array_equal(mine.stills, theirs.stills)
+        assert mine.rewards == theirs.rewards
+        assert np.array_equal(mine.final, theirs.final)
+
+
+def test_a_view_holds_rewards_and_the_end_of_the_game_itself(held_out: list[Reference]) -> None:
+    """Played again from the key: what the emulator says of every env step after the context."""
+    config = make_preset("smoke", "Breakout")
+    env = AtariEnv("Breakout", config.emulator)
+    seen = view_references(held_out, config.view, env.action_codes, 60)
+    assert seen.ends.any() and seen.rewards.any()
+    for row, reference in enumerate(held_out):
+        env.begin(reference.key)
+        codes = list(reference.action_codes)
+        before = reference.offset + CONTEXT_FRAMES - 1
+        for code in codes[:before]:
+            env.step(env.action_codes.index(code))
+        lived = []
+        for index, action in enumerate(seen.actions[row, CONTEXT_FRAMES - 1 :]):
+            if not (seen.valid[row, index] or seen.ends[row, index]):
+                assert seen.rewards[row, index] == 0
+                continue
+            frame, reward, terminated, _, info = env.step(int(action))
+            lived.append(reward)
+            assert seen.rewards[row, index] == reward
+            assert seen.ends[row, index] == (terminated or info["life_lost"])
+            assert np.array_equal(apply_view(frame, config.view), seen.targets[row, index])
+        assert reference.rewards[before : before + len(lived)] == tuple(lived)
 
 
 def test_more_starts_keep_the_fewer() -> None:

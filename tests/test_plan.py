@@ -61,12 +61,14 @@ def test_stages_are_shared_and_each_is_made_once() -> None:
     # Three arms and two baselines are scored; three policies and a random player play.
     assert stage_counts(plan) == {
         "references": 1,
+        "inverse_dynamics": 1,
         "frames": 1,
         "denoiser": 1,
         "outcome": 1,
         "rollouts": 5,
         "fidelity": 5,
         "policy": 3,
+        "policy_fidelity": 3,
         "returns": 4,
     }
     assert len({spec.key for spec in plan.stages()}) == len(plan.stages())
@@ -89,7 +91,9 @@ def test_every_stage_comes_after_those_that_it_reads(until: str | None) -> None:
         ("denoiser", {"frames", "denoiser"}, 0, False),
         ("outcome", {"frames", "outcome"}, 0, False),
         ("rollouts", {"references", "frames", "denoiser", "outcome", "rollouts"}, 2, False),
-        ("fidelity", set(STAGES) - {"policy", "returns"}, 2, False),
+        ("fidelity", set(STAGES) - {"policy", "policy_fidelity", "returns"}, 2, False),
+        ("inverse_dynamics", {"inverse_dynamics"}, 0, False),
+        ("policy_fidelity", set(STAGES) - {"inverse_dynamics", "fidelity", "returns"}, 2, False),
         ("policy", {"frames", "denoiser", "outcome", "policy"}, 0, False),
         ("returns", {"frames", "denoiser", "outcome", "policy", "returns"}, 0, True),
     ],
@@ -247,16 +251,19 @@ def test_online_one_agent_takes_the_place_of_what_is_trained() -> None:
     # Agents are never shared; references are, with the static protocol too.
     assert stage_counts(plan) == {
         "references": 1,
+        "inverse_dynamics": 1,
         "agent": 4,
         "rollouts": 6,
         "fidelity": 6,
+        "policy_fidelity": 4,
         "returns": 5,
     }
     assert plan.study == "steps-boxing-smoke-online"
     static = {spec.key for spec in plan_of("steps=1,3").stages()}
     shared = [spec.stage for spec in plan.stages() if spec.key in static]
     # The baselines and the random player know no protocol.
-    assert shared == ["references", *["rollouts"] * 2, *["fidelity"] * 2, "returns"]
+    expected = ["references", "inverse_dynamics", "rollouts", "rollouts", "fidelity", "fidelity"]
+    assert shared == [*expected, "returns"]
 
 
 def test_train_is_a_study_with_one_arm() -> None:

@@ -15,6 +15,7 @@ from diamond.ablation.stages import (
     first_stage_of_field,
     stages_of,
 )
+from diamond.config.base import canonical
 from diamond.config.overrides import (
     field_names,
     override,
@@ -33,8 +34,9 @@ FIELDS = tuple(field_names())
 STAGES = PROTOCOL_STAGES["static"]
 
 ALL = frozenset(STAGES)
-SCORED: frozenset[StageName] = frozenset({"rollouts", "fidelity"})
-PLAYED: frozenset[StageName] = frozenset({"policy", "returns"})
+SCORED: frozenset[StageName] = frozenset({"rollouts", "fidelity", "policy_fidelity"})
+PLAYED: frozenset[StageName] = frozenset({"policy", "policy_fidelity", "returns"})
+JUDGE: frozenset[StageName] = frozenset({"inverse_dynamics"})
 REFERENCES: frozenset[StageName] = frozenset({"references"})
 DENOISER: frozenset[StageName] = frozenset({"denoiser"})
 OUTCOME: frozenset[StageName] = frozenset({"outcome"})
@@ -47,13 +49,14 @@ REACHED: dict[str, frozenset[StageName]] = {
     "emulator": ALL,
     "view": ALL - REFERENCES,
     "references": REFERENCES | SCORED,
-    "frames": ALL - REFERENCES,
+    "frames": ALL - REFERENCES - JUDGE,
     "denoiser": DENOISER | SCORED | PLAYED,
     "outcome": OUTCOME | SCORED | PLAYED,
     "sampler": SCORED | PLAYED,
     "policy": PLAYED,
     "evaluation": frozenset({"returns"}),
     "rollouts": SCORED,
+    "inverse_dynamics": JUDGE | {"fidelity"},
 }
 ALTERABLE = tuple(name for name in FIELDS if section_of(name) in REACHED)
 
@@ -104,13 +107,15 @@ def test_golden_keys_of_smoke() -> None:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
-        "references": "1812f8a17a7f0b777e89",
+        "references": "15deb665d174df7d7d78",
+        "inverse_dynamics": "f09ef03e34b68413a3b9",
         "frames": "f5bb245460d79df1f378",
         "denoiser": "41e593944a5c2e5d009f",
         "outcome": "9fae68cde9a68bd1974a",
-        "rollouts": "47d6db6c4416fcd86046",
-        "fidelity": "e12359a64606cb72bae5",
+        "rollouts": "166072a88224b4b4ad76",
+        "fidelity": "fee006488289f056f042",
         "policy": "1cc91191b42ddd82695a",
+        "policy_fidelity": "c902805ff4002abc0abe",
         "returns": "7b1e7d7eb4d35aa357aa",
     }
 
@@ -138,15 +143,17 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
 def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
-        "references": "1812f8a17a7f0b777e89",
+        "references": "15deb665d174df7d7d78",
+        "inverse_dynamics": "f09ef03e34b68413a3b9",
         "agent": "92157d4accc393bd872d",
-        "rollouts": "90b479267ccfcfef374a",
-        "fidelity": "41b1a0974270066e24d4",
+        "rollouts": "dadf9e7eb9d39d0cc953",
+        "fidelity": "cabced293e2623a129b4",
+        "policy_fidelity": "9922a0aaad7bdd682dfd",
         "returns": "1607056449144085f1ed",
     }
 
 
-SCORED_ONLINE: frozenset[StageName] = frozenset({"agent", "rollouts", "fidelity", "returns"})
+SCORED_ONLINE: frozenset[StageName] = SCORED | {"agent", "returns"}
 
 
 @pytest.mark.parametrize(
@@ -225,17 +232,41 @@ def test_preset_name_is_part_of_no_key() -> None:
 def test_steps_share_what_does_not_sample() -> None:
     runs = [keys_of(override(SMOKE, {"sampler.steps": text})) for text in ("1", "3", "10")]
     for stage in STAGES:
-        shared = stage in {"references", "frames", "denoiser", "outcome"}
+        shared = stage in {"references", "inverse_dynamics", "frames", "denoiser", "outcome"}
         assert len({run[stage] for run in runs}) == (1 if shared else 3)
 
 
 def test_baselines_have_keys_of_their_own_and_ignore_what_is_trained() -> None:
     last = SMOKE.model_copy(update={"family": "copy_last"})
     median = SMOKE.model_copy(update={"family": "median_background"})
-    assert set(keys_of(last)) == {"references", "rollouts", "fidelity"}
+    assert set(keys_of(last)) == {"references", "inverse_dynamics", "rollouts", "fidelity"}
     assert keys_of(last)["references"] == keys_of(SMOKE)["references"]
     assert len({keys_of(config)["rollouts"] for config in (last, median, SMOKE)}) == 3
     for field in ("sampler.steps", "denoiser.updates", "policy.gamma", "frames.num_frames", "seed"):
         assert keys_of(altered(last, field)) == keys_of(last)
     for field in ("view.height", "rollouts.horizon_steps", "references.num_starts", "data_seed"):
         assert keys_of(altered(last, field)) != keys_of(last)
+
+
+def test_all_arms_protocols_and_baselines_have_one_judge() -> None:
+    judge = keys_of(SMOKE)["inverse_dynamics"]
+    played = SMOKE.frames.play.model_copy(update={"max_hold_steps": 3})
+    others = [
+        ONLINE,
+        SMOKE.model_copy(update={"family": "copy_last"}),
+        SMOKE.model_copy(update={"frames": SMOKE.frames.model_copy(update={"play": played})}),
+        *(altered(SMOKE, name) for name in ("frames.num_frames", "denoiser.history", "seed")),
+        *(altered(SMOKE, name) for name in ("outcome.updates", "policy.gamma", "sampler.steps")),
+    ]
+    assert {keys_of(config)["inverse_dynamics"] for config in others} == {judge}
+    for name in ("game", "emulator.frame_skip", "view.height", "data_seed"):
+        assert keys_of(altered(SMOKE, name))["inverse_dynamics"] != judge
+
+
+def test_the_judge_of_the_presets_is_no_part_of_what_a_run_is() -> None:
+    """Studies from before there was a judge go on; its stage holds the whole recipe."""
+    tiny = make_preset("tiny", "Boxing")
+    assert "inverse_dynamics" not in canonical(tiny)
+    (judge,) = (spec for spec in stages_of(tiny) if spec.stage == "inverse_dynamics")
+    assert judge.config["inverse_dynamics"] == canonical(tiny.inverse_dynamics)
+    assert tiny == RunConfig.model_validate(canonical(tiny))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from diamond.config.levels import calls_per_sample
 from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig
-from diamond.config.run import RunConfig
+from diamond.config.run import InverseDynamicsConfig, RunConfig
 
 Part = Literal["denoiser", "outcome", "policy"]
 BACKWARD = 3.0
@@ -49,6 +49,18 @@ def policy_multiplications(config: PolicyConfig, height: int, width: int) -> flo
     last = len(config.channels)
     features = (height >> last) * (width >> last) * config.channels[-1]
     return total + 4 * config.lstm_size * (features + config.lstm_size)
+
+
+def inverse_dynamics_multiplications(
+    config: InverseDynamicsConfig, height: int, width: int
+) -> float:
+    """Multiplications of the inverse dynamics model for one pair of frames."""
+    total, last = 0.0, 6
+    for channels in config.channels:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        total += 9.0 * height * width * last * channels
+        last = channels
+    return total + height * width * last * config.num_features
 
 
 @dataclass(frozen=True)

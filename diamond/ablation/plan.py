@@ -49,7 +49,13 @@ BASELINE_NAMES: Mapping[Family, str] = {
 AA_NAME = "baseline, other seeds"
 MAX_ARMS = 1000
 PRIMARY_METRIC = "core_ratio"
-SCORED_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
+SCORED_STAGES: tuple[StageName, ...] = (
+    "references",
+    "inverse_dynamics",
+    "rollouts",
+    "fidelity",
+    "policy_fidelity",
+)
 """Stages that only a run with a world model has."""
 AGENT_ARM = "agent"
 """Name of the arm of a study that varies nothing."""

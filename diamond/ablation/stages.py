@@ -15,6 +15,7 @@ from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
 StageName = Literal[
     "references",
+    "inverse_dynamics",
     "frames",
     "denoiser",
     "outcome",
@@ -22,6 +23,7 @@ StageName = Literal[
     "rollouts",
     "fidelity",
     "policy",
+    "policy_fidelity",
     "returns",
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -29,14 +31,23 @@ STAGES: tuple[StageName, ...] = get_args(StageName)
 
 PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
     "static": tuple(stage for stage in STAGES if stage != "agent"),
-    "online": ("references", "agent", "rollouts", "fidelity", "returns"),
+    "online": (
+        "references",
+        "inverse_dynamics",
+        "agent",
+        "rollouts",
+        "fidelity",
+        "policy_fidelity",
+        "returns",
+    ),
 }
 """Online, one agent takes the place of frames, denoiser, outcome and policy."""
 
 KEY_DIGITS = 20
 
 NUMERICS: Mapping[StageName, int] = {
-    "references": 1,
+    "references": 2,
+    "inverse_dynamics": 1,
     "frames": 1,
     "denoiser": 2,
     "outcome": 3,
@@ -44,12 +55,14 @@ NUMERICS: Mapping[StageName, int] = {
     "rollouts": 1,
     "fidelity": 2,
     "policy": 2,
+    "policy_fidelity": 1,
     "returns": 1,
 }
 """Raised by one when a change of code alters a stage's outputs at equal config and seed."""
 
 SECTIONS: Mapping[StageName, tuple[str, ...]] = {
     "references": ("game", "emulator", "references"),
+    "inverse_dynamics": ("game", "emulator", "view", "inverse_dynamics"),
     "frames": ("game", "emulator", "view", "frames"),
     "denoiser": ("denoiser",),
     "outcome": ("outcome",),
@@ -57,19 +70,22 @@ SECTIONS: Mapping[StageName, tuple[str, ...]] = {
     "rollouts": ("family", "view", "sampler", "rollouts"),
     "fidelity": ("view",),
     "policy": ("sampler", "policy"),
+    "policy_fidelity": ("view",),
     "returns": ("game", "emulator", "view", "evaluation"),
 }
 """The fields of `RunConfig` that a stage reads itself; the rest reaches it through other stages."""
 
 UPSTREAM: Mapping[StageName, tuple[StageName, ...]] = {
     "references": (),
+    "inverse_dynamics": (),
     "frames": (),
     "denoiser": ("frames",),
     "outcome": ("frames",),
     "agent": (),
     "rollouts": ("references", "denoiser", "outcome"),
-    "fidelity": ("references", "rollouts"),
+    "fidelity": ("references", "rollouts", "inverse_dynamics", "outcome"),
     "policy": ("frames", "denoiser", "outcome"),
+    "policy_fidelity": ("references", "rollouts", "policy"),
     "returns": ("policy",),
 }
 """The stages whose outputs a stage reads in the static protocol, for the diamond family."""
@@ -81,14 +97,27 @@ REAL_STAGES: tuple[StageName, ...] = ("agent", "returns")
 """All stages of an agent trained in the real game: it imagines nothing."""
 
 DATA_SEEDED: frozenset[StageName] = frozenset(
-    {"references", "frames", "rollouts", "fidelity", "returns"}
+    {
+        "references",
+        "inverse_dynamics",
+        "frames",
+        "rollouts",
+        "fidelity",
+        "policy_fidelity",
+        "returns",
+    }
 )
 """Stages that draw from the data seed: arms and seeds share their games and noise."""
 
 IMPORTED: tuple[Literal["denoiser", "outcome", "policy"], ...] = ("denoiser", "outcome", "policy")
 """Stages whose outputs a checkpoint can bring."""
 
-BASELINE_STAGES: tuple[StageName, ...] = ("references", "rollouts", "fidelity")
+BASELINE_STAGES: tuple[StageName, ...] = (
+    "references",
+    "inverse_dynamics",
+    "rollouts",
+    "fidelity",
+)
 SCORING_STAGES: tuple[StageName, ...] = tuple(dict.fromkeys(spec.stage for spec in METRICS))
 """Stages whose outputs are scores of a run."""
 RANDOM_PLAYER = "random"
@@ -227,6 +256,9 @@ def _section(config: RunConfig, stage: StageName, everything: Mapping[str, Any])
         section = {name: value for name, value in section.items() if name not in WORLD_SECTIONS}
     if stage == "rollouts" and config.family != "diamond":
         del section["sampler"]
+    if stage == "inverse_dynamics":
+        # Whole, though a run leaves out the judge of the presets: no run is another for its judge.
+        section["inverse_dynamics"] = canonical(config.inverse_dynamics)
     if stage == "returns":
         section["player"] = TRAINED_PLAYER
     return section

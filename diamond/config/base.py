@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.fields import FieldInfo
 
 _ENCODER = json.JSONEncoder(
@@ -13,6 +13,8 @@ _ENCODER = json.JSONEncoder(
 )
 _NO_NEUTRAL = object()
 """Of a field without a neutral value; equal to nothing."""
+NEUTRAL_DEFAULT: dict[str, JsonValue] = {"neutral": "default"}
+"""Of a field whose neutral value is a record: its default."""
 
 
 class Record(BaseModel):
@@ -74,7 +76,9 @@ def _neutral_values(record: type[BaseModel]) -> tuple[tuple[str, object], ...]:
 
 def _neutral(field: FieldInfo) -> object:
     extra = field.json_schema_extra
-    return extra["neutral"] if isinstance(extra, dict) and "neutral" in extra else _NO_NEUTRAL
+    if not isinstance(extra, dict) or "neutral" not in extra:
+        return _NO_NEUTRAL
+    return field.default if extra == NEUTRAL_DEFAULT else extra["neutral"]
 
 
 def _plain(value: object) -> object:

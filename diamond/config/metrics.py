@@ -20,7 +20,7 @@ Group = Literal[
     "policy",
     "distribution",
 ]
-ScoringStage = Literal["fidelity"]
+ScoringStage = Literal["fidelity", "policy_fidelity"]
 REAL_SUFFIX = "_real"
 
 
@@ -54,6 +54,19 @@ class MetricSpec:
         """Names under which its values are kept."""
         return (self.name, f"{self.name}{REAL_SUFFIX}") if self.has_real else (self.name,)
 
+
+_OUTCOME_ROWS: tuple[tuple[str, str, str, Direction, Kind], ...] = (
+    ("reward_f1", "Reward F1", "", "higher", "set"),
+    ("reward_recall_negative", "Recall of reward -1", "", "higher", "set"),
+    ("reward_recall_zero", "Recall of reward 0", "", "higher", "set"),
+    ("reward_recall_positive", "Recall of reward +1", "", "higher", "set"),
+    ("reward_timing_error", "Reward timing error", "env steps", "lower", "set"),
+    ("reward_sum_error", "Reward sum error", "", "lower", "frame"),
+    ("return_rank_correlation", "Rank correlation of returns", "", "higher", "set"),
+    ("end_auroc", "End AUROC", "", "higher", "set"),
+    ("end_brier", "End Brier score", "", "lower", "set"),
+)
+"""What the reward/end model says of rewards and ends: name, label, unit, better, kind."""
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("psnr", "PSNR", "dB", "higher", "pixels"),
@@ -90,12 +103,40 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "delta_psnr_true", "Delta PSNR, both branches", "dB", "higher", "control", has_real=True
     ),
+    MetricSpec("action_accuracy", "Action accuracy", "", "real", "control", has_real=True),
+    MetricSpec(
+        "action_balanced_accuracy",
+        "Action accuracy, balanced",
+        "",
+        "real",
+        "control",
+        kind="set",
+        has_real=True,
+    ),
+    *(
+        MetricSpec(name, label, unit, direction, "reward and end", kind=kind, has_real=True)
+        for name, label, unit, direction, kind in _OUTCOME_ROWS
+    ),
+    MetricSpec("kl_policy", "Policy KL", "nats", "lower", "policy", stage="policy_fidelity"),
+    MetricSpec("value_error", "Value error", "", "lower", "policy", stage="policy_fidelity"),
+    MetricSpec(
+        "greedy_agreement", "Same greedy action", "", "higher", "policy", stage="policy_fidelity"
+    ),
     MetricSpec(
         "nearest_l1",
         "Distance to the nearest real frame",
         "",
         "lower",
         "distribution",
+        has_real=True,
+    ),
+    MetricSpec(
+        "fd_inverse_dynamics",
+        "FD-inverse-dynamics",
+        "",
+        "lower",
+        "distribution",
+        kind="set",
         has_real=True,
     ),
 )

@@ -25,8 +25,10 @@ AXIS_FIELDS: Mapping[str, str] = {
 }
 """Fields that have no text of their own: a named axis sets them."""
 _NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}
-SHARED_SECTIONS: frozenset[str] = frozenset({"emulator", "references", "rollouts"})
-"""Sections that decide what arms are scored against.
+SHARED_SECTIONS: frozenset[str] = frozenset(
+    {"emulator", "references", "rollouts", "inverse_dynamics"}
+)
+"""Sections that decide what arms are scored against, and by what.
 
 Arms that differ there could not be compared.
 """

@@ -218,6 +218,16 @@ def smoke(game: str) -> RunConfig:
                 num_starts=2,
                 samples=SamplesConfig(num_samples=2, horizon_steps=4),
             ),
+            "inverse_dynamics": base.inverse_dynamics.model_copy(
+                update={
+                    "num_frames": 300,
+                    "num_held_out_frames": 100,
+                    "channels": (8, 8),
+                    "num_features": 8,
+                    "updates": 20,
+                    "batch_size": 16,
+                }
+            ),
         }
     )
 

@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from diamond.config.base import Record
+from diamond.config.base import NEUTRAL_DEFAULT, Record
 from diamond.config.games import GAMES_WITH_EXPERT, check_game
 from diamond.config.networks import (
     DenoiserConfig,
+    OptimizerConfig,
     OutcomeConfig,
     PolicyConfig,
     PositiveInt,
@@ -135,6 +136,47 @@ class FramesConfig(Record):
     )
 
 
+class InverseDynamicsConfig(Record):
+    """The judge that tells the action from two successive real frames, and its real frames."""
+
+    play: PlayConfig
+    num_frames: int = Field(ge=64, description="recorded frames that it is trained on")
+    num_held_out_frames: int = Field(
+        ge=64, description="frames of other recorded episodes, on which its accuracy is measured"
+    )
+    channels: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="width of each convolution; each halves the frame"
+    )
+    num_features: int = Field(
+        ge=1, description="units of its last hidden layer, the features of the Frechet distance"
+    )
+    optimizer: OptimizerConfig
+    updates: int = Field(ge=1, description="optimiser steps")
+    batch_size: int = Field(ge=1, description="pairs of frames per update")
+
+
+INVERSE_DYNAMICS = InverseDynamicsConfig(
+    # Random actions depend on nothing that is seen: the judge has to see what an action does, and
+    # cannot guess it from what a good player would do.
+    play=PlayConfig(collector="random_held", max_hold_steps=8, random_fraction=1.0),
+    num_frames=10_000,
+    num_held_out_frames=2_000,
+    channels=(16, 32, 64),
+    num_features=64,
+    optimizer=OptimizerConfig(
+        lr=1e-3,
+        weight_decay=1e-2,
+        eps=1e-8,
+        warmup_updates=50,
+        schedule="cosine",
+        max_grad_norm=1.0,
+    ),
+    updates=600,
+    batch_size=64,
+)
+"""The judge of all presets but `smoke`: one yardstick, whatever the size of what it judges."""
+
+
 class EvaluationConfig(Record):
     """Play in the real game: sampled actions, no ends on a lost life."""
 
@@ -212,6 +254,10 @@ class RunConfig(Record):
         json_schema_extra={"neutral": None},
     )
 
+    inverse_dynamics: InverseDynamicsConfig = Field(
+        default=INVERSE_DYNAMICS, json_schema_extra=NEUTRAL_DEFAULT
+    )
+
     @property
     def imagines(self) -> bool:
         """Whether the run has a world model; an agent trained in the real game has none."""
@@ -257,7 +303,13 @@ class RunConfig(Record):
             )
         if self.references.play.collector == "policy":
             raise ValueError("references.play.collector=policy: all arms share their references")
-        for section, play in (("frames", self.frames.play), ("references", self.references.play)):
+        if self.inverse_dynamics.play.collector == "policy":
+            raise ValueError("inverse_dynamics.play.collector=policy: all arms share their judge")
+        for section, play in (
+            ("frames", self.frames.play),
+            ("references", self.references.play),
+            ("inverse_dynamics", self.inverse_dynamics.play),
+        ):
             if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
                 raise ValueError(
                     f"{section}.play.collector=expert: {self.game} has no scripted expert, "

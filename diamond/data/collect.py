@@ -170,7 +170,8 @@ def _record(
     horizon_steps: int,
 ) -> Reference:
     num_frames = offset + CONTEXT_FRAMES + horizon_steps
-    frames, stills, actions = [], [], []
+    frames, stills, actions, rewards = [], [], [], []
+    final: list[NDArray[np.uint8]] = []
     frame = env.begin(key)
     for row in range(num_frames):
         if row >= offset:
@@ -180,12 +181,23 @@ def _record(
         if row + 1 == num_frames:
             break
         actions.append(act(frame, env.ram()))
-        frame, _, terminated, _, info = env.step(actions[-1])
+        frame, reward, terminated, _, info = env.step(actions[-1])
+        rewards.append(reward)
         if terminated or (info["life_lost"] and row + 1 >= offset + CONTEXT_FRAMES):
+            final.append(frame)
             break
     codes = tuple(env.action_codes[action] for action in actions)
     num_valid = max(0, len(frames) - CONTEXT_FRAMES)
-    return Reference(key, codes, offset, num_valid, _stack(frames), _stack(stills))
+    return Reference(
+        key,
+        codes,
+        offset,
+        num_valid,
+        _stack(frames),
+        _stack(stills),
+        tuple(rewards),
+        _stack(final),
+    )
 
 
 def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

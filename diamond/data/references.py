@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
-from diamond.envs.view import apply_view_all
+from diamond.envs.view import apply_view, apply_view_all
 
 NATIVE_FILE = "native.npy"
 STILLS_FILE = "stills.npy"
+FINALS_FILE = "finals.npy"
 BRANCH_FILE = "counterfactual.npy"
 
 
@@ -48,6 +49,9 @@ class Reference:
             life.
         native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
         stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
+        rewards: What every action from the reset on earned, as the game gave it.
+        final: (1, 210, 160, 3) uint8, the frame after the action that ended the episode or lost a
+            life; (0, 210, 160, 3) where the recording was not ended so.
         branch: The counterfactual; None where none was recorded.
     """
 
@@ -57,6 +61,8 @@ class Reference:
     num_valid_steps: int
     native: NDArray[np.uint8]
     stills: NDArray[np.uint8]
+    rewards: tuple[float, ...]
+    final: NDArray[np.uint8]
     branch: Branch | None = None
 
 
@@ -68,9 +74,14 @@ class View:
         context: (n, 16, h, w, 3) uint8 real frames before the rollout.
         actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i
             + 1.
-        targets: (n, horizon, h, w, 3) uint8 real frames; zero where not valid.
+        targets: (n, horizon, h, w, 3) uint8 real frames where valid, and the final frame where
+            `ends`; zero elsewhere.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
         backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
+        rewards: (n, horizon) float64, what the action that led to the frame earned; zero where
+            neither `valid` nor `ends`.
+        ends: (n, horizon) bool, true at the one env step, right after the valid ones, that ended
+            the episode or lost a life.
     """
 
     context: NDArray[np.uint8]
@@ -78,10 +89,12 @@ class View:
     targets: NDArray[np.uint8]
     valid: NDArray[np.bool_]
     backgrounds: NDArray[np.uint8]
+    rewards: NDArray[np.float64]
+    ends: NDArray[np.bool_]
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
-    """Write episodes.json, native.npy and stills.npy, frames of all episodes in a row.
+    """Write episodes.json, native.npy, stills.npy and finals.npy: all episodes in a row.
 
     Where there are counterfactuals, their frames are in counterfactual.npy. Frames go to the disk
     as they come: only one reference is in memory.
@@ -90,10 +103,12 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
     with ExitStack() as files:
         native = files.enter_context(_FrameFile(folder / NATIVE_FILE))
         stills = files.enter_context(_FrameFile(folder / STILLS_FILE))
+        finals = files.enter_context(_FrameFile(folder / FINALS_FILE))
         others: _FrameFile | None = None
         for reference in references:
             native.append(reference.native)
             stills.append(reference.stills)
+            finals.append(reference.final)
             episode = {
                 "emulator_seed": reference.key.emulator_seed,
                 "num_noops": reference.key.num_noops,
@@ -101,6 +116,8 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
                 "offset": reference.offset,
                 "num_valid_steps": reference.num_valid_steps,
                 "num_stills": len(reference.stills),
+                "rewards": list(reference.rewards),
+                "ended": bool(len(reference.final)),
             }
             if reference.branch is not None:
                 others = others or files.enter_context(_FrameFile(folder / BRANCH_FILE))
@@ -116,6 +133,7 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
 def load_references(folder: Path) -> list[Reference]:
     """Open references written by `save_references`; frames stay on disk until they are read."""
     native, stills = _Rows(folder / NATIVE_FILE), _Rows(folder / STILLS_FILE)
+    finals = _Rows(folder / FINALS_FILE)
     others = _Rows(folder / BRANCH_FILE) if (folder / BRANCH_FILE).exists() else None
     references = []
     for episode in json.loads((folder / "episodes.json").read_text()):
@@ -132,6 +150,8 @@ def load_references(folder: Path) -> list[Reference]:
                 episode["num_valid_steps"],
                 native.take(CONTEXT_FRAMES + episode["num_valid_steps"]),
                 stills.take(episode["num_stills"]),
+                tuple(episode["rewards"]),
+                finals.take(episode["ended"]),
                 branch,
             )
         )
@@ -201,6 +221,8 @@ def view_references(
     actions = np.zeros((num, CONTEXT_FRAMES + horizon - 1), dtype=np.int64)
     valid = np.zeros((num, horizon), dtype=np.bool_)
     backgrounds = np.empty((num, *shape), dtype=np.uint8)
+    rewards = np.zeros((num, horizon), dtype=np.float64)
+    ends = np.zeros((num, horizon), dtype=np.bool_)
     index_of = {code: index for index, code in enumerate(codes)}
     for i, reference in enumerate(references):
         missing = set(reference.action_codes) - set(index_of)
@@ -215,10 +237,16 @@ def view_references(
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
         valid[i, :num_valid] = True
-        last = reference.offset + CONTEXT_FRAMES + num_valid - 1
+        num_steps = num_valid
+        if len(reference.final) and num_valid < horizon:
+            targets[i, num_valid] = apply_view(reference.final[0], view)
+            ends[i, num_valid] = True
+            num_steps += 1
+        last = reference.offset + CONTEXT_FRAMES + num_steps - 1
         window = reference.action_codes[reference.offset : last]
         actions[i, : len(window)] = [index_of[code] for code in window]
-    return View(context, actions, targets, valid, backgrounds)
+        rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
+    return View(context, actions, targets, valid, backgrounds, rewards, ends)
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

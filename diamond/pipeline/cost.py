@@ -2,27 +2,39 @@
 
 from collections.abc import Mapping
 
-from diamond.ablation.multiplications import BACKWARD, Part, Pass, update_units
+from diamond.ablation.multiplications import (
+    BACKWARD,
+    Part,
+    Pass,
+    inverse_dynamics_multiplications,
+    update_units,
+)
 from diamond.ablation.stages import RANDOM_PLAYER, StageName
 from diamond.config.run import ReferencesConfig, RunConfig
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "references": 7.5e-4,
+    "inverse_dynamics": 1.0,
     "frames": 1.1e-3,
     "denoiser": 6.5e-11,
     "outcome": 9.5e-11,
     "agent": 1.0,
     "rollouts": 7.0e-11,
-    "fidelity": 1.8e-3,
+    "fidelity": 1.0,
     "policy": 8.5e-11,
+    "policy_fidelity": 8.5e-11,
     "returns": 1.8e-3,
 }
 """Seconds per unit of work on one core of a server processor (AVX2).
 
-A unit is a multiplication in a network, or a frame; for an agent, which does both, a second.
-Used where no stage like it was measured in the home."""
+A unit is a multiplication in a network, or a frame; for an agent, for the judge and for fidelity,
+which do both, a second. Used where no stage like it was measured in the home."""
 
 BASELINE_FRAME_SECONDS = 1e-4
+JUDGE_SECONDS = 6e-11
+"""A multiplication of the inverse dynamics model."""
+SCORED_FRAME_SECONDS = 1.8e-3
+"""A frame compared with the real one; what networks say of it comes on top."""
 REAL_STEP_SECONDS = 7e-4
 """An env step of the emulator, crop and resize included."""
 RANDOM_SHARE = 0.3
@@ -69,26 +81,46 @@ def imagined_steps(config: RunConfig) -> int:
     return num_steps
 
 
+def judge_seconds(config: RunConfig) -> float:
+    """Seconds of recording the judge's frames and of its training."""
+    judge, view = config.inverse_dynamics, config.view
+    pair = inverse_dynamics_multiplications(judge, view.height, view.width)
+    recorded = judge.num_frames + judge.num_held_out_frames
+    trained = BACKWARD * judge.updates * judge.batch_size * pair
+    return recorded * SECONDS_PER_UNIT["frames"] + trained * JUDGE_SECONDS
+
+
+def fidelity_seconds(config: RunConfig, cost: Pass) -> float:
+    """Seconds of scoring: frames compared, and seen by the judge and the reward/end model."""
+    num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
+    view = config.view
+    pair = inverse_dynamics_multiplications(config.inverse_dynamics, view.height, view.width)
+    outcome = cost.outcome if config.family == "diamond" else 0.0
+    seen = pair * JUDGE_SECONDS + outcome * SECONDS_PER_UNIT["outcome"]
+    return num_frames * (SCORED_FRAME_SECONDS + 2 * seen)
+
+
 def work_units(config: RunConfig, stage: StageName) -> float:
     """Units of work of one stage of a run; see `SECONDS_PER_UNIT`."""
     cost = Pass.of(config)
     match stage:
         case "references":
             return float(config.references.num_starts * recorded_steps(config.references))
+        case "inverse_dynamics":
+            return judge_seconds(config)
         case "frames":
             return float(config.frames.num_frames)
-        case "denoiser":
-            return config.denoiser.updates * update_units(config, cost, "denoiser")
-        case "outcome":
-            return config.outcome.updates * update_units(config, cost, "outcome")
+        case "denoiser" | "outcome" | "policy":
+            updates: int = getattr(config, stage).updates
+            return updates * update_units(config, cost, stage)
         case "agent":
             return agent_seconds(config, cost)
         case "rollouts":
             return config.rollouts.num_starts * imagined_steps(config) * cost.imagined
         case "fidelity":
-            return float(config.rollouts.num_starts * config.rollouts.horizon_steps)
-        case "policy":
-            return config.policy.updates * update_units(config, cost, "policy")
+            return fidelity_seconds(config, cost)
+        case "policy_fidelity":
+            return 2 * config.rollouts.num_starts * config.rollouts.horizon_steps * cost.policy
         case "returns":
             return float(config.evaluation.num_episodes * config.evaluation.max_episode_steps)
 

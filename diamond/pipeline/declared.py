@@ -12,7 +12,7 @@ from diamond.pipeline.store import Store
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""
-SCORED = ("fidelity", "returns")
+SCORED = ("fidelity", "policy_fidelity", "returns")
 """Stages whose outputs claims are about."""
 DECLARED_BEFORE = "declared before"
 BEGAN_WITHOUT = "declared after the first arm started: the study began without claims"

@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig
-from diamond.config.run import ViewConfig
+from diamond.config.run import InverseDynamicsConfig, ViewConfig
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
+from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
@@ -39,6 +41,21 @@ def build_policy(config: PolicyConfig, shape: dict[str, int]) -> ActorCriticNet:
     )
 
 
+def build_inverse_dynamics(
+    config: InverseDynamicsConfig, shape: dict[str, int]
+) -> InverseDynamicsNet:
+    """A fresh inverse dynamics network."""
+    return InverseDynamicsNet(
+        InverseDynamicsShape(
+            num_actions=shape["num_actions"],
+            height=shape["height"],
+            width=shape["width"],
+            channels=config.channels,
+            num_features=config.num_features,
+        )
+    )
+
+
 def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None:
     """Write weights.safetensors and shape.json."""
     weights = {
@@ -59,14 +76,29 @@ def load_network(module: nn.Module, folder: Path, device: torch.device) -> None:
 def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
     """The world model of a stage that reads `denoiser` and `outcome`, or an agent."""
     denoiser_folder = context.upstream_folder("denoiser")
-    outcome_folder = context.upstream_folder("outcome")
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
-    outcome_config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
     denoiser = build_denoiser(denoiser_config, saved_shape(denoiser_folder))
-    outcome = build_outcome(outcome_config, saved_shape(outcome_folder))
     load_network(denoiser, denoiser_folder, context.device)
-    load_network(outcome, outcome_folder, context.device)
-    return DiamondWorld(denoiser, outcome, sampler)
+    return DiamondWorld(denoiser, load_outcome(context), sampler)
+
+
+def load_outcome(context: StageContext) -> OutcomeNet:
+    """The reward/end model of a stage that reads `outcome`, or an agent."""
+    folder = context.upstream_folder("outcome")
+    config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
+    outcome = build_outcome(config, saved_shape(folder))
+    load_network(outcome, folder, context.device)
+    return outcome
+
+
+def load_inverse_dynamics(context: StageContext) -> InverseDynamicsNet:
+    """The judge of a stage that reads `inverse_dynamics`."""
+    folder = context.upstream["inverse_dynamics"]
+    section = context.upstream_config("inverse_dynamics")["inverse_dynamics"]
+    config = InverseDynamicsConfig.model_validate(section)
+    net = build_inverse_dynamics(config, saved_shape(folder))
+    load_network(net, folder, context.device)
+    return net
 
 
 def load_policy(context: StageContext) -> ActorCriticNet:

@@ -17,6 +17,8 @@ The first one is that of `FRAMES_FILE`."""
 COUNTERFACTUAL_FILE = "counterfactual.npy"
 """Frames imagined under other actions by the same noise (starts, horizon, h, w, 3)."""
 SCORES_FILE = "scores.safetensors"
+HELD_OUT_FILE = "held_out.json"
+"""How a judge does on held-out real frames."""
 RETURNS_FILE = "returns.json"
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
 

@@ -1,4 +1,4 @@
-"""The stages that judge: rollouts, their fidelity, and returns in the real game."""
+"""The stages that judge: rollouts, their fidelity to frames and policy, returns in the game."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -25,6 +25,7 @@ from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import longest_future, score_counterfactuals, score_samples
+from diamond.pipeline.judges import judge_policy, judge_rollouts
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.rolling import passes_of, roll
@@ -85,7 +86,7 @@ def make_rollouts(context: StageContext) -> StageResult:
 def score_rollouts(context: StageContext) -> StageResult:
     """Compare rollouts with references.
 
-    Writes scores.safetensors, one (starts, horizon) array a metric. One start at a time is read.
+    Writes scores.safetensors, one (starts, horizon) array a metric; (1, 1) for one of all frames.
     """
     context.resume()
     rollouts = context.upstream["rollouts"]
@@ -121,7 +122,19 @@ def score_rollouts(context: StageContext) -> StageResult:
         for name, values in futures.items():
             scores[name] = np.full((num_starts, horizon), np.nan)
             scores[name][:, :short] = values
+    scores |= judge_rollouts(context, _view(context, references, horizon), imagined)
     save_file(scores, context.folder / SCORES_FILE)
+    return context.result()
+
+
+def score_policy(context: StageContext) -> StageResult:
+    """Compare what the policy makes of rollouts and of references; writes scores.safetensors."""
+    context.resume()
+    imagined = np.load(
+        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
+    )
+    view = read_view(context, *imagined.shape[:2])
+    save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
     return context.result()
 
 

@@ -1,5 +1,6 @@
-"""The stages that train: denoiser, outcome and policy; the loops are in `diamond.training`."""
+"""The stages that train: denoiser, outcome, policy and the judge; loops: `diamond.training`."""
 
+import json
 from collections.abc import Mapping
 
 from diamond.config.networks import (
@@ -9,12 +10,23 @@ from diamond.config.networks import (
     PolicyConfig,
     SamplerConfig,
 )
+from diamond.config.run import EmulatorConfig, FramesConfig, InverseDynamicsConfig, ViewConfig
+from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
+from diamond.envs.atari import AtariEnv
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import build_policy, load_world, read_shape, save_network
+from diamond.pipeline.models import (
+    build_inverse_dynamics,
+    build_policy,
+    load_world,
+    read_shape,
+    save_network,
+)
+from diamond.pipeline.outputs import HELD_OUT_FILE
 from diamond.pipeline.store import StageResult
 from diamond.rng import seeded_init
-from diamond.seeds import Purpose
+from diamond.seeds import Purpose, derive
+from diamond.training.inverse_dynamics import HeldOut, inverse_dynamics_loss, judge_held_out
 from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
 from diamond.training.state import Loss, TrainingState, begin, train
 from diamond.world.build import build_denoiser, build_outcome
@@ -70,6 +82,59 @@ def train_policy(context: StageContext) -> StageResult:
     _run(context, state, loss_of, config.optimizer, config.updates)
     save_network(state.result(), shape, context.folder)
     return context.result(updates=config.updates)
+
+
+def train_inverse_dynamics(context: StageContext) -> StageResult:
+    """Train the judge that tells actions from frames, on frames that are recorded for it.
+
+    Writes weights.safetensors, shape.json and held_out.json.
+    """
+    config = InverseDynamicsConfig.model_validate(context.config["inverse_dynamics"])
+    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    view = ViewConfig.model_validate(context.config["view"])
+    codes = AtariEnv(context.config["game"], emulator).action_codes
+    shape = {"num_actions": len(codes), "height": view.height, "width": view.width}
+    seen = _record(context, "training", config.num_frames)
+    held_out = _record(context, "held out", config.num_held_out_frames)
+    with seeded_init(context.seed, Purpose.INVERSE_DYNAMICS_INIT):
+        net = build_inverse_dynamics(config, shape).to(context.device)
+    state = begin(net, config.optimizer)
+    loss_of = inverse_dynamics_loss(net, SegmentSampler(seen, 1), config.batch_size, context.seed)
+    _run(context, state, loss_of, config.optimizer, config.updates)
+    save_network(net, shape, context.folder)
+    found = judge_held_out(net, held_out)
+    rows = _held_out_rows(found, codes)
+    (context.folder / HELD_OUT_FILE).write_text(json.dumps(rows, allow_nan=False) + "\n")
+    return context.result(
+        updates=config.updates,
+        held_out_accuracy=found.accuracy,
+        held_out_majority_rate=found.majority_rate,
+    )
+
+
+def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
+    """Record frames for the judge: episodes of their own, those of each part apart from others."""
+    config = InverseDynamicsConfig.model_validate(context.config["inverse_dynamics"])
+    return collect_frames(
+        context.config["game"],
+        EmulatorConfig.model_validate(context.config["emulator"]),
+        ViewConfig.model_validate(context.config["view"]),
+        FramesConfig(play=config.play, num_frames=num_frames),
+        derive(context.seed, Purpose.INVERSE_DYNAMICS_FRAMES, part),
+        lambda done, total: context.progress(0, config.updates, f"{part}: {done} frames"),
+    )
+
+
+def _held_out_rows(found: HeldOut, codes: tuple[int, ...]) -> dict[str, object]:
+    return {
+        "num_steps": found.num_steps,
+        "accuracy": found.accuracy,
+        "majority_rate": found.majority_rate,
+        "actions": [
+            {"code": code, "count": count, "recall": recall if count else None}
+            for code, count, recall in zip(codes, found.counts, found.recall, strict=True)
+        ],
+    }
 
 
 def _run(

@@ -27,12 +27,23 @@ from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
 from diamond.pipeline.data_stages import make_frames, make_references
 from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.scoring_stages import make_rollouts, play_real_game, score_rollouts
+from diamond.pipeline.scoring_stages import (
+    make_rollouts,
+    play_real_game,
+    score_policy,
+    score_rollouts,
+)
 from diamond.pipeline.store import StageResult, Store
-from diamond.pipeline.training_stages import train_denoiser, train_outcome, train_policy
+from diamond.pipeline.training_stages import (
+    train_denoiser,
+    train_inverse_dynamics,
+    train_outcome,
+    train_policy,
+)
 
 STAGE_FUNCTIONS: Mapping[StageName, Callable[[StageContext], StageResult]] = {
     "references": make_references,
+    "inverse_dynamics": train_inverse_dynamics,
     "frames": make_frames,
     "denoiser": train_denoiser,
     "outcome": train_outcome,
@@ -40,6 +51,7 @@ STAGE_FUNCTIONS: Mapping[StageName, Callable[[StageContext], StageResult]] = {
     "rollouts": make_rollouts,
     "fidelity": score_rollouts,
     "policy": train_policy,
+    "policy_fidelity": score_policy,
     "returns": play_real_game,
 }
 WAIT_SECONDS = 0.5

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from diamond.config.metrics import is_set
 from diamond.report.document import (
     ABSENT,
     Arm,
@@ -130,11 +131,18 @@ def _metric_column(doc: Document, arms: Sequence[Arm], metric: str, at: str) -> 
     found = [estimate(arm, metric, at) for arm in arms]
     rank = 2 if metric == doc["primary_metric"] else int(at != "mean")
     return _Column(
-        (labels.get(metric, metric), "mean" if at == "mean" else f"t={at}"),
+        (labels.get(metric, metric), _at_text(metric, at)),
         tuple(number(value.mean if value else None, places) for value in found),
         tuple(_interval(value, places) for value in found),
         rank,
     )
+
+
+def _at_text(metric: str, at: str) -> str:
+    """Say what a value is of: a time step, their mean, or all frames at once."""
+    if at != "mean":
+        return f"t={at}"
+    return "all frames" if is_set(metric) else "mean"
 
 
 def _difference_column(doc: Document, game: str, arms: Sequence[Arm]) -> _Column:

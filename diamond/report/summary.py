@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diamond.config.metrics import is_set
 from diamond.report.document import (
     Arm,
     Document,
@@ -164,7 +165,7 @@ def _numbers(doc: Document, metric: MetricInfo, pair: _Pair) -> str:
     values = _label(metric)
     if one and two:
         values += f" {number(one.mean, _PLACES)} against {number(two.mean, _PLACES)}{unit}"
-    values += f" {_when(doc, pair.at)}"
+    values += f" {_when(doc, metric, pair.at)}"
     if real:
         values += f", real {number(real.mean, _PLACES)}"
     return f"{values}; {_difference(pair)} {_replicates(doc, pair)}{_noise(doc, pair)}"
@@ -233,7 +234,7 @@ def _described(doc: Document, game: str, metric: MetricInfo, measured: Sequence[
     if not baselines:
         values.append("no baseline was measured")
     unit = f" in {metric.unit}" if metric.unit else ""
-    return f"{head}; {_label(metric)}{unit} {_when(doc, 'mean')}: {', '.join(values)}"
+    return f"{head}; {_label(metric)}{unit} {_when(doc, metric, 'mean')}: {', '.join(values)}"
 
 
 def _nothing_measured(doc: Document, game: str) -> str:
@@ -285,7 +286,9 @@ def _model_keys(arm: Arm) -> set[str]:
     }
 
 
-def _when(doc: Document, at: str) -> str:
+def _when(doc: Document, metric: MetricInfo, at: str) -> str:
+    if is_set(metric.name):
+        return f"over all frames of {doc['horizon']} time steps"
     return f"on average over {doc['horizon']} time steps" if at == "mean" else f"at t={at}"
 
 

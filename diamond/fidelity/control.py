@@ -1,0 +1,41 @@
+"""Whether the recorded actions can be read off imagined frames, as they can off real ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.metrics import REAL_SUFFIX
+from diamond.stats.classification import balanced_accuracy
+
+ACTION_ACCURACY = "action_accuracy"
+ACTION_BALANCED = "action_balanced_accuracy"
+
+
+def action_scores(
+    taken: NDArray[np.int64],
+    named_real: NDArray[np.int64],
+    named_imagined: NDArray[np.int64],
+    used: NDArray[np.bool_],
+    num_actions: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Compare the actions that a judge names with those that were taken.
+
+    Args:
+        taken: (starts, horizon) action that led to each frame.
+        named_real: The action that the judge reads off the real frames t - 1 and t.
+        named_imagined: The same off the imagined frames; frame 0 is real.
+        used: (starts, horizon) bool, the frames that are compared.
+        num_actions: Size of the action set.
+
+    Returns:
+        Per frame 1 where the action is named rightly, 0 where not, NaN where not used; over all
+        frames the mean over actions of the share that is named rightly, (1, 1).
+    """
+    scores: dict[str, NDArray[np.float64]] = {}
+    for suffix, named in (("", named_imagined), (REAL_SUFFIX, named_real)):
+        right = np.where(used, (named == taken).astype(np.float64), np.nan)
+        balanced = balanced_accuracy(taken[used], named[used], num_actions)
+        scores |= {
+            f"{ACTION_ACCURACY}{suffix}": right,
+            f"{ACTION_BALANCED}{suffix}": np.array([[balanced]]),
+        }
+    return scores

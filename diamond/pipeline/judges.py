@@ -1,0 +1,173 @@
+"""Learned judges of rollouts: what networks say of real and of imagined frames.
+
+What is made of it is in `diamond.fidelity`; no frame is compared with another here.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diamond.data.references import View
+from diamond.fidelity.control import action_scores
+from diamond.fidelity.frechet import frechet_scores
+from diamond.fidelity.outcome import Outcomes, outcome_scores
+from diamond.fidelity.policy import Seen, policy_scores
+from diamond.nets.actor_critic_net import ActorCriticNet
+from diamond.nets.inverse_dynamics_net import InverseDynamicsNet
+from diamond.nets.outcome_net import OutcomeNet
+from diamond.pipeline.context import StageContext
+from diamond.pipeline.models import load_inverse_dynamics, load_outcome, load_policy
+from diamond.records import to_unit
+
+FrameArray = NDArray[np.uint8]
+FloatArray = NDArray[np.float64]
+BATCH_FRAMES = 512
+"""Frames that a network is shown together."""
+
+
+def judge_rollouts(
+    context: StageContext, view: View, imagined: FrameArray
+) -> dict[str, FloatArray]:
+    """Scores by the inverse dynamics model and, where the world has one, the reward/end model.
+
+    Args:
+        context: Stage that reads `inverse_dynamics`, and `outcome` or an agent if anything was
+            trained.
+        view: The references.
+        imagined: (starts, horizon, h, w, 3) uint8.
+
+    Returns:
+        Arrays (starts, horizon), or (1, 1) for a metric of all frames, by name.
+    """
+    scores = _by_inverse_dynamics(context, view, imagined)
+    if "outcome" in context.upstream or "agent" in context.upstream:
+        scores |= _by_outcome(context, view, imagined)
+    return scores
+
+
+def judge_policy(context: StageContext, view: View, imagined: FrameArray) -> dict[str, FloatArray]:
+    """Scores by the policy: arrays (starts, horizon) by name."""
+    net = load_policy(context)
+    real_seen, imagined_seen = (
+        watch(net, view.context, frames, context.device) for frames in (view.targets, imagined)
+    )
+    return policy_scores(real_seen, imagined_seen, view.valid)
+
+
+@torch.no_grad()
+def read_actions(
+    net: InverseDynamicsNet, first: FrameArray, frames: FrameArray, device: torch.device
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The most likely action before every frame, and the features that it is read off.
+
+    Args:
+        net: The inverse dynamics network.
+        first: (starts, h, w, 3) uint8, the frame before the first one.
+        frames: (starts, horizon, h, w, 3) uint8.
+        device: Where the network is.
+
+    Returns:
+        Actions (starts, horizon) and features (starts, horizon, d).
+    """
+    num_starts, horizon = frames.shape[:2]
+    actions = np.empty((num_starts, horizon), dtype=np.int64)
+    features = np.empty((num_starts, horizon, net.shape.num_features))
+    for start in range(num_starts):
+        rows = np.concatenate((first[start, None], frames[start]))
+        for part in _parts(horizon, 1):
+            seen = _tensor(rows[part.start : part.stop + 1], device)
+            hidden = net.features(seen[:-1], seen[1:])
+            actions[start, part] = net.head(hidden).argmax(dim=-1).cpu().numpy()
+            features[start, part] = hidden.double().cpu().numpy()
+    return actions, features
+
+
+@torch.no_grad()
+def predict_outcomes(
+    net: OutcomeNet, view: View, frames: FrameArray, device: torch.device
+) -> Outcomes:
+    """What a reward/end model says of trajectories, after the real context of each.
+
+    Args:
+        net: The reward/end network.
+        view: Context and actions.
+        frames: (starts, horizon, h, w, 3) uint8, real or imagined.
+        device: Where the network is.
+    """
+    num_starts, horizon = frames.shape[:2]
+    rewards = np.empty((num_starts, horizon, 3))
+    ends = np.empty((num_starts, horizon))
+    actions = torch.from_numpy(view.actions).to(device)
+    before = view.context.shape[1] - 1
+    real = _tensor(view.context, device)
+    _, _, memory = net(real[:, :-1], actions[:, :before], real[:, 1:], None)
+    last = real[:, -1:]
+    for part in _parts(horizon, num_starts):
+        following = _tensor(frames[:, part], device)
+        steps = actions[:, before + part.start : before + part.stop]
+        now = torch.cat((last, following[:, :-1]), dim=1)
+        reward_logits, end_logits, memory = net(now, steps, following, memory)
+        rewards[:, part] = reward_logits.double().softmax(dim=-1).cpu().numpy()
+        ends[:, part] = end_logits.double().softmax(dim=-1)[..., 1].cpu().numpy()
+        last = following[:, -1:]
+    return Outcomes(rewards, ends)
+
+
+@torch.no_grad()
+def watch(
+    net: ActorCriticNet, context: FrameArray, frames: FrameArray, device: torch.device
+) -> Seen:
+    """What a policy makes of every frame; its memory runs along, from the first context frame on.
+
+    Args:
+        net: The actor-critic.
+        context: (starts, k, h, w, 3) uint8.
+        frames: (starts, horizon, h, w, 3) uint8, real or imagined.
+        device: Where the network is.
+    """
+    num_starts, horizon = frames.shape[:2]
+    memory = net.initial(num_starts, torch.empty(0, device=device))
+    for index in range(context.shape[1]):
+        _, _, memory = net(_tensor(context[:, index], device), memory)
+    logits = np.empty((num_starts, horizon, net.shape.num_actions))
+    values = np.empty((num_starts, horizon))
+    for index in range(horizon):
+        found, value, memory = net(_tensor(frames[:, index], device), memory)
+        logits[:, index], values[:, index] = found.cpu().numpy(), value.cpu().numpy()
+    return Seen(logits, values)
+
+
+def _by_inverse_dynamics(
+    context: StageContext, view: View, imagined: FrameArray
+) -> dict[str, FloatArray]:
+    net = load_inverse_dynamics(context)
+    last = view.context[:, -1]
+    named_real, real = read_actions(net, last, view.targets, context.device)
+    named_imagined, dreamt = read_actions(net, last, imagined, context.device)
+    taken = view.actions[:, view.context.shape[1] - 1 :]
+    return action_scores(
+        taken, named_real, named_imagined, view.valid, net.shape.num_actions
+    ) | frechet_scores(real, dreamt, view.valid)
+
+
+def _by_outcome(context: StageContext, view: View, imagined: FrameArray) -> dict[str, FloatArray]:
+    net = load_outcome(context)
+    real, dreamt = (
+        predict_outcomes(net, view, frames, context.device) for frames in (view.targets, imagined)
+    )
+    signs = np.sign(view.rewards).astype(np.int64)
+    return outcome_scores(signs, view.ends, view.valid | view.ends, real, dreamt)
+
+
+def _parts(horizon: int, frames_per_step: int) -> Iterator[slice]:
+    """Parts of the horizon, of about `BATCH_FRAMES` frames each."""
+    size = max(1, BATCH_FRAMES // frames_per_step)
+    for first in range(0, horizon, size):
+        yield slice(first, min(first + size, horizon))
+
+
+def _tensor(frames: FrameArray, device: torch.device) -> Tensor:
+    return to_unit(torch.from_numpy(np.ascontiguousarray(frames)).to(device))
