@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -31,16 +30,6 @@ from tests.result_documents import (
     three_arms,
 )
 
-
-def points_of(figure_axes: Any, colour: str) -> list[list[float]]:
-    """The data of every line of a colour."""
-    return [
-        [*map(float, np.ravel(line.get_xdata()))]
-        for line in figure_axes.lines
-        if line.get_color() == colour
-    ]
-
-
 # Curves.
 
 
@@ -67,7 +56,9 @@ def test_a_simultaneous_band_is_drawn_below_the_interval_and_named() -> None:
     assert names[-2:] == ["95% interval at each t", "95% band, all t together"]
     wide, narrow = figure.axes[0].collections[:2]
     assert float(wide.get_alpha() or 1) < float(narrow.get_alpha() or 0)
-    heights = [np.ptp(band.get_paths()[0].vertices[:, 1]) for band in (wide, narrow)]
+    heights = [
+        np.ptp(np.asarray(band.get_paths()[0].vertices, float)[:, 1]) for band in (wide, narrow)
+    ]
     assert heights[0] - heights[1] == pytest.approx(10)
 
 

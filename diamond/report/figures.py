@@ -187,7 +187,8 @@ def _means(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
     """Return every mean that is drawn, (n,)."""
     drawn = [_values(curve(arm, metric, "mean")) for arm in arms_of(doc, game)]
     found = np.concatenate([*drawn, np.empty(0)])
-    return found[np.isfinite(found)]
+    finite: NDArray[np.float64] = found[np.isfinite(found)]
+    return finite
 
 
 def _draw_noise(axes: Axes, doc: Document, game: str, metric: str) -> None:

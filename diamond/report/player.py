@@ -161,7 +161,9 @@ def _start(
     if film.copy_last is not None and film.copy_last not in drifts:
         drifts[film.copy_last] = drift(real, rows[film.copy_last][:scored])
     reference = None if film.copy_last is None else drifts[film.copy_last]
-    tracks = [{"name": REAL, "sheet": _sheet(rows[REAL][shown]), "l1": [], "marks": []}]
+    tracks: list[dict[str, Any]] = [
+        {"name": REAL, "sheet": _sheet(rows[REAL][shown]), "l1": [], "marks": []}
+    ]
     for name in names:
         own_reference = None if name == film.copy_last else reference
         tracks.append(
