@@ -11,6 +11,12 @@ from diamond.tracking.links import artifact_link, charts_link, curves_link
 REPORT = "report.html"
 _ABSENT = "–"
 _SIGNIFICANT = 3
+_DECISIONS = {
+    "shown": "a difference is shown",
+    "shown alone": "a difference, but not once corrected for all arms",
+    "not shown": "none is shown",
+    "undefined": "nothing can be told",
+}
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,7 @@ def _primary(document: Mapping[str, Any], game: str) -> str:
                     _span(value),
                     _number(difference),
                     _span(against) if difference is not None else "",
-                    {"shown": "a difference is shown", "not shown": "none is shown"}.get(
-                        decision, decision
-                    ),
+                    _DECISIONS.get(decision, decision),
                 ]
             )
         )
