@@ -40,7 +40,10 @@ def interval_sentences(doc: Document) -> list[str]:
             f"The unit of replication is the {units} (n = {n})."
         )
         if unit == "seed":
-            text += " Of normal seeds they were measured to cover 95.0%, 94.9% and 95.0% (n = 3, 5, 10)."
+            text += (
+                " In simulations with normal seeds 95.0%, 94.9% and 95.0% of such intervals held "
+                "the true value (n = 3, 5, 10)."
+            )
         if unit == "start":
             text += " They hold for this trained model and say nothing about another training seed."
         told[text] = None
