@@ -218,6 +218,7 @@ def test_names() -> None:
         "psnr_fg": "higher", "ssim_fg": "higher", "l1_fg": "lower",
         "foreground_iou": "higher", "core_ratio": "real",
         "energy_score": "lower", "delta_psnr": "higher", "delta_psnr_true": "higher",
+        "delta_psnr_changed": "higher",
     }  # fmt: skip
     assert tuple(score_frame(*random_bytes(0, 3))) == SCORE_NAMES
 

@@ -69,6 +69,9 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "delta_psnr_true", "Delta PSNR, both branches", "dB", "higher", "control", has_real=True
     ),
+    MetricSpec(
+        "delta_psnr_changed", "Delta PSNR, changed pixels", "dB", "higher", "control", has_real=True
+    ),
 )
 """All metrics, in the order of tables."""
 
