@@ -17,6 +17,7 @@ import diamond as package
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.pipeline.files import digest, read_json
+from diamond.pipeline.futures import CONTROL_COLUMNS
 from diamond.pipeline.store import OWN_FILES
 
 ROOT = Path(package.__file__).parents[1]
@@ -180,13 +181,14 @@ def check_futures(document: Mapping[str, Any]) -> None:
         if not arm["imagines"]:
             continue
         metrics, curves = arm["metrics"], arm["curves"]
-        for name in ("energy_score", "delta_psnr", "delta_psnr_true", "delta_psnr_true_real"):
+        for name in ("energy_score", *CONTROL_COLUMNS):
             assert metrics[name]["mean"]["mean"] is not None, (arm["name"], name)
             assert metrics[name]["10"]["mean"] is None  # `smoke` has 4 env steps of them
             assert curves[name]["mean"][4:] == [None] * 6
         if arm["kind"] == "baseline":
             assert metrics["delta_psnr"]["mean"]["mean"] == 0
             assert metrics["delta_psnr_true"]["mean"]["mean"] == 0
+            assert metrics["delta_psnr_changed"]["mean"]["mean"] == 0
         else:
             assert metrics["energy_score"]["1"]["mean"] > 0
 

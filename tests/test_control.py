@@ -8,6 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from diamond.fidelity.counterfactual import (
     ByteArray,
+    changed_pixels,
     delta_psnr,
     delta_psnr_true,
     delta_psnr_true_real,
@@ -81,6 +82,27 @@ def test_a_difference_that_has_nothing_to_do_with_the_actions_scores_below_a_rig
     assert delta_psnr_true(x, x_other, still, still) == 0
     assert delta_psnr(x, x, flicker) > 10
     assert delta_psnr_true(x, x_other, x, flicker) < delta_psnr_true(x, x_other, x, x_other) / 2
+
+
+def test_on_changed_pixels_what_goes_wrong_elsewhere_does_not_count() -> None:
+    """Against scikit-image on the cut-out pixels; noise outside of them costs the whole frame."""
+    x, x_other, y, y_other = frames_of(0, 4, 1)
+    x_other[0] = x[0]
+    x_other[0, 2:5, 3:7] += 1
+    changed = changed_pixels(x, x_other)
+    assert changed.sum() == 12 and changed[0, 2:5, 3:7].all()
+    assert not changed_pixels(x, x).any()
+    inside = (slice(2, 5), slice(3, 7))
+    cut = [frames[0][inside] for frames in (x, x_other, y, y_other)]
+    expected = delta_psnr_true(*(frames[None] for frames in cut))
+    assert delta_psnr_true(x, x_other, y, y_other, changed) == pytest.approx(expected, rel=ROUNDING)
+    real = PSNR_CAP_DB - psnr_of(cut[0], cut[1])
+    got = delta_psnr_true_real(x, x_other, changed)
+    assert got == pytest.approx(real, rel=ROUNDING)
+    y[0], y_other[0] = x[0], x_other[0]
+    y[0, 0], y_other[0, 0] = 0, 0
+    assert delta_psnr_true(x, x_other, y, y_other, changed) == pytest.approx(real, rel=ROUNDING)
+    assert delta_psnr_true(x, x_other, y, y_other) < 1
 
 
 def test_wrong_input_is_refused() -> None:

@@ -18,7 +18,7 @@ from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.cost import imagined_steps
-from diamond.pipeline.futures import score_counterfactuals, score_samples
+from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.pipeline.rolling import passes_of, roll
 from diamond.records import to_bytes, to_unit
@@ -226,7 +226,7 @@ def test_nothing_is_scored_after_an_end_or_a_horizon(tmp_path: Path) -> None:
     found = read(folder)
     scores = score_samples(folder, view) | score_counterfactuals(folder, view, others)
     assert {name: values.shape for name, values in scores.items()} == dict.fromkeys(
-        ("energy_score", "delta_psnr", "delta_psnr_true", "delta_psnr_true_real"),
+        ("energy_score", *CONTROL_COLUMNS),
         (NUM_STARTS, HORIZON),
     )
     defined = {name: (~np.isnan(v)).sum(axis=1).tolist() for name, v in scores.items()}
@@ -235,6 +235,8 @@ def test_nothing_is_scored_after_an_end_or_a_horizon(tmp_path: Path) -> None:
         "delta_psnr": [2, 2, 2],
         "delta_psnr_true": [2, 2, 1],
         "delta_psnr_true_real": [2, 2, 1],
+        "delta_psnr_changed": [2, 2, 1],
+        "delta_psnr_changed_real": [2, 2, 1],
     }
     for values in scores.values():  # defined time steps come first, without a gap
         assert (np.diff(np.isnan(values).astype(int), axis=1) >= 0).all()
@@ -255,7 +257,7 @@ def test_what_lies_behind_an_end_changes_no_score(tmp_path: Path) -> None:
     for name in (FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE):
         frames = np.lib.format.open_memmap(folder / name, mode="r+")
         frames[1, ..., 2:, :, :, :] = 79  # the second recorded branch lasts two env steps
-        frames.flush()  # type: ignore[attr-defined]
+        frames.flush()
     after = score_samples(folder, view) | score_counterfactuals(folder, view, others)
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])

@@ -103,6 +103,9 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "delta_psnr_true", "Delta PSNR, both branches", "dB", "higher", "control", has_real=True
     ),
+    MetricSpec(
+        "delta_psnr_changed", "Delta PSNR, changed pixels", "dB", "higher", "control", has_real=True
+    ),
     MetricSpec("action_accuracy", "Action accuracy", "", "real", "control", has_real=True),
     MetricSpec(
         "action_balanced_accuracy",

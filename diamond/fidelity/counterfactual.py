@@ -7,6 +7,7 @@ from diamond.fidelity.metrics import PSNR_CAP_DB, psnr
 
 FloatArray = NDArray[np.float64]
 ByteArray = NDArray[np.uint8]
+MaskArray = NDArray[np.bool_]
 
 
 def delta_psnr(real: ByteArray, imagined: ByteArray, imagined_other: ByteArray) -> FloatArray:
@@ -33,8 +34,30 @@ def delta_psnr(real: ByteArray, imagined: ByteArray, imagined_other: ByteArray) 
     return _psnr(real, imagined) - _psnr(real, imagined_other)
 
 
+def changed_pixels(real: ByteArray, real_other: ByteArray) -> MaskArray:
+    """Where the other actions made a difference: pixels at which two real branches differ.
+
+    Args:
+        real: uint8 (t, h, w, 3), x.
+        real_other: Same shape and type, x'.
+
+    Returns:
+        bool (t, h, w), of any channel.
+
+    Raises:
+        ValueError: Shapes or types do not agree.
+    """
+    _check(real, real_other)
+    changed: MaskArray = (real != real_other).any(axis=-1)
+    return changed
+
+
 def delta_psnr_true(
-    real: ByteArray, real_other: ByteArray, imagined: ByteArray, imagined_other: ByteArray
+    real: ByteArray,
+    real_other: ByteArray,
+    imagined: ByteArray,
+    imagined_other: ByteArray,
+    mask: MaskArray | None = None,
 ) -> FloatArray:
     """How much closer each imagined branch is to its own real branch than to the other one.
 
@@ -47,45 +70,51 @@ def delta_psnr_true(
         real_other: Same shape and type, x'.
         imagined: Same shape and type, x^.
         imagined_other: Same shape and type, x^'.
+        mask: Pixels to compare, bool (t, h, w), from real frames alone; all when None.
 
     Returns:
         (t,) in dB, from -58.9 to 58.9; a model without an error gets `delta_psnr_true_real`. NaN
-        where x equals x': there the actions made no difference.
+        where x equals x': there the actions made no difference; and for an empty mask.
 
     Raises:
         ValueError: Shapes or types do not agree.
     """
     _check(real, real_other, imagined, imagined_other)
-    ours = _psnr(real, imagined) - _psnr(real, imagined_other)
-    theirs = _psnr(real_other, imagined_other) - _psnr(real_other, imagined)
+    ours = _psnr(real, imagined, mask) - _psnr(real, imagined_other, mask)
+    theirs = _psnr(real_other, imagined_other, mask) - _psnr(real_other, imagined, mask)
     return np.where(_differ(real, real_other), (ours + theirs) / 2, np.nan)
 
 
-def delta_psnr_true_real(real: ByteArray, real_other: ByteArray) -> FloatArray:
+def delta_psnr_true_real(
+    real: ByteArray, real_other: ByteArray, mask: MaskArray | None = None
+) -> FloatArray:
     """`delta_psnr_true` of a model without an error: the cap of PSNR minus PSNR(x, x').
 
     Args:
         real: uint8 (t, h, w, 3), x.
         real_other: Same shape and type, x'.
+        mask: Pixels to compare, bool (t, h, w); all when None.
 
     Returns:
-        (t,) in dB, from 0 to 58.9; NaN where x equals x'.
+        (t,) in dB, from 0 to 58.9; NaN where x equals x' and for an empty mask.
 
     Raises:
         ValueError: Shapes or types do not agree.
     """
     _check(real, real_other)
-    return np.where(_differ(real, real_other), PSNR_CAP_DB - _psnr(real, real_other), np.nan)
+    apart = _psnr(real, real_other, mask)
+    return np.where(_differ(real, real_other), PSNR_CAP_DB - apart, np.nan)
 
 
-def _psnr(first: ByteArray, second: ByteArray) -> FloatArray:
+def _psnr(first: ByteArray, second: ByteArray, mask: MaskArray | None = None) -> FloatArray:
     """PSNR of each frame of two trajectories (t,)."""
-    pairs = zip(first / 255, second / 255, strict=True)
-    return np.array([psnr(one, other) for one, other in pairs], dtype=np.float64)
+    masks = [None] * len(first) if mask is None else mask
+    frames = zip(first / 255, second / 255, masks, strict=True)
+    return np.array([psnr(one, other, where) for one, other, where in frames], dtype=np.float64)
 
 
-def _differ(first: ByteArray, second: ByteArray) -> NDArray[np.bool_]:
-    differ: NDArray[np.bool_] = (first != second).any(axis=(1, 2, 3))
+def _differ(first: ByteArray, second: ByteArray) -> MaskArray:
+    differ: MaskArray = (first != second).any(axis=(1, 2, 3))
     return differ
 
 

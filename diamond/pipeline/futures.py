@@ -8,11 +8,25 @@ from numpy.typing import NDArray
 
 from diamond.data.counterfactuals import BranchView
 from diamond.data.references import View
-from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true, delta_psnr_true_real
+from diamond.fidelity.counterfactual import (
+    ByteArray,
+    changed_pixels,
+    delta_psnr,
+    delta_psnr_true,
+    delta_psnr_true_real,
+)
 from diamond.fidelity.modes import energy_score
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 
 Columns = dict[str, NDArray[np.float64]]
+
+CONTROL_COLUMNS = (
+    "delta_psnr",
+    "delta_psnr_true",
+    "delta_psnr_true_real",
+    "delta_psnr_changed",
+    "delta_psnr_changed_real",
+)
 
 
 def longest_future(rollouts: Path) -> int:
@@ -60,22 +74,31 @@ def score_counterfactuals(rollouts: Path, view: View, others: BranchView | None)
     imagined = _read(rollouts / FRAMES_FILE)
     imagined_other = _read(rollouts / COUNTERFACTUAL_FILE)
     num_steps = others.valid.shape[1]
-    columns = _undefined(view, "delta_psnr", "delta_psnr_true", "delta_psnr_true_real")
+    columns = _undefined(view, *CONTROL_COLUMNS)
     for start, valid in enumerate(view.valid[:, :num_steps]):
         x, x_other = view.targets[start, :num_steps], others.targets[start]
         y, y_other = imagined[start, :num_steps], imagined_other[start]
+        columns["delta_psnr"][start, :num_steps][valid] = delta_psnr(
+            x[valid], y[valid], y_other[valid]
+        )
         both = valid & others.valid[start]
-        found: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.float64]]] = {
-            "delta_psnr": (valid, delta_psnr(x[valid], y[valid], y_other[valid])),
-            "delta_psnr_true": (
-                both,
-                delta_psnr_true(x[both], x_other[both], y[both], y_other[both]),
-            ),
-            "delta_psnr_true_real": (both, delta_psnr_true_real(x[both], x_other[both])),
-        }
-        for name, (where, values) in found.items():
-            columns[name][start, :num_steps][where] = values
+        found = _of_both(x[both], x_other[both], y[both], y_other[both])
+        for name, values in found.items():
+            columns[name][start, :num_steps][both] = values
     return columns
+
+
+def _of_both(
+    x: ByteArray, x_other: ByteArray, y: ByteArray, y_other: ByteArray
+) -> Mapping[str, NDArray[np.float64]]:
+    """What compares both branches, where both are real."""
+    changed = changed_pixels(x, x_other)
+    return {
+        "delta_psnr_true": delta_psnr_true(x, x_other, y, y_other),
+        "delta_psnr_true_real": delta_psnr_true_real(x, x_other),
+        "delta_psnr_changed": delta_psnr_true(x, x_other, y, y_other, changed),
+        "delta_psnr_changed_real": delta_psnr_true_real(x, x_other, changed),
+    }
 
 
 def _undefined(view: View, *names: str) -> Columns:
