@@ -96,6 +96,11 @@ class ReferencesConfig(Record):
     max_offset_steps: int = Field(
         ge=0, description="a start's context begins 0 to this many env steps in"
     )
+    recorded: Digest | None = Field(
+        default=None,
+        description="recorded episodes that take the place of the emulator's, by their digest",
+        json_schema_extra={"neutral": None},
+    )
 
 
 class RecordingPolicy(Record):

@@ -26,8 +26,10 @@ class Reference:
         offset: Env steps before the context begins.
         num_valid_steps: Real steps after the context; later ones would be after the end or a lost
             life.
-        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
-        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
+        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed; recorded
+            episodes may have the size that the arm sees.
+        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background; of
+            the size of `native`.
     """
 
     key: EpisodeKey
@@ -101,7 +103,7 @@ def load_references(folder: Path) -> list[Reference]:
 
 
 def _save_frames(parts: Sequence[NDArray[np.uint8]], path: Path) -> None:
-    shape = (sum(len(part) for part in parts), SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     row = 0
     for part in parts:
@@ -139,8 +141,8 @@ def view_references(
                 f"references use the actions {sorted(missing)}, "
                 f"not in the action set {tuple(codes)}"
             )
-        seen = apply_view_all(reference.native, view)
-        backgrounds[i] = median_background(apply_view_all(reference.stills, view))
+        seen = _seen(reference.native, view)
+        backgrounds[i] = median_background(_seen(reference.stills, view))
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
@@ -149,6 +151,13 @@ def view_references(
         window = reference.action_codes[reference.offset : last]
         actions[i, : len(window)] = [index_of[code] for code in window]
     return View(context, actions, targets, valid, backgrounds)
+
+
+def _seen(frames: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+    """Frames as an arm sees them; recorded ones may be of its own size already."""
+    if frames.shape[1:3] == (view.height, view.width) != (SCREEN_HEIGHT, SCREEN_WIDTH):
+        return frames
+    return apply_view_all(frames, view)
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -124,6 +124,8 @@ def _player_notes(plan: Plan, game: str) -> list[str]:
     """Who played the references of a game, and the training frames of each arm."""
     arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
     config = arms[0].runs[0].config
+    if config.references.recorded is not None:
+        return [f"{game}: the references are recorded episodes of the user's own."]
     held_out = _player(config.references.play)
     if config.imported is not None or config.protocol != "static":
         return [f"{game}: references were played by {held_out}."]
