@@ -166,6 +166,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
 
 def _model_document(study: "StudyRun") -> dict[str, Any]:
     """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
+    from diamond.pipeline.notes import scoring_notes
     from diamond.pipeline.result import same_results
 
     plan, folder = study.plan, study.folder
@@ -175,6 +176,7 @@ def _model_document(study: "StudyRun") -> dict[str, Any]:
     document |= {
         "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
         "seeds": [config.seed],
+        "notes": [*scoring_notes(plan), *study.damaged],
     }
     document["summary"] = summarise(document)
     path = folder / "report.json"

@@ -167,9 +167,9 @@ def read_array(path: Path, flag: str, name: str = FRAMES_NAME) -> NDArray[Any]:
 def natural(paths: Iterable[Path]) -> list[Path]:
     """Sort by name as people count: `2.png` before `10.png`."""
 
-    def key(path: Path) -> list[tuple[int, str]]:
+    def key(path: Path) -> list[tuple[int, int, str]]:
         parts = re.findall(r"\d+|\D+", path.name)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
     return sorted(paths, key=lambda path: (key(path), path.name))
 
