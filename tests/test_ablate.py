@@ -17,7 +17,7 @@ from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.base import canonical
 from diamond.config.metrics import METRICS
 from diamond.config.presets import make_preset
-from diamond.fidelity.metrics import SCORE_NAMES
+from diamond.fidelity.trajectories import SCORE_NAMES
 from tests.commands import (
     ROOT,
     SMOKE,

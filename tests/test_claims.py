@@ -30,7 +30,7 @@ from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
 from diamond.config.metrics import METRICS
 from diamond.errors import RequestError
-from diamond.fidelity.metrics import SCORE_NAMES
+from diamond.fidelity.trajectories import SCORE_NAMES
 
 QUANTITIES = (
     Quantity("l1", "steps=1"),

@@ -42,7 +42,7 @@ NUMERICS: Mapping[StageName, int] = {
     "outcome": 3,
     "agent": 2,
     "rollouts": 1,
-    "fidelity": 1,
+    "fidelity": 2,
     "policy": 2,
     "returns": 1,
 }

@@ -58,12 +58,37 @@ class MetricSpec:
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("psnr", "PSNR", "dB", "higher", "pixels"),
     MetricSpec("ssim", "SSIM", "", "higher", "pixels"),
+    MetricSpec("ms_ssim", "MS-SSIM", "", "higher", "pixels"),
     MetricSpec("l1", "L1 drift", "", "lower", "pixels"),
+    MetricSpec("mse", "MSE", "", "lower", "pixels"),
     MetricSpec("psnr_fg", "PSNR, foreground", "dB", "higher", "pixels"),
     MetricSpec("ssim_fg", "SSIM, foreground", "", "higher", "pixels"),
+    MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels"),
     MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels"),
+    MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels"),
+    MetricSpec("colour_shift", "Colour shift", "", "lower", "pixels"),
+    MetricSpec("skill_copy_l1", "L1 skill over copy last", "", "higher", "baselines"),
+    MetricSpec("skill_copy_mse", "MSE skill over copy last", "", "higher", "baselines"),
+    MetricSpec("beats_copy", "Frames better than copy last", "", "higher", "baselines"),
+    MetricSpec("skill_background_l1", "L1 skill over background", "", "higher", "baselines"),
+    MetricSpec("skill_background_mse", "MSE skill over background", "", "higher", "baselines"),
+    MetricSpec("beats_background", "Frames better than background", "", "higher", "baselines"),
     MetricSpec("foreground_iou", "Foreground IoU", "", "higher", "objects"),
+    MetricSpec("object_precision", "Object precision", "", "higher", "objects"),
+    MetricSpec("object_recall", "Object recall", "", "higher", "objects"),
+    MetricSpec("object_count_error", "Object count error", "objects", "lower", "objects"),
+    MetricSpec("object_centroid_error", "Object centroid error", "pixels", "lower", "objects"),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True),
+    MetricSpec("hf_ratio", "High-frequency energy ratio", "", "real", "modes", has_real=True),
+    MetricSpec("frozen", "Frozen frames", "", "real", "frozen", has_real=True),
+    MetricSpec("psnr_frozen", "PSNR, frozen frames", "dB", "higher", "frozen"),
+    MetricSpec("psnr_moving", "PSNR, moving frames", "dB", "higher", "frozen"),
+    MetricSpec("l1_frozen", "L1 drift, frozen frames", "", "lower", "frozen"),
+    MetricSpec("l1_moving", "L1 drift, moving frames", "", "lower", "frozen"),
+    MetricSpec(
+        "nearest_l1", "Distance to the nearest real frame", "", "lower", "distribution",
+        has_real=True,
+    ),  # fmt: skip
 )
 """All metrics, in the order of tables."""
 

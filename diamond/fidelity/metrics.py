@@ -1,10 +1,16 @@
-"""Per-frame fidelity metrics of imagined against real frames; no averages and no intervals."""
+"""Per-frame fidelity metrics of imagined against real frames; no averages and no intervals.
+
+One frame at a time, with scikit-image: the oracle of `diamond.fidelity.batched`. Objects are in
+`diamond.fidelity.objects`.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
-
-from diamond.config.metrics import METRIC_OF
 
 FloatArray = NDArray[np.float64]
 ByteArray = NDArray[np.uint8]
@@ -17,9 +23,14 @@ CORE_THRESHOLD = 0.3
 # More cannot be told from rounding, and without a cap one exact frame makes every mean infinite.
 PSNR_CAP_DB = 58.9
 
-
-CORE_RATIO_REAL = "core_ratio_real"
-SCORE_NAMES: tuple[str, ...] = tuple(METRIC_OF)
+WINDOW = 7
+SSIM_K1, SSIM_K2 = 0.01, 0.03
+# The first three of the five weights of Wang et al. (2003), so that they sum to 1.
+MS_SSIM_WEIGHTS: tuple[float, ...] = tuple(w / 0.6305 for w in (0.0448, 0.2856, 0.3001))
+# Cycles per pixel: half of the Nyquist frequency.
+HF_CUTOFF = 0.25
+# Share of all energy, far above rounding in float64 and far below one level in one pixel.
+HF_FLOOR = 1e-12
 
 
 def foreground(
@@ -124,8 +135,95 @@ def ssim(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) 
     return mean if mask is None else _masked_mean(full_map, mask)
 
 
+def mse(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+    """Mean squared difference over pixels and channels, in [0, 1]; NaN for an empty mask.
+
+    Args:
+        real: (..., h, w, 3) in [0, 1].
+        imagined: Same shape and range.
+        mask: Pixels to compare, bool (..., h, w); all when None.
+    """
+    return _masked_mean(np.square(real - imagined), mask)
+
+
+def ms_ssim(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+    """Structural similarity over three scales of one frame, each half of the one before.
+
+    The product of the mean contrast-structure terms of the first two scales and of the mean SSIM of
+    the third, to the weights .071, .453 and .476. Frames are halved by means of 2x2 pixels, an
+    odd last row or column left out; a negative mean counts as 0.
+
+    Args:
+        real: One frame, (h, w, 3) in [0, 1].
+        imagined: Same shape and range.
+        mask: Pixels to compare, bool (h, w); all when None. Halved, a pixel is in the mask when
+            any of its 2x2 pixels is.
+
+    Returns:
+        In [0, 1]. NaN when the third scale is smaller than the 7x7 window, that is when h or w is
+        under 28, and for an empty mask.
+
+    Source: Wang, Simoncelli and Bovik (2003), Multiscale structural similarity for image quality
+        assessment, equation 7, with the first three of its five weights, divided by their sum.
+    """
+    product = 1.0
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        if scale:
+            real, imagined = _halve(real, np.mean), _halve(imagined, np.mean)
+            mask = None if mask is None else _halve(mask, np.any)
+        if min(real.shape[:2]) < WINDOW:
+            return np.nan
+        # A large K1 makes the luminance term 1.
+        k1 = SSIM_K1 if scale == len(MS_SSIM_WEIGHTS) - 1 else 1e6
+        mean, full_map = _ssim_and_map(real, imagined, k1)
+        term = mean if mask is None else _masked_mean(full_map, mask)
+        product *= np.maximum(term, 0.0) ** weight
+    return float(product)
+
+
+def colour_shift(real: FloatArray, imagined: FloatArray) -> float:
+    """Euclidean distance of the mean colours of one frame, in [0, sqrt(3)].
+
+    Args:
+        real: (h, w, 3) in [0, 1].
+        imagined: Same shape and range.
+    """
+    return float(np.linalg.norm(real.mean(axis=(0, 1)) - imagined.mean(axis=(0, 1))))
+
+
+def hf_energy(frame: FloatArray) -> float:
+    """Energy of a frame where the horizontal or vertical frequency is high, over all channels.
+
+    Args:
+        frame: (h, w, 3).
+
+    Returns:
+        Sum of |DFT|^2 where either frequency exceeds 0.25 cycles per pixel, at least 0; exactly 0
+        where it is rounding alone (under 1e-12 of the energy of all frequencies).
+    """
+    rows, columns = (np.abs(np.fft.fftfreq(size)) > HF_CUTOFF for size in frame.shape[:2])
+    power = np.square(np.abs(np.fft.fft2(frame, axes=(0, 1)))).sum(axis=-1)
+    energy = float(power[rows[:, None] | columns].sum())
+    return energy if energy > HF_FLOOR * power.sum() else 0.0
+
+
+def hf_ratio(real: FloatArray, imagined: FloatArray) -> float:
+    """High-frequency energy of an imagined frame over that of the real one: 1 is best.
+
+    Args:
+        real: (h, w, 3).
+        imagined: Same shape.
+
+    Returns:
+        At least 0: below 1 for a blurred frame, above 1 for a noisy one. NaN when the real frame
+        has no high frequencies, such as a constant one.
+    """
+    energy = hf_energy(real)
+    return hf_energy(imagined) / energy if energy else np.nan
+
+
 def score_frame(real: ByteArray, imagined: ByteArray, background: ByteArray) -> dict[str, float]:
-    """Score one imagined frame against the real one by every metric.
+    """Score one imagined frame against the real one by every metric that needs no other frame.
 
     The mask of the `_fg` metrics is the foreground of the real frame alone, never of an arm.
 
@@ -135,17 +233,13 @@ def score_frame(real: ByteArray, imagined: ByteArray, background: ByteArray) -> 
         background: Median background of the real episode, same shape and type.
 
     Returns:
-        One value for every name in `SCORE_NAMES`; NaN where a metric is undefined.
+        One value for every name in `diamond.fidelity.batched.PIXEL_COLUMNS`; NaN where a metric is
+        undefined.
 
     Raises:
-        ValueError: When a frame is not uint8 RGB or the shapes differ.
+        ValueError: When a frame is not uint8 RGB, smaller than a window, or the shapes differ.
     """
-    for name, frame in (("real", real), ("imagined", imagined), ("background", background)):
-        if frame.dtype != np.uint8 or frame.shape != real.shape or frame.shape[-1] != 3:
-            raise ValueError(
-                f"{name} must be uint8 (h, w, 3) of the real frame's shape {real.shape}, "
-                f"got {frame.dtype} {frame.shape}"
-            )
+    check_frames(real[None], imagined[None], background)
     x, y, empty = _unit_range(real), _unit_range(imagined), _unit_range(background)
     mask = foreground(x, empty)
     mean_ssim, full_map = _ssim_and_map(x, y)
@@ -153,43 +247,49 @@ def score_frame(real: ByteArray, imagined: ByteArray, background: ByteArray) -> 
         "psnr": psnr(x, y),
         "ssim": mean_ssim,
         "l1": l1(x, y),
+        "mse": mse(x, y),
+        "ms_ssim": ms_ssim(x, y),
         "psnr_fg": psnr(x, y, mask),
         "ssim_fg": _masked_mean(full_map, mask),
         "l1_fg": l1(x, y, mask),
+        "mse_fg": mse(x, y, mask),
+        "ms_ssim_fg": ms_ssim(x, y, mask),
         "foreground_iou": foreground_iou(mask, foreground(y, empty)),
         "core_ratio": core_ratio(y, empty),
-        CORE_RATIO_REAL: core_ratio(x, empty),
+        "core_ratio_real": core_ratio(x, empty),
+        "colour_shift": colour_shift(x, y),
+        "hf_ratio": hf_ratio(x, y),
+        "hf_ratio_real": hf_ratio(x, x),
     }
 
 
-def score_trajectory(
-    real: ByteArray, imagined: ByteArray, background: ByteArray, valid: MaskArray
-) -> dict[str, FloatArray]:
-    """Score every frame of an imagined trajectory against the real one.
+def check_frames(real: ByteArray, imagined: ByteArray, background: ByteArray) -> None:
+    """Refuse frames that cannot be scored against each other.
 
     Args:
-        real: uint8 (t, h, w, 3).
-        imagined: Same shape and type.
-        background: Median background of the real episode, uint8 (h, w, 3).
-        valid: bool (t,), False where there is no real frame to compare with, such as after the end
-            of the real episode.
-
-    Returns:
-        For every name in `SCORE_NAMES` an array (t,), NaN where not valid or undefined.
+        real: Should be uint8 (n, h, w, 3), h and w at least 7.
+        imagined: Should have the same shape and type.
+        background: Should be uint8 (h, w, 3).
 
     Raises:
-        ValueError: When lengths, shapes or types do not agree.
+        ValueError: When one is not.
     """
-    if valid.dtype != np.bool_ or valid.ndim != 1 or not len(real) == len(imagined) == len(valid):
+    shape = real.shape[1:]
+    for name, found, expected in (
+        ("real", real, real.shape),
+        ("imagined", imagined, real.shape),
+        ("background", background, shape),
+    ):
+        if found.dtype != np.uint8 or found.shape != expected or len(shape) != 3 or shape[-1] != 3:
+            raise ValueError(
+                f"{name} must be uint8 RGB with the real frames' size {shape} and number "
+                f"{len(real)}, got {found.dtype} {found.shape}"
+            )
+    if min(shape[:2]) < WINDOW:
         raise ValueError(
-            f"real, imagined and valid must have one length and valid be bool (t,), got "
-            f"{len(real)}, {len(imagined)} and {valid.dtype} {valid.shape}"
+            f"frames must have at least {WINDOW} x {WINDOW} pixels, the window of SSIM, "
+            f"got {shape[0]} x {shape[1]}"
         )
-    scores = {name: np.full(len(valid), np.nan) for name in SCORE_NAMES}
-    for index in np.flatnonzero(valid):
-        for name, value in score_frame(real[index], imagined[index], background).items():
-            scores[name][index] = value
-    return scores
 
 
 def _unit_range(frame: ByteArray) -> FloatArray:
@@ -203,9 +303,19 @@ def _masked_mean(values: FloatArray, mask: MaskArray | None) -> float:
     return float(selected.mean()) if selected.size else np.nan
 
 
-def _ssim_and_map(real: FloatArray, imagined: FloatArray) -> tuple[float, FloatArray]:
+def _ssim_and_map(
+    real: FloatArray, imagined: FloatArray, k1: float = SSIM_K1
+) -> tuple[float, FloatArray]:
     """Both outputs of one scikit-image call, which is the costly part of scoring a frame."""
     mean, full_map = structural_similarity(  # type: ignore[no-untyped-call]
-        real, imagined, data_range=1.0, channel_axis=-1, full=True
+        real, imagined, data_range=1.0, channel_axis=-1, full=True, win_size=WINDOW, K1=k1
     )
     return float(mean), np.asarray(full_map, dtype=np.float64)
+
+
+def _halve(values: NDArray[Any], by: Callable[..., Any]) -> NDArray[Any]:
+    """Reduce every 2x2 pixels to one; an odd last row or column is left out."""
+    height, width = (size // 2 * 2 for size in values.shape[:2])
+    blocks = (2, 2, *(1 for _ in values.shape[2:]))
+    halved: NDArray[Any] = block_reduce(values[:height, :width], blocks, by)  # type: ignore[no-untyped-call]
+    return halved

@@ -1,6 +1,7 @@
 """The stages that judge: rollouts, their fidelity, and returns in the real game."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -20,8 +21,9 @@ from diamond.config.run import (
     RolloutsConfig,
     ViewConfig,
 )
-from diamond.data.references import View, load_references, view_references
-from diamond.fidelity.metrics import score_trajectory
+from diamond.data.references import Reference, View, load_references, view_references
+from diamond.fidelity.nearest import make_bank
+from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_policy, load_world, num_parameters
@@ -40,10 +42,14 @@ CHECKSUM = "frames_checksum"
 
 def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
     """The references of a stage at its own crop and resolution."""
-    folder = context.upstream["references"]
-    codes = json.loads((folder / ACTIONS_FILE).read_text())
+    references = load_references(context.upstream["references"])[:num_starts]
+    return _view(context, references, horizon)
+
+
+def _view(context: StageContext, references: Sequence[Reference], horizon: int) -> View:
+    codes = json.loads((context.upstream["references"] / ACTIONS_FILE).read_text())
     view = ViewConfig.model_validate(context.config["view"])
-    return view_references(load_references(folder)[:num_starts], view, codes, horizon)
+    return view_references(references, view, codes, horizon)
 
 
 def make_rollouts(context: StageContext) -> StageResult:
@@ -118,23 +124,35 @@ def _frames_are_whole(path: Path, view: View, saved: Saved) -> bool:
 def score_rollouts(context: StageContext) -> StageResult:
     """Compare rollouts with references.
 
-    Writes scores.safetensors, one (starts, horizon) array a metric.
+    Writes scores.safetensors, one (starts, horizon) array a metric. One start at a time is read.
     """
     context.resume()
     imagined = np.load(
         context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
     )
     num_starts, horizon = imagined.shape[:2]
-    view = read_view(context, num_starts, horizon)
-    rows: list[dict[str, NDArray[np.float64]]] = []
-    for start in range(num_starts):
-        rows.append(
-            score_trajectory(
-                view.targets[start], imagined[start], view.backgrounds[start], view.valid[start]
+    references = load_references(context.upstream["references"])[:num_starts]
+    keys = [reference.key for reference in references]
+    episodes = [keys.index(key) for key in keys]
+
+    def views() -> Iterator[tuple[int, View]]:
+        for reference, episode in zip(references, episodes, strict=True):
+            yield episode, _view(context, [reference], horizon)
+
+    def real_parts() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for episode, view in views():
+            yield episode, np.concatenate([view.context[0], view.targets[0][view.valid[0]]])
+
+    def pairs() -> Iterator[tuple[RealTrajectory, NDArray[np.uint8]]]:
+        for start, (episode, view) in enumerate(views()):
+            real = RealTrajectory(
+                view.targets[0], view.valid[0], view.context[0, -1], view.backgrounds[0], episode
             )
-        )
-        context.progress(start + 1, num_starts, "trajectories")
-    scores = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            yield real, imagined[start]
+            context.progress(start + 1, num_starts, "trajectories")
+
+    total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
+    scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device)
     save_file(scores, context.folder / SCORES_FILE)
     return context.result()
 
