@@ -1,14 +1,15 @@
 """Fidelity of imagined frames of any project: pairs of trajectories from files, no world model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from diamond.ablation.plan import BASELINE_NAMES, PRIMARY_METRIC
-from diamond.config.metrics import METRICS
+from diamond.config.metrics import METRIC_OF, METRICS
 from diamond.data.references import median_background
 from diamond.data.trajectories import (
     Frames,
@@ -19,7 +20,9 @@ from diamond.data.trajectories import (
     read_trajectory,
 )
 from diamond.errors import RequestError
-from diamond.fidelity.metrics import FloatArray, score_trajectory
+from diamond.fidelity.metrics import WINDOW, FloatArray
+from diamond.fidelity.nearest import make_bank
+from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.scores import Scores, arm_estimates, report_steps, run_metrics
@@ -29,8 +32,8 @@ IMAGINED = "imagined"
 """Name of the arm that is scored."""
 SUBJECT = "frames"
 """What stands in a document where a game does."""
-SMALLEST_SIDE = 7
-"""Pixels: the window of SSIM."""
+NEEDS_LAST = frozenset({"skill_copy_l1", "skill_copy_mse", "beats_copy"})
+"""Scores against the last real frame before the first scored one."""
 NAMED = 5
 """Names that an error lists."""
 
@@ -102,9 +105,9 @@ def find_pairs(
             unequal.append((pair.real.name, int(np.abs(levels).max())))
     check_one_size(shapes)
     size = shapes[0][1][1], shapes[0][1][2]
-    if min(size) < SMALLEST_SIDE:
+    if min(size) < WINDOW:
         raise RequestError(
-            f"frames of {size[0]} x {size[1]} pixels\n  allowed: {SMALLEST_SIDE} x {SMALLEST_SIDE} "
+            f"frames of {size[0]} x {size[1]} pixels\n  allowed: {WINDOW} x {WINDOW} "
             "or more, the window of SSIM"
         )
     if unequal:
@@ -135,22 +138,18 @@ def score_pairs(pairs: Pairs) -> dict[str, Scores]:
         By arm, by metric: (pairs, horizon), NaN after the end of a pair and where undefined.
         Without context there is no last frame to copy, so no such baseline.
     """
-    rows: dict[str, list[dict[str, FloatArray]]] = {}
-    for pair in pairs.pairs:
-        real = read_trajectory(pair.real, REAL_FLAG).frames
-        imagined = read_trajectory(pair.imagined, IMAGINED_FLAG).frames
-        background = median_background(real) if pairs.background is None else pairs.background
-        for arm, frames in _arms(real, imagined, background, pairs).items():
-            targets = real[pairs.context : pairs.context + len(frames)]
-            found = score_trajectory(targets, frames, background, np.ones(len(frames), np.bool_))
-            rows.setdefault(arm, []).append(found)
-    return {
-        arm: {
-            name: np.stack([_padded(row[name], pairs.horizon) for row in found])
-            for name in found[0]
-        }
-        for arm, found in rows.items()
+    total = sum(pairs.lengths) + pairs.context * len(pairs.pairs)
+    bank = make_bank(_real_parts(pairs), total)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    copied = (BASELINE_NAMES["copy_last"],) if pairs.context else ()
+    scores = {
+        arm: score_trajectories(_trajectories(pairs, arm), bank, device)
+        for arm in (IMAGINED, *copied, BASELINE_NAMES["median_background"])
     }
+    if not pairs.context:
+        for found in scores.values():
+            _undefine(found)
+    return scores
 
 
 def pairs_document(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> dict[str, Any]:
@@ -273,22 +272,44 @@ def _background(path: Path, size: tuple[int, int]) -> Frames:
     return frame
 
 
-def _arms(real: Frames, imagined: Frames, background: Frames, pairs: Pairs) -> dict[str, Frames]:
-    """What is scored of a pair, each (scored frames, h, w, 3)."""
+def _real_parts(pairs: Pairs) -> Iterator[tuple[int, Frames]]:
+    for number, (pair, length) in enumerate(zip(pairs.pairs, pairs.lengths, strict=True)):
+        yield number, read_trajectory(pair.real, REAL_FLAG).frames[: pairs.context + length]
+
+
+def _trajectories(pairs: Pairs, arm: str) -> Iterator[tuple[RealTrajectory, Frames]]:
+    """Each real trajectory with the frames of an arm, both (horizon, h, w, 3)."""
     first = pairs.context
-    last = min(len(real), first + pairs.horizon)
-    arms = {IMAGINED: imagined[first:last]}
-    if first:
-        arms[BASELINE_NAMES["copy_last"]] = _repeated(real[first - 1], last - first)
-    return arms | {BASELINE_NAMES["median_background"]: _repeated(background, last - first)}
+    for number, (pair, length) in enumerate(zip(pairs.pairs, pairs.lengths, strict=True)):
+        real = read_trajectory(pair.real, REAL_FLAG).frames
+        background = median_background(real) if pairs.background is None else pairs.background
+        last = real[max(0, first - 1)]
+        if arm == IMAGINED:
+            frames = read_trajectory(pair.imagined, IMAGINED_FLAG).frames[first : first + length]
+        else:
+            still = last if arm == BASELINE_NAMES["copy_last"] else background
+            frames = np.repeat(still[None], length, axis=0)
+        valid = np.arange(pairs.horizon) < length
+        targets = _lengthened(real[first : first + length], pairs.horizon)
+        yield (
+            RealTrajectory(targets, valid, last, background, number),
+            _lengthened(frames, pairs.horizon),
+        )
 
 
-def _repeated(frame: Frames, num_frames: int) -> Frames:
-    return np.repeat(frame[None], num_frames, axis=0)
+def _lengthened(frames: Frames, num_frames: int) -> Frames:
+    """Frames with black ones after the end, where nothing is scored."""
+    added = num_frames - len(frames)
+    return np.pad(frames, ((0, added), (0, 0), (0, 0), (0, 0)))
 
 
-def _padded(values: FloatArray, horizon: int) -> FloatArray:
-    return np.pad(values, (0, horizon - len(values)), constant_values=np.nan)
+def _undefine(scores: dict[str, FloatArray]) -> None:
+    """Take back what needs the real frame before the first scored one, where there is none."""
+    for name, values in scores.items():
+        if name in NEEDS_LAST:
+            values[:] = np.nan
+        elif METRIC_OF[name].group == "frozen":
+            values[:, 0] = np.nan
 
 
 def _arm(name: str, scores: Scores, horizon: int) -> dict[str, Any]:
@@ -324,8 +345,8 @@ def _notes(pairs: Pairs) -> list[str]:
     context = (
         f"the first {pairs.context} frames of each are context and not scored"
         if pairs.context
-        else "all frames are scored; without --context there is no last real frame to copy, and no "
-        "such baseline"
+        else "all frames are scored; without --context there is no last real frame: no baseline "
+        "that copies it, and no score that needs it"
     )
     background = (
         "the median over time of each real trajectory, its future included"
