@@ -204,7 +204,9 @@ def make_plan(request: Request) -> Plan:
         paths |= {} if path is None else {game: path}
     if scores_until(until, request.protocol, "rollouts") and any(imagines(arm) for arm in arms):
         arms += [
-            _baseline(arm_of(arms, game), family, until) for game in games for family in BASELINES
+            baseline_arm(arm_of(arms, game), family, until)
+            for game in games
+            for family in BASELINES
         ]
     random_players = {
         game: random_returns(arm_of(arms, game).runs[0].config)
@@ -363,7 +365,8 @@ def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm
     )
 
 
-def _baseline(arm: Arm, family: Family, until: StageName | None) -> Arm:
+def baseline_arm(arm: Arm, family: Family, until: StageName | None) -> Arm:
+    """A world model without training, on the starts of an arm."""
     static = {"protocol": "static", "online": None}
     config = arm.runs[0].config.model_copy(update={"family": family, **static})
     run = Run(config, stages_of(config, until))

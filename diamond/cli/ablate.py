@@ -138,7 +138,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
             study.execute(executor, view.show, tracking.check)
         document, artifacts = _report(plan, store, study.document(), study.folder, options)
         _show(document, options)
-        _show_failed(study, log)
+        show_failed(study, log)
         failed = bool(study.failed())
         tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
     except KeyboardInterrupt:
@@ -185,7 +185,8 @@ def _report(
     return document, {path.relative_to(folder).as_posix(): path for path in files}
 
 
-def _show_failed(study: "StudyRun", log: Console) -> None:
+def show_failed(study: "StudyRun", log: Console) -> None:
+    """Print what failed, what was not made for it, and what the same command would do."""
     from diamond.cli.progress import stage_names
 
     failed, names = study.failed(), stage_names(study.plan)

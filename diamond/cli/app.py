@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from diamond import __version__
+from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
 from diamond.config.checkpoint import read_checkpoint
@@ -323,6 +324,7 @@ def evaluate(
     evaluate_and_show(checkpoint, game, EvaluationOptions(episodes, seed, video, as_json))
 
 
+app.command()(fidelity)
 app.command(name="axes")(list_axes)
 for look in (studies, show, report, gc, scores, verify, ui):
     app.command()(look)

@@ -20,9 +20,8 @@ def show_result(document: Mapping[str, Any]) -> None:
     if document["claims"]:
         out.print(claims_view(document))
     paths = document["paths"]
-    for line in (
-        f"report:  {paths['report_html']}",
-        f"         {paths['report_md']}",
-        f"compare: {paths['mlflow_command']}",
-    ):
+    lines = [f"report:  {paths['report_html']}", f"         {paths['report_md']}"]
+    if paths["mlflow_command"] is not None:
+        lines.append(f"compare: {paths['mlflow_command']}")
+    for line in lines:
         out.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -110,6 +110,11 @@ class ReferencesConfig(Record):
         description="real frames under other actions from the same states",
         json_schema_extra={"neutral": None},
     )
+    recorded: Digest | None = Field(
+        default=None,
+        description="recorded episodes that take the place of the emulator's, by their digest",
+        json_schema_extra={"neutral": None},
+    )
 
 
 class RecordingPolicy(Record):

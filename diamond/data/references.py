@@ -47,9 +47,12 @@ class Reference:
         offset: Env steps before the context begins.
         num_valid_steps: Real steps after the context; later ones would be after the end or a lost
             life.
-        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed.
-        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background.
-        rewards: What every action from the reset on earned, as the game gave it.
+        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed; recorded
+            episodes may have the size that the arm sees.
+        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background; of
+            the size of `native`.
+        rewards: What every action from the reset on earned, as the game gave it; None where that
+            was not recorded.
         final: (1, 210, 160, 3) uint8, the frame after the action that ended the episode or lost a
             life; (0, 210, 160, 3) where the recording was not ended so.
         branch: The counterfactual; None where none was recorded.
@@ -61,7 +64,7 @@ class Reference:
     num_valid_steps: int
     native: NDArray[np.uint8]
     stills: NDArray[np.uint8]
-    rewards: tuple[float, ...]
+    rewards: tuple[float, ...] | None
     final: NDArray[np.uint8]
     branch: Branch | None = None
 
@@ -78,7 +81,8 @@ class View:
             `ends`; zero elsewhere.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
         backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
-        rewards: (n, horizon) float64, what the action that led to the frame earned; zero where
+        rewards: (n, horizon) float64, what the action that led to the frame earned, NaN where the
+            episode does not say; zero where
             neither `valid` nor `ends`.
         ends: (n, horizon) bool, true at the one env step, right after the valid ones, that ended
             the episode or lost a life.
@@ -116,7 +120,7 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
                 "offset": reference.offset,
                 "num_valid_steps": reference.num_valid_steps,
                 "num_stills": len(reference.stills),
-                "rewards": list(reference.rewards),
+                "rewards": None if reference.rewards is None else list(reference.rewards),
                 "ended": bool(len(reference.final)),
             }
             if reference.branch is not None:
@@ -150,7 +154,7 @@ def load_references(folder: Path) -> list[Reference]:
                 episode["num_valid_steps"],
                 native.take(CONTEXT_FRAMES + episode["num_valid_steps"]),
                 stills.take(episode["num_stills"]),
-                tuple(episode["rewards"]),
+                None if episode["rewards"] is None else tuple(episode["rewards"]),
                 finals.take(episode["ended"]),
                 branch,
             )
@@ -159,15 +163,17 @@ def load_references(folder: Path) -> list[Reference]:
 
 
 class _FrameFile:
-    """An .npy file (n, 210, 160, 3) uint8 that grows; its header is made right at the end."""
+    """An .npy file (n, h, w, 3) uint8 that grows; its header is made right at the end."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
         self._num_frames = 0
+        self._size: tuple[int, ...] = (SCREEN_HEIGHT, SCREEN_WIDTH, 3)
         self._write_header()
 
     def append(self, frames: NDArray[np.uint8]) -> None:
-        assert frames.dtype == np.uint8 and frames.shape[1:] == (SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+        self._size = self._size if self._num_frames else frames.shape[1:]
+        assert frames.dtype == np.uint8 and frames.shape[1:] == self._size
         self._file.write(np.ascontiguousarray(frames).data)
         self._num_frames += len(frames)
 
@@ -181,7 +187,7 @@ class _FrameFile:
 
     def _write_header(self) -> None:
         # NumPy pads the header, so that the first axis can grow without moving the data.
-        shape = (self._num_frames, SCREEN_HEIGHT, SCREEN_WIDTH, 3)
+        shape = (self._num_frames, *self._size)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
 
@@ -231,8 +237,8 @@ def view_references(
                 f"references use the actions {sorted(missing)}, "
                 f"not in the action set {tuple(codes)}"
             )
-        seen = apply_view_all(reference.native, view)
-        backgrounds[i] = median_background(apply_view_all(reference.stills, view))
+        seen = _seen(reference.native, view)
+        backgrounds[i] = median_background(_seen(reference.stills, view))
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
@@ -245,8 +251,18 @@ def view_references(
         last = reference.offset + CONTEXT_FRAMES + num_steps - 1
         window = reference.action_codes[reference.offset : last]
         actions[i, : len(window)] = [index_of[code] for code in window]
-        rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
+        if reference.rewards is None:
+            rewards[i] = np.nan
+        else:
+            rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
     return View(context, actions, targets, valid, backgrounds, rewards, ends)
+
+
+def _seen(frames: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+    """Frames as an arm sees them; recorded ones may be of its own size already."""
+    if frames.shape[1:3] == (view.height, view.width) != (SCREEN_HEIGHT, SCREEN_WIDTH):
+        return frames
+    return apply_view_all(frames, view)
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,17 +20,25 @@ from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.checkpoints import imported_weights
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE
+from diamond.pipeline.recorded import take_recorded
 from diamond.pipeline.store import StageResult
 from diamond.training.policy_player import policy_players
 from diamond.weights import fill
 
 
 def make_references(context: StageContext) -> StageResult:
-    """Record held-out episodes; writes episodes.json, native.npy and action_codes.json."""
+    """Record held-out episodes, or take recorded ones.
+
+    Writes episodes.json, native.npy, stills.npy and action_codes.json.
+    """
     context.resume()
     game = context.config["game"]
     emulator = EmulatorConfig.model_validate(context.config["emulator"])
     config = ReferencesConfig.model_validate(context.config["references"])
+    if config.recorded is not None:
+        take_recorded(context.home, config.recorded, context.folder)
+        _save_actions(context, game, emulator)
+        return context.result()
 
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "held-out episodes")

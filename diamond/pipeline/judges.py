@@ -33,6 +33,8 @@ def judge_rollouts(
 ) -> dict[str, FloatArray]:
     """Scores by the inverse dynamics model and, where the world has one, the reward/end model.
 
+    Nothing by the latter where the references do not know their rewards.
+
     Args:
         context: Stage that reads `inverse_dynamics`, and `outcome` or an agent if anything was
             trained.
@@ -43,7 +45,8 @@ def judge_rollouts(
         Arrays (starts, horizon), or (1, 1) for a metric of all frames, by name.
     """
     scores = _by_inverse_dynamics(context, view, imagined)
-    if "outcome" in context.upstream or "agent" in context.upstream:
+    trained = "outcome" in context.upstream or "agent" in context.upstream
+    if trained and not np.isnan(view.rewards).any():
         scores |= _by_outcome(context, view, imagined)
     return scores
 

@@ -13,6 +13,17 @@ def study_notes(plan: Plan) -> list[str]:
     """Sentences on what a reader of the results must know."""
     if not any(imagines(arm) for arm in plan.arms):
         return [*_online_notes(plan), *_seed_notes(plan, "episodes")]
+    notes = scoring_notes(plan)
+    if plan.arms[0].runs[0].config.imported is not None:
+        notes.append(
+            "The networks come from a checkpoint: nothing was trained, returns are those of its "
+            "policy and the same for every arm."
+        )
+    return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
+
+
+def scoring_notes(plan: Plan) -> list[str]:
+    """Sentences on starts, baselines, views, noise levels and players, of arms that imagine."""
     config = plan.arms[0].runs[0].config
     views = views_of(plan.arms)
     shared = "" if len(views) > 1 else " and the same initial noise"
@@ -36,13 +47,7 @@ def study_notes(plan: Plan) -> list[str]:
         for game in plan.request.games
         for name, reason in unseen_levels([arm for arm in plan.arms if arm.game == game])
     ]
-    notes += [line for game in plan.request.games for line in _player_notes(plan, game)]
-    if config.imported is not None:
-        notes.append(
-            "The networks come from a checkpoint: nothing was trained, returns are those of its "
-            "policy and the same for every arm."
-        )
-    return [*notes, *_online_notes(plan), *_design_notes(plan), *_seed_notes(plan, "starts")]
+    return notes + [line for game in plan.request.games for line in _player_notes(plan, game)]
 
 
 def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:
@@ -124,6 +129,8 @@ def _player_notes(plan: Plan, game: str) -> list[str]:
     """Who played the references of a game, and the training frames of each arm."""
     arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
     config = arms[0].runs[0].config
+    if config.references.recorded is not None:
+        return [f"{game}: the references are recorded episodes of the user's own."]
     held_out = _player(config.references.play)
     if config.imported is not None or config.protocol != "static":
         return [f"{game}: references were played by {held_out}."]

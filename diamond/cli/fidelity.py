@@ -1,0 +1,254 @@
+"""`diamond fidelity`: score one world model, or the imagined frames of any project."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
+from diamond.cli.interrupt import interruptible
+from diamond.cli.terminal import console
+from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.pipeline.files import in_use, read_json, write_json, write_together
+from diamond.pipeline.history import RUNNING_NAME, record_plan
+from diamond.pipeline.scores import Scores
+from diamond.pipeline.store import Store
+from diamond.report.page import write_report
+from diamond.report.summary import summarise
+
+if TYPE_CHECKING:
+    from diamond.pipeline.study import StudyRun
+
+DEFAULT_HORIZON = 1000
+DEFAULT_STARTS = 400
+DOCUMENT_FILE = "scores.json"
+ARRAYS_FILE = "scores.npz"
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Where the scores go, and the command that made them.
+
+    Attributes:
+        as_json: Standard output carries the document alone.
+        out: Folder for document, arrays, report and figures, or None.
+        command: The command as the user typed it.
+    """
+
+    as_json: bool
+    out: Path | None
+    command: str
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What is asked of a world model; None where nothing was said."""
+
+    source: str
+    settings: tuple[str, ...]
+    game: str | None
+    frames: Path | None
+    horizon: int | None
+    starts: int | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class PairsRequest:
+    """What is asked of frames from files; None where nothing was said."""
+
+    real: Path
+    imagined: Path
+    background: Path | None
+    context: int
+    horizon: int | None
+
+
+def score_model_and_show(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
+    """Score a world model through the stages of a home.
+
+    Returns:
+        DONE, or RUN_FAILED when a stage did not succeed.
+
+    Raises:
+        DiamondError: The request is wrong, the home cannot be used, or the user interrupted.
+    """
+    try:
+        with interruptible():
+            return _score_model(request, home, showing)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; what was done is kept. Go on with the same command:\n  {showing.command}"
+        ) from None
+
+
+def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
+    """Score imagined frames from files against real ones.
+
+    Raises:
+        RequestError: The files do not fit; nothing is scored.
+    """
+    from diamond.pipeline.pairs import find_pairs, pairs_document, score_pairs
+
+    _check_out(showing.out)
+    try:
+        with interruptible():
+            pairs = find_pairs(
+                request.real,
+                request.imagined,
+                request.background,
+                request.context,
+                request.horizon,
+            )
+            scores = score_pairs(pairs)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted: nothing was written") from None
+    document = pairs_document(pairs, scores, showing.command)
+    document["summary"] = summarise(document)
+    _finish(document, scores, showing)
+
+
+def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
+    from diamond.ablation.one_arm import fidelity_plan
+    from diamond.envs.atari import AtariEnv
+    from diamond.pipeline.checkpoints import adopt
+    from diamond.pipeline.recorded import keep_recorded
+    from diamond.pipeline.scored_model import find_model, on_starts
+    from diamond.pipeline.study import StudyRun
+
+    store = Store(home)
+    _check_out(showing.out)
+    model = find_model(request.source, request.settings, request.game, store)
+    horizon = DEFAULT_HORIZON if request.horizon is None else request.horizon
+    starts, recorded = DEFAULT_STARTS if request.starts is None else request.starts, None
+    on_starts(model.config, starts, horizon, None)
+    store.check_writable()
+    if request.frames is not None:
+        codes = AtariEnv(model.config.game, model.config.emulator).action_codes
+        recorded, starts = keep_recorded(
+            request.frames, codes, model.config.view, request.starts, home
+        )
+    config = on_starts(model.config, starts, horizon, recorded)
+    plan = fidelity_plan(model.name, config, model.checkpoint)
+    if model.checkpoint is not None:
+        adopt(model.checkpoint, home)
+    study = StudyRun(plan, store, showing.command)
+    record_plan(plan, study.folder, showing.command)
+    with in_use(study.folder / RUNNING_NAME):
+        return _execute(study, request.jobs, showing)
+
+
+def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
+    from diamond.cli.ablate import show_failed
+    from diamond.cli.progress import ProgressView
+    from diamond.pipeline.arm_scores import read_scores
+    from diamond.pipeline.executor import LocalExecutor
+
+    plan, store, log = study.plan, study.store, console(stderr=True)
+    study.check_store()
+    for line in study.damaged:
+        log.print(line, style="yellow", highlight=False)
+    with ProgressView(plan, log) as view:
+        study.execute(LocalExecutor(store.home, jobs), view.show, lambda: None)
+    if study.failed():
+        show_failed(study, log)
+        return ExitCode.RUN_FAILED
+    scores = {arm.name: read_scores(arm.runs[0], store) for arm in plan.arms}
+    _finish(_model_document(study), {n: s for n, s in scores.items() if s is not None}, showing)
+    return ExitCode.DONE
+
+
+def _model_document(study: "StudyRun") -> dict[str, Any]:
+    """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
+    from diamond.pipeline.notes import scoring_notes
+    from diamond.pipeline.result import same_results
+
+    plan, folder = study.plan, study.folder
+    arm = plan.arms[0]
+    config = arm.runs[0].config
+    document = study.document()
+    document |= {
+        "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
+        "seeds": [config.seed],
+        "notes": [*scoring_notes(plan), *study.damaged],
+    }
+    document["summary"] = summarise(document)
+    path = folder / "report.json"
+    document["paths"] |= {
+        "report_html": str(folder / "report.html"),
+        "report_md": str(folder / "report.md"),
+        "report_json": str(path),
+        "mlflow_command": None,
+    }
+    if not same_results(read_json(path), document):
+        write_report(document, (), folder)
+    write_json(path, document)
+    return document
+
+
+def _finish(document: dict[str, Any], scores: Mapping[str, Scores], showing: Showing) -> None:
+    if showing.out is not None:
+        _write(document, scores, showing.out)
+    if showing.as_json:
+        json.dump(document, sys.stdout, indent=1, allow_nan=False)
+        sys.stdout.write("\n")
+        return
+    out = console()
+    out.print(fidelity_table(document))
+    stages = {
+        f"{stage} {info['key']}": "made" if info["made"] else "was there"
+        for stage, info in document["arms"][0]["runs"][0]["stages"].items()
+    }
+    lines = [*fidelity_notes(document), *document["notes"]]
+    if stages:
+        lines.append("stages:  " + ", ".join(f"{name} ({how})" for name, how in stages.items()))
+        lines.append(f"report:  {document['paths']['report_html']}")
+    if showing.out is not None:
+        lines.append(f"written: {showing.out}")
+    for line in (*lines, f"again:   {document['command']}"):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _write(document: dict[str, Any], scores: Mapping[str, Scores], folder: Path) -> None:
+    """Write document, arrays, report and figures; arrays are named ``arm/metric``."""
+    arrays = {f"{arm}/{name}": a for arm, found in scores.items() for name, a in found.items()}
+    buffer = io.BytesIO()
+    # The stub takes its keyword arguments for its own options.
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(exist_ok=True)
+        write_together(
+            {folder / DOCUMENT_FILE: text.encode(), folder / ARRAYS_FILE: buffer.getvalue()}
+        )
+        write_report(document, (), folder)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {str(folder)!r}: {error.strerror or error}\n"
+            "  give a folder that you may write with --out"
+        ) from error
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuse a folder that holds something else, or that cannot be made."""
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise RequestError(f"--out {str(out)!r} is a file\n  give the name of a folder")
+    parent = out.absolute() if out.is_dir() else out.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RequestError(
+            f"--out {str(out)!r}: {str(parent)!r} is no folder that you may write\n"
+            "  give a place in a folder that exists"
+        )
+    if out.is_dir() and any(out.iterdir()) and not (out / DOCUMENT_FILE).is_file():
+        raise RequestError(
+            f"--out {str(out)!r} holds something else; it is left as it is\n"
+            "  give a new folder, an empty one, or one that this command wrote"
+        )

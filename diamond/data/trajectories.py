@@ -1,0 +1,330 @@
+"""Trajectories of frames from files of any project: arrays, folders of PNGs, video.
+
+A trajectory is checked while it is read; nothing is cut, padded, resized or clipped.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.errors import RequestError
+
+ARRAY_SUFFIXES = (".npy", ".npz")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
+IMAGE_SUFFIX = ".png"
+FRAMES_NAME = "frames"
+"""Name of the array in an .npz file that holds others as well."""
+ALLOWED = (
+    "a file of frames (t, h, w, 3) or of n trajectories (n, t, h, w, 3), .npy or .npz; a video; a "
+    "folder of PNGs; or a folder of such files or folders, one trajectory each"
+)
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One trajectory that can be read.
+
+    Attributes:
+        name: What it is matched by: the name without its suffix.
+        path: File, or folder of PNGs.
+        row: Its place in a file of several, None where it is alone.
+    """
+
+    name: str
+    path: Path
+    row: int | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """The frames of a trajectory as they are scored.
+
+    Attributes:
+        frames: (t, h, w, 3) uint8, t at least 1, RGB.
+        remarks: What was done to get them that may change a score.
+    """
+
+    frames: Frames
+    remarks: tuple[str, ...] = ()
+
+
+def list_trajectories(path: Path, flag: str) -> tuple[Trajectory, ...]:
+    """Find the trajectories below a path, in natural order of their names.
+
+    Args:
+        path: A file, or a folder.
+        flag: The option that names it, for errors.
+
+    Raises:
+        RequestError: There is nothing, nothing that can be read, or two of one name.
+    """
+    if not path.exists():
+        raise RequestError(
+            f"{flag} {str(path)!r}: there is no such file or folder\n  allowed: {ALLOWED}"
+        )
+    if path.is_file():
+        return _of_file(path, flag)
+    entries = natural(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        raise RequestError(f"{flag} {str(path)!r}: the folder is empty\n  allowed: {ALLOWED}")
+    if all(_is_image(entry) for entry in entries):
+        return (Trajectory(path.name, path),)
+    found: list[Trajectory] = []
+    for entry in entries:
+        if entry.is_dir():
+            _image_files(entry, flag)
+            found.append(Trajectory(entry.name, entry))
+        else:
+            found += _of_file(entry, flag)
+    names = [one.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(
+                f"{flag} {str(path)!r} has two trajectories called {name!r}\n"
+                "  names are compared without their suffix; rename one"
+            )
+    return tuple(found)
+
+
+def read_trajectory(trajectory: Trajectory, flag: str) -> Read:
+    """Read all frames of a trajectory.
+
+    Floats in [0, 1] are rounded to the nearest of the 256 levels, level = round(255 x), because
+    metrics are those of 8-bit frames; the remark says how far that moved them.
+
+    Raises:
+        RequestError: A shape, type or range is wrong, a number is not finite, images differ in
+            size, a file is cut.
+    """
+    path = trajectory.path
+    if path.is_dir():
+        return Read(_images(path, flag))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _video(path, flag)
+    frames = read_array(path, flag)
+    if trajectory.row is not None:
+        frames = frames[trajectory.row]
+    return _levels(frames, path, flag)
+
+
+def read_frame(path: Path, flag: str) -> Frames:
+    """Read one frame, a PNG or an array (h, w, 3) by the rules of `read_trajectory`.
+
+    Raises:
+        RequestError: It cannot be read as one frame.
+    """
+    if not path.is_file():
+        raise RequestError(f"{flag} {str(path)!r}: there is no such file")
+    if _is_image(path):
+        return _image(path, flag)
+    if path.suffix.lower() not in ARRAY_SUFFIXES:
+        raise RequestError(
+            f"{flag} {str(path)!r} ends in {path.suffix!r}\n  allowed: .png, .npy, .npz, one frame"
+        )
+    array = read_array(path, flag)
+    if array.ndim != 3:
+        raise RequestError(
+            f"{flag} {str(path)!r} has the shape {array.shape}\n  allowed: one frame (h, w, 3)"
+        )
+    frame: Frames = _levels(array[None], path, flag).frames[0]
+    return frame
+
+
+def read_array(path: Path, flag: str, name: str = FRAMES_NAME) -> NDArray[Any]:
+    """Open an array of an .npy file, or of an .npz file that holds it alone or under a name.
+
+    Raises:
+        RequestError: The file is damaged, holds objects, or does not hold the array.
+    """
+    try:
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(data, np.ndarray):
+            return data
+        with data:
+            chosen = data.files[0] if len(data.files) == 1 else name
+            if chosen in data.files:
+                found: NDArray[Any] = data[chosen]
+                return found
+            held = ", ".join(sorted(data.files)) or "nothing"
+    except Exception as error:  # numpy has no one class for what is wrong with a file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(
+            f"{flag} {str(path)!r} cannot be read as an array: {reason}\n"
+            "  allowed: numbers as numpy.save or numpy.savez write them, no Python objects"
+        ) from error
+    raise RequestError(
+        f"{flag} {str(path)!r} holds {held}\n  allowed: one array alone, or one called {name!r}"
+    )
+
+
+def natural(paths: Iterable[Path]) -> list[Path]:
+    """Sort by name as people count: `2.png` before `10.png`."""
+
+    def key(path: Path) -> list[tuple[int, int, str]]:
+        parts = re.findall(r"\d+|\D+", path.name)
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+    return sorted(paths, key=lambda path: (key(path), path.name))
+
+
+def _of_file(path: Path, flag: str) -> tuple[Trajectory, ...]:
+    suffix = path.suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
+        shape = read_array(path, flag).shape
+        if len(shape) == 5:
+            width = len(str(shape[0] - 1))
+            return tuple(
+                Trajectory(f"{path.stem}-{row:0{width}d}", path, row) for row in range(shape[0])
+            ) or _no_trajectories(path, flag)
+        return (Trajectory(path.stem, path),)
+    if suffix in VIDEO_SUFFIXES:
+        return (Trajectory(path.stem, path),)
+    if suffix == IMAGE_SUFFIX:
+        raise RequestError(
+            f"{flag} {str(path)!r} is one picture\n  allowed: {ALLOWED}; pictures of one trajectory"
+            " stand in a folder of their own"
+        )
+    raise RequestError(f"{flag} {str(path)!r} cannot be read as frames\n  allowed: {ALLOWED}")
+
+
+def _no_trajectories(path: Path, flag: str) -> tuple[Trajectory, ...]:
+    raise RequestError(f"{flag} {str(path)!r} holds no trajectory: its first axis has length 0")
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() == IMAGE_SUFFIX
+
+
+def _image_files(folder: Path, flag: str) -> list[Path]:
+    entries = natural(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        raise RequestError(f"{flag} {str(folder)!r}: the folder is empty\n  allowed: {ALLOWED}")
+    others = [entry.name for entry in entries if not _is_image(entry)]
+    if others:
+        raise RequestError(
+            f"{flag} {str(folder)!r} holds {others[0]!r}\n"
+            "  allowed in the folder of one trajectory: PNGs alone"
+        )
+    return entries
+
+
+def _images(folder: Path, flag: str) -> Frames:
+    paths = _image_files(folder, flag)
+    frames = [_image(path, flag) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if frame.shape != frames[0].shape:
+            raise RequestError(
+                f"{flag} {str(folder)!r}: {path.name} has {_size(frame)}, {paths[0].name} has "
+                f"{_size(frames[0])}\n  all frames need one size; nothing is resized"
+            )
+    return np.stack(frames)
+
+
+def _image(path: Path, flag: str) -> Frames:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise RequestError(f"{flag} {str(path)!r} cannot be read as a PNG: it is damaged or cut")
+    if picture.dtype != np.uint8 or (picture.ndim == 3 and picture.shape[2] != 3):
+        channels = 1 if picture.ndim == 2 else picture.shape[2]
+        raise RequestError(
+            f"{flag} {str(path)!r} has {channels} channels of {picture.dtype}\n"
+            "  allowed: 8-bit RGB or grey, without transparency"
+        )
+    if picture.ndim == 2:
+        return np.repeat(np.asarray(picture, dtype=np.uint8)[..., None], 3, axis=2)
+    return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
+
+
+def _video(path: Path, flag: str) -> Read:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise RequestError(f"{flag} {str(path)!r} cannot be read as a video by OpenCV")
+        said = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        code = int(capture.get(cv2.CAP_PROP_FOURCC))
+        frames = []
+        while True:
+            there, frame = capture.read()
+            if not there:
+                break
+            frames.append(np.ascontiguousarray(frame[..., ::-1], dtype=np.uint8))
+    finally:
+        capture.release()
+    if not frames or len(frames) < said:
+        raise RequestError(
+            f"{flag} {str(path)!r} is cut or damaged: {len(frames)} frames can be read, it says "
+            f"that it has {said}\n  write it again, or save the frames as an array"
+        )
+    codec = "".join(chr(code >> shift & 255) for shift in (0, 8, 16, 24)).strip()
+    remark = (
+        f"{flag}: frames come from video ({codec}): where it was compressed with loss, the scores "
+        "include that error; arrays and PNGs are exact"
+    )
+    return Read(np.stack(frames), (remark,))
+
+
+def _levels(array: NDArray[Any], path: Path, flag: str) -> Read:
+    """Check frames (t, h, w, 3) and bring them to 256 levels."""
+    where = f"{flag} {str(path)!r}"
+    if array.ndim != 4 or array.shape[-1] != 3:
+        hint = "\n  channels come last: numpy.moveaxis(x, 1, -1)" if _channels_first(array) else ""
+        raise RequestError(
+            f"{where} has the shape {array.shape}\n"
+            f"  allowed: (t, h, w, 3), or (n, t, h, w, 3) for n trajectories{hint}"
+        )
+    if 0 in array.shape:
+        raise RequestError(f"{where} has the shape {array.shape}: there is no frame in it")
+    if array.dtype == np.uint8:
+        return Read(np.ascontiguousarray(array))
+    if not np.issubdtype(array.dtype, np.floating):
+        raise RequestError(
+            f"{where} has the type {array.dtype}\n"
+            "  allowed: uint8 from 0 to 255, or floats from 0 to 1"
+        )
+    if not bool(np.isfinite(array).all()):
+        count = int(np.count_nonzero(~np.isfinite(array)))
+        raise RequestError(f"{where}: {count} numbers are NaN or infinite")
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 1:
+        raise RequestError(
+            f"{where} has floats from {low:g} to {high:g}\n"
+            "  allowed: floats from 0 to 1, or uint8 from 0 to 255; from [-1, 1]: (x + 1) / 2"
+        )
+    exact = 255 * array.astype(np.float64)
+    frames = np.rint(exact).astype(np.uint8)
+    moved = float(np.abs(frames - exact).max())
+    remark = f"{flag}: floats were rounded to 256 levels, by at most {moved:.2f} of a level"
+    return Read(frames, (remark,) if moved > 1e-3 else ())
+
+
+def _channels_first(array: NDArray[Any]) -> bool:
+    return array.ndim in (4, 5) and array.shape[-3] == 3
+
+
+def _size(frame: Frames) -> str:
+    return " x ".join(map(str, frame.shape[:2])) + " pixels"
+
+
+def check_one_size(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    """Refuse frames of different sizes, whose pixel metrics cannot be averaged.
+
+    Args:
+        shapes: Name and shape (t, h, w, 3) of every trajectory.
+
+    Raises:
+        RequestError: Two sizes differ.
+    """
+    first, size = shapes[0][0], shapes[0][1][1:]
+    for name, shape in shapes:
+        if shape[1:] != size:
+            raise RequestError(
+                f"{name!r} has frames of {shape[1]} x {shape[2]} pixels, {first!r} of "
+                f"{size[0]} x {size[1]}\n  all trajectories need one size; nothing is resized"
+            )

@@ -1,0 +1,339 @@
+"""The world model that is to be scored: a checkpoint, or a finished stage of a home."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from diamond.ablation.designs import read_setting
+from diamond.ablation.stages import KEY_DIGITS, NUMERICS, STAGES, StageName, StageSpec, stages_of
+from diamond.ablation.variants import apply_axes
+from diamond.config.base import canonical, content_hash
+from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.games import check_game
+from diamond.config.presets import paper
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError, unknown
+from diamond.pipeline.store import Store
+
+SCORED: tuple[StageName, ...] = ("denoiser", "agent", "rollouts")
+SHOWN = 6
+"""Stages that an error lists."""
+HOW = (
+    "give the folder of a checkpoint, or the key of a stage denoiser, agent or rollouts of the home"
+)
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained world model, ready to imagine.
+
+    Attributes:
+        name: Short, for tables.
+        config: What it is and how frames are drawn from it; starts and horizon are those of its
+            own config or preset.
+        checkpoint: The folder that it comes from, None for a stage.
+    """
+
+    name: str
+    config: RunConfig
+    checkpoint: Path | None
+
+
+def find_model(source: str, settings: Sequence[str], game: str | None, store: Store) -> Model:
+    """Find what a text names and rebuild the config of its run.
+
+    Args:
+        source: Folder of a checkpoint or of a stage, or the key of a stage or its beginning.
+        settings: Texts such as ``steps=3``: how frames are drawn from it, in place of its own way.
+        game: The game that the user believes it to be, None for any.
+        store: The home.
+
+    Raises:
+        RequestError: There is no such thing, it cannot be scored, it is damaged, or it is not said
+            how frames are drawn from it.
+    """
+    path = Path(source)
+    if (path / CHECKPOINT_FILE).is_file():
+        checkpoint = read_checkpoint(path)
+        base = checkpoint.apply(paper(checkpoint.game))
+        found = Model(path.absolute().name, _set(base, settings), path)
+    else:
+        stage, key = _find_stage(source, store)
+        found = Model(f"{stage} {key[:8]}", _of_stage(stage, key, settings, store), None)
+    if game is not None and check_game(game) != found.config.game:
+        raise RequestError(
+            f"--game {game}: {source!r} was trained on {found.config.game}\n"
+            "  leave --game out, or give a world model of that game"
+        )
+    return found
+
+
+def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None) -> RunConfig:
+    """The config with a number of starts and a horizon, and perhaps recorded episodes.
+
+    Samples and counterfactuals go no further than the horizon; recorded episodes have none of the
+    latter, as there is no emulator to ask.
+
+    Raises:
+        RequestError: A number is below 1.
+    """
+    for flag, value in (("--starts", starts), ("--horizon", horizon)):
+        if value < 1:
+            raise RequestError(f"{flag} {value}: at least 1 is needed")
+    update = {"num_starts": starts, "horizon_steps": horizon}
+    others, samples = config.references.counterfactuals, config.rollouts.samples
+    if others is not None:
+        steps = min(others.horizon_steps, horizon)
+        others = others.model_copy(update={"horizon_steps": steps}) if recorded is None else None
+    if samples is not None:
+        steps = min(samples.horizon_steps, horizon)
+        samples = samples.model_copy(update={"horizon_steps": steps})
+    own = config.references.model_copy(
+        update=update | {"recorded": recorded, "counterfactuals": others}
+    )
+    rollouts = config.rollouts.model_copy(update=update | {"samples": samples})
+    return config.model_copy(update={"references": own, "rollouts": rollouts})
+
+
+def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
+    path = Path(source)
+    if path.is_dir():
+        return _stage_of_folder(path, store)
+    keys = dict(_stages(store))
+    if re.fullmatch(f"[0-9a-f]{{1,{KEY_DIGITS}}}", source):
+        found = [key for key in keys if key.startswith(source)]
+        if len(found) > 1:
+            listed = ", ".join(f"{keys[key]} {key}" for key in found[:SHOWN])
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise RequestError(
+                f"{source!r} is the beginning of {len(found)} keys: {listed}{more}\n  give more "
+                "digits"
+            )
+        if found:
+            return _checked_name(keys[found[0]], found[0], store), found[0]
+    scored = [key for key, stage in keys.items() if stage in SCORED]
+    raise unknown("checkpoint or stage", source, scored, f"{HOW}, see --home")
+
+
+def _stage_of_folder(path: Path, store: Store) -> tuple[StageName, str]:
+    folder = path.resolve()
+    if not (folder / "manifest.json").is_file() or folder.parent.parent.name != "stages":
+        raise RequestError(
+            f"{str(path)!r} is neither a checkpoint nor the folder of a stage\n  {HOW}"
+        )
+    home = folder.parents[2]
+    if home != store.home.resolve():
+        raise RequestError(
+            f"{str(path)!r} is a stage of the home {str(home)!r}, and rollouts are made in "
+            f"{str(store.home)!r}\n  add --home {home}"
+        )
+    return _checked_name(folder.parent.name, folder.name, store), folder.name
+
+
+def _checked_name(stage: str, key: str, store: Store) -> StageName:
+    for name in SCORED:
+        if stage == name:
+            return name
+    manifest = store.manifest(stage, key) or {}
+    rollouts = manifest.get("upstream", {}).get("rollouts")
+    hint = f"its rollouts are {rollouts}" if rollouts else HOW
+    raise RequestError(
+        f"{key} is a stage {stage}: there is no world model in it that draws frames\n  {hint}"
+    )
+
+
+def _stages(store: Store) -> Iterator[tuple[str, str]]:
+    """Key and name of every stage of a home."""
+    for stage in STAGES:
+        folder = store.home / "stages" / stage
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if re.fullmatch(f"[0-9a-f]{{{KEY_DIGITS}}}", path.name):
+                    yield path.name, stage
+
+
+def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store) -> RunConfig:
+    """The config of the run that a stage belongs to, how frames are drawn as the settings say."""
+    if stage == "rollouts":
+        candidates = [_read(store, stage, key)]
+    else:
+        _check_whole(store, stage, key)
+        candidates = list(_readers(store, stage, key))
+    if not candidates and stage == "denoiser":
+        raise RequestError(
+            f"no rollouts in {str(store.home)!r} read the denoiser {key}: it is not known how "
+            "frames are drawn from it\n  score the run that it belongs to with `diamond ablate ... "
+            "--until fidelity`, or export it with `diamond export-checkpoint`"
+        )
+    if not candidates:
+        return _agent_config(store, key, None, settings)
+    found: dict[str, tuple[RunConfig, str]] = {}
+    for one in candidates:
+        config = _config(store, one, settings)
+        kept = on_starts(config, 1, 1, None)
+        found.setdefault(content_hash(canonical(kept)), (config, one["key"]))
+    if len(found) > 1:
+        listed = [f"{other}: {_differing(config)}" for config, other in found.values()]
+        raise RequestError(
+            f"frames were drawn from the {stage} {key} in {len(found)} ways\n  say how, for "
+            "instance steps=1, or give the key of one of these rollouts:\n  "
+            + "\n  ".join(listed[:SHOWN])
+        )
+    return next(iter(found.values()))[0]
+
+
+def _differing(config: RunConfig) -> str:
+    sampler = config.sampler
+    said = f"steps={sampler.steps} solver={sampler.solver} order={sampler.order}"
+    return f"{said}, references played by {config.references.play.collector}"
+
+
+def _readers(store: Store, stage: StageName, key: str) -> Iterator[Manifest]:
+    """The rollouts of a home, finished or not, that read a stage."""
+    for other, name in _stages(store):
+        if name == "rollouts":
+            manifest = store.manifest(name, other)
+            if manifest is not None and manifest["upstream"].get(stage) == key:
+                yield manifest
+
+
+def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunConfig:
+    upstream, family = rollouts["upstream"], rollouts["config"]["family"]
+    if family != "diamond":
+        raise RequestError(
+            f"rollouts {rollouts['key']} are those of the baseline {family}, which is no trained "
+            "world model\n  every score stands beside it anyway; give other rollouts"
+        )
+    if "agent" in upstream:
+        _check_whole(store, "agent", upstream["agent"])
+        return _agent_config(store, upstream["agent"], rollouts, settings)
+    denoiser = _check_whole(store, "denoiser", upstream["denoiser"])
+    outcome = _check_whole(store, "outcome", upstream["outcome"])
+    frames = _read(store, "frames", denoiser["upstream"]["frames"])
+    config = _validated(
+        frames["config"],
+        denoiser["config"],
+        outcome["config"],
+        {name: rollouts["config"][name] for name in ("sampler", "rollouts")},
+        _references(store, rollouts),
+        {"seed": denoiser["seed"], "data_seed": frames["seed"]},
+    )
+    return _same_keys(_set(config, settings), {"denoiser": denoiser, "outcome": outcome})
+
+
+def _agent_config(
+    store: Store, key: str, rollouts: Manifest | None, settings: Sequence[str]
+) -> RunConfig:
+    agent = _read(store, "agent", key)
+    if "sampler" not in agent["config"]:
+        raise RequestError(
+            f"agent {key} was trained in the real game: it has no world model\n  {HOW}"
+        )
+    if settings:
+        raise RequestError(
+            f"{' '.join(settings)!r}: an agent was trained on what its own sampler drew\n"
+            "  leave it out, or export the agent with `diamond export-checkpoint` and give that"
+        )
+    own = {} if rollouts is None else _references(store, rollouts)
+    seed = 0 if rollouts is None else rollouts["seed"]
+    config = _validated(
+        agent["config"], own, {"protocol": "online", "seed": agent["seed"], "data_seed": seed}
+    )
+    return _same_keys(config, {"agent": agent})
+
+
+def _references(store: Store, rollouts: Manifest) -> dict[str, Any]:
+    """How the references of rollouts were played; nothing where they are no longer there.
+
+    Recorded episodes are left out: a command scores on those that it is given.
+    """
+    manifest = store.manifest("references", rollouts["upstream"]["references"])
+    if manifest is None:
+        return {}
+    played = manifest["config"]["references"]
+    return {"references": {name: played[name] for name in played if name != "recorded"}}
+
+
+def _validated(*parts: Mapping[str, Any]) -> RunConfig:
+    """A whole config from sections; what no rollout reads is that of the preset `paper`."""
+    sections: dict[str, Any] = {}
+    for part in parts:
+        sections |= part
+    data = json.loads(json.dumps(canonical(paper(sections["game"])))) | sections
+    if "rollouts" in sections or "references" in sections:
+        ample = {name: data["references"][name] for name in ("num_starts", "horizon_steps")}
+        data["rollouts"] = data["rollouts"] | ample
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise RequestError(
+            f"the stage was made by another version: {error.errors()[0]['msg']}\n"
+            "  make it again with the command of its study"
+        ) from error
+
+
+def _same_keys(config: RunConfig, trained: Mapping[StageName, Manifest]) -> RunConfig:
+    """The config, if it is the one from which the trained stages were made."""
+    specs = {spec.stage: spec for spec in stages_of(config)}
+    for stage, manifest in trained.items():
+        if specs[stage].key != manifest["key"]:
+            raise RequestError(
+                f"the {stage} {manifest['key']} does not follow from what its manifest and those "
+                "of the stages that it reads say\n  make it again with the command of its study"
+            )
+    return config
+
+
+def _set(config: RunConfig, settings: Sequence[str]) -> RunConfig:
+    chosen = read_setting(settings, "settings").chosen
+    for axis, _ in chosen:
+        if any(field.partition(".")[0] != "sampler" for field in axis.fields):
+            raise RequestError(
+                f"{axis.name} is no part of how frames are drawn: the world model is trained "
+                "already\n  allowed: steps, sampler.order and the rest of sampler"
+            )
+    return apply_axes(config, chosen)
+
+
+def _read(store: Store, stage: StageName, key: str) -> Manifest:
+    manifest = store.manifest(stage, key)
+    if manifest is None:
+        raise RequestError(
+            f"the {stage} {key} is not in {str(store.home)!r}, or its manifest cannot be read\n"
+            "  give the home that has it with --home, or make it again with the command of its "
+            "study"
+        )
+    return manifest
+
+
+def _check_whole(store: Store, stage: StageName, key: str) -> Manifest:
+    """The manifest of a trained stage that is finished and as it was written."""
+    manifest = _read(store, stage, key)
+    if "imported" in manifest["config"]:
+        raise RequestError(
+            f"the {stage} {key} was imported from a checkpoint\n  give the folder of the checkpoint"
+        )
+    if manifest["state"] != "done":
+        cause = f": {manifest['error']}" if manifest["error"] else ""
+        raise RequestError(
+            f"the {stage} {key} is not trained, it is {manifest['state']}{cause}\n"
+            "  the command of its study goes on with it"
+        )
+    spec = StageSpec(stage, manifest["config"], manifest["upstream"], manifest["seed"])
+    if manifest["numerics"] != NUMERICS[stage]:
+        raise RequestError(
+            f"the {stage} {key} was made by another version (numerics {manifest['numerics']}, now "
+            f"{NUMERICS[stage]})\n  make it again with the command of its study"
+        )
+    damage = "its manifest was changed" if spec.key != key else store.damage(spec)
+    if damage is not None:
+        raise RequestError(
+            f"the {stage} {key} is damaged: {damage}\n  make it again with the command of its study"
+        )
+    return manifest

@@ -1,0 +1,288 @@
+"""`diamond fidelity CHECKPOINT|STAGE`: what a study scored is found again, and nothing twice."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diamond.ablation.one_arm import fidelity_plan
+from diamond.ablation.plan import Arm
+from diamond.ablation.stages import BASELINE_STAGES
+from diamond.config.presets import smoke
+from diamond.config.run import CONTEXT_FRAMES
+from diamond.data.references import load_references
+from diamond.envs.atari import AtariEnv
+from diamond.errors import RequestError
+from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.recorded import keep_recorded
+from diamond.pipeline.scored_model import find_model, on_starts
+from diamond.pipeline.store import Store
+from tests.agents import write_agent
+from tests.commands import STUDY, copy_home, diamond, smoke_plan
+
+OWN = ("--starts", "2", "--horizon", "10")
+"""Starts and horizon of the smoke preset: the study's own."""
+
+
+def fidelity(home: Path, *arguments: str) -> dict[str, Any]:
+    done = diamond("fidelity", *arguments, "--home", str(home), "--json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def study_arm(name: str) -> Arm:
+    return next(arm for arm in smoke_plan().arms if arm.name == name)
+
+
+def key_of(stage: str, name: str = "steps=3") -> str:
+    return next(spec.key for spec in study_arm(name).runs[0].stages if spec.stage == stage)
+
+
+@pytest.fixture
+def home(smoke_home: Path, tmp_path: Path) -> Path:
+    return copy_home(smoke_home, tmp_path / "home")
+
+
+def test_a_stage_of_a_study_gives_the_numbers_of_its_arm(home: Path, smoke_home: Path) -> None:
+    """The rollouts say how frames are drawn; all stages are those of the study."""
+    report = read_json(smoke_home / "studies" / STUDY / "report.json")
+    own = next(arm for arm in report["arms"] if arm["name"] == "steps=3")
+    document = fidelity(home, key_of("denoiser")[:12], "steps=3", *OWN)
+    arm = document["arms"][0]
+    assert arm["metrics"] == own["metrics"]
+    assert arm["curves"] == own["curves"]
+    assert document["costs"]["stages_made"] == 0
+    baselines = [arm for arm in report["arms"] if arm["kind"] == "baseline"]
+    for found, expected in zip(document["arms"][1:], baselines, strict=True):
+        assert found["name"] == expected["name"]
+        assert found["metrics"] == expected["metrics"]
+    shown = diamond("show", document["study"], "--home", str(home))
+    assert shown.returncode == 0, shown.stderr
+    assert "compare:" not in shown.stdout
+
+
+@pytest.mark.parametrize("stage", ["rollouts", "denoiser"])
+def test_every_way_to_name_a_stage_finds_the_same_keys(stage: str, smoke_home: Path) -> None:
+    store = Store(smoke_home)
+    key, settings = key_of(stage), ("steps=3",) if stage == "denoiser" else ()
+    expected = {s.stage: s.key for s in study_arm("steps=3").runs[0].stages}
+    for source in (key, key[:10], str(smoke_home / "stages" / stage / key)):
+        model = find_model(source, settings, "Boxing", store)
+        plan = fidelity_plan("model", on_starts(model.config, 2, 10, None), None)
+        for spec in plan.arms[0].runs[0].stages:
+            assert spec.key == expected[spec.stage]
+        assert {s.stage for s in plan.arms[1].runs[0].stages} == set(BASELINE_STAGES)
+
+
+def test_settings_change_how_frames_are_drawn(smoke_home: Path) -> None:
+    model = find_model(key_of("rollouts"), ("steps=2",), None, Store(smoke_home))
+    assert model.config.sampler.steps == 2
+    with pytest.raises(RequestError, match=r"denoiser\.history is no part of how frames are drawn"):
+        find_model(key_of("rollouts"), ("denoiser.history=2",), None, Store(smoke_home))
+
+
+def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path) -> None:
+    """The exported run imagines what it imagined in its study: same starts, noise and bits."""
+    shutil.copytree(home / "stages", tmp_path / "made" / "stages")
+    folder, out = write_agent(tmp_path / "agent", smoke("Boxing")), tmp_path / "out"
+    first = fidelity(home, str(folder), *OWN, "--out", str(out))
+    assert first["arms"][0]["name"] == "agent"
+    # Denoiser, outcome, rollouts and fidelity; and, because `paper` draws its starts later in
+    # the episodes than `smoke`, references and the two stages of each baseline.
+    assert first["costs"]["stages_made"] == 9
+    again = fidelity(home, str(folder), *OWN, "--out", str(out))
+    assert again["costs"]["stages_made"] == 0
+    assert again["arms"][0]["metrics"] == first["arms"][0]["metrics"]
+    assert read_json(out / "scores.json") == again
+    with np.load(out / "scores.npz") as arrays:
+        mean = arrays["agent/l1"].mean(axis=0)
+    assert mean.tolist() == pytest.approx(first["arms"][0]["curves"]["l1"]["mean"])
+    assert (out / "report.html").is_file()
+    assert (out / "figures" / "boxing-psnr.png").is_file()
+    listed = diamond("gc", "--home", str(home))
+    assert first["arms"][0]["runs"][0]["stages"]["rollouts"]["key"] not in listed.stdout
+
+
+def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -> None:
+    """The emulator's own episodes, given as files: the same context, actions, noise and frames.
+
+    Only the background differs, which the emulator's references take from the reset on.
+    """
+    folder, codes = tmp_path / "episodes", AtariEnv("Boxing", smoke("Boxing").emulator).action_codes
+    folder.mkdir()
+    references = load_references(home / "stages" / "references" / key_of("references"))
+    for number, reference in enumerate(references):
+        actions = np.zeros(len(reference.native), np.int64)
+        used = reference.action_codes[reference.offset :][: len(reference.native) - 1]
+        actions[: len(used)] = [codes.index(code) for code in used]
+        np.savez(folder / f"{number}.npz", frames=reference.native, actions=actions)
+    arguments = (key_of("rollouts"), "--frames", str(folder), "--horizon", "10")
+    document = fidelity(home, *arguments)
+    own = fidelity(home, key_of("rollouts"), *OWN)
+    stages = [found["arms"][0]["runs"][0]["stages"] for found in (document, own)]
+    assert stages[0]["references"]["key"] != stages[1]["references"]["key"]
+    for metric in ("l1", "psnr", "ssim"):
+        assert document["arms"][0]["metrics"][metric] == own["arms"][0]["metrics"][metric]
+    assert any("of the user's own" in note for note in document["notes"])
+    assert fidelity(home, *arguments)["costs"]["stages_made"] == 0
+
+
+def episode(folder: Path, **changes: Any) -> Path:
+    folder.mkdir()
+    frames = np.zeros((CONTEXT_FRAMES + 4, 32, 32, 3), np.uint8)
+    arrays = {"frames": frames, "actions": np.zeros(len(frames), np.int64)}
+    np.savez(folder / "one.npz", **(arrays | changes))
+    return folder
+
+
+BAD_EPISODES: dict[str, tuple[dict[str, Any], int | None, str]] = {
+    "a short one": (
+        {"frames": np.zeros((16, 32, 32, 3), np.uint8), "actions": np.zeros(16, np.int64)},
+        None,
+        "has 16 frames\n  allowed: 17 or more",
+    ),
+    "another size": ({"frames": np.zeros((20, 30, 32, 3), np.uint8)}, None, "210 x 160 or 32 x 32"),
+    "floats": ({"frames": np.zeros((20, 32, 32, 3))}, None, "'frames' is float64"),
+    "an unknown action": ({"actions": np.full(20, 3)}, None, "has the action 3\n  allowed: 0 to 2"),
+    "too few actions": ({"actions": np.zeros(19, np.int64)}, None, "there are 20 frames"),
+    "too many starts": ({}, 2, "--starts 2: .* has 1 episodes"),
+}
+
+
+@pytest.mark.parametrize(("changes", "starts", "text"), BAD_EPISODES.values(), ids=BAD_EPISODES)
+def test_recorded_episodes_are_checked(
+    changes: dict[str, Any], starts: int | None, text: str, tmp_path: Path
+) -> None:
+    folder = episode(tmp_path / "episodes", **changes)
+    with pytest.raises(RequestError, match=text):
+        keep_recorded(folder, (0, 1, 2), smoke("Boxing").view, starts, tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def _damaged(home: Path) -> str:
+    path = home / "stages" / "denoiser" / key_of("denoiser") / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    return key_of("rollouts")
+
+
+def _unfinished(home: Path) -> str:
+    _change(home, "denoiser", {"state": "running"})
+    return key_of("denoiser")
+
+
+def _changed(home: Path) -> str:
+    _change(home, "denoiser", {"seed": 7})
+    return key_of("denoiser")
+
+
+def _older(home: Path) -> str:
+    _change(home, "outcome", {"numerics": 1})
+    return key_of("rollouts")
+
+
+def _without_frames(home: Path) -> str:
+    shutil.rmtree(home / "stages" / "frames")
+    return key_of("rollouts")
+
+
+def _without_rollouts(home: Path) -> str:
+    shutil.rmtree(home / "stages" / "rollouts")
+    return key_of("denoiser")
+
+
+def _change(home: Path, stage: str, values: dict[str, Any]) -> None:
+    path = home / "stages" / stage / key_of(stage) / "manifest.json"
+    write_json(path, read_json(path) | values)
+
+
+def _baseline_rollouts(_: Path) -> str:
+    baseline = next(arm for arm in smoke_plan().arms if arm.kind == "baseline")
+    return next(spec.key for spec in baseline.runs[0].stages if spec.stage == "rollouts")
+
+
+REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
+    "a damaged one": (_damaged, r"damaged: weights.safetensors differs from its digest"),
+    "an unfinished one": (_unfinished, "is not trained, it is running"),
+    "a changed manifest": (_changed, "its manifest was changed"),
+    "another version": (_older, "made by another version .numerics 1, now"),
+    "no frames": (_without_frames, "the frames .* is not in"),
+    "no rollouts": (_without_rollouts, "it is not known how frames are drawn"),
+    "two ways": (lambda _: key_of("denoiser"), "in 2 ways"),
+    "an outcome": (lambda _: key_of("outcome"), "is a stage outcome: there is no world model"),
+    "scores": (lambda _: key_of("fidelity"), f"its rollouts are {key_of('rollouts')}"),
+    "a baseline": (_baseline_rollouts, "no trained world model"),
+    "an unknown key": (lambda _: key_of("denoiser")[:-1] + "-", "Did you mean"),
+    "no such folder": (lambda home: str(home / "agents"), "unknown checkpoint or stage"),
+    "another folder": (lambda home: str(home / "stages"), "neither a checkpoint nor the folder"),
+}
+
+
+@pytest.mark.parametrize(("change", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_scored_is_refused(
+    change: Callable[[Path], str], text: str, home: Path
+) -> None:
+    with pytest.raises(RequestError, match=text):
+        find_model(change(home), (), None, Store(home))
+
+
+def test_a_stage_of_another_home_and_another_game_are_refused(home: Path, tmp_path: Path) -> None:
+    folder = home / "stages" / "rollouts" / key_of("rollouts")
+    with pytest.raises(RequestError, match=f"add --home {home}"):
+        find_model(str(folder), (), None, Store(tmp_path / "other"))
+    with pytest.raises(RequestError, match="was trained on Boxing"):
+        find_model(key_of("rollouts"), (), "Pong", Store(home))
+
+
+WORDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "nothing": ((), "it is not said what to score"),
+    "no model": (("steps=3",), "it is not said what to score"),
+    "half a pair": (("--real", "a"), "--real needs --imagined"),
+    "both": (("agent", "--real", "a", "--imagined", "b"), "'agent' is a world model"),
+    "starts of pairs": (("--real", "a", "--imagined", "b", "--starts", "3"), "--starts 3 belongs"),
+    "context of a model": (("agent", "--context", "3"), "--context 3 belongs"),
+}
+
+
+@pytest.mark.parametrize(("words", "text"), WORDS.values(), ids=WORDS)
+def test_options_that_do_not_go_together(
+    words: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from diamond.cli.app import app
+
+    done = CliRunner().invoke(app, ["fidelity", *words])
+    assert isinstance(done.exception, RequestError)
+    assert text in str(done.exception)
+    assert done.exception.exit_code == 2
+
+
+def test_pairs_are_scored_from_the_command_line(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    for name, values in (("a.npy", frames), ("b.npy", 255 - frames), ("c.npy", frames[:3])):
+        np.save(tmp_path / name, values)
+    pair = ("--real", str(tmp_path / "a.npy"), "--imagined", str(tmp_path / "b.npy"))
+    done = diamond("fidelity", *pair, "--context", "1", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    for text in ("PSNR", "copy last frame", "one start", "again:   diamond fidelity --real"):
+        assert text in done.stdout
+    document = read_json(tmp_path / "out" / "scores.json")
+    expected = np.abs(2 * frames[1:].astype(float) - 255).mean() / 255
+    assert document["arms"][0]["metrics"]["l1"]["mean"]["mean"] == pytest.approx(expected)
+    assert (tmp_path / "out" / "report.html").is_file()
+    unequal = diamond("fidelity", *pair[:3], str(tmp_path / "c.npy"))
+    assert unequal.returncode == 2
+    assert "different shapes" in unequal.stderr
+    assert "Traceback" not in unequal.stderr
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    full = diamond("fidelity", *pair, "--out", str(tmp_path / "full"))
+    assert full.returncode == 2
+    assert "left as it is" in full.stderr
