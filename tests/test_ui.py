@@ -118,9 +118,19 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     # All metrics: a section each, with the bounds beside the mean.
     charts = opened(page, page.get_by_role("link", name="all metrics"))
     expect(charts.get_by_text("4 matching runs")).to_be_visible()
-    expect(charts.get_by_text(re.compile(r"fidelity/psnr \(3\)"))).to_be_visible()
+    figures = charts.get_by_role("figure")
+    for metric in document["metrics"]:
+        section = re.compile(rf"fidelity/{metric['name']}\s*\({NUM_PARTS}\)")
+        expect(figures.filter(has_text=section)).to_have_count(1)
+    places = []
     for part in ("lower", "mean", "upper"):
-        expect(charts.get_by_text(f"fidelity/core_ratio/{part}", exact=True)).to_be_visible()
+        title = charts.get_by_role("heading", name=f"fidelity/core_ratio/{part}", exact=True)
+        expect(title).to_be_visible()
+        box = title.bounding_box()
+        assert box is not None
+        places.append((box["y"], box["x"]))
+    assert places == sorted(places)
+    assert len({y for y, _ in places}) == 1, "the three charts stand in one row"
 
     report = opened(page, page.get_by_role("link", name="the report, with film strips"))
     frame = report.frame_locator("iframe")
