@@ -431,13 +431,20 @@ def test_references_survive_the_disk(held_out: list[Reference], tmp_path: Path) 
         assert np.array_equal(mine.final, theirs.final)
 
 
-def test_a_view_holds_rewards_and_the_end_of_the_game_itself(held_out: list[Reference]) -> None:
+@pytest.mark.parametrize("game", ["Breakout", "Boxing"])
+def test_a_view_holds_rewards_and_the_end_of_the_game_itself(
+    game: str, held_out: list[Reference]
+) -> None:
     """Played again from the key: what the emulator says of every env step after the context."""
-    config = make_preset("smoke", "Breakout")
-    env = AtariEnv("Breakout", config.emulator)
-    seen = view_references(held_out, config.view, env.action_codes, 60)
-    assert seen.ends.any() and seen.rewards.any()
-    for row, reference in enumerate(held_out):
+    config = make_preset("smoke", game)
+    env = AtariEnv(game, config.emulator)
+    breakout = game == "Breakout"
+    references = held_out if breakout else references_of(game, num_starts=3, horizon_steps=60)
+    seen = view_references(references, config.view, env.action_codes, 60)
+    # Random play loses lives here and lands punches there, in so many env steps.
+    assert seen.ends.any() == breakout
+    assert seen.rewards.any() == (not breakout)
+    for row, reference in enumerate(references):
         env.begin(reference.key)
         codes = list(reference.action_codes)
         before = reference.offset + CONTEXT_FRAMES - 1

@@ -136,6 +136,7 @@ def test_more_values_keep_the_stages_and_the_name() -> None:
     assert sorted(spec.stage for spec in many.stages() if spec.key in new) == [
         "fidelity",
         "policy",
+        "policy_fidelity",
         "returns",
         "rollouts",
     ]

@@ -15,11 +15,11 @@ from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
 StageName = Literal[
     "references",
-    "inverse_dynamics",
     "frames",
     "denoiser",
     "outcome",
     "agent",
+    "inverse_dynamics",
     "rollouts",
     "fidelity",
     "policy",
@@ -33,8 +33,8 @@ PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
     "static": tuple(stage for stage in STAGES if stage != "agent"),
     "online": (
         "references",
-        "inverse_dynamics",
         "agent",
+        "inverse_dynamics",
         "rollouts",
         "fidelity",
         "policy_fidelity",
