@@ -135,7 +135,7 @@ def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -
 def episode(folder: Path, **changes: Any) -> Path:
     folder.mkdir()
     frames = np.zeros((CONTEXT_FRAMES + 4, 32, 32, 3), np.uint8)
-    arrays = {"frames": frames, "actions": np.zeros(len(frames), np.int64)}
+    arrays: dict[str, Any] = {"frames": frames, "actions": np.zeros(len(frames), np.int64)}
     np.savez(folder / "one.npz", **(arrays | changes))
     return folder
 

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -131,7 +132,7 @@ def fidelity(
     raise typer.Exit(score_model_and_show(request, home.absolute(), showing))
 
 
-def _refuse(options: dict[str, object], why: str) -> None:
+def _refuse(options: Mapping[str, object], why: str) -> None:
     for flag, value in options.items():
         if value is not None:
             raise RequestError(f"{flag} {value} {why}\n  leave it out; for instance: {EXAMPLE}")

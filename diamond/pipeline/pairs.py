@@ -142,14 +142,14 @@ def score_pairs(pairs: Pairs) -> dict[str, Scores]:
     bank = make_bank(_real_parts(pairs), total)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copied = (BASELINE_NAMES["copy_last"],) if pairs.context else ()
-    scores = {
+    scores: dict[str, dict[str, FloatArray]] = {
         arm: score_trajectories(_trajectories(pairs, arm), bank, device)
         for arm in (IMAGINED, *copied, BASELINE_NAMES["median_background"])
     }
     if not pairs.context:
         for found in scores.values():
             _undefine(found)
-    return scores
+    return dict(scores)
 
 
 def pairs_document(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> dict[str, Any]:

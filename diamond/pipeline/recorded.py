@@ -61,7 +61,7 @@ def keep_recorded(
     hasher = sha256()
     for reference in references:
         hasher.update(repr((reference.native.shape, reference.action_codes)).encode())
-        hasher.update(np.ascontiguousarray(reference.native))
+        hasher.update(np.ascontiguousarray(reference.native).data)
     digest = hasher.hexdigest()
     target = recorded_folder(home, digest)
     if not target.is_dir():

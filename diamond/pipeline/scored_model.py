@@ -81,7 +81,7 @@ def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None
     latter, as there is no emulator to ask.
 
     Raises:
-        RequestError: A number is below 1.
+        RequestError: A number is below 1, or the config does not allow it.
     """
     for flag, value in (("--starts", starts), ("--horizon", horizon)):
         if value < 1:
@@ -98,7 +98,12 @@ def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None
         update=update | {"recorded": recorded, "counterfactuals": others}
     )
     rollouts = config.rollouts.model_copy(update=update | {"samples": samples})
-    return config.model_copy(update={"references": own, "rollouts": rollouts})
+    changed = config.model_copy(update={"references": own, "rollouts": rollouts})
+    try:
+        return RunConfig.model_validate(json.loads(json.dumps(canonical(changed))))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RequestError(f"--starts {starts} --horizon {horizon}: {reason}") from error
 
 
 def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
@@ -176,8 +181,7 @@ def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store)
     found: dict[str, tuple[RunConfig, str]] = {}
     for one in candidates:
         config = _config(store, one, settings)
-        kept = on_starts(config, 1, 1, None)
-        found.setdefault(content_hash(canonical(kept)), (config, one["key"]))
+        found.setdefault(_way(config), (config, one["key"]))
     if len(found) > 1:
         listed = [f"{other}: {_differing(config)}" for config, other in found.values()]
         raise RequestError(
@@ -186,6 +190,13 @@ def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store)
             + "\n  ".join(listed[:SHOWN])
         )
     return next(iter(found.values()))[0]
+
+
+def _way(config: RunConfig) -> str:
+    """A hash of what imagines and from where, whatever the number of starts and the horizon."""
+    played = config.references
+    said = {"rollouts": None, "references": [canonical(played.play), played.max_offset_steps]}
+    return content_hash(canonical(config) | said)
 
 
 def _differing(config: RunConfig) -> str:
