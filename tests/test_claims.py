@@ -28,9 +28,8 @@ from diamond.ablation.claims import (
 )
 from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
-from diamond.config.metrics import METRICS
+from diamond.config.metrics import METRIC_OF, METRICS
 from diamond.errors import RequestError
-from diamond.fidelity.trajectories import SCORE_NAMES
 
 QUANTITIES = (
     Quantity("l1", "steps=1"),
@@ -80,7 +79,7 @@ def _sum(part: Linear, values: Mapping[Quantity, float]) -> float:
 
 def test_claims_know_every_metric_of_the_scores() -> None:
     assert tuple(metric.name for metric in METRICS) == FIDELITY_METRICS
-    assert (*SCORE_NAMES, *RETURN_METRICS) == CLAIM_METRICS
+    assert (*METRIC_OF, *RETURN_METRICS) == CLAIM_METRICS
 
 
 @given(comparisons)

@@ -109,7 +109,7 @@ def test_golden_keys_of_smoke() -> None:
         "denoiser": "41e593944a5c2e5d009f",
         "outcome": "9fae68cde9a68bd1974a",
         "rollouts": "e5bf4a718b296299bd4f",
-        "fidelity": "6af755ca0243e3597fe6",
+        "fidelity": "ecd69f3cfcca1d3ef69a",
         "policy": "1cc91191b42ddd82695a",
         "returns": "7b1e7d7eb4d35aa357aa",
     }
@@ -129,7 +129,7 @@ def test_golden_keys_of_smoke_online() -> None:
         "references": "6e011a81abac1caea1ed",
         "agent": "92157d4accc393bd872d",
         "rollouts": "0d4237849b85d10c93e1",
-        "fidelity": "eed90f3af2e6b8138249",
+        "fidelity": "93b9105cfb25719b9d91",
         "returns": "1607056449144085f1ed",
     }
 
