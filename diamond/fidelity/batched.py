@@ -117,8 +117,8 @@ class _Scorer:
         if "colour_shift" in self._columns:
             found["colour_shift"] = _colour_shift(x, y)
         if self._columns & _HF:
-            found["hf_ratio"] = hf_ratio = _hf_ratio(x, y)
-            found["hf_ratio_real"] = hf_ratio / hf_ratio
+            found["hf_ratio"] = ratio = _hf_ratio(x, y)
+            found["hf_ratio_real"] = torch.ones_like(ratio).where(~ratio.isnan(), ratio)
         if self._columns & _SSIM:
             found |= self._similarity_columns(x, y, mask)
         return found
@@ -321,14 +321,16 @@ def _halve(values: Tensor) -> Tensor:
     """Sums of 2x2 pixels (four times the mean), an odd last row or column left out: int64."""
     height, width = (size // 2 * 2 for size in values.shape[-2:])
     even = values[..., :height, :width].long()
-    return (even[..., ::2, :] + even[..., 1::2, :]).unflatten(-1, (-1, 2)).sum(-1)
+    rows = even[..., ::2, :] + even[..., 1::2, :]
+    return rows[..., ::2] + rows[..., 1::2]
 
 
 def _halve_mask(mask: Tensor) -> Tensor:
     """Where any of 2x2 pixels is in the mask."""
     height, width = (size // 2 * 2 for size in mask.shape[-2:])
     even = mask[..., :height, :width]
-    return (even[..., ::2, :] | even[..., 1::2, :]).unflatten(-1, (-1, 2)).any(-1)
+    rows = even[..., ::2, :] | even[..., 1::2, :]
+    return rows[..., ::2] | rows[..., 1::2]
 
 
 def _product(means: list[Tensor]) -> Tensor:

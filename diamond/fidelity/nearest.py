@@ -79,4 +79,4 @@ def nearest_l1(frames: ByteArray, bank: FrameBank) -> NDArray[np.float64]:
         return np.full(len(frames), np.nan)
     rows, kept = frames.reshape(len(frames), -1), bank.frames.reshape(len(bank.frames), -1)
     distances, _ = cv2.batchDistance(rows, kept, cv2.CV_32S, normType=cv2.NORM_L1, K=1)
-    return distances[:, 0] / (255.0 * rows.shape[1])
+    return distances[:, 0].astype(np.float64) / (255 * rows.shape[1])
