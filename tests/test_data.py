@@ -460,6 +460,7 @@ def test_a_view_holds_rewards_and_the_end_of_the_game_itself(
             assert seen.rewards[row, index] == reward
             assert seen.ends[row, index] == (terminated or info["life_lost"])
             assert np.array_equal(apply_view(frame, config.view), seen.targets[row, index])
+        assert reference.rewards is not None
         assert reference.rewards[before : before + len(lived)] == tuple(lived)
 
 

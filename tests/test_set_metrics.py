@@ -14,7 +14,7 @@ from diamond.pipeline.comparisons import Scored, comparison_rows, corrected, noi
 from diamond.pipeline.path_result import path_document
 from diamond.pipeline.scores import Scores, arm_estimates, run_metrics
 from diamond.report.console import result_table
-from diamond.report.figures import overview_metrics
+from diamond.report.document import has_curve
 from diamond.report.summary import summarise
 from diamond.report.tables import metric_tables, noise_table
 from tests.result_documents import three_arms
@@ -134,7 +134,7 @@ def test_tables_show_one_value_and_figures_none() -> None:
     assert first.title == "FD-inverse-dynamics: lower is better, primary metric"
     assert [row.cells[-1].text for row in first.rows][:2] == ["1.000", "2.000"]
     assert first.columns == ("arm", "all frames")
-    assert FD not in overview_metrics(doc, "Boxing")
+    assert not has_curve(doc, "Boxing", FD)
     floor = noise_table(doc)
     assert floor.rows[0].cells[-1].text == "0.250"
     assert {cell.text for cell in floor.rows[0].cells[:-1]} == {"–"}
