@@ -81,4 +81,4 @@ def test_wrong_masks_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         score_objects(blocks(), blocks()[:, :8])
     with pytest.raises(ValueError, match="bool"):
-        object_centroids(blocks().astype(np.uint8))  # type: ignore[arg-type]
+        object_centroids(blocks().astype(np.uint8))

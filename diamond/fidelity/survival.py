@@ -73,6 +73,6 @@ def first_failure(failed: MaskArray, valid: MaskArray) -> Survival:
     if np.any(valid[:, 1:] & ~valid[:, :-1]):
         raise ValueError("valid must be true up to the end of an episode and false after it")
     seen: MaskArray = failed & valid
-    observed: MaskArray = seen.any(axis=1)
+    observed: MaskArray = np.any(seen, axis=1)
     time = np.where(observed, seen.argmax(axis=1) + 1, valid.sum(axis=1))
     return Survival(time.astype(np.int64), observed)
