@@ -33,7 +33,8 @@ class Outcomes:
     @property
     def classes(self) -> NDArray[np.int64]:
         """(starts, horizon) the most likely sign of the reward, -1, 0 or 1."""
-        return self.rewards.argmax(axis=-1) - 1
+        signs: NDArray[np.int64] = self.rewards.argmax(axis=-1) - 1
+        return signs
 
     @property
     def expected(self) -> FloatArray:
