@@ -279,6 +279,10 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     assert {row["metric"] for row in document["comparisons"]} == {spec.name for spec in METRICS}
     check_futures(document)
     assert document["summary"].startswith("Boxing:")
+    assert [row["arm"] for row in document["survival"]] == [arm["name"] for arm in document["arms"]]
+    for row in document["survival"]:
+        assert row["reason"] is None
+        assert len(row["survival"]) == len(row["at_risk"]) == HORIZON
     for path in ("report_html", "report_md", "report_json"):
         assert Path(document["paths"][path]).is_file()
 

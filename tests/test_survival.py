@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from diamond.pipeline.survival_rows import survival_of
+from diamond.pipeline.survival_rows import survival_of, threshold_of
 from diamond.stats.survival import Times, first_above, kaplan_meier, survival_over_seeds
 
 NAN = float("nan")
@@ -196,6 +196,7 @@ def test_the_threshold_is_the_mean_drift_of_a_still_picture(tmp_path: Path) -> N
     assert found["survival"] == pytest.approx([0.5, 0.0])
     assert (found["median"], found["n"], found["unit"]) == (1, 2, "start")
     assert (found["steps"], found["at_risk"]) == ([1, 2], [2, 1])
+    assert np.isnan(threshold_of(saved(tmp_path, "gone", [[NAN, NAN]])))
     both = survival_of((arm, saved(tmp_path, "other", [[0.1, 0.1], [0.1, 0.1]])), still, 2)
     assert both["survival"] == pytest.approx([0.75, 0.5])
     assert (both["n"], both["unit"], both["median"]) == (2, "seed", 2)

@@ -31,6 +31,7 @@ the copy is nearly or wholly exact, and any model would be lost at once.
 METHOD_SEEDS = "mean of Kaplan-Meier curves, t over seeds"
 METHOD_STARTS = "Kaplan-Meier, Greenwood log-log over starts within one trained model"
 NO_REFERENCE = "the arm that repeats the last frame has no scores"
+NO_DRIFT = "the arm that repeats the last frame has no drift: no real frame follows any start"
 NO_SCORES = "no scores"
 OTHER_VIEW = "scored at another view than the arm that repeats the last frame"
 
@@ -57,6 +58,8 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dic
         files = _files(arm, store)
         if not drift or reference is None:
             reason = NO_REFERENCE
+        elif np.isnan(threshold_of(drift[0])):
+            reason = NO_DRIFT
         elif not files:
             reason = NO_SCORES
         elif view_of(arm) != view_of(reference):
@@ -92,10 +95,16 @@ def _files(arm: Arm, store: Store) -> tuple[Files, ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def threshold_of(drift: Files) -> float:
+    """Mean drift of a still picture over starts and horizon, NaN where it is defined nowhere."""
+    return nan_mean(over_horizon(load_scores(drift)[METRIC]))
+
+
 @lru_cache(maxsize=1024)
 def survival_of(runs: tuple[Files, ...], drift: Files, horizon: int) -> dict[str, Any]:
     """The survival of an arm, made once: files of scores never change once they are there."""
-    threshold = nan_mean(over_horizon(load_scores(drift)[METRIC]))
+    threshold = threshold_of(drift)
     times = [first_above(load_scores(files)[METRIC], threshold) for files in runs]
     seeds_decide = len(times) > 1
     found: Survival = (
