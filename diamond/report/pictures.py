@@ -80,11 +80,12 @@ def _path(doc: Document, game: str) -> list[Picture]:
 
 
 def _curves(doc: Document, game: str) -> list[Picture]:
-    """Draw each metric alone, the main ones together, and the rest by group."""
+    """Draw the primary and the main metrics, each alone and together, and the rest by group."""
     infos = [info for info in metric_infos(doc) if has_curve(doc, game, info.name)]
-    pictures = [_metric(doc, game, info) for info in infos]
     others = [info for info in infos if info.name != doc["primary_metric"]]
     main = [info for name in MAIN_METRICS for info in others if info.name == name]
+    alone = [info for info in infos if info.name == doc["primary_metric"] or info in main]
+    pictures = [_metric(doc, game, info) for info in alone]
     panels = [("overview", "the main other metrics", "overview", main)]
     rest = [info for info in others if info not in main]
     for group in dict.fromkeys(info.group for info in rest):
