@@ -20,6 +20,7 @@ from diamond.pipeline.history import RUNNING_NAME, record_plan
 from diamond.pipeline.scores import Scores
 from diamond.pipeline.store import Store
 from diamond.report.page import write_report
+from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
 
 def _model_document(study: "StudyRun") -> dict[str, Any]:
     """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
+    from diamond.pipeline.films import load_films
     from diamond.pipeline.notes import scoring_notes
     from diamond.pipeline.result import same_results
 
@@ -187,7 +189,8 @@ def _model_document(study: "StudyRun") -> dict[str, Any]:
         "mlflow_command": None,
     }
     if not same_results(read_json(path), document):
-        write_report(document, (), folder)
+        films = load_films(document, study.store)
+        write_report(document, film_strips(films, document["report_steps"]), folder, films)
     write_json(path, document)
     return document
 

@@ -22,8 +22,8 @@ FORM = (
     f"an .npz file for each episode, with {FRAMES_NAME!r} (t, h, w, 3) uint8 and {ACTIONS_NAME!r} "
     "(t,) integers: action i, an index into the model's actions, leads from frame i to frame i + 1"
 )
-NO_REPLAY = EpisodeKey(-1, 0)
-"""Of an episode that no emulator can play again."""
+NO_EMULATOR_SEED = -1
+"""Of the first episode that no emulator can play again; the next ones count down."""
 
 
 def keep_recorded(
@@ -54,7 +54,7 @@ def keep_recorded(
             f"--starts {starts}: {FLAG} {str(folder)!r} has {len(paths)} episodes, one start in "
             "each\n  leave --starts out to use all"
         )
-    references = [_reference(path, codes, view) for path in paths[:starts]]
+    references = [_reference(path, index, codes, view) for index, path in enumerate(paths[:starts])]
     shapes = {reference.native.shape[1:] for reference in references}
     if len(shapes) > 1:
         raise RequestError(f"{FLAG} {str(folder)!r} has episodes of different sizes: {shapes}")
@@ -103,7 +103,7 @@ def _files(folder: Path) -> list[Path]:
     return entries
 
 
-def _reference(path: Path, codes: Sequence[int], view: ViewConfig) -> Reference:
+def _reference(path: Path, index: int, codes: Sequence[int], view: ViewConfig) -> Reference:
     where = f"{FLAG} {str(path)!r}"
     frames, actions = read_array(path, FLAG), read_array(path, FLAG, ACTIONS_NAME)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -135,7 +135,7 @@ def _reference(path: Path, codes: Sequence[int], view: ViewConfig) -> Reference:
             f"  allowed: 0 to {len(codes) - 1}, the {len(codes)} actions of the model"
         )
     return Reference(
-        NO_REPLAY,
+        EpisodeKey(NO_EMULATOR_SEED - index, 0),
         _codes(actions[:-1], codes),
         0,
         len(frames) - CONTEXT_FRAMES,
