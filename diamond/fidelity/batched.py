@@ -28,8 +28,8 @@ from diamond.fidelity.metrics import (
 _BORDER = WINDOW // 2
 _AREA = WINDOW * WINDOW
 _LEVELS = 255
-# So many values of a chunk keep its buffers inside the cache of a core, or fill a GPU.
-_CHUNK_VALUES = {"cpu": 100_000, "cuda": 50_000_000}
+# Small enough that buffers stay near the core, large enough that calls cost little; or a GPU full.
+_CHUNK_VALUES = {"cpu": 200_000, "cuda": 50_000_000}
 
 
 def score_frames(
@@ -86,6 +86,7 @@ PIXEL_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 """What `score_frames` computes."""
 
+_L1 = frozenset({"l1", "l1_fg"})
 _MS_SSIM = frozenset({"ms_ssim", "ms_ssim_fg"})
 _SSIM = frozenset({"ssim", "ssim_fg"}) | _MS_SSIM
 _HF = frozenset({"hf_ratio", "hf_ratio_real"})
@@ -113,7 +114,7 @@ class _Scorer:
             away, away_imagined = ((frames - self._background).abs_().amax(1) for frames in (x, y))
             mask = away > FOREGROUND_THRESHOLD * _LEVELS
             found |= _object_columns(mask, away, away_imagined)
-        found |= _error_columns(x - y, mask)
+        found |= _error_columns(x, y, mask, with_l1=bool(self._columns & _L1))
         if "colour_shift" in self._columns:
             found["colour_shift"] = _colour_shift(x, y)
         if self._columns & _HF:
@@ -134,13 +135,13 @@ class _Scorer:
                 full.append(undefined)
                 masked.append(undefined)
                 break
-            similarity, structure = self._maps(scale, x, y)
+            border = 0 if mask is None else _BORDER
+            similarity, structure = self._maps(scale, x, y, border)
             last = scale == scales - 1
             part = similarity if last else structure
-            inner = slice(_BORDER, -_BORDER)
-            full.append(_mean(part[..., inner, inner]))
+            full.append(_mean(_inner(part, border)))
             if scale == 0:
-                found["ssim"] = _mean(similarity[..., inner, inner])
+                found["ssim"] = _mean(_inner(similarity, border))
             if mask is not None:
                 masked.append(_masked_mean(part, mask))
                 if scale == 0:
@@ -154,10 +155,10 @@ class _Scorer:
                 found["ms_ssim_fg"] = _product(masked)
         return found
 
-    def _maps(self, scale: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _maps(self, scale: int, x: Tensor, y: Tensor, border: int) -> tuple[Tensor, Tensor]:
         windows = self._windows.get(scale)
         if windows is None or windows.shape != x.shape:
-            windows = self._windows[scale] = _Windows(x.shape, scale, x.device)
+            windows = self._windows[scale] = _Windows(x.shape, scale, border, x.device)
         return windows.similarity(x, y)
 
 
@@ -169,10 +170,11 @@ class _Windows:
     sums of both frames cost one pass.
     """
 
-    def __init__(self, shape: torch.Size, scale: int, device: torch.device) -> None:
+    def __init__(self, shape: torch.Size, scale: int, border: int, device: torch.device) -> None:
         num, channels, height, width = shape
         self.shape = shape
-        self._padded = (num, channels, height + 2 * _BORDER, width + 2 * _BORDER)
+        self._border = border
+        self._padded = (num, channels, height + 2 * border, width + 2 * border)
         size = int(np.prod(self._padded))
         # A window sums 49 products of at most (255 * 4^scale)^2 and multiplies them by 49.
         self._integer = torch.int32 if scale == 0 else torch.int64
@@ -185,7 +187,7 @@ class _Windows:
         self._floats = [torch.zeros(size, dtype=self._float, device=device) for _ in range(4)]
 
     def similarity(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """SSIM and its contrast-structure term at every pixel and channel: views of buffers.
+        """SSIM and its contrast-structure term for every channel and window: views of buffers.
 
         With window sums Sx, Sy, Sxx + Syy and Sxy of N values, all terms times N^2 are integers:
         (2 Sx Sy + c1) / (Sx^2 + Sy^2 + c1) and
@@ -216,7 +218,10 @@ class _Windows:
     def _pad(self, frames: Tensor, out: Tensor) -> None:
         """Copy frames into a buffer and mirror the border, the outermost pixels included."""
         padded = out.view(self._padded)
-        k = _BORDER
+        k = self._border
+        if not k:
+            padded.copy_(frames)
+            return
         padded[..., k:-k, k:-k] = frames
         padded[..., k:-k, :k] = frames[..., :k].flip(-1)
         padded[..., k:-k, -k:] = frames[..., -k:].flip(-1)
@@ -236,7 +241,8 @@ class _Windows:
             source, target = b, values
 
     def _crop(self, flat: Tensor) -> Tensor:
-        return flat.view(self._padded)[..., : self.shape[-2], : self.shape[-1]]
+        height, width = (size - 2 * _BORDER for size in self._padded[-2:])
+        return flat.view(self._padded)[..., :height, :width]
 
 
 def _chunks(
@@ -252,24 +258,22 @@ def _chunks(
         )
 
 
-def _error_columns(difference: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-    """L1, MSE and PSNR from differences of levels, int32 (n, 3, h, w)."""
+def _error_columns(x: Tensor, y: Tensor, mask: Tensor | None, with_l1: bool) -> dict[str, Tensor]:
+    """MSE, PSNR and, if asked for, L1 of levels, int32 (n, 3, h, w)."""
     found: dict[str, Tensor] = {}
-    absolute = difference.abs().sum(1, dtype=torch.int32)
-    squared = (difference * difference).sum(1, dtype=torch.int32)
-    per_frame = difference[0].numel()
-    for suffix, where in (("", None), ("_fg", mask)):
-        if suffix and where is None:
-            continue
-        l1, squares = (
-            (values if where is None else values * where).sum((1, 2)).double()
-            for values in (absolute, squared)
-        )
-        count = per_frame if where is None else 3 * where.sum((1, 2)).double()
-        mse = squares / (count * _LEVELS**2)
-        found[f"l1{suffix}"] = l1 / (count * _LEVELS)
+    difference = x - y
+    absolute = difference.abs() if with_l1 else None
+    squared = difference.mul_(difference)
+    places: list[tuple[str, Tensor | None]] = [("", None)]
+    if mask is not None:
+        places.append(("_fg", mask[:, None]))
+    for suffix, where in places:
+        count = x[0].numel() if where is None else 3 * _count(where[:, 0])
+        mse = _sum(squared, where) / (count * _LEVELS**2)
         found[f"mse{suffix}"] = mse
         found[f"psnr{suffix}"] = (-10 * mse.log10()).clamp(max=PSNR_CAP_DB)
+        if absolute is not None:
+            found[f"l1{suffix}"] = _sum(absolute, where) / (count * _LEVELS)
     return found
 
 
@@ -287,7 +291,8 @@ def _object_columns(mask: Tensor, away: Tensor, away_imagined: Tensor) -> dict[s
 def _colour_shift(x: Tensor, y: Tensor) -> Tensor:
     """Distance of mean colours of int32 (n, 3, h, w)."""
     pixels = x.shape[-1] * x.shape[-2]
-    shift = (x.sum((2, 3)) - y.sum((2, 3))).double() / (pixels * _LEVELS)
+    sums = (frames.sum(-1, dtype=torch.int32).sum(-1) for frames in (x, y))
+    shift = torch.sub(*sums).double() / (pixels * _LEVELS)
     return shift.square().sum(1).sqrt()
 
 
@@ -339,6 +344,20 @@ def _product(means: list[Tensor]) -> Tensor:
     for mean, weight in zip(means, MS_SSIM_WEIGHTS, strict=False):
         product = product * mean.clamp(min=0) ** weight
     return product
+
+
+def _inner(values: Tensor, border: int) -> Tensor:
+    """Only windows that lie inside the frame."""
+    return values[..., border:-border, border:-border] if border else values
+
+
+def _sum(values: Tensor, where: Tensor | None) -> Tensor:
+    """Sum of int32 (n, 3, h, w) over all or where a mask is: float64 (n,), exact.
+
+    The sum of a row fits in 32 bits, which spares a copy of everything to 64.
+    """
+    rows = (values if where is None else values * where).sum(-1, dtype=torch.int32)
+    return rows.sum((1, 2)).double()
 
 
 def _count(mask: Tensor) -> Tensor:
