@@ -136,10 +136,10 @@ def _forests(doc: Document, game: str) -> list[Picture]:
     others = [
         info.name
         for info in metric_infos(doc)
-        if info.name != primary and forest_rows(doc, game, info.name)
+        if info.name in MAIN_METRICS and info.name != primary and forest_rows(doc, game, info.name)
     ]
     if others:
-        title = f"{game}: differences to the baseline arm in the other metrics, exploratory"
+        title = f"{game}: differences to the baseline arm in the main other metrics, exploratory"
         figure = forest_panels(doc, game, others)
         pictures.append(_picture(game, "forests", title, "forest-others", figure))
     return pictures
@@ -166,7 +166,9 @@ def _picture(
     game: str, role: str, title: str, name: str, figure: Figure, note: str = ""
 ) -> Picture:
     stem = f"figures/{file_part(game)}-{file_part(name)}"
-    files = {f"{stem}.svg": figure_bytes(figure, "svg"), f"{stem}.png": figure_bytes(figure, "png")}
+    vectors = figure_bytes(figure, "svg")
+    figure.set_layout_engine("none")  # it is laid out now, which is half of the work
+    files = {f"{stem}.svg": vectors, f"{stem}.png": figure_bytes(figure, "png")}
     return Picture(game, role, title, f"{stem}.svg", files, note)
 
 
