@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,12 @@ def address(smoke_home: Path) -> Iterator[str]:
             line = server.stdout.readline()
             wait_until(lambda: _listens(port, server), "the MLflow server")
             yield line.split()[2]
-            os.killpg(server.pid, signal.SIGINT)
-            assert server.wait(60) == 0, log.read_text()
+            server.terminate()
+            assert server.wait(120) == 0, log.read_text()
+            with pytest.raises(ProcessLookupError):
+                os.killpg(server.pid, 0)  # no process of the server is left
         finally:
-            if server.poll() is None:
+            with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             server.stdout.close()
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from diamond.cli.interrupt import interruptible
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.links import studies_link
 from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
@@ -32,7 +33,7 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
     page = "" if experiment_id is None else studies_link(experiment_id)
     print(f"MLflow UI: http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
     environment = {**os.environ, **UI_ENVIRONMENT}
-    with subprocess.Popen(command, env=environment) as server:
+    with interruptible(), subprocess.Popen(command, env=environment) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:
