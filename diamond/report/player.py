@@ -146,7 +146,8 @@ def _first_shown(doc: Document, game: str, names: Sequence[str]) -> list[str]:
 
 def _threshold(doc: Document, game: str) -> float:
     """Return the drift that counts as diverged: that of the survival curves where there are any."""
-    found = (row["threshold"] for row in doc.get("survival") or () if row["game"] == game)
+    rows = [row for row in doc.get("survival") or () if row["game"] == game]
+    found = (row["threshold"] for row in rows if row["threshold"] is not None)
     return float(next(found, DIVERGED_L1))
 
 

@@ -17,8 +17,9 @@ _LONG_HORIZON = 20
 
 
 def survival_rows(doc: Document, game: str) -> list[Mapping[str, Any]]:
-    """Return the survival curves of a game, in the order of its arms."""
-    found = {row["arm"]: row for row in doc.get("survival") or () if row["game"] == game}
+    """Return the survival curves of a game that are defined, in the order of its arms."""
+    rows = [row for row in doc.get("survival") or () if row["game"] == game and row["steps"]]
+    found = {row["arm"]: row for row in rows}
     return [found[arm["name"]] for arm in arms_of(doc, game) if arm["name"] in found]
 
 
