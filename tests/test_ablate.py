@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.base import canonical
-from diamond.config.metrics import METRIC_OF, METRICS
+from diamond.config.metrics import METRIC_OF, METRICS, is_set
 from diamond.config.presets import make_preset
 from tests.commands import (
     ROOT,
@@ -181,6 +181,7 @@ def test_a_new_value_makes_only_its_own_stages(moments: tuple[Moment, ...]) -> N
     assert sorted(name.split("/")[0] for name in new) == [
         "fidelity",
         "policy",
+        "policy_fidelity",
         "returns",
         "rollouts",
     ]
@@ -231,7 +232,7 @@ def test_a_person_gets_a_table_a_sentence_and_the_paths(smoke_home: Path) -> Non
     assert f"diamond ui --home {smoke_home}" in text
     assert max(len(line.rstrip()) for line in text.splitlines() if "/" not in line) <= 100
     log = (smoke_home.parent / "stderr.txt").read_text()
-    assert "17 stages, 0 done already" in log
+    assert "20 stages, 0 done already" in log
     assert "denoiser: done in" in log
     assert "Traceback" not in log
     assert "Warning" not in log
@@ -267,9 +268,14 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     assert document["report_steps"] == [1, 5, 10]
     assert [arm["kind"] for arm in document["arms"]] == ["arm", "arm", "baseline", "baseline"]
     for arm in document["arms"]:
-        assert set(arm["metrics"]) == set(METRIC_OF)
-        for metric in arm["metrics"].values():
-            assert set(metric) == {"1", "5", "10", "mean"}
+        trained = arm["kind"] == "arm"
+        assert set(arm["metrics"]) == {
+            column
+            for column, spec in METRIC_OF.items()
+            if trained or spec.group not in ("reward and end", "policy")
+        }
+        for name, metric in arm["metrics"].items():
+            assert set(metric) == ({"mean"} if is_set(name) else {"1", "5", "10", "mean"})
         for run in arm["runs"]:
             assert (run["state"], run["error"]) == ("done", None)
             assert all(len(curve) == HORIZON for curve in run["curves"].values())

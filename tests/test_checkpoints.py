@@ -142,7 +142,7 @@ def test_another_checkpoint_has_other_keys(home: Path) -> None:
     (other / CHECKPOINT_FILE).write_text(json.dumps(data))
     before, after = keys(one), keys(other)
     changed = {stage for stage in before if before[stage] != after[stage]}
-    assert changed == {"policy", "returns"}
+    assert changed == {"policy", "policy_fidelity", "returns"}
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

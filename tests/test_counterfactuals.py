@@ -232,7 +232,7 @@ def test_references_without_counterfactuals_are_written_as_before(tmp_path: Path
     references = references_of("Boxing", num_starts=2, counterfactuals=None)
     save_references(references, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "episodes.json", "native.npy", "stills.npy",
+        "episodes.json", "finals.npy", "native.npy", "stills.npy",
     }  # fmt: skip
     np.save(tmp_path / "expected.npy", np.concatenate([r.native for r in references]))
     assert (tmp_path / "native.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()

@@ -177,7 +177,7 @@ def test_a_declared_last_stage_is_lifted() -> None:
     assert check_claims(plan) == []
     remarks = check_claims(_plan(declaration, Given(until="returns")))
     assert len(remarks) == 2
-    assert all("stops after returns and scores no frames" in remark for remark in remarks)
+    assert all("stops after returns and makes no fidelity" in remark for remark in remarks)
 
 
 def test_a_declared_match_is_lifted(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_claim_about_no_arm_is_refused_before_anything_runs(
     ("given", "old", "new", "word"),
     [
         (Given(preset="smoke"), "@5", "@50", "time step 50 is beyond the horizon of 10"),
-        (Given(until="denoiser"), "@5", "@5", "scores no frames"),
+        (Given(until="denoiser"), "@5", "@5", "makes no fidelity"),
         (Given(), "l1[steps=1 denoiser.history=2] >", "return[steps=1 denoiser.history=2] >",
          "plays nothing"),
     ],

@@ -102,7 +102,7 @@ def test_seeds_are_paired_but_those_of_an_aa_arm() -> None:
         keys = {s.stage: s.key for s in run.stages}
         others = {s.stage: s.key for s in other.stages}
         shared = {stage for stage in keys if keys[stage] == others[stage]}
-        assert shared == {"references", "frames"}
+        assert shared == {"references", "frames", "inverse_dynamics"}
 
 
 # --- what a study is --------------------------------------------------------------------------
@@ -272,4 +272,4 @@ def test_many_arms_are_planned_while_one_waits() -> None:
     num_stages = len(plan.stages())
     # Some 1 s on an idle core; a plan that looks at every pair of its 8,000 stages takes minutes.
     assert time.process_time() - began < 10
-    assert num_stages == 2 + 2 * 5 + 4 * 1000 + 2 * 2 + 1
+    assert num_stages == 3 + 2 * 5 + 5 * 1000 + 2 * 2 + 1

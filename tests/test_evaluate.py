@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 
 from diamond.cli.evaluate import EvaluationOptions, evaluate_and_show
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
@@ -130,7 +131,9 @@ def test_the_summary_says_what_the_returns_are(agent: Path) -> None:
     # An own bootstrap with other draws; 2000 of them place a quantile to about a tenth of the
     # standard error of the mean, which is 1.1.
     draws = np.random.default_rng(1).choice(returns, size=(20_000, len(returns))).mean(axis=1)
-    expected = np.quantile(draws, [0.025, 0.975])
+    # Expanded percentiles (Hesterberg 2015): the tail at which n normal values are covered.
+    tail = stats.norm.cdf(stats.t.ppf(0.025, len(returns) - 1) * np.sqrt(10 / 9))
+    expected = np.quantile(draws, [tail, 1 - tail])
     assert [told["lo"], told["hi"]] == pytest.approx(expected, abs=0.25)
     assert "one trained model" in told["interval"]["within"]
     scale = BREAKOUT_HUMAN - BREAKOUT_RANDOM

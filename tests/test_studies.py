@@ -114,7 +114,11 @@ def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
     made(tmp_path, new)
     gone = {item.path.name for item in find_garbage(store, ()).items}
     assert gone == keys(old) - keys(new)
-    assert {item.what for item in find_garbage(store, ()).items} == {"policy", "returns"}
+    assert {item.what for item in find_garbage(store, ()).items} == {
+        "policy",
+        "policy_fidelity",
+        "returns",
+    }
 
 
 def test_nothing_goes_while_it_is_not_known_what_a_study_needs(tmp_path: Path) -> None:
@@ -452,7 +456,7 @@ def test_a_study_without_a_result_shows_how_far_it_is(tmp_path: Path) -> None:
     shutil.rmtree(store.folder(last.stage, last.key))
     text = diamond("show", "mine", "--home", str(tmp_path)).stdout
     assert "mine: 3 done, 1 begun" in text
-    assert "7 of 8 stages done" in text
+    assert "9 of 10 stages done" in text
     assert "command: diamond ablate --name mine" in text
 
 

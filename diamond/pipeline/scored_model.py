@@ -233,6 +233,7 @@ def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunCon
         outcome["config"],
         {name: rollouts["config"][name] for name in ("sampler", "rollouts")},
         _references(store, rollouts),
+        _judge(store, rollouts["key"]),
         {"seed": denoiser["seed"], "data_seed": frames["seed"]},
     )
     return _same_keys(_set(config, settings), {"denoiser": denoiser, "outcome": outcome})
@@ -251,7 +252,7 @@ def _agent_config(
             f"{' '.join(settings)!r}: an agent was trained on what its own sampler drew\n"
             "  leave it out, or export the agent with `diamond export-checkpoint` and give that"
         )
-    own = {} if rollouts is None else _references(store, rollouts)
+    own = {} if rollouts is None else _references(store, rollouts) | _judge(store, rollouts["key"])
     seed = 0 if rollouts is None else rollouts["seed"]
     config = _validated(
         agent["config"], own, {"protocol": "online", "seed": agent["seed"], "data_seed": seed}
@@ -269,6 +270,18 @@ def _references(store: Store, rollouts: Manifest) -> dict[str, Any]:
         return {}
     played = manifest["config"]["references"]
     return {"references": {name: played[name] for name in played if name != "recorded"}}
+
+
+def _judge(store: Store, rollouts: str) -> dict[str, Any]:
+    """The recipe of the judge that scored rollouts; nothing where they were not scored."""
+    for key, name in _stages(store):
+        scored = store.manifest(name, key) if name == "fidelity" else None
+        if scored is None or scored["upstream"].get("rollouts") != rollouts:
+            continue
+        judge = store.manifest("inverse_dynamics", scored["upstream"].get("inverse_dynamics", ""))
+        if judge is not None:
+            return {"inverse_dynamics": judge["config"]["inverse_dynamics"]}
+    return {}
 
 
 def _validated(*parts: Mapping[str, Any]) -> RunConfig:
