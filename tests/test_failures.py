@@ -105,7 +105,7 @@ def test_an_arm_that_is_not_there_is_refused() -> None:
 
 
 def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Path) -> None:
-    stages = ("references", "frames", "denoiser", "outcome")
+    stages = ("references", "frames", "inverse_dynamics", "denoiser", "outcome")
     home = copy_home(smoke_home, tmp_path / "home", *stages)
     arguments = (*SMOKE, "--until", "fidelity", "--home", str(home))
     done = diamond("ablate", *arguments, "--only", "steps=3", "--json")
@@ -156,7 +156,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
     text = re.sub(r"\s+", " ", done.stderr)
     assert f"rollouts (steps=3): failed before: {CAUSE}" in text
     assert f"failed: rollouts (steps=3): {CAUSE}" in text
-    assert "1 stage that read what failed was not made" in text
+    assert "2 stages that read what failed were not made" in text
     assert "--retry-failed" in text
     assert "the same command tries again" not in text
     assert read_json(path)["state"] == "failed"

@@ -93,8 +93,9 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     first = fidelity(home, str(folder), *OWN, "--out", str(out))
     assert first["arms"][0]["name"] == "agent"
     # Denoiser, outcome, rollouts and fidelity; and, because `paper` draws its starts later in
-    # the episodes than `smoke`, references and the two stages of each baseline.
-    assert first["costs"]["stages_made"] == 9
+    # the episodes than `smoke`, references and the two stages of each baseline; and the judge
+    # of `paper`.
+    assert first["costs"]["stages_made"] == 10
     again = fidelity(home, str(folder), *OWN, "--out", str(out))
     assert again["costs"]["stages_made"] == 0
     assert again["arms"][0]["metrics"] == first["arms"][0]["metrics"]
