@@ -12,6 +12,7 @@ import pytest
 from diamond.ablation.one_arm import fidelity_plan
 from diamond.ablation.plan import Arm
 from diamond.ablation.stages import BASELINE_STAGES
+from diamond.config.metrics import METRICS
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import load_references
@@ -54,8 +55,11 @@ def test_a_stage_of_a_study_gives_the_numbers_of_its_arm(home: Path, smoke_home:
     own = next(arm for arm in report["arms"] if arm["name"] == "steps=3")
     document = fidelity(home, key_of("denoiser")[:12], "steps=3", *OWN)
     arm = document["arms"][0]
-    assert arm["metrics"] == own["metrics"]
-    assert arm["curves"] == own["curves"]
+    # No policy is trained to score a world model, so there is none to compare on its frames.
+    policies = {name for spec in METRICS if spec.group == "policy" for name in spec.columns}
+    for part in ("metrics", "curves"):
+        expected = {name: own[part][name] for name in own[part] if name not in policies}
+        assert arm[part] == expected
     assert document["costs"]["stages_made"] == 0
     baselines = [arm for arm in report["arms"] if arm["kind"] == "baseline"]
     for found, expected in zip(document["arms"][1:], baselines, strict=True):
