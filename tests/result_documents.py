@@ -288,6 +288,7 @@ def survival_row(arm: str, median: float | None) -> dict[str, Any]:
     survival = np.linspace(1.0, 0.45, HORIZON)
     return {
         "game": "Boxing", "arm": arm, "threshold": 0.08, "n": 12, "median": median,
+        "unit": "start",
         "steps": list(range(1, HORIZON + 1)), "survival": survival.tolist(),
         "lo": (survival - 0.1).tolist(), "hi": np.minimum(survival + 0.1, 1).tolist(),
         "at_risk": list(np.linspace(12, 6, HORIZON).astype(int).tolist()),

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diamond.report.document import Estimate, arms_of
-from diamond.report.figures import horizon_figure, is_cut, is_logarithmic
+from diamond.report.document import Estimate, MetricInfo, arms_of, shown_decimals
+from diamond.report.figures import (
+    PANEL_POINTS,
+    drawn_steps,
+    horizon_figure,
+    is_cut,
+    is_logarithmic,
+)
 from diamond.report.forest import forest_figure, forest_panels
 from diamond.report.latex import table_latex
 from diamond.report.looks import OKABE_ITO, figure_bytes, looks, marked_steps
@@ -158,6 +164,31 @@ def test_arms_without_costs_are_no_points() -> None:
     assert [one.arm for one in points(doc, "Boxing", "ms_per_frame")] == ["steps=3", "steps=10"]
 
 
+# Small panels.
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 47, 48, 49, 100, 1000])
+def test_a_small_panel_draws_at_most_so_many_time_steps(num_steps: int) -> None:
+    shown = drawn_steps(num_steps, PANEL_POINTS)
+    assert len(shown) <= PANEL_POINTS
+    assert (shown[0], shown[-1]) == (0, num_steps - 1)
+    assert (np.diff(shown) > 0).all()
+    if num_steps <= PANEL_POINTS:
+        assert shown.tolist() == list(range(num_steps))
+
+
+# Decimals.
+
+
+def test_small_errors_show_two_digits_and_other_metrics_their_own() -> None:
+    mse = MetricInfo("mse", "MSE", "", "lower")
+    assert shown_decimals(mse, [0.0, None, 0.000072, 0.5]) == 6
+    assert shown_decimals(mse, [0.2, 0.5]) == 3
+    assert shown_decimals(mse, []) == 3
+    # A skill of 0 by chance is no reason for six decimals.
+    assert shown_decimals(MetricInfo("skill_copy_mse", "", "", "higher"), [0.00001]) == 3
+
+
 # Survival.
 
 
@@ -168,7 +199,7 @@ def test_survival_is_drawn_and_told_where_the_document_has_it() -> None:
     axes = survival_figure(doc, "Boxing").axes[0]
     assert [len(np.ravel(line.get_ydata())) for line in axes.lines] == [HORIZON] * 2
     table = survival_table(doc, "Boxing")
-    assert [cell.text for cell in table.rows[0].cells] == ["91", "0.45", "6", "12"]
+    assert [cell.text for cell in table.rows[0].cells] == ["91", "0.45", "6", "12 starts"]
     assert table.rows[1].cells[0].text == "–"
     assert "above 0.08" in survival_sentence(doc, "Boxing")
     assert survival_table(three_arms(), "Boxing").rows == ()
@@ -202,7 +233,7 @@ def test_the_sheets_of_the_player_hold_every_frame_exactly() -> None:
     assert [start["start"] for start in player["starts"]] == [0, 1]
     for film, start in zip(films, player["starts"], strict=True):
         for track in start["tracks"]:
-            data = base64.b64decode(track["sheet"].removeprefix("data:image/png;base64,"))
+            data = base64.b64decode(track["sheet"].removeprefix("data:image/webp;base64,"))
             pixels = np.array(Image.open(io.BytesIO(data)))
             frames = pixels.reshape(HORIZON, 8, 8, 3)
             assert np.array_equal(frames, dict(film.rows)[track["name"]])
@@ -297,7 +328,7 @@ def test_a_figure_of_the_page_has_a_second_set_of_colours() -> None:
         assert small.count(colour) == 1  # where the variable is defined
         assert f"stroke: var(--c{colour[1:]})" in small
     uri = svg_uri(small)
-    assert not set('<>"#%') & set(re.sub("%[0-9A-F]{2}", "", uri))
+    assert not set('"#%&') & set(re.sub("%[0-9A-F]{2}", "", uri))
     assert unquote(uri.removeprefix("data:image/svg+xml,")) == small
 
 

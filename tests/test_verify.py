@@ -163,7 +163,12 @@ class _Study:
             save_file(dict(scores), folder / "scores.safetensors")
             write_json(
                 folder / "manifest.json",
-                {"key": key, "state": "done", "timings": {"finished_ms": 1_000_000}},
+                {
+                    "key": key,
+                    "state": "done",
+                    "upstream": {"rollouts": f"rollouts of {key}"},
+                    "timings": {"finished_ms": 1_000_000},
+                },
             )
             mean = (returns or {}).get(seed)
             runs.append(
@@ -349,6 +354,45 @@ def test_claims_stand_as_their_history_says(tmp_path: Path) -> None:
     assert "after 6 of 6 runs had been scored" in late and post_hoc
     told = standing(declaration, study.document, _history(now), study.store)
     assert told["declared_at"] == "1970-01-01T00:00:00Z"
+
+
+def test_a_model_that_was_scored_before_in_another_way_is_known(tmp_path: Path) -> None:
+    """New starts or new metrics give new keys; the claims still came after the model was seen."""
+    study, declaration = _three_seeds(tmp_path), _declaration("l1[steps=1] > l1[steps=3]")
+
+    def rollouts(key: str, denoiser: str, steps: int) -> None:
+        folder = study.store.folder("rollouts", key)
+        folder.mkdir(parents=True)
+        upstream = {"references": key, "denoiser": denoiser}
+        config = {"sampler": {"steps": steps}}
+        write_json(folder / "manifest.json", {"key": key, "upstream": upstream, "config": config})
+
+    def scores(key: str, seconds: int) -> None:
+        folder = study.store.folder("fidelity", f"scores of {key}")
+        folder.mkdir(parents=True)
+        found = {
+            "key": folder.name,
+            "upstream": {"rollouts": key},
+            "timings": {"finished_ms": 1000 * seconds},
+        }
+        write_json(folder / "manifest.json", found)
+
+    run = study.document["arms"][0]["runs"][0]
+    run["stages"]["rollouts"] = {"key": "own", "state": "done"}
+    rollouts("own", "a", 1)
+    for key, denoiser, steps, seconds in (
+        ("other model", "b", 1, 100), ("other sampler", "a", 3, 100), ("later", "a", 1, 900),
+    ):  # fmt: skip
+        rollouts(key, denoiser, steps)
+        scores(key, seconds)
+    history = _history(claims_hash(declaration), seconds=500)
+    told = standing(declaration, study.document, history, study.store)
+    assert (told["status"], told["post_hoc"]) == (DECLARED_BEFORE, False)
+    rollouts("before", "a", 1)
+    scores("before", 100)
+    told = standing(declaration, study.document, history, study.store)
+    assert told["status"] == "declared after 1 of 6 runs had been scored"
+    assert told["post_hoc"]
 
 
 # --- what is shown ----------------------------------------------------------------------------

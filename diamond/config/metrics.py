@@ -38,6 +38,8 @@ class MetricSpec:
             run, such as an area under a curve, kept as an array of shape (1, 1).
         has_real: Whether ``<name>_real``, the same measured on the real frames, stands beside it.
         stage: The stage that computes it.
+        low: No value is below it; None: there is no such bound.
+        high: No value is above it.
     """
 
     name: str
@@ -48,6 +50,8 @@ class MetricSpec:
     kind: Kind = "frame"
     has_real: bool = False
     stage: ScoringStage = "fidelity"
+    low: float | None = None
+    high: float | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -55,50 +59,68 @@ class MetricSpec:
         return (self.name, f"{self.name}{REAL_SUFFIX}") if self.has_real else (self.name,)
 
 
-_OUTCOME_ROWS: tuple[tuple[str, str, str, Direction, Kind], ...] = (
-    ("reward_f1", "Reward F1", "", "higher", "set"),
-    ("reward_recall_negative", "Recall of reward -1", "", "higher", "set"),
-    ("reward_recall_zero", "Recall of reward 0", "", "higher", "set"),
-    ("reward_recall_positive", "Recall of reward +1", "", "higher", "set"),
-    ("reward_timing_error", "Reward timing error", "env steps", "lower", "set"),
-    ("reward_sum_error", "Reward sum error", "", "lower", "frame"),
-    ("return_rank_correlation", "Rank correlation of returns", "", "higher", "set"),
-    ("end_auroc", "End AUROC", "", "higher", "set"),
-    ("end_brier", "End Brier score", "", "lower", "set"),
+_OUTCOME_ROWS: tuple[tuple[str, str, str, Direction, Kind, int, int | None], ...] = (
+    ("reward_f1", "Reward F1", "", "higher", "set", 0, 1),
+    ("reward_recall_negative", "Recall of reward -1", "", "higher", "set", 0, 1),
+    ("reward_recall_zero", "Recall of reward 0", "", "higher", "set", 0, 1),
+    ("reward_recall_positive", "Recall of reward +1", "", "higher", "set", 0, 1),
+    ("reward_timing_error", "Reward timing error", "env steps", "lower", "set", 0, None),
+    ("reward_sum_error", "Reward sum error", "", "lower", "frame", 0, None),
+    ("return_rank_correlation", "Rank correlation of returns", "", "higher", "set", -1, 1),
+    ("end_auroc", "End AUROC", "", "higher", "set", 0, 1),
+    ("end_brier", "End Brier score", "", "lower", "set", 0, 1),
 )
-"""What the reward/end model says of rewards and ends: name, label, unit, better, kind."""
+"""What the reward/end model says of rewards and ends: name, label, unit, better, kind, bounds."""
 
 METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec("psnr", "PSNR", "dB", "higher", "pixels"),
-    MetricSpec("ssim", "SSIM", "", "higher", "pixels"),
-    MetricSpec("ms_ssim", "MS-SSIM", "", "higher", "pixels"),
-    MetricSpec("l1", "L1 drift", "", "lower", "pixels"),
-    MetricSpec("mse", "MSE", "", "lower", "pixels"),
-    MetricSpec("psnr_fg", "PSNR, foreground", "dB", "higher", "pixels"),
-    MetricSpec("ssim_fg", "SSIM, foreground", "", "higher", "pixels"),
-    MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels"),
-    MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels"),
-    MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels"),
-    MetricSpec("colour_shift", "Colour shift", "", "lower", "pixels"),
-    MetricSpec("skill_copy_l1", "L1 skill over copy last", "", "higher", "baselines"),
-    MetricSpec("skill_copy_mse", "MSE skill over copy last", "", "higher", "baselines"),
-    MetricSpec("beats_copy", "Frames better than copy last", "", "higher", "baselines"),
-    MetricSpec("skill_background_l1", "L1 skill over background", "", "higher", "baselines"),
-    MetricSpec("skill_background_mse", "MSE skill over background", "", "higher", "baselines"),
-    MetricSpec("beats_background", "Frames better than background", "", "higher", "baselines"),
-    MetricSpec("foreground_iou", "Foreground IoU", "", "higher", "objects"),
-    MetricSpec("object_precision", "Object precision", "", "higher", "objects"),
-    MetricSpec("object_recall", "Object recall", "", "higher", "objects"),
-    MetricSpec("object_count_error", "Object count error", "objects", "lower", "objects"),
-    MetricSpec("object_centroid_error", "Object centroid error", "pixels", "lower", "objects"),
-    MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True),
+    MetricSpec("psnr", "PSNR", "dB", "higher", "pixels", low=0),
+    MetricSpec("ssim", "SSIM", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("ms_ssim", "MS-SSIM", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("l1", "L1 drift", "", "lower", "pixels", low=0),
+    MetricSpec("mse", "MSE", "", "lower", "pixels", low=0),
+    MetricSpec("psnr_fg", "PSNR, foreground", "dB", "higher", "pixels", low=0),
+    MetricSpec("ssim_fg", "SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels", low=0),
+    MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels", low=0),
+    MetricSpec("colour_shift", "Colour shift", "", "lower", "pixels", low=0),
+    MetricSpec("skill_copy_l1", "L1 skill over copy last", "", "higher", "baselines", high=1),
+    MetricSpec("skill_copy_mse", "MSE skill over copy last", "", "higher", "baselines", high=1),
+    MetricSpec(
+        "beats_copy", "Frames better than copy last", "", "higher", "baselines", low=0, high=1
+    ),
+    MetricSpec(
+        "skill_background_l1", "L1 skill over background", "", "higher", "baselines", high=1
+    ),
+    MetricSpec(
+        "skill_background_mse", "MSE skill over background", "", "higher", "baselines", high=1
+    ),
+    MetricSpec(
+        "beats_background",
+        "Frames better than background",
+        "",
+        "higher",
+        "baselines",
+        low=0,
+        high=1,
+    ),
+    MetricSpec("foreground_iou", "Foreground IoU", "", "higher", "objects", low=0, high=1),
+    MetricSpec("object_precision", "Object precision", "", "higher", "objects", low=0, high=1),
+    MetricSpec("object_recall", "Object recall", "", "higher", "objects", low=0, high=1),
+    MetricSpec("object_count_error", "Object count error", "objects", "lower", "objects", low=0),
+    MetricSpec(
+        "object_centroid_error", "Object centroid error", "pixels", "lower", "objects", low=0
+    ),
+    MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True, low=0, high=1),
     MetricSpec("energy_score", "Energy score", "", "lower", "modes"),
-    MetricSpec("hf_ratio", "High-frequency energy ratio", "", "real", "modes", has_real=True),
-    MetricSpec("frozen", "Frozen frames", "", "real", "frozen", has_real=True),
-    MetricSpec("psnr_frozen", "PSNR, frozen frames", "dB", "higher", "frozen"),
-    MetricSpec("psnr_moving", "PSNR, moving frames", "dB", "higher", "frozen"),
-    MetricSpec("l1_frozen", "L1 drift, frozen frames", "", "lower", "frozen"),
-    MetricSpec("l1_moving", "L1 drift, moving frames", "", "lower", "frozen"),
+    MetricSpec(
+        "hf_ratio", "High-frequency energy ratio", "", "real", "modes", has_real=True, low=0
+    ),
+    MetricSpec("frozen", "Frozen frames", "", "real", "frozen", has_real=True, low=0, high=1),
+    MetricSpec("psnr_frozen", "PSNR, frozen frames", "dB", "higher", "frozen", low=0),
+    MetricSpec("psnr_moving", "PSNR, moving frames", "dB", "higher", "frozen", low=0),
+    MetricSpec("l1_frozen", "L1 drift, frozen frames", "", "lower", "frozen", low=0),
+    MetricSpec("l1_moving", "L1 drift, moving frames", "", "lower", "frozen", low=0),
     MetricSpec("delta_psnr", "Delta PSNR", "dB", "higher", "control"),
     MetricSpec(
         "delta_psnr_true", "Delta PSNR, both branches", "dB", "higher", "control", has_real=True
@@ -106,7 +128,9 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "delta_psnr_changed", "Delta PSNR, changed pixels", "dB", "higher", "control", has_real=True
     ),
-    MetricSpec("action_accuracy", "Action accuracy", "", "real", "control", has_real=True),
+    MetricSpec(
+        "action_accuracy", "Action accuracy", "", "real", "control", has_real=True, low=0, high=1
+    ),
     MetricSpec(
         "action_balanced_accuracy",
         "Action accuracy, balanced",
@@ -115,15 +139,26 @@ METRICS: tuple[MetricSpec, ...] = (
         "control",
         kind="set",
         has_real=True,
+        low=0,
+        high=1,
     ),
     *(
-        MetricSpec(name, label, unit, direction, "reward and end", kind=kind, has_real=True)
-        for name, label, unit, direction, kind in _OUTCOME_ROWS
+        MetricSpec(
+            name, label, unit, direction, "reward and end", kind, has_real=True, low=low, high=high
+        )
+        for name, label, unit, direction, kind, low, high in _OUTCOME_ROWS
     ),
-    MetricSpec("kl_policy", "Policy KL", "nats", "lower", "policy", stage="policy_fidelity"),
-    MetricSpec("value_error", "Value error", "", "lower", "policy", stage="policy_fidelity"),
+    MetricSpec("kl_policy", "Policy KL", "nats", "lower", "policy", stage="policy_fidelity", low=0),
+    MetricSpec("value_error", "Value error", "", "lower", "policy", stage="policy_fidelity", low=0),
     MetricSpec(
-        "greedy_agreement", "Same greedy action", "", "higher", "policy", stage="policy_fidelity"
+        "greedy_agreement",
+        "Same greedy action",
+        "",
+        "higher",
+        "policy",
+        stage="policy_fidelity",
+        low=0,
+        high=1,
     ),
     MetricSpec(
         "nearest_l1",
@@ -132,6 +167,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "lower",
         "distribution",
         has_real=True,
+        low=0,
     ),
     MetricSpec(
         "fd_inverse_dynamics",
@@ -141,6 +177,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "distribution",
         kind="set",
         has_real=True,
+        low=0,
     ),
 )
 """All metrics, in the order of tables."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diamond.ablation.declarations import Declaration, Declared, claims_hash
+from diamond.config.base import canonical_json
 from diamond.pipeline.store import Store
 
 History = Sequence[Mapping[str, Any]]
@@ -76,10 +77,43 @@ def _told(digest: str, since: int | None, status: str, post_hoc: bool) -> dict[s
 
 
 def _earlier_runs(document: Mapping[str, Any], store: Store, since: int) -> tuple[int, int]:
-    """Trained runs with a score from before a time, and all trained runs."""
+    """Trained runs with a score from before a time, and all trained runs.
+
+    A world model that was scored before on other starts, or by an older version of the scores, is
+    known too: what tells it apart is what was trained and how frames are drawn from it.
+    """
     runs = [run for arm in document["arms"] if arm["kind"] == "arm" for run in arm["runs"]]
-    early = [run for run in runs if _first_scored_ms(run, store) < 1000 * since]
+    known = _scored_models(store, 1000 * since)
+    early = [
+        run
+        for run in runs
+        if _first_scored_ms(run, store) < 1000 * since or _model(run, store) in known
+    ]
     return len(early), len(runs)
+
+
+def _scored_models(store: Store, before_ms: int) -> set[str]:
+    """The world models that had scores of their frames before a time."""
+    found: set[str] = set()
+    for path in (store.home / "stages" / "fidelity").glob("*/manifest.json"):
+        scores = store.manifest("fidelity", path.parent.name)
+        if scores and scores["timings"].get("finished_ms", float("inf")) < before_ms:
+            model = _drawn_from(store.manifest("rollouts", scores["upstream"]["rollouts"]))
+            found.update([] if model is None else [model])
+    return found
+
+
+def _model(run: Mapping[str, Any], store: Store) -> str | None:
+    """What the frames of a run are drawn from and how; None where no frames were drawn."""
+    rollouts = run["stages"].get("rollouts")
+    return None if rollouts is None else _drawn_from(store.manifest("rollouts", rollouts["key"]))
+
+
+def _drawn_from(rollouts: Mapping[str, Any] | None) -> str | None:
+    if rollouts is None or "sampler" not in rollouts["config"]:
+        return None
+    upstream = {name: key for name, key in rollouts["upstream"].items() if name != "references"}
+    return canonical_json({"sampler": rollouts["config"]["sampler"], "trained": upstream})
 
 
 def _first_scored_ms(run: Mapping[str, Any], store: Store) -> float:

@@ -1,8 +1,11 @@
 """Reading of the result document: arms, estimates, failures, numbers as text; no statistics."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from diamond.config.metrics import METRIC_OF
 
 Document = Mapping[str, Any]
 Arm = Mapping[str, Any]
@@ -61,6 +64,19 @@ _BETTER = {
 def decimals(metric: str) -> int:
     """Return how many decimals the reader needs for a value of this metric."""
     return _DECIMALS.get(metric, 3)
+
+
+def shown_decimals(info: MetricInfo, values: Iterable[float | None]) -> int:
+    """Return the decimals of a table of values of a metric, at most 6.
+
+    Errors can be small: two digits of the smallest one are shown.
+    """
+    places = decimals(info.name)
+    spec = METRIC_OF.get(info.name)
+    if spec is None or spec.low != 0 or info.direction != "lower":
+        return places
+    smallest = min((value for value in values if value), default=1.0)
+    return max(places, min(6, 1 - math.floor(math.log10(smallest))))
 
 
 def better(info: MetricInfo) -> str:

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from diamond.config.metrics import METRIC_OF
 from diamond.report.document import (
     Arm,
     CurvePart,
@@ -24,26 +25,16 @@ from diamond.report.document import (
 )
 from diamond.report.looks import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
 
-_RANGES: dict[str, tuple[float | None, float | None]] = {
-    "l1": (0.0, None),
-    "l1_fg": (0.0, None),
-    "mse": (0.0, None),
-    "mse_fg": (0.0, None),
-    "psnr": (0.0, None),
-    "psnr_fg": (0.0, None),
-    "ssim": (None, 1.0),
-    "ssim_fg": (None, 1.0),
-    "ms_ssim": (None, 1.0),
-    "foreground_iou": (0.0, 1.0),
-    "core_ratio": (0.0, 1.0),
-}
-"""What no value of a metric can be below or above; an interval may reach beyond it."""
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
     ("band_lo", "band_hi", 0.08),
     ("lo", "hi", 0.16),
 )
 """The simultaneous band, lightest and below, and the pointwise interval: bounds and opacity."""
 _LONG_HORIZON = 20
+MOST_POINTS = 200
+"""Points of a line in a figure of one metric."""
+PANEL_POINTS = 48
+"""Points of a line in a small panel: about one every four points of its width."""
 _MANY_SIZES = 30.0
 """An error whose curves differ by this factor is drawn on a logarithmic scale."""
 
@@ -63,7 +54,7 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
         figure = Figure(figsize=(8.5, 5.6), layout="constrained")
         axes = figure.subplots()
         info = metric_info(doc, metric)
-        _draw(axes, doc, game, metric)
+        _draw(axes, doc, game, metric, MOST_POINTS)
         axes.set_title(f"{game}: {info.label} ({better(info)})")
         axes.set_xlabel("time step t after the start (env steps)")
         figure.legend(
@@ -99,7 +90,7 @@ def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False))
         for axes, metric in zip(panels, metrics, strict=False):
             info = metric_info(doc, metric)
-            _draw(axes, doc, game, metric)
+            _draw(axes, doc, game, metric, PANEL_POINTS)
             axes.set_title(f"{info.label}\n({better(info)})", fontsize=10)
             axes.set_xlabel("time step t (env steps)")
         for axes in panels[len(metrics) :]:
@@ -114,29 +105,48 @@ def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         return figure
 
 
-def _draw(axes: Axes, doc: Document, game: str, metric: str) -> None:
+def drawn_steps(num_steps: int, most: int) -> NDArray[np.int64]:
+    """Return the indices of the time steps that a line draws, first and last among them.
+
+    Args:
+        num_steps: Time steps that there are.
+        most: Points that a line may have; evenly spaced on the logarithmic axis beyond that.
+
+    Returns:
+        Rising indices, at most `most` of them.
+    """
+    if num_steps <= most:
+        return np.arange(num_steps)
+    return np.unique(np.rint(np.geomspace(1, num_steps, most)).astype(np.int64)) - 1
+
+
+def _draw(axes: Axes, doc: Document, game: str, metric: str, most: int) -> None:
     info = metric_info(doc, metric)
-    _draw_noise(axes, doc, game, metric)
+    _draw_noise(axes, doc, game, metric, most)
     is_long = doc["horizon"] > _LONG_HORIZON
     for arm, look in looks(doc, game):
         mean = _values(curve(arm, metric, "mean"))
-        steps = np.arange(1, len(mean) + 1)
+        drawn = drawn_steps(len(mean), most)
         for lower, upper, alpha in BANDS:
             lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
             if arm["kind"] == "arm" and len(lo) == len(hi) == len(mean):
-                axes.fill_between(steps, lo, hi, color=look.colour, alpha=alpha, linewidth=0)
+                axes.fill_between(
+                    drawn + 1, lo[drawn], hi[drawn], color=look.colour, alpha=alpha, linewidth=0
+                )
+        marked = marked_steps(look, len(mean), is_long)
         axes.plot(
-            steps,
-            mean,
+            drawn + 1,
+            mean[drawn],
             color=look.colour,
             linestyle=look.dash,
             linewidth=look.width,
             marker=look.marker,
             markersize=5.5,
-            markevery=marked_steps(look, len(mean), is_long) or None,
+            markevery=sorted({*np.searchsorted(drawn, marked).tolist()}) or None,
         )
     real = _real_curve(doc, game, metric)
-    axes.plot(np.arange(1, len(real) + 1), real, color=INK, linestyle=":", linewidth=1.6)
+    drawn = drawn_steps(len(real), most)
+    axes.plot(drawn + 1, real[drawn], color=INK, linestyle=":", linewidth=1.6)
     axes.set_ylabel(f"{info.label} [{info.unit}]" if info.unit else info.label)
     draw_grid(axes)
     _set_values(axes, doc, game, metric)
@@ -149,7 +159,7 @@ def _set_values(axes: Axes, doc: Document, game: str, metric: str) -> None:
     An error whose curves differ by far is drawn on a logarithmic scale, from half of its smallest
     mean: an interval that reaches below ends at the edge.
     """
-    low, high = _RANGES.get(metric, (None, None))
+    low, high = _bounds(metric)
     if is_logarithmic(doc, game, metric):
         axes.set_yscale("log")
         axes.set_ylim(bottom=float(_means(doc, game, metric).min()) / 2)
@@ -161,7 +171,7 @@ def _set_values(axes: Axes, doc: Document, game: str, metric: str) -> None:
 
 def is_logarithmic(doc: Document, game: str, metric: str) -> bool:
     """Tell whether a metric is drawn on a logarithmic scale."""
-    low, high = _RANGES.get(metric, (None, None))
+    low, high = _bounds(metric)
     means = _means(doc, game, metric)
     return (
         (low, high) == (0.0, None)
@@ -174,13 +184,19 @@ def is_logarithmic(doc: Document, game: str, metric: str) -> bool:
 
 def is_cut(doc: Document, game: str, metric: str) -> bool:
     """Tell whether an interval of an arm reaches beyond what values of the metric can be."""
-    low, high = _RANGES.get(metric, (None, None))
+    low, high = _bounds(metric)
     for arm in arms_of(doc, game, "arm"):
         for lower, upper, _ in BANDS:
             lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
             if low is not None and (lo < low).any() or high is not None and (hi > high).any():
                 return True
     return False
+
+
+def _bounds(metric: str) -> tuple[float | None, float | None]:
+    """What no value of a metric can be below or above; an interval may reach beyond it."""
+    spec = METRIC_OF.get(metric)
+    return (None, None) if spec is None else (spec.low, spec.high)
 
 
 def _means(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
@@ -191,15 +207,16 @@ def _means(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
     return finite
 
 
-def _draw_noise(axes: Axes, doc: Document, game: str, metric: str) -> None:
+def _draw_noise(axes: Axes, doc: Document, game: str, metric: str, most: int) -> None:
     """Shade the noise floor: the mean of the baseline arm, give or take the floor."""
     row = _noise_row(doc, game, metric)
     if row is None:
         return
     arm = next(arm for arm in arms_of(doc, game, "arm") if arm["name"] == row["arm"])
     mean, floor = _values(curve(arm, metric, "mean")), _values(row["curve"])
-    steps = np.arange(1, len(mean) + 1)
-    axes.fill_between(steps, mean - floor, mean + floor, color=NOISE, linewidth=0)
+    drawn = drawn_steps(len(mean), most)
+    low, high = (mean - floor)[drawn], (mean + floor)[drawn]
+    axes.fill_between(drawn + 1, low, high, color=NOISE, linewidth=0)
 
 
 def _noise_row(doc: Document, game: str, metric: str) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """Figures inside the page: small SVG whose colours follow the light or dark scheme."""
 
 import re
+from collections import Counter
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -28,6 +29,8 @@ _COORDINATES = re.compile(r"[ML] (-?[\d.]+) (-?[\d.]+)")
 _POLYLINE = re.compile(r'd="((?:[ML] -?[\d.]+ -?[\d.]+\s*)+)(z?)\s*"')
 _PLACES = re.compile(r'\b(?:d|x|y)="[^"]*"|translate\([^)]*\)')
 _LONG_NUMBER = re.compile(r"(\d\.\d)\d+")
+_STYLE = re.compile(r'\bstyle="([^"]*)"')
+_MOVED = re.compile(r'(<use [^>]*)transform="translate\((-?[\d.]+) (-?[\d.]+)\)"')
 _TENTHS = 10
 
 
@@ -47,6 +50,7 @@ def page_svg(svg: bytes) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = _POLYLINE.sub(_relative, text)
     text = _PLACES.sub(lambda found: _LONG_NUMBER.sub(r"\1", found[0]), text)
+    text = _MOVED.sub(_placed, text)
     text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
     text = _without_idle_names(text)
     used = [colour for colour in _DARK if colour in text]
@@ -54,13 +58,17 @@ def page_svg(svg: bytes) -> str:
         text = text.replace(f": {colour}", f": var(--c{colour[1:]})")
     light = "".join(f"--c{colour[1:]}:{colour};" for colour in used)
     dark = "".join(f"--c{colour[1:]}:{_DARK[colour]};" for colour in used)
-    style = f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"
+    text, classes = _with_classes(text)
+    style = f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}{classes}"
     return text.replace("</style>", f"{style}</style>", 1).replace('"', "'")
 
 
 def svg_uri(svg: str) -> str:
-    """Return an SVG document without quotation marks as a link that carries its own data."""
-    return "data:image/svg+xml," + quote(svg, safe=" !$&'()*+,-./:;=?@[]^_`{|}~")
+    """Return an SVG document without quotation marks as a link that carries its own data.
+
+    It is for an attribute in quotation marks and needs no further escapes there.
+    """
+    return "data:image/svg+xml," + quote(svg, safe=" !$'()*+,-./:;<=>?@[]^_`{|}~")
 
 
 def _without_idle_names(text: str) -> str:
@@ -70,6 +78,25 @@ def _without_idle_names(text: str) -> str:
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", text)
     text = re.sub(r"#([^\s;\")]+)(?=[\")])", lambda m: f"#{short.get(m[1], m[1])}", text)
     return text.replace("xlink:href=", "href=")
+
+
+def _placed(found: re.Match[str]) -> str:
+    """Write where a letter stands as its place, which is shorter than as a transform."""
+    up = f' y="{found[3]}"' if float(found[3]) else ""
+    return f'{found[1]}x="{found[2]}"{up}'
+
+
+def _with_classes(text: str) -> tuple[str, str]:
+    """Give each style that is written more than once a class; return the text and the rules."""
+    counts = Counter(_STYLE.findall(text))
+    classes = {
+        style: f"s{index}" for index, style in enumerate(s for s, n in counts.items() if n > 1)
+    }
+    rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
+    return (
+        _STYLE.sub(lambda m: f'class="{classes[m[1]]}"' if m[1] in classes else m[0], text),
+        rules,
+    )
 
 
 def _relative(found: re.Match[str]) -> str:

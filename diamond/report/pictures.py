@@ -1,14 +1,24 @@
 """The pictures of a report: every figure and film strip as files, and as it stands in the page."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from diamond.report.document import Document, MetricInfo, better, has_curve, metric_infos
-from diamond.report.figures import horizon_figure, horizon_panels, is_cut, is_logarithmic
+from diamond.report.figures import (
+    MOST_POINTS,
+    PANEL_POINTS,
+    drawn_steps,
+    horizon_figure,
+    horizon_panels,
+    is_cut,
+    is_logarithmic,
+)
 from diamond.report.forest import (
     forest_figure,
     forest_panels,
@@ -18,7 +28,7 @@ from diamond.report.forest import (
 from diamond.report.looks import figure_bytes
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.path_tables import path_of
-from diamond.report.strips import Strips, film_strip, png_bytes
+from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
 from diamond.report.survival import survival_figure, survival_rows
 from diamond.report.tradeoff import COSTS, points, tradeoff_figure
 from diamond.report.waterfall import waterfall_figure
@@ -52,7 +62,8 @@ class Picture:
         data = self.files[self.shown]
         if self.shown.endswith(".svg"):
             return svg_uri(page_svg(data))
-        return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+        with Image.open(BytesIO(data)) as image:
+            return image_uri(np.asarray(image.convert("RGB")))
 
 
 def pictures_of(doc: Document, strips: Sequence[Strips]) -> list[Picture]:
@@ -96,7 +107,7 @@ def _curves(doc: Document, game: str) -> list[Picture]:
         if members:
             figure = horizon_panels(doc, game, [info.name for info in members])
             title = f"{game}: {about} against the time step"
-            note = _note(doc, game, [info.name for info in members])
+            note = _note(doc, game, [info.name for info in members], PANEL_POINTS)
             pictures.append(_picture(game, role, title, name, figure, note))
     return pictures
 
@@ -105,12 +116,17 @@ def _metric(doc: Document, game: str, info: MetricInfo) -> Picture:
     role = "primary" if info.name == doc["primary_metric"] else "metric"
     title = f"{game}: {info.label} ({better(info)}) against the time step"
     figure = horizon_figure(doc, game, info.name)
-    return _picture(game, role, title, info.name, figure, _note(doc, game, [info.name]))
+    return _picture(
+        game, role, title, info.name, figure, _note(doc, game, [info.name], MOST_POINTS)
+    )
 
 
-def _note(doc: Document, game: str, metrics: Sequence[str]) -> str:
-    """Say which scale is not linear and that intervals were cut, where they were."""
+def _note(doc: Document, game: str, metrics: Sequence[str], most: int) -> str:
+    """Say what is not drawn as it is: time steps left out, scales not linear, intervals cut."""
     told = []
+    if doc["horizon"] > most:
+        shown = len(drawn_steps(doc["horizon"], most))
+        told.append(f"{shown} of the {doc['horizon']} time steps are drawn, evenly spaced.")
     if any(is_logarithmic(doc, game, metric) for metric in metrics):
         told.append("Errors that differ by far have a logarithmic scale.")
     if any(is_cut(doc, game, metric) for metric in metrics):

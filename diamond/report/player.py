@@ -1,6 +1,5 @@
 """Frames and divergence markers of the synchronised player, chosen so that the page stays small."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from diamond.pipeline.films import REAL, Film
 from diamond.report.document import Document, arms_of
-from diamond.report.strips import png_bytes
+from diamond.report.strips import image_uri
 
 MAX_ROWS = 10
 """Arms and baselines in the player; the baselines and the first arms."""
@@ -26,9 +25,9 @@ ERROR_FACTOR = 4
 def players(doc: Document, films: Sequence[Film]) -> list[dict[str, Any]]:
     """Return what the player shows, one entry a game that has films, as plain data.
 
-    Frames are whole and exact; a sheet is a PNG with one time step a row, all pixels of the frame
-    in the row: equal pixels then stand below each other, which compresses best. Where they take
-    more than the budget, the second start is left out first, then every other time step.
+    Frames are whole and exact; a sheet is an image with one time step a row, all pixels of the
+    frame in the row: equal pixels then stand below each other, which compresses best. Where they
+    take more than the budget, the second start is left out first, then every other time step.
 
     Args:
         doc: The result document.
@@ -179,9 +178,8 @@ def _start(
 
 
 def _sheet(frames: NDArray[np.uint8]) -> str:
-    """Return frames (t, h, w, 3) as a PNG data URI of t rows with h w pixels each."""
-    data = png_bytes(np.ascontiguousarray(frames).reshape(len(frames), -1, 3))
-    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    """Return frames (t, h, w, 3) as the data URI of an image of t rows with h w pixels each."""
+    return image_uri(np.ascontiguousarray(frames).reshape(len(frames), -1, 3))
 
 
 def _chosen(

@@ -1,5 +1,6 @@
 """Film strips: imagined frames beside the real ones on one sheet; values are never rescaled."""
 
+import base64
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _LABEL_CHARACTERS = 22
 _WHITE = (255, 255, 255)
 _SEPARATOR = (205, 205, 205)
 _INK = (20, 20, 20)
+_LONGEST_WEBP = 16_383
+"""Longest edge of a WebP image, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,20 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def image_uri(image: NDArray[np.uint8]) -> str:
+    """Return an image uint8 RGB (h, w, 3) as a data URI, without loss.
+
+    It is WebP, a fifth smaller than PNG, but for images that are longer than that format allows.
+    """
+    if max(image.shape) > _LONGEST_WEBP:
+        kind, data = "png", png_bytes(image)
+    else:
+        buffer = BytesIO()
+        Image.fromarray(image).save(buffer, format="WEBP", lossless=True, quality=100, method=4)
+        kind, data = "webp", buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _labelled_sheet(

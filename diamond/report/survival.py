@@ -79,20 +79,21 @@ def survival_table(doc: Document, game: str) -> Table:
             Cell(ABSENT if row["median"] is None else f"{row['median']:g}"),
             Cell(number(row["survival"][-1], _PLACES), interval),
             Cell(str(row["at_risk"][-1])),
-            Cell(str(row["n"])),
+            Cell(f"{row['n']} {row['unit']}{'' if row['n'] == 1 else 's'}"),
         )
         rows.append(Row(row["arm"], kinds[row["arm"]], cells))
     columns = ("arm", "median time step", f"left at t={doc['horizon']}", "still followed there",
-               "starts")  # fmt: skip
+               "replicates")  # fmt: skip
     return Table(f"{game}: how long fidelity lasts", columns, tuple(rows))
 
 
 def survival_sentence(doc: Document, game: str) -> str:
     """Say what counts as diverged and what an absent median means."""
     rows = survival_rows(doc, game)
-    thresholds = ", ".join(f"{row['threshold']:g}" for row in _distinct(rows))
+    thresholds = ", ".join(f"{row['threshold']:.2g}" for row in _distinct(rows))
     return (
-        f"A start has diverged at the first time step where L1 drift is above {thresholds}. Starts "
+        f"A start has diverged at the first time step where L1 drift is above {thresholds}, the "
+        "mean drift of the last frame repeated: from there on, a still picture was as near. Starts "
         "whose real episode ends before, or that last to the horizon, are censored there "
         "(Kaplan and Meier). A dash for the median: fewer than half of the starts diverged."
     )

@@ -1,6 +1,6 @@
 """The tables of the report as rows of text, the same for HTML and for Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from diamond.report.document import (
     ABSENT,
     Arm,
     Document,
+    Estimate,
     MetricInfo,
     arms_of,
     better,
@@ -18,6 +19,7 @@ from diamond.report.document import (
     number,
     real_estimate,
     run_mean,
+    shown_decimals,
     span,
     visible_decimals,
 )
@@ -84,13 +86,20 @@ def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
     """
     is_set = info.kind == "set"
     steps = [] if is_set else [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
-    rows = [_metric_row(arm, info.name, [*steps, "mean"]) for arm in arms_of(doc, game)]
+    found = [
+        [estimate(arm, info.name, at) for at in (*steps, "mean")] for arm in arms_of(doc, game)
+    ]
+    places = shown_decimals(info, [each.mean for row in found for each in row if each])
+    rows = [
+        Row(arm["name"], arm["kind"], tuple(_estimate_cell(each, places) for each in row))
+        for arm, row in zip(arms_of(doc, game), found, strict=True)
+    ]
     rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
     if not rows:
         return None
     real = [real_estimate(doc, game, info.name, at) for at in (*steps, "mean")]
     if any(real):
-        cells = (Cell(number(e.mean if e else None, decimals(info.name))) for e in real)
+        cells = (Cell(number(each.mean if each else None, places)) for each in real)
         rows.insert(0, Row("real frames", "real", tuple(cells)))
     unit = f" [{info.unit}]" if info.unit else ""
     mark = ", primary metric" if info.name == doc["primary_metric"] else ""
@@ -99,17 +108,10 @@ def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
     return Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows))
 
 
-def _metric_row(arm: Arm, metric: str, columns: Sequence[str]) -> Row:
-    places = decimals(metric)
-    cells = []
-    for at in columns:
-        found = estimate(arm, metric, at)
-        cells.append(
-            Cell(number(found.mean, places), span(found.lo, found.hi, places))
-            if found
-            else Cell(ABSENT)
-        )
-    return Row(arm["name"], arm["kind"], tuple(cells))
+def _estimate_cell(found: Estimate | None, places: int) -> Cell:
+    if found is None:
+        return Cell(ABSENT)
+    return Cell(number(found.mean, places), span(found.lo, found.hi, places))
 
 
 SHOWS = {
@@ -165,27 +167,28 @@ def _comparison_row(doc: Document, pair: Mapping[str, Any], has: Mapping[str, bo
 
 
 def exploratory_table(doc: Document) -> Table:
-    """Return the differences to the baseline arm on the other metrics: arms x metrics.
+    """Return the differences to the baseline arm on the other metrics: metrics x arms.
 
     A star marks a difference of an arm that is shown across all of them.
     """
     primary = doc["primary_metric"]
-    rows = [row for row in doc["comparisons"] if row["metric"] != primary]
-    infos = [i for i in metric_infos(doc) if any(row["metric"] == i.name for row in rows)]
-    found = {(row["game"], row["a"], row["metric"]): row for row in rows}
+    pairs = [row for row in doc["comparisons"] if row["metric"] != primary]
+    found = {(row["game"], row["metric"], row["a"]): row for row in pairs}
+    arms = dict.fromkeys(_named(row)[0] for row in pairs)
+    names = dict.fromkeys(row["a"] for row in pairs)
     several = len(doc["games"]) > 1
-    lines = []
-    for game, name in dict.fromkeys((row["game"], row["a"]) for row in rows):
-        pairs = [found.get((game, name, info.name)) for info in infos]
-        cells = [
-            _difference_cell(pair, decimals(info.name), _star(pair)) if pair else Cell(ABSENT)
-            for pair, info in zip(pairs, infos, strict=True)
-        ]
-        shown = next(pair for pair in pairs if pair)
-        lines.append(Row(*_named(shown), (*([Cell(game)] if several else []), *cells)))
-    labels = [f"{info.label}{f' [{info.unit}]' if info.unit else ''}" for info in infos]
-    columns = ("arm", *(["game"] if several else []), *labels)
-    return Table("Other metrics: differences, exploratory", columns, tuple(lines))
+    rows = []
+    for info in metric_infos(doc):
+        for game in dict.fromkeys(r["game"] for r in pairs if r["metric"] == info.name):
+            line = [found.get((game, info.name, name)) for name in names]
+            cells = [
+                _difference_cell(pair, decimals(info.name), _star(pair)) if pair else Cell(ABSENT)
+                for pair in line
+            ]
+            label = f"{info.label}{f' [{info.unit}]' if info.unit else ''}"
+            rows.append(Row(label, "arm", (*([Cell(game)] if several else []), *cells)))
+    columns = ("metric", *(["game"] if several else []), *arms)
+    return Table("Other metrics: differences, exploratory", columns, tuple(rows))
 
 
 def _star(pair: Mapping[str, Any]) -> str:
@@ -216,8 +219,9 @@ def noise_table(doc: Document) -> Table:
     several = len(doc["games"]) > 1
     rows = []
     for row in found:
-        places = decimals(row["metric"])
-        texts = (number(row["at"].get(at), places) for at in (*steps, "mean"))
+        values = [row["at"].get(at) for at in (*steps, "mean")]
+        places = shown_decimals(metric_info(doc, row["metric"]), values)
+        texts = (number(value, places) for value in values)
         cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
     over = f"mean of t=1..{doc['horizon']}"
