@@ -57,6 +57,7 @@ REACHED: dict[str, frozenset[StageName]] = {
     "evaluation": frozenset({"returns"}),
     "rollouts": SCORED,
     "inverse_dynamics": JUDGE | {"fidelity"},
+    "fidelity": frozenset({"fidelity"}),
 }
 ALTERABLE = tuple(name for name in FIELDS if section_of(name) in REACHED)
 

@@ -318,6 +318,15 @@ AXES: tuple[Axis, ...] = (
         "numbers from 0",
         f"{PAPER}, appendix E (0.001)",
     ),
+    # --- fidelity ---
+    word_axis(
+        "lpips",
+        same_words("none", "alex"),
+        ("fidelity.lpips",),
+        "whether frames are scored by LPIPS too, an extra: how far apart they are for AlexNet; "
+        "needs `diamond-ablations[lpips]` and the weights of AlexNet",
+        "arXiv 1801.03924",
+    ),
     # --- online ---
     word_axis(
         "environment",

@@ -68,7 +68,7 @@ SECTIONS: Mapping[StageName, tuple[str, ...]] = {
     "outcome": ("outcome",),
     "agent": ("game", "emulator", "view", "online", "denoiser", "outcome", "sampler", "policy"),
     "rollouts": ("family", "view", "sampler", "rollouts"),
-    "fidelity": ("view",),
+    "fidelity": ("view", "fidelity"),
     "policy": ("sampler", "policy"),
     "policy_fidelity": ("view",),
     "returns": ("game", "emulator", "view", "evaluation"),

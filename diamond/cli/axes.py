@@ -20,6 +20,7 @@ SECTIONS = (
     ("frames", "real frames, and everything after them, are made for each arm"),
     ("denoiser", "arms share real frames and the reward/end model"),
     ("rollouts", "arms share the world model; what they imagine, and policies, are their own"),
+    ("fidelity", "arms share everything but the scores"),
     ("policy", "arms share the world model and what it imagines; policies are their own"),
     ("agent", "each arm is an agent of its own"),
 )

@@ -69,6 +69,7 @@ class PairsRequest:
     background: Path | None
     context: int
     horizon: int | None
+    settings: tuple[str, ...]
 
 
 def score_model_and_show(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
@@ -95,9 +96,10 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
     Raises:
         RequestError: The files do not fit; nothing is scored.
     """
-    from diamond.pipeline.pairs import find_pairs, pairs_document, score_pairs
+    from diamond.pipeline.pairs import find_pairs, pairs_document, pairs_lpips, score_pairs
 
     _check_out(showing.out)
+    lpips = pairs_lpips(request.settings)
     try:
         with interruptible():
             pairs = find_pairs(
@@ -107,7 +109,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
                 request.context,
                 request.horizon,
             )
-            scores = score_pairs(pairs)
+            scores = score_pairs(pairs, lpips)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted: nothing was written") from None
     document = pairs_document(pairs, scores, showing.command)
@@ -137,9 +139,10 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
         )
     config = on_starts(model.config, starts, horizon, recorded)
     plan = fidelity_plan(model.name, config, model.checkpoint)
+    study = StudyRun(plan, store, showing.command)
+    study.check_lpips()
     if model.checkpoint is not None:
         adopt(model.checkpoint, home)
-    study = StudyRun(plan, store, showing.command)
     record_plan(plan, study.folder, showing.command)
     with in_use(study.folder / RUNNING_NAME):
         return _execute(study, request.jobs, showing)

@@ -24,7 +24,8 @@ def fidelity(
             metavar="CHECKPOINT|STAGE [AXIS=VALUE...]",
             help="A world model: folder of a checkpoint (`diamond import-checkpoint`, `diamond "
             "export-checkpoint`), or key or folder of a stage denoiser, agent or rollouts of the "
-            "home; then how frames are drawn from it, if not in its own way, such as steps=1.",
+            "home; then how frames are drawn from it, if not in its own way, such as steps=1. "
+            "lpips=alex scores by LPIPS too, with --real as well.",
             show_default=False,
         ),
     ] = None,
@@ -111,14 +112,15 @@ def fidelity(
         if real is None or imagined is None:
             given, missing = ("--imagined", "--real") if real is None else ("--real", "--imagined")
             raise RequestError(f"{given} needs {missing}\n  for instance: {EXAMPLE}")
-        if words:
+        if words and "=" not in words[0]:
             raise RequestError(
                 f"{words[0]!r} is a world model, and --real and --imagined need none\n"
                 f"  leave one of the two out: {EXAMPLE}"
             )
         _refuse(of_model, "belongs to a world model, not to --real and --imagined")
         score_pairs_and_show(
-            PairsRequest(real, imagined, background, context or 0, horizon), showing
+            PairsRequest(real, imagined, background, context or 0, horizon, tuple(words or ())),
+            showing,
         )
         return
     if not words or "=" in words[0]:

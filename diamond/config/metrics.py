@@ -83,6 +83,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
     MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels", low=0),
     MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels", low=0),
+    MetricSpec("lpips", "LPIPS", "", "lower", "pixels", low=0),
     MetricSpec("colour_shift", "Colour shift", "", "lower", "pixels", low=0),
     MetricSpec("skill_copy_l1", "L1 skill over copy last", "", "higher", "baselines", high=1),
     MetricSpec("skill_copy_mse", "MSE skill over copy last", "", "higher", "baselines", high=1),

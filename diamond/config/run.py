@@ -214,6 +214,18 @@ class RolloutsConfig(Record):
     )
 
 
+LPIPS_MIN_PIXELS = 31
+"""Side of the smallest frames of which AlexNet has features."""
+
+
+class FidelityConfig(Record):
+    """What is scored besides the metrics that need nothing but the frames."""
+
+    lpips: Literal["none", "alex"] = Field(
+        default="none", description="network of LPIPS; an extra with weights of its own"
+    )
+
+
 class ImportedConfig(Record):
     """Networks that were trained elsewhere, by the SHA-256 of the file of their weights."""
 
@@ -262,6 +274,8 @@ class RunConfig(Record):
     inverse_dynamics: InverseDynamicsConfig = Field(
         default=INVERSE_DYNAMICS, json_schema_extra=NEUTRAL_DEFAULT
     )
+
+    fidelity: FidelityConfig = Field(default=FidelityConfig(), json_schema_extra=NEUTRAL_DEFAULT)
 
     @property
     def imagines(self) -> bool:
@@ -361,6 +375,11 @@ class RunConfig(Record):
             if side % self.denoiser.patch:
                 raise ValueError(
                     f"{name}={side} is not a multiple of denoiser.patch={self.denoiser.patch}"
+                )
+            if self.fidelity.lpips != "none" and side < LPIPS_MIN_PIXELS:
+                raise ValueError(
+                    f"fidelity.lpips={self.fidelity.lpips} needs frames of {LPIPS_MIN_PIXELS} "
+                    f"pixels a side or more, {name}={side}"
                 )
             if side >> len(self.policy.channels) < 1:
                 raise ValueError(

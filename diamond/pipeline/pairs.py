@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import BASELINE_NAMES, PRIMARY_METRIC
+from diamond.ablation.variants import apply_axes
 from diamond.config.metrics import METRIC_OF, METRICS
+from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
+from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
 from diamond.data.trajectories import (
     Frames,
@@ -20,6 +24,7 @@ from diamond.data.trajectories import (
     read_trajectory,
 )
 from diamond.errors import RequestError
+from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips
 from diamond.fidelity.metrics import WINDOW, FloatArray
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
@@ -131,19 +136,52 @@ def find_pairs(
     )
 
 
-def score_pairs(pairs: Pairs) -> dict[str, Scores]:
+def pairs_lpips(settings: Sequence[str]) -> Lpips | None:
+    """The network of LPIPS where the settings ask for it, such as ``lpips=alex``.
+
+    Raises:
+        RequestError: A setting is about something else, or the weights are not there.
+        WeightsError: The weights are damaged.
+    """
+    chosen = read_setting(settings, "settings").chosen
+    for axis, _ in chosen:
+        if any(field.partition(".")[0] != "fidelity" for field in axis.fields):
+            raise RequestError(
+                f"{axis.name} is part of a world model, and --real and --imagined need none\n"
+                "  allowed: lpips"
+            )
+    config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_GAME), chosen)
+    if config.fidelity.lpips == "none":
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_lpips(find_lpips(), device)
+
+
+def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
     """Score the imagined frames, and the two baselines that need none.
+
+    Args:
+        pairs: What `find_pairs` found.
+        lpips: The network of LPIPS, None to leave that metric out.
 
     Returns:
         By arm, by metric: (pairs, horizon), NaN after the end of a pair and where undefined.
         Without context there is no last frame to copy, so no such baseline.
+
+    Raises:
+        RequestError: Frames are too small for LPIPS.
     """
+    if lpips is not None and min(pairs.size) < LPIPS_MIN_PIXELS:
+        raise RequestError(
+            f"frames of {pairs.size[0]} x {pairs.size[1]} pixels\n  LPIPS needs "
+            f"{LPIPS_MIN_PIXELS} x {LPIPS_MIN_PIXELS} or more; leave lpips=alex out"
+        )
     total = sum(pairs.lengths) + pairs.context * len(pairs.pairs)
     bank = make_bank(_real_parts(pairs), total)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copied = (BASELINE_NAMES["copy_last"],) if pairs.context else ()
     scores: dict[str, dict[str, FloatArray]] = {
-        arm: score_trajectories(_trajectories(pairs, arm), bank, device)
+        arm: score_trajectories(_trajectories(pairs, arm), bank, device, lpips)
         for arm in (IMAGINED, *copied, BASELINE_NAMES["median_background"])
     }
     if not pairs.context:

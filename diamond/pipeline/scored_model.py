@@ -317,10 +317,10 @@ def _same_keys(config: RunConfig, trained: Mapping[StageName, Manifest]) -> RunC
 def _set(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     chosen = read_setting(settings, "settings").chosen
     for axis, _ in chosen:
-        if any(field.partition(".")[0] != "sampler" for field in axis.fields):
+        if any(field.partition(".")[0] not in {"sampler", "fidelity"} for field in axis.fields):
             raise RequestError(
                 f"{axis.name} is no part of how frames are drawn: the world model is trained "
-                "already\n  allowed: steps, sampler.order and the rest of sampler"
+                "already\n  allowed: steps, sampler.order and the rest of sampler, lpips"
             )
     return apply_axes(config, chosen)
 

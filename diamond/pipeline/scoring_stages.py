@@ -16,11 +16,13 @@ from diamond.config.run import (
     EmulatorConfig,
     EvaluationConfig,
     Family,
+    FidelityConfig,
     RolloutsConfig,
     ViewConfig,
 )
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.references import Reference, View, load_references, view_references
+from diamond.fidelity.lpips import find_lpips, load_lpips
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
@@ -113,7 +115,9 @@ def score_rollouts(context: StageContext) -> StageResult:
             context.progress(start + 1, num_starts, "trajectories")
 
     total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
-    scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device)
+    chosen = FidelityConfig.model_validate(context.config.get("fidelity", {}))
+    lpips = None if chosen.lpips == "none" else load_lpips(find_lpips(), context.device)
+    scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, lpips)
     short = min(horizon, longest_future(rollouts))
     if short:
         view = _view(context, references, short)

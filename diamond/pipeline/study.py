@@ -11,6 +11,7 @@ from typing import Any
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
+from diamond.fidelity.lpips import check_lpips
 from diamond.pipeline.description import Shown
 from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
@@ -59,6 +60,21 @@ class StudyRun:
     def folder(self) -> Path:
         """The study's folder."""
         return self.store.home / "studies" / self.plan.study
+
+    def check_lpips(self) -> None:
+        """Find the weights of LPIPS before anything is made, where a missing stage reads them.
+
+        Raises:
+            DiamondError: They are not there, or are others.
+        """
+        missing = (
+            spec
+            for spec in selected_stages(self.plan, self.only)
+            if spec.config.get("fidelity", {}).get("lpips", "none") != "none"
+            and self.store.status(spec) != "done"
+        )
+        if any(missing):
+            check_lpips()
 
     def check_store(self) -> None:
         """Read every finished stage of the plan in full.

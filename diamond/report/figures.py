@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from diamond.config.metrics import METRIC_OF
@@ -35,6 +35,7 @@ MOST_POINTS = 200
 """Points of a line in a figure of one metric."""
 PANEL_POINTS = 48
 """Points of a line in a small panel: about one every four points of its width."""
+_PANEL_TICKS = 5
 _MANY_SIZES = 30.0
 """An error whose curves differ by this factor is drawn on a logarithmic scale."""
 
@@ -91,6 +92,9 @@ def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         for axes, metric in zip(panels, metrics, strict=False):
             info = metric_info(doc, metric)
             _draw(axes, doc, game, metric, PANEL_POINTS)
+            if axes.get_yscale() == "linear":
+                axes.yaxis.set_major_locator(MaxNLocator(_PANEL_TICKS))
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.set_title(f"{info.label}\n({better(info)})", fontsize=10)
             axes.set_xlabel("time step t (env steps)")
         for axes in panels[len(metrics) :]:
