@@ -162,7 +162,7 @@ def image_uri(image: NDArray[np.uint8]) -> str:
         kind, data = "png", png_bytes(image)
     else:
         buffer = BytesIO()
-        Image.fromarray(image).save(buffer, format="WEBP", lossless=True, quality=100, method=4)
+        Image.fromarray(image).save(buffer, format="WEBP", lossless=True, quality=20, method=4)
         kind, data = "webp", buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
