@@ -266,13 +266,14 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     assert document["study"] == STUDY
     assert document["horizon"] == HORIZON
     assert document["report_steps"] == [1, 5, 10]
+    assert any("the judge of actions names" in note for note in document["notes"])
     assert [arm["kind"] for arm in document["arms"]] == ["arm", "arm", "baseline", "baseline"]
     for arm in document["arms"]:
         trained = arm["kind"] == "arm"
         assert set(arm["metrics"]) == {
             column
             for column, spec in METRIC_OF.items()
-            if trained or spec.group not in ("reward and end", "policy")
+            if (trained or spec.group not in ("reward and end", "policy")) and not spec.extra
         }
         for name, metric in arm["metrics"].items():
             assert set(metric) == ({"mean"} if is_set(name) else {"1", "5", "10", "mean"})
@@ -282,7 +283,9 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
             assert (run["returns"] is not None) == (arm["kind"] == "arm")
     calls = [arm["runs"][0]["costs"]["denoiser_calls_per_frame"] for arm in document["arms"][:2]]
     assert calls == [1, 3]
-    assert {row["metric"] for row in document["comparisons"]} == {spec.name for spec in METRICS}
+    assert {row["metric"] for row in document["comparisons"]} == {
+        spec.name for spec in METRICS if not spec.extra
+    }
     check_futures(document)
     assert document["summary"].startswith("Boxing:")
     assert [row["arm"] for row in document["survival"]] == [arm["name"] for arm in document["arms"]]

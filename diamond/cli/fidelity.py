@@ -171,7 +171,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
 def _model_document(study: "StudyRun") -> dict[str, Any]:
     """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
     from diamond.pipeline.films import load_films
-    from diamond.pipeline.notes import scoring_notes
+    from diamond.pipeline.notes import judge_notes, scoring_notes
     from diamond.pipeline.result import same_results
 
     plan, folder = study.plan, study.folder
@@ -181,7 +181,7 @@ def _model_document(study: "StudyRun") -> dict[str, Any]:
     document |= {
         "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
         "seeds": [config.seed],
-        "notes": [*scoring_notes(plan), *study.damaged],
+        "notes": [*scoring_notes(plan), *judge_notes(plan, study.store), *study.damaged],
     }
     document["summary"] = summarise(document)
     path = folder / "report.json"

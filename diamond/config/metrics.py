@@ -40,6 +40,7 @@ class MetricSpec:
         stage: The stage that computes it.
         low: No value is below it; None: there is no such bound.
         high: No value is above it.
+        extra: Whether it is scored only where it is asked for.
     """
 
     name: str
@@ -52,6 +53,7 @@ class MetricSpec:
     stage: ScoringStage = "fidelity"
     low: float | None = None
     high: float | None = None
+    extra: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
     MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels", low=0),
     MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels", low=0),
-    MetricSpec("lpips", "LPIPS", "", "lower", "pixels", low=0),
+    MetricSpec("lpips", "LPIPS", "", "lower", "pixels", low=0, extra=True),
     MetricSpec("colour_shift", "Colour shift", "", "lower", "pixels", low=0),
     MetricSpec("skill_copy_l1", "L1 skill over copy last", "", "higher", "baselines", high=1),
     MetricSpec("skill_copy_mse", "MSE skill over copy last", "", "higher", "baselines", high=1),

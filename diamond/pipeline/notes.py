@@ -6,7 +6,8 @@ from diamond.ablation.match import match_meaning
 from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
 from diamond.config.training_levels import out_of_training
-from diamond.pipeline.arms import trained_model, views_of
+from diamond.pipeline.arms import find_stage, trained_model, views_of
+from diamond.pipeline.store import Store
 
 
 def study_notes(plan: Plan) -> list[str]:
@@ -48,6 +49,22 @@ def scoring_notes(plan: Plan) -> list[str]:
         for name, reason in unseen_levels([arm for arm in plan.arms if arm.game == game])
     ]
     return notes + [line for game in plan.request.games for line in _player_notes(plan, game)]
+
+
+def judge_notes(plan: Plan, store: Store) -> list[str]:
+    """Sentences on how well each judge of actions that is trained does on real frames."""
+    found: dict[str, str] = {}
+    for arm in plan.arms:
+        spec = find_stage(arm.runs[0], "inverse_dynamics")
+        if spec is None or spec.key in found or store.status(spec) != "done":
+            continue
+        timings = (store.manifest(spec.stage, spec.key) or {})["timings"]
+        found[spec.key] = (
+            f"{arm.game}: the judge of actions names {timings['held_out_accuracy']:.0%} of them "
+            f"between held-out real frames; the most frequent one is "
+            f"{timings['held_out_majority_rate']:.0%} of them."
+        )
+    return list(found.values())
 
 
 def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ from diamond.pipeline.comparisons import corrected
 from diamond.pipeline.declared import standing
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
-from diamond.pipeline.notes import study_notes
+from diamond.pipeline.notes import judge_notes, study_notes
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.scores import (
@@ -116,7 +116,7 @@ def build_document(
         "declaration": None,
         "claims": [],
         "summary": "",
-        "notes": study_notes(plan),
+        "notes": [*study_notes(plan), *judge_notes(plan, store)],
         "strips": [],
         "costs": {
             "wall_seconds": round(wall_seconds, 1),

@@ -89,14 +89,17 @@ def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         size = (4.0 * num_columns, 2.9 * num_rows + 0.9)
         figure = Figure(figsize=size, layout="constrained")
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False))
-        for axes, metric in zip(panels, metrics, strict=False):
+        for index, (axes, metric) in enumerate(zip(panels, metrics, strict=False)):
             info = metric_info(doc, metric)
             _draw(axes, doc, game, metric, PANEL_POINTS)
             if axes.get_yscale() == "linear":
                 axes.yaxis.set_major_locator(MaxNLocator(_PANEL_TICKS))
             axes.yaxis.set_minor_locator(NullLocator())
             axes.set_title(f"{info.label}\n({better(info)})", fontsize=10)
-            axes.set_xlabel("time step t (env steps)")
+            if index + num_columns < len(metrics):
+                axes.tick_params(labelbottom=False)  # the panel below has the same axis
+            else:
+                axes.set_xlabel("time step t (env steps)")
         for axes in panels[len(metrics) :]:
             axes.set_axis_off()
         handles = _legend(doc, game, metrics)
