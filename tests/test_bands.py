@@ -1,5 +1,6 @@
 """Simultaneous bands: hand values, properties, and the coverage of whole curves by simulation."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -206,6 +207,28 @@ def test_a_bootstrap_band_needs_ten_units() -> None:
     curves[0, 3] = NAN
     _, lo, _ = bootstrap_band(curves, 0)
     np.testing.assert_array_equal(np.isnan(lo), [False, False, False, True, False])
+
+
+@pytest.mark.parametrize("odd", [1, 2, 3])
+@pytest.mark.parametrize("num", [12, 48, 400])
+def test_a_nearly_constant_step_has_no_band_and_widens_no_other(num: int, odd: int) -> None:
+    curves = np.random.default_rng(num).normal(size=(num, 8))
+    _, lo_alone, hi_alone = bootstrap_band(np.delete(curves, 3, axis=1), 0)
+    curves[:, 3] = 0.1
+    curves[:odd, 3] = 1.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, lo, hi = bootstrap_band(curves, 0)
+    assert np.isnan([lo[3], hi[3]]).all()
+    np.testing.assert_array_equal(np.delete([lo, hi], 3, axis=1), [lo_alone, hi_alone])
+
+
+def test_spread_by_rounding_alone_is_none() -> None:
+    curves = np.random.default_rng(1).normal(size=(16, 5))
+    curves[:, 2] = 58.9 + 1e-14 * curves[:, 2]
+    mean, lo, hi = bootstrap_band(curves, 0)
+    assert (lo[2], hi[2]) == pytest.approx((mean[2], mean[2]), abs=1e-9)
+    assert ((hi - lo)[[0, 1, 3, 4]] < 4).all()
 
 
 @pytest.mark.parametrize("band", [t_band, bootstrap_band])

@@ -83,6 +83,25 @@ def test_every_way_to_name_a_stage_finds_the_same_keys(stage: str, smoke_home: P
         assert {s.stage for s in plan.arms[1].runs[0].stages} == set(BASELINE_STAGES)
 
 
+def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: Path) -> None:
+    """One way of drawing frames is one, scored or not; others' networks may be unfinished."""
+    store, key = Store(home), key_of("denoiser")
+    expected = find_model(key, ("steps=1",), None, store).config
+    shutil.rmtree(home / "stages" / "fidelity" / key_of("fidelity"))
+    manifest = read_json(home / "stages" / "rollouts" / key_of("rollouts") / "manifest.json")
+    other = "0" * len(manifest["key"])
+    upstream = manifest["upstream"] | {"outcome": other}
+    folder = home / "stages" / "rollouts" / other
+    folder.mkdir()
+    write_json(folder / "manifest.json", manifest | {"key": other, "upstream": upstream})
+    assert find_model(key, ("steps=1",), None, store).config == expected
+    # The rollouts that nothing scored are judged as the others of their world model.
+    found = find_model(key_of("rollouts"), (), None, store).config
+    assert found.inverse_dynamics == expected.inverse_dynamics
+    with pytest.raises(RequestError, match=f"the outcome {other} is not in"):
+        find_model(other, (), None, store)
+
+
 def test_settings_change_how_frames_are_drawn(smoke_home: Path) -> None:
     model = find_model(key_of("rollouts"), ("steps=2",), None, Store(smoke_home))
     assert model.config.sampler.steps == 2

@@ -121,11 +121,11 @@ def test_several_in_one_array_are_several_trajectories(tmp_path: Path) -> None:
     real = np.stack([moving(n) for n in range(11)])
     write_array(tmp_path / "real", real)
     write_array(tmp_path / "other", blurred(real.reshape(-1, 32, 32, 3)).reshape(real.shape))
+    write_array(tmp_path / "fewer", real[:10])
     with pytest.raises(RequestError, match=r"only under --real: real-00, .* and 6 more"):
-        pairs_of(tmp_path / "real.npy", tmp_path / "other.npy")
-    (tmp_path / "b").mkdir()
-    (tmp_path / "other.npy").rename(tmp_path / "b" / "real.npy")
-    scores = score_pairs(pairs_of(tmp_path / "real.npy", tmp_path / "b" / "real.npy"))
+        pairs_of(tmp_path / "real.npy", tmp_path / "fewer.npy")
+    # Of one file each, as many rows are pairs, whatever the files are called.
+    scores = score_pairs(pairs_of(tmp_path / "real.npy", tmp_path / "other.npy"))
     assert scores["imagined"]["psnr"].shape == (11, 6)
     assert COPY not in scores
     assert np.isnan(scores["imagined"]["skill_copy_l1"]).all()
@@ -248,6 +248,17 @@ def test_what_cannot_be_scored_is_refused(
     write_array(tmp_path / "b", np.zeros((6, 5, 5, 3), np.uint8) if small else moving(0, 6))
     with pytest.raises(RequestError, match=text):
         pairs_of(path, tmp_path / "b.npy")
+
+
+def test_floats_that_rounding_took_beyond_one_are_taken(tmp_path: Path) -> None:
+    frames = moving(0)
+    floats = np.where(frames == frames.max(), np.float32(1) + np.float32(2e-7), 0.5)
+    write_array(tmp_path / "a", floats.astype(np.float32))
+    pairs = pairs_of(tmp_path / "a.npy", tmp_path / "a.npy")
+    assert (score_pairs(pairs)["imagined"]["l1"] == 0).all()
+    write_array(tmp_path / "b", (floats * 1.00001).astype(np.float32))
+    with pytest.raises(RequestError, match=r"floats from 0\.500005 to 1\.00001"):
+        pairs_of(tmp_path / "b.npy", tmp_path / "b.npy")
 
 
 def test_sizes_context_and_background_must_fit(tmp_path: Path) -> None:

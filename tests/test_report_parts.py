@@ -251,7 +251,7 @@ def test_a_large_study_shows_fewer_starts_and_steps_and_says_so() -> None:
     assert len(player["starts"]) == 1
     assert player["steps"][:2] == [1, 5]
     assert "Only 1 start, to keep the file small." in player["chosen"]
-    assert "Every 4th time step" in player["chosen"]
+    assert "One time step in 4," in player["chosen"]
     assert players(doc, []) == []
 
 

@@ -74,6 +74,14 @@ def test_without_censoring_it_is_the_share_that_is_left() -> None:
     assert found.median == int(np.sort(lost)[14])
 
 
+@pytest.mark.parametrize("num", range(2, 200, 2))
+def test_the_median_is_met_where_exactly_half_are_left(num: int) -> None:
+    """A product of fractions that is one half is a little above it in floating point."""
+    steps = np.minimum(np.arange(1, num + 1), num // 2)
+    lost = np.arange(num) < num // 2
+    assert kaplan_meier(Times(steps, lost), num).median == num // 2
+
+
 def test_greenwood_by_hand() -> None:
     """Five starts: lost at 1 and 3, censored at 2, 4, 4: S = .8, .8, .8 * 2/3.
 

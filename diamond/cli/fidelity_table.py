@@ -10,12 +10,12 @@ from diamond.report.document import (
     ABSENT,
     arms_of,
     better,
-    decimals,
     estimate,
     level_text,
     metric_infos,
     number,
     real_estimate,
+    shown_decimals,
     span,
 )
 
@@ -45,11 +45,11 @@ def fidelity_table(document: Mapping[str, Any]) -> Table:
     for step in (*steps, MEAN):
         table.add_column(step if step == MEAN else f"t={step}", justify="right", no_wrap=True)
     for info in metric_infos(document):
-        places = decimals(info.name)
+        rows = [[estimate(arm, info.name, at) for at in (*steps, MEAN)] for arm in arms]
+        places = shown_decimals(info, [one.mean for row in rows for one in row if one])
         unit = f" [{info.unit}]" if info.unit else ""
         table.add_row(Text(f"{info.label}{unit}: {better(info)}", style="bold"))
-        for arm in arms:
-            found = [estimate(arm, info.name, at) for at in (*steps, MEAN)]
+        for arm, found in zip(arms, rows, strict=True):
             values = [Text(number(one.mean if one else None, places)) for one in found]
             if arm["kind"] == "arm":
                 for text, one in zip(values, found, strict=True):

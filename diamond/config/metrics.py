@@ -77,12 +77,12 @@ _OUTCOME_ROWS: tuple[tuple[str, str, str, Direction, Kind, int, int | None], ...
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("psnr", "PSNR", "dB", "higher", "pixels", low=0),
     MetricSpec("ssim", "SSIM", "", "higher", "pixels", low=-1, high=1),
-    MetricSpec("ms_ssim", "MS-SSIM", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("ms_ssim", "MS-SSIM", "", "higher", "pixels", low=0, high=1),
     MetricSpec("l1", "L1 drift", "", "lower", "pixels", low=0),
     MetricSpec("mse", "MSE", "", "lower", "pixels", low=0),
     MetricSpec("psnr_fg", "PSNR, foreground", "dB", "higher", "pixels", low=0),
     MetricSpec("ssim_fg", "SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
-    MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels", low=-1, high=1),
+    MetricSpec("ms_ssim_fg", "MS-SSIM, foreground", "", "higher", "pixels", low=0, high=1),
     MetricSpec("l1_fg", "L1 drift, foreground", "", "lower", "pixels", low=0),
     MetricSpec("mse_fg", "MSE, foreground", "", "lower", "pixels", low=0),
     MetricSpec("lpips", "LPIPS", "", "lower", "pixels", low=0, extra=True),
@@ -115,7 +115,7 @@ METRICS: tuple[MetricSpec, ...] = (
         "object_centroid_error", "Object centroid error", "pixels", "lower", "objects", low=0
     ),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True, low=0, high=1),
-    MetricSpec("energy_score", "Energy score", "", "lower", "modes"),
+    MetricSpec("energy_score", "Energy score", "", "lower", "modes", low=0),
     MetricSpec(
         "hf_ratio", "High-frequency energy ratio", "", "real", "modes", has_real=True, low=0
     ),

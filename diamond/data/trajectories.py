@@ -19,6 +19,8 @@ ARRAY_SUFFIXES = (".npy", ".npz")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 IMAGE_SUFFIX = ".png"
 FRAMES_NAME = "frames"
+_OVERSHOOT = 1e-6
+"""What rounding of 32-bit floats takes numbers beyond 0 and 1."""
 """Name of the array in an .npz file that holds others as well."""
 ALLOWED = (
     "a file of frames (t, h, w, 3) or of n trajectories (n, t, h, w, 3), .npy or .npz; a video; a "
@@ -292,12 +294,12 @@ def _levels(array: NDArray[Any], path: Path, flag: str) -> Read:
         count = int(np.count_nonzero(~np.isfinite(array)))
         raise RequestError(f"{where}: {count} numbers are NaN or infinite")
     low, high = float(array.min()), float(array.max())
-    if low < 0 or high > 1:
+    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
         raise RequestError(
-            f"{where} has floats from {low:g} to {high:g}\n"
+            f"{where} has floats from {low:.7g} to {high:.7g}\n"
             "  allowed: floats from 0 to 1, or uint8 from 0 to 255; from [-1, 1]: (x + 1) / 2"
         )
-    exact = 255 * array.astype(np.float64)
+    exact = 255 * np.clip(array.astype(np.float64), 0, 1)
     frames = np.rint(exact).astype(np.uint8)
     moved = float(np.abs(frames - exact).max())
     remark = f"{flag}: floats were rounded to 256 levels, by at most {moved:.2f} of a level"

@@ -168,7 +168,8 @@ def lpips_distance(
         )
     device = next(network.parameters()).device
     found = [np.empty(0)]
-    with torch.inference_mode():
+    # On a GPU convolutions would round to ten bits otherwise.
+    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
         for first in range(0, len(real), _FRAMES_AT_ONCE):
             x, y = (
                 torch.from_numpy(frames[first : first + _FRAMES_AT_ONCE].copy())

@@ -261,6 +261,9 @@ def pairs_document(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> 
 def _match(real: Sequence[Trajectory], imagined: Sequence[Trajectory]) -> tuple[Pair, ...]:
     if len(real) == len(imagined) == 1:
         return (Pair(real[0], imagined[0]),)
+    files = [{one.path for one in side} for side in (real, imagined)]
+    if len(real) == len(imagined) and all(len(paths) == 1 for paths in files):
+        return tuple(Pair(*rows) for rows in zip(real, imagined, strict=True))
     by_name = {one.name: one for one in imagined}
     names = [one.name for one in real]
     alone = [

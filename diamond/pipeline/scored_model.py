@@ -179,9 +179,16 @@ def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store)
     if not candidates:
         return _agent_config(store, key, None, settings)
     found: dict[str, tuple[RunConfig, str]] = {}
+    unusable: list[RequestError] = []
     for one in candidates:
-        config = _config(store, one, settings)
-        found.setdefault(_way(config), (config, one["key"]))
+        try:
+            config = _config(store, one, settings)
+        except RequestError as error:
+            unusable.append(error)
+        else:
+            found.setdefault(_way(config), (config, one["key"]))
+    if not found:
+        raise unusable[0]
     if len(found) > 1:
         listed = [f"{other}: {_differing(config)}" for config, other in found.values()]
         raise RequestError(
@@ -195,7 +202,12 @@ def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store)
 def _way(config: RunConfig) -> str:
     """A hash of what imagines and from where, whatever the number of starts and the horizon."""
     played = config.references
-    said = {"rollouts": None, "references": [canonical(played.play), played.max_offset_steps]}
+    said = {
+        "rollouts": None,
+        "references": [canonical(played.play), played.max_offset_steps],
+        "inverse_dynamics": None,
+        "fidelity": None,
+    }
     return content_hash(canonical(config) | said)
 
 
@@ -233,7 +245,7 @@ def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunCon
         outcome["config"],
         {name: rollouts["config"][name] for name in ("sampler", "rollouts")},
         _references(store, rollouts),
-        _judge(store, rollouts["key"]),
+        _judge(store, rollouts),
         {"seed": denoiser["seed"], "data_seed": frames["seed"]},
     )
     return _same_keys(_set(config, settings), {"denoiser": denoiser, "outcome": outcome})
@@ -247,17 +259,22 @@ def _agent_config(
         raise RequestError(
             f"agent {key} was trained in the real game: it has no world model\n  {HOW}"
         )
-    if settings:
+    drawn = [
+        axis.name
+        for axis, _ in read_setting(settings, "settings").chosen
+        if any(field.partition(".")[0] == "sampler" for field in axis.fields)
+    ]
+    if drawn:
         raise RequestError(
-            f"{' '.join(settings)!r}: an agent was trained on what its own sampler drew\n"
+            f"{', '.join(drawn)}: an agent was trained on what its own sampler drew\n"
             "  leave it out, or export the agent with `diamond export-checkpoint` and give that"
         )
-    own = {} if rollouts is None else _references(store, rollouts) | _judge(store, rollouts["key"])
+    own = {} if rollouts is None else _references(store, rollouts) | _judge(store, rollouts)
     seed = 0 if rollouts is None else rollouts["seed"]
     config = _validated(
         agent["config"], own, {"protocol": "online", "seed": agent["seed"], "data_seed": seed}
     )
-    return _same_keys(config, {"agent": agent})
+    return _same_keys(_set(config, settings), {"agent": agent})
 
 
 def _references(store: Store, rollouts: Manifest) -> dict[str, Any]:
@@ -272,16 +289,26 @@ def _references(store: Store, rollouts: Manifest) -> dict[str, Any]:
     return {"references": {name: played[name] for name in played if name != "recorded"}}
 
 
-def _judge(store: Store, rollouts: str) -> dict[str, Any]:
-    """The recipe of the judge that scored rollouts; nothing where they were not scored."""
+def _judge(store: Store, rollouts: Manifest) -> dict[str, Any]:
+    """The recipe of the judge that scored rollouts, or others of the same trained world model.
+
+    Nothing where none was scored.
+    """
+    trained = {name: key for name, key in rollouts["upstream"].items() if name != "references"}
+    found: dict[str, Any] = {}
     for key, name in _stages(store):
         scored = store.manifest(name, key) if name == "fidelity" else None
-        if scored is None or scored["upstream"].get("rollouts") != rollouts:
+        if scored is None:
             continue
         judge = store.manifest("inverse_dynamics", scored["upstream"].get("inverse_dynamics", ""))
-        if judge is not None:
+        other = store.manifest("rollouts", scored["upstream"].get("rollouts", ""))
+        if judge is None or other is None:
+            continue
+        if other["key"] == rollouts["key"]:
             return {"inverse_dynamics": judge["config"]["inverse_dynamics"]}
-    return {}
+        if trained.items() <= other["upstream"].items():
+            found = {"inverse_dynamics": judge["config"]["inverse_dynamics"]}
+    return found
 
 
 def _validated(*parts: Mapping[str, Any]) -> RunConfig:

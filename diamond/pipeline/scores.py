@@ -3,7 +3,6 @@
 Differences of arms live in `comparisons`.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -108,9 +107,10 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
 
 def over_horizon(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over time of (starts, horizon), NaN left out: (starts,)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a start that is never defined stays NaN
-        mean: NDArray[np.float64] = np.nanmean(values, axis=1)
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=1)
+    mean = np.full(len(values), np.nan)
+    np.divide(np.where(defined, values, 0.0).sum(axis=1), count, out=mean, where=count > 0)
     return mean
 
 

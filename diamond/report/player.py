@@ -194,7 +194,7 @@ def _chosen(
     if len(starts) < min(MAX_STARTS, len(films)):
         text += f" Only {len(starts)} start, to keep the file small."
     if stride > 1:
-        text += f" Every {stride}th time step, from t=1, to keep the file small."
+        text += f" One time step in {stride}, from t=1, to keep the file small."
     num_arms = len(films[0].rows) - 1
     if len(names) < num_arms:
         text += f" The first {len(names)} of {num_arms} arms and baselines."

@@ -22,6 +22,10 @@ NUM_BAND_RESAMPLES = 1000
 MIN_BOOTSTRAP_UNITS = 10
 """Below this a resample often repeats a unit so often that its spread, and the band, explodes."""
 
+MAX_WITHOUT_SPREAD = 0.005
+"""Share of resamples in which no unit differs, at a time step whose band is still defined."""
+ROUNDING = 1e-12
+"""Spread that rounding leaves, as a share of the values."""
 WINDOW = 0.1
 """Half the width of the window over which spread is pooled, as a share of the horizon."""
 
@@ -98,7 +102,8 @@ def bootstrap_band(
     Returns:
         Mean, lower and upper bound, each of shape (horizon,): mean -/+ c s / sqrt(n) over the n
         units that are defined at a time step. The bounds are NaN where these are fewer than
-        `MIN_BOOTSTRAP_UNITS`, and there the band promises nothing.
+        `MIN_BOOTSTRAP_UNITS`, or where so few of them differ that more than `MAX_WITHOUT_SPREAD` of
+        the resamples have no spread; there the band promises nothing.
 
     Raises:
         ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
@@ -118,13 +123,15 @@ def bootstrap_band(
     present, n = defined[:, shown].astype(np.float64), count[shown]
     deviations = np.where(defined, values - mean, 0.0)[:, shown]
     standard_error = np.sqrt((deviations**2).sum(axis=0) / (n - 1) / n)
-    varies = standard_error > 0
+    varies = standard_error > ROUNDING * np.abs(mean[shown])
     critical = 0.0
+    undefined = np.zeros(len(varies), np.bool_)
     if varies.any():
         scaled = deviations[:, varies] / standard_error[varies]
-        largest = _resampled_maxima(scaled, present[:, varies], seed, num_resamples)
+        largest, without_spread = _resampled_maxima(scaled, present[:, varies], seed, num_resamples)
         critical = float(np.quantile(largest, level))
-    half_width = critical * standard_error
+        undefined[varies] = without_spread > MAX_WITHOUT_SPREAD
+    half_width = np.where(undefined, np.nan, critical * standard_error)
     bounds[:, shown] = mean[shown] - half_width, mean[shown] + half_width
     return mean, bounds[0], bounds[1]
 
@@ -214,8 +221,11 @@ def _pooled(variance: FloatArray, freedom: FloatArray) -> FloatArray:
 
 def _resampled_maxima(
     scaled: FloatArray, present: FloatArray, seed: int, num_resamples: int
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray]:
     """Largest |deviation| in its own standard errors of each resample: (resamples,).
+
+    Time steps at which more than `MAX_WITHOUT_SPREAD` of the resamples have no spread are left
+    out: their deviations have no scale. Elsewhere such a resample counts for nothing there.
 
     Args:
         scaled: Deviations from the mean of each time step over its standard error, 0 where
@@ -223,6 +233,9 @@ def _resampled_maxima(
         present: 1 where defined, else 0, (n, steps).
         seed: Seed of the resampling.
         num_resamples: Number of bootstrap samples.
+
+    Returns:
+        The largest deviations, and the share of the resamples without spread, (steps,).
     """
     n = scaled.shape[0]
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_resamples)
@@ -230,16 +243,17 @@ def _resampled_maxima(
     count = np.maximum(weights @ present, 1.0)
     mean = weights @ scaled / count
     variance = (weights @ scaled**2 / count - mean**2) * count / np.maximum(count - 1, 1.0)
-    # A resample of one unit over and over has no spread: its deviation is beyond any bound.
-    ratio = np.full(mean.shape, np.inf)
+    # The variance of the sample itself is about n; what rounding leaves of a resample's is none.
+    spread = variance > ROUNDING * n
+    without = 1 - spread.mean(axis=0)
+    ratio = np.zeros(mean.shape)
     np.divide(
         np.abs(mean) * np.sqrt(count),
         np.sqrt(np.maximum(variance, 0.0)),
         out=ratio,
-        where=variance > 0,
+        where=spread & (without <= MAX_WITHOUT_SPREAD),
     )
-    ratio[mean == 0] = 0.0
-    return np.asarray(ratio.max(axis=1))
+    return np.asarray(ratio.max(axis=1)), np.asarray(without)
 
 
 def _mean(values: FloatArray, defined: NDArray[np.bool_]) -> FloatArray:

@@ -14,6 +14,10 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
+_ROUNDING = 1e-9
+"""Of a product of fractions that is exactly one half."""
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """When each start lost its fidelity, or was last seen with it.
@@ -153,7 +157,7 @@ def survival_over_seeds(
 
 def _median(survival: FloatArray) -> int | None:
     """First step at which at most half are left, None when that is not reached."""
-    reached = survival <= 0.5
+    reached = survival <= 0.5 + _ROUNDING
     return int(reached.argmax()) + 1 if reached.any() else None
 
 
