@@ -70,7 +70,7 @@ def divergence(
             found.append({"step": int(beaten[0]) + 1, "why": why})
     above = np.flatnonzero(drift > threshold)
     if len(above):
-        found.append({"step": int(above[0]) + 1, "why": f"L1 above {threshold:g}"})
+        found.append({"step": int(above[0]) + 1, "why": f"L1 above {threshold:.2g}"})
     return found
 
 
