@@ -39,6 +39,8 @@ class Purpose(StrEnum):
     BOOTSTRAP = "bootstrap"
     BANDS = "bands"
     SCORES_BOOTSTRAP = "scores/bootstrap"
+    SWEEP_PROPOSAL = "sweep/proposal"
+    IMPORTANCE_BOOTSTRAP = "importance/bootstrap"
 
 
 def derive(run_seed: int, purpose: Purpose, *counters: int | str) -> int:

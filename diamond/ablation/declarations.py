@@ -5,15 +5,13 @@ Laying out arms is the plan's; verdicts are in `diamond.pipeline.verify`.
 
 import os
 import re
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
 from diamond.ablation.axes import find_axis
 from diamond.ablation.claims import (
@@ -30,8 +28,15 @@ from diamond.ablation.request import (
     check_protocol_name,
     check_stage,
 )
-from diamond.ablation.toml_lines import line_of
-from diamond.config.base import Record, canonical_json, content_hash
+from diamond.ablation.toml_files import (
+    Key,
+    join_dotted,
+    read_record,
+    read_text,
+    run_checks,
+    text_of,
+)
+from diamond.config.base import Record, content_hash
 from diamond.config.games import check_game
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, PRESETS
 from diamond.errors import RequestError, nearest, unknown
@@ -41,32 +46,6 @@ SUFFIX = ".toml"
 REPOSITORY = Path(__file__).parents[2]
 """Where the package lies in a checkout; an installed one has no declarations beside it."""
 
-Key = tuple[str | int, ...]
-"""Where a value stands: keys and positions from the top of the file."""
-
-
-def _text_of(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float | list):
-        return canonical_json(value)
-    raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
-
-
-def _dotted(value: object) -> object:
-    """Join the tables that a dotted key makes: ``denoiser.history`` is one axis."""
-    if not isinstance(value, dict):
-        return value
-    return dict(_leaves(value, ""))
-
-
-def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
 
 def _check_name(name: str) -> str:
     if not re.fullmatch(r"\w[\w .-]{0,59}", name):
@@ -74,7 +53,7 @@ def _check_name(name: str) -> str:
     return name
 
 
-AxisText = Annotated[StrictStr, BeforeValidator(_text_of)]
+AxisText = Annotated[StrictStr, BeforeValidator(text_of)]
 Texts = tuple[StrictStr, ...]
 ClaimName = Annotated[StrictStr, AfterValidator(_check_name)]
 Sentence = Annotated[StrictStr, Field(min_length=1)]
@@ -100,12 +79,13 @@ class Declaration(Record):
     primary: StrictStr = Field(description="metric that is named beforehand")
     design: StrictStr = Field("grid", description="grid, ofat, zip or path")
     axes: Annotated[
-        dict[str, Annotated[tuple[AxisText, ...], Field(min_length=1)]], BeforeValidator(_dotted)
+        dict[str, Annotated[tuple[AxisText, ...], Field(min_length=1)]],
+        BeforeValidator(join_dotted),
     ] = Field(default_factory=dict, description="values per axis; the first ones are the baseline")
     start: StrictStr | None = Field(None, alias="from", description="where a path begins")
     to: StrictStr | None = Field(None, description="where a path ends")
     arms: Texts = Field((), description="arms written out: 'name: axis=value axis=value'")
-    settings: Annotated[dict[str, AxisText], BeforeValidator(_dotted)] = Field(
+    settings: Annotated[dict[str, AxisText], BeforeValidator(join_dotted)] = Field(
         default_factory=dict, description="what all arms share: a value per axis or field"
     )
     seeds: StrictInt = Field(1, ge=1, description="training seeds per arm and game")
@@ -269,13 +249,7 @@ def load_declaration(word: str) -> Declared:
         RequestError: There is no such declaration, or it is not valid; the text names the line.
     """
     path = _find(word)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"cannot read the declaration {str(path)!r}: {error}\n  give a TOML file in UTF-8"
-        ) from error
-    return Declared(path, read_declaration(text, path))
+    return Declared(path, read_declaration(read_text(path, "declaration"), path))
 
 
 def read_declaration(text: str, path: Path) -> Declaration:
@@ -284,23 +258,9 @@ def read_declaration(text: str, path: Path) -> Declaration:
     Raises:
         RequestError: It is not valid; the text names the line.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RequestError(
-            f"{path}: not TOML: {error}\n  docs/declarations.md shows a whole declaration"
-        ) from error
-    try:
-        declaration = Declaration.model_validate(data)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the misspelling says more.
-        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        raise _invalid(path, text, first) from error
-    for key, check in _checks(declaration):
-        try:
-            check()
-        except RequestError as error:
-            raise _at(path, text, key, str(error)) from error
+    guide = "docs/declarations.md shows a whole declaration"
+    declaration = read_record(text, path, Declaration, guide)
+    run_checks(text, path, _checks(declaration))
     return declaration
 
 
@@ -365,32 +325,6 @@ def _check_word(kind: str, word: str, allowed: tuple[str, ...]) -> None:
 
 def _refuse(why: str) -> None:
     raise RequestError(why)
-
-
-def _invalid(path: Path, text: str, error: ErrorDetails) -> RequestError:
-    """The first thing that is wrong with the shape of a file."""
-    place: Key = error["loc"]
-    record = DeclaredClaim if place[0] == "claims" and len(place) > 2 else Declaration
-    allowed = [field.alias or name for name, field in record.model_fields.items()]
-    where = ".".join(f"[{part}]" if isinstance(part, int) else part for part in place)
-    where = where.replace(".[", "[")
-    match error["type"]:
-        case "extra_forbidden":
-            guess = nearest(str(place[-1]), allowed)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            why = f"unknown key {place[-1]!r}.{hint}\n  allowed: {', '.join(allowed)}"
-        case "missing":
-            description = record.model_fields[str(place[-1])].description
-            why = f"{where} is missing: {description}"
-        case _:
-            message = error["msg"].removeprefix("Value error, ")
-            why = f"{where} = {error['input']!r}: {message[:1].lower()}{message[1:]}"
-    return _at(path, text, place, why)
-
-
-def _at(path: Path, text: str, place: Key, why: str) -> RequestError:
-    line = line_of(text, place)
-    return RequestError(f"{path}{'' if line is None else f', line {line}'}: {why}")
 
 
 def _over(declared: str, given: str | None) -> tuple[str, str]:

@@ -122,7 +122,7 @@ def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
 
 def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:
     """Make what is missing of a study whose plan is recorded, and report it."""
-    from diamond.cli.progress import ProgressView
+    from diamond.cli.progress import ProgressView, stage_names
     from diamond.pipeline.executor import LocalExecutor
     from diamond.pipeline.study import Tracking
 
@@ -134,7 +134,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:
-        with ProgressView(plan, log) as view:
+        with ProgressView(stage_names(plan), log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
         document, artifacts = _report(plan, store, study.document(), study.folder, options)

@@ -150,7 +150,7 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
 
 def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     from diamond.cli.ablate import show_failed
-    from diamond.cli.progress import ProgressView
+    from diamond.cli.progress import ProgressView, stage_names
     from diamond.pipeline.arm_scores import read_scores
     from diamond.pipeline.executor import LocalExecutor
 
@@ -158,7 +158,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
-    with ProgressView(plan, log) as view:
+    with ProgressView(stage_names(plan), log) as view:
         study.execute(LocalExecutor(store.home, jobs), view.show, lambda: None)
     if study.failed():
         show_failed(study, log)

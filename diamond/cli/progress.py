@@ -5,6 +5,7 @@ One line per running stage on a terminal, one line per event elsewhere.
 
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -20,10 +21,15 @@ RATE_WINDOW_SECONDS = 10.0
 class ProgressView:
     """Shows what the executor reports."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        """Name the stages by the arms that use them; nothing is drawn."""
+    def __init__(self, names: Mapping[str, str], console: Console) -> None:
+        """Assign; nothing is drawn.
+
+        Args:
+            names: What to call the stage of each key; it may grow.
+            console: Where to show it.
+        """
         self._console = console
-        self._names = stage_names(plan)
+        self._names = names
         self._live = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._rates: dict[str, deque[tuple[float, int]]] = {}

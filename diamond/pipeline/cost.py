@@ -10,6 +10,7 @@ from diamond.ablation.multiplications import (
     update_units,
 )
 from diamond.ablation.stages import RANDOM_PLAYER, StageName
+from diamond.config.levels import calls_per_sample
 from diamond.config.run import ReferencesConfig, RunConfig
 
 SECONDS_PER_UNIT: Mapping[StageName, float] = {
@@ -131,3 +132,31 @@ def expected_seconds(config: RunConfig, stage: StageName, player: str = "") -> f
         return config.rollouts.num_starts * imagined_steps(config) * BASELINE_FRAME_SECONDS
     share = RANDOM_SHARE if player == RANDOM_PLAYER else 1.0
     return share * work_units(config, stage) * SECONDS_PER_UNIT[stage]
+
+
+def denoiser_calls(config: RunConfig, stage: StageName) -> float:
+    """Calls of the denoiser for one frame in a stage of a run: in training, and to imagine."""
+    imagined = calls_per_sample(config.sampler.steps, config.sampler.order)
+    policy = config.policy.batch_size * config.policy.horizon_steps * imagined
+    update = config.denoiser.batch_size * config.denoiser.autoregressive_passes
+    if config.family != "diamond":
+        return 0.0
+    match stage:
+        case "denoiser":
+            return float(config.denoiser.updates * update)
+        case "policy":
+            return float(config.policy.updates * policy)
+        case "rollouts":
+            return float(config.rollouts.num_starts * imagined_steps(config) * imagined)
+        case "agent":
+            online = config.online
+            assert online is not None
+            _, num_epochs = online.num_epochs(online.initial.min_env_steps)
+            counts = [
+                getattr(online.first_updates, part)
+                + (num_epochs - 1) * getattr(online.updates, part)
+                for part in ("denoiser", "policy")
+            ]
+            return float(counts[0] * update + counts[1] * policy)
+        case _:
+            return 0.0

@@ -75,6 +75,10 @@ class LocalExecutor:
         self._checkpoint_seconds = checkpoint_seconds
         self._gpus = visible_gpus()
         self._workers: list[_Worker] = []
+        self._waiting: dict[str, StageSpec] = {}
+        self._finished: set[str] = set()
+        self._broken: set[str] = set()
+        self._priority: dict[str, float] = {}
 
     def run(
         self,
@@ -95,22 +99,51 @@ class LocalExecutor:
             on_tick: Called every fraction of a second in the calling thread.
             failed: Keys that are not tried: what reads them is not made.
         """
-        waiting = {spec.key: spec for spec in specs if spec.key not in done | failed}
-        finished, broken = set(done), set(failed)
+        self._broken |= failed
+        self.add(specs, done, priority)
         try:
-            while waiting or any(worker.spec for worker in self._workers):
-                self._drop_blocked(waiting, broken, on_event)
-                ready = [
-                    spec for spec in waiting.values() if set(spec.upstream.values()) <= finished
-                ]
-                ready.sort(key=lambda spec: -priority[spec.key])
-                for spec in ready[: self._free(len(waiting))]:
-                    self._start(waiting.pop(spec.key), on_event)
-                if not self._drain(finished, broken, on_event):
-                    time.sleep(POLL_SECONDS)
+            while self.is_busy:
+                self.step(on_event)
                 on_tick()
         finally:
             self.stop()
+
+    def add(
+        self, specs: Iterable[StageSpec], done: frozenset[str], priority: Mapping[str, float]
+    ) -> None:
+        """Take on further stages; those that are made, being made or failed stay as they are.
+
+        Args:
+            specs: Stages, prepared in the store.
+            done: Keys that need no work.
+            priority: By key, as for `run`.
+        """
+        self._finished |= done
+        self._priority |= priority
+        running = {worker.spec.key for worker in self._workers if worker.spec is not None}
+        known = self._finished | self._broken | running
+        self._waiting |= {spec.key: spec for spec in specs if spec.key not in known}
+
+    def forgive(self, keys: Iterable[str]) -> None:
+        """Forget that stages failed, so that `add` takes them on once more."""
+        self._broken -= set(keys)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a stage waits or is being made."""
+        return bool(self._waiting) or self._busy() > 0
+
+    def step(self, on_event: OnEvent) -> None:
+        """Start what can start, pass on the news, and rest for a moment when there is none."""
+        self._drop_blocked(on_event)
+        ready = [
+            spec for spec in self._waiting.values() if set(spec.upstream.values()) <= self._finished
+        ]
+        ready.sort(key=lambda spec: -self._priority[spec.key])
+        for spec in ready[: self._free(len(self._waiting))]:
+            self._start(self._waiting.pop(spec.key), on_event)
+        if not self._drain(on_event):
+            time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
         """End all workers: closing their input asks, a signal insists."""
@@ -173,7 +206,7 @@ class LocalExecutor:
             pass  # The reader of messages sees the end of this worker and reports it.
         on_event(StageEvent("started", spec))
 
-    def _drain(self, finished: set[str], broken: set[str], on_event: OnEvent) -> bool:
+    def _drain(self, on_event: OnEvent) -> bool:
         news = False
         for worker in list(self._workers):
             while True:
@@ -182,15 +215,13 @@ class LocalExecutor:
                 except Empty:
                     break
                 news = True
-                self._handle(worker, message, finished, broken, on_event)
+                self._handle(worker, message, on_event)
         return news
 
     def _handle(
         self,
         worker: _Worker,
         message: dict[str, Any] | None,
-        finished: set[str],
-        broken: set[str],
         on_event: OnEvent,
     ) -> None:
         spec = worker.spec
@@ -198,7 +229,7 @@ class LocalExecutor:
             self._workers.remove(worker)
             worker.close()
             if spec is not None:
-                broken.add(spec.key)
+                self._broken.add(spec.key)
                 tail = "".join(worker.stderr).strip()
                 on_event(
                     StageEvent(
@@ -215,21 +246,19 @@ class LocalExecutor:
                 )
             case "finished":
                 worker.spec = None
-                finished.add(spec.key)
+                self._finished.add(spec.key)
                 on_event(StageEvent("made" if message["made"] else "reused", spec))
             case "failed":
                 worker.spec = None
-                broken.add(spec.key)
+                self._broken.add(spec.key)
                 on_event(StageEvent("failed", spec, note=message["error"], trace=message["trace"]))
 
-    def _drop_blocked(
-        self, waiting: dict[str, StageSpec], broken: set[str], on_event: OnEvent
-    ) -> None:
-        for spec in list(waiting.values()):
-            causes = [name for name, key in spec.upstream.items() if key in broken]
+    def _drop_blocked(self, on_event: OnEvent) -> None:
+        for spec in list(self._waiting.values()):
+            causes = [name for name, key in spec.upstream.items() if key in self._broken]
             if causes:
-                del waiting[spec.key]
-                broken.add(spec.key)
+                del self._waiting[spec.key]
+                self._broken.add(spec.key)
                 on_event(StageEvent("blocked", spec, note=f"{causes[0]} failed"))
 
 

@@ -262,11 +262,12 @@ def _run(
         if scores
         else {},
         "returns": run_returns(plan, run, store),
-        "costs": _costs(run, store),
+        "costs": run_costs(run, store),
     }
 
 
-def _costs(run: Run, store: Store) -> dict[str, Any] | None:
+def run_costs(run: Run, store: Store) -> dict[str, Any] | None:
+    """What an imagined frame of a run cost, None where it imagined none."""
     spec = find_stage(run, "rollouts")
     if spec is None or not _is_done(store, spec) or run.config.family != "diamond":
         return None

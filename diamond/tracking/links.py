@@ -55,6 +55,11 @@ def curves_link(experiment_id: str, run_ids: Sequence[str], metric: str) -> str:
     return f"#/metric?{urlencode(query)}"
 
 
+def run_link(experiment_id: str, run_id: str) -> str:
+    """The page of a run."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{urlencode({'workflowType': _TRAINING})}"
+
+
 def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
     """A file of a run in the viewer of artifacts."""
     query = urlencode({"workflowType": _TRAINING})

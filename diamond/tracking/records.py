@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
-RunKind = Literal["arm", "aggregate", "baseline"]
+RunKind = Literal["arm", "aggregate", "baseline", "trial"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrackedRun:
     Attributes:
         run_key: Identity of the run; hexadecimal.
         name: Name in the table of runs.
-        kind: An arm at one seed, the mean of an arm over its seeds, or a baseline.
+        kind: An arm at one seed, the mean of an arm over its seeds, a baseline, or a trial.
         params: What was chosen, such as the axis values.
         tags: Provenance.
         stages: Stages whose training curves belong to the run.

@@ -1,0 +1,124 @@
+"""What a trial is worth: the value of a measure for its runs, from the stage store alone."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.ablation.plan import BASELINE_NAMES, Plan, Run
+from diamond.config.metrics import REAL_SUFFIX
+from diamond.pipeline.arm_scores import read_scores
+from diamond.pipeline.result import run_costs
+from diamond.pipeline.returns import run_returns
+from diamond.pipeline.scores import BOOTSTRAP_SEED, Scores, nan_mean, number, over_horizon
+from diamond.pipeline.store import Store
+from diamond.seeds import Purpose, derive
+from diamond.stats.intervals import Interval, bootstrap_interval, t_curve
+from diamond.study.objectives import SKILLS, Measure
+from diamond.study.trials import instances, own_arms
+
+
+def run_value(plan: Plan, run: Run, store: Store, measure: Measure) -> float | None:
+    """The value of one run; None where it is not made or not defined."""
+    own = measure.quantity
+    match own.origin:
+        case "metric":
+            scores = read_scores(run, store)
+            found = None if scores is None else _mean_at(scores[own.name], measure)
+        case "distance":
+            scores = read_scores(run, store)
+            found = None if scores is None else _distance(scores, measure)
+        case "skill":
+            found = _skill(plan, run, store, measure)
+        case "return":
+            earned = run_returns(plan, run, store)
+            key = "mean" if own.name == "return" else own.name
+            found = None if earned is None else earned[key]
+        case "cost":
+            costs = run_costs(run, store)
+            found = None if costs is None else float(costs[own.name])
+        case _:
+            assert_never(own.origin)
+    return None if found is None else number(found)
+
+
+def trial_value(plan: Plan, runs: Sequence[Run], store: Store, measure: Measure) -> float | None:
+    """The mean over runs, every game with the same weight; None where any run has no value."""
+    by_game: dict[str, list[float]] = {}
+    for run in runs:
+        value = run_value(plan, run, store, measure)
+        if value is None:
+            return None
+        by_game.setdefault(run.config.game, []).append(value)
+    means = [sum(values) / len(values) for values in by_game.values()]
+    return sum(means) / len(means) if means else None
+
+
+def trial_interval(plan: Plan, store: Store, measure: Measure) -> Interval | None:
+    """95 % interval of a trial's value, over what it was repeated on.
+
+    Over its seeds where it has several (t interval; with several games each seed's mean over
+    them), else over the starts of its one run (bootstrap, of metrics as they are alone).
+    """
+    arms = own_arms(plan)
+    if len(arms[0].runs) > 1:
+        seeds = zip(*(arm.runs for arm in arms), strict=True)
+        values = [trial_value(plan, runs, store, measure) for runs in seeds]
+        if any(value is None for value in values):
+            return None
+        found = t_curve(np.array(values, dtype=np.float64)[:, None])
+        return Interval(
+            float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0])
+        )
+    run = arms[0].runs[0]
+    scores = read_scores(run, store)
+    own = measure.quantity
+    if len(arms) > 1 or own.origin != "metric" or not own.has_steps or scores is None:
+        return None
+    seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, own.name)
+    return bootstrap_interval(_per_start(scores[own.name], measure), seed)
+
+
+def trial_seconds(plan: Plan, store: Store) -> float:
+    """Seconds of all stages of a trial's runs, those shared with others included."""
+    specs = {spec.key: spec for run in instances(plan) for spec in run.stages}
+    manifests = [store.manifest(spec.stage, spec.key) for spec in specs.values()]
+    return sum(float(m["timings"].get("seconds", 0.0)) for m in manifests if m)
+
+
+def _mean_at(values: NDArray[np.float64], measure: Measure) -> float:
+    return nan_mean(_per_start(values, measure))
+
+
+def _per_start(values: NDArray[np.float64], measure: Measure) -> NDArray[np.float64]:
+    """Value of each start, of (starts, horizon): at the time step, or the mean over all."""
+    at = measure.time_step
+    return over_horizon(values) if at is None else values[:, at - 1]
+
+
+def _distance(scores: Scores, measure: Measure) -> float:
+    name = measure.quantity.name
+    imagined, real = scores[name], scores[f"{name}{REAL_SUFFIX}"]
+    return abs(_mean_at(imagined, measure) - _mean_at(real, measure))
+
+
+def _skill(plan: Plan, run: Run, store: Store, measure: Measure) -> float | None:
+    """1 - error / error of the last frame repeated, pooled over the starts of a time step."""
+    metric = SKILLS[measure.quantity.name]
+    copy = next(
+        arm.runs[0]
+        for arm in plan.arms
+        if arm.name == BASELINE_NAMES["copy_last"] and arm.game == run.config.game
+    )
+    own, other = read_scores(run, store), read_scores(copy, store)
+    if own is None or other is None:
+        return None
+    defined = ~np.isnan(own[metric]) & ~np.isnan(other[metric])
+    error = np.where(defined, own[metric], 0.0).sum(axis=0)
+    base = np.where(defined, other[metric], 0.0).sum(axis=0)
+    skill = np.full(len(error), np.nan)
+    np.divide(error, base, out=skill, where=base > 0)
+    skill = 1 - skill
+    at = measure.time_step
+    return nan_mean(skill) if at is None else float(skill[at - 1])

@@ -1,0 +1,260 @@
+"""Trials and their study as runs of the tracking store, written in a thread of their own."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import STAGES, StageName
+from diamond.config.base import canonical, canonical_json, content_hash
+from diamond.config.metrics import is_set
+from diamond.errors import StoreError
+from diamond.pipeline.arm_scores import read_scores
+from diamond.pipeline.files import locked
+from diamond.pipeline.identity import KEY_DIGITS, study_key
+from diamond.pipeline.outputs import committed_bytes
+from diamond.pipeline.scores import nan_mean, numbers
+from diamond.pipeline.store import Store
+from diamond.pipeline.tracked import TRAINED_STAGES
+from diamond.study.declaration import Sweep
+from diamond.study.links import dashboard_trial_link
+from diamond.study.trials import first_stage, instances, own_arms, trial_name
+from diamond.tracking.links import run_link
+from diamond.tracking.names import curve_name
+from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
+from diamond.tracking.uris import default_uri
+
+NOTE_TAG = "mlflow.note.content"
+UI_PORT = 5000
+"""Where `diamond ui` serves unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What is shown of a trial.
+
+    Attributes:
+        number: Its number in the study.
+        plan: Its plan.
+        texts: Text per axis.
+        source: Where its values come from.
+        values: Value per objective by name; empty until it is scored.
+        status: Whether it runs, or how it ended.
+        note: Why it ended so, empty where there is nothing to say.
+    """
+
+    number: int
+    plan: Plan
+    texts: Mapping[str, str]
+    source: str
+    values: Mapping[str, float]
+    status: RunStatus
+    note: str = ""
+
+
+class TrialTracking:
+    """Writes trials to the tracking store; the stages never wait for it."""
+
+    def __init__(self, sweep: Sweep, store: Store, tracking_uri: str | None, study_id: int) -> None:
+        """Assign; nothing is opened.
+
+        Args:
+            sweep: The sweep.
+            store: The home.
+            tracking_uri: MLflow tracking URI, None for the home's own.
+            study_id: Number of the study in the storage of Optuna, for links.
+        """
+        self._sweep = sweep
+        self._home = store
+        self._uri = tracking_uri
+        self._study_id = study_id
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._store: Any = None
+        self._error: StoreError | None = None
+
+    def start(self) -> None:
+        """Open the store and write what comes, until `finish`."""
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        self._jobs.put(self._open)
+
+    def check(self) -> None:
+        """Stop a sweep whose results cannot be tracked.
+
+        Raises:
+            StoreError: The tracking store cannot be opened or written.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def show(self, state: TrialState) -> "Future[tuple[str, str]]":
+        """Write a trial as it is now; the future holds its run id and a link to its page."""
+        found: Future[tuple[str, str]] = Future()
+
+        def write() -> None:
+            try:
+                found.set_result(self._write(state))
+            except StoreError as error:
+                found.set_exception(error)
+                raise
+
+        self._jobs.put(write)
+        return found
+
+    def finish(self, study: Callable[[str, str], TrackedStudy]) -> None:
+        """Write what is left and the parent run, and end.
+
+        Args:
+            study: Makes the parent run from the experiment's and its own id.
+
+        Raises:
+            StoreError: The tracking store cannot be opened or written.
+        """
+        self._jobs.put(lambda: self._write_study(study))
+        self.stop()
+        self.check()
+
+    def stop(self) -> None:
+        """Write what is left and end."""
+        self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _serve(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            try:
+                job()
+            except StoreError as error:
+                self._error = self._error or error
+
+    def _open(self) -> None:
+        # MLflow takes seconds to import: in this thread, while workers already work.
+        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
+
+        home = self._home.home
+        artifact_root = home / "artifacts" if self._uri is None else None
+        self._store = open_store(self._uri or default_uri(home), artifact_root)
+
+    def _write(self, state: TrialState) -> tuple[str, str]:
+        if self._store is None:
+            raise self._error or StoreError("the tracking store is not open")
+        name = self._sweep.name
+        folder = self._home.home / "studies" / name
+        run = trial_run(self._sweep, state, self._home, self._study_id, folder / "configs")
+        # Several commands may work on one study: each reads what the others wrote before it writes.
+        with locked(folder / ".tracking.lock"):
+            self._store.reconcile()
+            parent = self._store.begin_study(study_key(name), name)
+            run_id = self._store.write_run(run, parent)
+        link = f"http://127.0.0.1:{UI_PORT}/{run_link(self._store.experiment_id, run_id)}"
+        return run_id, link
+
+    def _write_study(self, study: Callable[[str, str], TrackedStudy]) -> None:
+        if self._store is None:
+            return
+        name = self._sweep.name
+        with locked(self._home.home / "studies" / name / ".tracking.lock"):
+            self._store.reconcile()
+            parent = self._store.begin_study(study_key(name), name)
+            self._store.write_study(study(self._store.experiment_id, parent))
+
+
+def trial_key(study: str, number: int) -> str:
+    """Identity of a trial in the tracking store."""
+    return content_hash({"study": study, "trial": number})[:KEY_DIGITS]
+
+
+def trial_run(
+    sweep: Sweep, state: TrialState, store: Store, study_id: int, configs: Path
+) -> TrackedRun:
+    """A trial as a run: its values, the curves of its runs' means, and training curves.
+
+    Args:
+        sweep: The sweep.
+        state: The trial.
+        store: The home.
+        study_id: Number of the study in the storage of Optuna, for the link.
+        configs: Folder for the resolved configs.
+    """
+    plan, number = state.plan, state.number
+    whole = state.status == "FINISHED" and bool(state.values)
+    config = own_arms(plan)[0].runs[0].config
+    configs.mkdir(parents=True, exist_ok=True)
+    config_file = configs / f"{trial_name(number).replace(' ', '-')}.json"
+    config_file.write_text(canonical_json(canonical(config)) + "\n")
+    stages = {f"diamond.stage.{spec.stage}": spec.key for spec in instances(plan)[0].stages}
+    link = dashboard_trial_link(study_id, number)
+    note = f"[Trial {number} of {sweep.name} in optuna-dashboard]({link})"
+    said = sweep.declaration
+    return TrackedRun(
+        run_key=trial_key(sweep.name, number),
+        name=trial_name(number),
+        kind="trial",
+        params={"game": ", ".join(said.games), "preset": said.preset, **state.texts},
+        tags={
+            "diamond.study": sweep.name,
+            "diamond.arm": trial_name(number),
+            "diamond.source": state.source,
+            "optuna.study": sweep.name,
+            "optuna.trial": str(number),
+            "optuna.link": link,
+            NOTE_TAG: f"{note}\n\n{state.note}" if state.note else note,
+        }
+        | stages,
+        stages=_events(sweep, plan, store) if whole else (),
+        curves=_curves(plan, store) if whole else {},
+        summary={f"objective/{name}": value for name, value in state.values.items()},
+        time_ms=_finished_ms(plan, store),
+        artifacts={config_file.name: config_file},
+        status=state.status,
+    )
+
+
+def _events(sweep: Sweep, plan: Plan, store: Store) -> tuple[StageEvents, ...]:
+    """Training curves of the first run's stages that differ from trial to trial."""
+    touched = min(STAGES.index(first_stage(p)) for p in sweep.declaration.parameters)
+    own: set[StageName] = {stage for stage in STAGES[touched:] if stage in TRAINED_STAGES}
+    return tuple(
+        StageEvents(
+            spec.stage,
+            spec.key,
+            folder / "events.jsonl",
+            None if store.status(spec) == "done" else committed_bytes(folder),
+        )
+        for spec in instances(plan)[0].stages
+        if spec.stage in own
+        for folder in (store.folder(spec.stage, spec.key),)
+    )
+
+
+def _curves(plan: Plan, store: Store) -> dict[str, Sequence[float | None]]:
+    """Mean over the runs of every metric against the time step."""
+    found = [scores for run in instances(plan) if (scores := read_scores(run, store)) is not None]
+    if not found:
+        return {}
+    names = [name for name in found[0] if not is_set(name) and all(name in one for one in found)]
+    means = {
+        name: [[nan_mean(column) for column in scores[name].T] for scores in found]
+        for name in names
+    }
+    return {
+        curve_name(name, "mean"): numbers(
+            [sum(values) / len(values) for values in zip(*rows, strict=True)]
+        )
+        for name, rows in means.items()
+    }
+
+
+def _finished_ms(plan: Plan, store: Store) -> int:
+    specs = [spec for run in instances(plan) for spec in run.stages]
+    manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
+    return max((int(m["timings"].get("finished_ms", 0)) for m in manifests if m), default=0)
