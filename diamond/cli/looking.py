@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
+from diamond.errors import RequestError
+from diamond.study.links import DASHBOARD_PORT
 
 DEFAULT_PORT = 5000
 DEFAULT_RESAMPLES = 2000
@@ -143,9 +145,42 @@ def verify(
 def ui(
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
-    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = DEFAULT_PORT,
+    studies: Annotated[
+        bool, typer.Option("--studies", help="Open Optuna's dashboard on the Optuna studies.")
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.journal|URL",
+            help="With --studies: where they are; by default studies/optuna.journal in the home.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help=f"Port on the loopback address; by default {DEFAULT_PORT}, with --studies "
+            f"{DASHBOARD_PORT}.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Open the MLflow UI on the runs of a home, on the loopback address."""
+    """Open the MLflow UI on the runs of a home, or a dashboard, on the loopback address."""
+    if studies:
+        if tracking_uri is not None:
+            raise RequestError(
+                "--studies shows no MLflow runs: --tracking-uri has no place there\n"
+                "  leave one of the two out; --storage says where Optuna studies are"
+            )
+        from diamond.cli.dashboard import serve_studies
+
+        raise typer.Exit(serve_studies(home.absolute(), storage, port or DASHBOARD_PORT))
+    if storage is not None:
+        raise RequestError(
+            "--storage is for --studies\n  add --studies; for MLflow runs: --tracking-uri"
+        )
     from diamond.cli.ui import serve_ui
 
-    raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port))
+    raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port or DEFAULT_PORT))

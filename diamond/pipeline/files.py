@@ -73,8 +73,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, made where it is missing, until the block ends."""
-    with path.open("w") as stream:
+    """Hold the lock of a file, made where it is missing, until the block ends.
+
+    What is in the file stays.
+    """
+    with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from diamond.errors import StoreError
+from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.uris import absolute_uri, sqlite_path
 
@@ -163,13 +164,7 @@ def _do_not_wait_for_disk(connection: sqlite3.Connection, _record: object) -> No
 
 def _on_local_disk(path: Path) -> bool:
     """Say whether a path is known to be on a local disk; write-ahead journals need one."""
-    try:
-        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    except OSError:
-        return False
-    resolved = path.resolve()
-    holding = [m for m in mounts if resolved.is_relative_to(m[1].replace("\\040", " "))]
-    return bool(holding) and max(holding, key=lambda m: len(m[1]))[2] in _LOCAL_DISKS
+    return file_system(path) in _LOCAL_DISKS
 
 
 def _knock(uri: str) -> None:

@@ -1,0 +1,127 @@
+"""Addresses of the storages of Optuna, as text; nothing is opened."""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from diamond.errors import StoreError
+from diamond.tracking.mounts import network_file_system
+from diamond.tracking.uris import default_uri, sqlite_path
+
+JOURNAL_SUFFIX = ".journal"
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+}
+_USER = re.compile(r"(?P<start>[\w+]+://[^:/@]*):(?P<password>.*)@", re.DOTALL)
+_SECRET = re.compile(r"(?P<start>[?&])[^=&]*pass[^=&]*=(?P<password>[^&]*)", re.IGNORECASE)
+_HOW_TO_WRITE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX"
+
+
+def default_storage(home: Path) -> str:
+    """Return the address of the journal that holds all Optuna studies of a home."""
+    return str(home.absolute() / "studies" / f"optuna{JOURNAL_SUFFIX}")
+
+
+def storage_address(text: str) -> str:
+    """Return an address that means the same in every working directory and names its driver.
+
+    Args:
+        text: Path of a journal file, or the URL of a PostgreSQL or MySQL database.
+
+    Raises:
+        StoreError: It is anything else; the text says what is allowed and has no password.
+    """
+    scheme, colon, _ = text.partition(":")
+    if scheme == "sqlite" or scheme.startswith("sqlite+"):
+        raise _refused(
+            text,
+            "several processes that write lock one another out of a SQLite database;"
+            " a journal file takes them on one machine, PostgreSQL on several",
+        )
+    if "://" in text or (colon and scheme in _DRIVERS):
+        return _database_address(text)
+    if text and Path(text).is_dir():
+        raise _refused(text, "it is a folder")
+    if not text.endswith(JOURNAL_SUFFIX):
+        raise _refused(text, f"it is no file that ends in {JOURNAL_SUFFIX}")
+    return str(Path(text).absolute())
+
+
+def journal_path(address: str) -> Path | None:
+    """Return the file of a journal, None for a database."""
+    return None if "://" in address else Path(address)
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown and written down; other commands still take it.
+
+    PostgreSQL then looks for the password in ``PGPASSWORD`` and in ``~/.pgpass``.
+    """
+    if "://" not in address:
+        return address
+    start, mark, query = _USER.sub(r"\g<start>@", address, count=1).partition("?")
+    kept = _SECRET.sub(r"\g<start>", mark + query).replace("?&", "?").rstrip("?&")
+    return start + re.sub("&&+", "&", kept)
+
+
+def hide_password(text: str, address: str) -> str:
+    """Return a text, such as the complaint of a driver, without the password of an address."""
+    found = [
+        match["password"] for pattern in (_USER, _SECRET) for match in pattern.finditer(address)
+    ]
+    for password in sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True):
+        text = text.replace(password, "***")
+    return text
+
+
+def check_shared_home(home: Path, tracking_uri: str | None, mounts: str | None = None) -> None:
+    """Refuse a SQLite tracking database where several machines may write at once.
+
+    Args:
+        home: Folder for everything that runs make.
+        tracking_uri: Where MLflow tracks runs; None is the database of the home.
+        mounts: Text in the form of ``/proc/mounts``; by default that of this system.
+
+    Raises:
+        StoreError: The home or the database is on a network file system.
+    """
+    database = sqlite_path(default_uri(home) if tracking_uri is None else tracking_uri)
+    if database is None:
+        return
+    for place in (home, database):
+        if kind := network_file_system(place, mounts):
+            raise StoreError(
+                f"{str(place)!r} is on a network file system ({kind}), and runs would be tracked in"
+                f" the SQLite database {str(database)!r}: SQLite's locks do not hold there, and"
+                " several machines damage the file.\n"
+                "  Track on a server: --tracking-uri http://HOST:5000 (`mlflow server`), or"
+                " --tracking-uri postgresql://USER@HOST/DATABASE\n"
+                "  or keep the home on a local disk: --home DIR"
+            )
+
+
+def _database_address(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme not in _DRIVERS:
+        raise _refused(text, f"{scheme!r} is not supported")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise _refused(text, f"it is no address of a database: {_HOW_TO_WRITE}") from None
+    if not rest or not (parts.path.strip("/") or "dbname" in parse_qs(parts.query)):
+        raise _refused(text, f"it names no database: {_HOW_TO_WRITE}")
+    return f"{_DRIVERS[scheme]}://{rest}"
+
+
+def _refused(text: str, why: str) -> StoreError:
+    return StoreError(
+        f"cannot keep Optuna studies at {without_password(text)!r}: {why}.\n"
+        f"  allowed: a file that ends in {JOURNAL_SUFFIX} (on one machine),"
+        " postgresql://..., mysql://...\n"
+        f"  Without --storage, they go to studies/optuna{JOURNAL_SUFFIX} in the home folder."
+    )
