@@ -82,7 +82,7 @@ def run_study(request: Request, options: Options) -> ExitCode:
 def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
     remarks = check_claims(plan)
-    _check_name(plan.study)
+    check_name(plan.study)
     check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
     store = Store(options.home)
@@ -225,7 +225,12 @@ def _show(document: dict[str, Any], options: Options) -> None:
     show_result(document)
 
 
-def _check_name(study: str) -> None:
+def check_name(study: str) -> None:
+    """Refuse a name of a study that cannot be that of a folder.
+
+    Raises:
+        RequestError: What is allowed.
+    """
     if len(study) > MAX_NAME or not re.fullmatch(r"\w[\w.=+-]*", study):
         raise RequestError(
             f"{study!r} cannot be the name of a study: it names a folder\n"

@@ -195,6 +195,84 @@ def ablate(
 
 
 @app.command()
+def sweep(
+    declaration: Annotated[
+        str,
+        typer.Argument(metavar="FILE.toml|NAME", help="A sweep: a file, or its name in studies/."),
+    ],
+    trials: Annotated[
+        int | None, typer.Option(help="Trials in all, in place of what is declared.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="smoke, tiny, small or paper, in place of what is declared.")
+    ] = None,
+    game: Annotated[
+        str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Training seeds per trial, in place of what is declared.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a trained agent: nothing is trained, trials sample from it."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; by default the file's.")
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Take finished arms of this study as trials, so that sampling and importance "
+            "learn from them; may be repeated.",
+        ),
+    ] = None,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm",
+            help="At the end, hold the best against the preset on fresh seeds and fresh starts.",
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="Trials at work at once; default: one per core.")
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.journal|URL",
+            help="Where trials are kept: a journal file, postgresql://... for several machines; "
+            "by default studies/optuna.journal in the home.",
+            show_default=False,
+        ),
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Search a space of axes with Optuna.
+
+    Trials share stages with every earlier study; the same command goes on where it stopped, and
+    several commands may work on one sweep.
+    """
+    from diamond.cli.sweep import SweepWork, run_sweep
+    from diamond.study.declaration import SweepOptions, load_sweep
+
+    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    given = SweepOptions(
+        trials,
+        preset,
+        None if game is None else _games(game),
+        seeds,
+        name,
+        None if checkpoint is None else checkpoint.absolute(),
+    )
+    work = SweepWork(storage, tuple(warm_start or ()), confirm)
+    raise typer.Exit(run_sweep(load_sweep(declaration, given), work, options))
+
+
+@app.command()
 def train(
     settings: Annotated[
         list[str] | None,

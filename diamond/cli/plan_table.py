@@ -54,7 +54,7 @@ def show_plan(
     console.print(
         f"{len(specs)} stages, {len(done)} done already; "
         f"sharing saves {1 - min(1.0, shared / alone):.0%} of the work; "
-        f"about {_duration(left)} to go on {jobs} process{'es' if jobs > 1 else ''}"
+        f"about {duration_text(left)} to go on {jobs} process{'es' if jobs > 1 else ''}"
         f"{_basis(estimate, todo)}",
         highlight=False,
     )
@@ -140,7 +140,7 @@ def _table(
         for state, word in (("partial", "begun"), ("failed", "failed")):
             if counts[state]:
                 done += f" (+{counts[state]} {word})"
-        time = _duration(sum(seconds[spec.key] for spec in found))
+        time = duration_text(sum(seconds[spec.key] for spec in found))
         table.add_row(stage, how + ", ".join(names), str(len(found)), done, time)
     return table
 
@@ -158,7 +158,8 @@ def _users(plan: Plan, stage: str) -> tuple[list[str], int]:
     return names + others, len(arms) + len(others)
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Write a time in the unit that suits it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

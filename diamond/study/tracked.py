@@ -23,7 +23,7 @@ from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
-from diamond.tracking.links import run_link
+from diamond.tracking.links import artifact_link, run_link
 from diamond.tracking.names import curve_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
@@ -258,3 +258,47 @@ def _finished_ms(plan: Plan, store: Store) -> int:
     specs = [spec for run in instances(plan) for spec in run.stages]
     manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
     return max((int(m["timings"].get("finished_ms", 0)) for m in manifests if m), default=0)
+
+
+def tracked_sweep(
+    document: Mapping[str, Any],
+    artifacts: Mapping[str, Path],
+    experiment_id: str,
+    run_id: str,
+) -> TrackedStudy:
+    """The parent run of a sweep.
+
+    Args:
+        document: The sweep's document with its summary.
+        artifacts: Files of the study by their place among its files in the tracking store.
+        experiment_id: Where runs are.
+        run_id: The parent run.
+    """
+    report = artifact_link(experiment_id, run_id, "report.html")
+    look = [f"[the report](/{report})", f"dashboard: `{document['paths']['dashboard_command']}`"]
+    lines = [
+        str(document["summary"]),
+        f"**Look at:** {' · '.join(look)}",
+        f"**Question:** {document['question']}",
+    ]
+    if document["confirm"] is not None and document["confirm"]["result"] is None:
+        lines.append(f"**Confirm it:** `{document['confirm']['command']}`")
+    failed = not any(trial["values"] for trial in document["trials"])
+    provenance = document["provenance"]
+    tags = {
+        "diamond.kind": "study",
+        "diamond.command": str(document["command"]),
+        "diamond.dirty": str(provenance["dirty"]),
+        "diamond.device": str(provenance["device"]),
+        "diamond.versions": canonical_json(provenance["versions"]),
+        "optuna.study": str(document["study"]),
+    }
+    return TrackedStudy(
+        run_key=study_key(document["study"]),
+        name=document["study"],
+        tags=tags,
+        params={"preset": document["preset"], "protocol": document["protocol"]},
+        description="\n\n".join(lines),
+        artifacts=artifacts,
+        status="FAILED" if failed else "FINISHED",
+    )

@@ -1,0 +1,309 @@
+"""`diamond sweep`: from a declared space to trials, page, table and runs in the tracking store."""
+
+import json
+import sys
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from diamond.ablation.plan import Plan
+from diamond.cli.ablate import Options, check_name, run_study
+from diamond.cli.interrupt import interruptible
+from diamond.cli.plan_table import duration_text
+from diamond.cli.terminal import console
+from diamond.errors import ExitCode, InterruptedRunError, RequestError
+from diamond.pipeline.estimate import Estimate
+from diamond.pipeline.files import in_use, write_json
+from diamond.pipeline.history import RUNNING_NAME
+from diamond.pipeline.store import Store
+from diamond.study.addresses import (
+    check_shared_home,
+    default_storage,
+    storage_address,
+    without_password,
+)
+from diamond.study.declaration import Sweep
+from diamond.study.space import condition_text, range_text, texts_of
+from diamond.study.trials import (
+    baseline_texts,
+    check_sweep,
+    first_stage,
+    instances,
+    touches_training,
+    trial_plan,
+)
+from diamond.tracking.uris import absolute_uri, default_uri
+
+if TYPE_CHECKING:
+    from diamond.study.engine import SweepRun
+    from diamond.tracking.records import TrackedStudy
+
+
+@dataclass(frozen=True)
+class SweepWork:
+    """What a command does with a sweep beside running its trials.
+
+    Attributes:
+        storage: Address of Optuna's storage as the user gave it, None for the home's journal.
+        warm_start: Names of studies whose finished arms become trials.
+        confirm: Whether the best is confirmed at the end.
+    """
+
+    storage: str | None = None
+    warm_start: tuple[str, ...] = ()
+    confirm: bool = False
+
+
+def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
+    """Run a sweep until its budget is spent.
+
+    Returns:
+        DONE, or RUN_FAILED when no trial succeeded or a confirmation failed.
+
+    Raises:
+        DiamondError: The request is wrong, a storage cannot be used, or the user interrupted.
+    """
+    try:
+        with interruptible():
+            return _sweep(sweep, work, options)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished trials are kept, the others go on with the same command:\n"
+            f"  {options.command}"
+        ) from None
+
+
+def _sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
+    baseline = check_sweep(sweep)
+    check_name(sweep.name)
+    absolute_uri(options.tracking_uri or default_uri(options.home))
+    check_shared_home(options.home, options.tracking_uri)
+    address = (
+        default_storage(options.home) if work.storage is None else storage_address(work.storage)
+    )
+    store = Store(options.home)
+    if options.dry_run:
+        show_space(sweep, baseline, store, console())
+        return ExitCode.DONE
+    store.check_writable()
+    folder = options.home / "studies" / sweep.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_ablation(folder)
+    if sweep.checkpoint is not None:
+        from diamond.pipeline.checkpoints import adopt
+
+        adopt(sweep.checkpoint, options.home)
+    with in_use(folder / RUNNING_NAME):
+        return _run(sweep, work, options, address)
+
+
+def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
+    from diamond.report.sweep_console import show_sweep
+    from diamond.study.engine import SweepRun
+    from diamond.study.proposals import open_study
+    from diamond.study.storage import open_storage, storage_errors
+    from diamond.study.tracked import TrialTracking
+
+    log, store = console(stderr=True), Store(options.home)
+    with storage_errors("use", address):
+        storage = open_storage(address)
+        study = open_study(sweep, storage)
+        study_id = storage.get_study_id_from_name(sweep.name)
+        tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)
+
+        def news(text: str) -> None:
+            log.print(text, highlight=False, markup=False, soft_wrap=True)
+
+        run = SweepRun(sweep, store, study, tracking, options.command, news)
+        tracking.start()
+        try:
+            _search(run, work, options, log)
+            confirmed = _confirm(run, work, options, address) if work.confirm else ExitCode.DONE
+            document = _document(run, address, options)
+            _finish(run, document)
+        finally:
+            tracking.stop()
+    if options.as_json:
+        json.dump(document, sys.stdout, indent=1, allow_nan=False)
+        sys.stdout.write("\n")
+    else:
+        show_sweep(document, console())
+    return confirmed if any(t["values"] for t in document["trials"]) else ExitCode.RUN_FAILED
+
+
+def _search(run: "SweepRun", work: SweepWork, options: Options, log: Console) -> None:
+    """Take over arms of other studies, then run trials."""
+    from diamond.cli.progress import ProgressView
+    from diamond.pipeline.executor import LocalExecutor
+    from diamond.study.warm_start import add_arms
+
+    for name in work.warm_start:
+        found = add_arms(run, name)
+        run.news(
+            f"warm start from {name}: {len(found.added)} arms are trials now"
+            + (f": {', '.join(found.added)}" if found.added else "")
+        )
+        for arm, why in found.left.items():
+            run.news(f"  not {arm}: {why}")
+    executor = LocalExecutor(options.home, options.jobs)
+    with ProgressView(run.names, log) as view:
+        run.execute(executor, options.jobs, view.show, run.tracking.check)
+    if run.stopped:
+        run.news(run.stopped)
+
+
+def _confirm(run: "SweepRun", work: SweepWork, options: Options, address: str) -> ExitCode:
+    """Run the ablation that confirms the best of a sweep."""
+    from diamond.study.confirm import confirm_request
+    from diamond.study.result import confirmed_points
+
+    texts = confirmed_points(run.sweep, _document(run, address, options))
+    if not texts:
+        run.news("nothing to confirm: no trial is better than the preset's own values")
+        return ExitCode.DONE
+    request = confirm_request(run.sweep, texts)
+    run.news(f"confirms {', '.join(f'trial {number}' for number in texts)}: {request.name}")
+    ablation = Options(
+        home=options.home,
+        jobs=options.jobs,
+        dry_run=False,
+        as_json=False,
+        tracking_uri=options.tracking_uri,
+        command=options.command,
+        retry_failed=True,
+    )
+    with redirect_stdout(sys.stderr):
+        return run_study(request, ablation)
+
+
+def _document(run: "SweepRun", address: str, options: Options) -> dict[str, Any]:
+    from diamond.report.sweep_prose import sweep_summary
+    from diamond.study.result import sweep_document
+
+    document = sweep_document(run, without_password(address), options.home, options.tracking_uri)
+    document["summary"] = sweep_summary(document)
+    return document
+
+
+def _finish(run: "SweepRun", document: dict[str, Any]) -> None:
+    """Write the page and the document, and show the study in the tracking store."""
+    from diamond.report.sweep_page import write_sweep_report
+
+    write_sweep_report(document, run.folder)
+    json_path = run.folder / "report.json"
+    write_json(json_path, document)
+    files = [run.folder / "report.html", run.folder / "report.md", json_path]
+    files += sorted((run.folder / "figures").glob("*.png"))
+    artifacts = {path.relative_to(run.folder).as_posix(): path for path in files}
+
+    def study(experiment_id: str, run_id: str) -> "TrackedStudy":
+        from diamond.study.tracked import tracked_sweep
+
+        return tracked_sweep(document, artifacts, experiment_id, run_id)
+
+    run.tracking.finish(study)
+
+
+def show_space(sweep: Sweep, baseline: Plan, store: Store, out: Console) -> None:
+    """Print what is searched, for what, and what a trial costs; nothing is made."""
+    said = sweep.declaration
+    out.print(
+        f"[bold]sweep {sweep.name}[/bold]  preset {said.preset}  protocol {said.protocol}  "
+        f"games {', '.join(said.games)}  seeds {said.seeds}",
+        highlight=False,
+    )
+    out.print(f"declared in {sweep.path}: {said.question}", highlight=False, markup=False)
+    table = Table(title_justify="left")
+    for column in ("parameter", "values", "preset's", "first stage"):
+        table.add_column(column, overflow="fold")
+    texts = baseline_texts(sweep)
+    for parameter in said.parameters:
+        condition = condition_text(parameter)
+        values = range_text(parameter) + (f" ({condition})" if condition else "")
+        table.add_row(parameter.name, values, texts[parameter.name], first_stage(parameter))
+    out.print(table)
+    for line in [*_aims(sweep), *_costs(sweep, baseline, store)]:
+        out.print(line, highlight=False, markup=False)
+
+
+def _aims(sweep: Sweep) -> list[str]:
+    said = sweep.declaration
+    lines = [
+        f"{aim} {measure.label} ({measure.name})"
+        for measure, aim in zip(said.measures, said.directions, strict=True)
+    ]
+    for bound, measure in zip(said.constraints, said.bounds, strict=True):
+        limit = f"at most {bound.at_most:g}" if bound.at_most is not None else ""
+        limit = limit or f"at least {bound.at_least:g}"
+        lines.append(f"kept: {measure.label} ({measure.name}) {limit}")
+    pruner = "none" if said.pruner is None else said.pruner.name
+    if said.pruner is not None and said.pruner.at:
+        pruner += f" at {', '.join(map(str, said.pruner.at))} updates"
+    budget = {name: value for name, value in said.budget.model_dump().items() if value is not None}
+    shown = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items())
+    lines.append(
+        f"sampler {said.sampler.name}; pruner {pruner}; budget {shown or 'the whole grid'}"
+    )
+    return lines
+
+
+def _costs(sweep: Sweep, baseline: Plan, store: Store) -> list[str]:
+    """Core time of a trial, at the preset's values and with each parameter at its ends."""
+    plans = [baseline, *_end_plans(sweep)]
+    stages = [{spec.key: spec for run in instances(plan) for spec in run.stages} for plan in plans]
+    shared = set.intersection(*(set(found) for found in stages))
+    estimates = [Estimate(plan, store) for plan in plans]
+    seconds = [
+        sum(estimate.seconds(spec) for key, spec in found.items() if key not in shared)
+        for estimate, found in zip(estimates, stages, strict=True)
+    ]
+    once = sum(
+        estimates[0].seconds(spec)
+        for spec in baseline.stages()
+        if store.status(spec) != "done" and spec.key not in stages[0].keys() - shared
+    )
+    lines = [
+        f"a trial takes about {duration_text(seconds[0])} of core time at the preset's values, "
+        f"{duration_text(min(seconds))} to {duration_text(max(seconds))} with one value at an end"
+    ]
+    if not touches_training(sweep):
+        lines.append("all trials sample from the same trained networks: nothing is trained again")
+    if once >= 1:
+        lines.append(f"once, for all trials: {duration_text(once)} of core time")
+    trials = sweep.declaration.budget.trials
+    if trials is not None:
+        total = once + trials * sum(seconds) / len(seconds)
+        lines.append(f"{trials} trials: roughly {duration_text(total)} of core time")
+    return lines
+
+
+def _end_plans(sweep: Sweep) -> list[Plan]:
+    """Plans with one parameter at an end and the others at the preset's values."""
+    space, texts = sweep.declaration.parameters, baseline_texts(sweep)
+    known = {p.name: value for p in space if (value := p.read(texts[p.name])) is not None}
+    plans = []
+    for parameter in space:
+        if parameter.when is not None:
+            continue
+        for value in parameter.ends():
+            chosen = known | {parameter.name: value}
+            # A value that is not allowed beside the preset's others is the end of no trial.
+            with suppress(RequestError):
+                plans.append(trial_plan(sweep, "end", texts_of(space, chosen)))
+    return plans
+
+
+def _refuse_ablation(folder: Path) -> None:
+    """Refuse the name of a study that is an ablation."""
+    from diamond.pipeline.files import read_json
+
+    report = read_json(folder / "report.json")
+    if isinstance(report, dict) and report.get("kind") != "sweep":
+        raise RequestError(
+            f"the study {folder.name!r} of this home is an ablation\n"
+            f"  give the sweep another name, for instance --name {folder.name}-sweep"
+        )
