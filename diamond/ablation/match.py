@@ -41,11 +41,19 @@ def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
     """Scale every variant so that it costs what the baseline costs.
 
     Raises:
-        RequestError: A variant sets the count itself, or no whole number makes the costs equal.
+        RequestError: A variant sets the count itself or stops before it, or no whole number makes
+            the costs equal.
     """
     baseline = variants[baseline_of(variants)]
     fields = _fields(match, baseline.config)
     for variant in variants:
+        stop = variant.config.denoiser.stop_after
+        if match != "nfe" and stop is not None:
+            raise RequestError(
+                f"--match {match}: {variant.name!r} stops after denoiser.stop_after={stop} "
+                "updates, whatever their number is scaled to\n"
+                "  leave --match out, or denoiser.stop_after"
+            )
         for field in fields:
             own, other = get_field(variant.config, field), get_field(baseline.config, field)
             if own != other:

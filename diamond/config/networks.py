@@ -109,6 +109,27 @@ class DenoiserConfig(Record):
         description="largest noise added to past frames in training, drawn uniformly per item",
         json_schema_extra={"neutral": 0.0},
     )
+    stop_after: int | None = Field(
+        default=None,
+        ge=1,
+        description="optimiser steps after which training stops, on the schedule of all updates; "
+        "null trains to the end",
+        json_schema_extra={"neutral": None},
+    )
+
+    @property
+    def num_trained_updates(self) -> int:
+        """Optimiser steps that are taken: all of them, or those before training stops."""
+        return self.updates if self.stop_after is None else self.stop_after
+
+    @model_validator(mode="after")
+    def _check_stop(self) -> Self:
+        if self.stop_after is not None and self.stop_after >= self.updates:
+            raise ValueError(
+                f"denoiser.stop_after={self.stop_after} is not below denoiser.updates="
+                f"{self.updates}: allowed is 1 to {self.updates - 1}, or null to train to the end"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -35,6 +35,7 @@ Arms that differ there could not be compared.
 STATIC_FIELDS: Mapping[str, str] = {
     "frames": "each agent collects its own frames: vary online.env_steps",
     "denoiser.updates": "updates are counted by epoch: vary online.updates.denoiser",
+    "denoiser.stop_after": "an agent trains its networks in turn and to the end: leave it out",
     "outcome.updates": "updates are counted by epoch: vary online.updates.outcome",
     "policy.updates": "updates are counted by epoch: vary online.updates.policy",
 }

@@ -286,6 +286,11 @@ class RunConfig(Record):
     def _check_protocol(self) -> Self:
         if (self.protocol == "online") != (self.online is not None):
             raise ValueError("protocol online and the section online belong together")
+        if self.online is not None and self.denoiser.stop_after is not None:
+            raise ValueError(
+                f"denoiser.stop_after={self.denoiser.stop_after}: protocol online trains its "
+                "networks in turn and to the end; allowed is null"
+            )
         if self.online is not None and self.imported is not None:
             raise ValueError("imported networks are not trained: protocol online has no place")
         if self.online is not None and self.online.environment == "imagination":

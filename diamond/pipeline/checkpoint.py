@@ -1,4 +1,7 @@
-"""The last good state of an unfinished stage: tensors and counters in one file, whole or absent."""
+"""The state of a training, tensors and counters in one file, whole or absent.
+
+That of an unfinished stage is its checkpoint; one that was stopped on purpose keeps its own.
+"""
 
 import json
 import os
@@ -35,10 +38,16 @@ def save_checkpoint(
     """Write ``checkpoint/state.safetensors`` beside the old one, then put it in its place."""
     target = folder / CHECKPOINT_FILE
     target.parent.mkdir(exist_ok=True)
-    temporary = target.with_suffix(".tmp")
+    save_state(target, tensors, counters)
+
+
+def save_state(target: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+    """Write tensors and counters to a file: it is there whole, or as it was."""
+    temporary = target.with_name(f".{target.name}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"counters": json.dumps(counters), "checksum": _checksum(contiguous)}
-    save_file(contiguous, temporary, metadata=metadata)
+    # One entry: the order of several is drawn anew for every file, and a state is an output.
+    checked = {**counters, "checksum": _checksum(contiguous)}
+    save_file(contiguous, temporary, metadata={"counters": json.dumps(checked)})
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
@@ -46,7 +55,11 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path) -> Saved | None:
     """Read the checkpoint of a stage; None when there is none or it is not as it was written."""
-    target = folder / CHECKPOINT_FILE
+    return load_state(folder / CHECKPOINT_FILE)
+
+
+def load_state(target: Path) -> Saved | None:
+    """Read what `save_state` wrote; None when there is none or it is not as it was written."""
     if not target.exists():
         return None
     try:
@@ -57,9 +70,11 @@ def load_checkpoint(folder: Path) -> Saved | None:
             metadata = file.metadata()
     except SafetensorError:
         return None
-    if metadata.get("checksum") != _checksum(tensors):
+    counters = json.loads(metadata["counters"])
+    # Checkpoints of former versions have it beside the counters.
+    if counters.pop("checksum", metadata.get("checksum")) != _checksum(tensors):
         return None
-    return Saved(tensors, json.loads(metadata["counters"]))
+    return Saved(tensors, counters)
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

@@ -77,6 +77,11 @@ class StageContext:
             self._before = float(saved.counters["seconds"])
         return saved
 
+    def begin_after(self, lines: bytes, seconds: float) -> None:
+        """Begin where another stage stopped: its event lines and its time come before one's own."""
+        self.events.replace(lines)
+        self._before = seconds
+
     def begin_anew(self) -> None:
         """Forget a checkpoint that cannot be used, and its events."""
         self.events.truncate(0)

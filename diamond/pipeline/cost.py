@@ -101,6 +101,14 @@ def fidelity_seconds(config: RunConfig, cost: Pass) -> float:
     return num_frames * (SCORED_FRAME_SECONDS + 2 * seen)
 
 
+def _num_updates(config: RunConfig, part: Part) -> int:
+    """Updates of a network in the static protocol."""
+    if part == "denoiser":
+        return config.denoiser.num_trained_updates
+    updates: int = getattr(config, part).updates
+    return updates
+
+
 def work_units(config: RunConfig, stage: StageName) -> float:
     """Units of work of one stage of a run; see `SECONDS_PER_UNIT`."""
     cost = Pass.of(config)
@@ -112,8 +120,7 @@ def work_units(config: RunConfig, stage: StageName) -> float:
         case "frames":
             return float(config.frames.num_frames)
         case "denoiser" | "outcome" | "policy":
-            updates: int = getattr(config, stage).updates
-            return updates * update_units(config, cost, stage)
+            return _num_updates(config, stage) * update_units(config, cost, stage)
         case "agent":
             return agent_seconds(config, cost)
         case "rollouts":

@@ -21,6 +21,8 @@ HELD_OUT_FILE = "held_out.json"
 """How a judge does on held-out real frames."""
 RETURNS_FILE = "returns.json"
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
+STATE_FILE = "state.safetensors"
+"""The state of a training that was stopped on purpose, from which a longer one begins."""
 
 
 def committed_bytes(folder: Path) -> int:

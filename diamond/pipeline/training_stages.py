@@ -1,7 +1,7 @@
 """The stages that train: denoiser, outcome, policy and the judge; loops: `diamond.training`."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from diamond.config.networks import (
     DenoiserConfig,
@@ -23,6 +23,7 @@ from diamond.pipeline.models import (
     save_network,
 )
 from diamond.pipeline.outputs import HELD_OUT_FILE
+from diamond.pipeline.stopped import Window, find_stopped, keep_stopped
 from diamond.pipeline.store import StageResult
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose, derive
@@ -35,8 +36,33 @@ RECORDS_PER_STAGE = 200
 """Training curves have about this many points, whatever the number of updates."""
 
 
+@dataclass(frozen=True)
+class _Course:
+    """How long a network is trained, and how.
+
+    Attributes:
+        optimizer: Learning rate and clipping.
+        num_updates: Updates in all, from which the learning rate follows.
+        ema: Decay of the averaged weights, 0 when there are none.
+        stop: Updates after which training stops, None at the end.
+    """
+
+    optimizer: OptimizerConfig
+    num_updates: int
+    ema: float = 0.0
+    stop: int | None = None
+
+    @property
+    def every(self) -> int:
+        """Updates between two points of the training curves."""
+        return max(1, self.num_updates // RECORDS_PER_STAGE)
+
+
 def train_denoiser(context: StageContext) -> StageResult:
-    """Train the denoiser; writes weights.safetensors and shape.json."""
+    """Train the denoiser; writes weights.safetensors and shape.json.
+
+    Where it is told to stop early, state.safetensors too, from which a longer training goes on.
+    """
     config = DenoiserConfig.model_validate(context.config["denoiser"])
     shape = read_shape(context.upstream["frames"])
     segments = SegmentSampler(
@@ -46,9 +72,13 @@ def train_denoiser(context: StageContext) -> StageResult:
         denoiser = build_denoiser(config, shape).to(context.device)
     state = begin(denoiser, config.optimizer, config.ema)
     loss_of = denoiser_loss(denoiser, segments, context.seed)
-    _run(context, state, loss_of, config.optimizer, config.updates, config.ema)
+    course = _Course(config.optimizer, config.updates, config.ema, config.stop_after)
+    _resume(context, state)
+    window = _run(context, state, loss_of, course, _take_over(context, state, course))
+    if config.stop_after is not None:
+        keep_stopped(context, state, window)
     save_network(state.result(), shape, context.folder)
-    return context.result(updates=config.updates)
+    return context.result(updates=state.update)
 
 
 def train_outcome(context: StageContext) -> StageResult:
@@ -61,7 +91,8 @@ def train_outcome(context: StageContext) -> StageResult:
         net = build_outcome(config, shape).to(context.device)
     state = begin(net, config.optimizer)
     loss_of = outcome_loss(net, config, segments, context.seed)
-    _run(context, state, loss_of, config.optimizer, config.updates)
+    _resume(context, state)
+    _run(context, state, loss_of, _Course(config.optimizer, config.updates))
     save_network(state.result(), shape, context.folder)
     return context.result(updates=config.updates)
 
@@ -79,7 +110,8 @@ def train_policy(context: StageContext) -> StageResult:
         net = build_policy(config, shape).to(context.device)
     state = begin(net, config.optimizer)
     loss_of = policy_loss(net, config, world, starts, context.seed)
-    _run(context, state, loss_of, config.optimizer, config.updates)
+    _resume(context, state)
+    _run(context, state, loss_of, _Course(config.optimizer, config.updates))
     save_network(state.result(), shape, context.folder)
     return context.result(updates=config.updates)
 
@@ -100,7 +132,8 @@ def train_inverse_dynamics(context: StageContext) -> StageResult:
         net = build_inverse_dynamics(config, shape).to(context.device)
     state = begin(net, config.optimizer)
     loss_of = inverse_dynamics_loss(net, SegmentSampler(seen, 1), config.batch_size, context.seed)
-    _run(context, state, loss_of, config.optimizer, config.updates)
+    _resume(context, state)
+    _run(context, state, loss_of, _Course(config.optimizer, config.updates))
     save_network(net, shape, context.folder)
     found = judge_held_out(net, held_out)
     rows = _held_out_rows(found, codes)
@@ -137,30 +170,43 @@ def _held_out_rows(found: HeldOut, codes: tuple[int, ...]) -> dict[str, object]:
     }
 
 
-def _run(
-    context: StageContext,
-    state: TrainingState,
-    loss_of: Loss,
-    optimizer: OptimizerConfig,
-    num_updates: int,
-    ema: float = 0.0,
-) -> None:
+def _resume(context: StageContext, state: TrainingState) -> None:
+    """Go back to the checkpoint of the stage, if it has one."""
     saved = context.resume()
     if saved is not None:
         state.restore(saved.tensors, int(saved.counters["done"]))
-    every = max(1, num_updates // RECORDS_PER_STAGE)
-    window: list[Mapping[str, float]] = []
-    for record in train(state, loss_of, optimizer, num_updates, ema):
+
+
+def _take_over(context: StageContext, state: TrainingState, course: _Course) -> Window:
+    """Go on from a training that stopped later, if the home has one; returns its open window."""
+    stopped = find_stopped(context, state.update, course.every)
+    if stopped is None:
+        return ()
+    counters = stopped.saved.counters
+    state.restore(stopped.saved.tensors, int(counters["done"]))
+    context.begin_after(stopped.lines, stopped.seconds)
+    window: Window = counters["window"]
+    return window
+
+
+def _run(
+    context: StageContext, state: TrainingState, loss_of: Loss, course: _Course, begun: Window = ()
+) -> Window:
+    """Train to the end of a course, or to its stop; returns the window that is open then."""
+    num_updates, window = course.num_updates, list(begun)
+    end = num_updates if course.stop is None else course.stop
+    for record in train(state, loss_of, course.optimizer, num_updates, course.ema, end):
         window.append(record.values)
-        context.progress(record.update, num_updates, f"loss {record.values['loss']:.4f}")
-        if record.update % every and record.update != num_updates:
+        context.progress(record.update, end, f"loss {record.values['loss']:.4f}")
+        if record.update % course.every and record.update != num_updates:
             continue
         # Checkpoints fall on the ends of windows, so that a resume averages the same updates.
         context.events.metric(record.update, _mean(window))
         window.clear()
         if context.checkpoint_due():
             context.checkpoint(state.tensors(), record.update)
+    return window
 
 
-def _mean(window: list[Mapping[str, float]]) -> dict[str, float]:
+def _mean(window: Window) -> dict[str, float]:
     return {name: sum(values[name] for values in window) / len(window) for name in window[0]}

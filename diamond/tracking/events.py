@@ -91,6 +91,18 @@ class EventLog:
         self._buffer.clear()
         return size
 
+    def replace(self, lines: bytes) -> None:
+        """Begin the log with complete lines of another one, in place of what it holds.
+
+        Args:
+            lines: What `read_lines` returned.
+        """
+        self._buffer.clear()
+        with self._path.open("wb") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
     def truncate(self, num_bytes: int) -> None:
         """Cut the log back to a checkpoint, forget what is not committed, drop a torn last line.
 

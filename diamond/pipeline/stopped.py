@@ -1,0 +1,93 @@
+"""Trainings of the denoiser that were stopped on purpose: what they keep, and who goes on from it.
+
+Training itself is in `diamond.pipeline.training_stages`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.networks import DenoiserConfig
+from diamond.errors import StoreError
+from diamond.pipeline.checkpoint import Saved, load_state, save_state
+from diamond.pipeline.context import StageContext
+from diamond.pipeline.outputs import STATE_FILE
+from diamond.pipeline.store import Store
+from diamond.tracking.events import parse_events, read_lines
+from diamond.training.state import TrainingState
+
+Window = Sequence[Mapping[str, float]]
+"""The numbers of the updates since the last point of the training curves."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A finished stage in which training stopped before its end.
+
+    Attributes:
+        saved: The state of the training; its counters are the updates done and the open window.
+        lines: The event log.
+        seconds: Time that it took, what it went on from included.
+    """
+
+    saved: Saved
+    lines: bytes
+    seconds: float
+
+
+def keep_stopped(context: StageContext, state: TrainingState, window: Window) -> None:
+    """Write state.safetensors, from which a longer training goes on bit for bit."""
+    counters = {"done": state.update, "window": list(window)}
+    save_state(context.folder / STATE_FILE, state.tensors(), counters)
+
+
+def find_stopped(context: StageContext, done: int, every: int) -> Stopped | None:
+    """The training of a home that stopped latest on the way of this one.
+
+    It agrees in everything that a stage key is made of but `stop_after`, and is as it was written.
+
+    Args:
+        context: A denoiser stage.
+        done: Updates that are done already; a training that stopped no later is of no use.
+        every: Updates between two points of the training curves.
+    """
+    config = DenoiserConfig.model_validate(context.config["denoiser"])
+    store = Store(context.home)
+    for spec, stop in sorted(_earlier(context, store), key=lambda found: -found[1]):
+        if done < stop < config.num_trained_updates:
+            stopped = _read(store, spec, range(every, stop + 1, every))
+            if stopped is not None:
+                return stopped
+    return None
+
+
+def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, int]]:
+    """Stages of a home that are this one but for where they stop, and where that is."""
+    upstream: dict[StageName, str] = {"frames": context.upstream["frames"].name}
+    for path in (store.home / "stages" / "denoiser").iterdir():
+        manifest = store.manifest("denoiser", path.name) or {"config": {}}
+        stop = manifest["config"].get("denoiser", {}).get("stop_after")
+        if stop is None:
+            continue
+        section = context.config["denoiser"] | {"stop_after": stop}
+        spec = StageSpec("denoiser", {"denoiser": section}, upstream, context.seed)
+        if spec.key == path.name:
+            yield spec, stop
+
+
+def _read(store: Store, spec: StageSpec, steps: Sequence[int]) -> Stopped | None:
+    """What a stage kept, or None if it is not finished or not as it was written."""
+    folder = store.folder(spec.stage, spec.key)
+    events = folder / "events.jsonl"
+    # `diamond gc` may take it away at any moment.
+    try:
+        if store.status(spec) != "done" or store.damage(spec) is not None:
+            return None
+        saved, lines = load_state(folder / STATE_FILE), read_lines(events, None)
+        found = [event.step for event in parse_events(lines, events)]
+    except (FileNotFoundError, StoreError):
+        return None
+    manifest = store.manifest(spec.stage, spec.key)
+    if saved is None or manifest is None or found != list(steps):
+        return None
+    return Stopped(saved, lines, float(manifest["timings"]["seconds"]))
