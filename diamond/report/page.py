@@ -1,32 +1,32 @@
 """The report of a study as files: a self-contained HTML page, Markdown and pictures."""
 
-import base64
-import hashlib
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from diamond.pipeline.films import Film
-from diamond.report import markdown, prose, tables
+from diamond.report import prose, tables
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.document import Document, failures, return_labels
 from diamond.report.latex import table_latex
 from diamond.report.path_tables import path_of, path_sentences, path_table
 from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
 from diamond.report.player import players
+from diamond.report.render import (
+    STYLE,
+    asset,
+    html_templates,
+    markdown_templates,
+    policy,
+    write_whole,
+)
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
 
-_TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
 _SCRIPTS = ("tables.js", "player.js")
-_STYLE = "page.css"
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,15 @@ def write_report(
     """
     pictures = pictures_of(doc, strips)
     context = _context(doc, pictures, films)
-    page = _html_templates().get_template("report.html.j2").render(context)
-    text = _markdown_templates().get_template("report.md.j2").render(context)
-    figures = [_write(folder / name, data) for p in pictures for name, data in p.files.items()]
-    latex = [_write(folder / name, data.encode()) for name, data in _latex(doc, context).items()]
+    page = html_templates().get_template("report.html.j2").render(context)
+    text = markdown_templates().get_template("report.md.j2").render(context)
+    figures = [write_whole(folder / name, data) for p in pictures for name, data in p.files.items()]
+    latex = [
+        write_whole(folder / name, data.encode()) for name, data in _latex(doc, context).items()
+    ]
     return ReportPaths(
-        html=_write(folder / "report.html", page.encode()),
-        markdown=_write(folder / "report.md", text.encode()),
+        html=write_whole(folder / "report.html", page.encode()),
+        markdown=write_whole(folder / "report.md", text.encode()),
         figures=tuple(figures),
         tables=tuple(latex),
     )
@@ -109,14 +111,14 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
         }
         for game in doc["games"]
     ]
-    scripts = [_asset(name) for name in _SCRIPTS]
-    style = _asset(_STYLE)
+    scripts = [asset(name) for name in _SCRIPTS]
+    style = asset(STYLE)
     return {
         "doc": doc,
         "games": games,
         "scripts": scripts,
         "style": style,
-        "policy": _policy(scripts, style),
+        "policy": policy(scripts, style),
         "answer": doc.get("summary") or summarise(doc),
         "intervals": prose.interval_sentences(doc),
         "claims": claims_table(doc),
@@ -147,58 +149,3 @@ def _path_section(doc: Document, game: str) -> dict[str, Any] | None:
         return None
     table = path_table(doc, game, doc["primary_metric"])
     return {"table": table, "sentences": path_sentences(doc, game)}
-
-
-def _asset(name: str) -> str:
-    """Return the text of a file beside the templates."""
-    return (resources.files("diamond.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _policy(scripts: Sequence[str], style: str) -> str:
-    """Return the content security policy: these very scripts and this style, and nothing else."""
-
-    def source(text: str) -> str:
-        digest = hashlib.sha256(text.encode()).digest()
-        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-    allowed = " ".join(source(text) for text in scripts)
-    return f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {allowed}"
-
-
-def _html_templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=_TEMPLATES,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _markdown_templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=_TEMPLATES,
-        autoescape=False,  # noqa: S701 - Markdown has its own escape, below
-        finalize=markdown.escape,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "table": markdown.table,
-        "fenced": markdown.fenced,
-        "path": markdown.Verbatim,
-    }
-    return environment
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Write a file under a temporary name beside its place, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -182,10 +182,14 @@ def _picture(
     game: str, role: str, title: str, name: str, figure: Figure, note: str = ""
 ) -> Picture:
     stem = f"figures/{file_part(game)}-{file_part(name)}"
+    return Picture(game, role, title, f"{stem}.svg", figure_files(figure, stem), note)
+
+
+def figure_files(figure: Figure, stem: str) -> dict[str, bytes]:
+    """Return a figure as the files `stem`.svg and `stem`.png."""
     vectors = figure_bytes(figure, "svg")
     figure.set_layout_engine("none")  # it is laid out now, which is half of the work
-    files = {f"{stem}.svg": vectors, f"{stem}.png": figure_bytes(figure, "png")}
-    return Picture(game, role, title, f"{stem}.svg", files, note)
+    return {f"{stem}.svg": vectors, f"{stem}.png": figure_bytes(figure, "png")}
 
 
 def _strip(strips: Strips) -> Picture:

@@ -1,0 +1,76 @@
+"""What every page is made with: templates, their scripts and style, and whole files.
+
+The content of a page is not here.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+
+from diamond.report import markdown
+
+STYLE = "page.css"
+"""The style of every page, for `asset`."""
+_TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
+
+
+def asset(name: str) -> str:
+    """Return the text of a file beside the templates."""
+    return (resources.files("diamond.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def policy(scripts: Sequence[str], style: str) -> str:
+    """Return the content security policy: these very scripts and this style, and nothing else."""
+
+    def source(text: str) -> str:
+        digest = hashlib.sha256(text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+    allowed = " ".join(source(text) for text in scripts)
+    return f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {allowed}"
+
+
+def html_templates() -> jinja2.Environment:
+    """Return the templates of pages, which escape every value."""
+    return jinja2.Environment(
+        loader=_TEMPLATES,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def markdown_templates() -> jinja2.Environment:
+    """Return the templates of Markdown, which escape every value in the manner of Markdown."""
+    environment = jinja2.Environment(
+        loader=_TEMPLATES,
+        autoescape=False,  # noqa: S701 - Markdown has its own escape, below
+        finalize=markdown.escape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "table": markdown.table,
+        "fenced": markdown.fenced,
+        "path": markdown.Verbatim,
+    }
+    return environment
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file under a temporary name beside its place, then rename it; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
