@@ -20,6 +20,7 @@ from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME
 from diamond.pipeline.store import Store
+from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
@@ -33,7 +34,6 @@ from diamond.study.trials import (
     check_sweep,
     first_stage,
     instances,
-    touches_training,
     trial_plan,
 )
 from diamond.tracking.uris import absolute_uri, default_uri
@@ -270,7 +270,8 @@ def _costs(sweep: Sweep, baseline: Plan, store: Store) -> list[str]:
         f"a trial takes about {duration_text(seconds[0])} of core time at the preset's values, "
         f"{duration_text(min(seconds))} to {duration_text(max(seconds))} with one value at an end"
     ]
-    if not touches_training(sweep):
+    trained = {key for key, spec in stages[0].items() if spec.stage in TRAINED_STAGES}
+    if trained <= shared:
         lines.append("all trials sample from the same trained networks: nothing is trained again")
     if once >= 1:
         lines.append(f"once, for all trials: {duration_text(once)} of core time")

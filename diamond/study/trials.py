@@ -7,7 +7,7 @@ from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
-from diamond.ablation.stages import STAGES, StageName, StageSpec
+from diamond.ablation.stages import StageName, StageSpec
 from diamond.ablation.variants import apply_axes
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import make_preset
@@ -100,14 +100,6 @@ def baseline_texts(sweep: Sweep) -> dict[str, str]:
 def first_stage(parameter: Parameter) -> StageName:
     """The first stage that a parameter touches; trials share everything before it."""
     return find_axis(parameter.name).first_stage
-
-
-def touches_training(sweep: Sweep) -> bool:
-    """Whether trials train world models of their own, rather than sample from one."""
-    if sweep.checkpoint is not None:
-        return False
-    sampling = STAGES.index("rollouts")
-    return any(STAGES.index(first_stage(p)) < sampling for p in sweep.declaration.parameters)
 
 
 def check_sweep(sweep: Sweep) -> Plan:
