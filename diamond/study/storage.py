@@ -91,15 +91,19 @@ def storage_errors(verb: str, address: str) -> Iterator[None]:
 def _open_journal(path: Path) -> JournalStorage:
     journal = Journal(path)
     journal.mend()
+    # Optuna overlooks a bad last line and then fails on whatever follows it.
+    if (bad := first_bad_line(path)) is not None:
+        raise StoreError(
+            f"the Optuna journal {str(path)!r} is damaged: line {bad} is no JSON.\n"
+            "  Keep a copy and remove that line, or choose another file with --storage."
+        )
     try:
         return JournalStorage(journal)
     except (ValueError, LookupError, TypeError, AssertionError) as error:
-        # Optuna replays the file without looking at it first.
-        bad = first_bad_line(path)
-        what = f"line {bad} is no JSON" if bad else f"{type(error).__name__}: {error}"
         raise StoreError(
-            f"the Optuna journal {str(path)!r} is damaged, or of another version: {what}.\n"
-            "  Keep a copy and remove that line, or choose another file with --storage."
+            f"the Optuna journal {str(path)!r} is damaged, or of another version than"
+            f" {optuna.__version__}: {type(error).__name__} {error}\n"
+            "  Choose another file with --storage."
         ) from error
 
 
@@ -143,7 +147,14 @@ def _has_tables(address: str) -> bool:
 
 
 def _connect_options(address: str) -> dict[str, Any]:
-    return {} if "connect_timeout=" in address else {"connect_timeout": _CONNECT_SECONDS}
+    """What drivers are told, beside what the address says.
+
+    A PostgreSQL database made under the locale C has no encoding: its texts would come as bytes.
+    """
+    options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    if address.startswith("postgresql"):
+        options["client_encoding"] = "utf8"
+    return {name: value for name, value in options.items() if f"{name}=" not in address}
 
 
 def _cause(error: Exception) -> str:
