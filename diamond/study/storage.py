@@ -56,15 +56,11 @@ def find_storage(address: str) -> BaseStorage | None:
         StoreError: It cannot be opened; the text has no password.
     """
     path = journal_path(address)
-    if path is not None:
-        if not path.exists():
+    with storage_errors("open", address):
+        if not (_has_tables(address) if path is None else path.exists()):
             return None
-    else:
-        with storage_errors("open", address):
-            if not _has_tables(address):
-                return None
-    storage = open_storage(address)
-    return storage if storage.get_all_studies() else None
+        storage = open_storage(address)
+        return storage if storage.get_all_studies() else None
 
 
 @contextmanager
