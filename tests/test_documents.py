@@ -31,7 +31,9 @@ def test_there_are_commands_to_execute() -> None:
     assert {"ablate steps=1,3,10", "axes", "ui"} <= set(_shown_commands())
 
 
-@pytest.mark.parametrize("shown", [shown for shown in _shown_commands() if shown != "ui"])
+@pytest.mark.parametrize(
+    "shown", [shown for shown in _shown_commands() if shown.split()[0] != "ui"]
+)
 def test_a_command_of_the_docs_works(shown: str, folder: Path) -> None:
     arguments = shlex.split(shown)
     if arguments[0] in ("ablate", "train") and "--preset" not in arguments:

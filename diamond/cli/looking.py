@@ -167,7 +167,7 @@ def ui(
         ),
     ] = None,
 ) -> None:
-    """Open the MLflow UI on the runs of a home, or a dashboard, on the loopback address."""
+    """Open the MLflow UI on the runs of a home, or Optuna's dashboard; on the loopback address."""
     if studies:
         if tracking_uri is not None:
             raise RequestError(

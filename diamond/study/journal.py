@@ -81,13 +81,13 @@ class Journal(JournalFileBackend):
 
 
 def first_bad_line(path: Path) -> int | None:
-    """Return the number, from 1, of the first line that is not JSON; None where all are."""
+    """Return the number, from 1, of the first whole line that is not JSON; None where all are."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 json.loads(line)
             except ValueError:
-                return number
+                return number if line.endswith(b"\n") else None
     return None
 
 

@@ -56,15 +56,11 @@ def find_storage(address: str) -> BaseStorage | None:
         StoreError: It cannot be opened; the text has no password.
     """
     path = journal_path(address)
-    if path is not None:
-        if not path.exists():
+    with storage_errors("open", address):
+        if not (_has_tables(address) if path is None else path.exists()):
             return None
-    else:
-        with storage_errors("open", address):
-            if not _has_tables(address):
-                return None
-    storage = open_storage(address)
-    return storage if storage.get_all_studies() else None
+        storage = open_storage(address)
+        return storage if storage.get_all_studies() else None
 
 
 @contextmanager
@@ -91,15 +87,19 @@ def storage_errors(verb: str, address: str) -> Iterator[None]:
 def _open_journal(path: Path) -> JournalStorage:
     journal = Journal(path)
     journal.mend()
+    # Optuna overlooks a bad last line and then fails on whatever follows it.
+    if (bad := first_bad_line(path)) is not None:
+        raise StoreError(
+            f"the Optuna journal {str(path)!r} is damaged: line {bad} is no JSON.\n"
+            "  Keep a copy and remove that line, or choose another file with --storage."
+        )
     try:
         return JournalStorage(journal)
     except (ValueError, LookupError, TypeError, AssertionError) as error:
-        # Optuna replays the file without looking at it first.
-        bad = first_bad_line(path)
-        what = f"line {bad} is no JSON" if bad else f"{type(error).__name__}: {error}"
         raise StoreError(
-            f"the Optuna journal {str(path)!r} is damaged, or of another version: {what}.\n"
-            "  Keep a copy and remove that line, or choose another file with --storage."
+            f"the Optuna journal {str(path)!r} is damaged, or of another version than"
+            f" {optuna.__version__}: {type(error).__name__} {error}\n"
+            "  Choose another file with --storage."
         ) from error
 
 
@@ -143,7 +143,14 @@ def _has_tables(address: str) -> bool:
 
 
 def _connect_options(address: str) -> dict[str, Any]:
-    return {} if "connect_timeout=" in address else {"connect_timeout": _CONNECT_SECONDS}
+    """What drivers are told, beside what the address says.
+
+    A PostgreSQL database made under the locale C has no encoding: its texts would come as bytes.
+    """
+    options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    if address.startswith("postgresql"):
+        options["client_encoding"] = "utf8"
+    return {name: value for name, value in options.items() if f"{name}=" not in address}
 
 
 def _cause(error: Exception) -> str:
