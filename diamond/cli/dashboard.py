@@ -31,8 +31,8 @@ def serve_studies(home: Path, storage: str | None, port: int) -> int:
             if found is None:
                 raise RequestError(
                     f"no Optuna studies in {without_password(address)!r} yet\n"
-                    "  run one first, or name another place with --home or --storage;"
-                    " `diamond --help` lists the commands"
+                    "  run one first, for instance: diamond sweep studies/sampler.toml\n"
+                    "  or name another place with --home or --storage"
                 )
             with bind_dashboard(found, port) as server:
                 print(f"Optuna dashboard: {dashboard_link(port)}  (Ctrl-C ends it)", flush=True)

@@ -240,7 +240,7 @@ def _aims(sweep: Sweep) -> list[str]:
         limit = f"at most {bound.at_most:g}" if bound.at_most is not None else ""
         limit = limit or f"at least {bound.at_least:g}"
         lines.append(f"kept: {measure.label} ({measure.name}) {limit}")
-    pruner = "none" if said.pruner is None else said.pruner.name
+    pruner: str = "none" if said.pruner is None else said.pruner.name
     if said.pruner is not None and said.pruner.at:
         pruner += f" at {', '.join(map(str, said.pruner.at))} updates"
     budget = {name: value for name, value in said.budget.model_dump().items() if value is not None}

@@ -12,6 +12,7 @@ from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard import save_note
 
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import STAGES, StageSpec
@@ -379,12 +380,12 @@ class SweepRun:
         run_id, link = active.run_id.result()
         active.trial.set_user_attr(MLFLOW_RUN, run_id)
         active.trial.set_user_attr(MLFLOW_LINK, link)
+        save_note(active.trial, f"[{trial_name(number)} in MLflow]({link})")
         if why:
             active.trial.set_user_attr(ERROR, why)
         self.study.tell(active.trial, list(values.values()) or None, state)
         self._failed_first += state == TrialState.FAIL and not self._any_complete()
-        status = "FAILED" if state == TrialState.FAIL else "FINISHED"
-        self._show(active, values, status, why)
+        self._show(active, values, "FAILED" if state == TrialState.FAIL else "FINISHED", why)
         active.claim.close()
         self._ledger.close(number)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
