@@ -22,8 +22,9 @@ from diamond.report.page import ReportPaths
 from diamond.report.sweep_axes import scale_of
 from diamond.report.sweep_console import show_sweep
 from diamond.report.sweep_document import leading_trials, pair_front, reports, value_text
-from diamond.report.sweep_figures import best_so_far, front_figure, history_figure, search_figure
-from diamond.report.sweep_page import sweep_pictures, write_sweep_report
+from diamond.report.sweep_figures import front_figure
+from diamond.report.sweep_history import best_so_far, history_figure
+from diamond.report.sweep_page import search_figure, sweep_pictures, write_sweep_report
 from diamond.report.sweep_panels import (
     importance_figure,
     reports_figure,
@@ -80,7 +81,7 @@ def test_the_answer_says_where_the_baseline_is_from_the_front() -> None:
     trials = [trial(0, [0.3, 10.0]), trial(1, [0.5, 20.0]), trial(2, [0.1, 4.0])]
     doc = sweep(trials, (SKILL, TIME))
     assert sweep_summary(doc) == (
-        "Of 3 trials 3 are on the front of L1 skill over copy last, changed pixels and ms per "
+        "Of 3 trials, 3 are on the front of L1 skill over copy last, changed pixels and ms per "
         "imagined frame, from trial 1 (0.500; 20.0 ms) to trial 2 (0.100; 4.0 ms); the baseline "
         f"(0.300; 10.0 ms) is on it. {CAVEAT}"
     )
@@ -98,7 +99,7 @@ def test_without_a_value_there_is_no_result() -> None:
     assert sweep_summary(all_failed()) == expected
     broken = [trial(number, [0.2], feasible=False, constraints=[1.0]) for number in range(2)]
     doc = sweep(broken, (SKILL,), constraints=[LIMIT])
-    assert sweep_summary(doc).endswith("2 trials none that is complete keeps the constraints.")
+    assert sweep_summary(doc).endswith("2 trials, no complete one keeps the constraints.")
 
 
 @pytest.mark.parametrize("verdict", ["confirmed", "refuted", "undecided"])
@@ -186,6 +187,17 @@ def test_errors_of_many_sizes_have_a_logarithmic_scale() -> None:
 
 
 # Figures.
+
+
+def test_trials_beyond_the_edge_are_marked_and_counted() -> None:
+    trials = [trial(number, [0.1 * number, 10.0 + number]) for number in range(10)]
+    doc = sweep([*trials, trial(10, [-70.0, 30.0])], (SKILL, TIME))
+    drawn = front_figure(doc)
+    assert drawn.note == "1 trial is far worse than most: shown at the edge."
+    marked = [line for line in drawn.figure.axes[0].lines if line.get_marker() == "D"]
+    assert [np.asarray(line.get_xdata()).tolist() for line in marked] == [[30.0]]
+    low = drawn.figure.axes[0].get_ylim()[0]
+    assert low < float(np.asarray(marked[0].get_ydata())[0]) < 0.0
 
 
 def test_the_front_is_a_step_line_through_its_trials_with_their_numbers() -> None:

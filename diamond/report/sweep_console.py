@@ -100,7 +100,9 @@ def _add_baseline(table: Table, doc: Document) -> None:
         places = value_places(doc, index)
         text = ABSENT if values is None else value_text(values[index], places)
         cells.append(_cell(text, interval_text(baseline_interval(doc, index), places)))
-    settings = "  ".join(f"{each['name']}={each['baseline']}" for each in doc["space"])
+    settings = "  ".join(
+        f"{each['name']}={parameter_text(each['baseline'])}" for each in doc["space"]
+    )
     table.add_row(Text("baseline"), *cells, Text(settings), style="dim")
 
 

@@ -1,11 +1,11 @@
-"""Trials of a sweep as figures: the Pareto front of two or more objectives, or the history of one.
+"""Trials of a sweep by two or more objectives with their Pareto front, and what figures share.
 
-What the parameters do is drawn in `sweep_panels`.
+One objective has a history instead, in `sweep_history`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import combinations
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,21 +17,16 @@ from diamond.report.looks import draw_grid, settings
 from diamond.report.sweep_axes import (
     BASELINE,
     BASELINE_COLOUR,
-    BEST,
     BEYOND,
-    FAILED,
     FEASIBLE,
     FRONT_COLOUR,
     INFEASIBLE,
     ON_FRONT,
-    PRUNED,
-    UNFINISHED,
     Mark,
     Scale,
     opacity,
     put_numbers,
     scale_of,
-    set_count_ticks,
     wrapped,
 )
 from diamond.report.sweep_document import (
@@ -39,17 +34,15 @@ from diamond.report.sweep_document import (
     Trial,
     baseline_interval,
     interval_of,
-    is_single,
     label_of,
     pair_front,
-    pruned_value,
     sign,
     trial_of,
     trials_in,
     valued_trials,
 )
 
-_FEW_TRIALS = 40
+FEW_TRIALS = 40
 """Up to so many trials have whiskers; of more only the front and the baseline have them."""
 _PANEL_WIDTH, _PANEL_HEIGHT = 4.4, 4.0
 _RUG_HEIGHT = 0.03
@@ -92,7 +85,7 @@ def front_figure(doc: Document) -> Drawn:
         figure.draw_without_rendering()  # the numbers need the layout, which stays as it is now
         figure.set_layout_engine("none")
         lost = [_number_pair(axes, doc, x, y) for axes, (y, x) in zip(panels, pairs, strict=False)]
-    told = [_valueless_note(doc)]
+    told = [_valueless_note(doc), beyond_note(num_beyond(doc))]
     if any(lost):
         told.append("Trials of the front have their numbers where there is room.")
     return Drawn(figure, " ".join(text for text in told if text))
@@ -106,9 +99,9 @@ def _draw_pair(axes: Axes, doc: Document, x: int, y: int) -> None:
     trials = valued_trials(doc)
     chosen = {*doc["front"], doc["baseline"]["trial"]}
     for trial in trials:
-        if len(trials) <= _FEW_TRIALS or trial["number"] in chosen:
+        if len(trials) <= FEW_TRIALS or trial["number"] in chosen:
             on_front = trial["number"] in doc["front"]
-            colour = FRONT_COLOUR if on_front else _mark_of(trial).colour
+            colour = FRONT_COLOUR if on_front else mark_of(trial).colour
             for index in (x, y):
                 _draw_whisker(axes, trial, (x, y), index, colour)
     front = pair_front(doc, x, y)
@@ -147,7 +140,7 @@ def draw_trials(
     by_mark: dict[Mark, list[tuple[float, float]]] = {INFEASIBLE: [], FEASIBLE: [], BEYOND: []}
     for (x_scale, x), (y_scale, y), trial in found:
         is_beyond = x_scale.is_beyond(x) or y_scale.is_beyond(y)
-        mark = BEYOND if is_beyond else _mark_of(trial)
+        mark = BEYOND if is_beyond else mark_of(trial)
         by_mark[mark].append((x_scale.place(x), y_scale.place(y)))
     for mark, places in by_mark.items():
         mark.draw(axes, [x for x, _ in places], [y for _, y in places], alpha)
@@ -182,6 +175,14 @@ def num_beyond(doc: Document) -> int:
     )
 
 
+def beyond_note(count: int) -> str:
+    """Say how many trials stand at an edge; empty where none does."""
+    if not count:
+        return ""
+    who = "1 trial is" if count == 1 else f"{count} trials are"
+    return f"{who} far worse than most: shown at the edge."
+
+
 def trial_handles(doc: Document) -> list[Line2D]:
     """Return the legend of trials with values: each mark that occurs."""
     trials = valued_trials(doc)
@@ -193,7 +194,8 @@ def trial_handles(doc: Document) -> list[Line2D]:
     return [mark.handle() for mark, occurs in marks if occurs]
 
 
-def _mark_of(trial: Trial) -> Mark:
+def mark_of(trial: Trial) -> Mark:
+    """Return how a trial with values is drawn."""
     return FEASIBLE if trial["feasible"] else INFEASIBLE
 
 
@@ -237,138 +239,3 @@ def _valueless_note(doc: Document) -> str:
     counts = {state: len(trials_in(doc, state)) for state in ("pruned", "failed", "running")}
     told = [f"{count} {state}" for state, count in counts.items() if count]
     return f"Not drawn, for want of values: {', '.join(told)}." if told else ""
-
-
-def history_figure(doc: Document) -> Drawn:
-    """Draw the value of one objective by the number of the trial, and the best so far.
-
-    Args:
-        doc: The document of a sweep with one objective and at least one value or report.
-    """
-    objective = doc["objectives"][0]
-    reported = [(t, value) for t in trials_in(doc, "pruned")
-                if (value := pruned_value(doc, t)) is not None]  # fmt: skip
-    trials = valued_trials(doc)
-    scale = objective_scale(doc, 0, (value for _, value in reported))
-    with matplotlib.rc_context(settings()):
-        figure = Figure(figsize=(8.5, 4.8), layout="constrained")
-        axes = figure.subplots()
-        _draw_history(axes, doc, scale)
-        PRUNED.draw(
-            axes,
-            [float(t["number"]) for t, _ in reported],
-            [scale.place(value) for _, value in reported],
-            opacity(len(doc["trials"])),
-        )
-        rugs = _draw_rugs(axes, doc, {t["number"] for t, _ in reported})
-        axes.set_xlabel("trial")
-        axes.set_ylabel(f"{wrapped(label_of(objective), 46)}\n({BETTER[objective['direction']]})")
-        numbers = [trial["number"] for trial in doc["trials"]]
-        axes.set_xlim(min(numbers) - 0.8, max(numbers) + 0.8)
-        set_count_ticks(axes.xaxis, 10)
-        draw_grid(axes)
-        beyond = any(scale.is_beyond(t["values"][0]) for t in trials)
-        figure.legend(
-            handles=_history_legend(doc, bool(reported), rugs, beyond),
-            loc="outside lower center",
-            ncols=4,
-            frameon=False,
-        )
-    return Drawn(figure, "")
-
-
-def _draw_history(axes: Axes, doc: Document, scale: Scale) -> None:
-    """Draw trials with values, the best so far, the best one and the baseline."""
-    scale.apply_to(axes, "y")
-    trials = valued_trials(doc)
-    for trial in trials:
-        interval = interval_of(trial, 0)
-        if interval is not None and (len(trials) <= _FEW_TRIALS or trial["number"] in doc["front"]):
-            number = trial["number"]
-            ends = [interval["lo"], interval["hi"]]
-            axes.plot([number] * 2, ends, color=_mark_of(trial).colour, linewidth=1.1, alpha=0.55)
-    base = doc["baseline"]["values"]
-    if base is not None:
-        axes.axhline(base[0], color=BASELINE_COLOUR, linestyle=_DASHED, linewidth=1.3)
-        interval = baseline_interval(doc, 0)
-        if interval is not None:
-            axes.axhspan(interval["lo"], interval["hi"], color=BASELINE_COLOUR, alpha=0.12, lw=0)
-    steps = best_so_far(doc)
-    if steps:
-        steps.append((max(trial["number"] for trial in doc["trials"]), steps[-1][1]))
-        axes.plot([number for number, _ in steps], [scale.place(value) for _, value in steps],
-                  color=FRONT_COLOUR, linewidth=1.6, drawstyle="steps-post")  # fmt: skip
-    numbers = scale_of((trial["number"] for trial in doc["trials"]), 0)
-    draw_trials(axes, [((numbers, t["number"]), (scale, t["values"][0]), t) for t in trials])
-    if doc["best"] is not None:
-        best = trial_of(doc, doc["best"])
-        BEST.draw(axes, [best["number"]], [best["values"][0]], 1.0)
-
-
-def best_so_far(doc: Document) -> list[tuple[int, float]]:
-    """Return the numbers of the trials that were the best when they ended, with their values."""
-    found: list[tuple[int, float]] = []
-    factor = sign(doc["objectives"][0])
-    for trial in sorted(valued_trials(doc), key=lambda trial: int(trial["number"])):
-        value = trial["values"][0]
-        if trial["feasible"] and (not found or factor * value < factor * found[-1][1]):
-            found.append((trial["number"], value))
-    return found
-
-
-def _draw_rugs(axes: Axes, doc: Document, placed: set[int]) -> list[Mark]:
-    """Draw trials without any value as ticks at the lower edge; return the marks that occur."""
-    states = {"failed": FAILED, "running": UNFINISHED, "pruned": UNFINISHED}
-    marked = [
-        (states[trial["state"]], float(trial["number"]))
-        for trial in doc["trials"]
-        if trial["state"] in states and trial["number"] not in placed
-    ]
-    marked.sort(key=lambda pair: pair[0].label)
-    occurring = []
-    for mark, group in groupby(marked, key=lambda pair: pair[0]):
-        numbers = [number for _, number in group]
-        axes.plot(
-            numbers,
-            [_RUG_HEIGHT] * len(numbers),
-            linestyle="",
-            marker=mark.marker,
-            markersize=mark.size,
-            markeredgewidth=1.6,
-            color=mark.colour,
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
-        occurring.append(mark)
-    return occurring
-
-
-def _history_legend(
-    doc: Document, has_reported: bool, rugs: Sequence[Mark], has_beyond: bool
-) -> list[Line2D]:
-    trials = valued_trials(doc)
-    marks = [
-        (FEASIBLE, any(trial["feasible"] for trial in trials)),
-        (INFEASIBLE, any(not trial["feasible"] for trial in trials)),
-        (PRUNED, has_reported),
-        (BEYOND, has_beyond),
-    ]
-    handles = [mark.handle() for mark, occurs in marks if occurs]
-    handles += [mark.handle() for mark in rugs]
-    if doc["best"] is not None:
-        label = f"best so far (ringed: trial {doc['best']})"
-        handles.append(Line2D([], [], color=FRONT_COLOUR, linewidth=1.6, label=label))
-    if doc["baseline"]["values"] is not None:
-        line = Line2D([], [], color=BASELINE_COLOUR, linestyle=_DASHED, label="baseline")
-        handles.append(line)
-    if any(trial["intervals"] for trial in trials):
-        handles.append(Line2D([], [], color=FEASIBLE.colour, alpha=0.6, label="95% interval"))
-    return handles
-
-
-def search_figure(doc: Document) -> Drawn | None:
-    """Draw the history of one objective or the front of several; None without any value."""
-    if not is_single(doc):
-        return front_figure(doc) if valued_trials(doc) else None
-    has_value = valued_trials(doc) or any(trial["intermediate"] for trial in doc["trials"])
-    return history_figure(doc) if has_value else None

@@ -21,8 +21,9 @@ from diamond.report.render import (
     policy,
     write_whole,
 )
-from diamond.report.sweep_document import is_single
-from diamond.report.sweep_figures import num_beyond, search_figure
+from diamond.report.sweep_document import is_single, valued_trials
+from diamond.report.sweep_figures import Drawn, front_figure
+from diamond.report.sweep_history import history_figure
 from diamond.report.sweep_panels import (
     has_reports,
     importance_figure,
@@ -82,11 +83,7 @@ def sweep_pictures(doc: Document) -> list[Shown]:
             title, name = "Value of each trial, and the best so far", "history"
         else:
             title, name = "Every trial by its objectives, and the front", "front"
-        beyond = num_beyond(doc)
-        far = "1 trial is" if beyond == 1 else f"{beyond} trials are"
-        cut = f"{far} far worse than most: shown at the edge." if beyond else ""
-        note = " ".join(text for text in (search.note, cut) if text)
-        pictures.append(_picture("search", title, name, search.figure, note))
+        pictures.append(_picture("search", title, name, search.figure, search.note))
     if any(entry["rows"] for entry in doc["importance"]):
         title = "How much each parameter matters, with intervals"
         pictures.append(_picture("importance", title, "importance", importance_figure(doc)))
@@ -100,6 +97,14 @@ def sweep_pictures(doc: Document) -> list[Shown]:
         title = "What trials reported to the pruner"
         pictures.append(_picture("reports", title, "reports", reports_figure(doc)))
     return pictures
+
+
+def search_figure(doc: Document) -> Drawn | None:
+    """Draw the history of one objective or the front of several; None without any value."""
+    if not is_single(doc):
+        return front_figure(doc) if valued_trials(doc) else None
+    has_value = valued_trials(doc) or has_reports(doc)
+    return history_figure(doc) if has_value else None
 
 
 def _picture(role: str, title: str, name: str, figure: Figure, note: str = "") -> Shown:

@@ -33,6 +33,7 @@ from diamond.report.sweep_document import (
     condition_text,
     is_single,
     label_of,
+    parameter_text,
     reports,
     reports_label,
     sign,
@@ -137,7 +138,10 @@ def slices_figure(doc: Document, parameters: Sequence[Parameter]) -> Figure:
         if doc["front"]:
             ring = "best" if is_single(doc) else ON_FRONT.label
             handles.append(_ring(ring))
-        handles.append(Line2D([], [], color=BASELINE_COLOUR, linestyle=_DOTTED, label="baseline"))
+        has_place = any(_baseline_place(parameter) is not None for parameter in parameters)
+        if has_place or doc["baseline"]["values"] is not None:
+            line = Line2D([], [], color=BASELINE_COLOUR, linestyle=_DOTTED, label="baseline")
+            handles.append(line)
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
         return figure
 
@@ -236,7 +240,7 @@ def _parameter_label(parameter: Parameter) -> str:
     """Return the name of a parameter, on what it depends, and a baseline that is not drawn."""
     lines = [condition_text(parameter)]
     if not parameter["in_range"]:
-        lines.append(f"baseline {parameter['baseline']} lies outside")
+        lines.append(f"baseline {parameter_text(parameter['baseline'])} lies outside")
     told = [wrapped(line, 30) for line in lines if line]
     return "\n".join([name_tail(parameter["name"], _NAME_LENGTH), *told])
 

@@ -43,7 +43,7 @@ def sweep_summary(doc: Document) -> str:
     if not valued_trials(doc):
         return f"There is no result: none of {_counts(doc)} has a value."
     if not doc["front"]:
-        return f"There is no result: of {_counts(doc)} none that is complete keeps the constraints."
+        return f"There is no result: of {_counts(doc)}, no complete one keeps the constraints."
     found = _best_sentences(doc) if is_single(doc) else _front_sentences(doc)
     return f"{found} {_confirmed(doc) or CAVEAT}"
 
@@ -83,11 +83,11 @@ def _front_sentences(doc: Document) -> str:
     labels = _listed([objective["label"] for objective in doc["objectives"]])
     first = f"{front[0]['name']} ({_point(doc, front[0]['values'])})"
     if len(front) == 1:
-        told = f"Of {_counts(doc)} {first} alone is on the front of {labels}"
+        told = f"Of {_counts(doc)}, {first} alone is on the front of {labels}"
     else:
         last = f"{front[-1]['name']} ({_point(doc, front[-1]['values'])})"
         told = (
-            f"Of {_counts(doc)} {len(front)} are on the front of {labels}, from {first} to {last}"
+            f"Of {_counts(doc)}, {len(front)} are on the front of {labels}, from {first} to {last}"
         )
     return f"{told}; {_baseline_clause(doc)}."
 
@@ -207,6 +207,8 @@ def search_sentence(doc: Document) -> str:
     told = f"Sampler {sampler['name']}, seed {sampler['seed']}; "
     if pruner is None:
         return f"{told}no pruner."
+    if not pruner["at"]:
+        return f"{told}pruner {pruner['name']}, over {pruner['what']}."
     steps = ", ".join(str(step) for step in pruner["at"])
     return f"{told}pruner {pruner['name']} at {steps} {pruner['what']}."
 
@@ -218,17 +220,17 @@ def sweep_provenance(doc: Document) -> list[tuple[str, str]]:
     versions = ", ".join(f"{name} {version}" for name, version in made_by["versions"].items())
     return [
         ("study", doc["study"]),
-        ("file", str(doc["file"])),
+        ("file", _known(doc["file"])),
         ("preset", doc["preset"]),
         ("games", ", ".join(doc["games"])),
         ("seeds", ", ".join(str(seed) for seed in doc["seeds"])),
         ("protocol", doc["protocol"]),
-        ("last stage of a trial", str(doc["until"])),
+        ("last stage of a trial", _known(doc["until"])),
         ("horizon", f"{doc['horizon']} time steps"),
         ("search", search_sentence(doc)),
-        ("storage", str(doc["paths"]["storage"])),
-        ("git commit", f"{made_by['git_commit'] or 'unknown'}{dirty[made_by['dirty']]}"),
-        ("device", str(made_by["device"])),
+        ("storage", _known(doc["paths"]["storage"])),
+        ("git commit", f"{_known(made_by['git_commit'])}{dirty[made_by['dirty']]}"),
+        ("device", _known(made_by["device"])),
         ("versions", versions),
     ]
 
@@ -253,6 +255,10 @@ def _point(doc: Document, values: Sequence[float]) -> str:
         unit = doc["objectives"][index]["unit"]
         texts.append(f"{value_text(value, value_places(doc, index))}{f' {unit}' if unit else ''}")
     return "; ".join(texts)
+
+
+def _known(value: object) -> str:
+    return "unknown" if value is None else str(value)
 
 
 def _seeds(num_seeds: int) -> str:

@@ -57,7 +57,7 @@ def _baseline_row(doc: Document) -> Row:
         value = None if base["values"] is None else base["values"][index]
         interval = interval_text(baseline_interval(doc, index), places)
         cells.append(Cell(value_text(value, places), interval))
-    settings = (Cell(str(each["baseline"])) for each in doc["space"])
+    settings = (Cell(parameter_text(each["baseline"])) for each in doc["space"])
     name = "baseline" if base["trial"] is None else f"baseline (trial {base['trial']})"
     return Row(name, "baseline", (*cells, *settings))
 
@@ -192,8 +192,11 @@ def space_table(doc: Document) -> Table:
             (
                 Cell(each["kind"]),
                 Cell(_range_text(each), condition_text(each)),
-                Cell(str(each["baseline"]), "" if each["in_range"] else "outside of the range"),
-                Cell(str(each["first_stage"])),
+                Cell(
+                    parameter_text(each["baseline"]),
+                    "" if each["in_range"] else "outside of the range",
+                ),
+                Cell(each["first_stage"] or ABSENT),
                 Cell(each["meaning"]),
             ),
         )
