@@ -13,7 +13,7 @@ from diamond.ablation.one_arm import fidelity_plan
 from diamond.ablation.plan import Arm
 from diamond.ablation.stages import BASELINE_STAGES
 from diamond.config.metrics import METRICS
-from diamond.config.presets import make_preset, smoke
+from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import load_references
 from diamond.envs.atari import AtariEnv
@@ -103,11 +103,11 @@ def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: P
 
 
 def test_starts_are_counted_from_the_first_one_wherever_a_study_began() -> None:
-    smoke = make_preset("smoke", "Boxing")
-    references = smoke.references.model_copy(update={"first_start": 16})
-    moved = smoke.model_copy(update={"references": references})
+    config = smoke("Boxing")
+    references = config.references.model_copy(update={"first_start": 16})
+    moved = config.model_copy(update={"references": references})
     for recorded in (None, "0" * 64):
-        assert on_starts(moved, 2, 10, recorded) == on_starts(smoke, 2, 10, recorded)
+        assert on_starts(moved, 2, 10, recorded) == on_starts(config, 2, 10, recorded)
 
 
 def test_settings_change_how_frames_are_drawn(smoke_home: Path) -> None:
