@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diamond.ablation.declarations import Given, load_declaration
-from diamond.ablation.plan import make_plan
+from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
 from diamond.config.formulations import FORMULATION_FIELDS
@@ -149,6 +149,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a trained part": (("denoiser.history=1,4",), ("denoiser.history", "trained already")),
     "another game": (("steps=1", "--game", "Pong"), ("Pong", "Breakout", "--game")),
     "seeds": (("steps=1", "--seeds", "2"), ("--seeds 2", "one trained model")),
+    "other seeds": (("steps=1", "--first-seed", "2"), ("--first-seed 2", "one trained model")),
     "frames": (("steps=1", "--until", "frames"), ("--until frames", "--until fidelity")),
 }
 
@@ -448,6 +449,29 @@ def test_the_command_that_trains_a_policy_lifts_a_declared_last_stage(tmp_path: 
         export.trained_run(plan.study, export.RunChoice("steps=1"), tmp_path)
     told = str(caught.value).rpartition("trains it: ")[2]
     assert told == "diamond ablate steps --preset smoke --seeds 1 --until all"
+
+
+@pytest.mark.parametrize(
+    ("choice", "seed", "seeds"),
+    [
+        (export.RunChoice("steps=1"), 4, "--seeds 2 --first-seed 4"),
+        (export.RunChoice("steps=1", seed=6), 6, "--seeds 3 --first-seed 4"),
+        (export.RunChoice("steps=1", seed=1), 1, "--seeds 5 --first-seed 1"),
+        (export.RunChoice("steps=1", seed=0), 0, "--seeds 6"),
+        (export.RunChoice(AA_NAME), 6, "--seeds 2 --first-seed 4"),
+    ],
+)
+def test_the_run_of_a_study_that_begins_with_a_later_seed(
+    choice: export.RunChoice, seed: int, seeds: str, tmp_path: Path
+) -> None:
+    aa = choice.arm == AA_NAME
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, None, "a", first_seed=4, aa=aa)
+    command = "diamond ablate steps=1,3 --first-seed=4 --seeds 2"
+    record_plan(make_plan(request), tmp_path / "studies" / "a", command)
+    with pytest.raises(RequestError, match=f"seed {seed}, is not trained") as caught:
+        export.trained_run("a", choice, tmp_path)
+    told = str(caught.value).rpartition("trains it: ")[2]
+    assert told == f"diamond ablate steps=1,3 {seeds}"
 
 
 def test_a_run_of_several_games_is_chosen_by_name(tmp_path: Path) -> None:

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from diamond.config.presets import make_preset
-from diamond.config.run import CONTEXT_FRAMES, PlayConfig, RunConfig, ViewConfig
+from diamond.config.run import (
+    CONTEXT_FRAMES,
+    CounterfactualsConfig,
+    PlayConfig,
+    RunConfig,
+    ViewConfig,
+)
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.data.references import (
@@ -462,6 +468,22 @@ def test_a_view_holds_rewards_and_the_end_of_the_game_itself(
             assert np.array_equal(apply_view(frame, config.view), seen.targets[row, index])
         assert reference.rewards is not None
         assert reference.rewards[before : before + len(lived)] == tuple(lived)
+
+
+def test_later_starts_are_those_of_more_starts() -> None:
+    others = CounterfactualsConfig(horizon_steps=3)
+    many = references_of("Breakout", num_starts=3, counterfactuals=others)
+    later = references_of("Breakout", num_starts=2, first_start=1, counterfactuals=others)
+    for mine, theirs in zip(later, many[1:], strict=True):
+        assert (mine.key, mine.offset, mine.action_codes) == (
+            theirs.key, theirs.offset, theirs.action_codes,
+        )  # fmt: skip
+        assert mine.rewards == theirs.rewards
+        assert mine.branch is not None and theirs.branch is not None
+        assert mine.branch.action_codes == theirs.branch.action_codes
+        pairs = [(mine.branch.native, theirs.branch.native), (mine.final, theirs.final)]
+        for ours, other in [*pairs, (mine.native, theirs.native), (mine.stills, theirs.stills)]:
+            assert np.array_equal(ours, other)
 
 
 def test_more_starts_keep_the_fewer() -> None:

@@ -156,6 +156,20 @@ def test_options_take_the_place_of_what_is_declared_and_are_told() -> None:
     assert claims_hash(declared.declaration) == claims_hash(declaration)
 
 
+def test_fresh_seeds_stay_in_a_study_and_fresh_starts_do_not() -> None:
+    declaration = _read()
+    seeded = _plan(declaration, Given(first_seed=3))
+    assert (seeded.study, seeded.request.seeds) == ("mine", range(3, 6))
+    assert seeded.request.declared is not None
+    assert seeded.request.declared.overrides == (
+        Override(option="--first-seed", declared="0", given="3"),
+    )
+    moved = _plan(declaration, Given(first_start=48, preset="smoke"))
+    assert moved.study == "mine-smoke-start-48"
+    assert moved.arms[0].runs[0].config.references.first_start == 48
+    assert "--first-start: 48 in place of the declared 0" in list(declared_lines(moved))
+
+
 def test_options_that_say_the_same_change_nothing() -> None:
     plan = _plan(_read(), Given(seeds=3, preset="tiny", games=("Boxing", "Breakout")))
     assert plan.study == "mine"

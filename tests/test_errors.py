@@ -201,6 +201,8 @@ def test_help_names_every_command_and_option() -> None:
         "--checkpoint",
         "--game",
         "--seeds",
+        "--first-seed",
+        "--first-start",
         "--until",
         "--protocol",
         "--name",

@@ -4,13 +4,14 @@ import dataclasses
 import io
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from diamond.ablation.axes import AXES, find_axis
-from diamond.ablation.plan import MAX_ARMS, Plan, make_plan, run_key
+from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
 from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.cli.plan_table import show_plan
@@ -129,6 +130,38 @@ def test_more_seeds_keep_the_runs_of_fewer() -> None:
     assert {spec.key for spec in few.stages()} <= {spec.key for spec in many.stages()}
 
 
+def test_a_confirmation_trains_on_fresh_seeds_in_the_same_study() -> None:
+    found, fresh = plan_of(num_seeds=2), plan_of(num_seeds=3, first_seed=2, aa=True)
+    seeds = {arm.name: [run.config.seed for run in arm.runs] for arm in fresh.arms}
+    assert seeds["steps=1"] == seeds["steps=3"] == [2, 3, 4]
+    assert seeds[AA_NAME] == [5, 6, 7]
+    assert seeds["copy last frame"] == [2]
+    assert fresh.study == found.study
+    kept = {spec.key for spec in found.stages()} & {spec.key for spec in fresh.stages()}
+    # What is trained is new; real frames, the baselines without training and random play are not.
+    assert Counter(spec.stage for spec in found.stages() if spec.key in kept) == {
+        "references": 1,
+        "inverse_dynamics": 1,
+        "frames": 1,
+        "rollouts": 2,
+        "fidelity": 2,
+        "returns": 1,
+    }
+
+
+@pytest.mark.parametrize("protocol", ["static", "online"])
+def test_a_confirmation_scores_on_fresh_starts_what_is_trained_already(protocol: str) -> None:
+    first, fresh = plan_of(protocol=protocol), plan_of(protocol=protocol, first_start=16)
+    assert plan_of(protocol=protocol, first_start=0).stages() == first.stages()
+    for arm in fresh.arms:
+        assert arm.runs[0].config.references.first_start == 16
+    made = {spec.stage for spec in fresh.stages() if spec not in first.stages()}
+    assert made == {"references", "rollouts", "fidelity", "policy_fidelity"} & set(
+        stage_counts(fresh)
+    )
+    assert fresh.study == first.study.replace("steps-", "steps-start-16-")
+
+
 def test_more_values_keep_the_stages_and_the_name() -> None:
     few, many = plan_of("steps=1,3,10"), plan_of("steps=1,3,5,10")
     new = {spec.key for spec in many.stages()} - {spec.key for spec in few.stages()}
@@ -181,6 +214,7 @@ def test_study_is_named_without_values() -> None:
         (("quantizer=round", "sampler.quantizer=none"), "two axes set sampler.quantizer"),
         (("steps=0",), "sampler.steps=0"),
         (("references.num_starts=1,2",), "cannot be an axis"),
+        (("references.first_start=0,16",), "cannot be an axis"),
         (("sampler.churn=" + ",".join(map(str, range(MAX_ARMS + 1))),), f"more than {MAX_ARMS}"),
         ((), "nothing to vary"),
     ],
@@ -200,6 +234,8 @@ def test_bad_assignments_are_refused(assignments: tuple[str, ...], message: str)
         ({"until": "fidelty"}, "unknown stage 'fidelty'. Did you mean 'fidelity'"),
         ({"num_seeds": 0}, "--seeds 0: at least 1"),
         ({"num_seeds": -1}, "--seeds -1: at least 1"),
+        ({"first_seed": -1}, "--first-seed -1: numbers begin at 0"),
+        ({"first_start": -2}, "--first-start -2: numbers begin at 0"),
     ],
 )
 def test_bad_requests_are_refused(changes: dict[str, object], message: str) -> None:

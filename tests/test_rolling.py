@@ -8,22 +8,35 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from diamond.ablation.stages import StageName, StageSpec, stages_of
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import CONTEXT_FRAMES, SamplesConfig
+from diamond.config.run import (
+    CONTEXT_FRAMES,
+    CounterfactualsConfig,
+    RolloutsConfig,
+    RunConfig,
+    SamplesConfig,
+)
 from diamond.data.counterfactuals import BranchView
 from diamond.data.references import View
+from diamond.envs.atari import AtariEnv
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.cost import imagined_steps
 from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
+from diamond.pipeline.models import save_network
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.pipeline.rolling import passes_of, roll
+from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.worker import run_stage
 from diamond.records import to_bytes, to_unit
-from diamond.rng import KeyedNoise, Noise
+from diamond.rng import KeyedNoise, Noise, seeded_init
+from diamond.seeds import Purpose
 from diamond.world.baselines import copy_last_world
+from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.interface import Step
 
 NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)
@@ -147,6 +160,64 @@ def test_under_the_recorded_actions_a_counterfactual_is_the_rollout(tmp_path: Pa
     rollout = np.load(tmp_path / FRAMES_FILE)
     assert np.array_equal(np.load(tmp_path / COUNTERFACTUAL_FILE), rollout[:, :NUM_OTHERS])
     assert not (tmp_path / SAMPLES_FILE).exists()
+
+
+def test_the_noise_of_a_start_is_that_of_its_number(tmp_path: Path) -> None:
+    """The same contexts and actions, two numbers further: start 2 alone has its noise again."""
+    view = make_view(lengths=(5,) * 5)
+    later = View(**{name: values[2:] for name, values in vars(view).items()})
+    for name, seen, first in (("whole", view, 0), ("later", later, 2), ("wrong", later, 0)):
+        context = context_of(tmp_path / name)
+        roll(context, NoiseWorld(), seen, passes_of(seen, SAMPLES, None), first)
+    for name in (FRAMES_FILE, SAMPLES_FILE):
+        whole, found, wrong = (
+            np.load(tmp_path / n / name)[-3:] for n in ("whole", "later", "wrong")
+        )
+        assert np.array_equal(found, whole)
+        assert not np.array_equal(wrong, whole)
+
+
+def test_a_smoke_world_imagines_the_same_from_later_starts(tmp_path: Path) -> None:
+    """Through the stages: references, rollouts, samples, other actions; networks are fresh."""
+    smoke = make_preset("smoke", "Boxing")
+    store = Store(tmp_path)
+    folders = {}
+    for first, num_starts in ((0, 2), (1, 1)):
+        values = {
+            "num_starts": num_starts,
+            "horizon_steps": 2,
+            "max_offset_steps": 3,
+            "counterfactuals": CounterfactualsConfig(horizon_steps=2),
+        }
+        samples = SamplesConfig(num_samples=2, horizon_steps=2)
+        drawn = RolloutsConfig(horizon_steps=2, num_starts=num_starts, samples=samples)
+        played = smoke.references.model_copy(update=values | {"first_start": first})
+        config = smoke.model_copy(update={"references": played, "rollouts": drawn})
+        specs = {spec.stage: spec for spec in stages_of(config)}
+        fill_networks(store, config, specs)
+        for stage in ("references", "rollouts"):
+            store.prepare(specs[stage])
+            run_stage(store, stage, specs[stage].key, lambda _: None, 1e9)
+        folders[first] = store.folder("rollouts", specs["rollouts"].key)
+    whole, later = read(folders[0]), read(folders[1])
+    for name, frames in whole.items():
+        assert np.array_equal(later[name], frames[1:])
+        assert not np.array_equal(later[name], frames[:1])
+
+
+def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, StageSpec]) -> None:
+    """Finished stages of networks that were never trained."""
+    size = {"height": config.view.height, "width": config.view.width}
+    shape = {"num_actions": len(AtariEnv(config.game, config.emulator).action_codes)} | size
+    with seeded_init(0, Purpose.DENOISER_INIT):
+        networks: dict[StageName, nn.Module] = {
+            "denoiser": build_denoiser(config.denoiser, shape),
+            "outcome": build_outcome(config.outcome, shape),
+        }
+    for stage, net in networks.items():
+        store.prepare(specs[stage])
+        save_network(net, shape, store.folder(stage, specs[stage].key))
+        store.mark_done(stage, specs[stage].key, StageResult({}))
 
 
 class PowerCutError(OSError):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,20 @@ from diamond.pipeline.checkpoints import adopt_players
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import digest, in_use, read_json, write_json
 from diamond.pipeline.garbage import TRASH, WEIGHTS, find_garbage, remove_garbage
-from diamond.pipeline.history import FILE_NAME, RUNNING_NAME, check_history, record_plan
+from diamond.pipeline.history import (
+    FILE_NAME,
+    RUNNING_NAME,
+    check_history,
+    known_aggregates,
+    record_plan,
+)
+from diamond.pipeline.identity import aggregate_key, tracked_key
 from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import needed_stages, read_needs
+from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
+from diamond.pipeline.study import StudyRun
 from tests.agents import write_agent
 from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, smoke_plan
 
@@ -97,6 +107,37 @@ def test_the_other_seeds_of_an_aa_arm_are_known_without_the_list_of_stages(tmp_p
     (study,) = all_studies(store)
     assert study.needs == written
     assert find_garbage(store, ()).items == ()
+
+
+def test_fresh_seeds_belong_to_the_study_that_they_confirm(tmp_path: Path) -> None:
+    """Its needs, also where the list of stages is lost, its aggregates and its document."""
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, None, "a", aa=True)
+    made(tmp_path, make_plan(request))
+    fresh = make_plan(replace(request, first_seed=4))
+    store = made(tmp_path, fresh)
+    folder = tmp_path / "studies" / "a"
+    check_history(fresh, folder)
+    path = folder / needs_module.FILE_NAME
+    written = read_json(path)
+    path.unlink()
+    (study,) = all_studies(store)
+    assert study.needs == written
+    assert find_garbage(store, ()).items == ()
+    assert study.num_seeds == 4
+    keys = [tracked_key(fresh, run) for run in fresh.arms[0].runs]
+    assert aggregate_key(keys) in known_aggregates(fresh, folder)
+    document = StudyRun(fresh, Store(tmp_path / "empty"), "diamond").document()
+    assert document["seeds"] == [4, 5]
+    assert [run["seed"] for run in document["arms"][0]["runs"]] == [4, 5]
+
+
+def test_other_starts_are_another_study(tmp_path: Path) -> None:
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 1, None, "a")
+    made(tmp_path, make_plan(request))
+    moved = make_plan(replace(request, first_start=16))
+    with pytest.raises(RequestError, match=r"references\.first_start: was null, now 16"):
+        check_history(moved, tmp_path / "studies" / "a")
+    assert "(one an episode, from number 16 on)" in study_notes(moved)[0]
 
 
 def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(

@@ -35,6 +35,11 @@ def check_fits(request: Request, checkpoint: Checkpoint, axes: Sequence[Axis]) -
         raise RequestError(
             f"--seeds {request.num_seeds}: a checkpoint is one trained model\n  leave --seeds out"
         )
+    if request.first_seed != 0:
+        raise RequestError(
+            f"--first-seed {request.first_seed}: a checkpoint is one trained model\n"
+            "  leave --first-seed out"
+        )
     if request.match in ("updates", "seconds"):
         raise RequestError(
             f"--match {request.match} with --checkpoint: nothing is trained\n"

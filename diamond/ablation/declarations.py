@@ -121,6 +121,8 @@ class Given:
         name: Name of the study.
         checkpoint: Folder of a trained agent, and its game.
         aa: Whether the baseline is there once more.
+        first_seed: Training seed of the first run.
+        first_start: Number of the first held-out start.
     """
 
     seeds: int | None = None
@@ -132,6 +134,8 @@ class Given:
     name: str | None = None
     checkpoint: tuple[Path, str] | None = None
     aa: bool = False
+    first_seed: int = 0
+    first_start: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ class Declared:
             "--preset": (said.preset, given.preset or said.preset),
             "--protocol": (said.protocol, given.protocol or said.protocol),
             "--seeds": (said.seeds, seeds),
+            "--first-seed": (0, given.first_seed),
+            "--first-start": (0, given.first_start),
             "--until": _over(said.until or ALL_STAGES, given.until),
             "--match": _over(said.match or NO_MATCH, given.match),
             "--checkpoint": (None, given.checkpoint and given.checkpoint[0]),
@@ -182,9 +188,9 @@ class Declared:
         )
         chosen = {option: new for option, (_, new) in pairs.items()}
         parts = [
-            "unmatched" if (option, new) == ("--match", NO_MATCH) else _named(new)
+            _part(option, new)
             for option, (old, new) in pairs.items()
-            if old != new and option not in ("--seeds", "--until")
+            if old != new and option not in ("--seeds", "--first-seed", "--until")
         ]
         return {
             "assignments": tuple(f"{axis}={','.join(v)}" for axis, v in said.axes.items()),
@@ -203,6 +209,8 @@ class Declared:
             "match": check_match(chosen["--match"]),
             "settings": tuple(f"{axis}={text}" for axis, text in said.settings.items()),
             "declared": Declared(self.path, said, overrides),
+            "first_seed": given.first_seed,
+            "first_start": given.first_start,
         }
 
 
@@ -338,7 +346,11 @@ def _shown(value: object) -> str:
     )
 
 
-def _named(value: object) -> str:
-    """An overriding value in the name of a study, which names a folder."""
+def _part(option: str, value: object) -> str:
+    """What an overriding value adds to the name of a study, which names a folder."""
+    if (option, value) == ("--match", NO_MATCH):
+        return "unmatched"
+    if option == "--first-start":
+        return f"start-{value}"
     text = value.name if isinstance(value, Path) else _shown(value)
     return re.sub(r"[^\w.=+-]+", "-", text).lower()

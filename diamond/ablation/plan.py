@@ -194,7 +194,8 @@ def make_plan(request: Request) -> Plan:
         base = make_preset(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
-        variants, path = _variants(layout, apply_axes(base, shared))
+        base = _on_starts(apply_axes(base, shared), request.first_start)
+        variants, path = _variants(layout, base)
         if request.match is not None:
             variants = match_costs(request.match, variants)
         made = _arms(variants, request, until)
@@ -236,7 +237,8 @@ def study_name(
 ) -> str:
     """Name a study without the values of its axes, so that values and arms can be added.
 
-    The design and what arms are matched by are part of what a study is; a grid goes without saying.
+    The design, what arms are matched by and where their starts begin are part of what a study is;
+    a grid and the first start go without saying, and seeds are no part of it.
     """
     origin = (
         request.protocol if checkpoint is None else f"checkpoint-{checkpoint.source_sha256[:8]}"
@@ -248,8 +250,9 @@ def study_name(
         start, end = (_end_name(setting) for setting in layout.ends)
         names = [start, "to", end]
     matched = [] if request.match is None else [f"match-{request.match}"]
+    starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
     shown = [game.lower() for game in games]
-    return "-".join([*first, *names, *matched, *shown, request.preset, origin])
+    return "-".join([*first, *names, *matched, *starts, *shown, request.preset, origin])
 
 
 def _end_name(setting: Setting) -> str:
@@ -319,6 +322,12 @@ def _check_ends(request: Request) -> None:
 def _check_seeds(request: Request) -> None:
     if request.num_seeds < 1:
         raise RequestError(f"--seeds {request.num_seeds}: at least 1 seed is needed")
+    for option, first in (
+        ("--first-seed", request.first_seed),
+        ("--first-start", request.first_start),
+    ):
+        if first < 0:
+            raise RequestError(f"{option} {first}: numbers begin at 0\n  allowed: 0 or more")
     if request.aa and request.num_seeds < 2:
         raise RequestError(
             "--aa compares the baseline with itself under other seeds: one seed of each says "
@@ -339,14 +348,20 @@ def _variants(layout: _Layout, base: RunConfig) -> tuple[list[Variant], Path | N
     return [*variants, *(make_variant(base, s) for s in (*layout.settings, *layout.arms))], path
 
 
+def _on_starts(config: RunConfig, first: int) -> RunConfig:
+    """The config with its held-out starts from a number on: no axis, all arms share them."""
+    references = config.references.model_copy(update={"first_start": first})
+    return config.model_copy(update={"references": references})
+
+
 def _arms(variants: Sequence[Variant], request: Request, until: StageName | None) -> list[Arm]:
-    arms = [_arm(variant, range(request.num_seeds), until) for variant in variants]
+    arms = [_arm(variant, request.seeds, until) for variant in variants]
     first = baseline_of(variants)
     arms[first] = replace(arms[first], is_baseline=True)
     if request.aa:
         again = replace(variants[first], name=AA_NAME)
-        seeds = range(request.num_seeds, 2 * request.num_seeds)
-        arms.append(replace(_arm(again, seeds, until), aa=True))
+        later = range(request.seeds.stop, request.seeds.stop + request.num_seeds)
+        arms.append(replace(_arm(again, later, until), aa=True))
     return arms
 
 

@@ -47,6 +47,8 @@ class Request:
         match: At what equal cost arms are compared, None as they are.
         settings: Texts such as ``steps=3``: what changes the preset for all arms, before any axis.
         declared: The declaration that asks for it, or None.
+        first_seed: Training seed of the first run; the others follow.
+        first_start: Number of the first held-out start; the others follow.
     """
 
     assignments: tuple[str, ...]
@@ -66,6 +68,13 @@ class Request:
     match: Match | None = None
     settings: tuple[str, ...] = ()
     declared: "Declared | None" = None
+    first_seed: int = 0
+    first_start: int = 0
+
+    @property
+    def seeds(self) -> range:
+        """Training seeds of every arm but the A/A arm."""
+        return range(self.first_seed, self.first_seed + self.num_seeds)
 
 
 def check_design(name: str) -> Design:

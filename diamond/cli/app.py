@@ -119,7 +119,18 @@ def ablate(
             "or the checkpoint's game."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Training seeds per arm: 0 to N-1.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(help="Training seeds per arm: N, from --first-seed on.")
+    ] = 1,
+    first_seed: Annotated[
+        int, typer.Option(help="The first training seed; seeds not seen yet confirm a finding.")
+    ] = 0,
+    first_start: Annotated[
+        int,
+        typer.Option(
+            help="Number of the first held-out start; starts not seen yet confirm a finding."
+        ),
+    ] = 0,
     protocol: Annotated[
         str,
         typer.Option(
@@ -190,6 +201,8 @@ def ablate(
         arms=tuple(arm or ()),
         aa=aa,
         match=check_match(match),
+        first_seed=first_seed,
+        first_start=first_start,
     )
     raise typer.Exit(run_study(request, options))
 
@@ -357,7 +370,9 @@ def export_checkpoint(
     arm: Annotated[
         str | None, typer.Option(help="Arm of the study, for instance 'steps=3'.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Training seed of the study's run.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Training seed of the study's run; by default its first.")
+    ] = None,
     game: Annotated[
         str | None, typer.Option(help="Game of the study's run, where it has several.")
     ] = None,

@@ -58,6 +58,8 @@ def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
         name=given.get("name"),
         checkpoint=None if checkpoint is None else (checkpoint, read_checkpoint(checkpoint).game),
         aa=bool(given.get("aa")),
+        first_seed=given.get("first_seed", 0),
+        first_start=given.get("first_start", 0),
     )
     return Request(**declared.request(options))
 

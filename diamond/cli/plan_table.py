@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diamond.ablation.plan import Plan, imagines
+from diamond.ablation.request import Request
 from diamond.ablation.stages import STAGES, StageSpec
 from diamond.cli.declared import declared_lines
 from diamond.cli.design_text import design_lines
@@ -39,7 +40,7 @@ def show_plan(
     request = plan.request
     console.print(
         f"[bold]study {plan.study}[/bold]  preset {request.preset}  protocol {request.protocol}  "
-        f"games {', '.join(request.games)}  seeds {request.num_seeds}  jobs {jobs}",
+        f"games {', '.join(request.games)}  {_counted(request)}  jobs {jobs}",
         highlight=False,
     )
     for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:
@@ -156,6 +157,14 @@ def _users(plan: Plan, stage: str) -> tuple[list[str], int]:
         others.append("random play")
     names = arms if len(arms) <= MAX_NAMES else [f"{len(arms)} arms"]
     return names + others, len(arms) + len(others)
+
+
+def _counted(request: Request) -> str:
+    """Seeds, and starts where they do not begin with the first."""
+    seeds = f"seeds {request.num_seeds}"
+    if request.first_seed:
+        seeds += f", from {request.first_seed} on"
+    return seeds + (f"  starts from {request.first_start} on" if request.first_start else "")
 
 
 def duration_text(seconds: float) -> str:

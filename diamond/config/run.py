@@ -115,6 +115,12 @@ class ReferencesConfig(Record):
         description="recorded episodes that take the place of the emulator's, by their digest",
         json_schema_extra={"neutral": None},
     )
+    first_start: int = Field(
+        default=0,
+        ge=0,
+        description="number of the first held-out start; the others follow",
+        json_schema_extra={"neutral": 0},
+    )
 
 
 class RecordingPolicy(Record):

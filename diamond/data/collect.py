@@ -119,20 +119,21 @@ def collect_references(
 
     The context of start i begins a drawn number of env steps after the reset. An episode that
     ends before the first imagined step is drawn again; one that ends later is kept and masked
-    from there.
+    from there. A start follows from its number, whichever others are recorded.
 
     Args:
         game: One of the 26 games.
         emulator: Frame skip, no-ops, actions.
-        config: Player, number of starts, horizon, counterfactuals.
+        config: Player, starts, horizon, counterfactuals.
         seed: Data seed.
         progress: Told (starts recorded, starts wanted).
     """
     env = AtariEnv(game, emulator)
-    for start in range(config.num_starts):
+    for done in range(config.num_starts):
+        start = config.first_start + done
         reference = _collect_reference(env, game, emulator, config, (seed, start))
         yield with_branch(env, reference, config, seed, start)
-        progress(start + 1, config.num_starts)
+        progress(done + 1, config.num_starts)
 
 
 def _collect_reference(

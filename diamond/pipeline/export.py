@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from diamond.ablation.plan import AA_NAME
 from diamond.ablation.request import ALL_STAGES
 from diamond.ablation.stages import IMPORTED, stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
@@ -34,12 +35,12 @@ class RunChoice:
     Attributes:
         arm: Name of the arm, such as ``steps=3``.
         game: The game.
-        seed: Training seed.
+        seed: Training seed, None for the first one.
     """
 
     arm: str | None = None
     game: str | None = None
-    seed: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
         RequestError: There is no such study, arm, game or seed, or it is not trained yet.
     """
     config, arm, entry = _planned(study, choice, home)
-    source = f"study {study}, arm {arm}, game {config.game}, seed {choice.seed}"
+    source = f"study {study}, arm {arm}, game {config.game}, seed {config.seed}"
     if not config.imagines:
         raise RequestError(
             f"the agent of {source}, was trained in the real game: it has no world model\n"
@@ -102,7 +103,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
             until = f"it was run with --until {entry['until']}; " if entry["until"] else ""
             raise RequestError(
                 f"the {part} of {source}, is not trained\n"
-                f"  {until}this command trains it: {_whole_command(entry, choice.seed)}"
+                f"  {until}this command trains it: {_whole_command(entry, config.seed)}"
             )
         folder = store.folder(spec.stage, spec.key)
         folders[part] = folder if spec.stage == part else folder / part
@@ -187,7 +188,7 @@ def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str,
     if not plans:
         names = [path.parent.name for path in folder.glob(f"*/{FILE_NAME}")]
         raise unknown("study", study, names, "give a study of this home, see --home")
-    if choice.seed < 0:
+    if choice.seed is not None and choice.seed < 0:
         raise RequestError(f"--seed {choice.seed}: training seeds begin at 0")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for plan in plans:
@@ -199,8 +200,9 @@ def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str,
     game = _chosen("game", choice.game, games, f"give one with --game, such as {min(games)}")
     entry = found[arm][game]
     try:
-        data = entry["arms"][f"{arm} | {game}"] | {"seed": choice.seed}
-        return RunConfig.model_validate(data), arm, entry
+        config = RunConfig.model_validate(entry["arms"][f"{arm} | {game}"])
+        chosen = config.seed if choice.seed is None else choice.seed
+        return config.model_copy(update={"seed": chosen}), arm, entry
     except ValidationError as error:
         raise RequestError(
             f"study {study!r} was planned by another version: {error.errors()[0]['msg']}\n"
@@ -227,12 +229,17 @@ def _whole_command(entry: Mapping[str, Any], seed: int) -> str:
     kept = []
     for word in words:
         name, _, value = word.partition("=")
-        if name not in ("--until", "--seeds"):
+        if name not in ("--until", "--seeds", "--first-seed"):
             kept.append(word)
         elif not value:
             next(words, None)
-    num_seeds = max(entry["num_seeds"], seed + 1)
+    first, num_seeds = min(c["seed"] for c in entry["arms"].values()), entry["num_seeds"]
+    has_others = any(name.startswith(f"{AA_NAME} | ") for name in entry["arms"])
+    if seed not in range(first, first + num_seeds * (2 if has_others else 1)):
+        num_seeds = max(first + num_seeds, seed + 1) - min(first, seed)
+        first = min(first, seed)
     declared = "declared" in entry
     seeds = ["--seeds", str(num_seeds)] if num_seeds > 1 or declared else []
+    seeds += ["--first-seed", str(first)] if first else []
     until = ["--until", ALL_STAGES] if declared else []
     return shlex.join([*kept, *seeds, *until])

@@ -112,7 +112,8 @@ def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film
         # The real row goes black where the episode has ended: nothing is scored there.
         rows = [(REAL, view.targets[start])]
         rows += [(arm.name, _enlarged(arm.frames[start], size)) for arm in arms]
-        films.append(Film(game, start, trained.seed, int(lengths[start]), tuple(rows), copy_last))
+        number = finest.config.references.first_start + start
+        films.append(Film(game, number, trained.seed, int(lengths[start]), tuple(rows), copy_last))
     return films
 
 

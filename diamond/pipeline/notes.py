@@ -28,8 +28,11 @@ def scoring_notes(plan: Plan) -> list[str]:
     config = plan.arms[0].runs[0].config
     views = views_of(plan.arms)
     shared = "" if len(views) > 1 else " and the same initial noise"
+    first = config.references.first_start
+    begin = f", from number {first} on" if first else ""
     notes = [
-        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode), "
+        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode"
+        f"{begin}), "
         f"the same recorded actions after 16 real frames{shared}; nothing after the end of a real "
         "episode or a lost life is scored.",
         "The median background has seen the real episode, its future included: "

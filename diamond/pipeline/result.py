@@ -80,7 +80,7 @@ def build_document(
         "command": command,
         "preset": plan.request.preset,
         "games": list(plan.request.games),
-        "seeds": list(range(plan.request.num_seeds)),
+        "seeds": list(plan.request.seeds),
         "protocol": plan.request.protocol,
         "until": plan.until or "report",
         "design": plan.design,

@@ -67,9 +67,20 @@ def passes_of(view: View, samples: SamplesConfig | None, others: BranchView | No
 
 
 def roll(
-    context: StageContext, world: WorldModel[S], view: View, passes: Sequence[Pass]
+    context: StageContext,
+    world: WorldModel[S],
+    view: View,
+    passes: Sequence[Pass],
+    first_start: int = 0,
 ) -> dict[str, float]:
     """Imagine every pass; writes the files that they name, uint8.
+
+    Args:
+        context: The stage.
+        world: The world model.
+        view: The references.
+        passes: What is imagined.
+        first_start: Number of the first start: the noise of a start is that of its number.
 
     Returns:
         Timings of the stage: milliseconds a frame of one trajectory.
@@ -80,7 +91,7 @@ def roll(
     done, checksum = out.resumable(saved)
     out.open("r+" if done else "w+")
     began_at = done
-    device, starts = context.device, tuple(range(num_starts))
+    device, starts = context.device, tuple(range(first_start, first_start + num_starts))
     real = to_unit(torch.from_numpy(view.context)).to(device)
     context_actions = torch.from_numpy(view.actions[:, : CONTEXT_FRAMES - 1]).to(device)
     start = world.start(real, context_actions)

@@ -17,6 +17,7 @@ from diamond.config.run import (
     EvaluationConfig,
     Family,
     FidelityConfig,
+    ReferencesConfig,
     RolloutsConfig,
     ViewConfig,
 )
@@ -69,19 +70,22 @@ def make_rollouts(context: StageContext) -> StageResult:
     view = read_view(context, config.num_starts, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
     passes = passes_of(view, config.samples, others)
+    played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
     match family:
         case "diamond":
             sampler = SamplerConfig.model_validate(context.config["sampler"])
-            timings = roll(context, load_world(context, sampler), view, passes)
+            timings = roll(context, load_world(context, sampler), view, passes, played.first_start)
             timings |= {
                 "denoiser_calls_per_frame": float(calls_per_sample(sampler.steps, sampler.order)),
                 "num_parameters": float(num_parameters(context.upstream_folder("denoiser"))),
             }
         case "copy_last":
-            timings = roll(context, copy_last_world(), view, passes)
+            timings = roll(context, copy_last_world(), view, passes, played.first_start)
         case "median_background":
             backgrounds = to_unit(torch.from_numpy(view.backgrounds))
-            timings = roll(context, median_background_world(backgrounds), view, passes)
+            timings = roll(
+                context, median_background_world(backgrounds), view, passes, played.first_start
+            )
     return context.result(**timings)
 
 

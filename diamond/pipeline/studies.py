@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from diamond.ablation.plan import AA_NAME
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.pipeline.files import read_json
 from diamond.pipeline.history import FILE_NAME, read_entries
@@ -66,8 +67,16 @@ class Study:
 
     @property
     def num_seeds(self) -> int:
-        """Seeds per arm that it had at most."""
-        return max(int(entry["num_seeds"]) for entry in self.entries)
+        """Training seeds that it ever had, those of an A/A arm left out."""
+        return len(
+            {
+                config["seed"] + later
+                for entry in self.entries
+                for name, config in entry["arms"].items()
+                if name.rpartition(" | ")[0] != AA_NAME
+                for later in range(entry["num_seeds"])
+            }
+        )
 
     @property
     def last_time(self) -> float:

@@ -1,0 +1,162 @@
+"""The report of a sweep as files: a self-contained HTML page, Markdown, pictures and tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+
+from diamond.report import sweep_prose as prose
+from diamond.report import sweep_tables as tables
+from diamond.report.document import Document, first_cause
+from diamond.report.latex import table_latex
+from diamond.report.page import ReportPaths
+from diamond.report.pictures import Picture, figure_files, file_part
+from diamond.report.render import (
+    STYLE,
+    asset,
+    html_templates,
+    markdown_templates,
+    policy,
+    write_whole,
+)
+from diamond.report.sweep_document import is_single, valued_trials
+from diamond.report.sweep_figures import Drawn, front_figure
+from diamond.report.sweep_history import history_figure
+from diamond.report.sweep_panels import (
+    has_reports,
+    importance_figure,
+    reports_figure,
+    slice_rows,
+    slices_figure,
+)
+
+ROLES = ("search", "importance", "slices", "reports")
+"""The history or the front, shares of the parameters, slices, reports to the pruner."""
+_SCRIPTS = ("tables.js",)
+_WIDE_INCHES = 9.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture and how wide the page shows it, by the class of its image."""
+
+    picture: Picture
+    kind: Literal["curve", "wide"]
+
+
+def write_sweep_report(doc: Document, folder: Path) -> ReportPaths:
+    """Write the report of a sweep; each file appears whole or not at all.
+
+    Sections without data are left out or say why they are empty.
+
+    Args:
+        doc: The document of a sweep; where its ``summary`` is empty, the answer is made here.
+        folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it, the
+            table of all trials to ``tables``, as LaTeX and with all digits as CSV.
+
+    Returns:
+        The paths of what was written.
+    """
+    pictures = sweep_pictures(doc)
+    context = _context(doc, pictures)
+    page = html_templates().get_template("sweep.html.j2").render(context)
+    text = markdown_templates().get_template("sweep.md.j2").render(context)
+    files = [file for shown in pictures for file in shown.picture.files.items()]
+    figures = [write_whole(folder / name, data) for name, data in files]
+    trials = [write_whole(folder / name, text.encode()) for name, text in _trials(doc).items()]
+    return ReportPaths(
+        html=write_whole(folder / "report.html", page.encode()),
+        markdown=write_whole(folder / "report.md", text.encode()),
+        figures=tuple(figures),
+        tables=tuple(trials),
+    )
+
+
+def sweep_pictures(doc: Document) -> list[Shown]:
+    """Draw everything that the document has values for, in the order of `ROLES`."""
+    pictures = []
+    search = search_figure(doc)
+    if search is not None:
+        if is_single(doc):
+            title, name = "Value of each trial, and the best so far", "history"
+        else:
+            title, name = "Every trial by its objectives, and the front", "front"
+        pictures.append(_picture("search", title, name, search.figure, search.note))
+    if any(entry["rows"] for entry in doc["importance"]):
+        title = "How much each parameter matters, with intervals"
+        pictures.append(_picture("importance", title, "importance", importance_figure(doc)))
+    rows = slice_rows(doc)
+    for index, parameters in enumerate(rows):
+        names = ", ".join(each["name"] for each in parameters)
+        title = f"The objectives against {names}" if not is_single(doc) else f"Against {names}"
+        name = "slices" if len(rows) == 1 else f"slices-{index + 1}"
+        pictures.append(_picture("slices", title, name, slices_figure(doc, parameters)))
+    if has_reports(doc):
+        title = "What trials reported to the pruner"
+        pictures.append(_picture("reports", title, "reports", reports_figure(doc)))
+    return pictures
+
+
+def search_figure(doc: Document) -> Drawn | None:
+    """Draw the history of one objective or the front of several; None without any value."""
+    if not is_single(doc):
+        return front_figure(doc) if valued_trials(doc) else None
+    has_value = valued_trials(doc) or has_reports(doc)
+    return history_figure(doc) if has_value else None
+
+
+def _picture(role: str, title: str, name: str, figure: Figure, note: str = "") -> Shown:
+    """Return a figure as a picture; the page shows its vectors."""
+    stem = f"figures/{file_part(name)}"
+    picture = Picture("", role, title, f"{stem}.svg", figure_files(figure, stem), note)
+    return Shown(picture, "wide" if figure.get_figwidth() > _WIDE_INCHES else "curve")
+
+
+def _trials(doc: Document) -> dict[str, str]:
+    """Return the files of the table of all trials; none without trials."""
+    table = tables.trials_table(doc)
+    if not table.rows:
+        return {}
+    notes = {"study": doc["study"], "command": doc["command"]}
+    return {
+        "tables/trials.tex": table_latex(table, f"{file_part(doc['study'])}-trials", notes),
+        "tables/trials.csv": tables.trials_csv(doc),
+    }
+
+
+def _context(doc: Document, pictures: Sequence[Shown]) -> Mapping[str, Any]:
+    """Return everything that the templates show; they choose only the order and the markup."""
+    scripts = [asset(name) for name in _SCRIPTS]
+    style = asset(STYLE)
+    return {
+        "doc": doc,
+        "scripts": scripts,
+        "style": style,
+        "policy": policy(scripts, style),
+        "answer": doc["summary"] or prose.sweep_summary(doc),
+        "pictures": {role: [s for s in pictures if s.picture.role == role] for role in ROLES},
+        "single": is_single(doc),
+        "leading": tables.leading_table(doc),
+        "objectives_sentence": prose.objectives_sentence(doc),
+        "front_sentence": prose.front_sentence(doc),
+        "confirm_command": prose.confirm_command(doc),
+        "confirmation": tables.confirmation_table(doc),
+        "confirmation_sentence": prose.confirmation_sentence(doc),
+        "why_no_figure": prose.why_no_figure(doc),
+        "importance": tables.importance_table(doc),
+        "importance_reasons": prose.importance_reasons(doc),
+        "constraints": tables.constraints_table(doc),
+        "failed": [
+            {"name": trial["name"], "cause": first_cause(trial["error"]),
+             "attempts": trial["attempts"], "error": (trial["error"] or "").strip()}
+            for trial in tables.failed_trials(doc)
+        ],
+        "trials": tables.trials_table(doc),
+        "space": tables.space_table(doc),
+        "budget": tables.budget_table(doc),
+        "search": prose.search_sentence(doc),
+        "provenance": prose.sweep_provenance(doc),
+        "config": prose.sweep_config_text(doc),
+    }  # fmt: skip
