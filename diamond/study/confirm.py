@@ -31,7 +31,7 @@ def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Req
         texts: Text per axis, by number of the trial.
     """
     said = sweep.declaration
-    named = {BASELINE: baseline_texts(sweep)}
+    named: dict[str, Mapping[str, str]] = {BASELINE: baseline_texts(sweep)}
     named |= {trial_name(number): chosen for number, chosen in texts.items()}
     arms = tuple(
         f"{name}: {' '.join(f'{axis}={text}' for axis, text in {**said.settings, **own}.items())}"
