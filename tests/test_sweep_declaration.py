@@ -1,7 +1,7 @@
 """Sweeps as files: the space and its texts, every refusal with its line, options, identity."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,8 @@ def spaces(draw: st.DrawFn) -> Space:
     for number in range(draw(st.integers(1, 5))):
         when = None
         closed = [p for p in found if p.kind == "categorical"]
-        if closed and draw(st.booleans()):
+        hangs: bool = draw(st.booleans())
+        if closed and hangs:
             other = draw(st.sampled_from(closed))
             values = draw(st.lists(st.sampled_from(other.choices), min_size=1, unique=True))
             when = {other.name: values}
@@ -248,7 +249,7 @@ def spaces(draw: st.DrawFn) -> Space:
     return tuple(found)
 
 
-def point_of(space: Space, draw: st.DrawFn) -> dict[str, Value]:
+def point_of(space: Space, draw: Callable[[st.SearchStrategy[Any]], Any]) -> dict[str, Value]:
     """A point as a sampler proposes it, with all digits of its floats."""
     chosen: dict[str, Value] = {}
     for one in space:
@@ -621,6 +622,7 @@ def test_a_shipped_sweep_can_be_run(name: str) -> None:
         ("[1, 40], log", "[0.001, 40], log", ("[space] sigma_max: 0.001", "below sigma_max")),
         (AIM, f"{AIM}\nat = 11", ("l1@11", "the preset smoke is 10", "at = 1 to 10")),
         ("denoiser.updates = 50", "denoiser.updates = 0", ("denoiser.updates",)),
+        (AIM, 'metric = "lpips"', ("lpips is not measured", "[settings]", 'lpips = "alex"')),
     ],
 )
 def test_a_space_whose_ends_are_not_allowed_is_refused_before_anything_runs(
