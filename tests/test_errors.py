@@ -217,6 +217,7 @@ def test_help_names_every_command_and_option() -> None:
     }
     trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
     of_ablations = {"--design", "--from", "--to", "--arm", "--aa", "--match"}
+    of_ablations |= {"--first-seed", "--first-start"}
     assert trained == options - of_ablations - {"--checkpoint", "--until", "--only"}
 
 

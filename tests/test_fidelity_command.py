@@ -102,6 +102,14 @@ def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: P
         find_model(other, (), None, store)
 
 
+def test_starts_are_counted_from_the_first_one_wherever_a_study_began() -> None:
+    config = smoke("Boxing")
+    references = config.references.model_copy(update={"first_start": 16})
+    moved = config.model_copy(update={"references": references})
+    for recorded in (None, "0" * 64):
+        assert on_starts(moved, 2, 10, recorded) == on_starts(config, 2, 10, recorded)
+
+
 def test_settings_change_how_frames_are_drawn(smoke_home: Path) -> None:
     model = find_model(key_of("rollouts"), ("steps=2",), None, Store(smoke_home))
     assert model.config.sampler.steps == 2

@@ -182,9 +182,10 @@ def damage(folder: Path, kind: str) -> None:
             path.write_bytes(content)
         case "no state":
             (folder / STATE_FILE).unlink()
-        case "unfinished":
+        case "unfinished" | "device":
+            change = {"state": "running"} if kind == "unfinished" else {"device": "cuda"}
             manifest = read_json(folder / "manifest.json")
-            write_json(folder / "manifest.json", manifest | {"state": "running"})
+            write_json(folder / "manifest.json", manifest | change)
         case "events cut":
             lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
             (folder / "events.jsonl").write_text("".join(lines[:-1]))
@@ -193,7 +194,7 @@ def damage(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["state", "weights", "no state", "unfinished", "events", "events cut"]
+    "kind", ["state", "weights", "no state", "unfinished", "device", "events", "events cut"]
 )
 def test_what_is_not_whole_is_left_alone(kind: str, tmp_path: Path, trained: list[int]) -> None:
     """The next earlier one takes its place."""

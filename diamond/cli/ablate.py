@@ -23,7 +23,7 @@ from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import in_use, read_json, write_json
-from diamond.pipeline.history import RUNNING_NAME, check_history, record_plan
+from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
@@ -87,6 +87,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     absolute_uri(options.tracking_uri or default_uri(options.home))
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
+    check_ablation(folder)
     check_history(plan, folder)
     if options.dry_run:
         show_plan(plan, store, options.jobs, console(), options.only, remarks)

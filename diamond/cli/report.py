@@ -1,14 +1,18 @@
 """`diamond report`: the report of a study once more, from its result document and the store."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from diamond.cli.outputs import check_folder
 from diamond.cli.terminal import console
 from diamond.errors import RequestError, StoreError
+from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import Study, all_studies, damaged_studies, find_study, report_of
+
+if TYPE_CHECKING:
+    from diamond.report.page import ReportPaths
 
 
 def write_again(home: Path, name: str, out: Path | None) -> None:
@@ -22,18 +26,13 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
     store = Store(home)
     lost = [study for study in damaged_studies(store) if study.name == name]
     study = lost[0] if lost else find_study(all_studies(store), name)
-    document = _document(study)
+    sweep = is_sweep(study.folder)
+    document = _document(study, "trials" if sweep else "arms")
     folder = study.folder if out is None else out
     check_folder("--out", folder)
     # The home may have been moved since.
     document["paths"] |= {"home": str(home)}
-
-    from diamond.pipeline.films import load_films
-    from diamond.report.page import write_report
-    from diamond.report.strips import film_strips
-
-    films = load_films(document, store)
-    paths = write_report(document, film_strips(films, document["report_steps"]), folder, films)
+    paths = _write_sweep(document, folder) if sweep else _write(document, store, folder)
     for what, value in (
         ("page", paths.html),
         ("markdown", paths.markdown),
@@ -43,17 +42,38 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
         console().print(f"{what}: {value}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _document(study: Study) -> dict[str, Any]:
-    """The result document of a study in which something is scored."""
+def _write(document: dict[str, Any], store: Store, folder: Path) -> "ReportPaths":
+    from diamond.pipeline.films import load_films
+    from diamond.report.page import write_report
+    from diamond.report.strips import film_strips
+
+    films = load_films(document, store)
+    return write_report(document, film_strips(films, document["report_steps"]), folder, films)
+
+
+def _write_sweep(document: dict[str, Any], folder: Path) -> "ReportPaths":
+    from diamond.report.sweep_page import write_sweep_report
+
+    return write_sweep_report(document, folder)
+
+
+def _document(study: Study, part: Literal["arms", "trials"]) -> dict[str, Any]:
+    """The result document of a study in which something is scored.
+
+    Args:
+        study: The study.
+        part: Where the document has what was scored.
+    """
     path = study.folder / REPORT_FILE
     document = report_of(study)
     command = study.entries[-1]["command"] if study.entries else None
-    if document is None and path.exists() or document is not None and "arms" not in document:
+    if document is None and path.exists() or document is not None and part not in document:
         raise StoreError(
             f"the result of study {study.name!r} cannot be read: {path} is damaged\n  "
             + (f"make it again from what is stored: {command}" if command else "put a copy back")
         )
-    if document is None or not any(arm["metrics"] for arm in document["arms"]):
+    scored = {"arms": "metrics", "trials": "values"}[part]
+    if document is None or not any(one[scored] for one in document[part]):
         raise RequestError(
             f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
             f"  `diamond show {study.name}` says how far it is; this goes on: {command}"

@@ -4,10 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from diamond.cli.terminal import console
+from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import (
@@ -58,7 +60,7 @@ def show_studies(home: Path) -> None:
     for study in studies:
         table.add_row(
             study.name,
-            ", ".join(study.axes) or "nothing",
+            _varied(study),
             ", ".join(study.presets),
             ", ".join(study.games),
             str(len(study.arms)),
@@ -82,20 +84,37 @@ def show_study(home: Path, name: str) -> None:
     states, document = StageStates(store), report_of(study)
     counts = states.runs(study)
     if document is not None:
-        from diamond.cli.result_view import show_result
-
         # The home may have been moved since.
         document["paths"] |= {
             "report_html": str(study.folder / "report.html"),
             "report_md": str(study.folder / "report.md"),
             "report_json": str(study.folder / REPORT_FILE),
         }
-        show_result(document)
+        _show_document(document, is_sweep(study.folder))
     if document is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(
         f"command: {study.entries[-1]['command']}", highlight=False, markup=False, soft_wrap=True
     )
+
+
+def _show_document(document: dict[str, Any], sweep: bool) -> None:
+    if sweep:
+        from diamond.report.sweep_console import show_sweep
+
+        show_sweep(document, console())
+    else:
+        from diamond.cli.result_view import show_result
+
+        show_result(document)
+
+
+def _varied(study: Study) -> str:
+    """What the arms of a study vary; of a sweep, what it searches."""
+    if not is_sweep(study.folder):
+        return ", ".join(study.axes) or "nothing"
+    document = report_of(study) or {"space": []}
+    return f"sweep: {', '.join(one['name'] for one in document['space'])}".rstrip(": ")
 
 
 def _widest(studies: Sequence[Study]) -> int:

@@ -4,7 +4,6 @@ import json
 import sys
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
-from diamond.pipeline.history import RUNNING_NAME
+from diamond.pipeline.history import RUNNING_NAME, begin_sweep
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
@@ -91,8 +90,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
         return ExitCode.DONE
     store.check_writable()
     folder = options.home / "studies" / sweep.name
-    folder.mkdir(parents=True, exist_ok=True)
-    _refuse_ablation(folder)
+    begin_sweep(folder, sweep.path)
     if sweep.checkpoint is not None:
         from diamond.pipeline.checkpoints import adopt
 
@@ -296,15 +294,3 @@ def _end_plans(sweep: Sweep) -> list[Plan]:
             with suppress(RequestError):
                 plans.append(trial_plan(sweep, "end", texts_of(space, chosen)))
     return plans
-
-
-def _refuse_ablation(folder: Path) -> None:
-    """Refuse the name of a study that is an ablation."""
-    from diamond.pipeline.files import read_json
-
-    report = read_json(folder / "report.json")
-    if isinstance(report, dict) and report.get("kind") != "sweep":
-        raise RequestError(
-            f"the study {folder.name!r} of this home is an ablation\n"
-            f"  give the sweep another name, for instance --name {folder.name}-sweep"
-        )

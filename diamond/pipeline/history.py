@@ -21,6 +21,8 @@ LOCK_NAME = ".plans.lock"
 """Beside the studies: whoever removes stages holds it, so that no plan counts on them meanwhile."""
 RUNNING_NAME = ".running.lock"
 """In a study's folder: commands that run the study hold it together, so that it is not removed."""
+SWEEP_NAME = "sweep.json"
+"""In the folder of a study whose arms are the trials of a sweep."""
 MAX_SHOWN = 8
 """Differing fields that are shown with their values; more are named."""
 
@@ -63,6 +65,39 @@ def check_history(plan: Plan, folder: Path) -> None:
                 f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
                 f"this study another name with --name, for instance --name {plan.study}-2"
             )
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a study's arms are the trials of a sweep."""
+    return (folder / SWEEP_NAME).exists()
+
+
+def check_ablation(folder: Path) -> None:
+    """Refuse the name of a sweep for an ablation.
+
+    Raises:
+        RequestError: The study is a sweep.
+    """
+    if is_sweep(folder):
+        raise RequestError(
+            f"the study {folder.name!r} of this home is a sweep\n"
+            f"  give the ablation another name, for instance --name {folder.name}-2"
+        )
+
+
+def begin_sweep(folder: Path, declaration: Path) -> None:
+    """Mark the folder of a study as that of a sweep.
+
+    Raises:
+        RequestError: The study is an ablation.
+    """
+    if not is_sweep(folder) and (folder / FILE_NAME).exists():
+        raise RequestError(
+            f"the study {folder.name!r} of this home is an ablation\n"
+            f"  give the sweep another name, for instance --name {folder.name}-sweep"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / SWEEP_NAME, {"file": str(declaration)})
 
 
 def record_plan(plan: Plan, folder: Path, command: str) -> None:

@@ -52,7 +52,7 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
             for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
     report = read_json(folder / REPORT_FILE)
-    for arm in report["arms"] if isinstance(report, dict) else ():
+    for arm in report.get("arms", ()) if isinstance(report, dict) else ():
         for run in arm["runs"]:
             own_seed = run["seed"] if arm["kind"] == "arm" else None
             found = {stage: info["key"] for stage, info in run["stages"].items()}

@@ -44,7 +44,8 @@ def keep_stopped(context: StageContext, state: TrainingState, window: Window) ->
 def find_stopped(context: StageContext, done: int, every: int) -> Stopped | None:
     """The training of a home that stopped latest on the way of this one.
 
-    It agrees in everything that a stage key is made of but `stop_after`, and is as it was written.
+    It agrees in everything that a stage key is made of but `stop_after`, was made on a device of
+    this kind, and is as it was written.
 
     Args:
         context: A denoiser stage.
@@ -65,7 +66,10 @@ def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, i
     """Stages of a home that are this one but for where they stop, and where that is."""
     upstream: dict[StageName, str] = {"frames": context.upstream["frames"].name}
     for path in (store.home / "stages" / "denoiser").iterdir():
-        manifest = store.manifest("denoiser", path.name) or {"config": {}}
+        manifest = store.manifest("denoiser", path.name)
+        # Another device has other bits.
+        if manifest is None or manifest["device"] != str(context.device):
+            continue
         stop = manifest["config"].get("denoiser", {}).get("stop_after")
         if stop is None:
             continue
