@@ -409,6 +409,7 @@ def _check_pruner(said: SweepDeclaration) -> None:
             )
         if pruner.at:
             raise RequestError("the pruner wilcoxon looks after every instance: leave `at` out")
+        _check_instances(said.seeds * len(said.games), pruner.p_threshold)
         return
     if not pruner.at or list(pruner.at) != sorted(set(pruner.at)):
         raise RequestError(
@@ -421,6 +422,21 @@ def _check_pruner(said: SweepDeclaration) -> None:
             f"the pruner {pruner.name} looks at the fidelity of a denoiser on its way (static "
             f"protocol); the objective is {quantity.name} and the protocol {said.protocol}\n"
             "  use the pruner wilcoxon over several seeds or games, or leave [pruner] out"
+        )
+
+
+def _check_instances(count: int, p_threshold: float) -> None:
+    """Refuse a test that cannot stop a trial before its last instance.
+
+    The least p value of k pairs is that of k differences of one sign, 2^-k (exact signed ranks).
+    """
+    least = 2.0 ** -max(count - 1, 2)
+    if count < 3 or least >= p_threshold:
+        raise RequestError(
+            f"the pruner wilcoxon can stop no trial before the last of its {count} instances "
+            f"(seed x game): {max(count - 1, 2)} pairs have a p value of {least:g} or more, and "
+            f"p_threshold = {p_threshold:g}\n  give more seeds or games, or a p_threshold above "
+            f"{least:g}"
         )
 
 

@@ -362,7 +362,8 @@ class SweepRun:
         if value is None:
             return False
         with proposals.quiet():
-            active.trial.report(value, phase.step)
+            if phase.step not in self._stored(active.trial).intermediate_values:
+                active.trial.report(value, phase.step)
             self.study.pruner = proposals.make_pruner(self.sweep.declaration)
             return active.trial.should_prune()
 
@@ -377,36 +378,51 @@ class SweepRun:
         if undefined:
             self._end(number, TrialState.FAIL, {}, f"{undefined[0]} is not defined for it")
             return
+        told = self._stored(active.trial).constraints
         for name, violation in violations(self.sweep, bounds).items():
-            active.trial.set_constraint(name, violation)
+            if name not in told:
+                active.trial.set_constraint(name, violation)
         known = {name: value for name, value in values.items() if value is not None}
         self._end(number, TrialState.COMPLETE, known, "")
 
     def _end(self, number: int, state: TrialState, values: dict[str, float], why: str) -> None:
         """Tell Optuna and the tracking store how a trial ended, and let go of it."""
-        active = self._active.pop(number)
+        active = self._active[number]
         run_id, link = active.run_id.result()
         active.trial.set_user_attr(MLFLOW_RUN, run_id)
         active.trial.set_user_attr(MLFLOW_LINK, link)
         save_note(active.trial, f"[{trial_name(number)} in MLflow]({link})")
-        if why:
-            active.trial.set_user_attr(ERROR, why)
-        self.study.tell(active.trial, list(values.values()) or None, state)
-        self._failed_first += state == TrialState.FAIL and not self._any_complete()
+        del self._active[number]
+        self._tell(active.trial, active.claim, state, list(values.values()) or None, why)
         self._show(active, values, "FAILED" if state == TrialState.FAIL else "FINISHED", why)
-        active.claim.close()
-        self._ledger.close(number)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         self.news(f"{trial_name(number)}: {shown or why}")
 
     def _fail(self, trial: optuna.Trial, claim: ExitStack, why: str) -> None:
         """End a trial that cannot begin."""
-        trial.set_user_attr(ERROR, why)
-        self.study.tell(trial, None, TrialState.FAIL)
-        self._failed_first += not self._any_complete()
-        claim.close()
-        self._ledger.close(trial.number)
+        self._tell(trial, claim, TrialState.FAIL, None, why)
         self.news(f"{trial_name(trial.number)}: {why}")
+
+    def _tell(
+        self,
+        trial: optuna.Trial,
+        claim: ExitStack,
+        state: TrialState,
+        values: list[float] | None,
+        why: str,
+    ) -> None:
+        """Tell Optuna how a trial ended and let go of it, as one act for those who look on."""
+        if why:
+            trial.set_user_attr(ERROR, why)
+        with self._ledger.asking():
+            self.study.tell(trial, values, state)
+            claim.close()
+            self._ledger.close(trial.number)
+        self._failed_first += state == TrialState.FAIL and not self._any_complete()
+
+    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
+        """A trial as the storage has it, with what an earlier command told."""
+        return self.study.get_trials(deepcopy=False)[trial.number]
 
     def _any_complete(self) -> bool:
         return bool(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))

@@ -18,6 +18,8 @@ Values = Mapping[str, Value]
 ChoiceText = Annotated[StrictStr, BeforeValidator(text_of)]
 DIGITS = 4
 """Significant digits of a float: further ones say nothing, and names stay short."""
+STEP_TOLERANCE = 1e-8
+"""How far a value may be from a whole number of steps, in steps: what decimals lose in binary."""
 KINDS = ("int", "float", "choices")
 """Keys of which a declared parameter has exactly one."""
 
@@ -73,6 +75,21 @@ class DeclaredParameter(Record):
             raise ValueError("log needs a range above 0, and no step")
         if self.whole is not None and self.step is not None and self.step != int(self.step):
             raise ValueError(f"step {self.step} of a whole number is not whole")
+        if self.step is not None and self.step > high - low:
+            raise ValueError(
+                f"step {self.step:g} leaves one value of the range [{low:g}, {high:g}]; a fixed "
+                "value stands in [settings]"
+            )
+        if self.real is not None:
+            self._check_digits(low, _last(low, high, self.step))
+
+    def _check_digits(self, low: float, last: float) -> None:
+        step = self.step or 0.0
+        for value in (low, low + step, last - step, last):
+            if abs(rounded(value) - value) > STEP_TOLERANCE * abs(value):
+                raise ValueError(
+                    f"{value:.10g} has more than {DIGITS} digits, to which values are rounded"
+                )
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class Parameter:
         name: Name of an axis or config field.
         kind: What its values are.
         low: Least value of a range.
-        high: Greatest value of a range.
+        high: Greatest value of a range, a whole number of steps above the least.
         step: Distance of neighbouring values, None where any is allowed.
         log: Whether values are drawn on a logarithmic scale.
         choices: Texts of a closed list.
@@ -118,9 +135,13 @@ class Parameter:
             return Parameter(name, "categorical", choices=declared.choices, when=when)
         if declared.whole is not None:
             step = declared.step or 1
-            return Parameter(name, "int", *declared.whole, step, declared.log, when=when)
+            low, high = declared.whole
+            last = int(_last(low, high, step))
+            return Parameter(name, "int", low, last, step, declared.log, when=when)
         assert declared.real is not None
-        return Parameter(name, "float", *declared.real, declared.step, declared.log, when=when)
+        low_, high_ = declared.real
+        last_ = _last(low_, high_, declared.step)
+        return Parameter(name, "float", low_, last_, declared.step, declared.log, when=when)
 
     @property
     def is_finite(self) -> bool:
@@ -128,10 +149,13 @@ class Parameter:
         return self.kind == "categorical" or self.step is not None
 
     def holds(self, value: Value) -> bool:
-        """Whether a value lies in it; of stepped ranges the range alone is looked at."""
+        """Whether it may have a value: one of its choices, or in its range and on its steps."""
         if self.kind == "categorical":
             return value in self.choices
-        return not isinstance(value, str) and self.low <= value <= self.high
+        if isinstance(value, str) or not self.low <= value <= self.high:
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return abs(steps - round(steps)) < STEP_TOLERANCE
 
     def read(self, text: str) -> Value | None:
         """The value that a text stands for; None where it is none of this parameter's."""
@@ -155,7 +179,7 @@ class Parameter:
         if self.kind == "categorical":
             return self.choices
         assert self.step is not None
-        count = int((self.high - self.low) / self.step + 1e-9) + 1
+        count = _num_steps(self.low, self.high, self.step) + 1
         found = [self.low + index * self.step for index in range(count)]
         return tuple(int(v) if self.kind == "int" else rounded(v) for v in found)
 
@@ -173,6 +197,16 @@ Space = tuple[Parameter, ...]
 def rounded(value: float) -> float:
     """A number with `DIGITS` significant digits."""
     return float(f"{value:.{DIGITS}g}")
+
+
+def _num_steps(low: float, high: float, step: float) -> int:
+    """Whole steps in a range."""
+    return int((high - low) / step + STEP_TOLERANCE)
+
+
+def _last(low: float, high: float, step: float | None) -> float:
+    """The greatest value of a range that lies on its steps."""
+    return high if step is None else float(f"{low + _num_steps(low, high, step) * step:.12g}")
 
 
 def is_asked(parameter: Parameter, values: Values) -> bool:

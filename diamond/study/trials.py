@@ -14,6 +14,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.study.declaration import Sweep
+from diamond.study.objectives import needs_lpips
 from diamond.study.space import Parameter, Value, texts_of
 
 BASELINE = "baseline"
@@ -116,12 +117,18 @@ def check_sweep(sweep: Sweep) -> Plan:
         axes = [find_axis(name) for name in (*said.space, *said.settings)]
         check_fits(_request(sweep, ""), read_checkpoint(sweep.checkpoint), tuple(axes))
     baseline = make_plan(_request(sweep, f"{BASELINE}: {_settings_words(sweep)}"))
-    horizon = own_arms(baseline)[0].runs[0].config.rollouts.horizon_steps
+    baseline_config = own_arms(baseline)[0].runs[0].config
+    horizon = baseline_config.rollouts.horizon_steps
     for measure in (*said.measures, *said.bounds):
         if measure.time_step is not None and measure.time_step > horizon:
             raise RequestError(
                 f"{measure.name}: the horizon of the preset {said.preset} is {horizon} env steps\n"
                 f"  allowed: at = 1 to {horizon}, or none for the mean over all"
+            )
+        if needs_lpips(measure.quantity) and baseline_config.fidelity.lpips == "none":
+            raise RequestError(
+                f"{measure.name} is not measured unless it is asked for\n"
+                '  add to [settings]: lpips = "alex"'
             )
     for parameter in said.parameters:
         for value in parameter.ends():

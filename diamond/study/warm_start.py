@@ -10,6 +10,7 @@ from optuna.trial import create_trial
 from pydantic import ValidationError
 
 from diamond.ablation.axes import find_axis
+from diamond.ablation.plan import Plan
 from diamond.config.base import canonical
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
@@ -28,7 +29,7 @@ from diamond.study.proposals import (
     points_equal,
     quiet,
 )
-from diamond.study.scoring import trial_value
+from diamond.study.scoring import run_value, trial_value
 from diamond.study.space import Value, texts_of, values_of
 from diamond.study.tracked import TrialState
 from diamond.study.trials import instances, own_arms, trial_name, trial_plan
@@ -111,12 +112,22 @@ def _add(run: SweepRun, source: str, configs: Mapping[str, Any]) -> str | None:
             params=dict(point),
             distributions=distributions(said.parameters, point),
             values=list(known.values()),
+            intermediate_values=_instances(run, plan),
             user_attrs={SOURCE: source, ATTEMPTS: 1, MLFLOW_RUN: run_id, MLFLOW_LINK: link},
         )
         for name, violation in violations(run.sweep, bounds).items():
             trial.set_constraint(name, violation)
         run.study.add_trial(trial)
     return None
+
+
+def _instances(run: SweepRun, plan: Plan) -> dict[int, float]:
+    """What the pruner wilcoxon would have been told on the way; empty for the others."""
+    said = run.sweep.declaration
+    if said.pruner is None or said.pruner.name != "wilcoxon":
+        return {}
+    values = [run_value(plan, one, run.store, said.measures[0]) for one in instances(plan)]
+    return {number: value for number, value in enumerate(values) if value is not None}
 
 
 def _point(sweep: Sweep, configs: Mapping[str, Any]) -> dict[str, Value] | str:

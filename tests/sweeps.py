@@ -1,0 +1,197 @@
+"""Sweeps in process: stages and the tracking store are only pretended, Optuna is real."""
+
+import socket
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from diamond.ablation.plan import Plan
+from diamond.ablation.stages import StageSpec
+from diamond.config.run import RunConfig
+from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
+from diamond.pipeline.files import write_json
+from diamond.pipeline.store import StageResult, Store
+from diamond.study import engine
+from diamond.study.declaration import Sweep, read_sweep
+from diamond.study.engine import SweepRun
+from diamond.study.objectives import Measure
+from diamond.study.proposals import open_study
+from diamond.study.tracked import TrialState as Shown
+from diamond.study.tracked import TrialTracking
+from diamond.study.trials import own_arms
+
+DEAD = f"{socket.gethostname()}:4194305:1"
+"""A process that cannot be: its number is above the greatest that Linux gives."""
+Rule = Callable[[StageSpec, int], str | None]
+"""Why a stage fails at its n-th making, from 1; None where it is made."""
+Objective = Callable[[RunConfig, str], float | None]
+"""The value of a run by its config and the name of a measure."""
+
+
+class PretendingExecutor(LocalExecutor):
+    """The order of a real executor, with stages that are made, or fail, at once: one a step."""
+
+    def __init__(self, store: Store, rule: Rule) -> None:
+        super().__init__(store.home, 1)
+        self.begun: list[StageSpec] = []
+        self.has_stopped = False
+        self._store = store
+        self._rule = rule
+        self._counts: Counter[str] = Counter()
+        self._idle = 0
+
+    def stop(self) -> None:
+        self.has_stopped = True
+
+    def _free(self, num_waiting: int) -> int:
+        self._idle += 1
+        assert self._idle < 20, "a trial waits for stages that nobody makes"
+        return 1
+
+    def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
+        self._idle = 0
+        self._counts[spec.key] += 1
+        cause = self._rule(spec, self._counts[spec.key])
+        self.begun.append(spec)
+        on_event(StageEvent("started", spec))
+        if cause is None:
+            self._store.mark_done(spec.stage, spec.key, StageResult({}))
+            self._finished.add(spec.key)
+            on_event(StageEvent("made", spec))
+        else:
+            self._broken.add(spec.key)
+            on_event(StageEvent("failed", spec, note=cause))
+
+    def _drain(self, on_event: OnEvent) -> bool:
+        return True
+
+
+class NotedTracking(TrialTracking):
+    """Notes what would be written, and answers at once."""
+
+    def __init__(self, sweep: Sweep, store: Store) -> None:
+        super().__init__(sweep, store, None, 0)
+        self.shown: list[Shown] = []
+
+    def show(self, state: Shown) -> "Future[tuple[str, str]]":
+        self.shown.append(state)
+        found: Future[tuple[str, str]] = Future()
+        found.set_result((f"run {state.number}", f"http://link/{state.number}"))
+        return found
+
+    def statuses(self, number: int) -> list[str]:
+        return [state.status for state in self.shown if state.number == number]
+
+
+def never(spec: StageSpec, attempt: int) -> str | None:
+    """No stage fails."""
+    return None
+
+
+@dataclass
+class Bench:
+    """A home, a storage and a sweep; every `run` is a command on them."""
+
+    home: Path
+    text: str
+    name: str = "mine"
+    storage: BaseStorage = field(default_factory=InMemoryStorage)
+    executor: PretendingExecutor = field(init=False)
+    tracking: NotedTracking = field(init=False)
+    news: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.home)
+
+    @property
+    def sweep(self) -> Sweep:
+        path = self.home / f"{self.name}.toml"
+        return Sweep(path, read_sweep(self.text, path), self.name)
+
+    @property
+    def study(self) -> optuna.Study:
+        return open_study(self.sweep, self.storage)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials()
+
+    def states(self) -> list[str]:
+        return [trial.state.name for trial in self.trials]
+
+    def params(self) -> list[dict[str, object]]:
+        return [trial.params for trial in self.trials]
+
+    def attribute(self, name: str) -> list[object]:
+        return [trial.user_attrs.get(f"diamond.{name}") for trial in self.trials]
+
+    def begin(self) -> SweepRun:
+        """A command before it runs trials."""
+        self.store.check_writable()
+        self.tracking = NotedTracking(self.sweep, self.store)
+        command = "diamond sweep mine.toml"
+        return SweepRun(
+            self.sweep, self.store, self.study, self.tracking, command, self.news.append
+        )
+
+    def run(
+        self, rule: Rule = never, jobs: int = 1, on_tick: Callable[[], None] = lambda: None
+    ) -> SweepRun:
+        """A command to its end."""
+        run = self.begin()
+        self.executor = PretendingExecutor(self.store, rule)
+        run.execute(self.executor, jobs, lambda _: None, on_tick)
+        assert self.executor.has_stopped
+        return run
+
+    def interrupt(self, when: Callable[[], bool], rule: Rule = never, jobs: int = 1) -> None:
+        """A command that is stopped with Ctrl-C before a stage, as soon as something is so."""
+
+        def checked(spec: StageSpec, attempt: int) -> str | None:
+            if when():
+                raise KeyboardInterrupt
+            return rule(spec, attempt)
+
+        with pytest.raises(KeyboardInterrupt):
+            self.run(checked, jobs)
+
+    def kill(self, when: Callable[[], bool], rule: Rule = never, jobs: int = 1) -> None:
+        """A command that is killed: its claims stay, of a process that is no more."""
+        self.interrupt(when, rule, jobs)
+        for trial in self.trials:
+            if trial.state == TrialState.RUNNING:
+                write_json(self.claim(trial.number), {"owner": DEAD})
+
+    def claim(self, number: int) -> Path:
+        return self.home / "studies" / self.name / "trials" / str(number) / "claim.json"
+
+    def num_begun(self, stage: str) -> int:
+        return sum(spec.stage == stage for spec in self.executor.begun)
+
+
+def pretend_values(monkeypatch: pytest.MonkeyPatch, objective: Objective) -> None:
+    """Give every run a value by its config, the mean over runs to trials."""
+
+    def run_value(plan: Plan, run: object, store: Store, measure: Measure) -> float | None:
+        return objective(run.config, measure.name)  # type: ignore[attr-defined]
+
+    def trial_value(plan: Plan, runs: object, store: Store, measure: Measure) -> float | None:
+        found = [objective(run.config, measure.name) for run in runs]  # type: ignore[attr-defined]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if len(known) == len(found) else None
+
+    monkeypatch.setattr(engine, "run_value", run_value)
+    monkeypatch.setattr(engine, "trial_value", trial_value)
+
+
+def config_of(plan: Plan) -> RunConfig:
+    """The config of a trial's first run."""
+    return own_arms(plan)[0].runs[0].config
