@@ -10,6 +10,7 @@ from diamond.ablation.stages import STAGES
 from diamond.cli.studies import size_text
 from diamond.cli.terminal import console
 from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
+from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
 
 
@@ -24,7 +25,9 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     """
     store, out = Store(home), console()
     if yes:
+        sweeps = [name for name in forget if is_sweep(home / "studies" / name)]
         removed = remove_garbage(store, forget)
+        _forget_trials(home, sweeps)
         out.print(f"freed {_sum_text(removed)}", highlight=False)
         return
     garbage = find_garbage(store, forget)
@@ -61,6 +64,17 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
             "Runs of the study stay in the tracking store; remove them in `diamond ui`.",
             highlight=False,
         )
+
+
+def _forget_trials(home: Path, sweeps: Sequence[str]) -> None:
+    """Delete the trials of sweeps from the journal of a home; other storages keep theirs."""
+    if not sweeps:
+        return
+    from diamond.study.addresses import default_storage
+    from diamond.study.storage import forget_study
+
+    for name in sweeps:
+        forget_study(default_storage(home), name)
 
 
 def _sum_text(items: Sequence[Item]) -> str:

@@ -222,16 +222,8 @@ class SweepRun:
             claim, died = taken
             kept = ExitStack()
             kept.enter_context(claim.kept_alive())
-            if self._is_running(found.number):
-                return optuna.Trial(self.study, found._trial_id), kept, died
-            # Its owner told what it is worth between the look and the claim.
-            kept.close()
-            self._ledger.close(found.number)
+            return optuna.Trial(self.study, found._trial_id), kept, died
         return None
-
-    def _is_running(self, number: int) -> bool:
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return any(trial.number == number for trial in running)
 
     def _spent(self) -> str:
         """Why no further trial is begun; empty where one may be."""

@@ -63,6 +63,25 @@ def find_storage(address: str) -> BaseStorage | None:
         return storage if storage.get_all_studies() else None
 
 
+def forget_study(address: str, name: str) -> None:
+    """Delete the trials of a sweep, where the storage has them.
+
+    Args:
+        address: What `addresses.storage_address` or `addresses.default_storage` returned.
+        name: Name of the study.
+
+    Raises:
+        StoreError: The storage cannot be opened or written; the text has no password.
+    """
+    storage = find_storage(address)
+    if storage is None:
+        return
+    with storage_errors("write to", address):
+        for study in storage.get_all_studies():
+            if study.study_name == name:
+                storage.delete_study(study._study_id)
+
+
 @contextmanager
 def storage_errors(verb: str, address: str) -> Iterator[None]:
     """Turn what a storage raises into an error of the user, without its password.
