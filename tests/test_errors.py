@@ -10,6 +10,7 @@ from diamond.config.games import GAMES
 from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
+from diamond.pipeline.files import read_json
 from tests.commands import (
     SMOKE,
     copy_home,
