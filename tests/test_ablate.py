@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -432,7 +431,6 @@ def test_answers_come_without_the_heavy_libraries(
         "try: main()\n"
         f"finally: print('LOADED', sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         capture_output=True,
@@ -442,15 +440,13 @@ def test_answers_come_without_the_heavy_libraries(
         check=False,
     )
     assert done.stderr.splitlines()[-1] == "LOADED []", done.stderr
-    # Half a second on an idle core; importing torch alone takes four.
-    assert time.monotonic() - began < 3
     assert not list(tmp_path.iterdir())
 
 
 def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     first = ("steps=1,3", "--preset", "smoke", "--name", "mine", "--until", "references")
-    assert diamond("ablate", *first, "--home", str(home)).returncode == 0
+    assert diamond("ablate", *first, "--home", str(home), page=False).returncode == 0
     before = digests(home)
     other = ("steps=3,5", "--preset", "tiny", "--name", "mine", "--home", str(home))
     done = diamond("ablate", *other)

@@ -235,7 +235,7 @@ name = "the policy"
 text = "Its frames are those that matter."
 expression = "l1[collector={agent}] < l1[collector=random denoiser.channels=[16,16]]"
 """)
-    done = diamond("ablate", "mine.toml", "--home", "home", "--json", cwd=tmp_path)
+    done = diamond("ablate", "mine.toml", "--home", "home", "--json", cwd=tmp_path, page=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     arms = {arm["name"]: arm for arm in document["arms"] if arm["kind"] == "arm"}

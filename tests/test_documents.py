@@ -36,9 +36,11 @@ def test_there_are_commands_to_execute() -> None:
 )
 def test_a_command_of_the_docs_works(shown: str, folder: Path) -> None:
     arguments = shlex.split(shown)
-    if arguments[0] in ("ablate", "train") and "--preset" not in arguments:
+    if arguments[0] in ("ablate", "train", "sweep") and "--preset" not in arguments:
         arguments += ["--preset", "smoke"]
-    done = diamond(*arguments, cwd=folder)
+    if arguments[0] == "sweep":
+        arguments += ["--trials", "2"]
+    done = diamond(*arguments, cwd=folder, page=shown == "ablate steps=1,3,10")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -10,6 +10,7 @@ from diamond.config.games import GAMES
 from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
+from diamond.pipeline.files import read_json
 from tests.commands import (
     SMOKE,
     copy_home,
@@ -283,7 +284,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     manifest = folder("fidelity") / "manifest.json"
     manifest.write_text(manifest.read_text()[:100])
 
-    done = diamond("ablate", *SMOKE, "--home", str(home))
+    done = diamond("ablate", *SMOKE, "--home", str(home), page=False)
     assert done.returncode == 0, done.stderr
     text = re.sub(r"\s+", " ", done.stderr)
     assert text.count("was damaged") == 3
@@ -292,15 +293,15 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     assert f"stage fidelity {plan['fidelity'].key} was damaged" in text
     assert "20 stages, 17 done already" in text
     assert digests(home) == digests(smoke_home)
-    notes = (home / "studies/steps-boxing-smoke-static/report.md").read_text()
-    assert "was damaged" in notes
+    result = read_json(home / "studies/steps-boxing-smoke-static/report.json")
+    assert sum("was damaged" in note for note in result["notes"]) == 3
 
 
 def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: Path) -> None:
     home = copy_home(smoke_home, tmp_path / "home", "references", "frames", "outcome")
     axis = "denoiser.optimizer.lr=1e-3,1"
     arguments = (axis, "--preset", "smoke", "--until", "fidelity", "--home", str(home))
-    done = diamond("ablate", *arguments)
+    done = diamond("ablate", *arguments, page=False)
     assert done.returncode == ExitCode.RUN_FAILED
     name = "denoiser.optimizer.lr=1"
     cause = re.search(r"(loss|gradient norm) is (nan|inf) at update \d+", done.stderr)

@@ -108,7 +108,7 @@ def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Pat
     stages = ("references", "frames", "inverse_dynamics", "denoiser", "outcome")
     home = copy_home(smoke_home, tmp_path / "home", *stages)
     arguments = (*SMOKE, "--until", "fidelity", "--home", str(home))
-    done = diamond("ablate", *arguments, "--only", "steps=3", "--json")
+    done = diamond("ablate", *arguments, "--only", "steps=3", "--json", page=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     states = {arm["name"]: arm["runs"][0]["state"] for arm in document["arms"]}
@@ -125,7 +125,7 @@ def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Pat
     assert "steps=1 | Boxing | seed 0" not in names
     made = digests(home)
 
-    done = diamond("ablate", *arguments)
+    done = diamond("ablate", *arguments, page=False)
     assert done.returncode == 0, done.stderr
     assert made.items() < digests(home).items() <= digests(smoke_home).items()
     assert {run.info.status for run in tracked(home)} == {"FINISHED"}
@@ -151,7 +151,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
     dry = diamond("ablate", *SMOKE, "--home", str(home), "--dry-run")
     assert "(+1 failed)" in dry.stdout
 
-    done = diamond("ablate", *SMOKE, "--home", str(home))
+    done = diamond("ablate", *SMOKE, "--home", str(home), page=False)
     assert done.returncode == ExitCode.RUN_FAILED
     text = re.sub(r"\s+", " ", done.stderr)
     assert f"rollouts (steps=3): failed before: {CAUSE}" in text
@@ -164,7 +164,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
     assert f"rollouts: {CAUSE}" in shown
     assert "1 done, 1 failed" in shown
 
-    done = diamond("ablate", *SMOKE, "--home", str(home), "--retry-failed")
+    done = diamond("ablate", *SMOKE, "--home", str(home), "--retry-failed", page=False)
     assert done.returncode == 0, done.stderr
     assert digests(home) == digests(smoke_home)
     assert {manifest["state"] for manifest in manifests(home).values()} == {"done"}

@@ -96,7 +96,7 @@ def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -
 def test_an_arm_of_the_real_game_stands_beside_one_that_imagines(tmp_path: Path) -> None:
     home = tmp_path / "home"
     arguments = ("environment=imagination,real", "--protocol", "online", "--preset", "smoke")
-    done = diamond("ablate", *arguments, "--home", str(home), "--json")
+    done = diamond("ablate", *arguments, "--home", str(home), "--json", page=False)
     assert done.returncode == 0, done.stderr
     assert "environment=real: trained in the real game" in done.stderr
     document = json.loads(done.stdout)
@@ -116,6 +116,7 @@ def test_an_arm_of_the_real_game_stands_beside_one_that_imagines(tmp_path: Path)
     )  # fmt: skip
     assert refused.returncode == 2
     assert "no world model" in refused.stderr
-    only = diamond("ablate", "environment=real", *arguments[1:], "--home", str(home), "--json")
+    again = ("ablate", "environment=real", *arguments[1:], "--home", str(home), "--json")
+    only = diamond(*again, page=False)
     assert only.returncode == 0, only.stderr
     assert "no world model" in json.loads(only.stdout)["summary"]

@@ -168,7 +168,7 @@ def test_a_changed_claim_is_post_hoc(changed: Callable[[str], Path]) -> None:
     done = diamond("verify", "mine", "--home", "home", cwd=folder)
     assert "PASS, post hoc" in done.stdout
     # Running it again does not make it declared before.
-    again = diamond("ablate", "mine", "--home", "home", "--json", cwd=folder)
+    again = diamond("ablate", "mine", "--home", "home", "--json", cwd=folder, page=False)
     assert again.returncode == 0, again.stderr
     document = json.loads(again.stdout)
     assert document["costs"]["stages_made"] == 0
@@ -190,7 +190,7 @@ def test_results_from_before_the_declaration_are_told(declared: Path, tmp_path: 
         manifest = json.loads(path.read_text())
         manifest["timings"]["finished_ms"] -= 3_600_000
         path.write_text(json.dumps(manifest))
-    done = diamond("ablate", "mine", "--home", "home", "--json", cwd=tmp_path)
+    done = diamond("ablate", "mine", "--home", "home", "--json", cwd=tmp_path, page=False)
     assert done.returncode == 0, done.stderr
     declaration = json.loads(done.stdout)["declaration"]
     assert declaration["status"].startswith("declared after 4 of 4 runs had been scored")

@@ -138,7 +138,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         with ProgressView(stage_names(plan), log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
-        document, artifacts = _report(plan, store, study.document(), study.folder, options)
+        document, artifacts = _report(store, study.document(), study.folder, options)
         _show(document, options)
         show_failed(study, log)
         failed = bool(study.failed())
@@ -151,15 +151,42 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
 
 
 def _report(
-    plan: Plan, store: Store, document: dict[str, Any], folder: Path, options: Options
+    store: Store, document: dict[str, Any], folder: Path, options: Options
 ) -> tuple[dict[str, Any], dict[str, Path]]:
+    from diamond.report.summary import summarise
+
+    document["summary"] = summarise(document)
+    tracking = [] if options.tracking_uri is None else ["--tracking-uri", options.tracking_uri]
+    json_path = folder / "report.json"
+    document["paths"] |= {
+        "report_html": str(folder / "report.html"),
+        "report_md": str(folder / "report.md"),
+        "report_json": str(json_path),
+        "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
+    }
+    write_page(document, store, folder)
+    write_json(json_path, document)
+    files = [folder / "report.html", folder / "report.md", json_path]
+    files += sorted((folder / "figures").glob("*.png"))
+    return document, {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def write_page(document: dict[str, Any], store: Store, folder: Path) -> None:
+    """Write page, Markdown, figures and tables of a study, unless they show these results already.
+
+    Args:
+        document: The result; its film strips are named here.
+        store: Where the frames of films are.
+        folder: The study's folder.
+
+    Raises:
+        StoreError: The frames cannot be read.
+    """
     from diamond.pipeline.films import load_films
     from diamond.pipeline.result import same_results
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
-    from diamond.report.summary import summarise
 
-    document["summary"] = summarise(document)
     films = load_films(document, store)
     strips = film_strips(films, document["report_steps"])
     document["strips"] = [
@@ -171,20 +198,8 @@ def _report(
         }
         for s in strips
     ]
-    tracking = [] if options.tracking_uri is None else ["--tracking-uri", options.tracking_uri]
-    json_path = folder / "report.json"
-    document["paths"] |= {
-        "report_html": str(folder / "report.html"),
-        "report_md": str(folder / "report.md"),
-        "report_json": str(json_path),
-        "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
-    }
-    if not same_results(read_json(json_path), document):
+    if not same_results(read_json(folder / "report.json"), document):
         write_report(document, strips, folder, films)
-    write_json(json_path, document)
-    files = [folder / "report.html", folder / "report.md", json_path]
-    files += sorted((folder / "figures").glob("*.png"))
-    return document, {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def show_failed(study: "StudyRun", log: Console) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,6 +23,7 @@ from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
+    hide_password,
     storage_address,
     without_password,
 )
@@ -84,6 +85,8 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
     address = (
         default_storage(options.home) if work.storage is None else storage_address(work.storage)
     )
+    # What is written down and shown must not hold a password.
+    options = replace(options, command=hide_password(options.command, address))
     store = Store(options.home)
     if options.dry_run:
         show_space(sweep, baseline, store, console())

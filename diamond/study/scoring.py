@@ -14,7 +14,13 @@ from diamond.pipeline.returns import run_returns
 from diamond.pipeline.scores import BOOTSTRAP_SEED, Scores, nan_mean, number, over_horizon
 from diamond.pipeline.store import Store
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import Interval, bootstrap_interval, t_curve
+from diamond.stats.intervals import (
+    DEFAULT_LEVEL,
+    DEFAULT_NUM_RESAMPLES,
+    Interval,
+    bootstrap_interval,
+    t_curve,
+)
 from diamond.study.objectives import SKILLS, Measure
 from diamond.study.trials import instances, own_arms
 
@@ -59,7 +65,7 @@ def trial_interval(plan: Plan, store: Store, measure: Measure) -> Interval | Non
     """95 % interval of a trial's value, over what it was repeated on.
 
     Over its seeds where it has several (t interval; with several games each seed's mean over
-    them), else over the starts of its one run (bootstrap, of metrics as they are alone).
+    them), else over the starts of its one run (bootstrap, of metrics and skills alone).
     """
     arms = own_arms(plan)
     if len(arms[0].runs) > 1:
@@ -71,13 +77,15 @@ def trial_interval(plan: Plan, store: Store, measure: Measure) -> Interval | Non
         return Interval(
             float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0])
         )
-    run = arms[0].runs[0]
+    run, own = arms[0].runs[0], measure.quantity
     scores = read_scores(run, store)
-    own = measure.quantity
-    if len(arms) > 1 or own.origin != "metric" or not own.has_steps or scores is None:
+    if len(arms) > 1 or not own.has_steps or scores is None:
         return None
     seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, own.name)
-    return bootstrap_interval(_per_start(scores[own.name], measure), seed)
+    if own.origin == "metric":
+        return bootstrap_interval(_per_start(scores[own.name], measure), seed)
+    errors = _errors(plan, run, store, measure) if own.origin == "skill" else None
+    return None if errors is None else _skill_interval(*errors, measure, seed)
 
 
 def trial_seconds(plan: Plan, store: Store) -> float:
@@ -105,6 +113,17 @@ def _distance(scores: Scores, measure: Measure) -> float:
 
 def _skill(plan: Plan, run: Run, store: Store, measure: Measure) -> float | None:
     """1 - error / error of the last frame repeated, pooled over the starts of a time step."""
+    errors = _errors(plan, run, store, measure)
+    if errors is None:
+        return None
+    own, copy = (error.sum(axis=0) for error in errors)
+    return float(_skill_of(own[None], copy[None], measure)[0])
+
+
+def _errors(
+    plan: Plan, run: Run, store: Store, measure: Measure
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Errors (starts, horizon) of a run and of the last frame repeated, 0 where undefined."""
     metric = SKILLS[measure.quantity.name]
     copy = next(
         arm.runs[0]
@@ -115,10 +134,33 @@ def _skill(plan: Plan, run: Run, store: Store, measure: Measure) -> float | None
     if own is None or other is None:
         return None
     defined = ~np.isnan(own[metric]) & ~np.isnan(other[metric])
-    error = np.where(defined, own[metric], 0.0).sum(axis=0)
-    base = np.where(defined, other[metric], 0.0).sum(axis=0)
-    skill = np.full(len(error), np.nan)
-    np.divide(error, base, out=skill, where=base > 0)
-    skill = 1 - skill
+    return np.where(defined, own[metric], 0.0), np.where(defined, other[metric], 0.0)
+
+
+def _skill_of(
+    error: NDArray[np.float64], copy: NDArray[np.float64], measure: Measure
+) -> NDArray[np.float64]:
+    """Skill of summed errors (n, horizon): (n,), at the time step or the mean over all."""
+    ratio = np.full(error.shape, np.nan)
+    np.divide(error, copy, out=ratio, where=copy > 0)
     at = measure.time_step
-    return nan_mean(skill) if at is None else float(skill[at - 1])
+    return over_horizon(1 - ratio) if at is None else 1 - ratio[:, at - 1]
+
+
+def _skill_interval(
+    error: NDArray[np.float64], copy: NDArray[np.float64], measure: Measure, seed: int
+) -> Interval:
+    """Percentile bootstrap over starts of a skill that pools them."""
+    num_starts = len(error)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    counts = generator.multinomial(
+        num_starts, np.full(num_starts, 1 / num_starts), size=DEFAULT_NUM_RESAMPLES
+    )
+    drawn = _skill_of(counts @ error, counts @ copy, measure)
+    drawn = drawn[~np.isnan(drawn)]
+    value = float(_skill_of(error.sum(axis=0)[None], copy.sum(axis=0)[None], measure)[0])
+    if not len(drawn):
+        return Interval(value, float("nan"), float("nan"), num_starts)
+    tail = (1 - DEFAULT_LEVEL) / 2
+    lo, hi = np.quantile(drawn, (tail, 1 - tail))
+    return Interval(value, float(lo), float(hi), num_starts)
