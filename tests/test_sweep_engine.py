@@ -391,25 +391,6 @@ def test_a_trial_of_a_living_command_is_left_to_it(bench: Bench) -> None:
     assert bench.states() == ["COMPLETE", "COMPLETE", "RUNNING", "COMPLETE"]
 
 
-def test_a_trial_that_ends_while_another_command_looks_for_orphans_is_left_alone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.interrupt(at_work(bench, 2))
-    run, study = bench.begin(), bench.study
-    take = run._ledger.take
-
-    def late(number: int) -> Any:
-        # Its owner tells what it is worth between the look and the claim.
-        if number == 2:
-            study.tell(number, 0.25)
-        return take(number)
-
-    monkeypatch.setattr(run._ledger, "take", late)
-    run.execute(PretendingExecutor(bench.store, never), 1, lambda _: None, lambda: None)
-    assert bench.states() == ["COMPLETE"] * 4
-    assert bench.trials[2].value == 0.25
-
-
 def test_a_trial_is_told_and_let_go_of_under_the_lock_of_those_who_look_for_orphans(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,16 +408,21 @@ def test_a_trial_is_told_and_let_go_of_under_the_lock_of_those_who_look_for_orph
             finally:
                 locks.pop()
 
-    close = run._ledger.close
+    close, tell = run._ledger.close, run.study.tell
 
     def watched(number: int) -> None:
         held.append(bool(locks))
         close(number)
 
+    def watched_tell(*arguments: Any) -> Any:
+        held.append(bool(locks))
+        return tell(*arguments)
+
     monkeypatch.setattr(run._ledger, "asking", noted)
     monkeypatch.setattr(run._ledger, "close", watched)
+    monkeypatch.setattr(run.study, "tell", watched_tell)
     run.execute(PretendingExecutor(bench.store, never), 1, lambda _: None, lambda: None)
-    assert held == [True] * 4
+    assert held == [True] * 8
 
 
 def test_a_trial_that_cannot_be_tracked_is_let_go_of(
