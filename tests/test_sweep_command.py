@@ -301,7 +301,7 @@ def test_an_empty_space_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-# --- before anything runs --------------------------------------------------------------------------
+# --- before anything runs -------------------------------------------------------------------------
 
 
 def test_a_dry_run_shows_the_space_and_makes_nothing(tmp_path: Path) -> None:
