@@ -28,10 +28,12 @@ from diamond.pipeline.history import record_plan
 from diamond.pipeline.store import Store
 from diamond.study import confirm, warm_start
 from diamond.study.confirm import command_of, confirm_request, confirmation, fresh_start
+from diamond.study.declaration import SweepDeclaration
 from diamond.study.front import Point, pareto_front, spread
 from diamond.study.importance import MIN_TRIALS, importance_rows
 from diamond.study.objectives import Aim
 from diamond.study.ownership import union_seconds
+from diamond.study.proposals import make_sampler, quiet, suggest
 from diamond.study.storage import open_storage
 from diamond.study.trials import own_arms
 from diamond.study.warm_start import add_arms
@@ -453,6 +455,31 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(bench: Bench, tmp_pat
     whole.run()
     assert bench.params() == whole.params()
     assert [trial.value for trial in bench.trials] == [trial.value for trial in whole.trials]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_samplers_take_conditions_and_several_objectives_without_a_word(sampler: str) -> None:
+    # Warnings are errors in tests.
+    said = SweepDeclaration.model_validate(
+        {
+            "question": "?",
+            "space": {
+                "steps": {"int": [1, 4]},
+                "order": {"choices": [1, 2]},
+                "churn": {"float": [0, 4], "when": {"order": [2]}},
+            },
+            "objectives": [{"metric": "l1"}, {"metric": "denoiser_calls_per_frame"}],
+            "sampler": {"name": sampler, "startup_trials": 2, "population": 2},
+        }
+    )
+    study = optuna.create_study(directions=list(said.directions))
+    for number in range(6):
+        study.sampler = make_sampler(said, number)
+        with quiet():
+            trial = study.ask()
+            values = suggest(trial, said.parameters)
+        assert ("churn" in values) == (values["order"] == "2")
+        study.tell(trial, [float(number), 1.0])
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])

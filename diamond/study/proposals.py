@@ -86,7 +86,12 @@ def make_sampler(said: SweepDeclaration, num_trials: int) -> BaseSampler:
         match chosen.name:
             case "tpe":
                 grouped = any(p.when is not None for p in said.parameters)
-                return TPESampler(n_startup_trials=chosen.startup_trials, seed=seed, group=grouped)
+                return TPESampler(
+                    n_startup_trials=chosen.startup_trials,
+                    seed=seed,
+                    multivariate=True,
+                    group=grouped,
+                )
             case "nsga2":
                 return NSGAIISampler(population_size=chosen.population, seed=seed)
             case "random" | "grid":
