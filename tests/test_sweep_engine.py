@@ -35,7 +35,7 @@ from diamond.study.objectives import Aim
 from diamond.study.ownership import union_seconds
 from diamond.study.proposals import make_sampler, quiet, suggest
 from diamond.study.storage import open_storage
-from diamond.study.trials import own_arms
+from diamond.study.trials import own_arms, trial_plan
 from diamond.study.warm_start import add_arms
 from tests.sweeps import Bench, NotedTracking, PretendingExecutor, never, pretend_values
 
@@ -918,8 +918,10 @@ def test_what_a_confirmation_says(
         return values[int(run.config.seed) - 1]
 
     monkeypatch.setattr(confirm, "run_value", value)
-    request = confirm_request(bench.sweep, {7: {"steps": "4", "churn": "0.0"}})
-    found = confirmation(bench.sweep, request, bench.store, {7: (0.5,)})
+    monkeypatch.setattr(confirm, "trial_value", lambda *_: 0.5)
+    chosen = {7: {"steps": "4", "churn": "0.0"}}
+    request = confirm_request(bench.sweep, chosen)
+    found = confirmation(bench.sweep, request, bench.store, chosen)
     assert found is not None
     assert (found["num_seeds"], found["first_seed"], found["starts"]) == (3, 1, "2 to 3")
     (row,) = found["rows"]
@@ -934,10 +936,63 @@ def test_a_confirmation_with_one_seed_has_no_interval_and_without_scores_no_resu
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.text += "[confirm]\nseeds = 1\n"
-    request = confirm_request(bench.sweep, {7: {"steps": "4", "churn": "0.0"}})
-    assert confirmation(bench.sweep, request, bench.store, {7: (0.5,)}) is None
+    chosen = {7: {"steps": "4", "churn": "0.0"}}
+    request = confirm_request(bench.sweep, chosen)
+    assert confirmation(bench.sweep, request, bench.store, chosen) is None
     monkeypatch.setattr(confirm, "run_value", lambda *_: 1.0)
-    found = confirmation(bench.sweep, request, bench.store, {7: (0.5,)})
+    found = confirmation(bench.sweep, request, bench.store, chosen)
     assert found is not None
     assert found["rows"][0]["verdict"] == "no interval"
     assert found["rows"][0]["lo"] is None
+
+
+def test_of_many_differences_a_small_one_is_not_confirmed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # p of the t test is .02 (t = -7 with 2 degrees of freedom): enough alone, not among five.
+    def value(plan: Plan, run: Any, store: Store, measure: object) -> float:
+        if run.config.sampler.churn == 0:
+            return 0.0
+        return [-0.9, -1.0, -1.3][int(run.config.seed) - 1]
+
+    monkeypatch.setattr(confirm, "run_value", value)
+    monkeypatch.setattr(confirm, "trial_value", lambda *_: 0.0)
+    for count, verdict in ((1, "confirmed"), (5, "undecided")):
+        chosen = {n: {"steps": "4", "churn": f"{n}.5"} for n in range(count)}
+        found = confirmation(bench.sweep, confirm_request(bench.sweep, chosen), bench.store, chosen)
+        assert found is not None
+        assert {row["verdict"] for row in found["rows"]} == {verdict}
+        assert all(row["p_corrected"] == pytest.approx(count * row["p"]) for row in found["rows"])
+
+
+def test_constraints_are_looked_at_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.text += '[[constraints]]\nmetric = "psnr"\nat_least = 30\n'
+    monkeypatch.setattr(confirm, "run_value", lambda *_: 1.0)
+    monkeypatch.setattr(confirm, "trial_value", lambda *_: 28.5)
+    chosen = {7: {"steps": "4", "churn": "0.0"}}
+    found = confirmation(bench.sweep, confirm_request(bench.sweep, chosen), bench.store, chosen)
+    assert found is not None
+    assert found["broken"] == ["trial 7: psnr is 28.5, below 30"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "space", "texts"),
+    [
+        (
+            'grid = "karras"\ninit_noise = "unit"',
+            'formulation = { choices = ["edm", "ddpm"] }',
+            {"formulation": "ddpm"},
+        ),
+        ('quantizer = "round"', 'sampler.quantizer = { choices = ["floor", "none"] }', None),
+    ],
+)
+def test_what_is_confirmed_is_the_trial_itself(
+    bench: Bench, settings: str, space: str, texts: dict[str, str] | None
+) -> None:
+    bench.text = text(f"[settings]\n{settings}\n[space]\n{space}\n")
+    chosen = texts or {"sampler.quantizer": "none"}
+    trial = own_arms(trial_plan(bench.sweep, "trial 1", chosen))[0].runs[0].config
+    plan = make_plan(confirm_request(bench.sweep, {1: chosen}))
+    confirmed = next(arm for arm in own_arms(plan) if arm.name == "trial 1").runs[0].config
+    references = confirmed.references.model_copy(update={"first_start": 0})
+    assert confirmed.model_copy(update={"seed": 0, "references": references}) == trial

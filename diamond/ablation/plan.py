@@ -250,6 +250,8 @@ def study_name(
         start, end = (_end_name(setting) for setting in layout.ends)
         names = [start, "to", end]
     matched = [] if request.match is None else [f"match-{request.match}"]
+    if request.settings:
+        matched.append(f"set-{_end_name(read_setting(request.settings, 'settings'))}")
     starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
     shown = [game.lower() for game in games]
     return "-".join([*first, *names, *matched, *starts, *shown, request.preset, origin])

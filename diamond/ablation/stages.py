@@ -204,6 +204,11 @@ def scores_until(
     return until is None or stage in needed_for(until, protocol)
 
 
+def scores_lpips(spec: StageSpec) -> bool:
+    """Whether a stage scores LPIPS, which needs weights that are not ours."""
+    return bool(spec.config.get("fidelity", {}).get("lpips", "none") != "none")
+
+
 def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field: of the static protocol where it has one."""
     section = dotted.split(".", maxsplit=1)[0]

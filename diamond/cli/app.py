@@ -98,6 +98,16 @@ def ablate(
             show_default=False,
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="'AXIS=V ...'",
+            help="What all arms share in place of the preset's values, before any axis; may be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
     aa: Annotated[
         bool,
         typer.Option(
@@ -199,6 +209,7 @@ def ablate(
         path_from=tuple(path_from or ()),
         path_to=tuple(path_to or ()),
         arms=tuple(arm or ()),
+        settings=tuple(settings or ()),
         aa=aa,
         match=check_match(match),
         first_seed=first_seed,

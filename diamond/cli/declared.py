@@ -14,6 +14,7 @@ DESIGN_OPTIONS: Mapping[str, str] = {
     "path_from": "--from",
     "path_to": "--to",
     "arm": "--arm",
+    "settings": "--set",
 }
 """Options that a declaration leaves no room for: they are what it declares."""
 

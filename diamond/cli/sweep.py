@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from diamond.ablation.plan import Plan
+from diamond.ablation.stages import scores_lpips
 from diamond.cli.ablate import Options, check_name, run_study
 from diamond.cli.interrupt import interruptible
 from diamond.cli.plan_table import duration_text
@@ -17,7 +18,7 @@ from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
-from diamond.pipeline.history import RUNNING_NAME, begin_sweep
+from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
@@ -92,42 +93,64 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
         show_space(sweep, baseline, store, console())
         return ExitCode.DONE
     store.check_writable()
-    folder = options.home / "studies" / sweep.name
-    begin_sweep(folder, sweep.path)
-    if sweep.checkpoint is not None:
-        from diamond.pipeline.checkpoints import adopt
+    if any(scores_lpips(spec) for spec in baseline.stages()):
+        from diamond.fidelity.lpips import check_lpips
 
-        adopt(sweep.checkpoint, options.home)
+        check_lpips()
+    folder = options.home / "studies" / sweep.name
+    folder.mkdir(parents=True, exist_ok=True)
     with in_use(folder / RUNNING_NAME):
         return _run(sweep, work, options, address)
 
 
-def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
-    from diamond.report.sweep_console import show_sweep
+def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
+    """Open the storage and mark the folder; nothing is marked where the storage refuses."""
     from diamond.study.engine import SweepRun
+    from diamond.study.ownership import Ledger
     from diamond.study.proposals import open_study
     from diamond.study.storage import open_storage, storage_errors
     from diamond.study.tracked import TrialTracking
 
-    log, store = console(stderr=True), Store(options.home)
-    with storage_errors("use", address):
-        storage = open_storage(address)
-        study = open_study(sweep, storage)
-        study_id = storage.get_study_id_from_name(sweep.name)
-        tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)
+    store, folder = Store(options.home), options.home / "studies" / sweep.name
+    with Ledger(folder).asking():
+        mark = check_sweep_folder(folder)
+        with storage_errors("use", address):
+            storage = open_storage(address)
+            study = open_study(sweep, storage, mark)
+            study_id = storage.get_study_id_from_name(sweep.name)
+        begin_sweep(folder, sweep.path, mark)
+    tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)
+    log = console(stderr=True)
 
-        def news(text: str) -> None:
-            log.print(text, highlight=False, markup=False, soft_wrap=True)
+    def news(text: str) -> None:
+        log.print(text, highlight=False, markup=False, soft_wrap=True)
 
-        run = SweepRun(sweep, store, study, tracking, options.command, news)
-        tracking.start()
+    return SweepRun(sweep, store, study, tracking, options.command, news)
+
+
+def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
+    from diamond.report.sweep_console import show_sweep
+    from diamond.study.storage import database_errors
+
+    run = _open(sweep, options, address)
+    if sweep.checkpoint is not None:
+        from diamond.pipeline.checkpoints import adopt
+
+        adopt(sweep.checkpoint, options.home)
+    run.tracking.start()
+    with database_errors("use", address):
         try:
-            _search(run, work, options, log)
-            confirmed = _confirm(run, work, options, address) if work.confirm else ExitCode.DONE
+            _search(run, work, options)
             document = _document(run, address, options)
-            _finish(run, document)
+            write_result(run, document)
+            confirmed = ExitCode.DONE
+            if work.confirm:
+                confirmed = _confirm(run, document, options)
+                document = _document(run, address, options)
+                write_result(run, document)
+            _show_in_store(run, document)
         finally:
-            tracking.stop()
+            run.tracking.abandon()
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")
@@ -136,7 +159,7 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
     return confirmed if any(t["values"] for t in document["trials"]) else ExitCode.RUN_FAILED
 
 
-def _search(run: "SweepRun", work: SweepWork, options: Options, log: Console) -> None:
+def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
     """Take over arms of other studies, then run trials."""
     from diamond.cli.progress import ProgressView
     from diamond.pipeline.executor import LocalExecutor
@@ -151,18 +174,25 @@ def _search(run: "SweepRun", work: SweepWork, options: Options, log: Console) ->
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
     executor = LocalExecutor(options.home, options.jobs)
-    with ProgressView(run.names, log) as view:
+    with ProgressView(run.names, console(stderr=True)) as view:
         run.execute(executor, options.jobs, view.show, run.tracking.check)
     if run.stopped:
         run.news(run.stopped)
 
 
-def _confirm(run: "SweepRun", work: SweepWork, options: Options, address: str) -> ExitCode:
-    """Run the ablation that confirms the best of a sweep."""
+def _confirm(run: "SweepRun", document: dict[str, Any], options: Options) -> ExitCode:
+    """Run the ablation that confirms the best of a sweep, once all trials are at their end."""
     from diamond.study.confirm import confirm_request
     from diamond.study.result import confirmed_points
 
-    texts = confirmed_points(run.sweep, _document(run, address, options))
+    others = run.others_at_work()
+    if others:
+        run.news(
+            f"not confirmed yet: other commands still work on trials {', '.join(map(str, others))}"
+            "; the same command confirms once they are done"
+        )
+        return ExitCode.DONE
+    texts = confirmed_points(run.sweep, document)
     if not texts:
         run.news("nothing to confirm: no trial is better than the preset's own values")
         return ExitCode.DONE
@@ -190,14 +220,17 @@ def _document(run: "SweepRun", address: str, options: Options) -> dict[str, Any]
     return document
 
 
-def _finish(run: "SweepRun", document: dict[str, Any]) -> None:
-    """Write the page and the document, and show the study in the tracking store."""
+def write_result(run: "SweepRun", document: dict[str, Any]) -> None:
+    """Write the page and the document of a sweep."""
     from diamond.report.sweep_page import write_sweep_report
 
     write_sweep_report(document, run.folder)
-    json_path = run.folder / "report.json"
-    write_json(json_path, document)
-    files = [run.folder / "report.html", run.folder / "report.md", json_path]
+    write_json(run.folder / "report.json", document)
+
+
+def _show_in_store(run: "SweepRun", document: dict[str, Any]) -> None:
+    """Show the study with its files in the tracking store."""
+    files = [run.folder / name for name in ("report.html", "report.md", "report.json")]
     files += sorted((run.folder / "figures").glob("*.png"))
     artifacts = {path.relative_to(run.folder).as_posix(): path for path in files}
 

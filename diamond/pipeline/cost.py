@@ -150,7 +150,7 @@ def denoiser_calls(config: RunConfig, stage: StageName) -> float:
         return 0.0
     match stage:
         case "denoiser":
-            return float(config.denoiser.updates * update)
+            return float(config.denoiser.num_trained_updates * update)
         case "policy":
             return float(config.policy.updates * policy)
         case "rollouts":

@@ -119,14 +119,22 @@ class LocalExecutor:
             priority: By key, as for `run`.
         """
         self._finished |= done
-        self._priority |= priority
+        # What several ask for is as urgent as the most urgent of them says.
+        for key, value in priority.items():
+            self._priority[key] = max(value, self._priority.get(key, value))
         running = {worker.spec.key for worker in self._workers if worker.spec is not None}
         known = self._finished | self._broken | running
         self._waiting |= {spec.key: spec for spec in specs if spec.key not in known}
 
-    def forgive(self, keys: Iterable[str]) -> None:
-        """Forget that stages failed, so that `add` takes them on once more."""
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget that stages failed or are done, so that `add` takes them on once more."""
         self._broken -= set(keys)
+        self._finished -= set(keys)
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Give up stages that nobody has begun to make."""
+        for key in keys:
+            self._waiting.pop(key, None)
 
     @property
     def is_busy(self) -> bool:

@@ -5,6 +5,7 @@ An arm keeps its meaning for as long as the study keeps its name.
 
 import json
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.declared import history_entry
-from diamond.pipeline.files import locked, read_json, write_json
+from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
 
@@ -85,19 +86,26 @@ def check_ablation(folder: Path) -> None:
         )
 
 
-def begin_sweep(folder: Path, declaration: Path) -> None:
-    """Mark the folder of a study as that of a sweep.
+def check_sweep_folder(folder: Path) -> str:
+    """The mark of a sweep's folder, a new one where it has none; nothing is written.
 
     Raises:
         RequestError: The study is an ablation.
     """
-    if not is_sweep(folder) and (folder / FILE_NAME).exists():
+    if is_sweep(folder):
+        return str(read_json(folder / SWEEP_NAME)["mark"])
+    if (folder / FILE_NAME).exists():
         raise RequestError(
             f"the study {folder.name!r} of this home is an ablation\n"
             f"  give the sweep another name, for instance --name {folder.name}-sweep"
         )
+    return uuid.uuid4().hex
+
+
+def begin_sweep(folder: Path, declaration: Path, mark: str) -> None:
+    """Write down that a study is a sweep, and its mark, which its trials carry too."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / SWEEP_NAME, {"file": str(declaration)})
+    create_json(folder / SWEEP_NAME, {"file": str(declaration), "mark": mark})
 
 
 def record_plan(plan: Plan, folder: Path, command: str) -> None:

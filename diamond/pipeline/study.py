@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageSpec
+from diamond.ablation.stages import StageSpec, scores_lpips
 from diamond.errors import StoreError
 from diamond.fidelity.lpips import check_lpips
 from diamond.pipeline.description import Shown
@@ -70,8 +70,7 @@ class StudyRun:
         missing = (
             spec
             for spec in selected_stages(self.plan, self.only)
-            if spec.config.get("fidelity", {}).get("lpips", "none") != "none"
-            and self.store.status(spec) != "done"
+            if scores_lpips(spec) and self.store.status(spec) != "done"
         )
         if any(missing):
             check_lpips()

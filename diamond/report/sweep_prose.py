@@ -120,7 +120,7 @@ def _confirmed(doc: Document) -> str:
         return ""
     head = f"Confirmation ({_seeds(result['num_seeds'])}, starts {result['starts']}): "
     if len(result["rows"]) == 1:
-        return f"{head}{_row_text(doc, result['rows'][0])}."
+        return f"{head}{_row_text(doc, result['rows'][0])}.{_broken(result)}"
     told = []
     several = len({row["game"] for row in result["rows"]}) > 1
     for verdict in _VERDICTS:
@@ -128,7 +128,7 @@ def _confirmed(doc: Document) -> str:
         names = [_about(doc, row, several) for row in rows]
         if names:
             told.append(f"{verdict}: {', '.join(names)}")
-    return f"{head}{'; '.join(told)}."
+    return f"{head}{'; '.join(told)}.{_broken(result)}"
 
 
 def _row_text(doc: Document, row: Mapping[str, Any]) -> str:
@@ -152,10 +152,22 @@ def confirmation_sentence(doc: Document) -> str:
     result = (doc["confirm"] or {}).get("result")
     if not result:
         return f"Nothing was confirmed yet. {CAVEAT}"
-    return (
+    text = (
         f"The arms were run apart from the search with {_seeds(result['num_seeds'])}, on the "
         f"starts {result['starts']}. Searched: the value that the search saw."
     )
+    if any(row.get("p_corrected") is not None for row in result["rows"]):
+        text += (
+            f" A difference counts where its interval leaves out 0 and its p is at most .05 after "
+            f"Holm over {len(result['rows'])} comparisons."
+        )
+    return f"{text}{_broken(result)}"
+
+
+def _broken(result: Mapping[str, Any]) -> str:
+    """Say which constraints are not kept on the fresh runs."""
+    found = result.get("broken", [])
+    return f" Constraints not kept there: {'; '.join(found)}." if found else ""
 
 
 def confirm_command(doc: Document) -> str:

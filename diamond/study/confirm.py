@@ -7,15 +7,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from diamond.ablation.plan import Arm, Plan, make_plan
+from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
-from diamond.pipeline.scores import number
+from diamond.pipeline.arm_scores import read_scores
+from diamond.pipeline.scores import BOOTSTRAP_SEED, number
 from diamond.pipeline.store import Store
-from diamond.stats.paired import paired_seeds
+from diamond.seeds import Purpose, derive
+from diamond.stats.difference import Difference
+from diamond.stats.intervals import DEFAULT_LEVEL
+from diamond.stats.multiple import holm
+from diamond.stats.paired import paired_seeds, paired_starts
 from diamond.study.declaration import Sweep
 from diamond.study.objectives import Aim, Measure
-from diamond.study.scoring import run_value
-from diamond.study.trials import BASELINE, base_config, baseline_texts, trial_name
+from diamond.study.scoring import per_start, run_value, trial_value
+from diamond.study.trials import (
+    BASELINE,
+    base_config,
+    baseline_texts,
+    instances,
+    trial_name,
+    trial_plan,
+)
 
 SUFFIX = "-confirm"
 MAX_CONFIRMED = 5
@@ -33,10 +45,7 @@ def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Req
     said = sweep.declaration
     named: dict[str, Mapping[str, str]] = {BASELINE: baseline_texts(sweep)}
     named |= {trial_name(number): chosen for number, chosen in texts.items()}
-    arms = tuple(
-        f"{name}: {' '.join(f'{axis}={text}' for axis, text in {**said.settings, **own}.items())}"
-        for name, own in named.items()
-    )
+    arms = tuple(f"{name}: {_words(own)}" for name, own in named.items())
     one_model = sweep.checkpoint is not None
     return Request(
         assignments=(),
@@ -48,6 +57,7 @@ def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Req
         checkpoint=sweep.checkpoint,
         protocol=check_protocol_name(said.protocol),
         arms=arms,
+        settings=tuple(f"{axis}={text}" for axis, text in said.settings.items()),
         first_seed=0 if one_model else said.seeds,
         first_start=fresh_start(sweep),
     )
@@ -62,6 +72,8 @@ def fresh_start(sweep: Sweep) -> int:
 def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
     """A request as the command that asks for it."""
     words = ["diamond", "ablate"]
+    if request.settings:
+        words += ["--set", " ".join(request.settings)]
     for arm in request.arms:
         words += ["--arm", arm]
     words += ["--preset", request.preset, "--game", ",".join(request.games)]
@@ -82,48 +94,57 @@ def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
 
 
 def confirmation(
-    sweep: Sweep, request: Request, store: Store, searched: Mapping[int, Sequence[float]]
+    sweep: Sweep, request: Request, store: Store, searched: Mapping[int, Mapping[str, str]]
 ) -> dict[str, Any] | None:
-    """What a confirmation says so far; None before all of its runs are scored.
+    """What a confirmation says; None before all of its runs are scored.
 
     Args:
         sweep: The sweep.
         request: The ablation.
         store: The home.
-        searched: Value per objective in the sweep, by number of the trial.
+        searched: Text per axis, by number of the trial.
 
     Returns:
         Seeds, starts, and a row for each trial, objective and game: the difference to the
-        baseline arm paired by seed, its 95 % t interval, and whether it is confirmed.
+        baseline arm, paired by seed (t interval) or, with one trained model, by start (bootstrap);
+        p of the t test after Holm over all rows; and whether it is confirmed.
     """
-    plan = make_plan(request)
-    said = sweep.declaration
-    rows = []
-    for number_, values in searched.items():
+    plan, said = make_plan(request), sweep.declaration
+    rows: list[dict[str, Any]] = []
+    for number_, texts in searched.items():
+        before = trial_plan(sweep, trial_name(number_), texts)
         for index, (measure, aim) in enumerate(zip(said.measures, said.directions, strict=True)):
             for game in plan.request.games:
-                row = _row(plan, store, (trial_name(number_), game), measure, aim)
+                row = _row(plan, store, (trial_name(number_), game), measure)
                 if row is None:
                     return None
-                rows.append(row | {"objective": index, "searched_value": values[index]})
+                runs = [run for run in instances(before) if run.config.game == game]
+                value = trial_value(before, runs, store, measure)
+                rows.append(row | {"objective": index, "searched_value": value, "aim": aim})
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_corrected"] = p
+        row["verdict"] = _verdict(row, row.pop("aim"))
     first, count = request.first_start, _num_starts(plan)
     return {
         "num_seeds": request.num_seeds,
         "first_seed": request.first_seed,
         "starts": f"{first} to {first + count - 1}",
         "rows": rows,
+        "broken": _broken(sweep, plan, store, [trial_name(number_) for number_ in searched]),
     }
 
 
 def _row(
-    plan: Plan, store: Store, which: tuple[str, str], measure: Measure, aim: Aim
+    plan: Plan, store: Store, which: tuple[str, str], measure: Measure
 ) -> dict[str, Any] | None:
     name, game = which
-    own = _values(plan, _arm(plan, name, game), store, measure)
-    base = _values(plan, _arm(plan, BASELINE, game), store, measure)
+    arm, baseline = _arm(plan, name, game), _arm(plan, BASELINE, game)
+    own, base = (_values(plan, one, store, measure) for one in (arm, baseline))
     if own is None or base is None:
         return None
     found = paired_seeds(np.array(own), np.array(base))
+    if len(own) == 1:
+        found = _over_starts(arm.runs[0], baseline.runs[0], store, measure) or found
     return {
         "arm": name,
         "game": game,
@@ -132,16 +153,51 @@ def _row(
         "difference": number(found.difference),
         "lo": number(found.lo),
         "hi": number(found.hi),
-        "verdict": _verdict(found.lo, found.hi, aim),
+        "unit": found.unit,
+        "p": found.p_t,
     }
 
 
-def _verdict(lo: float, hi: float, aim: Aim) -> Verdict:
-    if np.isnan([lo, hi]).any():
+def _over_starts(arm: Run, baseline: Run, store: Store, measure: Measure) -> Difference | None:
+    """The difference of two samplers of one model, over the starts of both."""
+    own, base = read_scores(arm, store), read_scores(baseline, store)
+    metric = measure.quantity
+    if metric.origin != "metric" or not metric.has_steps or own is None or base is None:
+        return None
+    seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, metric.name)
+    return paired_starts(
+        per_start(own[metric.name], measure), per_start(base[metric.name], measure), seed
+    )
+
+
+def _verdict(row: Mapping[str, Any], aim: Aim) -> Verdict:
+    """Whether a difference leaves out 0, and is small enough a p where there are several."""
+    if row["lo"] is None or row["hi"] is None:
         return "no interval"
-    if lo <= 0 <= hi:
+    lost = row["p_corrected"] is not None and row["p_corrected"] > 1 - DEFAULT_LEVEL
+    if lost or row["lo"] <= 0 <= row["hi"]:
         return "undecided"
-    return "confirmed" if (lo > 0) == (aim == "maximize") else "refuted"
+    return "confirmed" if (row["lo"] > 0) == (aim == "maximize") else "refuted"
+
+
+def _broken(sweep: Sweep, plan: Plan, store: Store, names: Sequence[str]) -> list[str]:
+    """Constraints that arms do not keep on the fresh runs, in words."""
+    said, found = sweep.declaration, []
+    for name in names:
+        runs = [run for game in said.games for run in _arm(plan, name, game).runs]
+        for bound, measure in zip(said.constraints, said.bounds, strict=True):
+            value = trial_value(plan, runs, store, measure)
+            if value is None:
+                found.append(f"{name}: {measure.name} is not defined")
+            elif bound.at_most is not None and value > bound.at_most:
+                found.append(f"{name}: {measure.name} is {value:.4g}, above {bound.at_most:g}")
+            elif bound.at_least is not None and value < bound.at_least:
+                found.append(f"{name}: {measure.name} is {value:.4g}, below {bound.at_least:g}")
+    return found
+
+
+def _words(texts: Mapping[str, str]) -> str:
+    return " ".join(f"{axis}={text}" for axis, text in texts.items())
 
 
 def _values(plan: Plan, arm: Arm, store: Store, measure: Measure) -> list[float] | None:

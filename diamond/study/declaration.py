@@ -310,7 +310,9 @@ def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> 
         *(_word(new) for option, (old, new) in pairs.items() if old != new and option != "--seeds"),
     ]
     name = options.name or "-".join(parts)
-    return Sweep(path, said.model_copy(update=changed), name, options.checkpoint, overrides)
+    changed_said = said.model_copy(update=changed)
+    _check_pruner(changed_said)
+    return Sweep(path, changed_said, name, options.checkpoint, overrides)
 
 
 def _check_count(option: str, count: int, most: int) -> None:

@@ -75,6 +75,7 @@ class Active:
         phases: What is left, the first at work.
         attempts: How often it was begun after a failure, the first time included.
         claim: Closed to let go of it.
+        calls: Calls of the denoiser in what was made for it by this command, by stage.
         run_id: Its run in the tracking store, once that is written.
     """
 
@@ -86,6 +87,7 @@ class Active:
     attempts: int
     claim: ExitStack
     run_id: "Future[tuple[str, str]]"
+    calls: dict[tuple[str, str, int], float] = field(default_factory=dict)
 
 
 @dataclass
@@ -146,6 +148,8 @@ class SweepRun:
         def note(event: StageEvent) -> None:
             if event.kind in ("made", "reused"):
                 self._done.add(event.spec.key)
+                if event.kind == "made":
+                    self._charge(event.spec)
             elif event.kind in ("failed", "blocked"):
                 self._failed[event.spec.key] = event.note
             on_event(event)
@@ -165,14 +169,20 @@ class SweepRun:
             executor.stop()
             self._let_go()
 
+    def others_at_work(self) -> list[int]:
+        """Numbers of the trials that other commands have not brought to their end."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial.number for trial in running]
+
     def hours(self) -> float:
         """Hours during which the sweep was at work."""
         return self._ledger.hours()
 
     def spent_calls(self) -> float:
-        """Calls of the denoiser that the trials asked for."""
+        """Calls of the denoiser in the stages that were made for trials, shared ones once."""
         trials = self.study.get_trials(deepcopy=False)
-        return sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in trials)
+        told = sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in trials)
+        return told + sum(sum(active.calls.values()) for active in self._active.values())
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that the budget counts: not those that were taken over from other studies."""
@@ -263,8 +273,6 @@ class SweepRun:
         self._active[trial.number] = Active(
             trial, plan, texts, source, phases, attempts, claim, self.tracking.show(shown)
         )
-        if CALLS not in trial.user_attrs:
-            trial.set_user_attr(CALLS, self._missing_calls(plan))
         self.news(f"{name}: {' '.join(f'{axis}={text}' for axis, text in texts.items())}")
         self._hand_over(executor, trial.number)
         return True
@@ -311,19 +319,28 @@ class SweepRun:
         while active is not None:
             specs = active.phases[0].specs
             broken = [spec for spec in specs if spec.key in self._failed]
+            if not broken and any(spec.key not in self._done for spec in specs):
+                return
+            if self._stored(active.trial).state != TrialState.RUNNING:
+                self._lose(number)
+                return
             if broken:
                 self._retry_or_fail(number, broken, executor)
-                return
-            if any(spec.key not in self._done for spec in specs):
                 return
             phase = active.phases.pop(0)
             if not active.phases:
                 self._complete(number)
             elif self._prunes(active, phase):
-                self._end(number, TrialState.PRUNED, {}, f"stopped by the pruner at {phase.step}")
+                why = f"stopped by the pruner at {phase.step}"
+                self._end(number, TrialState.PRUNED, {}, why)
             else:
                 self._hand_over(executor, number)
             active = self._active.get(number)
+
+    def _lose(self, number: int) -> None:
+        """Let go of a trial that another command took over while this one slept."""
+        self._active.pop(number).claim.close()
+        self.news(f"{trial_name(number)}: another command brought it to its end")
 
     def _retry_or_fail(
         self, number: int, broken: Sequence[StageSpec], executor: LocalExecutor
@@ -334,17 +351,29 @@ class SweepRun:
         cause = f"{first.stage}: {self._failed[first.key]}"
         if active.attempts >= MAX_ATTEMPTS:
             self._end(number, TrialState.FAIL, {}, cause)
+            executor.withdraw(self._needed_by(active) - self._needed_by(*self._active.values()))
             return
         active.attempts += 1
         active.trial.set_user_attr(ATTEMPTS, active.attempts)
         self.news(f"{trial_name(number)}: {cause}; it is tried once more")
         for spec in broken:
             del self._failed[spec.key]
-        executor.forgive(spec.key for spec in broken)
+        # What it read may have been removed since: the store is asked again.
+        keys = self._needed_by(active)
+        self._done -= keys
+        executor.forget(keys)
         self._hand_over(executor, number)
 
+    @staticmethod
+    def _needed_by(*trials: Active) -> set[str]:
+        """Keys of the stages that some trials wait for."""
+        return {spec.key for active in trials for spec in active.phases[0].specs}
+
     def _prunes(self, active: Active, phase: Phase) -> bool:
-        """Tell the pruner the value of a phase; whether the trial is to stop."""
+        """Tell the pruner the value of a phase; whether the trial is to stop.
+
+        A trial of which every stage is made is not stopped any more.
+        """
         assert phase.step is not None
         measure = self.sweep.declaration.measures[0]
         if len(phase.runs) == 1:
@@ -357,7 +386,8 @@ class SweepRun:
             if phase.step not in self._stored(active.trial).intermediate_values:
                 active.trial.report(value, phase.step)
             self.study.pruner = proposals.make_pruner(self.sweep.declaration)
-            return active.trial.should_prune()
+            left = any(spec.key not in self._done for spec in active.phases[-1].specs)
+            return left and active.trial.should_prune()
 
     def _complete(self, number: int) -> None:
         """Tell what a trial is worth."""
@@ -384,6 +414,7 @@ class SweepRun:
         active.trial.set_user_attr(MLFLOW_RUN, run_id)
         active.trial.set_user_attr(MLFLOW_LINK, link)
         save_note(active.trial, f"[{trial_name(number)} in MLflow]({link})")
+        self._note_calls(active)
         del self._active[number]
         self._tell(active.trial, active.claim, state, list(values.values()) or None, why)
         self._show(active, values, "FAILED" if state == TrialState.FAIL else "FINISHED", why)
@@ -434,19 +465,33 @@ class SweepRun:
         """Let go of the trials that were not brought to their end: the same command goes on."""
         self._ledger.note_work(at_end=True)
         for active in self._active.values():
+            self._note_calls(active)
             self._show(active, {}, "KILLED", "interrupted; the same command goes on")
             active.claim.close()
         self._active.clear()
 
-    def _missing_calls(self, plan: Plan) -> float:
-        """Calls of the denoiser in the stages of a trial that are not there yet."""
-        missing = {
-            spec.key: denoiser_calls(run.config, spec.stage)
-            for run in instances(plan)
-            for spec in run.stages
-            if self.store.status(spec) != "done"
-        }
-        return sum(missing.values())
+    def _charge(self, spec: StageSpec) -> None:
+        """Charge a stage that was made to the first trial that waits for it.
+
+        A denoiser that went on from its stop counts once, with all of its updates.
+        """
+        for active in self._active.values():
+            for run in active.phases[0].runs:
+                if any(own.key == spec.key for own in run.stages):
+                    calls = denoiser_calls(run.config, spec.stage)
+                    which = (spec.stage, run.config.game, run.config.seed)
+                    before = active.calls.get(which, 0.0)
+                    longer = max(before, calls)
+                    active.calls[which] = longer if spec.stage == "denoiser" else before + calls
+                    return
+
+    def _note_calls(self, active: Active) -> None:
+        """Write down what was made for a trial that is still this command's to tell of."""
+        stored = self._stored(active.trial)
+        if stored.state == TrialState.RUNNING:
+            before = float(stored.user_attrs.get(CALLS, 0.0))
+            active.trial.set_user_attr(CALLS, before + sum(active.calls.values()))
+        active.calls.clear()
 
 
 def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]:

@@ -20,15 +20,18 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, PercentilePruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from diamond.errors import RequestError
 from diamond.seeds import Purpose, derive
 from diamond.study.declaration import Sweep, SweepDeclaration
 from diamond.study.space import Parameter, Space, Value, grid_of, is_asked
+from diamond.study.trials import identity_of
 
 IDENTITY = "diamond.identity"
 """Attribute of a study: what its trials agree on."""
+MARK = "diamond.home"
+"""Attribute of a study: the mark of the folder in which trials are claimed."""
 SOURCE = "diamond.source"
 """Attribute of a trial: sampled, baseline, or a warm start from an arm."""
 ATTEMPTS = "diamond.attempts"
@@ -48,11 +51,16 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def open_study(sweep: Sweep, storage: BaseStorage) -> optuna.Study:
+def open_study(sweep: Sweep, storage: BaseStorage, mark: str = "") -> optuna.Study:
     """The study of a sweep, made where it is missing.
 
+    Args:
+        sweep: The sweep.
+        storage: Where studies are kept.
+        mark: That of the sweep's folder: claims on trials are there.
+
     Raises:
-        RequestError: A study of this name was something else.
+        RequestError: A study of this name was something else, or belongs to another home.
     """
     said = sweep.declaration
     with quiet():
@@ -64,12 +72,20 @@ def open_study(sweep: Sweep, storage: BaseStorage) -> optuna.Study:
             sampler=RandomSampler(),
             pruner=make_pruner(said),
         )
-        known = study.user_attrs.get(IDENTITY)
+        identity = identity_of(sweep)
+        known, owner = study.user_attrs.get(IDENTITY), study.user_attrs.get(MARK)
         if known is None:
-            study.set_user_attr(IDENTITY, sweep.identity)
+            study.set_user_attr(IDENTITY, identity)
+            study.set_user_attr(MARK, mark)
             study.set_user_attr("diamond.question", said.question)
             study.set_metric_names([measure.name for measure in said.measures])
-    if known not in (None, sweep.identity):
+    if owner not in (None, mark):
+        raise RequestError(
+            f"the study {sweep.name!r} of this storage belongs to another home: who works on which "
+            "trial is written down there\n  give --home of that one, or this sweep another name, "
+            f"for instance --name {sweep.name}-2"
+        )
+    if known not in (None, identity):
         raise RequestError(
             f"the study {sweep.name!r} had another space, other objectives or other settings\n"
             "  its trials cannot be compared with new ones: give this sweep another name with "
@@ -131,26 +147,27 @@ def ask(
         A trial with all its values; None where a grid is at its end.
     """
     said, trials = sweep.declaration, study.get_trials(deepcopy=False)
-    fixed, source = None, SAMPLED
-    if baseline is not None and not any(points_equal(t.params, baseline) for t in trials):
-        fixed, source = dict(baseline), BASELINE
-    if fixed is None and said.sampler.name == "grid":
-        fixed = next_of_grid(said.parameters, trials)
-        if fixed is None:
-            return None
     study.sampler = make_sampler(said, len(trials))
     with quiet():
-        if fixed is not None:
-            study.enqueue_trial(fixed)
+        # A command that was killed may have laid down a point that it did not ask for.
+        if not any(trial.state == TrialState.WAITING for trial in trials):
+            known = [trial.params for trial in trials]
+            if baseline is not None and not any(points_equal(one, baseline) for one in known):
+                study.enqueue_trial(dict(baseline))
+            elif said.sampler.name == "grid":
+                point = next_of_grid(said.parameters, known)
+                if point is None:
+                    return None
+                study.enqueue_trial(point)
         trial = study.ask()
-        suggest(trial, said.parameters)
-        trial.set_user_attr(SOURCE, source)
+        point = suggest(trial, said.parameters)
+        first = baseline is not None and points_equal(point, baseline)
+        trial.set_user_attr(SOURCE, BASELINE if first else SAMPLED)
     return trial
 
 
-def next_of_grid(space: Space, trials: Sequence[FrozenTrial]) -> dict[str, Value] | None:
-    """The first point of a grid that no trial has, failed ones included; None at its end."""
-    seen = [trial.params for trial in trials]
+def next_of_grid(space: Space, seen: Sequence[Mapping[str, Value]]) -> dict[str, Value] | None:
+    """The first point of a grid that is not among those seen; None at its end."""
     return next((p for p in grid_of(space) if not any(points_equal(p, s) for s in seen)), None)
 
 

@@ -14,6 +14,7 @@ from diamond.pipeline.provenance import code_version
 from diamond.pipeline.scores import number
 from diamond.pipeline.store import Store
 from diamond.study import proposals
+from diamond.study.addresses import default_storage
 from diamond.study.confirm import MAX_CONFIRMED, command_of, confirm_request, confirmation
 from diamond.study.declaration import Sweep
 from diamond.study.engine import SweepRun
@@ -171,7 +172,7 @@ def _trial(sweep: Sweep, store: Store, trial: FrozenTrial) -> dict[str, Any]:
     texts = texts_of(said.parameters, trial.params)
     complete = trial.state == TrialState.COMPLETE
     seconds, stages, intervals = None, {}, None
-    if trial.state != TrialState.FAIL and len(texts) == len(trial.params) > 0:
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         plan = trial_plan(sweep, trial_name(trial.number), texts)
         seconds = round(trial_seconds(plan, store), 3)
         stages = {spec.stage: spec.key for spec in instances(plan)[0].stages}
@@ -205,9 +206,10 @@ def _trial(sweep: Sweep, store: Store, trial: FrozenTrial) -> dict[str, Any]:
 def _baseline(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The trial that has the preset's values."""
     said = sweep.declaration
-    point = values_of(said.parameters, baseline_texts(sweep))
+    point = values_of(said.parameters, baseline_texts(sweep)) or {}
+    texts = texts_of(said.parameters, point)
     for row in rows:
-        if point is not None and row["values"] and row["params"] == point:
+        if texts and row["values"] and texts_of(said.parameters, row["params"]) == texts:
             return {"trial": row["number"], "values": row["values"]}
     return {"trial": None, "values": None}
 
@@ -228,13 +230,12 @@ def _confirm(
         return None
     texts = _texts(sweep, chosen, trials)
     request = confirm_request(sweep, texts)
-    searched = {point.number: point.values for point in chosen}
     return {
         "command": command_of(request, home, tracking_uri),
         "study": request.name,
         "trials": list(texts),
         "arms": ["baseline", *(trial_name(number_) for number_ in texts)],
-        "result": confirmation(sweep, request, run.store, searched),
+        "result": confirmation(sweep, request, run.store, texts),
     }
 
 
@@ -252,6 +253,12 @@ def _notes(run: SweepRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         notes.append(
             f"The preset's own value of {', '.join(outside)} lies outside the space: there is no "
             "baseline trial."
+        )
+    played = [m.quantity.label for m in said.measures if m.quantity.origin == "return"]
+    if played:
+        notes.append(
+            f"{' and '.join(played)}: search and confirmation play the same episodes of the real "
+            "game (no-ops and draws of actions); training seeds are fresh in the confirmation."
         )
     warm = [row for row in rows if row["source"].startswith(proposals.WARM)]
     if warm:
@@ -276,7 +283,8 @@ def _device(store: Store, sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> st
 def _paths(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> dict[str, Any]:
     where = [] if home == Path("mlruns").absolute() else ["--home", str(home)]
     tracking = [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
-    own_storage = ["--storage", storage] if "://" in storage else []
+    is_own = storage == default_storage(home)
+    own_storage = [] if is_own else ["--storage", storage]
     return {
         "home": str(home),
         "report_html": str(run.folder / "report.html"),

@@ -83,7 +83,7 @@ def trial_interval(plan: Plan, store: Store, measure: Measure) -> Interval | Non
         return None
     seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, own.name)
     if own.origin == "metric":
-        return bootstrap_interval(_per_start(scores[own.name], measure), seed)
+        return bootstrap_interval(per_start(scores[own.name], measure), seed)
     errors = _errors(plan, run, store, measure) if own.origin == "skill" else None
     return None if errors is None else _skill_interval(*errors, measure, seed)
 
@@ -96,10 +96,10 @@ def trial_seconds(plan: Plan, store: Store) -> float:
 
 
 def _mean_at(values: NDArray[np.float64], measure: Measure) -> float:
-    return nan_mean(_per_start(values, measure))
+    return nan_mean(per_start(values, measure))
 
 
-def _per_start(values: NDArray[np.float64], measure: Measure) -> NDArray[np.float64]:
+def per_start(values: NDArray[np.float64], measure: Measure) -> NDArray[np.float64]:
     """Value of each start, of (starts, horizon): at the time step, or the mean over all."""
     at = measure.time_step
     return over_horizon(values) if at is None else values[:, at - 1]

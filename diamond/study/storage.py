@@ -83,6 +83,19 @@ def forget_study(address: str, name: str) -> None:
 
 
 @contextmanager
+def database_errors(verb: str, address: str) -> Iterator[None]:
+    """As `storage_errors`, where errors of the system may have another cause than the storage.
+
+    Raises:
+        StoreError: The database of the storage raised; the cause is in the text.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _refused(verb, address, error) from None
+
+
+@contextmanager
 def storage_errors(verb: str, address: str) -> Iterator[None]:
     """Turn what a storage raises into an error of the user, without its password.
 
@@ -96,11 +109,15 @@ def storage_errors(verb: str, address: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
-        cause = hide_password(_cause(error), address)
-        raise StoreError(
-            f"cannot {verb} the Optuna storage {without_password(address)!r}: {cause}\n"
-            f"  {_what_to_check(address)}"
-        ) from None
+        raise _refused(verb, address, error) from None
+
+
+def _refused(verb: str, address: str, error: Exception) -> StoreError:
+    cause = hide_password(_cause(error), address)
+    return StoreError(
+        f"cannot {verb} the Optuna storage {without_password(address)!r}: {cause}\n"
+        f"  {_what_to_check(address)}"
+    )
 
 
 def _open_journal(path: Path) -> JournalStorage:

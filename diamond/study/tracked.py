@@ -75,7 +75,7 @@ class TrialTracking:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._store: Any = None
-        self._error: StoreError | None = None
+        self._error: Exception | None = None
 
     def start(self) -> None:
         """Open the store and write what comes, until `finish`."""
@@ -87,7 +87,7 @@ class TrialTracking:
         """Stop a sweep whose results cannot be tracked.
 
         Raises:
-            StoreError: The tracking store cannot be opened or written.
+            StoreError: The tracking store cannot be opened or written; any other error is a fault.
         """
         if self._error is not None:
             raise self._error
@@ -99,7 +99,8 @@ class TrialTracking:
         def write() -> None:
             try:
                 found.set_result(self._write(state))
-            except StoreError as error:
+            except BaseException as error:
+                # Who waits for the answer must not wait for ever.
                 found.set_exception(error)
                 raise
 
@@ -119,6 +120,12 @@ class TrialTracking:
         self.stop()
         self.check()
 
+    def abandon(self) -> None:
+        """Write what is left and show the study as stopped; nothing after `finish`."""
+        if self._thread is not None:
+            self._jobs.put(self._show_stopped)
+            self.stop()
+
     def stop(self) -> None:
         """Write what is left and end."""
         self._jobs.put(None)
@@ -133,7 +140,7 @@ class TrialTracking:
                 return
             try:
                 job()
-            except StoreError as error:
+            except Exception as error:
                 self._error = self._error or error
 
     def _open(self) -> None:
@@ -155,8 +162,14 @@ class TrialTracking:
             self._store.reconcile()
             parent = self._store.begin_study(study_key(name), name)
             run_id = self._store.write_run(run, parent)
-        link = f"http://127.0.0.1:{UI_PORT}/{run_link(self._store.experiment_id, run_id)}"
-        return run_id, link
+        served = (self._uri or "").startswith(("http://", "https://"))
+        base = str(self._uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
+        return run_id, f"{base}/{run_link(self._store.experiment_id, run_id)}"
+
+    def _show_stopped(self) -> None:
+        if self._store is not None:
+            parent = self._store.begin_study(study_key(self._sweep.name), self._sweep.name)
+            self._store.set_status(parent, "KILLED")
 
     def _write_study(self, study: Callable[[str, str], TrackedStudy]) -> None:
         if self._store is None:
@@ -168,9 +181,9 @@ class TrialTracking:
             self._store.write_study(study(self._store.experiment_id, parent))
 
 
-def trial_key(study: str, number: int) -> str:
-    """Identity of a trial in the tracking store."""
-    return content_hash({"study": study, "trial": number})[:KEY_DIGITS]
+def trial_key(study: str, number: int, texts: Mapping[str, str]) -> str:
+    """Identity of a trial in the tracking store: another one may have its number later."""
+    return content_hash({"study": study, "trial": number, "values": dict(texts)})[:KEY_DIGITS]
 
 
 def trial_run(
@@ -196,7 +209,7 @@ def trial_run(
     note = f"[Trial {number} of {sweep.name} in optuna-dashboard]({link})"
     said = sweep.declaration
     return TrackedRun(
-        run_key=trial_key(sweep.name, number),
+        run_key=trial_key(sweep.name, number, state.texts),
         name=trial_name(number),
         kind="trial",
         params={"game": ", ".join(said.games), "preset": said.preset, **state.texts},

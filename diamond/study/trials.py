@@ -1,14 +1,16 @@
 """Trials as plans: each is an arm of the study, made of the same stages as any other; no Optuna."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from diamond.ablation.axes import find_axis
 from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
-from diamond.ablation.stages import StageName, StageSpec
+from diamond.ablation.stages import NUMERICS, StageName, StageSpec
 from diamond.ablation.variants import apply_axes
+from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
@@ -37,15 +39,16 @@ def trial_plan(
         sweep: The sweep.
         name: Name of the arm.
         texts: Text per axis.
-        stop_after: Updates of the denoiser after which its training is looked at; None: all.
+        stop_after: Updates of the denoiser after which its fidelity is looked at; None: all.
 
     Raises:
         RequestError: The values are not allowed together.
     """
     words = [f"{axis}={text}" for axis, text in texts.items()]
-    if stop_after is not None:
-        words.append(f"{STOP_AFTER}={stop_after}")
-    return make_plan(_request(sweep, f"{name}: {' '.join(words)}"))
+    if stop_after is None:
+        return make_plan(_request(sweep, f"{name}: {' '.join(words)}"))
+    arm = f"{name}: {' '.join([*words, f'{STOP_AFTER}={stop_after}'])}"
+    return make_plan(replace(_request(sweep, arm), until="fidelity"))
 
 
 def rung_plan(plan: Plan, sweep: Sweep, texts: Mapping[str, str], stop_after: int) -> Plan | None:
@@ -90,6 +93,13 @@ def base_config(sweep: Sweep, game: str) -> RunConfig:
         base = read_checkpoint(sweep.checkpoint).apply(base)
     texts = tuple(f"{axis}={text}" for axis, text in said.settings.items())
     return apply_axes(base, read_setting(texts, "[settings]").chosen)
+
+
+def identity_of(sweep: Sweep) -> str:
+    """Hash of what the trials of a study must agree on to be compared: words and what they mean."""
+    numerics = {str(stage): version for stage, version in NUMERICS.items()}
+    bases = {game: canonical(base_config(sweep, game)) for game in sweep.declaration.games}
+    return content_hash({"said": sweep.identity, "bases": bases, "numerics": numerics})
 
 
 def baseline_texts(sweep: Sweep) -> dict[str, str]:
