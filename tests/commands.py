@@ -68,9 +68,9 @@ def diamond(
     )
 
 
-def ablate(home: Path, *arguments: str) -> dict[str, Any]:
-    """Run `diamond ablate ... --json`, which must succeed, and return the document; no page."""
-    done = diamond("ablate", *arguments, "--home", str(home), "--json", page=False)
+def ablate(home: Path, *arguments: str, page: bool = False) -> dict[str, Any]:
+    """Run `diamond ablate ... --json`, which must succeed, and return the document."""
+    done = diamond("ablate", *arguments, "--home", str(home), "--json", page=page)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document

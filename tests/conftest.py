@@ -7,7 +7,24 @@ import pytest
 import torch
 from hypothesis import settings
 
+from diamond.pipeline.files import locked
 from tests.commands import SMOKE, diamond
+
+LONG = (
+    "test_train.py",
+    "test_interrupt.py",
+    "test_ablate.py",
+    "test_documents.py",
+    "test_fidelity_command.py",
+    "test_checkpoints.py",
+    "test_collectors.py",
+    "test_verify_command.py",
+    "test_errors.py",
+    "test_failures.py",
+    "test_sweep_command.py",
+    "test_executor.py",
+)
+"""Files that take a minute or more, the longest first: begun last they would be waited for."""
 
 settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
@@ -22,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
     slow = pytest.mark.skip(reason="takes minutes: runs with --slow")
     gpu = pytest.mark.skip(reason="needs a CUDA device, which torch does not find here")
     for item in items:
@@ -33,10 +52,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with the finished study ``steps=1,3`` of the smoke preset: to read or to copy."""
-    home = tmp_path_factory.mktemp("smoke") / "home"
-    done = diamond("ablate", *SMOKE, "--home", str(home))
-    assert done.returncode == 0, done.stderr
-    (home.parent / "stdout.txt").write_text(done.stdout)
-    (home.parent / "stderr.txt").write_text(done.stderr)
+    """A home with the finished study ``steps=1,3`` of the smoke preset: to read or to copy.
+
+    The processes that run the tests share it.
+    """
+    folder = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    home = (folder or tmp_path_factory.mktemp("smoke")) / "smoke-home" / "home"
+    home.parent.mkdir(exist_ok=True)
+    with locked(home.parent / ".lock"):
+        if not (home.parent / "stdout.txt").exists():
+            done = diamond("ablate", *SMOKE, "--home", str(home))
+            assert done.returncode == 0, done.stderr
+            (home.parent / "stderr.txt").write_text(done.stderr)
+            (home.parent / "stdout.txt").write_text(done.stdout)
     return home

@@ -73,7 +73,7 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Moment, ...]:
 
 
 def _moment(home: Path, *arguments: str) -> Moment:
-    done = diamond("ablate", *arguments, "--home", str(home), "--json")
+    done = diamond("ablate", *arguments, "--home", str(home), "--json", page=False)
     assert done.returncode == 0, done.stderr
     return Moment(
         json.loads(done.stdout),

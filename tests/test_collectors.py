@@ -197,6 +197,7 @@ def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path)
         home,
         *("resolution=32,48", "steps=1,2", "updates=2", "outcome.updates=1"),
         *("--preset", "smoke", "--until", "fidelity"),
+        page=True,
     )
     arms = [row for row in document["comparisons"] if row["family"] != "reference"]
     (pair,) = {(row["a"], row["b"]) for row in arms}

@@ -187,7 +187,16 @@ def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_help_names_every_command_and_option() -> None:
     commands = diamond("--help")
     assert commands.returncode == 0
-    names = ("ablate", "axes", "export-checkpoint", "import-checkpoint", "scores", "train", "ui")
+    names = (
+        "ablate",
+        "axes",
+        "export-checkpoint",
+        "import-checkpoint",
+        "scores",
+        "sweep",
+        "train",
+        "ui",
+    )
     for command in (*names, "evaluate", "studies", "show", "gc", "verify"):
         assert re.search(rf"\b{command}\b", commands.stdout)
     options = set(re.findall(r"--[a-z-]+", diamond("ablate", "--help").stdout))
@@ -196,6 +205,7 @@ def test_help_names_every_command_and_option() -> None:
         "--from",
         "--to",
         "--arm",
+        "--set",
         "--aa",
         "--match",
         "--preset",
@@ -218,7 +228,7 @@ def test_help_names_every_command_and_option() -> None:
     }
     trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
     of_ablations = {"--design", "--from", "--to", "--arm", "--aa", "--match"}
-    of_ablations |= {"--first-seed", "--first-start"}
+    of_ablations |= {"--first-seed", "--first-start", "--set"}
     assert trained == options - of_ablations - {"--checkpoint", "--until", "--only"}
 
 
