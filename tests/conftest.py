@@ -10,22 +10,6 @@ from hypothesis import settings
 from diamond.pipeline.files import locked
 from tests.commands import SMOKE, diamond
 
-LONG = (
-    "test_train.py",
-    "test_interrupt.py",
-    "test_ablate.py",
-    "test_documents.py",
-    "test_fidelity_command.py",
-    "test_checkpoints.py",
-    "test_collectors.py",
-    "test_verify_command.py",
-    "test_errors.py",
-    "test_failures.py",
-    "test_sweep_command.py",
-    "test_executor.py",
-)
-"""Files that take a minute or more, the longest first: begun last they would be waited for."""
-
 settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
 
@@ -39,8 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
     slow = pytest.mark.skip(reason="takes minutes: runs with --slow")
     gpu = pytest.mark.skip(reason="needs a CUDA device, which torch does not find here")
     for item in items:
