@@ -861,9 +861,10 @@ quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floo
 
 
 def test_one_bad_trial_among_the_rest_says_nothing_alarming(bench: Bench) -> None:
-    study = study_of(12, lambda x, z: float(x > 0.95))
+    study = study_of(20, lambda x, z: float(x > 0.9))
     rows, why = importance_rows(study, 0, resamples=10)
-    assert rows or why
+    assert why is None
+    assert sum(row["value"] for row in rows) == pytest.approx(1)
 
 
 # --- confirmation -------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 Laying out arms is the plan's; verdicts are in `diamond.pipeline.verify`.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,8 +28,12 @@ from diamond.ablation.request import (
     check_stage,
 )
 from diamond.ablation.toml_files import (
+    SUFFIX,
     Key,
+    find_file,
     join_dotted,
+    names_in,
+    no_such_file,
     read_record,
     read_text,
     run_checks,
@@ -42,9 +45,6 @@ from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, PRESETS
 from diamond.errors import RequestError, nearest, unknown
 
 FOLDER = "ablations"
-SUFFIX = ".toml"
-REPOSITORY = Path(__file__).parents[2]
-"""Where the package lies in a checkout; an installed one has no declarations beside it."""
 
 
 def _check_name(name: str) -> str:
@@ -274,23 +274,16 @@ def read_declaration(text: str, path: Path) -> Declaration:
 
 def declaration_names() -> list[str]:
     """Names of the declarations that can be given without a path."""
-    return sorted({path.stem for folder in _folders() for path in folder.glob(f"*{SUFFIX}")})
+    return names_in(FOLDER)
 
 
 def _find(word: str) -> Path:
-    if word.endswith(SUFFIX):
-        path = Path(word).absolute()
-        if path.is_file():
-            return path
-        raise RequestError(
-            f"there is no declaration {word!r}\n  give a file that exists, or one of: "
-            f"{', '.join(declaration_names()) or 'none here'}"
-        )
-    for folder in _folders():
-        path = folder / f"{word}{SUFFIX}"
-        if os.sep not in word and path.is_file():
-            return path.absolute()
+    path = find_file(word, FOLDER)
+    if path is not None:
+        return path
     names = declaration_names()
+    if word.endswith(SUFFIX):
+        raise no_such_file(word, "declaration", names)
     match = nearest(word, names)
     guess = f" Did you mean {match!r}?" if match else ""
     raise RequestError(
@@ -298,10 +291,6 @@ def _find(word: str) -> Path:
         f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"
         f"  declarations: {', '.join(names) or f'none in {FOLDER}/ of this folder'}"
     )
-
-
-def _folders() -> list[Path]:
-    return [Path.cwd() / FOLDER, REPOSITORY / FOLDER]
 
 
 def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object]]]:

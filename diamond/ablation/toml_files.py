@@ -1,7 +1,8 @@
 """Reading a TOML file into a record, with errors that name the line and what is allowed there."""
 
+import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +16,46 @@ from diamond.errors import RequestError, nearest
 Key = tuple[str | int, ...]
 """Where a value stands: keys and positions from the top of the file."""
 R = TypeVar("R", bound=Record)
+SUFFIX = ".toml"
+REPOSITORY = Path(__file__).parents[2]
+"""Where the package lies in a checkout; an installed one has no files beside it."""
+
+
+def find_file(word: str, folder: str) -> Path | None:
+    """The file that a word means, absolute; None where there is none.
+
+    Args:
+        word: The path of a .toml file, or the name of one in the folder.
+        folder: Name of a folder here, and of the one in the checkout that the package lies in.
+    """
+    if word.endswith(SUFFIX):
+        path = Path(word).absolute()
+        return path if path.is_file() else None
+    paths = (place / f"{word}{SUFFIX}" for place in _places(folder))
+    return next((path.absolute() for path in paths if os.sep not in word and path.is_file()), None)
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the files of a folder that can be given without a path; see `find_file`."""
+    return sorted({path.stem for place in _places(folder) for path in place.glob(f"*{SUFFIX}")})
+
+
+def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
+    """Build the error for the path of a file that does not exist.
+
+    Args:
+        word: The path.
+        kind: What it should be: ``"declaration"``.
+        names: What can be given by name.
+    """
+    return RequestError(
+        f"there is no {kind} {word!r}\n  give a file that exists, or one of: "
+        f"{', '.join(names) or 'none here'}"
+    )
+
+
+def _places(folder: str) -> list[Path]:
+    return [Path.cwd() / folder, REPOSITORY / folder]
 
 
 def read_text(path: Path, kind: str) -> str:

@@ -18,10 +18,10 @@ from rich.console import Console
 from diamond.ablation.claim_arms import check_claims
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
-from diamond.cli.interrupt import interruptible
+from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
-from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.errors import ExitCode, RequestError, StoreError
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.pipeline.kept_weights import bringing_weights
@@ -70,13 +70,8 @@ def run_study(request: Request, options: Options) -> ExitCode:
         DiamondError: The request is wrong, the home or the tracking store cannot be used, or the
             user interrupted.
     """
-    try:
-        with interruptible():
-            return _study(request, options)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"interrupted; what was done is kept. Go on with the same command:\n  {options.command}"
-        ) from None
+    with resumable(options.command):
+        return _study(request, options)
 
 
 def _study(request: Request, options: Options) -> ExitCode:

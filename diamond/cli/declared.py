@@ -3,7 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from diamond.ablation.declarations import Given, claims_hash, is_declaration, load_declaration
+from diamond.ablation.declarations import (
+    Given,
+    Override,
+    claims_hash,
+    is_declaration,
+    load_declaration,
+)
 from diamond.ablation.plan import Plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import read_checkpoint
@@ -75,5 +81,10 @@ def declared_lines(plan: Plan) -> Iterator[str]:
     for claim in said.claims:
         yield f"claim {claim.name!r}: {claim.expression}"
     yield f"primary metric {said.primary}; hash of the claims {claims_hash(said)[:12]}"
-    for change in declared.overrides:
+    yield from override_lines(declared.overrides)
+
+
+def override_lines(overrides: Sequence[Override]) -> Iterator[str]:
+    """What a command changed of what is declared."""
+    for change in overrides:
         yield f"{change.option}: {change.given} in place of the declared {change.declared}"

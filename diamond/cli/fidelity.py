@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
-from diamond.cli.interrupt import interruptible
+from diamond.cli.interrupt import interruptible, resumable
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import in_use, read_json, write_json, write_together
@@ -81,13 +81,8 @@ def score_model_and_show(request: ModelRequest, home: Path, showing: Showing) ->
     Raises:
         DiamondError: The request is wrong, the home cannot be used, or the user interrupted.
     """
-    try:
-        with interruptible():
-            return _score_model(request, home, showing)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"interrupted; what was done is kept. Go on with the same command:\n  {showing.command}"
-        ) from None
+    with resumable(showing.command):
+        return _score_model(request, home, showing)
 
 
 def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from diamond.errors import InterruptedRunError
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
@@ -21,3 +23,21 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def resumable(command: str, kept: str = "what was done is kept. Go on with") -> Iterator[None]:
+    """Tell who interrupts a command how to go on.
+
+    Args:
+        command: The command, to be repeated.
+        kept: What is kept, in words that "the same command" follows.
+
+    Raises:
+        InterruptedRunError: The user or the system asked to stop.
+    """
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"interrupted; {kept} the same command:\n  {command}") from None

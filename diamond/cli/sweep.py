@@ -12,10 +12,11 @@ from rich.table import Table
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import scores_lpips
 from diamond.cli.ablate import Options, check_name, run_study
-from diamond.cli.interrupt import interruptible
+from diamond.cli.declared import override_lines
+from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import duration_text
 from diamond.cli.terminal import console
-from diamond.errors import ExitCode, InterruptedRunError, RequestError
+from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
@@ -68,26 +69,19 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
     Raises:
         DiamondError: The request is wrong, a storage cannot be used, or the user interrupted.
     """
-    try:
-        with interruptible():
-            return _sweep(sweep, work, options)
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"interrupted; finished trials are kept, the others go on with the same command:\n"
-            f"  {options.command}"
-        ) from None
+    home = options.home
+    address = default_storage(home) if work.storage is None else storage_address(work.storage)
+    # What is written down and shown must not hold a password.
+    hidden = replace(options, command=hide_password(options.command, address))
+    with resumable(hidden.command, "finished trials are kept, the others go on with"):
+        return _sweep(sweep, work, hidden, address)
 
 
-def _sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
+def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
     check_name(sweep.name)
     absolute_uri(options.tracking_uri or default_uri(options.home))
     check_shared_home(options.home, options.tracking_uri)
-    address = (
-        default_storage(options.home) if work.storage is None else storage_address(work.storage)
-    )
-    # What is written down and shown must not hold a password.
-    options = replace(options, command=hide_password(options.command, address))
     store = Store(options.home)
     if options.dry_run:
         show_space(sweep, baseline, store, console())
@@ -137,6 +131,8 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
         from diamond.pipeline.checkpoints import adopt
 
         adopt(sweep.checkpoint, options.home)
+    for line in override_lines(sweep.overrides):
+        run.news(line)
     run.tracking.start()
     with database_errors("use", address):
         try:
@@ -251,6 +247,8 @@ def show_space(sweep: Sweep, baseline: Plan, store: Store, out: Console) -> None
         highlight=False,
     )
     out.print(f"declared in {sweep.path}: {said.question}", highlight=False, markup=False)
+    for line in override_lines(sweep.overrides):
+        out.print(line, highlight=False, markup=False)
     table = Table(title_justify="left")
     for column in ("parameter", "values", "preset's", "first stage"):
         table.add_column(column, overflow="fold")

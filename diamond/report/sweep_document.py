@@ -223,9 +223,3 @@ def reports_label(doc: Document) -> str:
 def _by_instances(doc: Document) -> bool:
     pruner = doc["pruner"]
     return pruner is not None and pruner["what"] == "instances"
-
-
-def shown_states(doc: Document) -> list[str]:
-    """Return the states that occur, in the order of `STATES`."""
-    present = {trial["state"] for trial in doc["trials"]}
-    return [state for state in STATES if state in present]

@@ -1,6 +1,5 @@
 """Sweeps as TOML files: a space, objectives, a sampler and a budget; no Optuna here."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,13 +9,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from diamond.ablation.axes import find_axis
-from diamond.ablation.declarations import REPOSITORY, SUFFIX, AxisText, Override, Sentence, Texts
+from diamond.ablation.declarations import AxisText, Override, Sentence, Texts
 from diamond.ablation.request import ALL_STAGES, check_protocol_name, check_stage
 from diamond.ablation.stages import scores_until
 from diamond.ablation.toml_files import (
+    SUFFIX,
     Key,
     at_line,
+    find_file,
     join_dotted,
+    names_in,
+    no_such_file,
     read_record,
     read_text,
     run_checks,
@@ -250,23 +253,16 @@ def read_sweep(text: str, path: Path) -> SweepDeclaration:
 
 def sweep_names() -> list[str]:
     """Names of the sweeps that can be given without a path."""
-    return sorted({path.stem for folder in _folders() for path in folder.glob(f"*{SUFFIX}")})
+    return names_in(FOLDER)
 
 
 def _find(word: str) -> Path:
-    if word.endswith(SUFFIX):
-        path = Path(word).absolute()
-        if path.is_file():
-            return path
-        raise RequestError(
-            f"there is no sweep {word!r}\n  give a file that exists, or one of: "
-            f"{', '.join(sweep_names()) or 'none here'}"
-        )
-    for folder in _folders():
-        path = folder / f"{word}{SUFFIX}"
-        if os.sep not in word and path.is_file():
-            return path.absolute()
+    path = find_file(word, FOLDER)
+    if path is not None:
+        return path
     names = sweep_names()
+    if word.endswith(SUFFIX):
+        raise no_such_file(word, "sweep", names)
     match = nearest(word, names)
     guess = f" Did you mean {match!r}?" if match else ""
     raise RequestError(
@@ -274,10 +270,6 @@ def _find(word: str) -> Path:
         f"  sweeps: {', '.join(names) or f'none in {FOLDER}/ of this folder'}\n"
         "  for instance: diamond sweep studies/sampler.toml"
     )
-
-
-def _folders() -> list[Path]:
-    return [Path.cwd() / FOLDER, REPOSITORY / FOLDER]
 
 
 def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> Sweep:

@@ -39,10 +39,9 @@ def importance_rows(
     Source: Watanabe, Bansal, Hutter, "PED-ANOVA", IJCAI 2023 (arXiv 2304.10255).
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    values = [trial.values[objective] for trial in trials]
     if len(trials) < MIN_TRIALS:
         return [], f"{len(trials)} complete trials are too few; at least {MIN_TRIALS} are needed"
-    if len(set(values)) < 2:
+    if len({trial.values[objective] for trial in trials}) < 2:
         return [], "the objective is the same in all trials"
     direction = study.directions[objective]
     found = _shares(trials, objective, direction)
@@ -75,6 +74,8 @@ def _shares(
     trials: Sequence[FrozenTrial], objective: int, direction: Any
 ) -> dict[str, float] | None:
     """Importances that add up to 1; None where no parameter tells good trials from others."""
+    if len({trial.values[objective] for trial in trials}) < 2:
+        return None
     with quiet():
         sample = optuna.create_study(direction=direction)
         sample.add_trials(
