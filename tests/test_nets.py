@@ -1,6 +1,7 @@
 """Networks: sizes of the paper, shapes, initialisation, independence of rows."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig
+from diamond.config.networks import DenoiserConfig, Precision
 from diamond.config.presets import make_preset
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
@@ -191,6 +192,53 @@ def test_outcome_and_policy_rows_do_not_depend_on_their_batch() -> None:
     logits, _, _ = policy(first, policy.initial(4, first))
     one, _, _ = policy(first[2:3], policy.initial(1, first))
     assert torch.allclose(one, logits[2:3], atol=ROUNDING)
+
+
+def test_low_precision_is_near_float32_and_told_the_same_noise_level() -> None:
+    noisy, past = numbers(0, 5, 3, 16, 16), numbers(1, 5, 4, 3, 16, 16)
+    actions = torch.arange(20).reshape(5, 4) % 6
+    told, drawn = [], []
+    for precision in ("float32", "bfloat16"):
+        with seeded_init(0, Purpose.DENOISER_INIT):
+            model = denoiser(precision=precision)
+        awake(model)
+        unet = model.net.unet
+        unet.register_forward_pre_hook(lambda _, given: told.append(given[1]))
+        drawn.append(model.denoise(noisy, 1.0, past, actions))
+    assert told[1].dtype == torch.float32
+    assert torch.equal(told[0], told[1])
+    # As above; and they differ, or the precision is not used.
+    assert 0 < (drawn[0] - drawn[1]).abs().max() < 2e-2
+
+
+def test_low_precision_ends_at_the_encoders_of_outcome_and_policy() -> None:
+    frames, actions = numbers(0, 4, 3, 3, 16, 16), torch.arange(8).reshape(4, 2) % 5
+    found = []
+    for precision in get_args(Precision):
+        sizes = (8, 8), (1, 1), 12, 20
+        with seeded_init(0, Purpose.DENOISER_INIT):
+            outcome = OutcomeNet(OutcomeNetShape(5, 16, 16, *sizes, precision=precision))
+            policy = ActorCriticNet(ActorCriticShape(5, 16, 16, (8, 8), 20, precision=precision))
+        awake(outcome)
+        awake(policy)
+        rewards, ends, memory = outcome(frames[:, :-1], actions, frames[:, 1:], None)
+        logits, values, following = policy(frames[:, 2], policy.remember(frames[:, :2]))
+        found.append((rewards, ends, *memory, logits, values, *following))
+    for exact, low in zip(*found, strict=True):
+        assert low.dtype == torch.float32
+        assert 0 < (exact - low).abs().max() < 2e-2
+
+
+def test_a_memory_is_that_of_one_frame_after_the_other() -> None:
+    policy = ActorCriticNet(ActorCriticShape(5, 16, 16, (8, 8), 20))
+    awake(policy)
+    frames = numbers(0, 4, 3, 3, 16, 16)
+    memory = policy.initial(4, frames)
+    assert torch.equal(policy.remember(frames[:, :0])[0], memory[0])
+    for frame in frames.unbind(dim=1):
+        _, _, memory = policy(frame, memory)
+    for mine, expected in zip(policy.remember(frames), memory, strict=True):
+        assert torch.allclose(mine, expected, atol=ROUNDING)
 
 
 def test_every_input_of_the_denoiser_matters_after_it_has_moved() -> None:

@@ -110,14 +110,14 @@ def test_golden_keys_of_smoke() -> None:
     assert keys_of(SMOKE) == {
         "references": "7f1be02f89c300c35eee",
         "frames": "f5bb245460d79df1f378",
-        "denoiser": "41e593944a5c2e5d009f",
-        "outcome": "9fae68cde9a68bd1974a",
+        "denoiser": "a9220c308addacb73c2d",
+        "outcome": "6d82f3328876481b9345",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "d5cc483f183df24f0bbc",
-        "fidelity": "0cade774c989b150fb4f",
-        "policy": "1cc91191b42ddd82695a",
-        "policy_fidelity": "9fe9db149fc24abab34f",
-        "returns": "7b1e7d7eb4d35aa357aa",
+        "rollouts": "33768de147bf47ea3ff5",
+        "fidelity": "855aad146ca33f0a6baa",
+        "policy": "3e16820e6df2da9d86c3",
+        "policy_fidelity": "6917387996970b4b1286",
+        "returns": "17ea406a3c77e2c62e98",
     }
 
 
@@ -130,7 +130,7 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
     )
     keys = keys_of(before)
     assert keys["references"] == "15deb665d174df7d7d78"
-    assert keys["rollouts"] == "166072a88224b4b4ad76"
+    assert keys["rollouts"] == "ac376eaf67940d6b9776"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -145,12 +145,12 @@ def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
         "references": "7f1be02f89c300c35eee",
-        "agent": "92157d4accc393bd872d",
+        "agent": "0a3aa295d7f1337fcf6b",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "6a24792d28947a4b8989",
-        "fidelity": "4b40909f2f15ccd22855",
-        "policy_fidelity": "def625aa09cb4a776a70",
-        "returns": "1607056449144085f1ed",
+        "rollouts": "db6efeb6ea2345af2f6f",
+        "fidelity": "5ad3218f2d8c7b778c00",
+        "policy_fidelity": "3edcaf9f2b44d549df86",
+        "returns": "0befb228cfbc79adeac1",
     }
 
 

@@ -12,10 +12,7 @@ from diamond.records import Trajectories
 
 def burn_in(net: ActorCriticNet, frames: Tensor) -> Recurrent:
     """Run real frames (b, t, c, h, w) through the network, all but the last, from a zero memory."""
-    memory = net.initial(len(frames), frames)
-    for index in range(frames.shape[1] - 1):
-        _, _, memory = net(frames[:, index], memory)
-    return memory
+    return net.remember(frames[:, :-1])
 
 
 def actor_critic_loss(

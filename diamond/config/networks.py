@@ -252,3 +252,8 @@ class PolicyConfig(Record):
     optimizer: OptimizerConfig
     updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="imagined trajectories per update")
+    precision: Precision = Field(
+        default="float32",
+        description="precision of the encoder's arithmetic",
+        json_schema_extra={"neutral": "float32"},
+    )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from diamond.nets.blocks import PlainResBlock, conv3x3, initialise_lstm
+from diamond.config.networks import Precision
+from diamond.nets.blocks import PlainResBlock, arithmetic, conv3x3, initialise_lstm
 from diamond.nets.outcome_net import Recurrent
 
 
@@ -19,6 +20,7 @@ class ActorCriticShape:
     channels: Sequence[int]
     lstm_size: int
     frame_channels: int = 3
+    precision: Precision = "float32"
 
 
 class ActorCriticNet(nn.Module):
@@ -54,6 +56,19 @@ class ActorCriticNet(nn.Module):
         Returns:
             Action logits (b, num_actions), values (b,), the next recurrent state.
         """
-        features = self.encoder(frames).flatten(start_dim=1)
-        hidden, cell = self.lstm(features, recurrent)
+        hidden, cell = self.lstm(self._features(frames), recurrent)
         return self.actor(hidden), self.critic(hidden).squeeze(1), (hidden, cell)
+
+    def remember(self, frames: Tensor) -> Recurrent:
+        """The recurrent state after frames (b, t, c, h, w) from a zero one; t may be 0."""
+        b, t = frames.shape[:2]
+        memory = self.initial(b, frames)
+        if t > 0:
+            for features in self._features(frames.flatten(0, 1)).view(b, t, -1).unbind(1):
+                memory = self.lstm(features, memory)
+        return memory
+
+    def _features(self, frames: Tensor) -> Tensor:
+        with arithmetic(frames, self.shape.precision):
+            features: Tensor = self.encoder(frames)
+        return features.float().flatten(start_dim=1)

@@ -9,9 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diamond.config.networks import Precision
+
 GROUP_SIZE = 32
 NORM_EPS = 1e-5
 ATTENTION_HEAD_DIM = 8
+
+
+def arithmetic(like: Tensor, precision: Precision) -> torch.autocast:
+    """The arithmetic of convolutions and linear maps on the device of `like`, inside of it.
+
+    Weights stay in float32. What is sensitive stays outside: noise levels, recurrent states, heads.
+    """
+    low = precision == "bfloat16"
+    return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=low)
 
 
 def num_groups(channels: int) -> int:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.nets.blocks import FourierFeatures, conv3x3, group_norm
+from diamond.config.networks import Precision
+from diamond.nets.blocks import FourierFeatures, arithmetic, conv3x3, group_norm
 from diamond.nets.unet import UNet
 
 
@@ -27,6 +28,7 @@ class DenoiserNetShape:
     middle_attention: bool
     sees_past_noise: bool = False
     frame_channels: int = 3
+    precision: Precision = "float32"
 
 
 class DenoiserNet(nn.Module):
@@ -81,7 +83,7 @@ class DenoiserNet(nn.Module):
                 sees it, and to no other.
 
         Returns:
-            The output of the network (b, c, h, w).
+            The output of the network (b, c, h, w), float32 in any precision.
         """
         embedded = self.noise_features(c_noise) + self.action_embedding(actions).flatten(
             start_dim=1
@@ -93,6 +95,8 @@ class DenoiserNet(nn.Module):
         x = torch.cat((past, noisy), dim=1)
         if self.shape.patch > 1:
             x = F.pixel_unshuffle(x, self.shape.patch)
-        x = self.unet(self.conv_in(x), cond)
-        x = self.conv_out(F.silu(self.norm_out(x)))
+        with arithmetic(x, self.shape.precision):
+            x = self.unet(self.conv_in(x), cond)
+            x = self.conv_out(F.silu(self.norm_out(x)))
+        x = x.float()
         return F.pixel_shuffle(x, self.shape.patch) if self.shape.patch > 1 else x

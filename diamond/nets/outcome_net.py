@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from diamond.nets.blocks import initialise_lstm
+from diamond.config.networks import Precision
+from diamond.nets.blocks import arithmetic, initialise_lstm
 from diamond.nets.unet import ConditionedEncoder
 
 NUM_REWARD_CLASSES = 3
@@ -28,6 +29,7 @@ class OutcomeNetShape:
     cond_channels: int
     lstm_size: int
     frame_channels: int = 3
+    precision: Precision = "float32"
 
 
 class OutcomeNet(nn.Module):
@@ -65,11 +67,13 @@ class OutcomeNet(nn.Module):
             recurrent: State before the first step, None for zeros.
 
         Returns:
-            Reward logits (b, t, 3) for -1, 0, 1; end logits (b, t, 2); state after the last step.
+            Reward logits (b, t, 3) for -1, 0, 1; end logits (b, t, 2); state after the last step;
+            all float32 in any precision.
         """
         b, t = actions.shape
         pairs = torch.cat((frames, following), dim=2).flatten(0, 1)
-        features = self.encoder(pairs, self.action_embedding(actions.flatten()))
+        with arithmetic(pairs, self.shape.precision):
+            features = self.encoder(pairs, self.action_embedding(actions.flatten())).float()
         state = None if recurrent is None else (recurrent[0][None], recurrent[1][None])
         hidden, (h, c) = self.lstm(features.reshape(b, t, -1), state)
         logits = self.head(hidden)

@@ -37,6 +37,7 @@ def build_policy(config: PolicyConfig, shape: dict[str, int]) -> ActorCriticNet:
             width=shape["width"],
             channels=config.channels,
             lstm_size=config.lstm_size,
+            precision=config.precision,
         )
     )
 

@@ -52,26 +52,21 @@ def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource,
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS, update)
         segments = sampler.sample(config.batch_size, generator).to(device_of(net))
-        reward_loss, end_loss = _outcome_terms(net, segments, config.precision == "bfloat16")
+        reward_loss, end_loss = _outcome_terms(net, segments)
         parts = {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
         return reward_loss + end_loss, parts
 
     return loss_of
 
 
-def _outcome_terms(net: OutcomeNet, segments: Segments, low: bool) -> tuple[Tensor, Tensor]:
-    with torch.autocast(segments.frames.device.type, dtype=torch.bfloat16, enabled=low):
-        rewards, ends, _ = net(
-            segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None
-        )
+def _outcome_terms(net: OutcomeNet, segments: Segments) -> tuple[Tensor, Tensor]:
+    rewards, ends, _ = net(segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None)
     reward_classes = (segments.rewards.sign().long() + 1).masked_fill(~segments.valid, PADDING)
     end_classes = segments.ends.masked_fill(~segments.valid, PADDING)
     reward_loss = F.cross_entropy(
-        rewards.float().flatten(0, 1), reward_classes.flatten(), ignore_index=PADDING
+        rewards.flatten(0, 1), reward_classes.flatten(), ignore_index=PADDING
     )
-    end_loss = F.cross_entropy(
-        ends.float().flatten(0, 1), end_classes.flatten(), ignore_index=PADDING
-    )
+    end_loss = F.cross_entropy(ends.flatten(0, 1), end_classes.flatten(), ignore_index=PADDING)
     return reward_loss, end_loss
 
 

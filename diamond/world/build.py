@@ -30,6 +30,7 @@ def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
             depths=config.depths,
             cond_channels=config.cond_channels,
             lstm_size=config.lstm_size,
+            precision=config.precision,
         )
     )
 

@@ -49,6 +49,7 @@ class Denoiser(nn.Module):
                 patch=config.patch,
                 middle_attention=config.middle_attention,
                 sees_past_noise=config.cond_noise > 0,
+                precision=config.precision,
             )
         )
 
@@ -143,16 +144,14 @@ class Denoiser(nn.Module):
         scaled_past = self._scale_past(past.frames.flatten(1, 2))
         scaled = noisy * per_item(cs.c_in)
         told = past.noise / config.cond_noise if config.cond_noise > 0 else None
-        low = config.precision == "bfloat16"
-        with torch.autocast(noisy.device.type, dtype=torch.bfloat16, enabled=low):
-            output: Tensor = self.net(
-                scaled.contiguous(memory_format=torch.channels_last),
-                cs.c_noise,
-                scaled_past.contiguous(memory_format=torch.channels_last),
-                actions,
-                told,
-            )
-        return output.float()
+        output: Tensor = self.net(
+            scaled.contiguous(memory_format=torch.channels_last),
+            cs.c_noise,
+            scaled_past.contiguous(memory_format=torch.channels_last),
+            actions,
+            told,
+        )
+        return output
 
     def _scale_past(self, past: Tensor) -> Tensor:
         match self.config.past_scale:

@@ -1,0 +1,46 @@
+"""How a process that makes stages calculates: threads, kernels, and memory that it keeps.
+
+None of this is part of a stage's key: results stay the same but for the order of additions that
+the number of threads brings.
+"""
+
+import ctypes
+import platform
+from functools import cache
+
+import torch
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+_NEVER = 2**31 - 1
+"""The greatest number that mallopt takes; glibc reads it as more memory than a heap has."""
+
+
+def prepare_process(threads: int) -> None:
+    """Set this process up for the arithmetic of stages.
+
+    Activations of more than 32 MiB would be mapped and unmapped at every call, which costs about as
+    much as the convolutions do; the process keeps them instead (`release_memory` gives them back).
+
+    Args:
+        threads: Threads of one operation, at least 1.
+    """
+    torch.set_num_threads(threads)
+    # Without these two the order of additions may differ from run to run on a GPU.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if (glibc := _glibc()) is not None:
+        glibc.mallopt(_M_MMAP_MAX, 0)
+        glibc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def release_memory() -> None:
+    """Give the memory that nothing uses any more back to the system, between two stages."""
+    if (glibc := _glibc()) is not None:
+        glibc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The allocator of this process where it is glibc's; others keep large blocks in their way."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
