@@ -398,7 +398,7 @@ def test_decay_alone_shrinks_the_weights_by_lr_times_decay() -> None:
     before, bias = module.weight.detach().clone(), module.bias.detach().clone()
     config = OPTIMIZER.model_copy(update={"warmup_updates": 0, "schedule": "constant", "lr": 0.1})
     loss = (module.weight * 0).sum() + (module.bias * 0).sum()
-    apply_update(loss, module, make_optimizer(module, config), config, (0, 1))
+    apply_update(loss, {}, module, make_optimizer(module, config), config, (0, 1))
     # Decoupled decay with zero gradient, one float32 product.
     assert torch.allclose(module.weight.detach(), before * (1 - 0.1 * 1e-2), rtol=1e-6)
     assert torch.equal(module.bias.detach(), bias)
@@ -431,7 +431,9 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     module = nn.Linear(3, 2)
     optimizer = make_optimizer(module, OPTIMIZER)
     loss = 1000 * module(torch.ones(1, 3)).sum()
-    values = apply_update(loss, module, optimizer, OPTIMIZER, (0, 10))
+    parts = {"reward_loss": torch.tensor(0.25)}
+    values = apply_update(loss, parts, module, optimizer, OPTIMIZER, (0, 10))
+    assert values["reward_loss"] == 0.25
     # d/dW is 1000 in all six weights, 1000 in both biases.
     assert values["grad_norm"] == pytest.approx(1000 * math.sqrt(8), rel=1e-5)
     moments = [optimizer.state[p]["exp_avg"].square().sum() for p in module.parameters()]

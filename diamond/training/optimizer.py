@@ -1,6 +1,7 @@
 """AdamW with decay groups, learning-rate schedule, gradient clipping, finite-loss check."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,7 @@ def learning_rate(config: OptimizerConfig, update: int, num_updates: int) -> flo
 
 def apply_update(
     loss: Tensor,
+    parts: Mapping[str, Tensor],
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     config: OptimizerConfig,
@@ -57,24 +59,27 @@ def apply_update(
 
     Args:
         loss: Scalar.
+        parts: Further scalars to record, without gradient.
         module: What is trained.
         optimizer: Its optimiser.
         config: Learning rate, clipping.
         at: (update, number of updates), 0-based.
 
     Returns:
-        The loss, the gradient norm before clipping and the learning rate.
+        The loss, the gradient norm before clipping, the learning rate and the parts. They leave the
+        device at once: an update waits for it once.
 
     Raises:
         StageFailedError: The loss or the gradient norm is not finite; no parameter has moved.
     """
     update, num_updates = at
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise StageFailedError(f"loss is {value} at update {update}; the last checkpoint is kept")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = float(nn.utils.clip_grad_norm_(module.parameters(), config.max_grad_norm))
+    clipped = nn.utils.clip_grad_norm_(module.parameters(), config.max_grad_norm)
+    scalars = [loss.detach(), clipped, *parts.values()]
+    value, norm, *rest = torch.stack([scalar.double() for scalar in scalars]).tolist()
+    if not math.isfinite(value):
+        raise StageFailedError(f"loss is {value} at update {update}; the last checkpoint is kept")
     if not math.isfinite(norm):
         raise StageFailedError(
             f"gradient norm is {norm} at update {update}; the last checkpoint is kept"
@@ -83,4 +88,4 @@ def apply_update(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
-    return {"loss": value, "grad_norm": norm, "lr": rate}
+    return {"loss": value, "grad_norm": norm, "lr": rate, **dict(zip(parts, rest, strict=True))}

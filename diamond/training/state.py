@@ -115,7 +115,7 @@ def train(
     while state.update < (num_updates if until is None else until):
         loss, parts = loss_of(state.update)
         values = apply_update(
-            loss, state.module, state.optimizer, config, (state.update, num_updates)
+            loss, parts, state.module, state.optimizer, config, (state.update, num_updates)
         )
         if state.averaged is not None:
             _average(
@@ -124,9 +124,7 @@ def train(
                 min(ema, (1 + state.update) / (EMA_WARMUP + state.update)),
             )
         state.update += 1
-        yield UpdateRecord(
-            state.update, values | {name: float(part) for name, part in parts.items()}
-        )
+        yield UpdateRecord(state.update, values)
 
 
 @torch.no_grad()
