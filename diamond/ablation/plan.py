@@ -24,6 +24,7 @@ from diamond.ablation.stages import (
     StageSpec,
     random_returns,
     scores_until,
+    stages_by_seed,
     stages_of,
 )
 from diamond.ablation.variants import (
@@ -34,7 +35,7 @@ from diamond.ablation.variants import (
     baseline_of,
     make_variant,
 )
-from diamond.config.base import canonical, content_hash
+from diamond.config.base import canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
@@ -368,10 +369,10 @@ def _arms(variants: Sequence[Variant], request: Request, until: StageName | None
 
 
 def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm:
-    runs = []
-    for seed in seeds:
-        config = variant.config.model_copy(update={"seed": seed})
-        runs.append(Run(config, stages_of(config, until)))
+    runs = [
+        Run(variant.config.model_copy(update={"seed": seed}), stages)
+        for seed, stages in zip(seeds, stages_by_seed(variant.config, seeds, until), strict=True)
+    ]
     return Arm(
         variant.name,
         "arm",
@@ -423,7 +424,7 @@ def _refuse_equal_arms(arms: list[Arm]) -> None:
                 f"two arms are called {arm.name!r}; give one of them another name with --arm"
             )
         names.add(arm.name)
-        identity = content_hash(canonical(arm.runs[0].config))
+        identity = canonical_members(canonical(arm.runs[0].config))
         if identity in seen:
             raise RequestError(
                 f"{seen[identity]!r} and {arm.name!r} are the same run; "
