@@ -145,7 +145,8 @@ class Plan:
                     found.setdefault(spec.key, spec)
         for spec in self.random_players.values():
             found.setdefault(spec.key, spec)
-        return tuple(sorted(found.values(), key=lambda spec: STAGES.index(spec.stage)))
+        order = {stage: place for place, stage in enumerate(STAGES)}
+        return tuple(sorted(found.values(), key=lambda spec: order[spec.stage]))
 
 
 @dataclass(frozen=True)

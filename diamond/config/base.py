@@ -14,6 +14,8 @@ _ENCODER = json.JSONEncoder(
 )
 _NO_NEUTRAL = object()
 """Of a field without a neutral value; equal to nothing."""
+_MAX_SHARED = 1 << 14
+"""Records whose plain form, and values whose text is kept: those of a plan of a thousand arms."""
 NEUTRAL_DEFAULT: dict[str, JsonValue] = {"neutral": "default"}
 """Of a field whose neutral value is a record: its default."""
 
@@ -78,17 +80,17 @@ def content_hash(data: object) -> str:
     return sha256(canonical_json(data).encode()).hexdigest()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_MAX_SHARED)
 def _nested(record: Same) -> dict[str, Any]:
     return canonical(record.value)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_MAX_SHARED)
 def _text(value: Same) -> str:
     return canonical_json(value.value)
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _json(name: str) -> str:
     return canonical_json(name)
 

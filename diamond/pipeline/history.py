@@ -47,8 +47,10 @@ def check_history(plan: Plan, folder: Path) -> None:
         baselines |= entry.get("baselines", {})
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
+        if old is None:
+            continue
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
-        differing = {} if old is None else _differences(old, new, "")
+        differing = _differences(old, new, "")
         # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
         differing.pop("seed", None)
         if differing:

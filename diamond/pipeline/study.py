@@ -96,7 +96,8 @@ class StudyRun:
     ) -> None:
         """Make all stages that are missing, but those that failed before and would fail again."""
         specs = selected_stages(self.plan, self.only)
-        done = frozenset(spec.key for spec in specs if self.store.status(spec) == "done")
+        status = self.store.statuses(specs)
+        done = frozenset(key for key, found in status.items() if found == "done")
         for spec in specs:
             self.store.prepare(spec)
         estimate = Estimate(self.plan, self.store)
