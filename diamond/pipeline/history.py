@@ -12,7 +12,6 @@ from typing import Any
 from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.declared import history_entry
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
@@ -132,6 +131,9 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
             "baselines": _baselines(plan),
         }
         if plan.request.declared is not None:
+            # Reading declarations is not loaded for a study without one.
+            from diamond.pipeline.declared import history_entry  # noqa: PLC0415
+
             entry["declared"] = history_entry(plan.request.declared)
         if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
             return
