@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from diamond.ablation.axes import Axis
@@ -35,7 +35,7 @@ from diamond.ablation.variants import (
     baseline_of,
     make_variant,
 )
-from diamond.config.base import canonical, canonical_members, content_hash
+from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
@@ -279,7 +279,13 @@ def imagines(arm: Arm) -> bool:
 
 def run_key(study: str, config: RunConfig) -> str:
     """Identity of a run in the tracking store: study, resolved config with game and seed."""
-    return content_hash({"study": study, "config": canonical(config)})[:20]
+    return _run_key(study, Same(config))
+
+
+@lru_cache(maxsize=1 << 14)
+def _run_key(study: str, config: Same) -> str:
+    """A study that is followed asks for the keys of its runs again and again."""
+    return content_hash({"study": study, "config": canonical(config.value)})[:20]
 
 
 def _lay_out(request: Request) -> _Layout:
