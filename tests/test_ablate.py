@@ -443,6 +443,37 @@ def test_answers_come_without_the_heavy_libraries(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (("--help",), {"pydantic"}),
+        (
+            ("ablate", "steps=1,3,10", "--dry-run", "--home", "nowhere"),
+            {"tomllib", "diamond.ablation.declarations", "diamond.ablation.claims"},
+        ),
+    ],
+    ids=["help", "dry run"],
+)
+def test_a_command_loads_only_what_it_needs(
+    arguments: tuple[str, ...], unneeded: set[str], tmp_path: Path
+) -> None:
+    script = (
+        "import sys; sys.argv = ['diamond', *sys.argv[1:]]\n"
+        "from diamond.cli.app import main\n"
+        "try: main()\n"
+        f"finally: print('LOADED', sorted({unneeded} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1] == "LOADED []", done.stderr
+
+
 def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     first = ("steps=1,3", "--preset", "smoke", "--name", "mine", "--until", "references")

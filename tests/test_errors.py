@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from diamond.ablation.stages import PROTOCOL_STAGES
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.games import GAMES
 from diamond.config.overrides import field_names, variable_fields
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
+from diamond.config.presets import make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
 from diamond.pipeline.files import read_json
 from tests.commands import (

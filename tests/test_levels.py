@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diamond.config.defaults import DEFAULT_GAME
 from diamond.config.formulations import (
     FORMULATION_FIELDS,
     FORMULATIONS,
@@ -26,7 +27,7 @@ from diamond.config.levels import (
     timestep_levels,
 )
 from diamond.config.overrides import override
-from diamond.config.presets import DEFAULT_GAME, PRESETS, make_preset
+from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.config.training_levels import out_of_training, training_range
 from diamond.errors import RequestError

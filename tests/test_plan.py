@@ -280,6 +280,34 @@ def test_a_plan_loads_no_array_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_seeds_share_what_does_not_depend_on_them() -> None:
+    plan = plan_of("steps=1,3", num_seeds=3)
+    for arm in trained(plan):
+        runs = next(one for one in plan.arms if one.name == arm).runs
+        for specs in zip(*(run.stages for run in runs), strict=True):
+            assert len({id(spec.config) for spec in specs}) == 1
+            assert len({id(spec) for spec in specs}) == len({spec.key for spec in specs})
+
+
+def test_arms_share_the_sections_that_they_do_not_set() -> None:
+    first, second = (arm.runs[0].config for arm in plan_of("steps=1,3").arms[:2])
+    assert first.denoiser is second.denoiser and first.policy is second.policy
+    assert first.sampler is not second.sampler
+
+
+def test_what_a_home_does_not_hold_is_not_looked_for_stage_by_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = plan_of("steps=1,3", num_seeds=2).stages()
+    store = Store(tmp_path)
+    store.prepare(specs[0])
+    asked: list[str] = []
+    status = store.status
+    monkeypatch.setattr(store, "status", lambda spec: (asked.append(spec.key), status(spec))[1])
+    assert store.statuses(specs) == {spec.key: "todo" for spec in specs}
+    assert asked == [specs[0].key]
+
+
 # --- the online protocol ----------------------------------------------------------------------
 
 

@@ -40,8 +40,9 @@ from diamond.ablation.toml_files import (
     text_of,
 )
 from diamond.config.base import Record, content_hash
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.games import check_game
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, PRESETS
+from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, unknown
 
 FOLDER = "ablations"
@@ -239,11 +240,6 @@ def claims_hash(declaration: Declaration) -> str:
             "primary": declaration.primary,
         }
     )
-
-
-def is_declaration(word: str) -> bool:
-    """Whether a word of a command is meant as a declaration: a name or a file, not an axis."""
-    return word.endswith(SUFFIX) or "=" not in word
 
 
 def load_declaration(word: str) -> Declared:

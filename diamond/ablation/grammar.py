@@ -16,6 +16,11 @@ class Assignment:
     values: tuple[str, ...]
 
 
+def is_declaration(word: str) -> bool:
+    """Whether a word of a command is meant as a declaration: a name or a file, not an axis."""
+    return word.endswith(".toml") or "=" not in word
+
+
 def parse_assignment(text: str, repeats: Literal["refused", "kept"] = "refused") -> Assignment:
     """Parse ``steps=1,3,10``, ``width=32,64`` or ``noise=timesteps,lognormal(-0.4,1.2)``.
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from diamond.ablation.axes import Axis
@@ -24,6 +24,7 @@ from diamond.ablation.stages import (
     StageSpec,
     random_returns,
     scores_until,
+    stages_by_seed,
     stages_of,
 )
 from diamond.ablation.variants import (
@@ -34,7 +35,7 @@ from diamond.ablation.variants import (
     baseline_of,
     make_variant,
 )
-from diamond.config.base import canonical, content_hash
+from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
@@ -144,7 +145,8 @@ class Plan:
                     found.setdefault(spec.key, spec)
         for spec in self.random_players.values():
             found.setdefault(spec.key, spec)
-        return tuple(sorted(found.values(), key=lambda spec: STAGES.index(spec.stage)))
+        order = {stage: place for place, stage in enumerate(STAGES)}
+        return tuple(sorted(found.values(), key=lambda spec: order[spec.stage]))
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,13 @@ def imagines(arm: Arm) -> bool:
 
 def run_key(study: str, config: RunConfig) -> str:
     """Identity of a run in the tracking store: study, resolved config with game and seed."""
-    return content_hash({"study": study, "config": canonical(config)})[:20]
+    return _run_key(study, Same(config))
+
+
+@lru_cache(maxsize=1 << 14)
+def _run_key(study: str, config: Same) -> str:
+    """A study that is followed asks for the keys of its runs again and again."""
+    return content_hash({"study": study, "config": canonical(config.value)})[:20]
 
 
 def _lay_out(request: Request) -> _Layout:
@@ -368,10 +376,10 @@ def _arms(variants: Sequence[Variant], request: Request, until: StageName | None
 
 
 def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm:
-    runs = []
-    for seed in seeds:
-        config = variant.config.model_copy(update={"seed": seed})
-        runs.append(Run(config, stages_of(config, until)))
+    runs = [
+        Run(variant.config.model_copy(update={"seed": seed}), stages)
+        for seed, stages in zip(seeds, stages_by_seed(variant.config, seeds, until), strict=True)
+    ]
     return Arm(
         variant.name,
         "arm",
@@ -423,7 +431,7 @@ def _refuse_equal_arms(arms: list[Arm]) -> None:
                 f"two arms are called {arm.name!r}; give one of them another name with --arm"
             )
         names.add(arm.name)
-        identity = content_hash(canonical(arm.runs[0].config))
+        identity = canonical_members(canonical(arm.runs[0].config))
         if identity in seen:
             raise RequestError(
                 f"{seen[identity]!r} and {arm.name!r} are the same run; "

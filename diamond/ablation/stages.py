@@ -3,13 +3,13 @@
 Nothing runs here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from diamond.config.base import Same, canonical, canonical_json
+from diamond.config.base import Same, canonical, canonical_members, shared_canonical
 from diamond.config.metrics import METRICS
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
@@ -143,10 +143,11 @@ class StageSpec:
     @cached_property
     def key(self) -> str:
         """Content hash of everything that determines the outputs, 20 hexadecimal digits."""
-        rest = {"numerics": NUMERICS[self.stage], "seed": self.seed, "stage": self.stage}
+        # Canonical JSON, written out: names of stages and keys have nothing to escape.
+        upstream = ",".join(f'"{name}":"{key}"' for name, key in sorted(self.upstream.items()))
         text = (
-            f'{{"config":{{{_config_text(self.config)}}},{canonical_json(rest)[1:-1]},'
-            f'"upstream":{canonical_json(self.upstream)}}}'
+            f'{{"config":{{{_config_text(Same(self.config))}}},"numerics":{NUMERICS[self.stage]},'
+            f'"seed":{self.seed},"stage":"{self.stage}","upstream":{{{upstream}}}}}'
         )
         return sha256(text.encode()).hexdigest()[:KEY_DIGITS]
 
@@ -158,23 +159,54 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
         config: The run.
         until: Keep this stage and what it needs; None keeps all.
     """
+    (specs,) = stages_by_seed(config, (config.seed,), until)
+    return specs
+
+
+def stages_by_seed(
+    config: RunConfig, seeds: Sequence[int], until: StageName | None = None
+) -> list[tuple[StageSpec, ...]]:
+    """The stages of runs that differ in their seeds alone, as `stages_of` gives them for each.
+
+    What seeds share is one object.
+
+    Args:
+        config: Any of the runs.
+        seeds: The seed of each.
+        until: Keep this stage and what it needs; None keeps all.
+    """
     names = _stage_names(config)
     if until is not None:
         needed = needed_for(until, config.protocol)
         names = tuple(name for name in names if name in needed)
     everything = canonical(config)
-    specs: dict[StageName, StageSpec] = {}
+    sections: dict[StageName, dict[str, Any]] = {}
+    shared: dict[StageName, StageSpec] = {}
     for name in names:
         if name in IMPORTED and config.family == "diamond" and config.imported is not None:
-            specs[name] = _imported(config, config.imported, name)
-            continue
-        read = upstream_of(name, config.protocol)
-        upstream = {other: specs[other].key for other in read if other in specs}
-        seed = config.data_seed if name in DATA_SEEDED else config.seed
-        specs[name] = StageSpec(name, _section(config, name, everything), upstream, seed)
-    return tuple(specs.values())
+            shared[name] = _imported(config, config.imported, name)
+        else:
+            sections[name] = _section(config, name, everything)
+    made = []
+    for seed in seeds:
+        specs: dict[StageName, StageSpec] = {}
+        for name in names:
+            if name in shared:
+                specs[name] = shared[name]
+                continue
+            read = [other for other in upstream_of(name, config.protocol) if other in specs]
+            upstream = {other: specs[other].key for other in read}
+            of_data = name in DATA_SEEDED
+            specs[name] = StageSpec(
+                name, sections[name], upstream, config.data_seed if of_data else seed
+            )
+            if of_data and all(other in shared for other in read):
+                shared[name] = specs[name]
+        made.append(tuple(specs.values()))
+    return made
 
 
+@cache
 def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
     """The stages that a stage reads; online, an agent holds everything that is trained."""
     if protocol == "static":
@@ -241,17 +273,10 @@ def _imported(
     return StageSpec(stage, section, {}, 0)
 
 
-def _config_text(config: Mapping[str, Any]) -> str:
-    """The inside of the canonical JSON of a config; runs that share a section share its text."""
-    return ",".join(
-        f"{canonical_json(name)}:{_section_text(Same(value))}"
-        for name, value in sorted(config.items())
-    )
-
-
 @lru_cache(maxsize=1024)
-def _section_text(section: Same) -> str:
-    return canonical_json(section.value)
+def _config_text(config: Same) -> str:
+    """The inside of the canonical JSON of a config, which the seeds of a run share."""
+    return canonical_members(config.value)
 
 
 def _section(config: RunConfig, stage: StageName, everything: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +288,7 @@ def _section(config: RunConfig, stage: StageName, everything: Mapping[str, Any])
         del section["sampler"]
     if stage == "inverse_dynamics":
         # Whole, though a run leaves out the judge of the presets: no run is another for its judge.
-        section["inverse_dynamics"] = canonical(config.inverse_dynamics)
+        section["inverse_dynamics"] = shared_canonical(config.inverse_dynamics)
     if stage == "returns":
         section["player"] = TRAINED_PLAYER
     return section

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from diamond.ablation.claim_arms import check_claims
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.cli.interrupt import resumable
@@ -24,7 +23,6 @@ from diamond.cli.terminal import console
 from diamond.errors import ExitCode, RequestError, StoreError
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
-from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri
@@ -76,7 +74,7 @@ def run_study(request: Request, options: Options) -> ExitCode:
 
 def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
-    remarks = check_claims(plan)
+    remarks = _claim_remarks(plan)
     check_name(plan.study)
     check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
@@ -89,6 +87,19 @@ def _study(request: Request, options: Options) -> ExitCode:
         return ExitCode.DONE
     store.check_writable()
     return _run(plan, store, options, remarks)
+
+
+def _claim_remarks(plan: Plan) -> list[str]:
+    """What will keep a declared claim undecided; what reads claims is loaded where there are any.
+
+    Raises:
+        RequestError: A claim means no arm, or more than one.
+    """
+    if plan.request.declared is None:
+        return []
+    from diamond.ablation.claim_arms import check_claims
+
+    return check_claims(plan)
 
 
 def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> ExitCode:
@@ -108,6 +119,7 @@ def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> 
 def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
     """Bring the weights that a plan needs into the home, then record the plan."""
     from diamond.pipeline.checkpoints import adopt, adopt_players
+    from diamond.pipeline.kept_weights import bringing_weights
 
     with bringing_weights(options.home):
         if plan.request.checkpoint is not None:

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from dataclasses import replace
+from gc import set_threshold
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +14,15 @@ from diamond import __version__
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
-from diamond.config.checkpoint import read_checkpoint
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError
 
 if TYPE_CHECKING:
     from diamond.cli.ablate import Options
 
 DEFAULT_EPISODES = 100
+COLLECT_AFTER = 50_000
+"""New objects after which Python looks for garbage in cycles."""
 
 app = typer.Typer(
     name="diamond",
@@ -190,6 +192,7 @@ def ablate(
     )
     from diamond.cli.ablate import run_study
     from diamond.cli.declared import declared_request, names_declaration
+    from diamond.config.checkpoint import read_checkpoint
 
     options = _options(home, jobs, dry_run, as_json, tracking_uri)
     options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
@@ -474,6 +477,10 @@ def main() -> None:
     """Entry point: errors of the user become a message and their exit code, faults a traceback."""
     # MLflow reports its use to its makers unless it is told not to, before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Pydantic would look through all installed packages for plugins before its first record.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # What commands make at first stays: modules, and the hundred thousand objects of a large plan.
+    set_threshold(COLLECT_AFTER)
     try:
         app(prog_name="diamond")
     except DiamondError as error:

@@ -11,8 +11,9 @@ from diamond.ablation.axes import AXES, Axis
 from diamond.ablation.axis import shown
 from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName, first_stage_of_field
 from diamond.cli.terminal import console
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.overrides import field_description, get_field, variable_fields
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
+from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 
 DEFAULT = f"default ({DEFAULT_PRESET})"

@@ -1,19 +1,19 @@
-"""A declaration on the command line: which word is one, and what options change of it."""
+"""A declaration on the command line: which word is one, and what options change of it.
+
+What reads declarations is loaded where there is one.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diamond.ablation.declarations import (
-    Given,
-    Override,
-    claims_hash,
-    is_declaration,
-    load_declaration,
-)
+from diamond.ablation.grammar import is_declaration
 from diamond.ablation.plan import Plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import read_checkpoint
 from diamond.errors import RequestError
+
+if TYPE_CHECKING:
+    from diamond.ablation.declarations import Override
 
 DESIGN_OPTIONS: Mapping[str, str] = {
     "design": "--design",
@@ -40,6 +40,8 @@ def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
     Raises:
         RequestError: The declaration is not valid, or something stands beside it that cannot.
     """
+    from diamond.ablation.declarations import Given, load_declaration
+
     declared = load_declaration(next(word for word in words if is_declaration(word)))
     others = [word for word in words if word != declared.name and not word.endswith(".toml")]
     if len(words) > 1:
@@ -76,6 +78,8 @@ def declared_lines(plan: Plan) -> Iterator[str]:
     declared = plan.request.declared
     if declared is None:
         return
+    from diamond.ablation.declarations import claims_hash
+
     said = declared.declaration
     yield f"declared in {declared.path}: {said.question}"
     for claim in said.claims:
@@ -84,7 +88,7 @@ def declared_lines(plan: Plan) -> Iterator[str]:
     yield from override_lines(declared.overrides)
 
 
-def override_lines(overrides: Sequence[Override]) -> Iterator[str]:
+def override_lines(overrides: "Sequence[Override]") -> Iterator[str]:
     """What a command changed of what is declared."""
     for change in overrides:
         yield f"{change.option}: {change.given} in place of the declared {change.declared}"

@@ -35,7 +35,7 @@ def show_plan(
     specs = plan.stages()
     estimate = Estimate(plan, store)
     seconds = {spec.key: estimate.seconds(spec) for spec in specs}
-    status = {spec.key: store.status(spec) for spec in specs}
+    status = store.statuses(specs)
     done = frozenset(key for key, found in status.items() if found == "done")
     request = plan.request
     console.print(

@@ -1,6 +1,7 @@
 """The base of every config record and the canonical JSON from which content hashes are made."""
 
 import json
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
@@ -13,6 +14,8 @@ _ENCODER = json.JSONEncoder(
 )
 _NO_NEUTRAL = object()
 """Of a field without a neutral value; equal to nothing."""
+_MAX_SHARED = 1 << 14
+"""Records whose plain form, and values whose text is kept: those of a plan of a thousand arms."""
 NEUTRAL_DEFAULT: dict[str, JsonValue] = {"neutral": "default"}
 """Of a field whose neutral value is a record: its default."""
 
@@ -54,9 +57,22 @@ def canonical(record: BaseModel) -> dict[str, Any]:
     return data
 
 
+def shared_canonical(record: BaseModel) -> dict[str, Any]:
+    """`canonical`, one object for as long as the record is: it is not to be changed."""
+    return _nested(Same(record))
+
+
 def canonical_json(data: object) -> str:
     """Serialise plain data in one way only: sorted keys, no spaces, shortest floats, ASCII."""
     return _ENCODER.encode(data)
+
+
+def canonical_members(data: Mapping[str, Any]) -> str:
+    """The canonical JSON of plain data without its braces.
+
+    Values are written once for as long as they are: runs that share a section share its text.
+    """
+    return ",".join(f"{_json(name)}:{_text(Same(value))}" for name, value in sorted(data.items()))
 
 
 def content_hash(data: object) -> str:
@@ -64,9 +80,19 @@ def content_hash(data: object) -> str:
     return sha256(canonical_json(data).encode()).hexdigest()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_MAX_SHARED)
 def _nested(record: Same) -> dict[str, Any]:
     return canonical(record.value)
+
+
+@lru_cache(maxsize=_MAX_SHARED)
+def _text(value: Same) -> str:
+    return canonical_json(value.value)
+
+
+@cache
+def _json(name: str) -> str:
+    return canonical_json(name)
 
 
 @cache

@@ -140,12 +140,15 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         RequestError: A field belongs to the other protocol, or a value is not allowed; the text
             names the field, the value and the rule.
     """
-    data = config.model_dump(mode="python")
+    # Sections in which nothing changes stay the same objects: arms share them.
+    data: dict[str, Any] = {name: getattr(config, name) for name in type(config).model_fields}
     for dotted, text in values.items():
         if dotted not in AXIS_FIELDS:
             check_field(dotted)
         *sections, leaf = dotted.split(".")
         check_protocol(dotted, config.protocol)
+        if sections and isinstance(data[sections[0]], BaseModel):
+            data[sections[0]] = data[sections[0]].model_dump(mode="python")
         target = data
         for section in sections:
             target = target[section]

@@ -29,9 +29,6 @@ from diamond.config.run import (
 )
 from diamond.errors import unknown
 
-DEFAULT_PRESET = "tiny"
-DEFAULT_GAME = "Boxing"
-
 BOXING_RING = (30, 182, 26, 134)
 """Rows and columns of the screen that show the ring and both boxers."""
 

@@ -75,10 +75,12 @@ def wall_seconds(
     if not todo:
         return 0.0
     chain = priorities(todo, {spec.key: seconds[spec.key] for spec in todo})
-    missing = {spec.key: len(set(spec.upstream.values()) - done) for spec in todo}
+    missing: dict[str, int] = {}
     readers: dict[str, list[str]] = {}
     for spec in todo:
-        for key in set(spec.upstream.values()) - done:
+        read = set(spec.upstream.values()) - done
+        missing[spec.key] = len(read)
+        for key in read:
             readers.setdefault(key, []).append(spec.key)
     ready = [(-chain[key], place, key) for place, key in enumerate(missing) if not missing[key]]
     ready.sort()

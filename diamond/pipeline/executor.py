@@ -79,6 +79,7 @@ class LocalExecutor:
         self._finished: set[str] = set()
         self._broken: set[str] = set()
         self._priority: dict[str, float] = {}
+        self._changed = True
 
     def run(
         self,
@@ -125,11 +126,13 @@ class LocalExecutor:
         running = {worker.spec.key for worker in self._workers if worker.spec is not None}
         known = self._finished | self._broken | running
         self._waiting |= {spec.key: spec for spec in specs if spec.key not in known}
+        self._changed = True
 
     def forget(self, keys: Iterable[str]) -> None:
         """Forget that stages failed or are done, so that `add` takes them on once more."""
         self._broken -= set(keys)
         self._finished -= set(keys)
+        self._changed = True
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Give up stages that nobody has begun to make."""
@@ -142,7 +145,17 @@ class LocalExecutor:
         return bool(self._waiting) or self._busy() > 0
 
     def step(self, on_event: OnEvent) -> None:
-        """Start what can start, pass on the news, and rest for a moment when there is none."""
+        """Start what can start, pass on the news, and rest for a moment when there is none.
+
+        What waits is gone through only when a stage came or went: it may be many thousands.
+        """
+        if self._changed:
+            self._changed = False
+            self._start_ready(on_event)
+        if not self._drain(on_event):
+            time.sleep(POLL_SECONDS)
+
+    def _start_ready(self, on_event: OnEvent) -> None:
         self._drop_blocked(on_event)
         ready = [
             spec for spec in self._waiting.values() if set(spec.upstream.values()) <= self._finished
@@ -150,8 +163,7 @@ class LocalExecutor:
         ready.sort(key=lambda spec: -self._priority[spec.key])
         for spec in ready[: self._free(len(self._waiting))]:
             self._start(self._waiting.pop(spec.key), on_event)
-        if not self._drain(on_event):
-            time.sleep(POLL_SECONDS)
+            self._changed = True
 
     def stop(self) -> None:
         """End all workers: closing their input asks, a signal insists."""
@@ -233,6 +245,7 @@ class LocalExecutor:
         on_event: OnEvent,
     ) -> None:
         spec = worker.spec
+        self._changed |= message is None or message["type"] in ("finished", "failed")
         if message is None:
             self._workers.remove(worker)
             worker.close()
@@ -267,6 +280,7 @@ class LocalExecutor:
             if causes:
                 del self._waiting[spec.key]
                 self._broken.add(spec.key)
+                self._changed = True
                 on_event(StageEvent("blocked", spec, note=f"{causes[0]} failed"))
 
 

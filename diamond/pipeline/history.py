@@ -12,7 +12,6 @@ from typing import Any
 from diamond.ablation.plan import Arm, Plan
 from diamond.config.base import canonical
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.declared import history_entry
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
@@ -47,8 +46,10 @@ def check_history(plan: Plan, folder: Path) -> None:
         baselines |= entry.get("baselines", {})
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
+        if old is None:
+            continue
         new = json.loads(json.dumps(canonical(arm.runs[0].config)))
-        differing = {} if old is None else _differences(old, new, "")
+        differing = _differences(old, new, "")
         # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
         differing.pop("seed", None)
         if differing:
@@ -130,6 +131,9 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
             "baselines": _baselines(plan),
         }
         if plan.request.declared is not None:
+            # Reading declarations is not loaded for a study without one.
+            from diamond.pipeline.declared import history_entry  # noqa: PLC0415
+
             entry["declared"] = history_entry(plan.request.declared)
         if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
             return

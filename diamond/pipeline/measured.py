@@ -52,7 +52,7 @@ class Measured:
 
     def factor(self, stage: StageName, config: Mapping[str, Any], expected: float) -> float | None:
         """Median of taken over expected among stages like this one; None where there are none."""
-        return self._factor(_kind(stage, config), expected)
+        return self._factor(_kind(stage, config), expected) if self._samples else None
 
     def _find(self, kind: tuple[str, str], expected: float) -> float | None:
         near = [

@@ -11,8 +11,9 @@ import torch
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import BASELINE_NAMES, PRIMARY_METRIC
 from diamond.ablation.variants import apply_axes
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.metrics import METRIC_OF, METRICS
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, make_preset
+from diamond.config.presets import make_preset
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
 from diamond.data.trajectories import (

@@ -6,6 +6,7 @@ One folder per stage and key, with a manifest that says what it is and whether i
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +83,22 @@ class Store:
         if manifest["state"] == "failed" and manifest.get("lasting"):
             return "failed"
         return "partial" if (folder / "checkpoint").exists() else "todo"
+
+    def statuses(self, specs: Iterable[StageSpec]) -> dict[str, Status]:
+        """The `status` of many stages by key: of those without a folder no file is looked for."""
+        there: dict[str, frozenset[str]] = {}
+        found: dict[str, Status] = {}
+        for spec in specs:
+            if spec.stage not in there:
+                there[spec.stage] = self._keys(spec.stage)
+            found[spec.key] = self.status(spec) if spec.key in there[spec.stage] else "todo"
+        return found
+
+    def _keys(self, stage: str) -> frozenset[str]:
+        try:
+            return frozenset(os.listdir(self.home / "stages" / stage))
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
 
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.

@@ -19,6 +19,7 @@ from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
 from diamond.pipeline.identity import study_key
 from diamond.pipeline.result import build_document
+from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
@@ -27,6 +28,8 @@ from diamond.tracking.uris import default_uri
 
 TRACKING_SECONDS = 15.0
 """Least time between two imports of training curves while stages run."""
+TRACKING_SHARE = 0.02
+"""Most of one core that these imports take: the longer one took, the longer the next one waits."""
 
 
 @dataclass
@@ -96,7 +99,8 @@ class StudyRun:
     ) -> None:
         """Make all stages that are missing, but those that failed before and would fail again."""
         specs = selected_stages(self.plan, self.only)
-        done = frozenset(spec.key for spec in specs if self.store.status(spec) == "done")
+        status = self.store.statuses(specs)
+        done = frozenset(key for key, found in status.items() if found == "done")
         for spec in specs:
             self.store.prepare(spec)
         estimate = Estimate(self.plan, self.store)
@@ -117,14 +121,20 @@ class StudyRun:
                 note(StageEvent("still_failed", spec, note=failed[spec.key]))
         executor.run(specs, done, order, note, on_tick, frozenset(failed))
 
-    def document(self) -> dict[str, Any]:
-        """The result document as of now; arms that were not asked for are as they are."""
+    def document(self, seen: SeenStore | None = None) -> dict[str, Any]:
+        """The result document as of now; arms that were not asked for are as they are.
+
+        Args:
+            seen: What the caller saw of the home before, None to look at everything.
+        """
+        seen = SeenStore(self.store.home) if seen is None else seen
+        seen.look_again()
         selected = {spec.key for spec in selected_stages(self.plan, self.only)}
         others = [spec for spec in self.plan.stages() if spec.key not in selected]
         document = build_document(
             self.plan,
-            self.store,
-            self.errors | failures(self.store, others),
+            seen,
+            self.errors | failures(seen, others),
             frozenset(self.made),
             time.monotonic() - self._began,
             self.command,
@@ -152,6 +162,11 @@ def failures(store: Store, specs: Iterable[StageSpec]) -> dict[str, str]:
     return {key: cause for key, cause in causes.items() if cause is not None}
 
 
+def pause_seconds(spent: float) -> float:
+    """Time between two imports of which the last took `spent` seconds of a core."""
+    return max(TRACKING_SECONDS, spent / TRACKING_SHARE)
+
+
 class Tracking:
     """Writes a study to the tracking store, in a thread of its own while stages run."""
 
@@ -163,6 +178,7 @@ class Tracking:
         self._thread: threading.Thread | None = None
         self._error: StoreError | None = None
         self._store: Any = None
+        self._seen = SeenStore(study.store.home)
 
     def start(self) -> None:
         """Open the store and import what is there, again and again, until `finish`."""
@@ -196,6 +212,7 @@ class Tracking:
         if self._thread is not None:
             self._thread.join()
         self.check()
+        self._seen.look_again()
         self._write(document, artifacts, status, finished=True)
 
     def _follow(self) -> None:
@@ -205,10 +222,12 @@ class Tracking:
             self._error = error
             return
         while True:
+            began = time.thread_time()
             # What a busy or restarting store refuses now is sent with the next import.
             with suppress(StoreError):
-                self._write(self._study.document(), None, "RUNNING", finished=False)
-            if self._stop.wait(TRACKING_SECONDS):
+                document = self._study.document(self._seen)
+                self._write(document, None, "RUNNING", finished=False)
+            if self._stop.wait(pause_seconds(time.thread_time() - began)):
                 return
 
     def _open(self) -> None:
@@ -229,7 +248,7 @@ class Tracking:
         if self._store is None:
             self._open()
         study = self._study
-        snapshot = Snapshot(study.plan, document, study.store, study.folder / "configs", finished)
+        snapshot = Snapshot(study.plan, document, self._seen, study.folder / "configs", finished)
         # Two commands may work on one study: each reads what the other wrote before it writes.
         with locked(study.folder / ".tracking.lock"):
             self._store.reconcile()

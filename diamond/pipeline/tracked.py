@@ -11,7 +11,7 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical, canonical_json
 from diamond.pipeline.declared import verdict_text
 from diamond.pipeline.description import Shown, study_description
-from diamond.pipeline.files import read_json
+from diamond.pipeline.files import write_text
 from diamond.pipeline.identity import aggregate_key, study_key
 from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.store import Store
@@ -63,12 +63,16 @@ class Snapshot:
 
 
 def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
-    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines."""
+    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines.
+
+    A run is there from its first stage that is its own: of thousands that wait nothing is shown.
+    """
     plan, document = snapshot.plan, snapshot.document
+    shared = _shared_by_all(plan)
     runs: list[TrackedRun] = []
     for arm, shown in zip(plan.arms, document["arms"], strict=True):
         for run, result in zip(arm.runs, shown["runs"], strict=True):
-            if result["state"] != "pending":
+            if result["state"] not in ("pending", "cut") or _has_begun(result, shared):
                 runs.append(_one(snapshot, arm, run, result))
         if (
             arm.kind == "arm"
@@ -77,6 +81,26 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
         ):
             runs.append(_aggregate(snapshot, arm, shown))
     return runs + [_over_games(snapshot, row) for row in document["hns"]]
+
+
+def _shared_by_all(plan: Plan) -> frozenset[str]:
+    """Keys of the stages that every run of a game needs; none where a game has one run."""
+    found: set[str] = set()
+    for game in plan.request.games:
+        runs = [
+            run for arm in plan.arms if (arm.kind, arm.game) == ("arm", game) for run in arm.runs
+        ]
+        if len(runs) > 1:
+            found |= set.intersection(*({spec.key for spec in run.stages} for run in runs))
+    return frozenset(found)
+
+
+def _has_begun(result: Mapping[str, Any], shared: frozenset[str]) -> bool:
+    """Whether anything is there of the stages that are a run's own."""
+    return result["state"] == "cut" and any(
+        info["state"] in ("partial", "done") and info["key"] not in shared
+        for info in result["stages"].values()
+    )
 
 
 def is_compared(run: TrackedRun, game: str) -> bool:
@@ -88,7 +112,8 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
     plan, document, store = snapshot.plan, snapshot.document, snapshot.store
     config_file = snapshot.configs / f"config-{result['run_key']}.json"
     config_file.parent.mkdir(parents=True, exist_ok=True)
-    config_file.write_text(canonical_json(canonical(run.config)) + "\n")
+    if arm.kind == "baseline" or not config_file.exists():  # The key of an arm's run is its config.
+        write_text(config_file, canonical_json(canonical(run.config)) + "\n")
     whole = result["state"] == "done"
     stage_tags = {f"diamond.stage.{name}": info["key"] for name, info in result["stages"].items()}
     summary = {
@@ -250,7 +275,7 @@ def _events(spec: StageSpec, store: Store) -> StageEvents:
 
 
 def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
-    manifests = [read_json(store.folder(spec.stage, spec.key) / "manifest.json") for spec in specs]
+    manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
     return max((m["timings"].get("finished_ms", 0) for m in manifests if m), default=0)
 
 

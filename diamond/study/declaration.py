@@ -25,8 +25,9 @@ from diamond.ablation.toml_files import (
     run_checks,
 )
 from diamond.config.base import Record, content_hash
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.games import check_game
-from diamond.config.presets import DEFAULT_GAME, DEFAULT_PRESET, PRESETS
+from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, one_of, unknown
 from diamond.study.objectives import QUANTITY_OF, Aim, Measure
 from diamond.study.space import (

@@ -1,0 +1,42 @@
+"""The store as a document sees it: each stage looked at once, what is new found when asked."""
+
+from pathlib import Path
+
+import pytest
+
+from diamond.ablation.stages import StageSpec
+from diamond.pipeline import store as store_module
+from diamond.pipeline.seen import SeenStore
+from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.study import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
+
+SPEC = StageSpec("frames", {"game": "Boxing"}, {}, 7)
+
+
+def test_it_says_what_the_store_says_and_reads_each_manifest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, seen = Store(tmp_path), SeenStore(tmp_path)
+    assert seen.status(SPEC) == store.status(SPEC) == "todo"
+    store.prepare(SPEC)
+    seen.look_again()
+    assert seen.status(SPEC) == store.status(SPEC) == "todo"
+    store.mark_running(SPEC.stage, SPEC.key, "cpu", {})
+    (store.folder(SPEC.stage, SPEC.key) / "checkpoint").mkdir()
+    assert seen.status(SPEC) == "todo"
+    seen.look_again()
+    assert seen.status(SPEC) == store.status(SPEC) == "partial"
+    store.mark_done(SPEC.stage, SPEC.key, StageResult({"seconds": 2.0}))
+    seen.look_again()
+    assert seen.status(SPEC) == store.status(SPEC) == "done"
+    assert seen.manifest(SPEC.stage, SPEC.key) == store.manifest(SPEC.stage, SPEC.key)
+    monkeypatch.setattr(store_module, "read_json", lambda path: pytest.fail(f"read {path}"))
+    seen.look_again()
+    assert seen.status(SPEC) == "done"
+    assert seen.manifest(SPEC.stage, SPEC.key) is not None
+
+
+def test_a_long_import_is_followed_by_a_long_pause() -> None:
+    assert pause_seconds(0.0) == TRACKING_SECONDS
+    for spent in (1.0, 60.0):
+        assert spent / (pause_seconds(spent) + spent) <= TRACKING_SHARE
