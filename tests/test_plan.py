@@ -13,7 +13,7 @@ from rich.console import Console
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
-from diamond.ablation.stages import PROTOCOL_STAGES
+from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
@@ -303,7 +303,12 @@ def test_what_a_home_does_not_hold_is_not_looked_for_stage_by_stage(
     store.prepare(specs[0])
     asked: list[str] = []
     status = store.status
-    monkeypatch.setattr(store, "status", lambda spec: (asked.append(spec.key), status(spec))[1])
+
+    def noted(spec: StageSpec) -> str:
+        asked.append(spec.key)
+        return status(spec)
+
+    monkeypatch.setattr(store, "status", noted)
     assert store.statuses(specs) == {spec.key: "todo" for spec in specs}
     assert asked == [specs[0].key]
 
