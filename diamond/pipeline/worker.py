@@ -21,6 +21,7 @@ import torch
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, StageFailedError
 from diamond.pipeline.agent_stage import train_agent
+from diamond.pipeline.arithmetic import prepare_process
 from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    prepare_process(options.threads)
     # Without these two the order of additions may differ from run to run on a GPU.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
