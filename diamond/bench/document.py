@@ -31,9 +31,7 @@ def bench_document(request: Request, found: Findings) -> Document:
         "peak": None if found.peaks is None else dict(found.peaks),
         "cases": [_case(request, found, measured) for measured in found.cases],
         "checks": [check.data() for check in found.checks],
-        "startup": [
-            {"command": name} | _timing(timing) for name, timing in found.startup.items()
-        ],
+        "startup": [{"command": name} | _timing(timing) for name, timing in found.startup.items()],
         "scale": [_cost(cost) for cost in found.scale],
         "passed": found.passed,
     }
@@ -91,9 +89,7 @@ def _case(request: Request, found: Findings, measured: Measured) -> Document:
         "unit": UNITS[case.part],
         "precision": precision,
         "ours": _rated(measured.ours, case.units),
-        "released": None
-        if measured.released is None
-        else _rated(measured.released, case.units),
+        "released": None if measured.released is None else _rated(measured.released, case.units),
         "ratio": measured.ratio,
         "gflop": None if flop is None else flop / 1e9,
         "gflops": gflops,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -121,6 +121,13 @@ def make_segments(config: RunConfig, num_actions: int, size: tuple[int, int]) ->
         torch.zeros(b, t, dtype=torch.int64),
         torch.ones(b, t, dtype=torch.bool),
     )
+
+
+def with_ends(segments: Segments) -> Segments:
+    """The same segments, of which every other one ends with its last env step."""
+    ends = segments.ends.clone()
+    ends[::2, -1] = 1
+    return replace(segments, ends=ends)
 
 
 @dataclass(frozen=True)

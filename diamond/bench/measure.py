@@ -119,9 +119,7 @@ def _open(request: Request, folder: Path, stack: ExitStack) -> list[Side]:
         return [ours]
     weights = folder / "weights.safetensors"
     ours.write_weights(weights)
-    released = open_released(
-        request.config, request.threads, request.reference, hand_over(weights)
-    )
+    released = open_released(request.config, request.threads, request.reference, hand_over(weights))
     stack.callback(released.close)
     return [ours, released]
 

@@ -19,6 +19,7 @@ from diamond.bench.inputs import (
     make_segments,
     num_actions_of,
     shared_noise,
+    with_ends,
 )
 from diamond.bench.ours import world_of
 from diamond.config.run import RunConfig
@@ -62,6 +63,7 @@ class OurOutputs:
     def _outcome(self, nets: Networks) -> dict[str, Tensor]:
         config = self._config.outcome
         source = self._source(config.batch_size, config.sequence_steps)
+        source = GivenSegments(with_ends(source.segments))
         loss, parts = outcome_loss(nets.outcome, config, source, SEED)(0)
         named = {"reward loss": parts["reward_loss"], "end loss": parts["end_loss"]}
         return named | {"gradient norm": gradient_norm(nets.outcome, loss)}

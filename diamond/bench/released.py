@@ -123,10 +123,12 @@ class Released:
             _longer(x)[:, :num_frames] for x in (segments.actions, segments.rewards, segments.ends)
         )
         mask = torch.ones(frames.shape[:2], dtype=torch.bool)
-        info: list[dict[str, Any]] = [{} for _ in frames]
-        return data.Batch(
-            frames, actions, rewards, ends, torch.zeros_like(ends), mask, info, []
-        )
+        # Where a segment ends, it looks there for the frame after the end.
+        info = [
+            {"final_observation": row[int(end.argmax()) + 1]} if end.any() else {}
+            for row, end in zip(frames, segments.ends, strict=True)
+        ]
+        return data.Batch(frames, actions, rewards, ends, torch.zeros_like(ends), mask, info, [])
 
     def world(self, agent: Any, size: tuple[int, int, int], batch: Any) -> Any:
         """Its environment of imagined games; size is denoising steps, horizon and games."""

@@ -17,6 +17,7 @@ from diamond.bench.inputs import (
     full_precision,
     make_play,
     shared_noise,
+    with_ends,
 )
 from diamond.bench.ours_outputs import gradient_norm
 from diamond.bench.released import Released
@@ -63,7 +64,7 @@ def _denoiser(side: Released, net: Any) -> dict[str, Tensor]:
 def _outcome(side: Released, net: Any) -> dict[str, Tensor]:
     config = side.config.outcome
     rows = min(config.batch_size, CHECK_ROWS)
-    segments = side.segments(rows, config.sequence_steps)
+    segments = with_ends(side.segments(rows, config.sequence_steps))
     loss, parts = net(side.batch(segments, config.sequence_steps + 1).to(side.device))
     named = {"reward loss": parts["loss_rew"], "end loss": parts["loss_end"]}
     return named | {"gradient norm": gradient_norm(net, loss)}
