@@ -14,6 +14,7 @@ from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import NUM_REWARD_CLASSES, OutcomeNet
 from diamond.pipeline.models import build_policy
+from diamond.pipeline.released import Part
 from diamond.records import Segments, to_unit
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
@@ -66,7 +67,7 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
     return nets
 
 
-def weights_of(nets: Networks) -> dict[str, dict[str, Tensor]]:
+def weights_of(nets: Networks) -> dict[Part, dict[str, Tensor]]:
     """State dict of every network by its part, on the CPU."""
     return {
         part: {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
@@ -74,12 +75,12 @@ def weights_of(nets: Networks) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def num_parameters(nets: Networks) -> dict[str, int]:
+def num_parameters(nets: Networks) -> dict[Part, int]:
     """Trained parameters of every network."""
     return {part: sum(p.numel() for p in net.parameters()) for part, net in _named(nets)}
 
 
-def _named(nets: Networks) -> tuple[tuple[str, nn.Module], ...]:
+def _named(nets: Networks) -> tuple[tuple[Part, nn.Module], ...]:
     return ("denoiser", nets.denoiser), ("outcome", nets.outcome), ("policy", nets.policy)
 
 

@@ -126,4 +126,4 @@ def gradient_norm(net: nn.Module, loss: Tensor) -> Tensor:
     net.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad.double().flatten() for p in net.parameters() if p.grad is not None]
-    return torch.cat(gradients).norm()
+    return torch.linalg.vector_norm(torch.cat(gradients))
