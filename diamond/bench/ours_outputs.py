@@ -126,4 +126,5 @@ def gradient_norm(net: nn.Module, loss: Tensor) -> Tensor:
     net.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad.double().flatten() for p in net.parameters() if p.grad is not None]
-    return torch.linalg.vector_norm(torch.cat(gradients))
+    norm: Tensor = torch.linalg.vector_norm(torch.cat(gradients))
+    return norm
