@@ -41,6 +41,7 @@ class Purpose(StrEnum):
     SCORES_BOOTSTRAP = "scores/bootstrap"
     SWEEP_PROPOSAL = "sweep/proposal"
     IMPORTANCE_BOOTSTRAP = "importance/bootstrap"
+    BENCH = "bench"
 
 
 def derive(run_seed: int, purpose: Purpose, *counters: int | str) -> int:

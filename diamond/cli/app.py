@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from diamond import __version__
+from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
@@ -432,6 +433,7 @@ def evaluate(
 
 
 app.command()(fidelity)
+app.command()(bench)
 app.command(name="axes")(list_axes)
 for look in (studies, show, report, gc, scores, verify, ui):
     app.command()(look)

@@ -1,0 +1,222 @@
+"""Networks and inputs of the measurements, the same in every process: functions of fixed seeds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from diamond.config.run import RunConfig
+from diamond.envs.atari import AtariEnv
+from diamond.nets.actor_critic_net import ActorCriticNet
+from diamond.nets.outcome_net import NUM_REWARD_CLASSES, OutcomeNet
+from diamond.pipeline.models import build_policy
+from diamond.pipeline.released import Part
+from diamond.records import Segments, to_unit
+from diamond.rng import seeded_init, torch_generator
+from diamond.seeds import Purpose
+from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.denoiser import Denoiser
+
+SEED = 0
+ZEROS_BECOME = 0.02
+"""Standard deviation of what a fresh network has at zero: a zero would hide what follows it."""
+END_LOGIT = 12.0
+"""About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
+CHECK_ROWS, CHECK_STEPS = 4, 5
+"""Rows and env steps of the inputs that both sides are compared on, at most."""
+_SILU_OF_ONE = 0.73
+
+_randn = torch.randn
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The three networks of an agent."""
+
+    denoiser: Denoiser
+    outcome: OutcomeNet
+    policy: ActorCriticNet
+
+
+def num_actions_of(config: RunConfig) -> int:
+    """Size of the action set of a config's game."""
+    return len(AtariEnv(config.game, config.emulator).action_codes)
+
+
+def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:
+    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end."""
+    shape = {
+        "num_actions": num_actions,
+        "height": config.view.height,
+        "width": config.view.width,
+    }
+    with seeded_init(SEED, Purpose.BENCH):
+        nets = Networks(
+            build_denoiser(config.denoiser, shape),
+            build_outcome(config.outcome, shape),
+            build_policy(config.policy, shape),
+        )
+    for part, net in _named(nets):
+        _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
+        net.to(device)
+    _make_ends_rare(nets.outcome)
+    return nets
+
+
+def weights_of(nets: Networks) -> dict[Part, dict[str, Tensor]]:
+    """State dict of every network by its part, on the CPU."""
+    return {
+        part: {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
+        for part, net in _named(nets)
+    }
+
+
+def num_parameters(nets: Networks) -> dict[Part, int]:
+    """Trained parameters of every network."""
+    return {part: sum(p.numel() for p in net.parameters()) for part, net in _named(nets)}
+
+
+def _named(nets: Networks) -> tuple[tuple[Part, nn.Module], ...]:
+    return ("denoiser", nets.denoiser), ("outcome", nets.outcome), ("policy", nets.policy)
+
+
+@torch.no_grad()
+def _fill_zeros(net: nn.Module, generator: torch.Generator) -> None:
+    for tensor in net.state_dict().values():
+        if tensor.is_floating_point() and not tensor.any():
+            tensor.normal_(0.0, ZEROS_BECOME, generator=generator)
+
+
+@torch.no_grad()
+def _make_ends_rare(net: OutcomeNet) -> None:
+    hidden, last = net.head[0], net.head[2]
+    assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
+    hidden.bias.fill_(1.0)
+    shift = END_LOGIT / (2 * _SILU_OF_ONE * hidden.out_features)
+    last.weight[NUM_REWARD_CLASSES].add_(shift)
+    last.weight[NUM_REWARD_CLASSES + 1].sub_(shift)
+
+
+def make_segments(config: RunConfig, num_actions: int, size: tuple[int, int]) -> Segments:
+    """Segments as the data set gives them, with random pixels, actions and rewards, without ends.
+
+    Args:
+        config: Size of the frames.
+        num_actions: Size of the action set.
+        size: Segments and env steps of each.
+    """
+    b, t = size
+    generator = torch_generator(SEED, Purpose.BENCH, "segments", b, t)
+    view = config.view
+    pixels = torch.randint(
+        256, (b, t + 1, view.height, view.width, 3), generator=generator, dtype=torch.uint8
+    )
+    return Segments(
+        to_unit(pixels),
+        torch.randint(num_actions, (b, t), generator=generator),
+        torch.randint(-1, 2, (b, t), generator=generator).float(),
+        torch.zeros(b, t, dtype=torch.int64),
+        torch.ones(b, t, dtype=torch.bool),
+    )
+
+
+def with_ends(segments: Segments) -> Segments:
+    """The same segments, of which every other one ends with its last env step."""
+    ends = segments.ends.clone()
+    ends[::2, -1] = 1
+    return replace(segments, ends=ends)
+
+
+@dataclass(frozen=True)
+class GivenSegments:
+    """A source that gives the same segments for every update."""
+
+    segments: Segments
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+        """The first rows; nothing is drawn."""
+        whole = self.segments
+        return Segments(
+            whole.frames[:batch_size],
+            whole.actions[:batch_size],
+            whole.rewards[:batch_size],
+            whole.ends[:batch_size],
+            whole.valid[:batch_size],
+        )
+
+
+@dataclass(frozen=True)
+class GivenPlay:
+    """What a policy is scored on: frames (b, t, c, h, w), and (b, t) each of the others."""
+
+    frames: Tensor
+    actions: Tensor
+    rewards: Tensor
+    ends: Tensor
+    next_values: Tensor
+
+    def to(self, device: torch.device) -> "GivenPlay":
+        """The same play on a device."""
+        return GivenPlay(
+            self.frames.to(device),
+            self.actions.to(device),
+            self.rewards.to(device),
+            self.ends.to(device),
+            self.next_values.to(device),
+        )
+
+
+def make_play(config: RunConfig, num_actions: int, size: tuple[int, int]) -> GivenPlay:
+    """Play with some ends; size is trajectories and env steps."""
+    segments = make_segments(config, num_actions, size)
+    generator = torch_generator(SEED, Purpose.BENCH, "play", *size)
+    ends = torch.rand(*size, generator=generator) < 0.2
+    return GivenPlay(
+        segments.frames[:, :-1],
+        segments.actions,
+        segments.rewards,
+        ends,
+        torch.randn(*size, generator=generator),
+    )
+
+
+@contextmanager
+def shared_noise() -> Iterator[None]:
+    """Make the n-th draw of normal numbers of a shape the same in every program.
+
+    In whatever order a program draws what has different shapes, it gets the same numbers.
+    """
+    drawn: dict[str, int] = {}
+
+    def give(shape: tuple[int, ...], device: Any) -> Tensor:
+        kind = "x".join(map(str, shape))
+        index = drawn.get(kind, 0)
+        drawn[kind] = index + 1
+        generator = torch_generator(SEED, Purpose.BENCH, "noise", kind, index)
+        return _randn(shape, generator=generator).to(device or "cpu")
+
+    def randn(*size: Any, device: Any = None, **_: Any) -> Tensor:
+        whole = len(size) == 1 and not isinstance(size[0], int)
+        return give(tuple(size[0]) if whole else size, device)
+
+    def like(x: Tensor) -> Tensor:
+        return give(tuple(x.shape), x.device)
+
+    with patch("torch.randn", randn), patch("torch.randn_like", like):
+        yield
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No TF32 on a GPU, which would round inputs of products to 10 bits."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before

@@ -1,0 +1,148 @@
+"""The cases as this project runs them: the functions that the stages call."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diamond.bench.cases import Case
+from diamond.bench.inputs import (
+    SEED,
+    GivenSegments,
+    Networks,
+    build_networks,
+    make_segments,
+    num_actions_of,
+)
+from diamond.config.run import RunConfig
+from diamond.envs.atari import draw_episode_key
+from diamond.envs.live import LiveGame
+from diamond.fidelity.batched import score_frames
+from diamond.records import Segments, to_unit
+from diamond.rng import StreamNoise, numpy_generator, torch_generator
+from diamond.seeds import Purpose
+from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
+from diamond.training.state import begin, train
+from diamond.world.diamond_world import DiamondWorld
+
+Run = Callable[[], object]
+_NEVER = 10**9
+_NUM_ACTIONS_DRAWN = 1000
+
+
+class Ours:
+    """The cases of one config on one device; networks are fresh for every case."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+        self._num_actions = num_actions_of(config)
+
+    def networks(self) -> Networks:
+        """Fresh networks, the same ones every time."""
+        return build_networks(self._config, self._num_actions, self._device)
+
+    def prepare(self, case: Case) -> Run:
+        """What runs a case once: an update, an imagined step of all rows, an env step."""
+        match case.part:
+            case "environment":
+                return self._environment()
+            case "denoiser":
+                return self._denoiser()
+            case "outcome":
+                return self._outcome()
+            case "policy":
+                return self._policy()
+            case "imagination":
+                assert case.steps is not None
+                return self._imagination(case.steps, case.batch)
+            case "scoring":
+                return self._scoring(case.batch)
+            case _:
+                raise AssertionError(case.part)
+
+    def _environment(self) -> Run:
+        config = self._config
+        live = LiveGame(
+            config.game,
+            config.emulator,
+            config.view,
+            _NEVER,
+            lambda number: draw_episode_key(
+                numpy_generator(SEED, Purpose.BENCH, "emulator", number), config.emulator
+            ),
+        )
+        rng = numpy_generator(SEED, Purpose.BENCH, "actions")
+        actions = rng.integers(live.num_actions, size=_NUM_ACTIONS_DRAWN).tolist()
+        played = 0
+
+        def run() -> Tensor:
+            nonlocal played
+            played += 1
+            live.step(actions[played % len(actions)])
+            # What a policy is given: without this the two sides would end in different things.
+            return to_unit(torch.from_numpy(live.frame[None])).to(self._device)
+
+        return run
+
+    def _denoiser(self) -> Run:
+        config, net = self._config.denoiser, self.networks().denoiser
+        source = GivenSegments(self._segments(config.batch_size, self._denoiser_steps))
+        state = begin(net, config.optimizer, config.ema)
+        loss_of = denoiser_loss(net, source, SEED)
+        updates = train(state, loss_of, config.optimizer, _NEVER, config.ema)
+        return lambda: next(updates)
+
+    def _outcome(self) -> Run:
+        config, net = self._config.outcome, self.networks().outcome
+        source = GivenSegments(self._segments(config.batch_size, config.sequence_steps))
+        loss_of = outcome_loss(net, config, source, SEED)
+        updates = train(begin(net, config.optimizer), loss_of, config.optimizer, _NEVER)
+        return lambda: next(updates)
+
+    def _policy(self) -> Run:
+        config, nets = self._config.policy, self.networks()
+        world = world_of(self._config, nets, self._config.sampler.steps)
+        num_frames = max(self._config.denoiser.history, config.burn_in_frames)
+        source = GivenSegments(self._segments(config.batch_size, num_frames))
+        loss_of = policy_loss(nets.policy, config, world, source, SEED)
+        updates = train(begin(nets.policy, config.optimizer), loss_of, config.optimizer, _NEVER)
+        return lambda: next(updates)
+
+    def _imagination(self, steps: int, batch: int) -> Run:
+        world = world_of(self._config, self.networks(), steps)
+        start = self._segments(batch, self._config.denoiser.history)
+        frames, actions = start.frames.to(self._device), start.actions.to(self._device)
+        state = world.start(frames[:, :-1], actions[:, :-1])
+        noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
+
+        def run() -> None:
+            nonlocal state
+            state, _ = world.step(state, actions[:, -1], noise)
+
+        return run
+
+    def _scoring(self, num_frames: int) -> Run:
+        view = self._config.view
+        rng = numpy_generator(SEED, Purpose.BENCH, "scoring")
+        shape = (num_frames, view.height, view.width, 3)
+        real, imagined = (rng.integers(256, size=shape, dtype=np.uint8) for _ in range(2))
+        return lambda: score_frames(real, imagined, real[0], self._device)
+
+    @property
+    def _denoiser_steps(self) -> int:
+        config = self._config.denoiser
+        return config.history + config.autoregressive_passes - 1
+
+    def _segments(self, rows: int, steps: int) -> Segments:
+        return make_segments(self._config, self._num_actions, (rows, steps))
+
+
+def world_of(config: RunConfig, nets: Networks, steps: int) -> DiamondWorld:
+    """The world model as stages load it: without gradients, in evaluation."""
+    for net in (nets.denoiser, nets.outcome):
+        net.requires_grad_(False)
+        net.eval()
+    sampler = config.sampler.model_copy(update={"steps": steps})
+    return DiamondWorld(nets.denoiser, nets.outcome, sampler)

@@ -1,0 +1,130 @@
+"""What this project computes from the inputs that both sides are compared on."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from diamond.agent.actor_critic import actor_critic_loss
+from diamond.bench.cases import STEPS
+from diamond.bench.inputs import (
+    CHECK_ROWS,
+    CHECK_STEPS,
+    SEED,
+    GivenSegments,
+    Networks,
+    build_networks,
+    full_precision,
+    make_play,
+    make_segments,
+    num_actions_of,
+    shared_noise,
+    with_ends,
+)
+from diamond.bench.ours import world_of
+from diamond.config.run import RunConfig
+from diamond.records import Trajectories
+from diamond.rng import StreamNoise, torch_generator
+from diamond.seeds import Purpose
+from diamond.training.losses import denoiser_loss, outcome_loss
+
+
+class OurOutputs:
+    """Losses, norms of gradients, frames and logits of fresh networks."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+        self._num_actions = num_actions_of(config)
+
+    def outputs(self, part: str) -> Mapping[str, Tensor]:
+        """Outputs of a part by name."""
+        nets = build_networks(self._config, self._num_actions, self._device)
+        with full_precision(), shared_noise():
+            match part:
+                case "denoiser":
+                    return self._denoiser(nets)
+                case "outcome":
+                    return self._outcome(nets)
+                case "policy":
+                    return self._policy(nets)
+                case "imagination":
+                    return self._imagination(nets)
+                case _:
+                    raise AssertionError(part)
+
+    def _denoiser(self, nets: Networks) -> dict[str, Tensor]:
+        config = self._config.denoiser
+        steps = config.history + config.autoregressive_passes - 1
+        source = self._source(config.batch_size, steps)
+        loss, _ = denoiser_loss(nets.denoiser, source, SEED)(0)
+        return {"loss": loss, "gradient norm": gradient_norm(nets.denoiser, loss)}
+
+    def _outcome(self, nets: Networks) -> dict[str, Tensor]:
+        config = self._config.outcome
+        source = self._source(config.batch_size, config.sequence_steps)
+        source = GivenSegments(with_ends(source.segments))
+        loss, parts = outcome_loss(nets.outcome, config, source, SEED)(0)
+        named = {"reward loss": parts["reward_loss"], "end loss": parts["end_loss"]}
+        return named | {"gradient norm": gradient_norm(nets.outcome, loss)}
+
+    def _policy(self, nets: Networks) -> dict[str, Tensor]:
+        play = make_play(self._config, self._num_actions, (CHECK_ROWS, CHECK_STEPS))
+        play = play.to(self._device)
+        net = nets.policy
+        memory = net.initial(CHECK_ROWS, play.frames)
+        rows = []
+        for frame in play.frames.unbind(dim=1):
+            logits, value, memory = net(frame, memory)
+            rows.append((logits, value))
+        logits, values = (torch.stack(column, dim=1) for column in zip(*rows, strict=True))
+        loss, _ = actor_critic_loss(
+            Trajectories(play.actions, play.rewards, play.ends, logits, values, play.next_values),
+            self._config.policy,
+        )
+        return {
+            "logits": logits,
+            "values": values,
+            "loss": loss,
+            "gradient norm": gradient_norm(net, loss),
+        }
+
+    def _imagination(self, nets: Networks) -> dict[str, Tensor]:
+        history = self._config.denoiser.history
+        start = make_segments(self._config, self._num_actions, (CHECK_ROWS, history))
+        start = start.to(self._device)
+        frames, actions = start.frames[:, :-1], start.actions
+        sampler = self._config.sampler.model_copy(update={"quantizer": "none"})
+        config = self._config.model_copy(update={"sampler": sampler})
+        found: dict[str, Tensor] = {}
+        for steps in STEPS:
+            world = world_of(config, nets, steps)
+            state = world.start(frames, actions[:, :-1])
+            noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "unused"))
+            _, step = world.step(state, actions[:, -1], noise)
+            with torch.no_grad():
+                rewards, ends, _ = nets.outcome(
+                    frames[:, -1:],
+                    actions[:, -1:],
+                    step.frame[:, None],
+                    (state.hidden, state.cell),
+                )
+            found |= {
+                f"n={steps} frame": step.frame,
+                f"n={steps} reward logits": rewards,
+                f"n={steps} end logits": ends,
+            }
+        return found
+
+    def _source(self, batch_size: int, steps: int) -> GivenSegments:
+        rows = min(batch_size, CHECK_ROWS)
+        return GivenSegments(make_segments(self._config, self._num_actions, (rows, steps)))
+
+
+def gradient_norm(net: nn.Module, loss: Tensor) -> Tensor:
+    """Norm of the gradient of a loss over all parameters, in float64."""
+    net.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad.double().flatten() for p in net.parameters() if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.cat(gradients))
+    return norm

@@ -1,0 +1,82 @@
+"""`diamond bench`: how fast the parts run on this machine, also beside the released code."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diamond.errors import ExitCode
+
+
+def bench(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PART]...",
+            help="What to measure: peak, environment, denoiser, outcome, policy, imagination, "
+            "scoring, startup, scale; by default all but scale.",
+            show_default=False,
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Checkout of the released code, to be measured in turn and held against: "
+            "github.com/eloialonso/diamond.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Networks and batches: smoke, tiny, small or paper.")
+    ] = "paper",
+    game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k.")] = "Breakout",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="'AXIS=V ...'",
+            help="What differs from the preset: a named axis or any config field; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the document, and only that.")
+    ] = False,
+) -> None:
+    """Measure how fast each part runs on this machine.
+
+    With --reference the released code runs the same cases in turn, on the same weights and inputs,
+    and what both compute is compared; a difference is exit code 1.
+    """
+    from diamond.bench.document import bench_document
+    from diamond.bench.measure import measure
+    from diamond.bench.request import make_request
+    from diamond.bench.table import bench_tables, heading
+    from diamond.cli.terminal import console
+
+    request = make_request(parts or (), preset, game, settings or (), reference)
+    errors = console(stderr=True)
+
+    def note(line: str) -> None:
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    found = measure(request, note)
+    document = bench_document(request, found)
+    if as_json:
+        typer.echo(json.dumps(document, indent=1, allow_nan=False))
+    else:
+        out = console()
+        out.print(heading(document), markup=False, highlight=False, soft_wrap=True)
+        for table in bench_tables(document):
+            out.print()
+            out.print(table, highlight=False)
+    for check in found.checks:
+        if not check.passed:
+            note(
+                f"diamond: the {check.part} of both sides differs: {check.what} by "
+                f"{check.difference:.3g}, allowed is {check.limit:.3g}"
+            )
+    if not found.passed:
+        raise typer.Exit(ExitCode.RUN_FAILED)
