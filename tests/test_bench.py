@@ -310,7 +310,9 @@ def test_smoke_networks_are_measured_and_the_document_alone_is_printed(
         for n in (1, 3)
     )
     outcome = (3 * one - three) / 2
-    assert 0 < outcome < one, "three denoising steps are three times the denoiser, and one outcome"
+    assert 0 < outcome < 0.9 * one, (
+        "three denoising steps are three times the denoiser, and one outcome"
+    )
     assert document["checks"] == [] and document["passed"] is True
 
 
