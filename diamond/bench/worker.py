@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -21,14 +21,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from diamond.bench.cases import Case
+from diamond.bench.cases import STAGE_OF_PART, Case
 from diamond.bench.inputs import num_parameters, weights_of
 from diamond.bench.ours import Ours
 from diamond.bench.ours_outputs import OurOutputs
 from diamond.bench.peak import measure_peaks
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError
-from diamond.pipeline.arithmetic import prepare_process
+from diamond.pipeline.arithmetic import memory_of, prepare_process
 from diamond.pipeline.released import to_released
 
 Run = Callable[[], object]
@@ -81,6 +81,7 @@ class Worker:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._side: Side | None = None
         self._run: Run = lambda: None
+        self._memory = ExitStack()
 
     def answer(self, request: Mapping[str, Any]) -> Reply:
         """Do what a request asks for."""
@@ -88,8 +89,12 @@ class Worker:
             case "open":
                 return self._open(request)
             case "prepare":
+                case = Case(**request["case"])
                 self._run = lambda: None
-                self._run = self._opened.prepare(Case(**request["case"]))
+                self._memory.close()
+                if isinstance(self._side, _OurSide):
+                    self._memory.enter_context(memory_of(STAGE_OF_PART[case.part]))
+                self._run = self._opened.prepare(case)
                 return {}
             case "run":
                 return {"seconds": self._time(int(request["repeats"]))}
@@ -125,10 +130,6 @@ class Worker:
         facts: Reply = {"torch": torch.__version__, "device": self._device_name()}
         if request["side"] == "ours":
             prepare_process(self._threads)
-            if self._device.type == "cuda":
-                # As the workers of stages have it.
-                torch.backends.cudnn.deterministic = True
-                torch.backends.cudnn.benchmark = False
             ours = _OurSide(config, self._device)
             self._side = ours
             return facts | ours.facts()
