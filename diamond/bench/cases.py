@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from diamond.ablation.stages import StageName
 from diamond.config.networks import Precision
 from diamond.config.run import RunConfig
 
@@ -31,16 +30,6 @@ BATCHES: tuple[int, ...] = (1, 32, 256)
 """Imagined frames side by side."""
 SCORED_FRAMES = 256
 """Frames of one call of the image metrics."""
-
-STAGE_OF_PART: Mapping[Part, StageName] = {
-    "environment": "returns",
-    "denoiser": "denoiser",
-    "outcome": "outcome",
-    "policy": "policy",
-    "imagination": "rollouts",
-    "scoring": "fidelity",
-}
-"""The stage that does the work of a part, in its way with memory."""
 
 UNITS: Mapping[Part, str] = {
     "environment": "env steps",

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -21,14 +21,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from diamond.bench.cases import STAGE_OF_PART, Case
+from diamond.bench.cases import Case
 from diamond.bench.inputs import num_parameters, weights_of
 from diamond.bench.ours import Ours
 from diamond.bench.ours_outputs import OurOutputs
 from diamond.bench.peak import measure_peaks
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError
-from diamond.pipeline.arithmetic import memory_of, prepare_process
+from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.released import to_released
 
 Run = Callable[[], object]
@@ -81,7 +81,6 @@ class Worker:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._side: Side | None = None
         self._run: Run = lambda: None
-        self._memory = ExitStack()
 
     def answer(self, request: Mapping[str, Any]) -> Reply:
         """Do what a request asks for."""
@@ -91,9 +90,7 @@ class Worker:
             case "prepare":
                 case = Case(**request["case"])
                 self._run = lambda: None
-                self._memory.close()
-                if isinstance(self._side, _OurSide):
-                    self._memory.enter_context(memory_of(STAGE_OF_PART[case.part]))
+                release_memory()
                 self._run = self._opened.prepare(case)
                 return {}
             case "run":

@@ -21,7 +21,7 @@ import torch
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, StageFailedError
 from diamond.pipeline.agent_stage import train_agent
-from diamond.pipeline.arithmetic import memory_of, prepare_process
+from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
@@ -134,11 +134,11 @@ def main() -> None:
     while True:
         job = jobs.get()
         try:
-            with memory_of(job["stage"]):
-                run_stage(store, job["stage"], job["key"], emit, options.checkpoint_seconds)
+            run_stage(store, job["stage"], job["key"], emit, options.checkpoint_seconds)
         except Exception as error:
             trace = None if isinstance(error, DiamondError) else traceback.format_exc()
             emit({"type": "failed", "error": cause_of(error), "trace": trace})
+        release_memory()
 
 
 def _read_jobs() -> "SimpleQueue[dict[str, Any]]":
