@@ -17,8 +17,9 @@ from diamond.bench import measure as measuring
 from diamond.bench import scale as scaling
 from diamond.bench.cases import DEFAULT_PARTS, PARTS, Case, Part
 from diamond.bench.checkout import NEEDED
+from diamond.bench.client import Side, open_released
 from diamond.bench.document import bench_document
-from diamond.bench.equality import compare
+from diamond.bench.equality import compare, limit_of
 from diamond.bench.measure import Findings, measure_case
 from diamond.bench.request import make_request, misfits
 from diamond.bench.rounds import (
@@ -36,7 +37,9 @@ from diamond.bench.rounds import (
 from diamond.bench.scale import Cost, points_of
 from diamond.bench.table import bench_tables
 from diamond.cli.app import app
+from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.config.run import RunConfig
 from diamond.errors import DiamondError, ExitCode
 from tests.commands import ROOT, environment
 
@@ -334,11 +337,28 @@ def test_help_and_what_is_refused_load_no_array_library() -> None:
     assert done.stdout == "[]\n"
 
 
-def _perturb(weights: Path) -> Path:
+def _open_perturbed(config: RunConfig, threads: int, checkout: Path, weights: Path) -> Side:
     tensors = load_file(weights)
     tensors["denoiser.inner_model.conv_in.bias"][0] += 1e-2
     save_file(tensors, weights)
-    return weights
+    return open_released(config, threads, checkout, weights)
+
+
+@pytest.mark.parametrize(
+    ("part", "low", "limit"),
+    [
+        ("policy", "policy", 2e-2),
+        ("policy", "outcome", 2e-2),
+        ("imagination", "denoiser", 2e-2),
+        ("imagination", "policy", 1e-5),
+        ("outcome", "denoiser", 1e-5),
+    ],
+)
+def test_the_limit_of_a_part_is_that_of_its_lowest_precision(
+    part: Part, low: str, limit: float
+) -> None:
+    config = override(make_preset("smoke", "Pong"), {f"{low}.precision": "bfloat16"})
+    assert limit_of(part, config) == limit
 
 
 @needs_reference
@@ -349,7 +369,7 @@ def test_the_released_code_computes_the_same_unless_a_weight_differs(
     monkeypatch.setattr("diamond.bench.cases.BATCHES", (1,))
     monkeypatch.setattr("diamond.bench.cases.STEPS", (1,))
     if perturbed:
-        monkeypatch.setattr(measuring, "hand_over", _perturb)
+        monkeypatch.setattr(measuring, "open_released", _open_perturbed)
     parts = ("denoiser",) if perturbed else ("environment", "denoiser", "outcome", "policy")
     arguments = ("--preset", "smoke", "--set", AS_RELEASED, "--reference", str(REFERENCE))
     code = run(*parts, *arguments, "--json")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from diamond.bench.cases import NETWORK_PARTS, Part
+from diamond.bench.cases import Part
 from diamond.config.networks import Precision
 from diamond.config.run import RunConfig
 
@@ -87,12 +87,15 @@ def compare(
 
 
 def limit_of(part: Part, config: RunConfig) -> float:
-    """The relative limit of a part in the precision of its arithmetic."""
-    assert part in NETWORK_PARTS
-    match part:
-        case "denoiser" | "imagination":
-            return LIMITS[config.denoiser.precision]
-        case "outcome":
-            return LIMITS[config.outcome.precision]
-        case _:
-            return LIMITS["float32"]
+    """The relative limit of a part: that of the lowest precision among its networks."""
+    networks: dict[Part, tuple[Precision, ...]] = {
+        "denoiser": (config.denoiser.precision,),
+        "outcome": (config.outcome.precision,),
+        "imagination": (config.denoiser.precision, config.outcome.precision),
+        "policy": (
+            config.denoiser.precision,
+            config.outcome.precision,
+            config.policy.precision,
+        ),
+    }
+    return max(LIMITS[precision] for precision in networks[part])

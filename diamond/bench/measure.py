@@ -107,11 +107,6 @@ def measure_case(case: Case, sides: list[Side]) -> Measured:
     return Measured(case, timings[0], timings[1] if len(timings) > 1 else None, flop)
 
 
-def hand_over(weights: Path) -> Path:
-    """The file that the released side reads its weights from, once our side has written it."""
-    return weights
-
-
 def _open(request: Request, folder: Path, stack: ExitStack) -> list[Side]:
     ours = open_ours(request.config, request.threads)
     stack.callback(ours.close)
@@ -119,7 +114,7 @@ def _open(request: Request, folder: Path, stack: ExitStack) -> list[Side]:
         return [ours]
     weights = folder / "weights.safetensors"
     ours.write_weights(weights)
-    released = open_released(request.config, request.threads, request.reference, hand_over(weights))
+    released = open_released(request.config, request.threads, request.reference, weights)
     stack.callback(released.close)
     return [ours, released]
 
