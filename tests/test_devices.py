@@ -8,7 +8,14 @@ import pytest
 
 from diamond.pipeline import devices
 from diamond.pipeline import executor as executor_module
-from diamond.pipeline.devices import device_kind, least_used, listed_gpus, visible_gpus
+from diamond.pipeline.devices import (
+    VISIBLE,
+    device_kind,
+    emulates_bfloat16,
+    least_used,
+    listed_gpus,
+    visible_gpus,
+)
 from diamond.pipeline.executor import LocalExecutor
 from tests.test_executor import spec
 
@@ -94,3 +101,23 @@ def test_workers_get_their_gpu_and_one_thread_before_they_start(
     told = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     assert sorted((t["CUDA_VISIBLE_DEVICES"] for t in told), key=str) == seen
     assert {t["OMP_NUM_THREADS"] for t in told} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "emulated"),
+    [
+        ("flags\t\t: fpu avx2 fma", True),
+        ("flags\t\t: fpu avx512_bf16 amx_bf16", False),
+        ("Features\t: fp asimd", False),
+    ],
+)
+def test_whether_bfloat16_is_emulated_is_read_off_the_processor(
+    flags: str, emulated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\n{flags}\npower management:\n")
+    monkeypatch.setenv(VISIBLE, "")
+    assert emulates_bfloat16(file) == emulated
+    assert not emulates_bfloat16(tmp_path / "missing")
+    monkeypatch.setenv(VISIBLE, "0")
+    assert not emulates_bfloat16(file)

@@ -13,7 +13,8 @@ from diamond.ablation.stages import STAGES, StageSpec
 from diamond.cli.declared import declared_lines
 from diamond.cli.design_text import design_lines
 from diamond.config.games import GAMES_WITH_EXPERT
-from diamond.pipeline.devices import visible_gpus
+from diamond.config.run import RunConfig
+from diamond.pipeline.devices import emulates_bfloat16, visible_gpus
 from diamond.pipeline.estimate import Estimate, wall_seconds
 from diamond.pipeline.notes import unseen_levels
 from diamond.pipeline.selection import selected_stages
@@ -65,7 +66,8 @@ def show_plan(
             highlight=False,
             markup=False,
         )
-    for line in _machine_remarks(jobs):
+    low = any(_in_bfloat16(run.config) for arm in plan.arms for run in arm.runs)
+    for line in _machine_remarks(jobs, low):
         console.print(line, highlight=False)
     for game in request.games:
         for line in _remarks(plan, game):
@@ -84,7 +86,12 @@ def _basis(estimate: Estimate, todo: Sequence[StageSpec]) -> str:
     return f", {share:.0%} of it as measured in this home, the rest estimated"
 
 
-def _machine_remarks(jobs: int) -> list[str]:
+def _in_bfloat16(config: RunConfig) -> bool:
+    networks = (config.denoiser, config.outcome, config.policy)
+    return any(network.precision == "bfloat16" for network in networks)
+
+
+def _machine_remarks(jobs: int, low_precision: bool) -> list[str]:
     cores, gpus = len(os.sched_getaffinity(0)), visible_gpus()
     remarks = []
     if jobs > cores:
@@ -94,6 +101,11 @@ def _machine_remarks(jobs: int) -> list[str]:
         )
     if len(gpus) > 1:
         remarks.append(f"{len(gpus)} GPUs: each process gets one of them")
+    if low_precision and emulates_bfloat16():
+        remarks.append(
+            "bfloat16: this processor has no instructions for it and takes many times as long as "
+            "in float32 (diamond bench peak)"
+        )
     return remarks
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 QUERY_SECONDS = 20.0
 _DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
+_PROCESSOR = Path("/proc/cpuinfo")
+_FLAGS = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert"})
 _LISTED = re.compile(r"\(UUID: (?P<kind>GPU|MIG)-(?P<rest>[^)]+)\)")
 
 
@@ -27,6 +30,17 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]
 def device_kind() -> str:
     """What stages made now will run on: cuda or cpu."""
     return "cuda" if visible_gpus() else "cpu"
+
+
+def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:
+    """Whether stages made now calculate in bfloat16 without instructions for it.
+
+    Known of x86 processors under Linux; of others it is taken for granted that they have them.
+    """
+    if device_kind() == "cuda" or not processor.is_file():
+        return False
+    found = _FLAGS.search(processor.read_text())
+    return found is not None and not _BFLOAT16 & set(found[1].split())
 
 
 def least_used(gpus: Sequence[str], taken: Iterable[str]) -> str:
