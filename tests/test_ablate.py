@@ -409,6 +409,25 @@ def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
 # --- before anything runs ---------------------------------------------------------------------
 
 
+def assert_not_loaded(modules: set[str], arguments: tuple[str, ...], folder: Path) -> None:
+    """Run a command in a process of its own; at its end none of the modules is there."""
+    script = (
+        "import sys; sys.argv = ['diamond', *sys.argv[1:]]\n"
+        "from diamond.cli.app import main\n"
+        "try: main()\n"
+        f"finally: print('LOADED', sorted({modules} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=folder,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1] == "LOADED []", done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -425,21 +444,7 @@ def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
 def test_answers_come_without_the_heavy_libraries(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    script = (
-        "import sys; sys.argv = ['diamond', *sys.argv[1:]]\n"
-        "from diamond.cli.app import main\n"
-        "try: main()\n"
-        f"finally: print('LOADED', sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.stderr.splitlines()[-1] == "LOADED []", done.stderr
+    assert_not_loaded(set(HEAVY), arguments, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -457,21 +462,7 @@ def test_answers_come_without_the_heavy_libraries(
 def test_a_command_loads_only_what_it_needs(
     arguments: tuple[str, ...], unneeded: set[str], tmp_path: Path
 ) -> None:
-    script = (
-        "import sys; sys.argv = ['diamond', *sys.argv[1:]]\n"
-        "from diamond.cli.app import main\n"
-        "try: main()\n"
-        f"finally: print('LOADED', sorted({unneeded} & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.stderr.splitlines()[-1] == "LOADED []", done.stderr
+    assert_not_loaded(unneeded, arguments, tmp_path)
 
 
 def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mlflow.entities import Experiment, Metric, Run, ViewType
 
 import diamond
 from diamond.errors import StoreError
+from diamond.tracking import mlflow_store
 from diamond.tracking.events import Event, EventLog, Message, read_events, read_lines, read_messages
 from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.mlflow_store import MlflowStore, open_store
@@ -440,6 +441,26 @@ def test_a_file_is_uploaded_again_only_when_it_changed(
     store.write_study(study)
     assert uploaded.read_text() == "two"
     assert [f.path for f in client.list_artifacts(run_id)] == ["report.md"]
+
+
+def test_files_that_cannot_be_deleted_are_named(
+    reopened: MlflowStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Keeper:
+        def delete_artifacts(self, name: str) -> None:
+            raise NotImplementedError(name)
+
+    report, table = tmp_path / "report.md", tmp_path / "table.csv"
+    for file in (report, table):
+        file.write_text("1\n")
+    study = replace(study_named("kept"), artifacts={"report.md": report, "table.csv": table})
+    reopened.write_study(study)
+    monkeypatch.setattr(mlflow_store, "get_artifact_repository", lambda *_: Keeper())
+    reopened.write_study(replace(study, artifacts={"report.md": report}))
+    assert "cannot delete, it keeps table.csv" in caplog.text
 
 
 def test_the_store_lies_in_its_home_and_allows_readers_beside_a_writer(

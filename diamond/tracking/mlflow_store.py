@@ -7,10 +7,10 @@ already there.
 import getpass
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from diamond.tracking.records import RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.sources import Source, mark_of, points_from, sent_bytes, sources_of
 from diamond.tracking.uris import absolute_uri
 
+_LOG = logging.getLogger(__name__)
 _RUN_KEY = "diamond.run_key"
 _KIND = "diamond.kind"
 _OWNER = "diamond.owner"
@@ -305,10 +306,11 @@ class MlflowStore:
         files = get_artifact_repository(
             self._client.get_run(run_id).info.artifact_uri, self._tracking_uri
         )
-        # A place for files that cannot delete keeps them.
-        with suppress(NotImplementedError):
+        try:
             for name in names:
                 files.delete_artifacts(name)  # type: ignore[no-untyped-call]
+        except NotImplementedError:
+            _LOG.warning("this place for artifacts cannot delete, it keeps %s", ", ".join(names))
 
     def _show_status(self, known: _KnownRun, status: RunStatus) -> None:
         if status == "RUNNING":
