@@ -11,7 +11,6 @@ from typing import Any
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec, scores_lpips
 from diamond.errors import StoreError
-from diamond.fidelity.lpips import check_lpips
 from diamond.pipeline.description import Shown
 from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
@@ -76,6 +75,9 @@ class StudyRun:
             if scores_lpips(spec) and self.store.status(spec) != "done"
         )
         if any(missing):
+            # It loads torch, which a command that only leads its workers does without.
+            from diamond.fidelity.lpips import check_lpips  # noqa: PLC0415
+
             check_lpips()
 
     def check_store(self) -> None:

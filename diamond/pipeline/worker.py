@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -20,44 +20,17 @@ import torch
 
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, StageFailedError
-from diamond.pipeline.agent_stage import train_agent
 from diamond.pipeline.arithmetic import prepare_process, release_memory
-from diamond.pipeline.checkpoints import take_imported
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
-from diamond.pipeline.data_stages import make_frames, make_references
 from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.scoring_stages import (
-    make_rollouts,
-    play_real_game,
-    score_policy,
-    score_rollouts,
-)
 from diamond.pipeline.store import StageResult, Store
-from diamond.pipeline.training_stages import (
-    train_denoiser,
-    train_inverse_dynamics,
-    train_outcome,
-    train_policy,
-)
 
-STAGE_FUNCTIONS: Mapping[StageName, Callable[[StageContext], StageResult]] = {
-    "references": make_references,
-    "inverse_dynamics": train_inverse_dynamics,
-    "frames": make_frames,
-    "denoiser": train_denoiser,
-    "outcome": train_outcome,
-    "agent": train_agent,
-    "rollouts": make_rollouts,
-    "fidelity": score_rollouts,
-    "policy": train_policy,
-    "policy_fidelity": score_policy,
-    "returns": play_real_game,
-}
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
 Emit = Callable[[dict[str, Any]], None]
+Make = Callable[[StageContext], StageResult]
 
 
 def run_stage(
@@ -103,13 +76,52 @@ def run_stage(
             checkpoint_seconds,
         )
         try:
-            imported = "imported" in context.config
-            result = take_imported(context) if imported else STAGE_FUNCTIONS[stage](context)
+            result = function_of(stage, "imported" in context.config)(context)
         except Exception as error:
             store.mark_failed(stage, key, cause_of(error), is_lasting(error))
             raise
         store.mark_done(stage, key, result)
     emit({"type": "finished", "made": True})
+
+
+def function_of(stage: StageName, imported: bool) -> Make:
+    """What makes a stage; a worker loads what its own stages need.
+
+    Args:
+        stage: Name.
+        imported: Whether its weights come from a checkpoint.
+    """
+    if imported:
+        from diamond.pipeline.checkpoints import take_imported  # noqa: PLC0415
+
+        return take_imported
+    match stage:
+        case "references" | "frames":
+            from diamond.pipeline import data_stages as data  # noqa: PLC0415
+
+            return data.make_references if stage == "references" else data.make_frames
+        case "inverse_dynamics" | "denoiser" | "outcome" | "policy":
+            from diamond.pipeline import training_stages as training  # noqa: PLC0415
+
+            return {
+                "inverse_dynamics": training.train_inverse_dynamics,
+                "denoiser": training.train_denoiser,
+                "outcome": training.train_outcome,
+                "policy": training.train_policy,
+            }[stage]
+        case "agent":
+            from diamond.pipeline.agent_stage import train_agent  # noqa: PLC0415
+
+            return train_agent
+        case "rollouts" | "fidelity" | "policy_fidelity" | "returns":
+            from diamond.pipeline import scoring_stages as scoring  # noqa: PLC0415
+
+            return {
+                "rollouts": scoring.make_rollouts,
+                "fidelity": scoring.score_rollouts,
+                "policy_fidelity": scoring.score_policy,
+                "returns": scoring.play_real_game,
+            }[stage]
 
 
 def main() -> None:

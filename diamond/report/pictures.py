@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,7 +26,7 @@ from diamond.report.forest import (
     forest_rows,
     is_symmetric_logarithmic,
 )
-from diamond.report.looks import figure_bytes
+from diamond.report.looks import figure_bytes, settings
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.path_tables import path_of
 from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
@@ -189,7 +190,9 @@ def _picture(
 def figure_files(figure: Figure, stem: str) -> dict[str, bytes]:
     """Return a figure as the files `stem`.svg and `stem`.png."""
     vectors = figure_bytes(figure, "svg")
-    figure.set_layout_engine("none")  # it is laid out now, which is half of the work
+    # It is laid out now: with an engine, one that does nothing included, it would be drawn twice.
+    with matplotlib.rc_context(settings()):
+        figure.set_layout_engine(None)
     return {f"{stem}.svg": vectors, f"{stem}.png": figure_bytes(figure, "png")}
 
 

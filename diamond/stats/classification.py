@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -80,6 +79,9 @@ def auroc(truth: NDArray[np.bool_], score: FloatArray) -> float:
     num_negative = len(truth) - num_positive
     if not num_positive or not num_negative:
         return np.nan
+    # It takes a second to import, and training needs the rest of this module alone.
+    from scipy.stats import rankdata  # noqa: PLC0415
+
     ranks = rankdata(score)
     above = float(ranks[truth].sum()) - num_positive * (num_positive + 1) / 2
     return above / (num_positive * num_negative)

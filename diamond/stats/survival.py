@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import CensoredData, ecdf
 
 from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray, t_curve
 
@@ -104,6 +103,9 @@ def kaplan_meier(times: Times, horizon: int, level: float = DEFAULT_LEVEL) -> Su
     survival = np.full(horizon, np.nan)
     lo, hi = survival.copy(), survival.copy()
     if times.steps.size:
+        # It takes a second to import, and most of what a study does needs nothing of it.
+        from scipy.stats import CensoredData, ecdf  # noqa: PLC0415
+
         sample = CensoredData.right_censored(times.steps, ~times.observed)
         estimate = ecdf(sample).sf
         with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from inspect import unwrap
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,17 @@ from diamond.config.networks import OptimizerConfig
 from diamond.errors import StageFailedError
 
 _DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
+
+
+class UncompiledAdamW(torch.optim.AdamW):
+    """AdamW without what torch wraps its methods in to keep its compiler out of them.
+
+    The wrappers load that compiler, which takes longer than torch itself; nothing is compiled here.
+    """
+
+    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -27,7 +39,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, eps=config.eps, fused=True)
+    return UncompiledAdamW(groups, lr=config.lr, eps=config.eps, fused=True)
 
 
 def learning_rate(config: OptimizerConfig, update: int, num_updates: int) -> float:
