@@ -53,12 +53,19 @@ def environment() -> dict[str, str]:
 
 
 def diamond(
-    *arguments: str, cwd: Path | None = None, page: bool = True
+    *arguments: str, cwd: Path | None = None, page: bool = True, program: str | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, without the page of an ablation where a test does not read it."""
-    program = ["-m", "diamond"] if page else ["-c", PAGELESS]
+    """Run a command to its end, without the page of an ablation where a test does not read it.
+
+    Args:
+        arguments: Of the command.
+        cwd: Working directory.
+        page: Whether the page of an ablation is written.
+        program: Python that stands for `diamond`, None for the command itself.
+    """
+    how = ["-m", "diamond"] if page else ["-c", PAGELESS]
     return subprocess.run(
-        [sys.executable, *program, *arguments],
+        [sys.executable, *(how if program is None else ["-c", program]), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -214,3 +221,11 @@ def stages_made(document: Mapping[str, Any]) -> set[str]:
         for stage in run["stages"].values()
         if stage["made"]
     }
+
+
+def dead_owner() -> str:
+    """Return the owner text of a process that has ended."""
+    code = "from diamond.tracking.owner import current_owner; print(current_owner())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.strip()

@@ -1,5 +1,6 @@
 """Sweeps in process: stages and the tracking store are only pretended, Optuna is real."""
 
+import os
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
 from diamond.pipeline.store import StageResult, Store
 from diamond.study import engine
-from diamond.study.declaration import Sweep, read_sweep
+from diamond.study.declaration import Sweep, SweepDeclaration, read_sweep
 from diamond.study.engine import SweepRun
 from diamond.study.objectives import Measure
 from diamond.study.proposals import open_study
@@ -33,6 +34,73 @@ Rule = Callable[[StageSpec, int], str | None]
 """Why a stage fails at its n-th making, from 1; None where it is made."""
 Objective = Callable[[RunConfig, str], float | None]
 """The value of a run by its config and the name of a measure."""
+
+HEAD = """\
+question = "Which?"
+preset = "smoke"
+until = "fidelity"
+"""
+STEPS = """
+[space]
+steps = { int = [1, 6] }
+churn = { float = [0, 12] }
+"""
+AIM = """
+[[objectives]]
+metric = "l1"
+"""
+
+
+def text(space: str = STEPS, end: str = "[budget]\ntrials = 4\n", aim: str = AIM) -> str:
+    """The text of a declaration."""
+    return f"{HEAD}{space}{aim}\n{end}"
+
+
+GRID = text("[space]\nsteps = { int = [1, 4] }\n", '[sampler]\nname = "grid"\n')
+"""Four trials: steps 3, which is the preset's, then 1, 2 and 4."""
+
+
+def distance(config: RunConfig, name: str) -> float:
+    """An objective that is best at two steps and without noise."""
+    return abs(config.sampler.steps - 2) + config.sampler.churn / 12
+
+
+WHOLE = """\
+# A comment
+question = "Which sampler draws best for its cost?"
+preset = "smoke"
+games = [
+    "Boxing",
+    "Breakout",
+]
+seeds = 2
+until = "fidelity"
+
+[settings]
+denoiser.updates = 50
+
+[space]
+steps = { int = [1, 10] }
+churn = { float = [0, 12] }
+sigma_max = { float = [1, 40], log = true }
+sampler.quantizer = { choices = ["floor", "round", "none"] }
+quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floor", "round"] } }
+
+[[objectives]]
+metric = "l1"
+
+[sampler]
+name = "tpe"
+
+[budget]
+trials = 60
+"""
+"""A declaration with everything that most have."""
+
+
+def read(text: str = WHOLE) -> SweepDeclaration:
+    """Read a declaration as that of the sweep `mine`."""
+    return read_sweep(text, Path("mine.toml"))
 
 
 class PretendingExecutor(LocalExecutor):
@@ -195,3 +263,10 @@ def pretend_values(monkeypatch: pytest.MonkeyPatch, objective: Objective) -> Non
 def config_of(plan: Plan) -> RunConfig:
     """The config of a trial's first run."""
     return own_arms(plan)[0].runs[0].config
+
+
+def pretended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A sweep of four trials in a home of its own, whose values are a `distance`."""
+    pretend_values(monkeypatch, distance)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power is cut here
+    return Bench(folder, text())

@@ -465,6 +465,13 @@ def test_a_command_loads_only_what_it_needs(
     assert_not_loaded(unneeded, arguments, tmp_path)
 
 
+def test_a_command_leaves_torch_to_its_workers(smoke_home: Path, tmp_path: Path) -> None:
+    home = copy_home(smoke_home, tmp_path / "home", "references", "frames")
+    assert_not_loaded(
+        {"torch"}, ("ablate", *SMOKE, "--until", "frames", "--home", str(home)), tmp_path
+    )
+
+
 def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     first = ("steps=1,3", "--preset", "smoke", "--name", "mine", "--until", "references")

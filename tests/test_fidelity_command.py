@@ -28,9 +28,21 @@ from tests.commands import STUDY, copy_home, diamond, smoke_plan
 OWN = ("--starts", "2", "--horizon", "10")
 """Starts and horizon of the smoke preset: the study's own."""
 
+SMALL_JUDGE = """
+from diamond.config.presets import paper, smoke
+from diamond.pipeline import scored_model
+def with_small_judge(game):
+    judge = smoke(game).inverse_dynamics
+    return paper(game).model_copy(update={"inverse_dynamics": judge})
+scored_model.paper = with_small_judge
+from diamond.cli.app import main
+main()
+"""
+"""`diamond` with the judge of `smoke` for checkpoints: that of `paper` is trained for a minute."""
 
-def fidelity(home: Path, *arguments: str) -> dict[str, Any]:
-    done = diamond("fidelity", *arguments, "--home", str(home), "--json")
+
+def fidelity(home: Path, *arguments: str, program: str | None = None) -> dict[str, Any]:
+    done = diamond("fidelity", *arguments, "--home", str(home), "--json", program=program)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
@@ -121,13 +133,12 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     """The exported run imagines what it imagined in its study: same starts, noise and bits."""
     shutil.copytree(home / "stages", tmp_path / "made" / "stages")
     folder, out = write_agent(tmp_path / "agent", smoke("Boxing")), tmp_path / "out"
-    first = fidelity(home, str(folder), *OWN, "--out", str(out))
+    first = fidelity(home, str(folder), *OWN, "--out", str(out), program=SMALL_JUDGE)
     assert first["arms"][0]["name"] == "agent"
     # Denoiser, outcome, rollouts and fidelity; and, because `paper` draws its starts later in
-    # the episodes than `smoke`, references and the two stages of each baseline; and the judge
-    # of `paper`.
-    assert first["costs"]["stages_made"] == 10
-    again = fidelity(home, str(folder), *OWN, "--out", str(out))
+    # the episodes than `smoke`, references and the two stages of each baseline.
+    assert first["costs"]["stages_made"] == 9
+    again = fidelity(home, str(folder), *OWN, "--out", str(out), program=SMALL_JUDGE)
     assert again["costs"]["stages_made"] == 0
     assert again["arms"][0]["metrics"] == first["arms"][0]["metrics"]
     assert read_json(out / "scores.json") == again

@@ -1,4 +1,4 @@
-"""Event logs, and the contract of the tracking store against a real MLflow database."""
+"""The contract of the tracking store against a real MLflow database."""
 
 import math
 import os
@@ -20,12 +20,11 @@ import diamond
 from diamond.errors import StoreError
 from diamond.tracking import mlflow_store
 from diamond.tracking.events import EventLog, read_lines
-from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.mlflow_store import MlflowStore, open_store
-from diamond.tracking.owner import current_owner, is_gone, start_time
+from diamond.tracking.owner import current_owner
 from diamond.tracking.records import StageEvents, TrackedRun, TrackedStudy
-from diamond.tracking.ui import ui_command
-from diamond.tracking.uris import absolute_uri, default_uri
+from diamond.tracking.uris import default_uri
+from tests.commands import dead_owner
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -33,75 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 ROOT = Path(diamond.__file__).parents[1]
 HORIZON = 100
 NUM_UPDATES = 30
-
-
-# --- addresses, owners, user interface --------------------------------------------------------
-
-
-def test_addresses_do_not_depend_on_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    expected = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    assert default_uri(Path("mlruns")) == expected
-    assert absolute_uri("sqlite:///mlruns/mlflow.db") == expected
-    assert absolute_uri("https://host:5000/x") == "https://host:5000/x"
-
-
-@pytest.mark.parametrize("uri", ["", "mlruns", "file:///tmp/mlruns", "sqlite://", "sqlite:///a%b"])
-def test_an_address_that_cannot_work_is_refused(uri: str) -> None:
-    with pytest.raises(StoreError, match="--tracking-uri"):
-        absolute_uri(uri)
-
-
-def test_the_ui_command_names_store_and_loopback_address(tmp_path: Path) -> None:
-    uri = default_uri(tmp_path)
-    command = ui_command(uri, 5017)
-    assert command[:3] == [sys.executable, "-m", "mlflow"]
-    options = dict(zip(command[4::2], command[5::2], strict=True))
-    assert options["--backend-store-uri"] == uri
-    assert options["--host"] == "127.0.0.1"
-    assert options["--port"] == "5017"
-    with pytest.raises(StoreError, match="its own user interface"):
-        ui_command("http://host:5000", 5000)
-
-
-def test_an_owner_is_gone_only_if_its_process_is() -> None:
-    assert not is_gone(current_owner())
-    assert is_gone(dead_owner())
-    host, pid, start = current_owner().rsplit(":", 2)
-    assert not is_gone(f"another-{host}:{pid}:1")
-    assert not is_gone("nonsense")
-    if Path("/proc/self/stat").exists():
-        assert is_gone(f"{host}:{pid}:{int(start) - 1}")
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a zombie")
-def test_a_process_that_ended_unattended_is_gone() -> None:
-    host = current_owner().rsplit(":", 2)[0]
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert is_gone(f"{host}:{process.pid}:{start_time(process.pid)}")
-    process.wait()
-
-
-def test_a_long_description_is_cut_at_a_line() -> None:
-    line = "| a | b |"
-    cut = fit_description("\n".join([line] * 2000))
-    assert len(cut) <= MAX_TAG
-    assert cut.split("\n\n(cut here")[0].endswith(line)
-    assert fit_description(line) == line
-
-
-# --- the store --------------------------------------------------------------------------------
-
-
-def dead_owner() -> str:
-    """Return the owner text of a process that has ended."""
-    code = "from diamond.tracking.owner import current_owner; print(current_owner())"
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")

@@ -33,34 +33,40 @@ ARGUMENTS = (WHOLE, "--game", ",".join(GAMES), "--preset", "smoke")
 STUDY = "train-evaluation.max_episode_steps-breakout-mspacman-smoke-online"
 
 
+def make_at_once(names: set[str], home: Path) -> None:
+    """Make agents of the study, by ``stage/key``, without a stop."""
+    request = Request((WHOLE,), "smoke", GAMES, 1, None, None, protocol="online", goal="agent")
+    store = Store(home)
+    store.check_writable()
+    for spec in make_plan(request).stages():
+        if f"{spec.stage}/{spec.key}" in names:
+            store.prepare(spec)
+            run_stage(store, spec.stage, spec.key, lambda _: None, 1e9)
+
+
 def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
-    process = begin(home, *ARGUMENTS, checkpointing=True, command="train")
+    process = begin(home, *ARGUMENTS, "--jobs", "1", checkpointing=True, command="train")
     wait_until(lambda: bool(list(home.glob(f"stages/agent/*/{CHECKPOINT_FILE}"))), "a checkpoint")
     process.kill()
     process.communicate()
     wait_until(lambda: not live_workers(home), "the end of the workers", 30)
+    interrupted = {f"agent/{path.parent.name}" for path in home.glob("stages/agent/*/checkpoint")}
 
     done = diamond("train", *ARGUMENTS, "--home", str(home))
     assert done.returncode == 0, done.stderr
     assert "Human-normalised scores over games" in done.stdout
-    request = Request((WHOLE,), "smoke", GAMES, 1, None, None, protocol="online", goal="agent")
-    store = Store(other)
-    store.check_writable()
-    for spec in make_plan(request).stages():
-        if spec.stage == "agent":
-            store.prepare(spec)
-            run_stage(store, "agent", spec.key, lambda _: None, 1e9)
+    make_at_once(interrupted, other)
     agents = {name: files for name, files in digests(home).items() if name.startswith("agent/")}
-    assert agents == digests(other)
     assert len(agents) == len(GAMES)
+    assert {name: agents[name] for name in interrupted} == digests(other) != {}
     assert not list(home.rglob("checkpoint"))
 
     run = trained_run(STUDY, RunChoice(game="Breakout"), home)
     config, parts = run.config, run.parts()
     agent = next(spec for spec in stages_of(config) if spec.stage == "agent")
     for part, weights in parts.items():
-        saved = load_file(store.folder("agent", agent.key) / part / "weights.safetensors")
+        saved = load_file(Store(home).folder("agent", agent.key) / part / "weights.safetensors")
         assert weights.keys() == saved.keys()
         assert all(torch.equal(weights[name], saved[name]) for name in saved)
     export_folder(run, tmp_path / "boxed")

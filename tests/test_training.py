@@ -1,6 +1,9 @@
 """Training loops: they fit, they stop on bad numbers, and a stop and resume changes no bit."""
 
+import copy
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -391,6 +394,36 @@ def test_only_weights_of_linear_convolution_and_lstm_decay() -> None:
     assert not decayed & kept
     assert len(decayed | kept) == len(named)
     assert {group["eps"] for group in optimizer.param_groups} == {1e-8}
+
+
+def test_the_optimiser_is_adamw_to_the_bit() -> None:
+    generator = torch_generator(0, Purpose.POLICY_NOISE, 0)
+    ours = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+    theirs = copy.deepcopy(ours)
+    groups = make_optimizer(ours, OPTIMIZER).param_groups
+    others = dict(zip(ours.parameters(), theirs.parameters(), strict=True))
+    plain = [{**group, "params": [others[p] for p in group["params"]]} for group in groups]
+    optimizers = (make_optimizer(ours, OPTIMIZER), torch.optim.AdamW(plain))
+    for _ in range(5):
+        inputs = torch.randn(16, 4, generator=generator)
+        for module, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            module(inputs).square().sum().backward()
+            optimizer.step()
+    assert all(torch.equal(parameter, other) for parameter, other in others.items())
+
+
+def test_an_update_does_not_load_the_compiler_of_torch() -> None:
+    program = (
+        "import sys, torch\n"
+        "from diamond.config.presets import make_preset\n"
+        "from diamond.training.optimizer import apply_update, make_optimizer\n"
+        "module, config = torch.nn.Linear(2, 1), make_preset('smoke', 'Boxing').policy.optimizer\n"
+        "loss = module(torch.ones(1, 2)).sum()\n"
+        "apply_update(loss, {}, module, make_optimizer(module, config), config, (0, 1))\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_decay_alone_shrinks_the_weights_by_lr_times_decay() -> None:

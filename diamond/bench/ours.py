@@ -18,7 +18,6 @@ from diamond.bench.inputs import (
 from diamond.config.run import RunConfig
 from diamond.envs.atari import draw_episode_key
 from diamond.envs.live import LiveGame
-from diamond.fidelity.batched import score_frames
 from diamond.records import Segments, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
@@ -124,6 +123,9 @@ class Ours:
         return run
 
     def _scoring(self, num_frames: int) -> Run:
+        # What scores loads half a second of libraries, which a first imagined frame needs not.
+        from diamond.fidelity.batched import score_frames  # noqa: PLC0415
+
         view = self._config.view
         rng = numpy_generator(SEED, Purpose.BENCH, "scoring")
         shape = (num_frames, view.height, view.width, 3)

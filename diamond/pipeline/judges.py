@@ -173,4 +173,5 @@ def _parts(horizon: int, frames_per_step: int) -> Iterator[slice]:
 
 
 def _tensor(frames: FrameArray, device: torch.device) -> Tensor:
-    return to_unit(torch.from_numpy(np.ascontiguousarray(frames)).to(device))
+    # A copy: torch warns of arrays that it could write to only by mistake, such as memory maps.
+    return to_unit(torch.from_numpy(np.array(frames)).to(device))

@@ -1,0 +1,136 @@
+"""What is told of a sweep: its front, the time at work, the importance of parameters."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import create_trial
+
+from diamond.study.front import Point, pareto_front, spread
+from diamond.study.importance import MIN_TRIALS, importance_rows
+from diamond.study.objectives import Aim
+from diamond.study.ownership import union_seconds
+from tests.sweeps import Bench, pretend_values, pretended, text
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return pretended(tmp_path, monkeypatch)
+
+
+# --- the front ----------------------------------------------------------------------------------
+
+AIMS: st.SearchStrategy[list[Aim]] = st.lists(
+    st.sampled_from(["minimize", "maximize"]), min_size=1, max_size=3
+)
+
+
+@given(st.data(), AIMS)
+def test_the_front_is_what_no_other_matches_or_beats(
+    data: st.DataObject, directions: list[Aim]
+) -> None:
+    coordinate = st.integers(0, 3).map(float)
+    values = st.tuples(*(coordinate for _ in directions))
+    found = data.draw(st.lists(values, max_size=12))
+    order = data.draw(st.permutations(range(len(found))))
+    points = [Point(number, value) for number, value in zip(order, found, strict=True)]
+    signs = np.array([1 if aim == "minimize" else -1 for aim in directions])
+
+    def beats(one: Point, other: Point) -> bool:
+        a, b = np.array(one.values) * signs, np.array(other.values) * signs
+        return bool((a <= b).all()) and (one.values != other.values or one.number < other.number)
+
+    expected = {p.number for p in points if not any(beats(q, p) for q in points)}
+    front = pareto_front(points, directions)
+    assert {point.number for point in front} == expected
+    assert len(front) == len(expected)
+    firsts = [point.values[0] * signs[0] for point in front]
+    assert firsts == sorted(firsts)
+
+
+@given(st.integers(0, 30), st.integers(1, 12))
+def test_points_spread_over_a_front_keep_its_ends(count: int, most: int) -> None:
+    front = [Point(number, (float(number),)) for number in range(count)]
+    found = [point.number for point in spread(front, most)]
+    assert len(found) == min(count, most)
+    assert found == sorted(set(found))
+    if count and most > 1:
+        assert (found[0], found[-1]) == (0, count - 1)
+    gaps = np.diff(found)
+    if len(gaps):
+        assert gaps.max() - gaps.min() <= 1
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 15)), max_size=8)
+
+
+@given(SPANS)
+def test_time_that_two_commands_work_at_once_counts_once(found: list[tuple[int, int]]) -> None:
+    spans = [(float(began), float(began + length)) for began, length in found]
+    seconds = {second for began, length in found for second in range(began, began + length)}
+    assert union_seconds(spans) == len(seconds)
+
+
+# --- importance ---------------------------------------------------------------------------------
+
+
+def study_of(num_trials: int, value: Callable[[float, float], float]) -> optuna.Study:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    space = optuna.distributions.FloatDistribution(0, 1)
+    generator = np.random.Generator(np.random.PCG64(0))
+    for x, z in generator.random((num_trials, 2)):
+        study.add_trial(
+            create_trial(
+                params={"z": z, "x": x}, distributions={"z": space, "x": space}, value=value(x, z)
+            )
+        )
+    return study
+
+
+def test_the_parameter_that_matters_comes_first() -> None:
+    rows, why = importance_rows(study_of(60, lambda x, z: (x - 0.3) ** 2 + 0.01 * z), 0, 20)
+    assert why is None
+    assert [row["name"] for row in rows] == ["x", "z"]
+    assert sum(row["value"] for row in rows) == pytest.approx(1)
+    assert rows[0]["value"] > 0.7
+    for row in rows:
+        assert 0 <= row["lo"] <= row["hi"] <= 1
+    assert rows[0]["lo"] > rows[1]["hi"]
+
+
+def test_the_importance_of_too_few_trials_or_a_constant_is_not_told() -> None:
+    few = study_of(MIN_TRIALS - 1, lambda x, z: x)
+    assert importance_rows(few, 0) == ([], "9 complete trials are too few; at least 10 are needed")
+    same = study_of(30, lambda x, z: 2.0)
+    assert importance_rows(same, 0) == ([], "the objective is the same in all trials")
+
+
+def test_importance_of_a_sweep_with_conditions_and_failures(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.text = text(
+        """
+[space]
+steps = { int = [1, 9] }
+sampler.quantizer = { choices = ["floor", "round", "none"] }
+quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floor", "round"] } }
+""",
+        '[sampler]\nname = "random"\n[budget]\ntrials = 40\n',
+    )
+    pretend_values(monkeypatch, lambda c, _: None if c.sampler.steps == 9 else c.sampler.steps)
+    bench.run()
+    rows, why = importance_rows(bench.study, 0, resamples=5)
+    assert why is None
+    assert rows[0]["name"] == "steps"
+    assert "FAIL" in bench.states()
+
+
+def test_one_bad_trial_among_the_rest_says_nothing_alarming(bench: Bench) -> None:
+    study = study_of(20, lambda x, z: float(x > 0.9))
+    rows, why = importance_rows(study, 0, resamples=10)
+    assert why is None
+    assert sum(row["value"] for row in rows) == pytest.approx(1)
