@@ -30,6 +30,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(slow)
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(gpu)
+    # Files that run whole commands begin: short ones fill the end, in whichever process is free.
+    items.sort(key=_runs_commands, reverse=True)
+
+
+def _runs_commands(item: pytest.Item) -> bool:
+    names = vars(item.module) if isinstance(item, pytest.Function) else {}
+    return not {"begin", "diamond"}.isdisjoint(names)
 
 
 @pytest.fixture(scope="session")

@@ -179,6 +179,23 @@ def test_a_row_does_not_depend_on_its_batch(precision: str) -> None:
     assert not torch.allclose(whole[0], whole[1], atol=0.1)
 
 
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_without_gradients_the_memory_is_shared_and_the_bits_are_the_same(
+    precision: Precision,
+) -> None:
+    model = denoiser(precision=precision)
+    awake(model)
+    noisy, past = numbers(0, 2, 3, 16, 16), numbers(1, 2, 4, 3, 16, 16)
+    given = noisy.clone(), past.clone()
+    recorded = model.denoise(noisy, 1.0, past, torch.arange(8).reshape(2, 4) % 6)
+    with torch.no_grad():
+        drawn = model.denoise(noisy, 1.0, past, torch.arange(8).reshape(2, 4) % 6)
+    assert recorded.requires_grad
+    assert torch.equal(recorded, drawn)
+    assert torch.equal(noisy, given[0])
+    assert torch.equal(past, given[1])
+
+
 def test_outcome_and_policy_rows_do_not_depend_on_their_batch() -> None:
     outcome = OutcomeNet(OutcomeNetShape(5, 16, 16, (8, 8), (1, 1), 12, 20))
     policy = ActorCriticNet(ActorCriticShape(5, 16, 16, (8, 8), 20))

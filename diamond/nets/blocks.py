@@ -47,6 +47,11 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
 
 
+def activate(fresh: Tensor) -> Tensor:
+    """SiLU of a tensor that nothing else reads; in its own memory where no gradient is recorded."""
+    return F.silu(fresh, inplace=not torch.is_grad_enabled())
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
     """A group norm with learnt scale and shift."""
     return nn.GroupNorm(num_groups(channels), channels, eps=NORM_EPS)
@@ -63,8 +68,10 @@ class AdaGroupNorm(nn.Module):
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """Normalise x (b, c, h, w) and modulate it by cond (b, d)."""
         scale, shift = self.linear(cond)[:, :, None, None].chunk(2, dim=1)
-        out: Tensor = F.group_norm(x, self.num_groups, eps=NORM_EPS) * (1 + scale) + shift
-        return out
+        out: Tensor = F.group_norm(x, self.num_groups, eps=NORM_EPS)
+        # A gradient needs the normalised values; nothing needs what the shift is added to.
+        out = out * (1 + scale) if torch.is_grad_enabled() else out.mul_(1 + scale)
+        return out.add_(shift)
 
 
 class SelfAttention2d(nn.Module):
@@ -113,8 +120,8 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
         """Map x (b, in, h, w) to (b, out, h, w) under cond (b, d)."""
-        hidden = self.conv1(F.silu(self.norm1(x, cond)))
-        hidden = self.conv2(F.silu(self.norm2(hidden, cond)))
+        hidden = self.conv1(activate(self.norm1(x, cond)))
+        hidden = self.conv2(activate(self.norm2(hidden, cond)))
         out: Tensor = self.attention(hidden + self.skip(x))
         return out
 
@@ -131,7 +138,7 @@ class PlainResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (b, in, h, w) to (b, out, h, w)."""
-        out: Tensor = self.skip(x) + self.conv(F.silu(self.norm(x)))
+        out: Tensor = self.skip(x) + self.conv(activate(self.norm(x)))
         return out
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond.config.networks import Precision
-from diamond.nets.blocks import FourierFeatures, arithmetic, conv3x3, group_norm
+from diamond.nets.blocks import FourierFeatures, activate, arithmetic, conv3x3, group_norm
 from diamond.nets.unet import UNet
 
 
@@ -97,6 +97,6 @@ class DenoiserNet(nn.Module):
             x = F.pixel_unshuffle(x, self.shape.patch)
         with arithmetic(x, self.shape.precision):
             x = self.unet(self.conv_in(x), cond)
-            x = self.conv_out(F.silu(self.norm_out(x)))
+            x = self.conv_out(activate(self.norm_out(x)))
         x = x.float()
         return F.pixel_shuffle(x, self.shape.patch) if self.shape.patch > 1 else x
