@@ -22,6 +22,7 @@ from diamond.report.render import (
     policy,
     write_whole,
 )
+from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
@@ -83,7 +84,9 @@ def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:
             found |= {f"{part}-{file_part(name)}": one for name, one in group["tables"].items()}
         if game["path"] is not None:
             found[f"{part}-path"] = game["path"]["table"]
-        found |= {f"{part}-{name}": game[name] for name in ("returns", "costs", "survival")}
+        found |= {
+            f"{part}-{name}": game[name] for name in ("returns", "costs", "sharing", "survival")
+        }
     notes = {"study": doc["study"], "command": doc["command"]}
     return {
         f"tables/{name}.tex": table_latex(table, f"{file_part(doc['study'])}-{name}", notes)
@@ -102,6 +105,7 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
             "groups": tables.metric_groups(doc, game),
             "returns": tables.returns_table(doc, game),
             "costs": tables.costs_table(doc, game),
+            "sharing": sharing_table(doc, game),
             "survival": survival_table(doc, game),
             "survival_sentence": survival_sentence(doc, game) if survival_rows(doc, game) else "",
             "player": shown.get(game),
@@ -134,6 +138,7 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
         "hns": tables.hns_table(doc),
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),
+        "sharing_sentence": sharing_sentence(doc),
         "stages": tables.stages_table(doc),
         "provenance": prose.provenance_rows(doc),
         "config": prose.config_text(doc),
