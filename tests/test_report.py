@@ -242,7 +242,7 @@ def test_markdown_tables_have_as_many_cells_as_columns(report: ReportPaths) -> N
             widths += [] if inside else [set()]
             widths[-1].add(len(re.findall(r"(?<!\\)\|", line)))
         inside = line.startswith("|")
-    assert len(widths) == 8  # four metrics, comparisons, returns, costs, stages
+    assert len(widths) == 9  # four metrics, comparisons, returns, costs, sharing, stages
     assert all(len(counts) == 1 for counts in widths)
 
 

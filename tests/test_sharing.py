@@ -10,7 +10,7 @@ from tests.result_documents import three_arms
 GAME = "Boxing"
 
 
-def studied(*arms: dict[str, tuple[str, float | None]]) -> dict[str, Any]:
+def studied(*arms: dict[str, tuple[str, float]]) -> dict[str, Any]:
     """A document whose trained arms have one run with these stages: key and seconds."""
     doc = three_arms()
     trained = [arm for arm in doc["arms"] if arm["kind"] == "arm"][: len(arms)]
@@ -52,9 +52,13 @@ def test_the_seeds_of_an_arm_share_what_they_agree_on_when_it_runs_alone() -> No
     assert [cost.alone for cost in shared_costs(doc, GAME)] == [175.0]
 
 
-def test_one_arm_or_stages_without_a_time_have_nothing_to_share() -> None:
+def test_one_arm_has_nothing_to_share_nor_has_one_beside_an_unfinished_one() -> None:
     one = studied({"denoiser": ("d", 80.0)})
-    unknown = studied({"denoiser": ("d", 80.0)}, {"denoiser": ("e", None)})
-    for doc in (one, unknown):
+    documents = [one]
+    for state in ("failed", "pending"):
+        two = studied({"denoiser": ("d", 80.0)}, {"denoiser": ("e", 0.5)})
+        two["arms"][1]["runs"][0]["state"] = state
+        documents.append(two)
+    for doc in documents:
         assert sharing_table(doc, GAME).rows == ()
         assert sharing_sentence(doc) == ""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from diamond.report.document import Arm, Document, arms_of, number
+from diamond.report.document import Arm, Document, arms_of, failures, number
 from diamond.report.tables import Cell, Row, Table
 
 
@@ -31,17 +31,19 @@ class SharedCost:
 
 
 def shared_costs(doc: Document, game: str) -> list[SharedCost]:
-    """Return what the arms of a game cost, in their order; baselines without training are left out.
+    """Return what the arms of a game cost, in their order.
 
-    Only stages whose time is known count. An arm without any is left out.
+    Baselines without training and arms that have not come to their end are left out.
     """
+    unfinished = {failure.arm for failure in failures(doc, game)}
     found: list[SharedCost] = []
     seen: set[tuple[str, str]] = set()
     together = apart = 0.0
     for arm in arms_of(doc, game):
         own = _seconds(arm)
         alone = sum(own.values())
-        if arm["kind"] != "arm" or not alone:
+        pending = any(run["state"] == "pending" for run in arm["runs"])
+        if arm["kind"] != "arm" or arm["name"] in unfinished or pending or not alone:
             continue
         added = sum(seconds for stage, seconds in own.items() if stage not in seen)
         seen |= own.keys()
@@ -87,5 +89,4 @@ def _seconds(arm: Arm) -> dict[tuple[str, str], float]:
         (stage, str(entry["key"])): float(entry["seconds"])
         for run in arm["runs"]
         for stage, entry in run["stages"].items()
-        if entry.get("seconds") is not None
     }
