@@ -47,3 +47,25 @@ def test_large_activations_are_mapped_once_and_given_back_between_stages() -> No
     assert plain >= 10 * PAGES / 512
     assert prepared < plain / 10
     assert released > 0.9 * PAGES
+
+
+UNTOUCHED = """
+import ctypes, torch
+from diamond.pipeline.arithmetic import prepare_process
+
+prepare_process(threads=1)
+end_of_heap = ctypes.CDLL(None).sbrk
+end_of_heap.restype = ctypes.c_void_p
+before = end_of_heap(0)
+torch.empty(3 * 2**30, dtype=torch.uint8)
+print(end_of_heap(0) - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
+def test_freed_memory_is_kept_however_much_it_is() -> None:
+    """Three GiB, of which no page is touched; an update at `paper` frees more."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) >= 3 * 2**30

@@ -12,8 +12,8 @@ import torch
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
-_NEVER = 2**31 - 1
-"""The greatest number that mallopt takes; glibc reads it as more memory than a heap has."""
+_NEVER = -1
+"""Free memory at the end of the heap is kept, however much: mallopt(3)."""
 
 
 def prepare_process(threads: int) -> None:
