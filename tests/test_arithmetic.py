@@ -64,8 +64,11 @@ print(end_of_heap(0) - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
 def test_freed_memory_is_kept_however_much_it_is() -> None:
-    """Three GiB, of which no page is touched; an update at `paper` frees more."""
+    """Three GiB, of which no page is touched; an update at `paper` frees more.
+
+    The heap had a little room before; given back, it would have grown by nothing.
+    """
     done = subprocess.run(
         [sys.executable, "-c", UNTOUCHED], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) >= 3 * 2**30
+    assert int(done.stdout) > 2.9 * 2**30
