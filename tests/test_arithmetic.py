@@ -50,15 +50,16 @@ def test_large_activations_are_mapped_once_and_given_back_between_stages() -> No
 
 
 UNTOUCHED = """
-import ctypes, torch
+import ctypes
 from diamond.pipeline.arithmetic import prepare_process
 
 prepare_process(threads=1)
-end_of_heap = ctypes.CDLL(None).sbrk
-end_of_heap.restype = ctypes.c_void_p
-before = end_of_heap(0)
-torch.empty(3 * 2**30, dtype=torch.uint8)
-print(end_of_heap(0) - before)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
+libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+before = libc.sbrk(0)
+libc.free(libc.malloc(3 * 2**30))
+print(libc.sbrk(0) - before)
 """
 
 
