@@ -58,6 +58,14 @@ def test_outcome_and_policy_have_the_size_of_the_paper() -> None:
     assert num_parameters(build_policy(PAPER.policy, shape)) == 3_229_637
 
 
+def test_networks_of_the_world_model_are_channels_last() -> None:
+    shape = {"num_actions": 4, "height": 64, "width": 64}
+    for net in (build_denoiser(PAPER.denoiser, shape), build_outcome(PAPER.outcome, shape)):
+        weights = [p for p in net.parameters() if p.ndim == 4 and min(p.shape) > 1]
+        assert weights
+        assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
 def denoiser_net(**changes: object) -> DenoiserNet:
     sizes: dict[str, object] = {
         "num_actions": 5,

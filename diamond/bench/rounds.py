@@ -11,7 +11,7 @@ MOST_REPEATS = 10_000
 MANY_ROUNDS, FEW_ROUNDS, FEWEST_ROUNDS = 5, 3, 2
 SHORT_SECONDS, LONG_SECONDS = 2.0, 20.0
 RULE = (
-    f"two runs to warm up (one where it takes {SHORT_SECONDS:g} s or more); a round repeats what "
+    f"two runs to warm up (one where it takes {LONG_SECONDS:g} s or more); a round repeats what "
     f"is short until it takes {ROUND_SECONDS:g} s; {MANY_ROUNDS} rounds where a round takes less "
     f"than {SHORT_SECONDS:g} s, {FEW_ROUNDS} where it takes less than {LONG_SECONDS:g} s, else "
     f"{FEWEST_ROUNDS}; with a reference the sides take turns round by round"
@@ -76,7 +76,7 @@ def time_in_turn(sides: Sequence[Callable[[int], float]]) -> list[Timing]:
 
 def _warm_up(side: Callable[[int], float]) -> float:
     first = side(1)
-    return first if first >= SHORT_SECONDS else side(1)
+    return first if first >= LONG_SECONDS else side(1)
 
 
 def ratio(released: Timing, ours: Timing) -> float:

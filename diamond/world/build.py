@@ -20,8 +20,8 @@ def build_denoiser(config: DenoiserConfig, shape: dict[str, int]) -> Denoiser:
 
 
 def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
-    """A fresh reward/end model."""
-    return OutcomeNet(
+    """A fresh reward/end model, weights in the layout that convolutions are fastest in."""
+    outcome = OutcomeNet(
         OutcomeNetShape(
             num_actions=shape["num_actions"],
             height=shape["height"],
@@ -33,6 +33,8 @@ def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
             precision=config.precision,
         )
     )
+    outcome.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return outcome
 
 
 def world_of_checkpoint(
