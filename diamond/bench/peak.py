@@ -12,7 +12,8 @@ from diamond.seeds import Purpose
 
 SIDE, SMALL_SIDE = 2048, 512
 CHANNELS, HEIGHT, BATCH, SMALL_BATCH = 64, 64, 32, 2
-ROUNDS = 5
+ROUNDS, ROUNDS_SECONDS = 5, 1.0
+"""The fastest of at least so many rounds, and of as many as the seconds hold."""
 SLOW_SECONDS = 1.0
 """Where the whole size would take longer, the small one says how fast the machine is."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -69,15 +70,20 @@ def _numbers(device: torch.device, *shape: int) -> Tensor:
 
 
 def _least_seconds(run: Run, device: torch.device) -> float:
-    seconds = []
-    for _ in range(ROUNDS + 1):
-        _wait(device)
-        began = time.perf_counter()
-        run()
-        _wait(device)
-        seconds.append(time.perf_counter() - began)
     # The first one pays for what is made once.
-    return min(seconds[1:])
+    _seconds(run, device)
+    found: list[float] = []
+    while len(found) < ROUNDS or sum(found) < ROUNDS_SECONDS:
+        found.append(_seconds(run, device))
+    return min(found)
+
+
+def _seconds(run: Run, device: torch.device) -> float:
+    _wait(device)
+    began = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - began
 
 
 def _wait(device: torch.device) -> None:
