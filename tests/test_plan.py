@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
 from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
+from diamond.cli import plan_table
 from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
@@ -382,16 +382,37 @@ def test_what_means_nothing_in_a_protocol_is_refused(
         plan_of(*assignments, **changes)
 
 
+@pytest.mark.parametrize("width", [70, 100, 200])
+def test_the_plan_fits_the_terminal(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_table, "text_width", lambda stream: width)
+    out, plan = io.StringIO(), plan_of("steps=1,3,10")
+    show_plan(plan, Store(tmp_path), 2, out)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    blank = [place for place, line in enumerate(lines) if not line]
+    head, *rows = lines[blank[0] + 1 : blank[1]]
+    users, right = head.index("used by"), head.index("stages")
+    # Names of stages stand alone on the left, figures alone on the right, whatever the width.
+    named = [row for row in rows if not row.startswith(" ")]
+    assert [row[:users].strip() for row in named] == list(PROTOCOL_STAGES["static"])
+    assert [int(row[right:].split()[0]) for row in named] == [1, 1, 1, 1, 1, 5, 5, 3, 3, 4]
+    read = " ".join(row[users:right].strip() for row in rows)
+    assert read.count("shared: steps=1, steps=3, steps=10") == 5
+    assert (len(rows) == len(named)) == (width == 200)
+
+
 def test_a_sampler_beyond_training_is_told_in_plan_and_report(tmp_path: Path) -> None:
     plan = make_plan(dataclasses.replace(REQUEST, assignments=("sampler.sigma_max=5,300",)))
-    console = Console(record=True, width=200, file=io.StringIO())
-    show_plan(plan, Store(tmp_path), 1, console)
-    shown = [line for line in console.export_text().splitlines() if "noise level" in line]
-    assert len(shown) == 1
-    assert "sampler.sigma_max=300: the sampler begins at noise level 300" in shown[0]
-    assert [note for note in study_notes(plan) if "never learned" in note] == [
-        f"{shown[0].strip()}. What it imagines comes of noise levels that it never learned."
-    ]
+    out = io.StringIO()
+    show_plan(plan, Store(tmp_path), 1, out)
+    shown = " ".join(out.getvalue().split())
+    (note,) = (note for note in study_notes(plan) if "never learned" in note)
+    told = note.removesuffix(". What it imagines comes of noise levels that it never learned.")
+    assert "sampler.sigma_max=300: the sampler begins at noise level 300" in told
+    assert told != note
+    assert told in shown
 
 
 def test_the_baseline_is_the_first_arm_that_imagines() -> None:

@@ -4,8 +4,8 @@ Nothing runs here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
@@ -133,23 +133,23 @@ class StageSpec:
         config: Plain data that it reads.
         upstream: Key per stage that it reads.
         seed: Data seed or run seed.
+        key: Content hash of everything that determines the outputs, 20 hexadecimal digits.
     """
 
     stage: StageName
     config: Mapping[str, Any]
     upstream: Mapping[StageName, str]
     seed: int
+    key: str = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def key(self) -> str:
-        """Content hash of everything that determines the outputs, 20 hexadecimal digits."""
+    def __post_init__(self) -> None:
         # Canonical JSON, written out: names of stages and keys have nothing to escape.
-        upstream = ",".join(f'"{name}":"{key}"' for name, key in sorted(self.upstream.items()))
+        upstream = ",".join([f'"{name}":"{key}"' for name, key in sorted(self.upstream.items())])
         text = (
             f'{{"config":{{{_config_text(Same(self.config))}}},"numerics":{NUMERICS[self.stage]},'
             f'"seed":{self.seed},"stage":"{self.stage}","upstream":{{{upstream}}}}}'
         )
-        return sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+        object.__setattr__(self, "key", sha256(text.encode()).hexdigest()[:KEY_DIGITS])
 
 
 def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageSpec, ...]:

@@ -26,7 +26,8 @@ def measure_startup(config: RunConfig, threads: int, note: Note) -> dict[str, Ti
     """Time commands and the first imagined frame, each in `RUNS` fresh processes.
 
     The frame is one of the preset's world model with fresh weights: Python and torch are loaded,
-    the networks are built, one frame is drawn.
+    the networks are built, one frame is drawn. A first run of each command is not counted: it may
+    have to compile Python's modules.
 
     Raises:
         BenchError: A command fails.
@@ -36,6 +37,7 @@ def measure_startup(config: RunConfig, threads: int, note: Note) -> dict[str, Ti
         for words in COMMANDS:
             name = " ".join(("diamond", *words))
             where = ("--home", home) if words[0] == "ablate" else ()
+            _seconds((*words, *where))
             found[name] = Timing(tuple(_seconds((*words, *where)) for _ in range(RUNS)))
             note(f"startup, {name}: {found[name].median:.2f} s")
     frames = tuple(_first_frame(config, threads) for _ in range(RUNS))

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.cli.interrupt import resumable
@@ -28,6 +26,8 @@ from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from diamond.pipeline.study import StudyRun
 
 MAX_NAME = 200
@@ -83,7 +83,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     check_ablation(folder)
     check_history(plan, folder)
     if options.dry_run:
-        show_plan(plan, store, options.jobs, console(), options.only, remarks)
+        show_plan(plan, store, options.jobs, sys.stdout, options.only, remarks)
         return ExitCode.DONE
     store.check_writable()
     return _run(plan, store, options, remarks)
@@ -138,7 +138,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
-    show_plan(plan, store, options.jobs, log, options.only, remarks)
+    show_plan(plan, store, options.jobs, sys.stderr, options.only, remarks)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.jobs)
     try:
@@ -209,7 +209,7 @@ def write_page(document: dict[str, Any], store: Store, folder: Path) -> None:
         write_report(document, strips, folder, films)
 
 
-def show_failed(study: "StudyRun", log: Console) -> None:
+def show_failed(study: "StudyRun", log: "Console") -> None:
     """Print what failed, what was not made for it, and what the same command would do."""
     from diamond.cli.progress import stage_names
 

@@ -19,35 +19,41 @@ class Estimate:
 
     def __init__(self, plan: Plan, store: Store) -> None:
         """Count the work of every stage and read what was measured."""
-        self._expected: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        self._informed: set[str] = set()
+        measured = Measured(store, device_kind(), plan.arms[0].runs[0].config)
         for arm in plan.arms:
+            config = arm.runs[0].config
             # Seeds differ in nothing that costs time.
             for same in zip(*(run.stages for run in arm.runs), strict=True):
-                missing = [spec.key for spec in same if spec.key not in self._expected]
+                missing = [spec for spec in same if spec.key not in self._seconds]
                 if missing:
                     imported = "imported" in same[0].config
-                    config = arm.runs[0].config
                     work = 0.0 if imported else expected_seconds(config, same[0].stage)
-                    self._expected |= dict.fromkeys(missing, work)
+                    self._add(missing, work, measured)
         for game, spec in plan.random_players.items():
             config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
             player = str(spec.config["player"])
-            self._expected[spec.key] = expected_seconds(config, "returns", player)
-        self._measured = Measured(store, device_kind(), plan.arms[0].runs[0].config)
+            self._add([spec], expected_seconds(config, "returns", player), measured)
+
+    def _add(self, specs: Sequence[StageSpec], expected: float, measured: Measured) -> None:
+        """Take in stages that are alike but for their seeds."""
+        factor = measured.factor(specs[0].stage, specs[0].config, expected)
+        keys = [spec.key for spec in specs]
+        self._seconds |= dict.fromkeys(keys, expected * (1.0 if factor is None else factor))
+        if factor is not None:
+            self._informed.update(keys)
 
     def seconds(self, spec: StageSpec) -> float:
         """Expected seconds of one stage on one core."""
-        factor = self._factor(spec)
-        return self._expected[spec.key] * (1.0 if factor is None else factor)
+        return self._seconds[spec.key]
 
     def measured_share(self, specs: Iterable[StageSpec]) -> float:
         """Share of the expected time of stages that rests on stages measured in this home."""
-        seconds = [(self.seconds(spec), self._factor(spec) is not None) for spec in specs]
-        total = sum(value for value, _ in seconds)
-        return sum(value for value, known in seconds if known) / total if total else 0.0
-
-    def _factor(self, spec: StageSpec) -> float | None:
-        return self._measured.factor(spec.stage, spec.config, self._expected[spec.key])
+        keys = [spec.key for spec in specs]
+        total = sum(self._seconds[key] for key in keys)
+        known = sum(self._seconds[key] for key in keys if key in self._informed)
+        return known / total if total else 0.0
 
 
 def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -78,7 +84,7 @@ def wall_seconds(
     missing: dict[str, int] = {}
     readers: dict[str, list[str]] = {}
     for spec in todo:
-        read = set(spec.upstream.values()) - done
+        read = {key for key in spec.upstream.values() if key not in done}
         missing[spec.key] = len(read)
         for key in read:
             readers.setdefault(key, []).append(spec.key)
