@@ -16,7 +16,7 @@ from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
 from diamond.cli.declared import declared_lines
 from diamond.cli.design_text import design_lines
-from diamond.cli.terminal import text_width, wrapper
+from diamond.cli.terminal import table_lines, text_width, wrapper
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
 from diamond.pipeline.devices import emulates_bfloat16, visible_gpus
@@ -28,7 +28,6 @@ from diamond.pipeline.store import Status, Store
 MAX_NAMES = 8
 """Arms that the table names; more are counted."""
 HEAD = ("stage", "used by", "stages", "done", "core time")
-GAP = "  "
 BEGUN: tuple[tuple[Status, str], ...] = (("partial", "begun"), ("failed", "failed"))
 Row = tuple[str, str, str, str, str]
 
@@ -58,7 +57,8 @@ def show_plan(
     for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:
         typer.echo(wrapper(width).fill(line), out)
     typer.echo(file=out)
-    for line in _table(_rows(plan, specs, status, seconds), width):
+    rows = [HEAD, *_rows(plan, specs, status, seconds)]
+    for line in table_lines(rows, width, folded=1, figures=3):
         typer.echo(line, out)
     typer.echo(file=out)
     arms = [arm for arm in plan.arms if arm.kind == "arm"]
@@ -160,21 +160,6 @@ def _rows(
                 done += f" (+{counts[state]} {word})"
         time = duration_text(sum(seconds[spec.key] for spec in found))
         yield stage, how + ", ".join(names), str(len(found)), done, time
-
-
-def _table(rows: Iterator[Row], width: int) -> Iterator[str]:
-    """Columns as wide as what they hold; who uses a stage is broken where it has no room."""
-    table = [HEAD, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    others = sum(widths) - widths[1] + (len(HEAD) - 1) * len(GAP)
-    cell = wrapper(min(widths[1], width - others))
-    for number, (stage, users, *figures) in enumerate(table):
-        first, *more = cell.wrap(users)
-        right = [text.rjust(size) for text, size in zip(figures, widths[2:], strict=True)]
-        line = GAP.join([stage.ljust(widths[0]), first.ljust(cell.width), *right])
-        yield line if number else typer.style(line, bold=True)
-        for part in more:
-            yield f"{'':{widths[0]}}{GAP}{part}"
 
 
 def _users(plan: Plan, stage: str) -> tuple[list[str], int]:

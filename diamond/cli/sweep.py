@@ -4,10 +4,9 @@ import json
 import sys
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import scores_lpips
@@ -15,7 +14,7 @@ from diamond.cli.ablate import Options, check_name, run_study
 from diamond.cli.declared import override_lines
 from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import duration_text
-from diamond.cli.terminal import console
+from diamond.cli.terminal import console, table_lines, text_width, wrapper
 from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
@@ -84,7 +83,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     check_shared_home(options.home, options.tracking_uri)
     store = Store(options.home)
     if options.dry_run:
-        show_space(sweep, baseline, store, console())
+        show_space(sweep, baseline, store, sys.stdout)
         return ExitCode.DONE
     store.check_writable()
     if any(scores_lpips(spec) for spec in baseline.stages()):
@@ -238,28 +237,31 @@ def _show_in_store(run: "SweepRun", document: dict[str, Any]) -> None:
     run.tracking.finish(study)
 
 
-def show_space(sweep: Sweep, baseline: Plan, store: Store, out: Console) -> None:
+def show_space(sweep: Sweep, baseline: Plan, store: Store, out: TextIO) -> None:
     """Print what is searched, for what, and what a trial costs; nothing is made."""
     said = sweep.declaration
-    out.print(
-        f"[bold]sweep {sweep.name}[/bold]  preset {said.preset}  protocol {said.protocol}  "
-        f"games {', '.join(said.games)}  seeds {said.seeds}",
-        highlight=False,
+    width = text_width(out)
+    title = f"sweep {sweep.name}"
+    head = wrapper(width).fill(
+        f"{title}  preset {said.preset}  protocol {said.protocol}  "
+        f"games {', '.join(said.games)}  seeds {said.seeds}"
     )
-    out.print(f"declared in {sweep.path}: {said.question}", highlight=False, markup=False)
-    for line in override_lines(sweep.overrides):
-        out.print(line, highlight=False, markup=False)
-    table = Table(title_justify="left")
-    for column in ("parameter", "values", "preset's", "first stage"):
-        table.add_column(column, overflow="fold")
+    typer.echo(head.replace(title, typer.style(title, bold=True), 1), out)
+    declared = f"declared in {sweep.path}: {said.question}"
+    for line in [declared, *override_lines(sweep.overrides)]:
+        typer.echo(wrapper(width).fill(line), out)
     texts = baseline_texts(sweep)
+    rows = [("parameter", "values", "preset's", "first stage")]
     for parameter in said.parameters:
         condition = condition_text(parameter)
         values = range_text(parameter) + (f" ({condition})" if condition else "")
-        table.add_row(parameter.name, values, texts[parameter.name], first_stage(parameter))
-    out.print(table)
+        rows.append((parameter.name, values, texts[parameter.name], first_stage(parameter)))
+    typer.echo(file=out)
+    for line in table_lines(rows, width, folded=1):
+        typer.echo(line, out)
+    typer.echo(file=out)
     for line in [*_aims(sweep), *_costs(sweep, baseline, store)]:
-        out.print(line, highlight=False, markup=False)
+        typer.echo(wrapper(width).fill(line), out)
 
 
 def _aims(sweep: Sweep) -> list[str]:

@@ -52,6 +52,15 @@ def activate(fresh: Tensor) -> Tensor:
     return F.silu(fresh, inplace=not torch.is_grad_enabled())
 
 
+def joined(fresh: Tensor, skip: Tensor) -> Tensor:
+    """The sum of a tensor that nothing else reads, whose memory it takes, and a skip like it.
+
+    No gradient needs what is overwritten: a convolution's is one of its input and its weights.
+    """
+    # Under autocast a skip may be of higher precision than what it is added to.
+    return fresh.add_(skip) if fresh.dtype == skip.dtype else fresh + skip
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
     """A group norm with learnt scale and shift."""
     return nn.GroupNorm(num_groups(channels), channels, eps=NORM_EPS)
@@ -122,7 +131,7 @@ class ResBlock(nn.Module):
         """Map x (b, in, h, w) to (b, out, h, w) under cond (b, d)."""
         hidden = self.conv1(activate(self.norm1(x, cond)))
         hidden = self.conv2(activate(self.norm2(hidden, cond)))
-        out: Tensor = self.attention(hidden + self.skip(x))
+        out: Tensor = self.attention(joined(hidden, self.skip(x)))
         return out
 
 
@@ -138,8 +147,7 @@ class PlainResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (b, in, h, w) to (b, out, h, w)."""
-        out: Tensor = self.skip(x) + self.conv(activate(self.norm(x)))
-        return out
+        return joined(self.conv(activate(self.norm(x))), self.skip(x))
 
 
 class Downsample(nn.Module):
