@@ -187,6 +187,10 @@ def stages_by_seed(
             shared[name] = _imported(config, config.imported, name)
         else:
             sections[name] = _section(config, name, everything)
+    reads = {
+        name: [other for other in upstream_of(name, config.protocol) if other in names[:place]]
+        for place, name in enumerate(names)
+    }
     made = []
     for seed in seeds:
         specs: dict[StageName, StageSpec] = {}
@@ -194,13 +198,12 @@ def stages_by_seed(
             if name in shared:
                 specs[name] = shared[name]
                 continue
-            read = [other for other in upstream_of(name, config.protocol) if other in specs]
-            upstream = {other: specs[other].key for other in read}
+            upstream = {other: specs[other].key for other in reads[name]}
             of_data = name in DATA_SEEDED
             specs[name] = StageSpec(
                 name, sections[name], upstream, config.data_seed if of_data else seed
             )
-            if of_data and all(other in shared for other in read):
+            if of_data and all(other in shared for other in upstream):
                 shared[name] = specs[name]
         made.append(tuple(specs.values()))
     return made

@@ -84,10 +84,11 @@ def wall_seconds(
     missing: dict[str, int] = {}
     readers: dict[str, list[str]] = {}
     for spec in todo:
-        read = {key for key in spec.upstream.values() if key not in done}
-        missing[spec.key] = len(read)
-        for key in read:
-            readers.setdefault(key, []).append(spec.key)
+        missing[spec.key] = 0
+        for key in spec.upstream.values():
+            if key not in done:
+                missing[spec.key] += 1
+                readers.setdefault(key, []).append(spec.key)
     ready = [(-chain[key], place, key) for place, key in enumerate(missing) if not missing[key]]
     ready.sort()
     running, clock, place = list[tuple[float, str]](), 0.0, len(missing)
