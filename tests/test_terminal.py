@@ -1,6 +1,15 @@
 """Tables and texts of commands that take no console."""
 
-from diamond.cli.terminal import table_lines, wrapper
+import fcntl
+import io
+import os
+import pty
+import struct
+import termios
+
+import pytest
+
+from diamond.cli.terminal import PLAIN_WIDTH, table_lines, text_width, wrapper
 
 ROWS = [("name", "what", "n"), ("a", "one two three four five six", "10"), ("bcd", "", "7")]
 
@@ -41,3 +50,12 @@ def test_options_are_never_broken() -> None:
         "--tracking-uri",
         "sqlite",
     ]
+
+
+@pytest.mark.parametrize(("columns", "width"), [(70, 70), (0, PLAIN_WIDTH)])
+def test_the_width_is_that_of_the_terminal_that_is_written_to(columns: int, width: int) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(ours), os.fdopen(theirs, "w") as stream:
+        assert text_width(stream) == width
+    assert text_width(io.StringIO()) == PLAIN_WIDTH

@@ -1,6 +1,6 @@
 """How wide texts are: as the terminal, or one width where they go to a file or a pipe."""
 
-import shutil
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from textwrap import TextWrapper
@@ -28,7 +28,10 @@ def console(stderr: bool = False) -> "Console":
 
 def text_width(stream: TextIO) -> int:
     """Columns of a text that is written without a console, which takes long to import."""
-    return shutil.get_terminal_size().columns if stream.isatty() else PLAIN_WIDTH
+    if not stream.isatty():
+        return PLAIN_WIDTH
+    # Of this stream: the other one may go to a file. A terminal that was told no size says 0.
+    return os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH
 
 
 def wrapper(width: int) -> TextWrapper:
