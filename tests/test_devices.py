@@ -10,6 +10,7 @@ from diamond.pipeline import devices
 from diamond.pipeline import executor as executor_module
 from diamond.pipeline.devices import (
     VISIBLE,
+    default_jobs,
     device_kind,
     emulates_bfloat16,
     least_used,
@@ -62,6 +63,15 @@ def test_the_driver_is_asked_where_the_variable_is_not_set(monkeypatch: pytest.M
     assert device_kind() == "cuda"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert device_kind() == "cpu"
+
+
+@pytest.mark.parametrize(("visible", "jobs"), [("3", 1), ("3,1", 2), ("", 5)])
+def test_by_default_there_is_a_worker_per_gpu_and_without_one_as_many_as_cores(
+    visible: str, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _pid: set(range(5)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert default_jobs() == jobs
 
 
 def test_the_parts_of_a_split_gpu_stand_for_it() -> None:

@@ -36,7 +36,10 @@ app = typer.Typer(
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
-Jobs = Annotated[int | None, typer.Option(help="Worker processes; default: one per core.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
+]
 RetryFailed = Annotated[
     bool,
     typer.Option(
@@ -264,7 +267,10 @@ def sweep(
     ] = False,
     dry_run: DryRun = False,
     jobs: Annotated[
-        int | None, typer.Option(help="Trials at work at once; default: one per core.")
+        int | None,
+        typer.Option(
+            help="Trials at work at once; default: one per GPU, without one as many as cores."
+        ),
     ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -456,6 +462,7 @@ def _options(
     home: Path, jobs: int | None, dry_run: bool, as_json: bool, tracking_uri: str | None
 ) -> "Options":
     from diamond.cli.ablate import Options
+    from diamond.pipeline.devices import default_jobs
 
     if dry_run and as_json:
         raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
@@ -463,7 +470,7 @@ def _options(
         raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
     return Options(
         home=home.absolute(),
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs or default_jobs(),
         dry_run=dry_run,
         as_json=as_json,
         tracking_uri=tracking_uri,

@@ -1,6 +1,5 @@
 """The command `diamond fidelity`: its arguments, and what goes with what."""
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -88,7 +87,8 @@ def fidelity(
         bool, typer.Option("--json", help="Print the result document, and only that.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one per core.")
+        int | None,
+        typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
     ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -104,6 +104,7 @@ def fidelity(
         score_model_and_show,
         score_pairs_and_show,
     )
+    from diamond.pipeline.devices import default_jobs
 
     showing = Showing(as_json, out, shlex.join(["diamond", *sys.argv[1:]]))
     of_pairs = {"--background": background, "--context": context}
@@ -128,7 +129,7 @@ def fidelity(
     _refuse(of_pairs, "belongs to --real and --imagined, not to a world model")
     if jobs is not None and jobs < 1:
         raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
-    num_jobs = jobs or len(os.sched_getaffinity(0))
+    num_jobs = jobs or default_jobs()
     source, *settings = words
     request = ModelRequest(source, tuple(settings), game, frames, horizon, starts, num_jobs)
     raise typer.Exit(score_model_and_show(request, home.absolute(), showing))

@@ -32,6 +32,15 @@ def device_kind() -> str:
     return "cuda" if visible_gpus() else "cpu"
 
 
+def default_jobs() -> int:
+    """Worker processes where nobody says how many: one per GPU, without one as many as cores.
+
+    At `paper` an update of the denoiser or the reward/end model takes 5 to 8 GB (activations, seen
+    on a processor): one process per core would not fit on a GPU.
+    """
+    return len(visible_gpus()) or len(os.sched_getaffinity(0))
+
+
 def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:
     """Whether stages made now calculate in bfloat16 without instructions for it.
 
