@@ -69,7 +69,7 @@ def test_the_driver_is_asked_where_the_variable_is_not_set(monkeypatch: pytest.M
 def test_by_default_there_is_a_worker_per_gpu_and_without_one_as_many_as_cores(
     visible: str, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _pid: set(range(5)))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(5)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert default_jobs() == jobs
 
