@@ -14,9 +14,17 @@ from torch import Tensor
 from diamond.seeds import Purpose, derive
 
 
-def torch_generator(run_seed: int, purpose: Purpose, *counters: int | str) -> torch.Generator:
-    """A CPU generator for (run seed, purpose, counters)."""
-    generator = torch.Generator(device="cpu")
+def torch_generator(
+    run_seed: int,
+    purpose: Purpose,
+    *counters: int | str,
+    device: torch.device | str = "cpu",
+) -> torch.Generator:
+    """A generator for (run seed, purpose, counters), whose numbers appear on its device.
+
+    Equal seeds give other numbers on a GPU than on a CPU.
+    """
+    generator = torch.Generator(device=device)
     generator.manual_seed(derive(run_seed, purpose, *counters))
     return generator
 
@@ -50,7 +58,7 @@ class Noise(Protocol):
 
 
 class StreamNoise:
-    """One generator for a whole batch, in order of use.
+    """One generator for a whole batch, in order of use; numbers are drawn where it is.
 
     For training, where a row needs no stream of its own.
     """
@@ -60,11 +68,11 @@ class StreamNoise:
 
     def normal(self, site: str, shape: Sequence[int]) -> Tensor:
         """Standard normal numbers of `shape`; the site is not part of the stream."""
-        return torch.randn(*shape, generator=self._generator)
+        return torch.randn(*shape, generator=self._generator, device=self._generator.device)
 
     def uniform(self, site: str, num_rows: int) -> Tensor:
         """Uniform numbers in [0, 1) of shape (num_rows,)."""
-        return torch.rand(num_rows, generator=self._generator)
+        return torch.rand(num_rows, generator=self._generator, device=self._generator.device)
 
 
 class KeyedNoise:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
 from diamond.pipeline.store import StageResult, Store
@@ -107,7 +108,7 @@ class PretendingExecutor(LocalExecutor):
     """The order of a real executor, with stages that are made, or fail, at once: one a step."""
 
     def __init__(self, store: Store, rule: Rule) -> None:
-        super().__init__(store.home, 1)
+        super().__init__(store.home, Workers(1))
         self.begun: list[StageSpec] = []
         self.has_stopped = False
         self._store = store

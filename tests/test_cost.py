@@ -185,14 +185,14 @@ def finish(store: Store, spec: StageSpec, seconds: float, device: str = "cpu") -
 
 def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path) -> None:
     plan, store = smoke_plan("steps=1,2"), Store(tmp_path)
-    before = Estimate(plan, store)
+    before = Estimate(plan, store, "cpu")
     assert before.measured_share(plan.stages()) == 0.0
     for spec in plan.stages():
         if spec.stage in ("frames", "denoiser", "outcome"):
             finish(store, spec, before.seconds(spec))
     first, second = (spec for spec in plan.stages() if spec.stage == "policy")
     finish(store, first, 10 * before.seconds(first))
-    after = Estimate(plan, store)
+    after = Estimate(plan, store, "cpu")
     assert after.seconds(second) == pytest.approx(10 * before.seconds(second))
     for spec in plan.stages():
         if spec.stage != "policy":
@@ -205,11 +205,11 @@ def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path
 def test_a_study_is_estimated_from_another_one_of_the_home(stage: str, tmp_path: Path) -> None:
     """Other networks, other work: the rate is what carries over."""
     old, store = smoke_plan("denoiser.history=2,4"), Store(tmp_path)
-    expected = Estimate(old, store)
+    expected = Estimate(old, store, "cpu")
     for spec in old.stages():
         finish(store, spec, 3 * expected.seconds(spec))
     new = smoke_plan("steps=2,5", "denoiser.updates=20,50")
-    blank, informed = Estimate(new, Store(tmp_path / "empty")), Estimate(new, store)
+    blank, informed = Estimate(new, Store(tmp_path / "empty"), "cpu"), Estimate(new, store, "cpu")
     for spec in new.stages():
         if spec.stage == stage:
             assert informed.seconds(spec) == pytest.approx(3 * blank.seconds(spec)), spec
@@ -220,23 +220,23 @@ def test_work_of_another_size_or_on_another_device_says_nothing(tmp_path: Path) 
     for spec in smoke.stages():
         finish(store, spec, 1000.0, "cuda" if spec.stage == "frames" else "cpu")
     tiny = make_plan(Request(("steps=1,3",), "tiny", ("Boxing",), 1, None, None))
-    blank, informed = Estimate(tiny, Store(tmp_path / "empty")), Estimate(tiny, store)
+    blank, informed = Estimate(tiny, Store(tmp_path / "empty"), "cpu"), Estimate(tiny, store, "cpu")
     for spec in tiny.stages():
         assert informed.seconds(spec) == blank.seconds(spec)
     (frames,) = (spec for spec in smoke.stages() if spec.stage == "frames")
-    assert Estimate(smoke, store).seconds(frames) == blank_seconds(smoke, frames, tmp_path)
+    assert Estimate(smoke, store, "cpu").seconds(frames) == blank_seconds(smoke, frames, tmp_path)
 
 
 def blank_seconds(plan: Plan, spec: StageSpec, folder: Path) -> float:
-    return Estimate(plan, Store(folder / "empty")).seconds(spec)
+    return Estimate(plan, Store(folder / "empty"), "cpu").seconds(spec)
 
 
 def test_random_play_is_measured_apart_from_policies(tmp_path: Path) -> None:
     plan, store = smoke_plan(), Store(tmp_path)
     random_play = plan.random_players["Boxing"]
-    before = Estimate(plan, store)
+    before = Estimate(plan, store, "cpu")
     finish(store, random_play, 7 * before.seconds(random_play))
-    after = Estimate(plan, store)
+    after = Estimate(plan, store, "cpu")
     assert after.seconds(random_play) == pytest.approx(7 * before.seconds(random_play))
     for spec in plan.stages():
         if spec != random_play:

@@ -10,6 +10,7 @@ from diamond.pipeline import devices
 from diamond.pipeline import executor as executor_module
 from diamond.pipeline.devices import (
     VISIBLE,
+    Workers,
     default_jobs,
     device_kind,
     emulates_bfloat16,
@@ -105,7 +106,7 @@ def test_workers_get_their_gpu_and_one_thread_before_they_start(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     specs = [spec(number) for number in range(3)]
-    LocalExecutor(tmp_path, 3).run(
+    LocalExecutor(tmp_path, Workers(3)).run(
         specs, frozenset(), {s.key: 0.0 for s in specs}, lambda _event: None
     )
     told = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]

@@ -13,6 +13,7 @@ import pytest
 
 from diamond.ablation.stages import StageSpec
 from diamond.pipeline import executor as executor_module
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import read_json
 from tests.commands import (
@@ -79,7 +80,9 @@ class Bench:
     ) -> None:
         (self.home / "told.json").write_text(json.dumps(told or {}))
         priority = {s.key: float(-number) for number, s in enumerate(specs)}
-        LocalExecutor(self.home, jobs).run(specs, frozenset(), priority, self.events.append)
+        LocalExecutor(self.home, Workers(jobs)).run(
+            specs, frozenset(), priority, self.events.append
+        )
 
     def kinds(self, one: StageSpec) -> list[str]:
         return [e.kind for e in self.events if e.spec == one and e.kind != "progress"]
@@ -132,7 +135,9 @@ def test_what_is_done_is_not_made(bench: Bench) -> None:
     a = spec(1)
     b = spec(2, a)
     (bench.home / "told.json").write_text("{}")
-    LocalExecutor(bench.home, 1).run([a, b], frozenset({a.key}), {b.key: 0}, bench.events.append)
+    LocalExecutor(bench.home, Workers(1)).run(
+        [a, b], frozenset({a.key}), {b.key: 0}, bench.events.append
+    )
     assert bench.kinds(a) == []
     assert bench.kinds(b) == ["started", "made"]
 

@@ -50,6 +50,8 @@ def test_a_cause_names_the_kind_of_a_fault_of_the_program() -> None:
 class Notes:
     """Stands for an executor: makes nothing."""
 
+    device = "cpu"
+
     def __init__(self) -> None:
         self.asked: set[str] = set()
 

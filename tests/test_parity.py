@@ -19,7 +19,7 @@ from diamond.agent.actor_critic import actor_critic_loss
 from diamond.agent.returns import lambda_returns
 from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.data.dataset import SegmentSampler
+from diamond.data.dataset import CPU, SegmentSampler
 from diamond.diffusion.quantizer import quantize
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
@@ -308,8 +308,10 @@ class GivenSegments:
 
     segments: Segments
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
-        return self.segments
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
+        return self.segments.to(device)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.errors import ExitCode, RequestError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import Store
 
@@ -388,7 +389,7 @@ def test_the_plan_fits_the_terminal(
 ) -> None:
     monkeypatch.setattr(plan_table, "text_width", lambda stream: width)
     out, plan = io.StringIO(), plan_of("steps=1,3,10")
-    show_plan(plan, Store(tmp_path), 2, out)
+    show_plan(plan, Store(tmp_path), Workers(2), out)
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     blank = [place for place, line in enumerate(lines) if not line]
@@ -406,7 +407,7 @@ def test_the_plan_fits_the_terminal(
 def test_a_sampler_beyond_training_is_told_in_plan_and_report(tmp_path: Path) -> None:
     plan = make_plan(dataclasses.replace(REQUEST, assignments=("sampler.sigma_max=5,300",)))
     out = io.StringIO()
-    show_plan(plan, Store(tmp_path), 1, out)
+    show_plan(plan, Store(tmp_path), Workers(1), out)
     shown = " ".join(out.getvalue().split())
     (note,) = (note for note in study_notes(plan) if "never learned" in note)
     told = note.removesuffix(". What it imagines comes of noise levels that it never learned.")

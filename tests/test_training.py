@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from diamond.config.networks import DenoiserConfig, OptimizerConfig, OutcomeConfig
 from diamond.config.presets import make_preset
-from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
+from diamond.data.dataset import CPU, FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.records import Segments
@@ -161,8 +161,10 @@ class Given:
 
     segments: Segments
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
-        return self.segments
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
+        return self.segments.to(device)
 
 
 def fresh_outcome() -> OutcomeNet:

@@ -12,6 +12,7 @@ from diamond.ablation.declarations import claims_hash, load_declaration
 from diamond.cli.ablate import Options, run_study
 from diamond.cli.declared import declared_request
 from diamond.errors import InterruptedRunError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor
 from diamond.pipeline.files import read_json
 from tests.commands import STUDY, copy_home, diamond, tracked
@@ -148,7 +149,7 @@ def test_the_hash_is_recorded_before_the_first_arm_starts(
     monkeypatch.setattr(LocalExecutor, "run", run)
     request = declared_request((str(file),), {})
     with pytest.raises(InterruptedRunError):
-        run_study(request, Options(home, 1, False, True, None, "diamond ablate mine.toml"))
+        run_study(request, Options(home, Workers(1), False, True, None, "diamond ablate mine.toml"))
     (entry,) = seen
     said = load_declaration(str(file)).declaration
     assert entry["declared"]["hash"] == claims_hash(said)

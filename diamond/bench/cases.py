@@ -17,9 +17,12 @@ Part = Literal[
     "scoring",
     "startup",
     "scale",
+    "packing",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
-DEFAULT_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part != "scale")
+LONG_PARTS: tuple[Part, ...] = ("scale", "packing")
+"""Parts that take long and are measured only where they are named."""
+DEFAULT_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part not in LONG_PARTS)
 COMPARED: tuple[Part, ...] = ("environment", "denoiser", "outcome", "policy", "imagination")
 """Parts that the released code has too."""
 NETWORK_PARTS: tuple[Part, ...] = ("denoiser", "outcome", "policy", "imagination")

@@ -168,9 +168,14 @@ class WorkerSide:
             self._last_errors.extend(stream)
 
 
-def open_ours(config: RunConfig, threads: int) -> Side:
-    """Start our side."""
-    request = {"do": "open", "side": "ours", "config": config.model_dump(mode="json")}
+def open_ours(config: RunConfig, threads: int, compiled: bool = False) -> Side:
+    """Start our side, with compiled networks of the world model or without."""
+    request = {
+        "do": "open",
+        "side": "ours",
+        "config": config.model_dump(mode="json"),
+        "compiled": compiled,
+    }
     return WorkerSide("ours", request, threads)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from diamond.bench.cases import UNITS, precision_of
 from diamond.bench.measure import Findings, Measured
+from diamond.bench.packing import Packed
+from diamond.bench.projection import Projection, project
 from diamond.bench.request import Request
 from diamond.bench.rounds import RULE, Timing
 from diamond.bench.scale import Cost
@@ -33,6 +35,8 @@ def bench_document(request: Request, found: Findings) -> Document:
         "checks": [check.data() for check in found.checks],
         "startup": [{"command": name} | _timing(timing) for name, timing in found.startup.items()],
         "scale": [_cost(cost) for cost in found.scale],
+        "packing": [_packed(packed, found) for packed in found.packing],
+        "agent": _agent(project(request.config, found.cases)),
         "passed": found.passed,
     }
 
@@ -43,6 +47,7 @@ def _machine(request: Request, found: Findings) -> Document:
         "platform": platform.platform(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": request.threads,
+        "compiled": request.compiled,
         "device": found.facts.get("device"),
         "torch": found.facts.get("torch"),
         "python": platform.python_version(),
@@ -120,6 +125,32 @@ def _cost(cost: Cost) -> Document:
         "unit": UNITS[point.case.part],
         "peak_memory_mib": cost.peak_bytes / 2**20,
     } | _rated(cost.timing, point.case.units)
+
+
+def _packed(packed: Packed, found: Findings) -> Document:
+    (alone,) = (p for p in found.packing if p.case == packed.case and p.processes == 1)
+    return {
+        "part": packed.case.part,
+        "processes": packed.processes,
+        "threads": packed.threads,
+        "unit": UNITS[packed.case.part],
+        "gain": packed.rate / alone.rate,
+        "peak_memory_mib": packed.peak_bytes / 2**20,
+    } | _rated(packed.timing, packed.processes)
+
+
+def _agent(projection: Projection | None) -> Document | None:
+    if projection is None:
+        return None
+    return {
+        part: {
+            "count": count,
+            "unit": UNITS[part],
+            "hours": projection.ours[part],
+            "released_hours": projection.released.get(part),
+        }
+        for part, count in projection.counts.items()
+    }
 
 
 def processor_name() -> str:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from diamond.config.run import RunConfig
+from diamond.data.dataset import CPU
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import NUM_REWARD_CLASSES, OutcomeNet
+from diamond.pipeline.arithmetic import compile_network
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part
 from diamond.records import Segments, to_unit
@@ -47,8 +49,17 @@ def num_actions_of(config: RunConfig) -> int:
     return len(AtariEnv(config.game, config.emulator).action_codes)
 
 
-def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:
-    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end."""
+def build_networks(
+    config: RunConfig, num_actions: int, device: torch.device, compiled: bool = False
+) -> Networks:
+    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end.
+
+    Args:
+        config: Their sizes.
+        num_actions: Size of the action set.
+        device: Where they are.
+        compiled: Whether torch compiles those of the world model, as stages have it do.
+    """
     shape = {
         "num_actions": num_actions,
         "height": config.view.height,
@@ -64,6 +75,9 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
         _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
         net.to(device)
     _make_ends_rare(nets.outcome)
+    if compiled:
+        compile_network(nets.denoiser.net)
+        compile_network(nets.outcome)
     return nets
 
 
@@ -137,8 +151,10 @@ class GivenSegments:
 
     segments: Segments
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
-        """The first rows; nothing is drawn."""
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
+        """The first rows, brought to the device as floats; nothing is drawn."""
         whole = self.segments
         return Segments(
             whole.frames[:batch_size],
@@ -146,7 +162,7 @@ class GivenSegments:
             whole.rewards[:batch_size],
             whole.ends[:batch_size],
             whole.valid[:batch_size],
-        )
+        ).to(device)
 
 
 @dataclass(frozen=True)

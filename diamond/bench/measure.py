@@ -10,6 +10,7 @@ from typing import Any
 from diamond.bench.cases import COMPARED, NETWORK_PARTS, Case, cases_of
 from diamond.bench.client import Side, open_ours, open_released
 from diamond.bench.equality import Check, compare_files
+from diamond.bench.packing import Packed, measure_packing
 from diamond.bench.request import Request
 from diamond.bench.rounds import Timing, ratio, time_in_turn
 from diamond.bench.scale import Cost, measure_scale
@@ -51,6 +52,7 @@ class Findings:
         checks: One per output of both sides.
         startup: Seconds by command.
         scale: Points of `scale`.
+        packing: Updates in one process and in several at once.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Findings:
     checks: list[Check] = field(default_factory=list)
     startup: dict[str, Timing] = field(default_factory=dict)
     scale: list[Cost] = field(default_factory=list)
+    packing: list[Packed] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -94,7 +97,9 @@ def measure(request: Request, note: Note) -> Findings:
     if "startup" in request.parts:
         found.startup = measure_startup(request.config, request.threads, note)
     if "scale" in request.parts:
-        found.scale = measure_scale(request.config, request.threads, note)
+        found.scale = measure_scale(request, note)
+    if "packing" in request.parts:
+        found.packing = measure_packing(request, note)
     return found
 
 
@@ -108,7 +113,7 @@ def measure_case(case: Case, sides: list[Side]) -> Measured:
 
 
 def _open(request: Request, folder: Path, stack: ExitStack) -> list[Side]:
-    ours = open_ours(request.config, request.threads)
+    ours = open_ours(request.config, request.threads, request.compiled)
     stack.callback(ours.close)
     if request.reference is None:
         return [ours]

@@ -33,14 +33,15 @@ _NUM_ACTIONS_DRAWN = 1000
 class Ours:
     """The cases of one config on one device; networks are fresh for every case."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool = False) -> None:
         self._config = config
         self._device = device
+        self._compiled = compiled
         self._num_actions = num_actions_of(config)
 
     def networks(self) -> Networks:
         """Fresh networks, the same ones every time."""
-        return build_networks(self._config, self._num_actions, self._device)
+        return build_networks(self._config, self._num_actions, self._device, self._compiled)
 
     def prepare(self, case: Case) -> Run:
         """What runs a case once: an update, an imagined step of all rows, an env step."""
@@ -114,7 +115,9 @@ class Ours:
         start = self._segments(batch, self._config.denoiser.history)
         frames, actions = start.frames.to(self._device), start.actions.to(self._device)
         state = world.start(frames[:, :-1], actions[:, :-1])
-        noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
+        noise = StreamNoise(
+            torch_generator(SEED, Purpose.BENCH, "imagination", device=self._device)
+        )
 
         def run() -> None:
             nonlocal state

@@ -32,14 +32,15 @@ from diamond.training.losses import denoiser_loss, outcome_loss
 class OurOutputs:
     """Losses, norms of gradients, frames and logits of fresh networks."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool = False) -> None:
         self._config = config
         self._device = device
+        self._compiled = compiled
         self._num_actions = num_actions_of(config)
 
     def outputs(self, part: str) -> Mapping[str, Tensor]:
         """Outputs of a part by name."""
-        nets = build_networks(self._config, self._num_actions, self._device)
+        nets = build_networks(self._config, self._num_actions, self._device, self._compiled)
         with full_precision(), shared_noise():
             match part:
                 case "denoiser":

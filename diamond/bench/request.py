@@ -14,6 +14,7 @@ from diamond.config.games import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, one_of
+from diamond.pipeline.devices import check_compiler
 
 DEFAULT_PRESET = "paper"
 DEFAULT_GAME = "Breakout"
@@ -29,6 +30,7 @@ class Request:
         settings: What was set in place of the preset's values, as it was written.
         reference: A checkout of the released code, or None.
         threads: Threads of either side.
+        compiled: Whether torch compiles the networks of our world model.
     """
 
     parts: tuple[Part, ...]
@@ -36,6 +38,7 @@ class Request:
     settings: tuple[str, ...]
     reference: Path | None
     threads: int
+    compiled: bool = False
 
 
 def make_request(
@@ -44,12 +47,13 @@ def make_request(
     game: str,
     settings: Sequence[str],
     reference: Path | None,
+    compiled: bool = False,
 ) -> Request:
     """Read the words of the command.
 
     Raises:
-        RequestError: A word is unknown, a value out of range, the reference no checkout, or the
-            released code has no such networks.
+        RequestError: A word is unknown, a value out of range, the reference no checkout, the
+            released code has no such networks, or nothing can be compiled here.
     """
     hint = "name some of them, for instance diamond bench denoiser imagination"
     named = {one_of("part", part, PARTS, hint) for part in parts} or set(DEFAULT_PARTS)
@@ -58,12 +62,15 @@ def make_request(
     checkout = None if reference is None else check_checkout(reference)
     if checkout is not None:
         _check_fits(config)
+    if compiled:
+        check_compiler()
     return Request(
         tuple(part for part in PARTS if part in named),
         config,
         tuple(settings),
         checkout,
         num_threads(),
+        compiled,
     )
 
 

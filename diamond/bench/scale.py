@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from diamond.bench.cases import Case
 from diamond.bench.client import open_ours
+from diamond.bench.request import Request
 from diamond.bench.rounds import Timing, time_in_turn
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
@@ -48,11 +49,11 @@ def points_of(base: RunConfig) -> list[Point]:
     return list(_points(base))
 
 
-def measure_scale(base: RunConfig, threads: int, note: Note) -> list[Cost]:
+def measure_scale(request: Request, note: Note) -> list[Cost]:
     """Time every point in a process of its own."""
     found = []
-    for point in points_of(base):
-        side = open_ours(point.config, threads)
+    for point in points_of(request.config):
+        side = open_ours(point.config, request.threads, request.compiled)
         try:
             side.prepare(point.case)
             (timing,) = time_in_turn([side.run])

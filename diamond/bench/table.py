@@ -20,6 +20,10 @@ def bench_tables(doc: Document) -> list[Table]:
         tables.append(_startup(doc))
     if doc["scale"]:
         tables.append(_scale(doc))
+    if doc["packing"]:
+        tables.append(_packing(doc))
+    if doc["agent"] is not None:
+        tables.append(_agent(doc))
     return tables
 
 
@@ -29,7 +33,8 @@ def heading(doc: Document) -> str:
     settings = "".join(f", {text}" for text in config["settings"])
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"{machine['device']}, torch {machine['torch']}\n"
+        f"{machine['device']}{', compiled' if machine['compiled'] else ''}, "
+        f"torch {machine['torch']}\n"
         f"preset {config['preset']}, {config['game']}{settings}"
     )
 
@@ -117,6 +122,48 @@ def _scale(doc: Document) -> Table:
             f"{row['rate']:.4g} {row['unit']}/s",
             f"{row['peak_memory_mib']:.0f}",
         )
+    return table
+
+
+def _packing(doc: Document) -> Table:
+    table = Table(title="Processes at once, each with an update", title_justify="left")
+    table.add_column("case")
+    table.add_column("processes", justify="right")
+    table.add_column("threads each", justify="right")
+    table.add_column("median (min-max)", justify="right")
+    table.add_column("rate of all", justify="right")
+    table.add_column("to one", justify="right")
+    table.add_column("memory, MiB", justify="right")
+    for row in doc["packing"]:
+        table.add_row(
+            row["part"],
+            str(row["processes"]),
+            str(row["threads"]),
+            _span(row),
+            f"{row['rate']:.4g} {row['unit']}/s",
+            f"{row['gain']:.2f}",
+            f"{row['peak_memory_mib']:.0f}",
+        )
+    return table
+
+
+def _agent(doc: Document) -> Table:
+    rows = doc["agent"].values()
+    compared = all(row["released_hours"] is not None for row in rows)
+    title = f"Hours of an agent of Atari 100k at these speeds, preset {doc['config']['preset']}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("part")
+    table.add_column("number", justify="right")
+    table.add_column("ours", justify="right")
+    if compared:
+        table.add_column("released", justify="right")
+    for part, row in doc["agent"].items():
+        hours = [row["hours"], *([row["released_hours"]] if compared else [])]
+        table.add_row(part, f"{row['count']:,} {row['unit']}", *(f"{h:.3g}" for h in hours))
+    sums = [sum(row["hours"] for row in rows)]
+    if compared:
+        sums.append(sum(row["released_hours"] for row in rows))
+    table.add_row("all", "", *(f"{total:.3g}" for total in sums))
     return table
 
 

@@ -31,6 +31,8 @@ from diamond.errors import DiamondError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.released import to_released
 
+COMPILING_RUNS = 3
+"""Runs that belong to the making of a case: a GPU compiles, records and replays in turn."""
 Run = Callable[[], object]
 Reply = dict[str, Any]
 
@@ -52,9 +54,9 @@ class Side(Protocol):
 
 
 class _OurSide:
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self._ours = Ours(config, device)
-        self._outputs = OurOutputs(config, device)
+    def __init__(self, config: RunConfig, device: torch.device, compiled: bool) -> None:
+        self._ours = Ours(config, device, compiled)
+        self._outputs = OurOutputs(config, device, compiled)
 
     def prepare(self, case: Case) -> Run:
         return self._ours.prepare(case)
@@ -80,6 +82,7 @@ class Worker:
         self._threads = threads
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._side: Side | None = None
+        self._compiled = False
         self._run: Run = lambda: None
 
     def answer(self, request: Mapping[str, Any]) -> Reply:
@@ -88,10 +91,7 @@ class Worker:
             case "open":
                 return self._open(request)
             case "prepare":
-                case = Case(**request["case"])
-                self._run = lambda: None
-                release_memory()
-                self._run = self._opened.prepare(case)
+                self._prepare(Case(**request["case"]))
                 return {}
             case "run":
                 return {"seconds": self._time(int(request["repeats"]))}
@@ -127,7 +127,8 @@ class Worker:
         facts: Reply = {"torch": torch.__version__, "device": self._device_name()}
         if request["side"] == "ours":
             prepare_process(self._threads)
-            ours = _OurSide(config, self._device)
+            self._compiled = request["compiled"]
+            ours = _OurSide(config, self._device, request["compiled"])
             self._side = ours
             return facts | ours.facts()
         from diamond.bench.released import Released  # noqa: PLC0415
@@ -136,6 +137,14 @@ class Worker:
         weights = Path(request["weights"])
         self._side = Released(Path(request["checkout"]), config, weights, self._device)
         return facts
+
+    def _prepare(self, case: Case) -> None:
+        self._run = lambda: None
+        release_memory()
+        self._run = self._opened.prepare(case)
+        if self._compiled:
+            for _ in range(COMPILING_RUNS):
+                self._run()
 
     def _time(self, repeats: int) -> float:
         self._wait()
@@ -152,7 +161,8 @@ class Worker:
     def _count(self) -> int:
         counter = FlopCounterMode(display=False)
         within: AbstractContextManager[Any] = counter
-        with within:
+        # What is compiled is not seen by the counter.
+        with within, torch.compiler.set_stance("force_eager"):
             self._run()
         return int(counter.get_total_flops())
 

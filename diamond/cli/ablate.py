@@ -19,6 +19,7 @@ from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, RequestError, StoreError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.pipeline.selection import check_arms
@@ -39,7 +40,7 @@ class Options:
 
     Attributes:
         home: Absolute folder for everything that runs make.
-        jobs: Worker processes.
+        workers: The processes that make stages.
         dry_run: Show the plan only.
         as_json: Standard output carries the result document alone.
         tracking_uri: MLflow tracking URI, None for the home's own.
@@ -49,7 +50,7 @@ class Options:
     """
 
     home: Path
-    jobs: int
+    workers: Workers
     dry_run: bool
     as_json: bool
     tracking_uri: str | None
@@ -83,7 +84,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     check_ablation(folder)
     check_history(plan, folder)
     if options.dry_run:
-        show_plan(plan, store, options.jobs, sys.stdout, options.only, remarks)
+        show_plan(plan, store, options.workers, sys.stdout, options.only, remarks)
         return ExitCode.DONE
     store.check_writable()
     return _run(plan, store, options, remarks)
@@ -138,9 +139,9 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
-    show_plan(plan, store, options.jobs, sys.stderr, options.only, remarks)
+    show_plan(plan, store, options.workers, sys.stderr, options.only, remarks)
     tracking = Tracking(study, options.tracking_uri)
-    executor = LocalExecutor(options.home, options.jobs)
+    executor = LocalExecutor(options.home, options.workers)
     try:
         with ProgressView(stage_names(plan), log) as view:
             tracking.start()

@@ -14,7 +14,7 @@ from diamond import __version__
 from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
-from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
+from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError
 
@@ -178,6 +178,7 @@ def ablate(
     ] = None,
     dry_run: DryRun = False,
     jobs: Jobs = None,
+    compile_: Compile = False,
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -198,7 +199,7 @@ def ablate(
     from diamond.cli.declared import declared_request, names_declaration
     from diamond.config.checkpoint import read_checkpoint
 
-    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
     options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
     if names_declaration(axes):
         raise typer.Exit(run_study(declared_request(axes or [], _given(context)), options))
@@ -272,6 +273,7 @@ def sweep(
             help="Trials at work at once; default: one per GPU, without one as many as cores."
         ),
     ] = None,
+    compile_: Compile = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     storage: Annotated[
@@ -293,7 +295,7 @@ def sweep(
     from diamond.cli.sweep import SweepWork, run_sweep
     from diamond.study.declaration import SweepOptions, load_sweep
 
-    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
     given = SweepOptions(
         trials,
         preset,
@@ -329,6 +331,7 @@ def train(
     ] = None,
     dry_run: DryRun = False,
     jobs: Jobs = None,
+    compile_: Compile = False,
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -352,7 +355,7 @@ def train(
         protocol=check_protocol_name(protocol),
         goal="agent",
     )
-    options = _options(home, jobs, dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
     raise typer.Exit(run_study(request, replace(options, retry_failed=retry_failed)))
 
 
@@ -459,18 +462,26 @@ def _games(text: str) -> tuple[str, ...]:
 
 
 def _options(
-    home: Path, jobs: int | None, dry_run: bool, as_json: bool, tracking_uri: str | None
+    home: Path,
+    workers: tuple[int | None, bool],
+    dry_run: bool,
+    as_json: bool,
+    tracking_uri: str | None,
 ) -> "Options":
     from diamond.cli.ablate import Options
-    from diamond.pipeline.devices import default_jobs
+    from diamond.pipeline.devices import Workers, check_compiler, default_jobs
+
+    jobs, compiled = workers
 
     if dry_run and as_json:
         raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
     if jobs is not None and jobs < 1:
         raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    if compiled:
+        check_compiler()
     return Options(
         home=home.absolute(),
-        jobs=jobs or default_jobs(),
+        workers=Workers(jobs or default_jobs(), compiled),
         dry_run=dry_run,
         as_json=as_json,
         tracking_uri=tracking_uri,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from diamond.cli.options import Compile
 from diamond.errors import ExitCode
 
 
@@ -15,7 +16,7 @@ def bench(
         typer.Argument(
             metavar="[PART]...",
             help="What to measure: peak, environment, denoiser, outcome, policy, imagination, "
-            "scoring, startup, scale; by default all but scale.",
+            "scoring, startup, scale, packing; by default all but the last two.",
             show_default=False,
         ),
     ] = None,
@@ -41,6 +42,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    compile_: Compile = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the document, and only that.")
     ] = False,
@@ -56,7 +58,7 @@ def bench(
     from diamond.bench.table import bench_tables, heading
     from diamond.cli.terminal import console
 
-    request = make_request(parts or (), preset, game, settings or (), reference)
+    request = make_request(parts or (), preset, game, settings or (), reference, compile_)
     errors = console(stderr=True)
 
     def note(line: str) -> None:

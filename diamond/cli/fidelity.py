@@ -15,6 +15,7 @@ from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
 from diamond.cli.interrupt import interruptible, resumable
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import in_use, read_json, write_json, write_together
 from diamond.pipeline.history import RUNNING_NAME, record_plan
 from diamond.pipeline.scores import Scores
@@ -154,7 +155,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     for line in study.damaged:
         log.print(line, style="yellow", highlight=False)
     with ProgressView(stage_names(plan), log) as view:
-        study.execute(LocalExecutor(store.home, jobs), view.show, lambda: None)
+        study.execute(LocalExecutor(store.home, Workers(jobs)), view.show, lambda: None)
     if study.failed():
         show_failed(study, log)
         return ExitCode.RUN_FAILED

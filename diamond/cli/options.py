@@ -8,6 +8,14 @@ import typer
 DEFAULT_HOME = Path("mlruns")
 
 Home = Annotated[Path, typer.Option("--home", help="Folder for everything that runs make.")]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Let torch compile the networks of the world model: a minute or more in every worker, "
+        "for long trainings. Results differ by rounding.",
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option(

@@ -19,7 +19,7 @@ from diamond.cli.design_text import design_lines
 from diamond.cli.terminal import table_lines, text_width, wrapper
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
-from diamond.pipeline.devices import emulates_bfloat16, visible_gpus
+from diamond.pipeline.devices import Workers, emulates_bfloat16, visible_gpus
 from diamond.pipeline.estimate import Estimate, wall_seconds
 from diamond.pipeline.notes import unseen_levels
 from diamond.pipeline.selection import selected_stages
@@ -35,14 +35,14 @@ Row = tuple[str, str, str, str, str]
 def show_plan(
     plan: Plan,
     store: Store,
-    jobs: int,
+    workers: Workers,
     out: TextIO,
     only: Sequence[str] = (),
     claim_remarks: Sequence[str] = (),
 ) -> None:
     """Print arms, shared stages, what is done already and the expected time."""
     specs = plan.stages()
-    estimate = Estimate(plan, store)
+    estimate, jobs = Estimate(plan, store, workers.device), workers.jobs
     seconds = {spec.key: estimate.seconds(spec) for spec in specs}
     status = store.statuses(specs)
     done = frozenset(key for key, found in status.items() if found == "done")
@@ -52,6 +52,7 @@ def show_plan(
     head = wrapper(width).fill(
         f"{title}  preset {request.preset}  protocol {request.protocol}  "
         f"games {', '.join(request.games)}  {_counted(request)}  jobs {jobs}"
+        f"{'  compiled' if workers.compiled else ''}"
     )
     typer.echo(head.replace(title, typer.style(title, bold=True), 1), out)
     for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:

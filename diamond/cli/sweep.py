@@ -16,6 +16,7 @@ from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import duration_text
 from diamond.cli.terminal import console, table_lines, text_width, wrapper
 from diamond.errors import ExitCode, RequestError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
@@ -83,7 +84,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     check_shared_home(options.home, options.tracking_uri)
     store = Store(options.home)
     if options.dry_run:
-        show_space(sweep, baseline, store, sys.stdout)
+        show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
     store.check_writable()
     if any(scores_lpips(spec) for spec in baseline.stages()):
@@ -168,9 +169,9 @@ def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
         )
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
-    executor = LocalExecutor(options.home, options.jobs)
+    executor = LocalExecutor(options.home, options.workers)
     with ProgressView(run.names, console(stderr=True)) as view:
-        run.execute(executor, options.jobs, view.show, run.tracking.check)
+        run.execute(executor, options.workers.jobs, view.show, run.tracking.check)
     if run.stopped:
         run.news(run.stopped)
 
@@ -195,7 +196,7 @@ def _confirm(run: "SweepRun", document: dict[str, Any], options: Options) -> Exi
     run.news(f"confirms {', '.join(f'trial {number}' for number in texts)}: {request.name}")
     ablation = Options(
         home=options.home,
-        jobs=options.jobs,
+        workers=options.workers,
         dry_run=False,
         as_json=False,
         tracking_uri=options.tracking_uri,
@@ -237,7 +238,7 @@ def _show_in_store(run: "SweepRun", document: dict[str, Any]) -> None:
     run.tracking.finish(study)
 
 
-def show_space(sweep: Sweep, baseline: Plan, store: Store, out: TextIO) -> None:
+def show_space(sweep: Sweep, baseline: Plan, store: Store, workers: Workers, out: TextIO) -> None:
     """Print what is searched, for what, and what a trial costs; nothing is made."""
     said = sweep.declaration
     width = text_width(out)
@@ -260,7 +261,7 @@ def show_space(sweep: Sweep, baseline: Plan, store: Store, out: TextIO) -> None:
     for line in table_lines(rows, width, folded=1):
         typer.echo(line, out)
     typer.echo(file=out)
-    for line in [*_aims(sweep), *_costs(sweep, baseline, store)]:
+    for line in [*_aims(sweep), *_costs(sweep, baseline, store, workers.device)]:
         typer.echo(wrapper(width).fill(line), out)
 
 
@@ -285,12 +286,12 @@ def _aims(sweep: Sweep) -> list[str]:
     return lines
 
 
-def _costs(sweep: Sweep, baseline: Plan, store: Store) -> list[str]:
+def _costs(sweep: Sweep, baseline: Plan, store: Store, device: str) -> list[str]:
     """Core time of a trial, at the preset's values and with each parameter at its ends."""
     plans = [baseline, *_end_plans(sweep)]
     stages = [{spec.key: spec for run in instances(plan) for spec in run.stages} for plan in plans]
     shared = set.intersection(*(set(found) for found in stages))
-    estimates = [Estimate(plan, store) for plan in plans]
+    estimates = [Estimate(plan, store, device) for plan in plans]
     seconds = [
         sum(estimate.seconds(spec) for key, spec in found.items() if key not in shared)
         for estimate, found in zip(estimates, stages, strict=True)

@@ -76,11 +76,16 @@ class RealFrames(Protocol):
         ...
 
 
+CPU = torch.device("cpu")
+
+
 class SegmentSource(Protocol):
     """Draws segments of real env steps for an update."""
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
-        """Draw `batch_size` segments with a CPU generator."""
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
+        """Draw `batch_size` segments with a CPU generator and bring them to a device."""
         ...
 
 
@@ -101,18 +106,21 @@ class SegmentSampler:
             raise ValueError(f"no episode has {num_steps} env steps; record more frames")
         self._rows = np.concatenate(rows)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
         """Draw segments uniformly, with replacement.
 
         Args:
             batch_size: Number of segments.
             generator: CPU generator.
+            device: Where the segments are wanted.
 
         Returns:
             `Segments` with t = num_steps.
         """
         picks = torch.randint(len(self._rows), (batch_size,), generator=generator)
-        return gather(self._dataset, self._rows[picks.numpy()], self._num_steps)
+        return gather(self._dataset, self._rows[picks.numpy()], self._num_steps, device)
 
 
 class PaddedSegmentSampler:
@@ -142,12 +150,15 @@ class PaddedSegmentSampler:
         self._episodes = np.repeat(np.arange(len(lengths)), lengths)
         self._steps = np.delete(np.arange(dataset.bounds[-1]), dataset.bounds[1:] - 1)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
         """Draw segments with replacement.
 
         Args:
             batch_size: Number of segments.
             generator: CPU generator.
+            device: Where the segments are wanted.
 
         Returns:
             `Segments` with t = num_steps, padded.
@@ -156,11 +167,12 @@ class PaddedSegmentSampler:
         places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
         bounds, episodes = self._dataset.bounds, self._episodes[picks]
         edges = bounds[episodes], bounds[episodes + 1] - 1
-        return gather_padded(self._dataset, self._steps[picks] - places, edges, self._num_steps)
+        first = self._steps[picks] - places
+        return gather_padded(self._dataset, first, edges, self._num_steps, device)
 
 
 def draw_starts(
-    source: SegmentSource, num: int, generator: torch.Generator
+    source: SegmentSource, num: int, generator: torch.Generator, device: torch.device = CPU
 ) -> tuple[Tensor, Tensor]:
     """Draw real starts of imagination.
 
@@ -170,17 +182,20 @@ def draw_starts(
             nothing.
         num: Number of starts.
         generator: CPU generator.
+        device: Where the starts are wanted.
 
     Returns:
         Frames (num, t, c, h, w) in [-1, 1] and the actions between them (num, t - 1) int64.
     """
-    segments = source.sample(num, generator)
+    segments = source.sample(num, generator, device)
     return segments.frames[:, :-1], segments.actions[:, :-1]
 
 
-def gather(rows: RealFrames, first: NDArray[np.int64], num_steps: int) -> Segments:
+def gather(
+    rows: RealFrames, first: NDArray[np.int64], num_steps: int, device: torch.device = CPU
+) -> Segments:
     """Read segments of `num_steps` env steps that begin at the given rows (b,)."""
-    return gather_padded(rows, first, (first, first + num_steps), num_steps)
+    return gather_padded(rows, first, (first, first + num_steps), num_steps, device)
 
 
 def gather_padded(
@@ -188,6 +203,7 @@ def gather_padded(
     first: NDArray[np.int64],
     edges: tuple[NDArray[np.int64], NDArray[np.int64]],
     num_steps: int,
+    device: torch.device = CPU,
 ) -> Segments:
     """Read what segments of `num_steps` env steps and their episodes have in common.
 
@@ -196,6 +212,7 @@ def gather_padded(
         first: Row where each segment begins (b,), at most `num_steps - 1` before its episode.
         edges: First and final row of each segment's episode (b,).
         num_steps: Env steps of a segment.
+        device: Where the segments are wanted.
 
     Returns:
         `Segments` that begin inside their episode. Padding repeats the row of the last frame that
@@ -206,9 +223,10 @@ def gather_padded(
     picked = np.minimum(begin[:, None] + np.arange(num_steps + 1), last[:, None])
     steps = picked[:, :-1]
     return Segments(
-        to_unit(torch.from_numpy(np.asarray(rows.frames[picked]))),
-        torch.from_numpy(rows.actions[steps]),
-        torch.from_numpy(rows.rewards[steps]),
-        torch.from_numpy(rows.ends[steps].astype(np.int64)),
-        torch.from_numpy(steps < last[:, None]),
+        # Frames travel as bytes and become floats, four times as large, where they are wanted.
+        to_unit(torch.from_numpy(np.asarray(rows.frames[picked])).to(device)),
+        torch.from_numpy(rows.actions[steps]).to(device),
+        torch.from_numpy(rows.rewards[steps]).to(device),
+        torch.from_numpy(rows.ends[steps].astype(np.int64)).to(device),
+        torch.from_numpy(steps < last[:, None]).to(device),
     )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond.data.dataset import gather, gather_padded
+from diamond.data.dataset import CPU, gather, gather_padded
 from diamond.errors import StageFailedError
 from diamond.records import Segments
 
@@ -115,12 +115,15 @@ class RecencySampler:
         self._num_steps = num_steps
         self._weights = tuple(weights)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
         """Draw segments with replacement.
 
         Args:
             batch_size: Number of segments.
             generator: CPU generator.
+            device: Where the segments are wanted.
 
         Raises:
             StageFailedError: No episode is long enough.
@@ -135,7 +138,7 @@ class RecencySampler:
                 "denoiser.autoregressive_passes or policy.burn_in_frames"
             )
         episodes, chosen = _draw(weights, starts, batch_size, generator)
-        return gather(self._replay, bounds[episodes] + chosen, self._num_steps)
+        return gather(self._replay, bounds[episodes] + chosen, self._num_steps, device)
 
 
 class PaddedRecencySampler:
@@ -154,12 +157,15 @@ class PaddedRecencySampler:
         self._num_steps = num_steps
         self._weights = tuple(weights)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Segments:
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
         """Draw segments with replacement from a replay with an env step at least.
 
         Args:
             batch_size: Number of segments.
             generator: CPU generator.
+            device: Where the segments are wanted.
         """
         bounds = self._replay.episodes()
         lengths = np.diff(bounds) - 1
@@ -168,7 +174,8 @@ class PaddedRecencySampler:
         episodes, chosen = _draw(weights, lengths, batch_size, generator)
         places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
         edges = bounds[episodes], bounds[episodes + 1] - 1
-        return gather_padded(self._replay, edges[0] + chosen - places, edges, self._num_steps)
+        first = edges[0] + chosen - places
+        return gather_padded(self._replay, first, edges, self._num_steps, device)
 
 
 def episode_weights(

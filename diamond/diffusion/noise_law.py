@@ -1,6 +1,7 @@
 """The noise that training adds: laws of its level, and the noisy frame."""
 
 import math
+from functools import cache
 from typing import assert_never
 
 import torch
@@ -41,7 +42,7 @@ def training_sigma(config: DenoiserConfig, normal: Tensor) -> Tensor:
             sigma = (math.log(low) + _quantile(normal) * math.log(high / low)).exp()
         case "timesteps":
             index = (_quantile(normal) * DDPM_TIMESTEPS).long().clamp(max=DDPM_TIMESTEPS - 1)
-            sigma = torch.tensor(ddpm_sigmas(), device=normal.device)[index]
+            sigma = _ddpm_table(normal.device)[index]
         case "time":
             sigma = _quantile(normal) / _quantile(-normal)
         case _:
@@ -79,6 +80,11 @@ def add_noise(
             return clean + level * (normal + weight * per_channel)
         case _:
             assert_never(law)
+
+
+@cache
+def _ddpm_table(device: torch.device) -> Tensor:
+    return torch.tensor(ddpm_sigmas(), device=device)
 
 
 def _quantile(normal: Tensor) -> Tensor:

@@ -187,6 +187,7 @@ class _Loop:
         part = Part("denoiser", state, loss_of, config.optimizer, updates, config.ema)
         used = state.result()
         assert isinstance(used, Denoiser)
+        context.make_fast(*{denoiser.net, used.net})
         return used, part
 
     def _outcome(self, replay: Replay) -> tuple[OutcomeNet, Part]:
@@ -198,6 +199,7 @@ class _Loop:
         segments = PaddedRecencySampler(replay, config.sequence_steps, self._online.recency_weights)
         updates = self._online.first_updates.outcome, self._online.updates.outcome
         state = begin(net, config.optimizer)
+        context.make_fast(net)
         loss_of = outcome_loss(net, config, segments, context.seed)
         return net, Part("outcome", state, loss_of, config.optimizer, updates)
 

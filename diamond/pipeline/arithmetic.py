@@ -9,6 +9,7 @@ import platform
 from functools import cache
 
 import torch
+from torch import nn
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -33,6 +34,19 @@ def prepare_process(threads: int) -> None:
     if (glibc := _glibc()) is not None:
         glibc.mallopt(_M_MMAP_MAX, 0)
         glibc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def compile_network(network: nn.Module) -> None:
+    """Let torch compile a network in its place, at its first call for each size of its input.
+
+    On a GPU it runs as CUDA graphs from then on: what it returns is overwritten by its next call.
+    `network.forward` is the network as it was.
+    """
+    import torch._inductor.config as inductor  # noqa: PLC0415
+
+    # Whether an interrupted training goes on with the same bits must not rest on a race of kernels.
+    inductor.deterministic = True
+    network.compile(mode="reduce-overhead", dynamic=False)
 
 
 def release_memory() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from diamond.pipeline.arithmetic import compile_network
 from diamond.pipeline.checkpoint import Saved, load_checkpoint, save_checkpoint
+from diamond.pipeline.devices import named_device
 from diamond.pipeline.files import read_json
 from diamond.pipeline.store import StageResult
 from diamond.tracking.events import EventLog
@@ -34,6 +36,7 @@ class StageContext:
         device: Where tensors live.
         progress: Progress of the stage.
         checkpoint_seconds: Least time between checkpoints.
+        compiled: Whether torch compiles the networks of the world model.
     """
 
     folder: Path
@@ -43,6 +46,7 @@ class StageContext:
     device: torch.device
     progress: Progress
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    compiled: bool = False
     events: EventLog = field(init=False)
     _began: float = field(init=False)
     _last: float = field(init=False)
@@ -52,6 +56,17 @@ class StageContext:
         """Start the clock and open the event log."""
         self.events = EventLog(self.folder / "events.jsonl")
         self._began = self._last = time.monotonic()
+
+    @property
+    def device_name(self) -> str:
+        """What the stage runs on, as its manifest names it."""
+        return named_device(str(self.device), self.compiled)
+
+    def make_fast(self, *networks: nn.Module) -> None:
+        """Compile networks of the world model where stages are made with compiled ones."""
+        if self.compiled:
+            for network in networks:
+                compile_network(network)
 
     @property
     def home(self) -> Path:

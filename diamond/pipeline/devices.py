@@ -2,11 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from diamond.errors import RequestError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 QUERY_SECONDS = 20.0
@@ -30,6 +35,43 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]
 def device_kind() -> str:
     """What stages made now will run on: cuda or cpu."""
     return "cuda" if visible_gpus() else "cpu"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that make stages; nothing of it is part of a stage's key.
+
+    Attributes:
+        jobs: How many, at least 1.
+        compiled: Whether torch compiles the networks of the world model in them.
+    """
+
+    jobs: int
+    compiled: bool = False
+
+    @property
+    def device(self) -> str:
+        """What stages run on that are made now, as their manifests name it."""
+        return named_device(device_kind(), self.compiled)
+
+
+def named_device(device: str, compiled: bool) -> str:
+    """A device as manifests name it: compiled networks round in another way."""
+    return f"{device} (compiled)" if compiled else device
+
+
+def check_compiler() -> None:
+    """Make sure that torch can compile here.
+
+    Raises:
+        RequestError: There is no compiler of C++.
+    """
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise RequestError(
+            f"--compile: torch compiles with {compiler}, which is not found\n"
+            "  install it, name another compiler in the variable CXX, or leave --compile out"
+        )
 
 
 def default_jobs() -> int:

@@ -6,7 +6,6 @@ from heapq import heappop, heappush
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.pipeline.cost import expected_seconds
-from diamond.pipeline.devices import device_kind
 from diamond.pipeline.measured import Measured
 from diamond.pipeline.store import Store
 
@@ -17,11 +16,11 @@ IMPORT_SECONDS = 8.0
 class Estimate:
     """Seconds per stage of a plan, corrected by stages like it that the home has measured."""
 
-    def __init__(self, plan: Plan, store: Store) -> None:
-        """Count the work of every stage and read what was measured."""
+    def __init__(self, plan: Plan, store: Store, device: str) -> None:
+        """Count the work of every stage and read what was measured on a device."""
         self._seconds: dict[str, float] = {}
         self._informed: set[str] = set()
-        measured = Measured(store, device_kind(), plan.arms[0].runs[0].config)
+        measured = Measured(store, device, plan.arms[0].runs[0].config)
         for arm in plan.arms:
             config = arm.runs[0].config
             # Seeds differ in nothing that costs time.

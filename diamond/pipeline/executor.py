@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from diamond.ablation.stages import StageSpec
-from diamond.pipeline.devices import VISIBLE, least_used, visible_gpus
+from diamond.pipeline.devices import VISIBLE, Workers, least_used, visible_gpus
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 5.0
@@ -66,12 +66,14 @@ class _Worker:
 
 
 class LocalExecutor:
-    """Runs stages in up to `jobs` worker processes on this machine."""
+    """Runs stages in worker processes on this machine, as many at once as there may be."""
 
-    def __init__(self, home: Path, jobs: int, checkpoint_seconds: float | None = None) -> None:
+    def __init__(
+        self, home: Path, workers: Workers, checkpoint_seconds: float | None = None
+    ) -> None:
         """Find the GPUs; workers start with `run`."""
         self._home = home
-        self._jobs = jobs
+        self._allowed = workers
         self._checkpoint_seconds = checkpoint_seconds
         self._gpus = visible_gpus()
         self._workers: list[_Worker] = []
@@ -140,6 +142,11 @@ class LocalExecutor:
             self._waiting.pop(key, None)
 
     @property
+    def device(self) -> str:
+        """What stages run on, as their manifests name it."""
+        return self._allowed.device
+
+    @property
     def is_busy(self) -> bool:
         """Whether a stage waits or is being made."""
         return bool(self._waiting) or self._busy() > 0
@@ -178,7 +185,7 @@ class LocalExecutor:
         self._workers.clear()
 
     def _free(self, num_waiting: int) -> int:
-        while len(self._workers) < min(self._jobs, num_waiting + self._busy()):
+        while len(self._workers) < min(self._allowed.jobs, num_waiting + self._busy()):
             self._workers.append(self._spawn())
         return len(self._workers) - self._busy()
 
@@ -187,7 +194,7 @@ class LocalExecutor:
 
     def _spawn(self) -> _Worker:
         command = [sys.executable, "-m", "diamond.pipeline.worker", "--home", str(self._home)]
-        command += ["--threads", "1"]
+        command += ["--threads", "1", *(["--compile"] if self._allowed.compiled else [])]
         if self._checkpoint_seconds is not None:
             command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
         gpu = self._slot()

@@ -39,7 +39,7 @@ class Measured:
 
         Args:
             store: The home.
-            device: Stages made on this kind of device count: cpu or cuda.
+            device: Stages made on it count, by its name in their manifests.
             example: Any run; it lends the sections that a stage does not read.
         """
         self._samples: dict[tuple[str, str], list[Sample]] = {}

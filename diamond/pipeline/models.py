@@ -80,7 +80,9 @@ def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
     denoiser = build_denoiser(denoiser_config, saved_shape(denoiser_folder))
     load_network(denoiser, denoiser_folder, context.device)
-    return DiamondWorld(denoiser, load_outcome(context), sampler)
+    outcome = load_outcome(context)
+    context.make_fast(denoiser.net, outcome)
+    return DiamondWorld(denoiser, outcome, sampler)
 
 
 def load_outcome(context: StageContext) -> OutcomeNet:

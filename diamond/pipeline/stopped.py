@@ -68,7 +68,7 @@ def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, i
     for path in (store.home / "stages" / "denoiser").iterdir():
         manifest = store.manifest("denoiser", path.name)
         # Another device has other bits.
-        if manifest is None or manifest["device"] != str(context.device):
+        if manifest is None or manifest["device"] != context.device_name:
             continue
         stop = manifest["config"].get("denoiser", {}).get("stop_after")
         if stop is None:

@@ -105,7 +105,7 @@ class StudyRun:
         done = frozenset(key for key, found in status.items() if found == "done")
         for spec in specs:
             self.store.prepare(spec)
-        estimate = Estimate(self.plan, self.store)
+        estimate = Estimate(self.plan, self.store, executor.device)
         order = priorities(specs, {spec.key: estimate.seconds(spec) for spec in specs})
 
         def note(event: StageEvent) -> None:

@@ -23,6 +23,7 @@ from diamond.errors import DiamondError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
+from diamond.pipeline.devices import named_device
 from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.store import StageResult, Store
@@ -34,7 +35,12 @@ Make = Callable[[StageContext], StageResult]
 
 
 def run_stage(
-    store: Store, stage: StageName, key: str, emit: Emit, checkpoint_seconds: float
+    store: Store,
+    stage: StageName,
+    key: str,
+    emit: Emit,
+    checkpoint_seconds: float,
+    compiled: bool = False,
 ) -> None:
     """Make one stage, or wait for whoever is making it.
 
@@ -44,6 +50,7 @@ def run_stage(
         key: Key; its manifest exists and everything it reads is done.
         emit: Told ``progress`` messages, and whether the stage was ``made`` here.
         checkpoint_seconds: Least time between checkpoints.
+        compiled: Whether torch compiles the networks of the world model.
 
     Raises:
         DiamondError: The stage stopped for a reason that the manifest now holds.
@@ -64,7 +71,7 @@ def run_stage(
         if waited and manifest["state"] == "failed" and manifest["lasting"]:
             raise StageFailedError(manifest["error"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        store.mark_running(stage, key, str(device), code_version())
+        store.mark_running(stage, key, named_device(str(device), compiled), code_version())
         upstream = {name: store.folder(name, other) for name, other in manifest["upstream"].items()}
         context = StageContext(
             folder,
@@ -74,6 +81,7 @@ def run_stage(
             device,
             _throttled(emit),
             checkpoint_seconds,
+            compiled,
         )
         try:
             result = function_of(stage, "imported" in context.config)(context)
@@ -130,6 +138,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     prepare_process(options.threads)
     store = Store(options.home)
@@ -146,7 +155,9 @@ def main() -> None:
     while True:
         job = jobs.get()
         try:
-            run_stage(store, job["stage"], job["key"], emit, options.checkpoint_seconds)
+            run_stage(
+                store, job["stage"], job["key"], emit, options.checkpoint_seconds, options.compile
+            )
         except Exception as error:
             trace = None if isinstance(error, DiamondError) else traceback.format_exc()
             emit({"type": "failed", "error": cause_of(error), "trace": trace})

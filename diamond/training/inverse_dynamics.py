@@ -56,7 +56,7 @@ def inverse_dynamics_loss(
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         generator = torch_generator(seed, Purpose.INVERSE_DYNAMICS_PAIRS, update)
-        drawn = pairs.sample(batch_size, generator).to(device_of(net))
+        drawn = pairs.sample(batch_size, generator, device_of(net))
         logits = net(drawn.frames[:, 0], drawn.frames[:, 1])
         actions = drawn.actions[:, 0]
         accuracy = (logits.detach().argmax(dim=-1) == actions).float().mean()

@@ -35,9 +35,11 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSource, seed: int) -> Loss
     """The denoising loss on fresh segments, one generator per (purpose, update)."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        device = device_of(denoiser)
         generator = torch_generator(seed, Purpose.DENOISER_SEGMENTS, update)
-        segments = sampler.sample(denoiser.config.batch_size, generator).to(device_of(denoiser))
-        return denoiser.loss(segments, torch_generator(seed, Purpose.DENOISER_NOISE, update)), {}
+        segments = sampler.sample(denoiser.config.batch_size, generator, device)
+        noise = torch_generator(seed, Purpose.DENOISER_NOISE, update, device=device)
+        return denoiser.loss(segments, noise), {}
 
     return loss_of
 
@@ -51,7 +53,7 @@ def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource,
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS, update)
-        segments = sampler.sample(config.batch_size, generator).to(device_of(net))
+        segments = sampler.sample(config.batch_size, generator, device_of(net))
         reward_loss, end_loss = _outcome_terms(net, segments)
         parts = {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
         return reward_loss + end_loss, parts
@@ -80,13 +82,13 @@ def policy_loss(
     """The actor-critic loss on trajectories imagined from fresh real starts (`draw_starts`)."""
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        device = device_of(net)
         start_generator = torch_generator(seed, Purpose.POLICY_STARTS, update)
-        action_generator = torch_generator(seed, Purpose.POLICY_ACTIONS, update)
-        noise = StreamNoise(torch_generator(seed, Purpose.POLICY_NOISE, update))
+        action_generator = torch_generator(seed, Purpose.POLICY_ACTIONS, update, device=device)
+        noise = StreamNoise(torch_generator(seed, Purpose.POLICY_NOISE, update, device=device))
 
         def restart(num: int) -> tuple[Tensor, Tensor]:
-            frames, actions = draw_starts(starts, num, start_generator)
-            return frames.to(device_of(net)), actions.to(device_of(net))
+            return draw_starts(starts, num, start_generator, device)
 
         imagined = imagine(
             world,
@@ -107,7 +109,7 @@ def imagination_policy(
 
     def act(frame: Tensor, memory: Recurrent) -> Decision:
         logits, value, following = net(frame, memory)
-        uniforms = torch.rand(len(frame), generator=generator).to(frame.device)
+        uniforms = torch.rand(len(frame), generator=generator, device=frame.device)
         return Decision(categorical(logits.detach(), uniforms), logits, value, following)
 
     def warm_up(frames: Tensor) -> Recurrent:

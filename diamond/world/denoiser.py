@@ -84,7 +84,7 @@ class Denoiser(nn.Module):
 
         Args:
             segments: t = history + passes - 1 env steps.
-            generator: CPU generator of noise levels and noise.
+            generator: Generator of noise levels and noise, on the device of the segments.
 
         Returns:
             A scalar.
@@ -112,17 +112,12 @@ class Denoiser(nn.Module):
     ) -> tuple[Tensor, Coefficients]:
         config = self.config
         b, c = clean.shape[:2]
-        level = torch.randn(b, generator=generator)
-        normal = torch.randn(clean.shape, generator=generator)
-        offset = torch.randn(b, c, 1, 1, generator=generator)
-        sigma = training_sigma(config, level).to(clean.device)
-        noisy = add_noise(
-            clean,
-            sigma,
-            (config.offset_law, config.offset_noise),
-            normal.to(clean.device),
-            offset.to(clean.device),
-        )
+        level = torch.randn(b, generator=generator, device=clean.device)
+        normal = torch.randn(clean.shape, generator=generator, device=clean.device)
+        offset = torch.randn(b, c, 1, 1, generator=generator, device=clean.device)
+        sigma = training_sigma(config, level)
+        law = config.offset_law, config.offset_noise
+        noisy = add_noise(clean, sigma, law, normal, offset)
         return noisy, coefficients(config, sigma)
 
     def _add_past_noise(self, past: Tensor, generator: torch.Generator) -> Past:
@@ -135,9 +130,9 @@ class Denoiser(nn.Module):
         b = len(past)
         if self.config.cond_noise == 0:
             return Past(past, past.new_zeros(b))
-        level = torch.rand(b, generator=generator) * self.config.cond_noise
-        noise = level[:, None, None, None, None] * torch.randn(past.shape, generator=generator)
-        return Past(past + noise.to(past.device), level.to(past.device))
+        level = torch.rand(b, generator=generator, device=past.device) * self.config.cond_noise
+        normal = torch.randn(past.shape, generator=generator, device=past.device)
+        return Past(past + level[:, None, None, None, None] * normal, level)
 
     def _network(self, noisy: Tensor, cs: Coefficients, past: Past, actions: Tensor) -> Tensor:
         config = self.config

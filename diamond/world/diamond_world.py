@@ -83,7 +83,10 @@ class DiamondWorld:
             zeros = frames.new_zeros(len(frames), self._outcome.shape.lstm_size)
             hidden, cell = zeros, zeros
         else:
-            _, _, (hidden, cell) = self._outcome(frames[:, :-1], actions, frames[:, 1:], None)
+            # Starts come in any number: a compiled network would be compiled anew for each.
+            _, _, (hidden, cell) = self._outcome.forward(
+                frames[:, :-1], actions, frames[:, 1:], None
+            )
         recent = actions[:, actions.shape[1] - (self._history - 1) :]
         return DiamondState(frames[:, -self._history :], recent, hidden, cell)
 
