@@ -1,26 +1,34 @@
 """`diamond bench`: what it refuses, how rounds alternate, what it prints; no time is asserted."""
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from diamond.bench import measure as measuring
+from diamond.bench import packing
 from diamond.bench import scale as scaling
-from diamond.bench.cases import DEFAULT_PARTS, PARTS, Case, Part
+from diamond.bench.cases import DEFAULT_PARTS, PARTS, Case, Part, cases_of
 from diamond.bench.checkout import NEEDED
 from diamond.bench.client import Side, open_released
 from diamond.bench.document import bench_document
 from diamond.bench.equality import compare, limit_of
-from diamond.bench.measure import Findings, measure_case
+from diamond.bench.measure import Findings, Measured, measure_case
+from diamond.bench.ours import Ours
+from diamond.bench.packing import GPU_PROCESSES, Packed, process_counts
+from diamond.bench.projection import counts_of, project
 from diamond.bench.request import make_request, misfits
 from diamond.bench.rounds import (
     FEW_ROUNDS,
@@ -41,6 +49,7 @@ from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError, ExitCode
+from diamond.training.state import UpdateRecord
 from tests.commands import ROOT, environment
 
 REFERENCE = os.environ.get("DIAMOND_REFERENCE")
@@ -98,6 +107,8 @@ def fake_sides(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(measuring, "measure_startup", lambda *_: timing)
     point = points_of(make_preset("smoke", "Pong"))[0]
     monkeypatch.setattr(measuring, "measure_scale", lambda *_: [Cost(point, Timing((1.0,)), 2**20)])
+    packed = [Packed(Case("denoiser", 4), count, 1, Timing((1.0,)), 2**20) for count in (1, 2)]
+    monkeypatch.setattr(measuring, "measure_packing", lambda *_: packed)
     return log
 
 
@@ -292,6 +303,70 @@ def test_points_of_scale_leave_out_what_a_config_does_not_allow() -> None:
             "resolution": config.view.width,
         }
         assert values[point.axis] == point.value
+
+
+def test_an_agent_of_the_paper_takes_what_its_updates_take() -> None:
+    """409,600 updates: 10,000 in the first of 1000 epochs, 400 in each other (SCIENCE, table)."""
+    config = make_preset("paper", "Breakout")
+    counts = counts_of(config)
+    assert counts == {
+        "environment": 100_000, "denoiser": 409_600, "outcome": 409_600, "policy": 404_600,
+    }  # fmt: skip
+    ours, released = Timing((1.0, 3.0, 2.0)), Timing((4.0,))
+    cases = [Measured(Case(part, 1), ours, released, None) for part in counts]
+    projection = project(config, cases)
+    assert projection is not None
+    for part, count in counts.items():
+        assert projection.ours[part] == pytest.approx(count * 2 / 3600)
+        assert projection.released[part] == pytest.approx(count * 4 / 3600)
+    alone = project(config, [Measured(found.case, ours, None, None) for found in cases])
+    assert alone is not None and alone.released == {}
+    assert project(config, cases[1:]) is None
+
+
+def test_processes_share_the_threads_and_double() -> None:
+    assert process_counts(6, 0) == (1, 2, 4)
+    assert process_counts(2, 1) == GPU_PROCESSES
+
+
+def test_processes_run_at_once_and_the_slowest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fake waits for the others: one after the other they would wait for ever."""
+    opened: list[tuple[Any, ...]] = []
+    gates = {count: Barrier(count) for count in (1, 2)}
+
+    class Together(FakeSide):
+        def run(self, repeats: int) -> float:
+            gate.wait(timeout=60)
+            return super().run(repeats)
+
+    def open_side(*arguments: Any) -> Together:
+        opened.append(arguments)
+        return Together("ours", [], 30.0 * len(opened))
+
+    request = make_request((), "smoke", "Pong", (), None)
+    request = replace(request, threads=2)
+    monkeypatch.setattr(packing, "open_ours", open_side)
+    for count in (1, 2):
+        opened.clear()
+        gate = gates[count]
+        packed = packing._measure(request, Case("denoiser", 4), count)
+        assert [arguments[1] for arguments in opened] == [2 // count] * count
+        assert packed.timing.median == 30.0 * count
+        assert packed.rate == pytest.approx(count / (30.0 * count))
+        assert packed.peak_bytes == count * 2**20
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("part", ["denoiser", "outcome", "policy"])
+def test_updates_run_on_a_gpu(part: Part, compiled: bool) -> None:
+    """Three in a row: compiled networks are compiled, recorded and replayed."""
+    config = make_preset("smoke", "Pong")
+    (case,) = cases_of(part, config)
+    update = Ours(config, torch.device("cuda"), compiled).prepare(case)
+    for _ in range(3):
+        record = update()
+        assert isinstance(record, UpdateRecord) and all(map(math.isfinite, record.values.values()))
 
 
 def test_smoke_networks_are_measured_and_the_document_alone_is_printed(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
 from diamond.config.presets import make_preset
 from diamond.config.run import (
@@ -18,6 +20,7 @@ from diamond.config.run import (
     RunConfig,
     ViewConfig,
 )
+from diamond.data import dataset as dataset_module
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
 from diamond.data.references import (
@@ -28,6 +31,7 @@ from diamond.data.references import (
 )
 from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view, apply_view_all
+from diamond.records import to_unit
 from diamond.rng import numpy_generator, torch_generator
 from diamond.seeds import Purpose
 
@@ -52,6 +56,23 @@ def rows_of(dataset: FrameSet, num_steps: int, batch_size: int, seed: int = 0) -
     assert segments.rewards.tolist() == shown[:, :-1].tolist()
     assert segments.ends.tolist() == dataset.ends[shown[:, :-1]].tolist()
     return np.asarray(shown)
+
+
+def test_segments_become_floats_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames reach a device as bytes; `meta` stands for one that is not the processor."""
+    devices: list[tuple[torch.device, torch.dtype]] = []
+
+    def note(frames: Tensor) -> Tensor:
+        devices.append((frames.device, frames.dtype))
+        return to_unit(frames)
+
+    monkeypatch.setattr(dataset_module, "to_unit", note)
+    meta = torch.device("meta")
+    for sampler in (SegmentSampler(numbered([9]), 2), PaddedSegmentSampler(numbered([9]), 2)):
+        generator = torch_generator(0, Purpose.DENOISER_SEGMENTS)
+        drawn = vars(sampler.sample(4, generator, meta)).values()
+        assert {tensor.device for tensor in drawn} == {meta}
+    assert devices == [(meta, torch.uint8)] * 2
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 11), st.integers(0, 9))

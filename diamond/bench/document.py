@@ -139,18 +139,19 @@ def _packed(packed: Packed, found: Findings) -> Document:
     } | _rated(packed.timing, packed.processes)
 
 
-def _agent(projection: Projection | None) -> Document | None:
+def _agent(projection: Projection | None) -> list[Document]:
     if projection is None:
-        return None
-    return {
-        part: {
+        return []
+    return [
+        {
+            "part": part,
             "count": count,
             "unit": UNITS[part],
             "hours": projection.ours[part],
             "released_hours": projection.released.get(part),
         }
         for part, count in projection.counts.items()
-    }
+    ]
 
 
 def processor_name() -> str:

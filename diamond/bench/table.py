@@ -22,7 +22,7 @@ def bench_tables(doc: Document) -> list[Table]:
         tables.append(_scale(doc))
     if doc["packing"]:
         tables.append(_packing(doc))
-    if doc["agent"] is not None:
+    if doc["agent"]:
         tables.append(_agent(doc))
     return tables
 
@@ -148,7 +148,7 @@ def _packing(doc: Document) -> Table:
 
 
 def _agent(doc: Document) -> Table:
-    rows = doc["agent"].values()
+    rows = doc["agent"]
     compared = all(row["released_hours"] is not None for row in rows)
     title = f"Hours of an agent of Atari 100k at these speeds, preset {doc['config']['preset']}"
     table = Table(title=title, title_justify="left")
@@ -157,9 +157,9 @@ def _agent(doc: Document) -> Table:
     table.add_column("ours", justify="right")
     if compared:
         table.add_column("released", justify="right")
-    for part, row in doc["agent"].items():
+    for row in rows:
         hours = [row["hours"], *([row["released_hours"]] if compared else [])]
-        table.add_row(part, f"{row['count']:,} {row['unit']}", *(f"{h:.3g}" for h in hours))
+        table.add_row(row["part"], f"{row['count']:,} {row['unit']}", *(f"{h:.3g}" for h in hours))
     sums = [sum(row["hours"] for row in rows)]
     if compared:
         sums.append(sum(row["released_hours"] for row in rows))

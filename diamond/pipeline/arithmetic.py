@@ -39,8 +39,8 @@ def prepare_process(threads: int) -> None:
 def compile_network(network: nn.Module) -> None:
     """Let torch compile a network in its place, at its first call for each size of its input.
 
-    On a GPU it runs as CUDA graphs from then on: what it returns is overwritten by its next call.
-    `network.forward` is the network as it was.
+    Torch leaves out an LSTM. On a GPU the rest runs as CUDA graphs from then on, and what they
+    return is overwritten by their next call. `network.forward` is the network as it was.
     """
     import torch._inductor.config as inductor  # noqa: PLC0415
 

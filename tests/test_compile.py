@@ -1,0 +1,222 @@
+"""Compiled networks of the world model: few graphs, the same results, said in manifests."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diamond.ablation.stages import StageName
+from diamond.bench.inputs import (
+    SEED,
+    GivenSegments,
+    Networks,
+    build_networks,
+    full_precision,
+    make_segments,
+)
+from diamond.bench.ours import world_of
+from diamond.cli.plan_table import show_plan
+from diamond.config.presets import make_preset
+from diamond.pipeline import context as stage_context
+from diamond.pipeline.arithmetic import compile_network
+from diamond.pipeline.devices import Workers, named_device
+from diamond.pipeline.files import read_json
+from diamond.pipeline.store import Store
+from diamond.pipeline.worker import run_stage
+from diamond.rng import StreamNoise, torch_generator
+from diamond.seeds import Purpose
+from diamond.tracking.events import read_events
+from diamond.training.losses import denoiser_loss, device_of, outcome_loss
+from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
+
+CONFIG = make_preset("smoke", "Boxing")
+NUM_ACTIONS = 6
+ROWS = 2
+# Rounding of float32 in another order of additions, through a few dozen layers.
+RELATIVE = 1e-4
+
+
+def trace(network: nn.Module) -> None:
+    """As `compile_network` does, without the compiler: graphs that are run as they were found."""
+    network.compile(backend="eager", dynamic=False)
+
+
+def networks(device: str = "cpu") -> Networks:
+    return build_networks(CONFIG, NUM_ACTIONS, torch.device(device))
+
+
+def segments(steps: int) -> GivenSegments:
+    return GivenSegments(make_segments(CONFIG, NUM_ACTIONS, (ROWS, steps)))
+
+
+def gradients(net: nn.Module, loss: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, [p for p in net.parameters() if p.requires_grad]))
+
+
+def denoiser_terms(nets: Networks) -> list[Tensor]:
+    config = CONFIG.denoiser
+    source = segments(config.history + config.autoregressive_passes - 1)
+    loss, _ = denoiser_loss(nets.denoiser, source, SEED)(0)
+    return [loss, *gradients(nets.denoiser, loss)]
+
+
+def outcome_terms(nets: Networks) -> list[Tensor]:
+    loss, _ = outcome_loss(nets.outcome, CONFIG.outcome, segments(3), SEED)(0)
+    return [loss, *gradients(nets.outcome, loss)]
+
+
+def imagined(nets: Networks) -> list[Tensor]:
+    world = world_of(CONFIG, nets, 3)
+    start = segments(CONFIG.denoiser.history).segments.to(device_of(nets.outcome))
+    state = world.start(start.frames[:, :-1], start.actions[:, :-1])
+    noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
+    found: list[Tensor] = []
+    for _ in range(2):
+        state, step = world.step(state, start.actions[:, -1], noise)
+        found += [step.frame, step.reward, step.end]
+    return [*found, state.hidden]
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("terms", [denoiser_terms, outcome_terms, imagined])
+def test_the_graphs_of_the_networks_compute_what_they_do(terms: Any) -> None:
+    """With gradients and without."""
+    plain = terms(networks())
+    nets = networks()
+    trace(nets.denoiser.net)
+    trace(nets.outcome)
+    for ours, theirs in zip(terms(nets), plain, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None:
+    """The reward/end model is two: torch compiles what is before and behind an LSTM."""
+    counts = {"denoiser": 0, "outcome": 0}
+    nets = networks()
+    world = world_of(CONFIG, nets, 10)
+
+    def counting(name: str) -> Any:
+        def compile_graph(module: Any, _inputs: Any) -> Any:
+            counts[name] += 1
+            return module.forward
+
+        return compile_graph
+
+    nets.denoiser.net.compile(backend=counting("denoiser"), fullgraph=True, dynamic=False)
+    nets.outcome.compile(backend=counting("outcome"), dynamic=False)
+    start = segments(CONFIG.denoiser.history).segments
+    for rows in (1, 2):
+        world.start(start.frames[:rows, :-1], start.actions[:rows, :-1])
+    assert counts == {"denoiser": 0, "outcome": 0}
+    state = world.start(start.frames[:, :-1], start.actions[:, :-1])
+    noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
+    for _ in range(3):
+        state, _ = world.step(state, start.actions[:, -1], noise)
+    assert counts == {"denoiser": 1, "outcome": 2}
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize(
+    ("stage", "upstream", "compiled"),
+    [
+        ("denoiser", ("frames",), ["DenoiserNet"]),
+        ("outcome", ("frames",), ["OutcomeNet"]),
+        ("rollouts", ("references", "denoiser", "outcome"), ["DenoiserNet", "OutcomeNet"]),
+        ("policy", ("frames", "denoiser", "outcome"), ["DenoiserNet", "OutcomeNet"]),
+    ],
+)
+def test_a_stage_compiles_its_world_model_and_says_so(
+    stage: StageName,
+    upstream: tuple[str, ...],
+    compiled: list[str],
+    smoke_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Traced alone, nothing else of a stage changes: its outputs have the same bits."""
+    seen: list[str] = []
+
+    def note(network: nn.Module) -> None:
+        seen.append(type(network).__name__)
+        trace(network)
+
+    monkeypatch.setattr(stage_context, "compile_network", note)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    store = Store(copy_home(smoke_home, tmp_path, *upstream))
+    spec = next(spec for spec in smoke_plan().stages() if spec.stage == stage)
+    store.prepare(spec)
+    run_stage(store, stage, spec.key, lambda _: None, 1e9, compiled=True)
+    assert seen == compiled
+    manifest = store.manifest(stage, spec.key)
+    assert manifest is not None and manifest["device"] == "cpu (compiled)"
+    name = f"{stage}/{spec.key}"
+    assert digests(tmp_path)[name] == digests(smoke_home)[name]
+
+
+def test_without_it_nothing_is_compiled(smoke_home: Path) -> None:
+    devices = {read_json(path)["device"] for path in smoke_home.glob("stages/*/*/manifest.json")}
+    assert devices == {"cpu"}
+
+
+def test_the_plan_says_that_networks_are_compiled(tmp_path: Path) -> None:
+    for workers, shown in ((Workers(2), False), (Workers(2, compiled=True), True)):
+        out = io.StringIO()
+        show_plan(smoke_plan(), Store(tmp_path), workers, out)
+        assert ("compiled" in out.getvalue()) is shown
+    assert [named_device("cuda", c) for c in (False, True)] == ["cuda", "cuda (compiled)"]
+
+
+@pytest.mark.parametrize("command", ["ablate", "train", "sweep", "bench"])
+def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    words = {"ablate": SMOKE, "train": ("--preset", "smoke"), "sweep": ("sampler",), "bench": ()}
+    where = () if command == "bench" else ("--home", str(tmp_path / "home"))
+    done = diamond(command, *words[command], "--compile", *where)
+    assert done.returncode == 2
+    assert "--compile: torch compiles with no-such-compiler, which is not found" in done.stderr
+    assert "CXX" in done.stderr and not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_what_a_plain_one_learns(
+    smoke_home: Path, tmp_path: Path
+) -> None:
+    """The compiler itself: every loss and gradient norm of the denoiser's 40 updates."""
+    store = Store(copy_home(smoke_home, tmp_path, "frames"))
+    spec = next(spec for spec in smoke_plan().stages() if spec.stage == "denoiser")
+    store.prepare(spec)
+    run_stage(store, "denoiser", spec.key, lambda _: None, 1e9, compiled=True)
+    logs = [home / "stages/denoiser" / spec.key / "events.jsonl" for home in (tmp_path, smoke_home)]
+    ours, theirs = ([event.values for event in read_events(log, None)] for log in logs)
+    assert len(ours) == len(theirs) > 0
+    for mine, plain in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(plain, rel=RELATIVE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_compiled_networks_imagine_what_plain_ones_imagine(device: str) -> None:
+    nets = networks(device)
+    compile_network(nets.denoiser.net)
+    compile_network(nets.outcome)
+    with full_precision():
+        plain, compiled = imagined(networks(device)), imagined(nets)
+    for ours, theirs in zip(compiled, plain, strict=True):
+        # A pixel may fall on the other side of one of 256 levels.
+        assert torch.allclose(ours.float(), theirs.float(), atol=2 / 255 + 1e-6, rtol=RELATIVE)
+        assert float((ours.float() - theirs.float()).abs().mean()) < RELATIVE
