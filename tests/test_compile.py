@@ -148,7 +148,8 @@ def test_a_stage_compiles_its_world_model_and_says_so(
     """Traced alone, nothing else of a stage changes: its outputs have the same bits."""
     seen: list[str] = []
 
-    def note(network: nn.Module) -> None:
+    def note(network: nn.Module, trains: bool) -> None:
+        assert trains is (stage in ("denoiser", "outcome"))
         seen.append(type(network).__name__)
         trace(network)
 
@@ -163,6 +164,19 @@ def test_a_stage_compiles_its_world_model_and_says_so(
     assert manifest is not None and manifest["device"] == "cpu (compiled)"
     name = f"{stage}/{spec.key}"
     assert digests(tmp_path)[name] == digests(smoke_home)[name]
+
+
+def test_what_only_imagines_is_left_as_it_is_on_a_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **_: compiled.append(self))
+    net = networks().outcome
+    compile_network(net, trains=False)
+    assert compiled == []
+    compile_network(net, trains=True)
+    compile_network(net.to("meta"), trains=False)
+    assert compiled == [net, net]
 
 
 def test_without_it_nothing_is_compiled(smoke_home: Path) -> None:
@@ -212,8 +226,8 @@ def test_a_compiled_training_learns_what_a_plain_one_learns(
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_compiled_networks_imagine_what_plain_ones_imagine(device: str) -> None:
     nets = networks(device)
-    compile_network(nets.denoiser.net)
-    compile_network(nets.outcome)
+    compile_network(nets.denoiser.net, trains=True)
+    compile_network(nets.outcome, trains=True)
     with full_precision():
         plain, compiled = imagined(networks(device)), imagined(nets)
     for ours, theirs in zip(compiled, plain, strict=True):

@@ -30,6 +30,8 @@ END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
+TRAINING_PARTS = ("denoiser", "outcome")
+"""Parts that train a network of the world model."""
 _SILU_OF_ONE = 0.73
 
 _randn = torch.randn
@@ -49,17 +51,8 @@ def num_actions_of(config: RunConfig) -> int:
     return len(AtariEnv(config.game, config.emulator).action_codes)
 
 
-def build_networks(
-    config: RunConfig, num_actions: int, device: torch.device, compiled: bool = False
-) -> Networks:
-    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end.
-
-    Args:
-        config: Their sizes.
-        num_actions: Size of the action set.
-        device: Where they are.
-        compiled: Whether torch compiles those of the world model, as stages have it do.
-    """
+def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:
+    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end."""
     shape = {
         "num_actions": num_actions,
         "height": config.view.height,
@@ -75,10 +68,13 @@ def build_networks(
         _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
         net.to(device)
     _make_ends_rare(nets.outcome)
-    if compiled:
-        compile_network(nets.denoiser.net)
-        compile_network(nets.outcome)
     return nets
+
+
+def compile_world(nets: Networks, part: str) -> None:
+    """Have torch compile the world model for what is measured, as it does in stages."""
+    for net in (nets.denoiser.net, nets.outcome):
+        compile_network(net, trains=part in TRAINING_PARTS)
 
 
 def weights_of(nets: Networks) -> dict[Part, dict[str, Tensor]]:

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.bench.cases import Case
+from diamond.bench.cases import Case, Part
 from diamond.bench.inputs import (
     SEED,
     GivenSegments,
     Networks,
     build_networks,
+    compile_world,
     make_segments,
     num_actions_of,
 )
@@ -41,7 +42,14 @@ class Ours:
 
     def networks(self) -> Networks:
         """Fresh networks, the same ones every time."""
-        return build_networks(self._config, self._num_actions, self._device, self._compiled)
+        return build_networks(self._config, self._num_actions, self._device)
+
+    def _networks_of(self, part: Part) -> Networks:
+        """Fresh networks as a stage has them that does what a part does."""
+        nets = self.networks()
+        if self._compiled:
+            compile_world(nets, part)
+        return nets
 
     def prepare(self, case: Case) -> Run:
         """What runs a case once: an update, an imagined step of all rows, an env step."""
@@ -87,7 +95,7 @@ class Ours:
         return run
 
     def _denoiser(self) -> Run:
-        config, net = self._config.denoiser, self.networks().denoiser
+        config, net = self._config.denoiser, self._networks_of("denoiser").denoiser
         source = GivenSegments(self._segments(config.batch_size, self._denoiser_steps))
         state = begin(net, config.optimizer, config.ema)
         loss_of = denoiser_loss(net, source, SEED)
@@ -95,14 +103,14 @@ class Ours:
         return lambda: next(updates)
 
     def _outcome(self) -> Run:
-        config, net = self._config.outcome, self.networks().outcome
+        config, net = self._config.outcome, self._networks_of("outcome").outcome
         source = GivenSegments(self._segments(config.batch_size, config.sequence_steps))
         loss_of = outcome_loss(net, config, source, SEED)
         updates = train(begin(net, config.optimizer), loss_of, config.optimizer, _NEVER)
         return lambda: next(updates)
 
     def _policy(self) -> Run:
-        config, nets = self._config.policy, self.networks()
+        config, nets = self._config.policy, self._networks_of("policy")
         world = world_of(self._config, nets, self._config.sampler.steps)
         num_frames = max(self._config.denoiser.history, config.burn_in_frames)
         source = GivenSegments(self._segments(config.batch_size, num_frames))
@@ -111,7 +119,7 @@ class Ours:
         return lambda: next(updates)
 
     def _imagination(self, steps: int, batch: int) -> Run:
-        world = world_of(self._config, self.networks(), steps)
+        world = world_of(self._config, self._networks_of("imagination"), steps)
         start = self._segments(batch, self._config.denoiser.history)
         frames, actions = start.frames.to(self._device), start.actions.to(self._device)
         state = world.start(frames[:, :-1], actions[:, :-1])

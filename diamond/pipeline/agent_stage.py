@@ -187,7 +187,9 @@ class _Loop:
         part = Part("denoiser", state, loss_of, config.optimizer, updates, config.ema)
         used = state.result()
         assert isinstance(used, Denoiser)
-        context.make_fast(*{denoiser.net, used.net})
+        context.make_fast(denoiser.net, trains=True)
+        if used is not denoiser:
+            context.make_fast(used.net, trains=False)
         return used, part
 
     def _outcome(self, replay: Replay) -> tuple[OutcomeNet, Part]:
@@ -199,7 +201,7 @@ class _Loop:
         segments = PaddedRecencySampler(replay, config.sequence_steps, self._online.recency_weights)
         updates = self._online.first_updates.outcome, self._online.updates.outcome
         state = begin(net, config.optimizer)
-        context.make_fast(net)
+        context.make_fast(net, trains=True)
         loss_of = outcome_loss(net, config, segments, context.seed)
         return net, Part("outcome", state, loss_of, config.optimizer, updates)
 

@@ -36,12 +36,19 @@ def prepare_process(threads: int) -> None:
         glibc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
-def compile_network(network: nn.Module) -> None:
+def compile_network(network: nn.Module, trains: bool) -> None:
     """Let torch compile a network in its place, at its first call for each size of its input.
 
     Torch leaves out an LSTM. On a GPU the rest runs as CUDA graphs from then on, and what they
     return is overwritten by their next call. `network.forward` is the network as it was.
+
+    Args:
+        network: A network of the world model, on its device.
+        trains: Whether it is trained. One that only imagines is left as it is on a processor,
+            where that gains nothing (docs/performance.md).
     """
+    if not trains and next(network.parameters()).device.type == "cpu":
+        return
     import torch._inductor.config as inductor  # noqa: PLC0415
 
     # Whether an interrupted training goes on with the same bits must not rest on a race of kernels.

@@ -62,11 +62,16 @@ class StageContext:
         """What the stage runs on, as its manifest names it."""
         return named_device(str(self.device), self.compiled)
 
-    def make_fast(self, *networks: nn.Module) -> None:
-        """Compile networks of the world model where stages are made with compiled ones."""
+    def make_fast(self, *networks: nn.Module, trains: bool) -> None:
+        """Compile networks of the world model where the workers are told to.
+
+        Args:
+            networks: On the stage's device.
+            trains: Whether they are trained, or imagine alone.
+        """
         if self.compiled:
             for network in networks:
-                compile_network(network)
+                compile_network(network, trains)
 
     @property
     def home(self) -> Path:

@@ -81,7 +81,7 @@ def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
     denoiser = build_denoiser(denoiser_config, saved_shape(denoiser_folder))
     load_network(denoiser, denoiser_folder, context.device)
     outcome = load_outcome(context)
-    context.make_fast(denoiser.net, outcome)
+    context.make_fast(denoiser.net, outcome, trains=False)
     return DiamondWorld(denoiser, outcome, sampler)
 
 

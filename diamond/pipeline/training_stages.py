@@ -71,7 +71,7 @@ def train_denoiser(context: StageContext) -> StageResult:
     with seeded_init(context.seed, Purpose.DENOISER_INIT):
         denoiser = build_denoiser(config, shape).to(context.device)
     state = begin(denoiser, config.optimizer, config.ema)
-    context.make_fast(denoiser.net)
+    context.make_fast(denoiser.net, trains=True)
     loss_of = denoiser_loss(denoiser, segments, context.seed)
     course = _Course(config.optimizer, config.updates, config.ema, config.stop_after)
     _resume(context, state)
@@ -91,7 +91,7 @@ def train_outcome(context: StageContext) -> StageResult:
     with seeded_init(context.seed, Purpose.OUTCOME_INIT):
         net = build_outcome(config, shape).to(context.device)
     state = begin(net, config.optimizer)
-    context.make_fast(net)
+    context.make_fast(net, trains=True)
     loss_of = outcome_loss(net, config, segments, context.seed)
     _resume(context, state)
     _run(context, state, loss_of, _Course(config.optimizer, config.updates))
