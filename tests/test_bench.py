@@ -306,7 +306,10 @@ def test_points_of_scale_leave_out_what_a_config_does_not_allow() -> None:
 
 
 def test_an_agent_of_the_paper_takes_what_its_updates_take() -> None:
-    """409,600 updates: 10,000 in the first of 1000 epochs, 400 in each other (SCIENCE, table)."""
+    """10,000 updates (policy: 5000) in the first of 1000 epochs, 400 in each of the others.
+
+    Source: arXiv:2405.12399, appendix E, and the released configuration.
+    """
     config = make_preset("paper", "Breakout")
     counts = counts_of(config)
     assert counts == {

@@ -88,7 +88,8 @@ class DiamondWorld:
                 frames[:, :-1], actions, frames[:, 1:], None
             )
         recent = actions[:, actions.shape[1] - (self._history - 1) :]
-        return DiamondState(frames[:, -self._history :], recent, hidden, cell)
+        # In memory as after a step: a compiled network would be compiled anew for another layout.
+        return DiamondState(frames[:, -self._history :].contiguous(), recent, hidden, cell)
 
     @torch.no_grad()
     def step(self, state: DiamondState, action: Tensor, noise: Noise) -> tuple[DiamondState, Step]:
