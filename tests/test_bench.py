@@ -360,6 +360,7 @@ def test_processes_run_at_once_and_the_slowest_counts(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("part", ["denoiser", "outcome", "policy"])
 def test_updates_run_on_a_gpu(part: Part, compiled: bool) -> None:

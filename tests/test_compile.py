@@ -38,6 +38,8 @@ NUM_ACTIONS = 6
 ROWS = 2
 # Rounding of float32 in another order of additions, through a few dozen layers.
 RELATIVE = 1e-4
+# torch 2.13's compiler calls what torch 2.13 deprecates.
+its_own_warning = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 
 def trace(network: nn.Module) -> None:
@@ -206,6 +208,7 @@ def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(
 
 
 @pytest.mark.slow
+@its_own_warning
 def test_a_compiled_training_learns_what_a_plain_one_learns(
     smoke_home: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +225,7 @@ def test_a_compiled_training_learns_what_a_plain_one_learns(
 
 
 @pytest.mark.slow
+@its_own_warning
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_compiled_networks_imagine_what_plain_ones_imagine(device: str) -> None:

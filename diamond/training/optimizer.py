@@ -16,7 +16,7 @@ _DECAYED = (nn.Linear, nn.Conv2d, nn.LSTM, nn.LSTMCell)
 class UncompiledAdamW(torch.optim.AdamW):
     """AdamW without what torch wraps its methods in to keep its compiler out of them.
 
-    The wrappers load that compiler, which takes longer than torch itself; a step is one fused kernel.
+    The wrappers load that compiler, which takes longer than torch itself; a step is one kernel.
     """
 
     add_param_group = unwrap(torch.optim.AdamW.add_param_group)
