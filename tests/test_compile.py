@@ -1,6 +1,8 @@
 """Compiled networks of the world model: few graphs, the same results, said in manifests."""
 
+import gc
 import io
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.pipeline import context as stage_context
-from diamond.pipeline.arithmetic import compile_network
+from diamond.pipeline.arithmetic import compile_network, release_memory
 from diamond.pipeline.devices import Workers, named_device
 from diamond.pipeline.files import read_json
 from diamond.pipeline.store import Store
@@ -166,6 +168,22 @@ def test_a_stage_compiles_its_world_model_and_says_so(
     assert manifest is not None and manifest["device"] == "cpu (compiled)"
     name = f"{stage}/{spec.key}"
     assert digests(tmp_path)[name] == digests(smoke_home)[name]
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_compiled_network_is_gone_between_stages() -> None:
+    """It and what was compiled of it hold each other, and with it the memory of a whole stage."""
+    nets = networks()
+    trace(nets.outcome)
+    outcome_terms(nets)
+    alive = weakref.ref(nets.outcome)
+    gc.disable()
+    try:
+        del nets
+        release_memory()
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_what_only_imagines_is_left_as_it_is_on_a_processor(

@@ -5,6 +5,7 @@ the number of threads brings.
 """
 
 import ctypes
+import gc
 import platform
 from functools import cache
 
@@ -58,6 +59,8 @@ def compile_network(network: nn.Module, trains: bool) -> None:
 
 def release_memory() -> None:
     """Give the memory that nothing uses any more back to the system, between two stages."""
+    # A compiled network and what was compiled of it hold each other.
+    gc.collect()
     if (glibc := _glibc()) is not None:
         glibc.malloc_trim(0)
 
