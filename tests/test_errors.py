@@ -220,6 +220,7 @@ def test_help_names_every_command_and_option() -> None:
         "--name",
         "--dry-run",
         "--jobs",
+        "--compile",
         "--only",
         "--retry-failed",
         "--json",
