@@ -45,6 +45,12 @@ class StageFailedError(DiamondError):
     exit_code = ExitCode.RUN_FAILED
 
 
+class OvertakenError(DiamondError):
+    """Another process took over what this one was making, because this one had stopped."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
 class InterruptedRunError(DiamondError):
     """The user or the system asked the run to stop; what is done so far is kept."""
 

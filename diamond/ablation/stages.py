@@ -9,7 +9,13 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from diamond.config.base import Same, canonical, canonical_members, shared_canonical
+from diamond.config.base import (
+    Same,
+    canonical,
+    canonical_members,
+    content_hash,
+    shared_canonical,
+)
 from diamond.config.metrics import METRICS
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
 
@@ -150,6 +156,14 @@ class StageSpec:
             f'"seed":{self.seed},"stage":"{self.stage}","upstream":{{{upstream}}}}}'
         )
         object.__setattr__(self, "key", sha256(text.encode()).hexdigest()[:KEY_DIGITS])
+
+
+def key_of(
+    stage: str, config: Mapping[str, Any], upstream: Mapping[str, str], seed: int, numerics: int
+) -> str:
+    """The key of a stage from what it is, as a manifest holds it; see `StageSpec`."""
+    whole = {"stage": stage, "config": config, "upstream": upstream}
+    return content_hash(whole | {"seed": seed, "numerics": numerics})[:KEY_DIGITS]
 
 
 def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageSpec, ...]:

@@ -16,6 +16,7 @@ from diamond.pipeline.executor import StageEvent
 
 LOG_SECONDS = 30.0
 RATE_WINDOW_SECONDS = 10.0
+_SENTENCES = {"overtaken": "", "still_failed": "failed before: ", "blocked": "not made, "}
 
 
 class ProgressView:
@@ -78,16 +79,10 @@ class ProgressView:
                 self._console.print(
                     f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False
                 )
-            case "still_failed":
+            case "overtaken" | "still_failed" | "blocked":
+                what = _SENTENCES[event.kind]
                 self._console.print(
-                    f"{name}: failed before: {event.note}",
-                    style="red",
-                    markup=False,
-                    highlight=False,
-                )
-            case "blocked":
-                self._console.print(
-                    f"{name}: not made, {event.note}", style="red", markup=False, highlight=False
+                    f"{name}: {what}{event.note}", style="red", markup=False, highlight=False
                 )
 
     def _progress(self, event: StageEvent, name: str) -> None:

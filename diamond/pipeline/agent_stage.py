@@ -159,8 +159,10 @@ class _Loop:
             games = RealGames(self._play, net, config)
             self._experience, self._parts = games, [self._policy(config, games.loss)]
             return
-        folder = context.folder / REPLAY_FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = context.attempt.folder / REPLAY_FOLDER
+        # Parents too would bring back an attempt that another process took over and removed.
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         size = (self._shape["height"], self._shape["width"])
         replay = Replay(folder, self._online.env_steps, size)
         self._experience = Collector(self._play, net, replay)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diamond.pipeline.outputs import CHECKPOINT_FILE
+from diamond.pipeline.outputs import CHECKPOINT_FILE, STATE_ENTRY
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ def save_state(target: Path, tensors: Mapping[str, Tensor], counters: Mapping[st
     temporary = target.with_name(f".{target.name}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry: the order of several is drawn anew for every file, and a state is an output.
-    checked = {**counters, "checksum": _checksum(contiguous)}
-    save_file(contiguous, temporary, metadata={"counters": json.dumps(checked)})
+    text = json.dumps(dict(counters))
+    checked = json.dumps([_checksum(contiguous, text), text])
+    save_file(contiguous, temporary, metadata={STATE_ENTRY: checked})
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
@@ -68,17 +69,15 @@ def load_state(target: Path) -> Saved | None:
             # order where memory is not aligned as torch does.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
-    except SafetensorError:
+        checksum, text = json.loads(metadata[STATE_ENTRY])
+    # What is damaged may be anything.
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError):
         return None
-    counters = json.loads(metadata["counters"])
-    # Checkpoints of former versions have it beside the counters.
-    if counters.pop("checksum", metadata.get("checksum")) != _checksum(tensors):
-        return None
-    return Saved(tensors, counters)
+    return Saved(tensors, json.loads(text)) if checksum == _checksum(tensors, text) else None
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    checksum = 0
+def _checksum(tensors: Mapping[str, Tensor], counters: str) -> str:
+    checksum = zlib.crc32(counters.encode())
     for name in sorted(tensors):
         data = tensors[name].reshape(-1).view(torch.uint8).numpy().data
         checksum = zlib.crc32(data, zlib.crc32(name.encode(), checksum))

@@ -5,7 +5,6 @@ A released agent is the flat state dict that the code of arXiv:2405.12399 saves 
 """
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -29,7 +28,7 @@ from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import digest, read_json
+from diamond.pipeline.files import beside, digest, read_json
 from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
@@ -183,7 +182,7 @@ def _adopt(folder: Path, part: Part, expected: str, home: Path) -> None:
         return
     source = checked_file(folder, part, expected)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = beside(target)
     shutil.copyfile(source, temporary)
     temporary.replace(target)
 

@@ -6,6 +6,7 @@ Folders, config, seed, and where to report progress, events and checkpoints.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 from diamond.pipeline.arithmetic import compile_network
 from diamond.pipeline.checkpoint import Saved, load_checkpoint, save_checkpoint
 from diamond.pipeline.devices import named_device
-from diamond.pipeline.files import read_json
-from diamond.pipeline.store import StageResult
-from diamond.tracking.events import EventLog
+from diamond.pipeline.files import digest
+from diamond.pipeline.outputs import EVENTS_FILE
+from diamond.pipeline.store import Attempt, StageResult, upstream_manifest
+from diamond.tracking.events import EventLog, read_lines
 
 CHECKPOINT_SECONDS = 20.0
 Progress = Callable[[int, int, str], None]
@@ -29,7 +31,7 @@ class StageContext:
     """One stage at work. Mutable: it keeps the clock of its checkpoints.
 
     Attributes:
-        folder: Where outputs go.
+        attempt: The folders of this attempt, and the claim that fences it.
         config: The stage's own config section, plain data.
         upstream: Folder per stage that is read.
         seed: Data seed or run seed.
@@ -39,7 +41,7 @@ class StageContext:
         compiled: Whether torch compiles the networks of the world model.
     """
 
-    folder: Path
+    attempt: Attempt
     config: Mapping[str, Any]
     upstream: Mapping[str, Path]
     seed: int
@@ -54,7 +56,7 @@ class StageContext:
 
     def __post_init__(self) -> None:
         """Start the clock and open the event log."""
-        self.events = EventLog(self.folder / "events.jsonl")
+        self.events = EventLog(self.folder / EVENTS_FILE)
         self._began = self._last = time.monotonic()
 
     @property
@@ -74,9 +76,14 @@ class StageContext:
                 compile_network(network, trains)
 
     @property
+    def folder(self) -> Path:
+        """Where outputs go."""
+        return self.attempt.result
+
+    @property
     def home(self) -> Path:
         """The home that the stage is kept in."""
-        return self.folder.parents[2]
+        return self.attempt.folder.parents[4]
 
     def upstream_folder(self, stage: str) -> Path:
         """The folder of a trained network that is read: a stage's own, or a part of an agent."""
@@ -85,17 +92,24 @@ class StageContext:
     def upstream_config(self, stage: str) -> dict[str, Any]:
         """The config section of a stage that is read; an agent's holds those of its parts."""
         owner = stage if stage in self.upstream else "agent"
-        manifest = read_json(self.upstream[owner] / "manifest.json")
-        config: dict[str, Any] = manifest["config"]
+        config: dict[str, Any] = upstream_manifest(self.upstream[owner])["config"]
         return config
 
     def resume(self) -> Saved | None:
-        """The state to continue from, or None; events after it are cut off."""
-        saved = load_checkpoint(self.folder)
-        self.events.truncate(0 if saved is None else int(saved.counters["event_bytes"]))
+        """The state to continue from, or None; events after it are cut off.
+
+        A checkpoint, or its events, that is not as it was written is not continued from.
+        """
+        saved = load_checkpoint(self.attempt.folder)
         if saved is not None:
-            self._before = float(saved.counters["seconds"])
-        return saved
+            num_bytes = int(saved.counters["event_bytes"])
+            lines = read_lines(self.folder / EVENTS_FILE, num_bytes)
+            if sha256(lines).hexdigest() == saved.counters["event_digest"]:
+                self.events.truncate(num_bytes)
+                self._before = float(saved.counters["seconds"])
+                return saved
+        self.begin_anew()
+        return None
 
     def begin_after(self, lines: bytes, seconds: float) -> None:
         """Begin where another stage stopped: its event lines and its time come before one's own."""
@@ -114,9 +128,19 @@ class StageContext:
     def checkpoint(
         self, tensors: Mapping[str, Tensor], done: int, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Save the state after `done` units with the events so far, and further plain data."""
-        counters = {"done": done, "event_bytes": self.events.commit(), "seconds": self.seconds()}
-        save_checkpoint(self.folder, tensors, counters | dict(extra or {}))
+        """Save the state after `done` units with the events so far, and further plain data.
+
+        Raises:
+            OvertakenError: Another process took the stage over.
+        """
+        self.attempt.claim.check(on_disk=True)
+        counters = {
+            "done": done,
+            "event_bytes": self.events.commit(),
+            "event_digest": digest(self.folder / EVENTS_FILE),
+            "seconds": self.seconds(),
+        }
+        save_checkpoint(self.attempt.folder, tensors, counters | dict(extra or {}))
         self._last = time.monotonic()
 
     def seconds(self) -> float:

@@ -31,11 +31,13 @@ class StageEvent:
         spec: The stage.
         done: Units done, for progress.
         total: Units in all, for progress.
-        note: Loss, cause of failure, or the stage that it waited for.
+        note: Loss, cause of failure, who took it over, or the stage that it waited for.
         trace: Traceback of a fault of the program, None otherwise.
     """
 
-    kind: Literal["started", "progress", "made", "reused", "failed", "still_failed", "blocked"]
+    kind: Literal[
+        "started", "progress", "overtaken", "made", "reused", "failed", "still_failed", "blocked"
+    ]
     spec: StageSpec
     done: int = 0
     total: int = 0
@@ -272,6 +274,8 @@ class LocalExecutor:
                 on_event(
                     StageEvent("progress", spec, message["done"], message["total"], message["note"])
                 )
+            case "overtaken":
+                on_event(StageEvent("overtaken", spec, note=message["note"]))
             case "finished":
                 worker.spec = None
                 self._finished.add(spec.key)

@@ -1,6 +1,5 @@
 """Trained agents on their way out: runs of studies as checkpoint folders or as released agents."""
 
-import os
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
+from diamond.pipeline.files import beside
 from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
@@ -146,7 +146,7 @@ def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -
     _check_exportable(agent)
     if target.exists():
         raise RequestError(f"{str(target)!r} exists; it is not overwritten\n  give another name")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = beside(target)
     try:
         torch.save(to_released(parts), temporary)
         temporary.replace(target)

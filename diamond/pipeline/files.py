@@ -4,10 +4,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from diamond.errors import StoreError
 
@@ -28,8 +29,8 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     begun: dict[Path, Path] = {}
     try:
         for path, data in contents.items():
-            begun[path] = _beside(path)
-            _write_beside(path, data)
+            begun[path] = beside(path)
+            _write_beside(path, data, begun[path])
         for path, temporary in begun.items():
             temporary.replace(path)
     finally:
@@ -102,6 +103,29 @@ def is_in_use(path: Path) -> bool:
     return False
 
 
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a folder; blocks of zeros take no room in the copy.
+
+    Args:
+        source: What vanishes from it meanwhile is left out.
+        target: Must not exist.
+    """
+    target.mkdir()
+    for path in source.rglob("*"):
+        copy = target / path.relative_to(source)
+        with suppress(FileNotFoundError):
+            if path.is_dir():
+                copy.mkdir()
+                continue
+            with path.open("rb") as old, copy.open("wb") as new:
+                while chunk := old.read(CHUNK_BYTES):
+                    if chunk.count(0) == len(chunk):
+                        new.seek(len(chunk), os.SEEK_CUR)
+                    else:
+                        new.write(chunk)
+                new.truncate(new.tell())
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     hasher = sha256()
@@ -115,12 +139,13 @@ def _json(data: object) -> str:
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def beside(path: Path) -> Path:
+    """A hidden name beside a file that no other process and no later call gives."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
 
 
-def _write_beside(path: Path, data: bytes) -> Path:
-    temporary = _beside(path)
+def _write_beside(path: Path, data: bytes, temporary: Path | None = None) -> Path:
+    temporary = beside(path) if temporary is None else temporary
     with temporary.open("wb") as stream:
         stream.write(data)
         stream.flush()

@@ -1,15 +1,15 @@
 """Stages and imported weights that no study needs, and their removal."""
 
-import re
 import shutil
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from diamond.ablation.stages import KEY_DIGITS, STAGES
+from diamond.ablation.stages import STAGES
 from diamond.errors import RequestError
-from diamond.pipeline.claim import Claim
+from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import is_in_use, locked
 from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
 from diamond.pipeline.kept_weights import (
@@ -20,7 +20,7 @@ from diamond.pipeline.kept_weights import (
 )
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import needed_stages
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import TRASH, WORK, Store
 from diamond.pipeline.studies import (
     Study,
     all_studies,
@@ -30,10 +30,8 @@ from diamond.pipeline.studies import (
     folder_bytes,
 )
 
-TRASH = ".trash"
 WEIGHTS = "weights"
 """What an item is that is a file of imported weights."""
-_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,15 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
     busy = []
     documents: list[Any] = [study.entries for study in kept]
     for stage in STAGES:
-        for folder in _stage_folders(store.home / "stages" / stage):
-            if (stage, folder.name) in needed:
-                continue
-            holder = Claim(folder).holder()
+        unneeded = [key for key in sorted(store.keys(stage)) if (stage, key) not in needed]
+        holders = living_holders([Claim(store.work(stage, key)) for key in unneeded])
+        for key, holder in zip(unneeded, holders, strict=True):
             if holder is None:
-                items.append(Item(folder, stage, folder_bytes(folder)))
+                folders = store.folders(stage, key)
+                items += [Item(folder, stage, folder_bytes(folder)) for folder in folders]
             else:
-                busy.append(f"{stage} {folder.name}: {holder} is making it")
-                documents.append(store.manifest(stage, folder.name))
+                busy.append(f"{stage} {key}: {holder} is making it")
+                documents.append(store.manifest(stage, key))
     lost = [study.name for study in kept if not study.entries]
     if lost and stored_weights(store.home):
         busy.append(f"all weights: the plans of study {lost[0]!r} are lost, it may need them")
@@ -149,10 +147,10 @@ def _move_away(item: Item, trash: Path) -> bool:
     """Rename a folder into the trash unless a process has begun to make it since."""
     if item.what == "trash":
         return True
-    if item.what not in ("study", WEIGHTS) and not Claim(item.path).try_acquire():
+    is_work = item.path.parent.parent.name == WORK
+    if is_work and not _taken(item.path):
         return False
-    target = trash / f"{item.what}-{item.path.name}"
-    shutil.rmtree(target, ignore_errors=True)
+    target = trash / uuid4().hex
     item.path.rename(target)
     return True
 
@@ -164,11 +162,10 @@ def _weights(home: Path, needed: Set[str]) -> list[Item]:
     return [Item(path, WEIGHTS, file_bytes(path)) for path in paths]
 
 
-def _stage_folders(folder: Path) -> Iterable[Path]:
-    """Folders of stages; whatever else lies there was not made by this project."""
-    if not folder.is_dir():
-        return ()
-    return sorted(path for path in folder.iterdir() if _KEY.fullmatch(path.name) and path.is_dir())
+def _taken(folder: Path) -> bool:
+    """Take the claim on the work on a stage, unless a process is at it."""
+    claim = Claim(folder)
+    return living_holders([claim]) == [None] and claim.try_acquire()
 
 
 def _check_idle(store: Store, study: Study) -> None:
@@ -178,8 +175,7 @@ def _check_idle(store: Store, study: Study) -> None:
             "  wait for it, or stop it with Ctrl-C, then try again"
         )
     for stage, key in sorted(needed_stages(study.needs)):
-        folder = store.folder(stage, key)
-        holder = Claim(folder).holder() if folder.is_dir() else None
+        holder = living_holders([Claim(store.work(stage, key))])[0]
         if holder is not None:
             raise RequestError(
                 f"--forget {study.name}: {holder} is making its stage {stage}\n"

@@ -14,15 +14,15 @@ from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
+from diamond.pipeline.store import upstream_manifest
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.diamond_world import DiamondWorld
 
 
 def read_shape(folder: Path) -> dict[str, int]:
     """Number of actions, height and width of a frames stage."""
-    config = read_json(folder / "manifest.json")["config"]
+    config = upstream_manifest(folder)["config"]
     view = ViewConfig.model_validate(config["view"])
     codes = json.loads((folder / ACTIONS_FILE).read_text())
     return {"num_actions": len(codes), "height": view.height, "width": view.width}

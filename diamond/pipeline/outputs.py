@@ -1,10 +1,13 @@
 """Names of the files that stages write, for those who read them; nothing heavy is imported here."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+MANIFEST_FILE = "manifest.json"
+EVENTS_FILE = "events.jsonl"
 ACTIONS_FILE = "action_codes.json"
 WEIGHTS_FILE = "weights.safetensors"
 SHAPE_FILE = "shape.json"
@@ -23,18 +26,20 @@ RETURNS_FILE = "returns.json"
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
 STATE_FILE = "state.safetensors"
 """The state of a training that was stopped on purpose, from which a longer one begins."""
+STATE_ENTRY = "state"
+"""In the metadata of both: a checksum of tensors and counters, and the counters, as JSON."""
 
 
-def committed_bytes(folder: Path) -> int:
-    """How much of an unfinished stage's event log belongs to its checkpoint.
+def committed_events(attempt: Path) -> tuple[int, str]:
+    """How much of an unfinished stage's event log belongs to its checkpoint, and its digest.
 
-    0 when there is none.
+    None of it when there is no checkpoint.
     """
-    target = folder / CHECKPOINT_FILE
-    # The stage may end, and remove its checkpoint, at any moment.
+    # The stage may end, and its attempt go, at any moment; what is damaged may be anything.
     try:
-        with safe_open(target, framework="np") as file:
-            counters = json.loads(file.metadata()["counters"])
-    except (OSError, SafetensorError):
-        return 0
-    return int(counters["event_bytes"])
+        with safe_open(attempt / CHECKPOINT_FILE, framework="np") as file:
+            _, text = json.loads(file.metadata()[STATE_ENTRY])
+        counters = json.loads(text)
+        return int(counters["event_bytes"]), str(counters["event_digest"])
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError):
+        return 0, sha256().hexdigest()

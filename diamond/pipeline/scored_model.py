@@ -157,11 +157,8 @@ def _checked_name(stage: str, key: str, store: Store) -> StageName:
 def _stages(store: Store) -> Iterator[tuple[str, str]]:
     """Key and name of every stage of a home."""
     for stage in STAGES:
-        folder = store.home / "stages" / stage
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
-                if re.fullmatch(f"[0-9a-f]{{{KEY_DIGITS}}}", path.name):
-                    yield path.name, stage
+        for key in sorted(store.keys(stage)):
+            yield key, stage
 
 
 def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store) -> RunConfig:

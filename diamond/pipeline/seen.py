@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.stages import StageSpec
+from diamond.pipeline.outputs import MANIFEST_FILE
 from diamond.pipeline.store import Status, Store
 
 Stamp = tuple[int, int, int]
@@ -44,9 +45,13 @@ class SeenStore(Store):
             self._manifests[one] = self._read(stage, key)
         return self._manifests[one]
 
+    def _place(self, stage: str, key: str) -> Path:
+        published = self.is_published(stage, key)
+        return self.folder(stage, key) if published else self.work(stage, key)
+
     def _read(self, stage: str, key: str) -> dict[str, Any] | None:
         try:
-            found = (self.folder(stage, key) / "manifest.json").stat()
+            found = (self._place(stage, key) / MANIFEST_FILE).stat()
         except OSError:  # Reading says what an error means.
             return super().manifest(stage, key)
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)

@@ -11,7 +11,7 @@ from diamond.config.networks import DenoiserConfig
 from diamond.errors import StoreError
 from diamond.pipeline.checkpoint import Saved, load_state, save_state
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.outputs import STATE_FILE
+from diamond.pipeline.outputs import EVENTS_FILE, STATE_FILE
 from diamond.pipeline.store import Store
 from diamond.tracking.events import parse_events, read_lines
 from diamond.training.state import TrainingState
@@ -65,8 +65,8 @@ def find_stopped(context: StageContext, done: int, every: int) -> Stopped | None
 def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, int]]:
     """Stages of a home that are this one but for where they stop, and where that is."""
     upstream: dict[StageName, str] = {"frames": context.upstream["frames"].name}
-    for path in (store.home / "stages" / "denoiser").iterdir():
-        manifest = store.manifest("denoiser", path.name)
+    for key in store.keys("denoiser"):
+        manifest = store.manifest("denoiser", key)
         # Another device has other bits.
         if manifest is None or manifest["device"] != context.device_name:
             continue
@@ -75,14 +75,14 @@ def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, i
             continue
         section = context.config["denoiser"] | {"stop_after": stop}
         spec = StageSpec("denoiser", {"denoiser": section}, upstream, context.seed)
-        if spec.key == path.name:
+        if spec.key == key:
             yield spec, stop
 
 
 def _read(store: Store, spec: StageSpec, steps: Sequence[int]) -> Stopped | None:
     """What a stage kept, or None if it is not finished or not as it was written."""
     folder = store.folder(spec.stage, spec.key)
-    events = folder / "events.jsonl"
+    events = folder / EVENTS_FILE
     # `diamond gc` may take it away at any moment.
     try:
         if store.status(spec) != "done" or store.damage(spec) is not None:

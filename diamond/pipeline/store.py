@@ -1,24 +1,42 @@
 """The stage store.
 
-One folder per stage and key, with a manifest that says what it is and whether it is whole.
+``stages/<stage>/<key>`` is a finished stage: it comes there by one rename and is never changed.
+``work/<stage>/<key>`` is an unfinished one: its manifest, the claims on it, and a folder for each
+attempt. Source: docs/decisions/0008.
 """
 
+import errno
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
-from diamond.ablation.stages import NUMERICS, StageSpec
+from diamond.ablation.stages import KEY_DIGITS, NUMERICS, StageSpec, key_of
+from diamond.config.base import content_hash
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import create_json, digest, read_json, write_json
+from diamond.pipeline.files import beside, copy_sparse, digest, read_json, write_json
+from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
+from diamond.tracking.owner import current_owner, is_gone
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
-OWN_FILES = frozenset({"manifest.json", "events.jsonl", "claim.json", ".claim.guard", "checkpoint"})
-"""What the store itself keeps in a folder; everything else is an output."""
+OWN_FILES = frozenset({MANIFEST_FILE, EVENTS_FILE})
+"""What the store itself keeps in a finished folder; everything else is an output."""
+STAGES_FOLDER = "stages"
+WORK = "work"
+ATTEMPTS = "attempts"
+_OWNER_FILE = "owner"
+RESULT = "result"
+"""In the folder of an attempt: what becomes the finished stage."""
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
+TRASH = ".trash"
+"""What was renamed out of sight before it is deleted."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,78 @@ class StageResult:
     """
 
     timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process' try at a stage, in a folder of its own.
+
+    Attributes:
+        folder: Holds ``checkpoint``, and what follows.
+        claim: Held by this process until another one takes it over.
+    """
+
+    folder: Path
+    claim: Claim
+
+    @property
+    def result(self) -> Path:
+        """The folder that becomes the finished stage: outputs and event log."""
+        return self.folder / RESULT
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest in a folder named by its key.
+
+    None when there is none, it is not as it was written, or it is not that of this key.
+    """
+    data = read_json(folder / MANIFEST_FILE)
+    if not isinstance(data, dict) or data.get("key") != folder.name:
+        return None
+    seal = data.pop("seal", None)
+    return data if seal == content_hash(data) and _recomputed(data) == folder.name else None
+
+
+def _recomputed(manifest: Mapping[str, Any]) -> str:
+    parts = (manifest[name] for name in ("stage", "config", "upstream", "seed", "numerics"))
+    return key_of(*parts)
+
+
+def damage_of(folder: Path) -> str | None:
+    """What is wrong with the folder of a finished stage, read in full; None when nothing is."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return f"{MANIFEST_FILE} is missing or not as it was written"
+    missing = _missing(folder, manifest)
+    if missing:
+        return f"{missing[0]} is missing"
+    for name, expected in _digests(manifest).items():
+        if digest(folder / name) != expected:
+            return f"{name} differs from its digest"
+    return None
+
+
+def _missing(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    return [name for name in _digests(manifest) if not (folder / name).is_file()]
+
+
+def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return {**manifest["outputs"], EVENTS_FILE: manifest["events"]}
+
+
+def upstream_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished stage that is read.
+
+    Raises:
+        StoreError: It is not there or not as it was written.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise StoreError(
+            f"the manifest of {str(folder)!r} is missing or not as it was written\n"
+            "  run the command again: it makes the stage again"
+        )
+    return manifest
 
 
 class Store:
@@ -46,8 +136,9 @@ class Store:
             StoreError: It cannot be made or written.
         """
         try:
-            (self.home / "stages").mkdir(parents=True, exist_ok=True)
-            probe = self.home / f".probe-{os.getpid()}"
+            for name in (STAGES_FOLDER, WORK):
+                (self.home / name).mkdir(parents=True, exist_ok=True)
+            probe = beside(self.home / "probe")
             probe.write_text("")
             probe.unlink()
         except OSError as error:
@@ -57,32 +148,46 @@ class Store:
             ) from error
 
     def folder(self, stage: str, key: str) -> Path:
-        """The folder of a stage."""
-        return self.home / "stages" / stage / key
+        """Where a finished stage is."""
+        return self.home / STAGES_FOLDER / stage / key
+
+    def work(self, stage: str, key: str) -> Path:
+        """Where an unfinished stage is."""
+        return self.home / WORK / stage / key
+
+    def farthest(self, stage: str, key: str) -> Path | None:
+        """The attempt of an unfinished stage that got farthest; None where there is none."""
+        return _farthest(self.work(stage, key) / ATTEMPTS)
 
     def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
-        """The manifest of a stage, None when there is none or it cannot be read."""
-        data = read_json(self.folder(stage, key) / "manifest.json")
-        return data if isinstance(data, dict) and data.get("key") == key else None
+        """The manifest of a stage, finished or not.
+
+        None when there is none, or it is not as it was written.
+        """
+        folder = self.folder(stage, key)
+        return read_manifest(folder if self.is_published(stage, key) else self.work(stage, key))
+
+    def is_published(self, stage: str, key: str) -> bool:
+        """Whether a stage is finished, damaged or not."""
+        return self.folder(stage, key).exists()
 
     def status(self, spec: StageSpec) -> Status:
         """How far a stage is, by its manifest and the presence of its outputs.
 
-        Digests are not read. Failed is what would fail again; what the machine stopped is to do, or
-        partial.
+        Digests of outputs are not read. Failed is what would fail again; what the machine stopped
+        is to do, or partial.
         """
         folder = self.folder(spec.stage, spec.key)
-        if not folder.exists():
-            return "todo"
         manifest = self.manifest(spec.stage, spec.key)
-        if manifest is None:
-            return "damaged" if (folder / "manifest.json").exists() else "todo"
-        if manifest["state"] == "done":
-            whole = all((folder / name).is_file() for name in manifest["outputs"])
+        if folder.exists():
+            whole = manifest is not None and not _missing(folder, manifest)
             return "done" if whole else "damaged"
-        if manifest["state"] == "failed" and manifest.get("lasting"):
+        if manifest is None:
+            return "todo"
+        if manifest["state"] == "failed" and manifest["lasting"]:
             return "failed"
-        return "partial" if (folder / "checkpoint").exists() else "todo"
+        attempt = self.farthest(spec.stage, spec.key)
+        return "partial" if attempt and (attempt / CHECKPOINT_FILE).exists() else "todo"
 
     def statuses(self, specs: Iterable[StageSpec]) -> dict[str, Status]:
         """The `status` of many stages by key: of those without a folder no file is looked for."""
@@ -90,51 +195,63 @@ class Store:
         found: dict[str, Status] = {}
         for spec in specs:
             if spec.stage not in there:
-                there[spec.stage] = self._keys(spec.stage)
+                there[spec.stage] = self.keys(spec.stage)
             found[spec.key] = self.status(spec) if spec.key in there[spec.stage] else "todo"
         return found
 
-    def _keys(self, stage: str) -> frozenset[str]:
-        try:
-            return frozenset(os.listdir(self.home / "stages" / stage))
-        except (FileNotFoundError, NotADirectoryError):
-            return frozenset()
+    def keys(self, stage: str) -> frozenset[str]:
+        """Keys of the stages of a name that a home has a folder of, finished or not."""
+        found: set[str] = set()
+        for part in (STAGES_FOLDER, WORK):
+            try:
+                found.update(os.listdir(self.home / part / stage))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        # Whatever else lies there was not made by this project.
+        return frozenset(name for name in found if _KEY.fullmatch(name))
+
+    def folders(self, stage: str, key: str) -> list[Path]:
+        """The folders of a stage that are there: of what is finished, and of the work on it."""
+        both = (self.folder(stage, key), self.work(stage, key))
+        return [folder for folder in both if folder.is_dir()]
 
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.
 
-        None when every byte is as it was written.
+        None when every byte is as it was written, and for a stage that is not finished.
         """
-        status = self.status(spec)
-        if status == "damaged":
-            return "its manifest cannot be read or an output is missing"
-        if status != "done":
-            return None
-        manifest = self.manifest(spec.stage, spec.key)
-        assert manifest is not None
         folder = self.folder(spec.stage, spec.key)
-        for name, expected in manifest["outputs"].items():
-            if digest(folder / name) != expected:
-                return f"{name} differs from its digest"
-        return None
+        return damage_of(folder) if folder.exists() else None
 
     def reset(self, spec: StageSpec) -> None:
         """Remove a damaged stage so that it is made again.
 
-        A stage that someone is making is left alone.
+        What another process published in its place meanwhile is left alone.
         """
-        folder = self.folder(spec.stage, spec.key)
-        if Claim(folder).holder() is None:
-            shutil.rmtree(folder)
+        folder, trash = self.folder(spec.stage, spec.key), self.home / TRASH / uuid4().hex
+        trash.mkdir(parents=True)
+        gone = trash / spec.key
+        # Two commands may have found the damage. Only what was moved away can be judged for good.
+        with suppress(FileNotFoundError):
+            folder.rename(gone)
+            if damage_of(gone) is None:
+                _rename_to_new(gone, folder)
+        shutil.rmtree(trash)
 
     def prepare(self, spec: StageSpec) -> None:
-        """Write the manifest of a stage that has none, so that a worker finds everything."""
-        folder = self.folder(spec.stage, spec.key)
+        """Write the manifest of a stage that has none, so that a worker finds everything.
+
+        What is left of the work on a stage that is finished goes.
+        """
+        if self.is_published(spec.stage, spec.key):
+            self.clear_work(spec.stage, spec.key)
+            return
         if self.manifest(spec.stage, spec.key) is not None:
             return
+        folder = self.work(spec.stage, spec.key)
         folder.mkdir(parents=True, exist_ok=True)
-        create_json(
-            folder / "manifest.json",
+        _write_manifest(
+            folder,
             {
                 "stage": spec.stage,
                 "key": spec.key,
@@ -148,31 +265,81 @@ class Store:
                 "error": None,
                 "lasting": None,
                 "outputs": {},
+                "events": None,
                 "timings": {},
             },
         )
 
-    def mark_running(self, stage: str, key: str, device: str, code: dict[str, Any]) -> None:
-        """Note that a worker has begun, on which device and with which code."""
-        self._update(
-            stage,
-            key,
-            {"state": "running", "error": None, "lasting": None, "device": device, "code": code},
-        )
+    def begin(
+        self, stage: str, key: str, claim: Claim, device: str, code: Mapping[str, Any]
+    ) -> Attempt:
+        """Begin an attempt, which goes on from what an earlier one left.
 
-    def mark_done(self, stage: str, key: str, result: StageResult) -> None:
-        """Digest the outputs and close the stage; its checkpoint is removed."""
-        folder = self.folder(stage, key)
+        Args:
+            stage: Name.
+            key: Key; the stage is prepared.
+            claim: On the stage's folder of work, held by this process.
+            device: What it runs on.
+            code: The version of the code.
+        """
+        running = {"state": "running", "error": None, "lasting": None}
+        self._update(stage, key, running | {"device": device, "code": code})
+        attempts = self.work(stage, key) / ATTEMPTS
+        attempt = Attempt(attempts / claim.token, claim)
+        attempts.mkdir(exist_ok=True)
+        left = _farthest(attempts)
+        if left is not None:
+            _go_on_from(left, attempt.folder, nobody_writes=_is_left(left, claim))
+        for other in attempts.iterdir():
+            if other != attempt.folder:
+                shutil.rmtree(other, ignore_errors=True)
+        attempt.result.mkdir(parents=True, exist_ok=True)
+        (attempt.folder / _OWNER_FILE).write_text(current_owner())
+        return attempt
+
+    def publish(self, stage: str, key: str, attempt: Attempt, result: StageResult) -> bool:
+        """Digest the outputs and put them where finished stages are, in one step.
+
+        Args:
+            stage: Name.
+            key: Key.
+            attempt: Everything that is made lies in its result.
+            result: What the stage measured of itself.
+
+        Returns:
+            False when another attempt was first: then this one is dropped.
+
+        Raises:
+            OvertakenError: Another process took over; nothing was published.
+        """
+        folder, target = attempt.result, self.folder(stage, key)
+        manifest = self.manifest(stage, key)
+        attempt.claim.check(on_disk=True)
+        if manifest is None:
+            raise StoreError(f"{str(self.work(stage, key))!r} lost its manifest\n  run it again")
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        hidden = [name for name in names if name.name.startswith(".")]
+        for name in hidden:
+            (folder / name).unlink()
         outputs = {
             name.as_posix(): digest(folder / name)
             for name in names
-            if name.parts[0] not in OWN_FILES and not name.name.startswith(".")
+            if name.as_posix() not in OWN_FILES and name not in hidden
         }
         finished = {"finished_ms": time.time_ns() // 1_000_000}
-        update = {"state": "done", "outputs": outputs, "timings": result.timings | finished}
-        self._update(stage, key, update)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        done = {
+            "state": "done",
+            "outputs": outputs,
+            "events": digest(folder / EVENTS_FILE),
+            "timings": result.timings | finished,
+        }
+        _write_manifest(folder, manifest | done)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _rename_to_new(folder, target)
+
+    def clear_work(self, stage: str, key: str) -> None:
+        """Remove what is left of the work on a stage."""
+        shutil.rmtree(self.work(stage, key), ignore_errors=True)
 
     def mark_failed(self, stage: str, key: str, error: str, lasting: bool) -> None:
         """Note why a stage stopped, and whether it would stop again; its last checkpoint stays."""
@@ -185,7 +352,64 @@ class Store:
         manifest = self.manifest(spec.stage, spec.key)
         return None if manifest is None else str(manifest["error"])
 
-    def _update(self, stage: str, key: str, values: dict[str, Any]) -> None:
-        manifest = self.manifest(stage, key)
+    def _update(self, stage: str, key: str, values: Mapping[str, Any]) -> None:
+        folder = self.work(stage, key)
+        manifest = read_manifest(folder)
         assert manifest is not None, f"{stage} {key} was not prepared"
-        write_json(self.folder(stage, key) / "manifest.json", manifest | values)
+        _write_manifest(folder, manifest | dict(values))
+
+
+def _rename_to_new(folder: Path, target: Path) -> bool:
+    """Rename a folder that is not empty; False, and nothing happens, where the target exists."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    write_json(folder / MANIFEST_FILE, {**manifest, "seal": content_hash(manifest)})
+
+
+def _farthest(attempts: Path) -> Path | None:
+    """The attempt with the newest checkpoint, any where none has one, None where there is none."""
+    found: list[tuple[float, str]] = []
+    try:
+        names = [name for name in os.listdir(attempts) if not name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    for name in names:
+        # Others' attempts come and go. Their times are compared with each other, with no clock.
+        try:
+            found.append(((attempts / name / CHECKPOINT_FILE).stat().st_mtime, name))
+        except OSError:
+            found.append((0.0, name))
+    return attempts / max(found)[1] if found else None
+
+
+def _is_left(attempt: Path, claim: Claim) -> bool:
+    """Whether the process that made an attempt is known to have ended it."""
+    before = claim.previous
+    if before is not None and before.owner is None and before.token == attempt.name:
+        return True
+    try:
+        return is_gone((attempt / _OWNER_FILE).read_text(errors="replace"))
+    except FileNotFoundError:
+        return False
+
+
+def _go_on_from(left: Path, folder: Path, nobody_writes: bool) -> None:
+    """Make an attempt of what an earlier one left.
+
+    A process that was stopped may go on at any moment and write to what it holds open: what is
+    taken over from it is a copy.
+    """
+    if nobody_writes:
+        left.rename(folder)
+        return
+    part = folder.with_name(f".{folder.name}")
+    copy_sparse(left, part)
+    part.rename(folder)

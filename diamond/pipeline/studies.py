@@ -247,7 +247,10 @@ def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
     return {
         study.name: folder_bytes(study.folder)
         + sum(
-            folder_bytes(store.folder(*stage)) for stage in needed[study.name] if users[stage] == 1
+            folder_bytes(folder)
+            for stage in needed[study.name]
+            if users[stage] == 1
+            for folder in store.folders(*stage)
         )
         + sum(file_bytes(stored[digest]) for digest in weights[study.name] if readers[digest] == 1)
         for study in studies

@@ -13,8 +13,8 @@ from diamond.pipeline.declared import verdict_text
 from diamond.pipeline.description import Shown, study_description
 from diamond.pipeline.files import write_text
 from diamond.pipeline.identity import aggregate_key, study_key
-from diamond.pipeline.outputs import committed_bytes
-from diamond.pipeline.store import Store
+from diamond.pipeline.outputs import EVENTS_FILE, committed_events
+from diamond.pipeline.store import RESULT, Store
 from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
@@ -142,7 +142,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         | {"diamond.study": plan.study, "diamond.arm": arm.name}
         | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
         stages=tuple(
-            _events(spec, store)
+            stage_events(spec, store)
             for spec in run.stages
             if arm.kind == "arm" and spec.stage in TRAINED_STAGES
         ),
@@ -266,12 +266,15 @@ def _status(state: str, finished: bool) -> RunStatus:
             return "KILLED" if finished else "RUNNING"
 
 
-def _events(spec: StageSpec, store: Store) -> StageEvents:
-    folder = store.folder(spec.stage, spec.key)
-    done = store.status(spec) == "done"
-    return StageEvents(
-        spec.stage, spec.key, folder / "events.jsonl", None if done else committed_bytes(folder)
-    )
+def stage_events(spec: StageSpec, store: Store) -> StageEvents:
+    """The training curves of a stage, as far as a checkpoint or its end vouches for them."""
+    manifest = store.manifest(spec.stage, spec.key)
+    if store.status(spec) == "done" and manifest is not None:
+        path = store.folder(spec.stage, spec.key) / EVENTS_FILE
+        return StageEvents(spec.stage, spec.key, path, None, manifest["events"])
+    attempt = store.farthest(spec.stage, spec.key) or store.work(spec.stage, spec.key)
+    path = attempt / RESULT / EVENTS_FILE
+    return StageEvents(spec.stage, spec.key, path, *committed_events(attempt))
 
 
 def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:

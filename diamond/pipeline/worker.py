@@ -19,14 +19,14 @@ from typing import Any
 import torch
 
 from diamond.ablation.stages import StageName
-from diamond.errors import DiamondError, StageFailedError
+from diamond.errors import DiamondError, OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.context import CHECKPOINT_SECONDS, StageContext
+from diamond.pipeline.context import CHECKPOINT_SECONDS, Progress, StageContext
 from diamond.pipeline.devices import named_device
 from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.store import StageResult, Store, upstream_manifest
 
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
@@ -48,48 +48,82 @@ def run_stage(
         store: The home.
         stage: Name.
         key: Key; its manifest exists and everything it reads is done.
-        emit: Told ``progress`` messages, and whether the stage was ``made`` here.
+        emit: Told ``progress`` messages, that another process ``overtook`` this one, and whether
+            the stage was ``made`` here.
         checkpoint_seconds: Least time between checkpoints.
         compiled: Whether torch compiles the networks of the world model.
 
     Raises:
         DiamondError: The stage stopped for a reason that the manifest now holds.
     """
-    folder = store.folder(stage, key)
-    claim, waited = Claim(folder), False
-    while not claim.try_acquire():
+    made = None
+    while made is None:
+        claim = _claimed(store, stage, key, emit)
+        if claim is None:
+            made = False
+            continue
+        try:
+            with claim.kept_alive():
+                made = _make(store, stage, key, claim, (emit, checkpoint_seconds, compiled))
+        except OvertakenError as error:
+            emit({"type": "overtaken", "note": str(error)})
+    store.clear_work(stage, key)
+    emit({"type": "finished", "made": made})
+
+
+def _claimed(store: Store, stage: StageName, key: str, emit: Emit) -> Claim | None:
+    """The claim on a stage, once it is free; None when the stage is finished.
+
+    Raises:
+        StageFailedError: The process that was waited for failed, or the stage is not prepared.
+    """
+    claim, waited = Claim(store.work(stage, key)), False
+    while not store.is_published(stage, key):
+        manifest = store.manifest(stage, key)
+        if manifest is None:
+            raise StageFailedError(
+                f"{str(store.work(stage, key))!r} has no manifest as it was written\n"
+                "  run the command again"
+            )
+        if claim.try_acquire():
+            # It may have been finished since, and the claim be on what is left of the work.
+            return None if store.is_published(stage, key) else claim
+        if waited and manifest["state"] == "failed" and manifest["lasting"]:
+            raise StageFailedError(manifest["error"])
         waited = True
         emit({"type": "progress", "done": 0, "total": 0, "note": f"waits for {claim.holder()}"})
         time.sleep(WAIT_SECONDS)
-    with claim.kept_alive():
-        manifest = store.manifest(stage, key)
-        if manifest is None:
-            raise StageFailedError(f"{folder} has no manifest; run the command again")
-        if manifest["state"] == "done":
-            emit({"type": "finished", "made": False})
-            return
-        if waited and manifest["state"] == "failed" and manifest["lasting"]:
-            raise StageFailedError(manifest["error"])
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        store.mark_running(stage, key, named_device(str(device), compiled), code_version())
-        upstream = {name: store.folder(name, other) for name, other in manifest["upstream"].items()}
+    return None
+
+
+def _make(
+    store: Store, stage: StageName, key: str, claim: Claim, options: tuple[Emit, float, bool]
+) -> bool:
+    """Make a stage in an attempt of one's own; whether it was this one that was published."""
+    emit, checkpoint_seconds, compiled = options
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        attempt = store.begin(
+            stage, key, claim, named_device(str(device), compiled), code_version()
+        )
+        manifest = upstream_manifest(store.work(stage, key))
         context = StageContext(
-            folder,
+            attempt,
             manifest["config"],
-            upstream,
+            {name: store.folder(name, other) for name, other in manifest["upstream"].items()},
             manifest["seed"],
             device,
-            _throttled(emit),
+            _fenced(claim, _throttled(emit)),
             checkpoint_seconds,
             compiled,
         )
-        try:
-            result = function_of(stage, "imported" in context.config)(context)
-        except Exception as error:
-            store.mark_failed(stage, key, cause_of(error), is_lasting(error))
-            raise
-        store.mark_done(stage, key, result)
-    emit({"type": "finished", "made": True})
+        result = function_of(stage, "imported" in context.config)(context)
+        return store.publish(stage, key, attempt, result)
+    except Exception as error:
+        # Whoever took over removed this attempt: what fails then fails for that.
+        claim.check(on_disk=True)
+        store.mark_failed(stage, key, cause_of(error), is_lasting(error))
+        raise
 
 
 def function_of(stage: StageName, imported: bool) -> Make:
@@ -176,7 +210,17 @@ def _read_jobs() -> "SimpleQueue[dict[str, Any]]":
     return jobs
 
 
-def _throttled(emit: Emit) -> Callable[[int, int, str], None]:
+def _fenced(claim: Claim, progress: Progress) -> Progress:
+    """Progress that stops a process which another one took over from."""
+
+    def checked(done: int, total: int, note: str) -> None:
+        claim.check()
+        progress(done, total, note)
+
+    return checked
+
+
+def _throttled(emit: Emit) -> Progress:
     last = 0.0
 
     def progress(done: int, total: int, note: str) -> None:

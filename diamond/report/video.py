@@ -1,6 +1,5 @@
 """Films of real play as MP4 files."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.errors import StoreError
+from diamond.pipeline.files import beside
 
 SCALE = 2
 """Pixels of the film for one of the frame, each way."""
@@ -34,7 +34,7 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
     """
     height, width = size[0] * SCALE, size[1] * SCALE
     # The library reads the kind of film off the suffix.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = beside(path).with_suffix(path.suffix)
     codec = cv2.VideoWriter.fourcc(*"mp4v")
     writer = cv2.VideoWriter(str(temporary), codec, fps, (width, height))
     try:

@@ -160,7 +160,11 @@ class SweepRun:
                 while len(self._active) < jobs and (number := self._next(executor)) is not None:
                     self._advance(number, executor)
                 if not self._active:
-                    return
+                    running = self.others_at_work()
+                    # Of another host it takes a minute to see that nobody is at work there.
+                    if self._ledger.others(running) == running:
+                        return
+                    continue
                 executor.step(note)
                 for number in list(self._active):
                     self._advance(number, executor)

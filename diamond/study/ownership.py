@@ -5,12 +5,12 @@ A home may lie on a file system that several machines share: claims are files wi
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from diamond.config.base import content_hash
-from diamond.pipeline.claim import Claim
+from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import locked, read_json, write_json
 from diamond.tracking.owner import current_owner
 
@@ -31,6 +31,7 @@ class Ledger:
         self._work = folder / WORK / f"{name}.json"
         self._began = time.time()
         self._noted = 0.0
+        self._claims: dict[int, Claim] = {}
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -47,9 +48,18 @@ class Ledger:
         """
         folder = self._folder / TRIALS / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        claim = Claim(folder)
-        died = (folder / "claim.json").exists()
-        return (claim, died) if claim.try_acquire() else None
+        # The same claim each time: it sees whether another host shows signs of life.
+        claim = self._claims.setdefault(number, Claim(folder))
+        if not claim.try_acquire():
+            return None
+        del self._claims[number]
+        return claim, claim.previous is not None and claim.previous.owner is not None
+
+    def others(self, numbers: Iterable[int]) -> list[int]:
+        """Of some trials those that other processes work on, as far as can be seen."""
+        found = list(numbers)
+        claims = [self._claims.get(n, Claim(self._folder / TRIALS / str(n))) for n in found]
+        return [n for n, who in zip(found, living_holders(claims), strict=True) if who is not None]
 
     def close(self, number: int) -> None:
         """Forget a trial that has come to its end."""

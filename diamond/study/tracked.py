@@ -16,10 +16,9 @@ from diamond.errors import StoreError
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.files import locked
 from diamond.pipeline.identity import KEY_DIGITS, study_key
-from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.scores import nan_mean, numbers
 from diamond.pipeline.store import Store
-from diamond.pipeline.tracked import TRAINED_STAGES
+from diamond.pipeline.tracked import TRAINED_STAGES, stage_events
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
@@ -237,15 +236,7 @@ def _events(sweep: Sweep, plan: Plan, store: Store) -> tuple[StageEvents, ...]:
     touched = min(STAGES.index(first_stage(p)) for p in sweep.declaration.parameters)
     own: set[StageName] = {stage for stage in STAGES[touched:] if stage in TRAINED_STAGES}
     return tuple(
-        StageEvents(
-            spec.stage,
-            spec.key,
-            folder / "events.jsonl",
-            None if store.status(spec) == "done" else committed_bytes(folder),
-        )
-        for spec in instances(plan)[0].stages
-        if spec.stage in own
-        for folder in (store.folder(spec.stage, spec.key),)
+        stage_events(spec, store) for spec in instances(plan)[0].stages if spec.stage in own
     )
 
 

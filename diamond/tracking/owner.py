@@ -16,6 +16,18 @@ def current_owner() -> str:
     return f"{socket.gethostname()}:{pid}:{start_time(pid) or 'unknown'}"
 
 
+def words_of(owner: str) -> str:
+    """Return an owner for people, as ``process 12 on host``."""
+    parts = _OWNER.fullmatch(owner)
+    return f"process {parts['pid']} on {parts['host']}" if parts else repr(owner)
+
+
+def is_here(owner: str) -> bool:
+    """Say whether a process runs or ran on this host, so that its end can be seen."""
+    parts = _OWNER.fullmatch(owner)
+    return parts is not None and parts["host"] == socket.gethostname()
+
+
 def is_gone(owner: str) -> bool:
     """Say whether a process is known to have ended.
 
@@ -27,7 +39,7 @@ def is_gone(owner: str) -> bool:
         process. False for other hosts, about which nothing is known, and for any other text.
     """
     parts = _OWNER.fullmatch(owner)
-    if parts is None or parts["host"] != socket.gethostname():
+    if parts is None or not is_here(owner):
         return False
     pid = int(parts["pid"])
     if not _exists(pid):

@@ -18,12 +18,14 @@ class StageEvents:
         key: Key of the stage.
         path: Its event log; a missing file counts as empty.
         num_bytes: Committed size of the log, from the checkpoint; None for a stage that is done.
+        digest: SHA-256 of that part of the log.
     """
 
     stage: str
     key: str
     path: Path
     num_bytes: int | None
+    digest: str
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from diamond.errors import StoreError
 from diamond.tracking.events import Event, event_line, parse_events, read_lines
-from diamond.tracking.records import TrackedRun
+from diamond.tracking.records import StageEvents, TrackedRun
 
 CURVES = "curves"
 _SENDING = " sending"
@@ -48,15 +49,27 @@ def sources_of(run: TrackedRun) -> tuple[Source, ...]:
     """Read the event logs of a run and lay its curves and summary beside them.
 
     Raises:
+        StoreError: The log of a finished stage is not as it was written.
         AssertionError: A name is both a curve and a summary, or a stage occurs twice or is called
             `CURVES`.
     """
-    stages = [
-        Source(s.stage, f"{s.stage}/", read_lines(s.path, s.num_bytes), s.path) for s in run.stages
-    ]
+    stages = [Source(s.stage, f"{s.stage}/", _lines_of(s), s.path) for s in run.stages]
     names = [source.name for source in stages] + [CURVES]
     assert len(names) == len(set(names)), f"stage names of {run.name} are not distinct: {names}"
     return (*stages, Source(CURVES, "", _curve_lines(run), Path(CURVES)))
+
+
+def _lines_of(events: StageEvents) -> bytes:
+    """The committed lines of a log; none where it is no longer the log of its checkpoint."""
+    lines = read_lines(events.path, events.num_bytes)
+    if hashlib.sha256(lines).hexdigest() == events.digest:
+        return lines
+    if events.num_bytes is None:
+        raise StoreError(
+            f"the event log {str(events.path)!r} is not as it was written\n"
+            "  run the study's command again: it makes the stage again"
+        )
+    return b""
 
 
 def mark_of(source: Source, *, sent: bool) -> str:
