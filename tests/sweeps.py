@@ -19,7 +19,7 @@ from diamond.config.run import RunConfig
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.store import Store
 from diamond.study import engine
 from diamond.study.declaration import Sweep, SweepDeclaration, read_sweep
 from diamond.study.engine import SweepRun
@@ -28,6 +28,7 @@ from diamond.study.proposals import open_study
 from diamond.study.tracked import TrialState as Shown
 from diamond.study.tracked import TrialTracking
 from diamond.study.trials import own_arms
+from tests.commands import finish
 
 DEAD = f"{socket.gethostname()}:4194305:1"
 """A process that cannot be: its number is above the greatest that Linux gives."""
@@ -131,7 +132,7 @@ class PretendingExecutor(LocalExecutor):
         self.begun.append(spec)
         on_event(StageEvent("started", spec))
         if cause is None:
-            self._store.mark_done(spec.stage, spec.key, StageResult({}))
+            finish(self._store, spec)
             self._finished.add(spec.key)
             on_event(StageEvent("made", spec))
         else:
@@ -237,10 +238,10 @@ class Bench:
         self.interrupt(when, rule, jobs)
         for trial in self.trials:
             if trial.state == TrialState.RUNNING:
-                write_json(self.claim(trial.number), {"owner": DEAD})
+                write_json(self.claim(trial.number), {"owner": DEAD, "token": "dead"})
 
     def claim(self, number: int) -> Path:
-        return self.home / "studies" / self.name / "trials" / str(number) / "claim.json"
+        return self.home / "studies" / self.name / "trials" / str(number) / "claim-1.json"
 
     def num_begun(self, stage: str) -> int:
         return sum(spec.stage == stage for spec in self.executor.begun)

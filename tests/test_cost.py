@@ -22,10 +22,11 @@ from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.cost import work_units
 from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
 from diamond.pipeline.models import build_policy
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.store import Store
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.denoiser import Denoiser
 from tests.commands import diamond, smoke_plan
+from tests.commands import finish as finish_stage
 
 STAGES = PROTOCOL_STAGES["static"]
 CONFIGS = [make_preset(name, game) for name in PRESETS for game in ("Boxing", "Breakout")]
@@ -178,9 +179,7 @@ def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def finish(store: Store, spec: StageSpec, seconds: float, device: str = "cpu") -> None:
     """Make a stage in no time and say that it took some."""
-    store.prepare(spec)
-    store.mark_running(spec.stage, spec.key, device, {})
-    store.mark_done(spec.stage, spec.key, StageResult({"seconds": seconds}))
+    finish_stage(store, spec, timings={"seconds": seconds}, device=device)
 
 
 def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path) -> None:

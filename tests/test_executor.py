@@ -186,7 +186,7 @@ def test_a_worker_killed_in_a_stage_is_reported_and_the_rest_goes_on(
     claims: list[Path] = []
 
     def claimed() -> bool:
-        claims[:] = home.glob("stages/denoiser/*/claim.json")
+        claims[:] = home.glob("work/denoiser/*/claim-1.json")
         return bool(claims)
 
     wait_until(claimed, "the denoiser's worker")

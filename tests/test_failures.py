@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from diamond.errors import ExitCode, RequestError, StageFailedError, StoreError
 from diamond.pipeline.executor import StageEvent
 from diamond.pipeline.failure import cause_of, is_lasting
-from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.selection import check_arms, selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.study import StudyRun
@@ -143,12 +143,13 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
         if spec.stage == "rollouts"
     )
     name = f"rollouts/{rollouts.key}"
-    path = home / "stages" / name / "manifest.json"
-    failed = {"state": "failed", "error": CAUSE, "lasting": True}
-    write_json(path, read_json(path) | failed)
+    store = Store(home)
+    shutil.rmtree(home / "stages" / name)
+    store.prepare(rollouts)
+    store.mark_failed("rollouts", rollouts.key, CAUSE, lasting=True)
     for spec in smoke_plan().stages():
         if rollouts.key in spec.upstream.values():
-            Store(home).reset(spec)
+            shutil.rmtree(store.folder(spec.stage, spec.key))
 
     dry = diamond("ablate", *SMOKE, "--home", str(home), "--dry-run")
     assert "(+1 failed)" in dry.stdout
@@ -161,7 +162,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
     assert "2 stages that read what failed were not made" in text
     assert "--retry-failed" in text
     assert "the same command tries again" not in text
-    assert read_json(path)["state"] == "failed"
+    assert store.failure(rollouts) == CAUSE
     shown = diamond("show", STUDY, "--home", str(home)).stdout
     assert f"rollouts: {CAUSE}" in shown
     assert "1 done, 1 failed" in shown

@@ -11,7 +11,8 @@ import pytest
 
 from diamond.ablation.one_arm import fidelity_plan
 from diamond.ablation.plan import Arm
-from diamond.ablation.stages import BASELINE_STAGES
+from diamond.ablation.stages import BASELINE_STAGES, StageSpec
+from diamond.ablation.stages import key_of as key_of_stage
 from diamond.config.metrics import METRICS
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
@@ -21,9 +22,9 @@ from diamond.errors import RequestError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.recorded import keep_recorded
 from diamond.pipeline.scored_model import find_model, on_starts
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import Store, read_manifest, write_manifest
 from tests.agents import write_agent
-from tests.commands import STUDY, copy_home, diamond, smoke_plan
+from tests.commands import STUDY, copy_home, diamond, finish, smoke_plan
 
 OWN = ("--starts", "2", "--horizon", "10")
 """Starts and horizon of the smoke preset: the study's own."""
@@ -52,8 +53,12 @@ def study_arm(name: str) -> Arm:
     return next(arm for arm in smoke_plan().arms if arm.name == name)
 
 
+def study_spec(stage: str, name: str = "steps=3") -> StageSpec:
+    return next(spec for spec in study_arm(name).runs[0].stages if spec.stage == stage)
+
+
 def key_of(stage: str, name: str = "steps=3") -> str:
-    return next(spec.key for spec in study_arm(name).runs[0].stages if spec.stage == stage)
+    return study_spec(stage, name).key
 
 
 @pytest.fixture
@@ -100,17 +105,13 @@ def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: P
     store, key = Store(home), key_of("denoiser")
     expected = find_model(key, ("steps=1",), None, store).config
     shutil.rmtree(home / "stages" / "fidelity" / key_of("fidelity"))
-    manifest = read_json(home / "stages" / "rollouts" / key_of("rollouts") / "manifest.json")
-    other = "0" * len(manifest["key"])
-    upstream = manifest["upstream"] | {"outcome": other}
-    folder = home / "stages" / "rollouts" / other
-    folder.mkdir()
-    write_json(folder / "manifest.json", manifest | {"key": other, "upstream": upstream})
+    missing = "0" * len(key)
+    other = _rollouts_of(home, missing)
     assert find_model(key, ("steps=1",), None, store).config == expected
     # The rollouts that nothing scored are judged as the others of their world model.
     found = find_model(key_of("rollouts"), (), None, store).config
     assert found.inverse_dynamics == expected.inverse_dynamics
-    with pytest.raises(RequestError, match=f"the outcome {other} is not in"):
+    with pytest.raises(RequestError, match=f"the outcome {missing} is not in"):
         find_model(other, (), None, store)
 
 
@@ -216,8 +217,10 @@ def _damaged(home: Path) -> str:
 
 
 def _unfinished(home: Path) -> str:
-    _change(home, "denoiser", {"state": "running"})
-    return key_of("denoiser")
+    spec = study_spec("denoiser")
+    shutil.rmtree(home / "stages" / "denoiser" / spec.key)
+    Store(home).prepare(spec)
+    return spec.key
 
 
 def _changed(home: Path) -> str:
@@ -226,8 +229,13 @@ def _changed(home: Path) -> str:
 
 
 def _older(home: Path) -> str:
-    _change(home, "outcome", {"numerics": 1})
-    return key_of("rollouts")
+    old = study_spec("outcome")
+    manifest = read_manifest(home / "stages" / "outcome" / old.key)
+    assert manifest is not None
+    key = key_of_stage("outcome", old.config, old.upstream, old.seed, 1)
+    (home / "stages" / "outcome" / key).mkdir()
+    write_manifest(home / "stages" / "outcome" / key, manifest | {"key": key, "numerics": 1})
+    return _rollouts_of(home, key)
 
 
 def _without_frames(home: Path) -> str:
@@ -238,6 +246,14 @@ def _without_frames(home: Path) -> str:
 def _without_rollouts(home: Path) -> str:
     shutil.rmtree(home / "stages" / "rollouts")
     return key_of("denoiser")
+
+
+def _rollouts_of(home: Path, outcome: str) -> str:
+    """The rollouts of the study, but for the reward/end model that they were drawn with."""
+    spec = study_spec("rollouts")
+    other = StageSpec("rollouts", spec.config, {**spec.upstream, "outcome": outcome}, spec.seed)
+    finish(Store(home), other)
+    return other.key
 
 
 def _change(home: Path, stage: str, values: dict[str, Any]) -> None:
@@ -252,8 +268,8 @@ def _baseline_rollouts(_: Path) -> str:
 
 REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "a damaged one": (_damaged, r"damaged: weights.safetensors differs from its digest"),
-    "an unfinished one": (_unfinished, "is not trained, it is running"),
-    "a changed manifest": (_changed, "its manifest was changed"),
+    "an unfinished one": (_unfinished, "is not trained, it is pending"),
+    "a changed manifest": (_changed, "its manifest cannot be read"),
     "another version": (_older, "made by another version .numerics 1, now"),
     "no frames": (_without_frames, "the frames .* is not in"),
     "no rollouts": (_without_rollouts, "it is not known how frames are drawn"),

@@ -122,7 +122,7 @@ def test_rollouts_whose_frames_were_damaged_begin_anew(
     with pytest.raises(PowerCutError):
         run_stage(store, "rollouts", spec.key, lambda _: None, 0.0)
     monkeypatch.setattr(StageContext, "checkpoint", whole)
-    path = store.folder("rollouts", spec.key) / FRAMES_FILE
+    (path,) = store.work("rollouts", spec.key).glob(f"attempts/*/result/{FRAMES_FILE}")
     content = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])
@@ -152,7 +152,7 @@ def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
 
     # kill -9 while the denoiser trains: nobody is left to clean up.
     process = begin(home, *SMOKE, checkpointing=True)
-    wait_for(process, home, f"denoiser/*/{CHECKPOINT_FILE}")
+    wait_for(process, home, f"denoiser/*/attempts/*/{CHECKPOINT_FILE}")
     wait_until(lambda: len(live_workers(home)) > 0, "workers")
     process.kill()
     process.communicate()
@@ -161,7 +161,7 @@ def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
 
     # SIGTERM while a policy trains.
     process = begin(home, *SMOKE, checkpointing=True)
-    wait_for(process, home, f"policy/*/{CHECKPOINT_FILE}")
+    wait_for(process, home, f"policy/*/attempts/*/{CHECKPOINT_FILE}")
     check_polite(process, signal.SIGTERM, home)
     assert {run.info.status for run in tracked(home)} <= {"KILLED", "FINISHED"}
 
@@ -175,22 +175,21 @@ def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
     assert document["costs"]["stages_made"] < len(digests(home))
     check_tracked(home)
     assert len(tracked(home)) == len(tracked(smoke_home))
-    assert not list(home.glob("stages/*/*/checkpoint"))
-    assert not list(home.glob("stages/*/*/claim.json"))
+    assert not list(home.glob("work/*/*"))
 
 
 def test_a_command_stopped_at_its_first_claim_goes_on(smoke_home: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     arguments = (*SMOKE, "--until", "frames")
     process = begin(home, *arguments)
-    wait_for(process, home, "frames/*/claim.json")
+    wait_for(process, home, "frames/*/claim-*.json")
     check_polite(process, signal.SIGINT, home)
 
     # Frames that were half written before a kill -9 are made again.
-    folder = next(home.glob("stages/frames/*"))
+    folder = next(home.glob("work/frames/*/attempts/*/result"))
     (folder / "frames.npy").write_bytes(b"half")
     process = begin(home, *arguments)
-    wait_for(process, home, "frames/*/claim.json")
+    wait_for(process, home, "frames/*/claim-*.json")
     process.kill()
     process.communicate()
     wait_until(lambda: not live_workers(home), "the end of the workers", 30)
@@ -206,7 +205,7 @@ def wait_for(process: "subprocess.Popen[str]", home: Path, pattern: str) -> None
     def appeared() -> bool:
         if process.poll() is not None:
             pytest.fail(f"the command ended before {pattern} appeared: {process.communicate()}")
-        return any(home.glob(f"stages/{pattern}"))
+        return any(home.glob(f"work/{pattern}"))
 
     wait_until(appeared, pattern)
 

@@ -23,6 +23,7 @@ from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import HELD_OUT_FILE, WEIGHTS_FILE
+from diamond.pipeline.store import RESULT
 from diamond.pipeline.training_stages import train_inverse_dynamics
 from diamond.records import to_unit
 from diamond.rng import seeded_init
@@ -30,6 +31,7 @@ from diamond.seeds import Purpose
 from diamond.training.inverse_dynamics import inverse_dynamics_loss, judge_held_out
 from diamond.training.state import begin, train
 from diamond.world.build import build_outcome
+from tests.commands import attempt_in
 
 MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 SIDE = 16
@@ -101,22 +103,21 @@ class Stop(Exception):  # noqa: N818
 
 
 def context_of(folder: Path, spec: StageSpec, stop_at: int | None = None) -> StageContext:
-    folder.mkdir(parents=True, exist_ok=True)
-
     def progress(done: int, total: int, note: str) -> None:
         if done == stop_at:
             raise Stop
 
-    return StageContext(folder, spec.config, {}, spec.seed, CPU, progress, checkpoint_seconds=0.0)
+    attempt = attempt_in(folder)
+    return StageContext(attempt, spec.config, {}, spec.seed, CPU, progress, checkpoint_seconds=0.0)
 
 
 def test_a_stop_changes_nothing(tmp_path: Path) -> None:
     spec = judge_spec(smoke("Breakout"))
-    whole, stopped = (tmp_path / name / "stages" / "x" / "y" for name in ("whole", "stopped"))
-    result = train_inverse_dynamics(context_of(whole, spec))
+    result = train_inverse_dynamics(context_of(tmp_path / "whole", spec))
     with pytest.raises(Stop):
-        train_inverse_dynamics(context_of(stopped, spec, stop_at=12))
-    train_inverse_dynamics(context_of(stopped, spec))
+        train_inverse_dynamics(context_of(tmp_path / "stopped", spec, stop_at=12))
+    train_inverse_dynamics(context_of(tmp_path / "stopped", spec))
+    whole, stopped = (tmp_path / name / RESULT for name in ("whole", "stopped"))
     assert (whole / WEIGHTS_FILE).read_bytes() == (stopped / WEIGHTS_FILE).read_bytes()
     found: Mapping[str, Any] = read_json(whole / HELD_OUT_FILE)
     assert found == read_json(stopped / HELD_OUT_FILE)

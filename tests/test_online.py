@@ -151,7 +151,7 @@ def test_an_agent_whose_collected_frames_were_damaged_begins_anew(
         patched.setattr(StageContext, "checkpoint", cut_at(lambda at: at["epoch"] == 2))
         with pytest.raises(PowerCutError):
             make_agent(tmp_path, spec, checkpoint_seconds=0.0)
-    path = next(tmp_path.glob("stages/agent/*/checkpoint/replay/frames.npy"))
+    path = next(tmp_path.glob("work/agent/*/attempts/*/checkpoint/replay/frames.npy"))
     content = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, sco
 from diamond.pipeline.models import save_network
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.pipeline.rolling import passes_of, roll
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.store import RESULT, Store
 from diamond.pipeline.worker import run_stage
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise, Noise, seeded_init
@@ -38,6 +39,7 @@ from diamond.seeds import Purpose
 from diamond.world.baselines import copy_last_world
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.interface import Step
+from tests.commands import attempt_in, finish
 
 NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)
 SAMPLES = SamplesConfig(num_samples=3, horizon_steps=4)
@@ -106,17 +108,17 @@ def make_others(lengths: tuple[int, ...] = (2, 2, 1)) -> BranchView:
 
 
 def context_of(folder: Path, checkpoint_seconds: float = 1e9) -> StageContext:
-    folder.mkdir(exist_ok=True)
     return StageContext(
-        folder, {}, {}, SEED, torch.device("cpu"), lambda *_: None, checkpoint_seconds
+        attempt_in(folder), {}, {}, SEED, torch.device("cpu"), lambda *_: None, checkpoint_seconds
     )
 
 
 def imagine(folder: Path, checkpoint_seconds: float = 1e9) -> Path:
     view = make_view()
     passes = passes_of(view, SAMPLES, make_others())
-    roll(context_of(folder, checkpoint_seconds), NoiseWorld(), view, passes)
-    return folder
+    context = context_of(folder, checkpoint_seconds)
+    roll(context, NoiseWorld(), view, passes)
+    return context.folder
 
 
 def read(folder: Path) -> dict[str, NDArray[np.uint8]]:
@@ -156,10 +158,11 @@ def test_under_the_recorded_actions_a_counterfactual_is_the_rollout(tmp_path: Pa
     view = make_view()
     same = view.actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS]
     others = BranchView(same, make_others().targets, make_others().valid)
-    roll(context_of(tmp_path), NoiseWorld(), view, passes_of(view, None, others))
-    rollout = np.load(tmp_path / FRAMES_FILE)
-    assert np.array_equal(np.load(tmp_path / COUNTERFACTUAL_FILE), rollout[:, :NUM_OTHERS])
-    assert not (tmp_path / SAMPLES_FILE).exists()
+    context = context_of(tmp_path)
+    roll(context, NoiseWorld(), view, passes_of(view, None, others))
+    rollout = np.load(context.folder / FRAMES_FILE)
+    assert np.array_equal(np.load(context.folder / COUNTERFACTUAL_FILE), rollout[:, :NUM_OTHERS])
+    assert not (context.folder / SAMPLES_FILE).exists()
 
 
 def test_the_noise_of_a_start_is_that_of_its_number(tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_the_noise_of_a_start_is_that_of_its_number(tmp_path: Path) -> None:
         roll(context, NoiseWorld(), seen, passes_of(seen, SAMPLES, None), first)
     for name in (FRAMES_FILE, SAMPLES_FILE):
         whole, found, wrong = (
-            np.load(tmp_path / n / name)[-3:] for n in ("whole", "later", "wrong")
+            np.load(tmp_path / n / RESULT / name)[-3:] for n in ("whole", "later", "wrong")
         )
         assert np.array_equal(found, whole)
         assert not np.array_equal(wrong, whole)
@@ -215,9 +218,7 @@ def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, Sta
             "outcome": build_outcome(config.outcome, shape),
         }
     for stage, net in networks.items():
-        store.prepare(specs[stage])
-        save_network(net, shape, store.folder(stage, specs[stage].key))
-        store.mark_done(stage, specs[stage].key, StageResult({}))
+        finish(store, specs[stage], partial(save_network, net, shape))
 
 
 class PowerCutError(OSError):
@@ -265,7 +266,7 @@ def test_damaged_frames_are_imagined_anew(
 ) -> None:
     expected = read(imagine(tmp_path / "whole"))
     cut(tmp_path / "cut", monkeypatch, TOTAL - 1)
-    path = tmp_path / "cut" / name
+    path = tmp_path / "cut" / RESULT / name
     if damage == "flipped":
         frames = np.load(path)
         frames[0, 1 if name == SAMPLES_FILE else 0] ^= 1
@@ -280,11 +281,12 @@ def test_damaged_frames_are_imagined_anew(
 
 def test_a_thousand_steps_of_a_baseline(tmp_path: Path) -> None:
     view = make_view(1000, (1000, 1000, 700))
-    timings = roll(context_of(tmp_path), copy_last_world(), view, passes_of(view, SAMPLES, None))
-    frames = np.load(tmp_path / FRAMES_FILE, mmap_mode="r")
+    context = context_of(tmp_path)
+    timings = roll(context, copy_last_world(), view, passes_of(view, SAMPLES, None))
+    frames = np.load(context.folder / FRAMES_FILE, mmap_mode="r")
     assert frames.shape == (NUM_STARTS, 1000, *SIZE)
     assert np.array_equal(frames, np.broadcast_to(view.context[:, -1:], frames.shape))
-    samples = np.load(tmp_path / SAMPLES_FILE)
+    samples = np.load(context.folder / SAMPLES_FILE)
     assert np.array_equal(samples, np.broadcast_to(view.context[:, None, -1:], samples.shape))
     assert timings["ms_per_frame"] > 0
 

@@ -6,6 +6,8 @@ import pytest
 
 from diamond.ablation.stages import StageSpec
 from diamond.pipeline import store as store_module
+from diamond.pipeline.claim import Claim
+from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE
 from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.store import StageResult, Store
 from diamond.pipeline.study import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
@@ -21,12 +23,16 @@ def test_it_says_what_the_store_says_and_reads_each_manifest_once(
     store.prepare(SPEC)
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "todo"
-    store.mark_running(SPEC.stage, SPEC.key, "cpu", {})
-    (store.folder(SPEC.stage, SPEC.key) / "checkpoint").mkdir()
+    claim = Claim(store.work(SPEC.stage, SPEC.key))
+    assert claim.try_acquire()
+    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", {})
+    (attempt.folder / "checkpoint").mkdir()
+    (attempt.folder / CHECKPOINT_FILE).touch()
     assert seen.status(SPEC) == "todo"
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "partial"
-    store.mark_done(SPEC.stage, SPEC.key, StageResult({"seconds": 2.0}))
+    (attempt.result / EVENTS_FILE).touch()
+    assert store.publish(SPEC.stage, SPEC.key, attempt, StageResult({"seconds": 2.0}))
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "done"
     assert seen.manifest(SPEC.stage, SPEC.key) == store.manifest(SPEC.stage, SPEC.key)

@@ -22,18 +22,21 @@ from diamond.pipeline import training_stages
 from diamond.pipeline.cost import work_units
 from diamond.pipeline.files import digest, read_json, write_json
 from diamond.pipeline.outputs import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import Store, read_manifest, write_manifest
 from diamond.pipeline.worker import run_stage
 from diamond.tracking.events import read_events
 from diamond.training.losses import denoiser_loss
 from diamond.training.state import Loss
 from diamond.world.denoiser import Denoiser
+from tests.commands import finish
 from tests.test_training import SMOKE, denoiser_config, toy_frames
 
 UPDATES = 13
 EVERY = 3
 """Updates between points of the curve; the last window is one of a single update."""
-FRAMES = "0" * 20
+VIEW = canonical(SMOKE.view.model_copy(update={"height": 16, "width": 16}))
+RECORDED = [StageSpec("frames", {"view": VIEW}, {}, seed) for seed in (0, 1)]
+FRAMES = RECORDED[0].key
 STOP = "denoiser.stop_after"
 
 
@@ -66,15 +69,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def make_home(home: Path) -> Store:
     """A home with recorded frames, of the toy."""
-    store = Store(home)
-    for key in (FRAMES, "1" * 20):
-        folder = store.folder("frames", key)
-        folder.mkdir(parents=True)
-        view = SMOKE.view.model_copy(update={"height": 16, "width": 16})
-        write_json(folder / "manifest.json", {"config": {"view": canonical(view)}})
+
+    def record(folder: Path) -> None:
         (folder / ACTIONS_FILE).write_text("[0, 1, 2]")
         toy_frames().save(folder)
-    return store
+
+    for spec in RECORDED:
+        finish(Store(home), spec, record)
+    return Store(home)
 
 
 def config_of(**changes: Any) -> DenoiserConfig:
@@ -157,7 +159,7 @@ def test_the_largest_stop_is_taken_and_none_from_behind(tmp_path: Path, trained:
     "other",
     [
         spec_of(6, seed=1),
-        spec_of(6, frames="1" * 20),
+        spec_of(6, frames=RECORDED[1].key),
         spec_of(6, updates=UPDATES + 1),
         spec_of(6, offset_noise=0.2),
     ],
@@ -182,10 +184,13 @@ def damage(folder: Path, kind: str) -> None:
             path.write_bytes(content)
         case "no state":
             (folder / STATE_FILE).unlink()
-        case "unfinished" | "device":
-            change = {"state": "running"} if kind == "unfinished" else {"device": "cuda"}
-            manifest = read_json(folder / "manifest.json")
-            write_json(folder / "manifest.json", manifest | change)
+        case "manifest" | "device":
+            manifest = read_manifest(folder)
+            assert manifest is not None
+            if kind == "device":
+                write_manifest(folder, manifest | {"device": "cuda"})
+            else:
+                write_json(folder / "manifest.json", manifest | {"seal": "0" * 64})
         case "events cut":
             lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
             (folder / "events.jsonl").write_text("".join(lines[:-1]))
@@ -194,7 +199,7 @@ def damage(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["state", "weights", "no state", "unfinished", "device", "events", "events cut"]
+    "kind", ["state", "weights", "no state", "manifest", "device", "events", "events cut"]
 )
 def test_what_is_not_whole_is_left_alone(kind: str, tmp_path: Path, trained: list[int]) -> None:
     """The next earlier one takes its place."""
@@ -259,9 +264,10 @@ def cut_at(at: int) -> Any:
 def test_the_time_of_what_was_taken_over_is_counted(tmp_path: Path) -> None:
     store = make_home(tmp_path)
     folder = make(store, spec_of(11))
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_manifest(folder)
+    assert manifest is not None
     timings = manifest["timings"] | {"seconds": 1000.0}
-    write_json(folder / "manifest.json", manifest | {"timings": timings})
+    write_manifest(folder, manifest | {"timings": timings})
     seconds = read_json(make(store, spec_of(None)) / "manifest.json")["timings"]["seconds"]
     assert 1000.0 < seconds < 1000.0 + 600.0
 

@@ -1,45 +1,76 @@
-"""The stage store: manifests, status, damage, claims and files that are whole or absent."""
+"""The stage store: manifests, status, damage, attempts, claims; files that are whole or absent."""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from diamond.ablation.stages import StageSpec
-from diamond.errors import StoreError
+from diamond.ablation.stages import NUMERICS, StageSpec, key_of, stages_of
+from diamond.config.presets import make_preset, smoke
+from diamond.errors import OvertakenError, StoreError
 from diamond.pipeline import claim as claim_module
+from diamond.pipeline import worker as worker_module
 from diamond.pipeline.checkpoint import load_checkpoint, save_checkpoint
-from diamond.pipeline.claim import STALE_SECONDS, Claim
+from diamond.pipeline.claim import STALE_SECONDS, Claim, Held, living_holders
+from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import create_json, locked, read_json, write_json, write_text
-from diamond.pipeline.outputs import CHECKPOINT_FILE, committed_bytes
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, committed_events
+from diamond.pipeline.seen import SeenStore
+from diamond.pipeline.store import (
+    TRASH,
+    Attempt,
+    StageResult,
+    Store,
+    read_manifest,
+    upstream_manifest,
+    write_manifest,
+)
+from diamond.pipeline.worker import run_stage
 from diamond.tracking.owner import current_owner, start_time
-from tests.commands import ROOT
+from tests.commands import ROOT, attempt_in, dead_owner, finish
 
 SPEC = StageSpec("frames", {"game": "Boxing", "frames": {"num_frames": 64}}, {}, 7)
 CODE = {"git_commit": "abc", "dirty": False, "versions": {}}
+
+
+def fill(folder: Path) -> None:
+    (folder / "a.bin").write_bytes(b"frames")
+    (folder / "b.json").write_text("[1]")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A store with one finished stage of two outputs."""
     store = Store(tmp_path)
-    folder = begun(store)
-    (folder / "a.bin").write_bytes(b"frames")
-    (folder / "b.json").write_text("[1]")
-    store.mark_done(SPEC.stage, SPEC.key, StageResult({"seconds": 1.5}))
+    finish(store, SPEC, fill, {"seconds": 1.5})
     return store
 
 
-def begun(store: Store) -> Path:
+def begun(store: Store) -> Attempt:
+    """An attempt at the stage; whoever was at it is taken for gone."""
     store.prepare(SPEC)
-    store.mark_running(SPEC.stage, SPEC.key, "cpu", CODE)
-    return store.folder(SPEC.stage, SPEC.key)
+    claim = Claim(store.work(SPEC.stage, SPEC.key))
+    assert claim.try_acquire()
+    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", CODE)
+    (attempt.result / EVENTS_FILE).touch()
+    return attempt
+
+
+def publish(store: Store, attempt: Attempt) -> bool:
+    return store.publish(SPEC.stage, SPEC.key, attempt, StageResult({"seconds": 1.5}))
+
+
+def checkpoint(attempt: Attempt, done: int = 1) -> None:
+    counters = {"done": done, "event_bytes": 0, "event_digest": sha256().hexdigest()}
+    save_checkpoint(attempt.folder, {"w": torch.ones(2)}, {**counters, "seconds": 0.1})
 
 
 # --- manifests and status ---------------------------------------------------------------------
@@ -50,7 +81,6 @@ def test_a_manifest_says_what_a_stage_is_and_who_made_it(store: Store) -> None:
     assert manifest is not None
     assert (manifest["stage"], manifest["key"], manifest["seed"]) == ("frames", SPEC.key, 7)
     assert manifest["config"] == SPEC.config
-    assert manifest["code"] == CODE
     assert manifest["device"] == "cpu"
     assert set(manifest["outputs"]) == {"a.bin", "b.json"}
     assert manifest["timings"]["seconds"] == 1.5
@@ -62,9 +92,12 @@ def test_the_status_follows_the_life_of_a_stage(tmp_path: Path) -> None:
     assert store.status(SPEC) == "todo"
     store.prepare(SPEC)
     assert store.status(SPEC) == "todo"
-    folder = begun(store)
+    attempt = begun(store)
+    manifest = store.manifest(SPEC.stage, SPEC.key)
+    assert manifest is not None
+    assert (manifest["state"], manifest["code"]) == ("running", CODE)
     assert store.status(SPEC) == "todo"
-    (folder / "checkpoint").mkdir()
+    checkpoint(attempt)
     assert store.status(SPEC) == "partial"
     store.mark_failed(SPEC.stage, SPEC.key, "no space left", lasting=False)
     assert store.status(SPEC) == "partial"
@@ -72,39 +105,147 @@ def test_the_status_follows_the_life_of_a_stage(tmp_path: Path) -> None:
     store.mark_failed(SPEC.stage, SPEC.key, "loss is nan", lasting=True)
     assert store.status(SPEC) == "failed"
     assert store.failure(SPEC) == "loss is nan"
-    store.mark_running(SPEC.stage, SPEC.key, "cpu", CODE)
+    with attempt.claim.kept_alive():
+        pass
+    attempt = begun(store)
     assert store.status(SPEC) == "partial"
-    (folder / "checkpoint").rmdir()
-    assert store.status(SPEC) == "todo"
-    (folder / "out.bin").write_bytes(b"x")
-    begun(store)
-    store.mark_done(SPEC.stage, SPEC.key, StageResult({}))
+    (attempt.result / "out.bin").write_bytes(b"x")
+    assert publish(store, attempt)
     assert store.status(SPEC) == "done"
+    store.clear_work(SPEC.stage, SPEC.key)
     manifest = store.manifest(SPEC.stage, SPEC.key)
     assert manifest is not None
-    assert manifest["error"] is None
+    assert (manifest["state"], manifest["error"]) == ("done", None)
 
 
-def test_a_finished_stage_has_no_checkpoint_and_no_temporary_file_among_its_outputs(
-    tmp_path: Path,
-) -> None:
+def test_a_finished_stage_has_no_checkpoint_and_no_temporary_file(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    folder = begun(store)
-    save_checkpoint(folder, {"w": torch.ones(2)}, {"done": 1, "event_bytes": 0, "seconds": 0.1})
-    (folder / ".left.123.tmp").write_text("half")
-    (folder / "events.jsonl").write_text("")
-    (folder / "out.bin").write_bytes(b"x")
-    store.mark_done(SPEC.stage, SPEC.key, StageResult({}))
+    attempt = begun(store)
+    checkpoint(attempt)
+    (attempt.result / ".left.123.tmp").write_text("half")
+    (attempt.result / "out.bin").write_bytes(b"x")
+    assert publish(store, attempt)
+    folder = store.folder(SPEC.stage, SPEC.key)
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", EVENTS_FILE, "out.bin"}
     manifest = store.manifest(SPEC.stage, SPEC.key)
     assert manifest is not None
     assert set(manifest["outputs"]) == {"out.bin"}
-    assert not (folder / "checkpoint").exists()
 
 
-def test_preparing_twice_keeps_what_a_worker_wrote_meanwhile(store: Store) -> None:
+def test_preparing_leaves_alone_what_there_is(store: Store) -> None:
     before = store.manifest(SPEC.stage, SPEC.key)
     store.prepare(SPEC)
     assert store.manifest(SPEC.stage, SPEC.key) == before
+    assert not store.work(SPEC.stage, SPEC.key).exists()
+    other = StageSpec("frames", SPEC.config, {}, 8)
+    store.prepare(other)
+    store.mark_failed("frames", other.key, "loss is nan", lasting=True)
+    store.prepare(other)
+    assert store.failure(other) == "loss is nan"
+
+
+def test_the_key_of_a_manifest_is_that_of_its_stage() -> None:
+    specs = [*stages_of(smoke("Boxing")), *stages_of(make_preset("smoke", "Pong", "online"))]
+    for spec in specs:
+        read = json.loads(json.dumps([spec.config, spec.upstream, spec.seed]))
+        assert key_of(spec.stage, *read, NUMERICS[spec.stage]) == spec.key
+
+
+# --- attempts ---------------------------------------------------------------------------------
+
+
+def overtaken(store: Store, attempt: Attempt) -> Attempt:
+    """Another process takes the stage over, as it may once the owner's counter stood still."""
+    folder = store.work(SPEC.stage, SPEC.key)
+    write_json(folder / "claim-2.json", {"owner": "elsewhere:1:99", "token": "other"})
+    claim = Claim(folder)
+    claim.token = "other"
+    claim.previous = Held(1, current_owner(), attempt.claim.token)
+    return store.begin(SPEC.stage, SPEC.key, claim, "cpu", CODE)
+
+
+def test_an_overtaken_attempt_is_copied_not_shared_and_can_publish_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = begun(store)
+    checkpoint(first)
+    (first.folder / "checkpoint" / "replay").mkdir()
+    path = first.folder / "checkpoint" / "replay" / "frames.npy"
+    path.write_bytes(b"a" * 10 + bytes(1 << 22) + b"z")
+    with path.open("r+b") as held_open:
+        second = overtaken(store, first)
+        held_open.write(b"b" * 10)
+        held_open.flush()
+        copy = second.folder / "checkpoint" / "replay" / "frames.npy"
+        assert copy.read_bytes() == b"a" * 10 + bytes(1 << 22) + b"z"
+    assert load_checkpoint(second.folder) is not None
+    assert not first.folder.exists()
+    with pytest.raises(OvertakenError, match="process 1 on elsewhere took it over"):
+        publish(store, first)
+    (second.result / "out.bin").write_bytes(b"second")
+    assert publish(store, second)
+    with pytest.raises(OvertakenError):
+        publish(store, first)
+    assert store.damage(SPEC) is None
+    assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"second"
+
+
+def test_of_two_whole_attempts_the_first_is_published_and_the_second_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    first = begun(store)
+    second = overtaken(store, first)
+    for attempt, content in ((first, b"first"), (second, b"second")):
+        attempt.result.mkdir(parents=True, exist_ok=True)
+        (attempt.result / EVENTS_FILE).touch()
+        (attempt.result / "out.bin").write_bytes(content)
+    # The first was stopped between its last look at the claim and the rename.
+    monkeypatch.setattr(first.claim, "is_own", lambda: True)
+    assert publish(store, first)
+    assert not publish(store, second)
+    assert store.damage(SPEC) is None
+    assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"first"
+
+
+def test_what_a_dead_process_left_is_moved_not_copied(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = begun(store)
+    checkpoint(first)
+    (first.folder / "owner").write_text(dead_owner())
+    inode = (first.folder / CHECKPOINT_FILE).stat().st_ino
+    second = overtaken(store, first)
+    assert (second.folder / CHECKPOINT_FILE).stat().st_ino == inode
+
+
+@pytest.mark.parametrize("ends", ["made", "failed"])
+def test_a_process_that_was_overtaken_stops_with_a_sentence_and_uses_what_the_other_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """The stage is at work when another process takes over, finishes and goes."""
+    store = Store(tmp_path)
+    store.prepare(SPEC)
+    messages: list[dict[str, Any]] = []
+
+    def slow(context: StageContext) -> StageResult:
+        other = overtaken(store, context.attempt)
+        (other.result / EVENTS_FILE).touch()
+        (other.result / "out.bin").write_bytes(b"other")
+        assert publish(store, other)
+        store.clear_work(SPEC.stage, SPEC.key)
+        if ends == "made":
+            context.folder.mkdir(parents=True)
+            return context.result()
+        raise FileNotFoundError(context.folder)
+
+    monkeypatch.setattr(worker_module, "function_of", lambda *_: slow)
+    run_stage(store, "frames", SPEC.key, messages.append, 1e9)
+    assert [message["type"] for message in messages] == ["overtaken", "finished"]
+    assert (
+        "took it over, because this process showed no sign of life for 60 s" in messages[0]["note"]
+    )
+    assert messages[1]["made"] is False
+    assert store.status(SPEC) == "done"
+    assert not store.work(SPEC.stage, SPEC.key).exists()
 
 
 # --- damage -----------------------------------------------------------------------------------
@@ -125,7 +266,7 @@ def test_a_flipped_byte_is_found_and_named(store: Store) -> None:
 def test_a_missing_output_is_damage(store: Store) -> None:
     (store.folder(SPEC.stage, SPEC.key) / "b.json").unlink()
     assert store.status(SPEC) == "damaged"
-    assert store.damage(SPEC) is not None
+    assert store.damage(SPEC) == "b.json is missing"
 
 
 @pytest.mark.parametrize("text", ["", '{"stage": "fra', "[]", '{"key": "another"}', "\x00\xff"])
@@ -140,36 +281,127 @@ def test_a_damaged_stage_is_removed_and_can_be_made_again(store: Store) -> None:
     store.reset(SPEC)
     assert store.status(SPEC) == "todo"
     assert not store.folder(SPEC.stage, SPEC.key).exists()
+    assert not any((store.home / TRASH).iterdir())
 
 
-def test_a_stage_that_someone_is_making_is_not_removed(store: Store) -> None:
-    folder = store.folder(SPEC.stage, SPEC.key)
-    (folder / "b.json").unlink()
-    assert Claim(folder).try_acquire()
+def test_what_another_command_made_again_meanwhile_is_not_removed(store: Store) -> None:
+    """Two commands find the same damage; one has mended it when the other comes to it."""
     store.reset(SPEC)
-    assert (folder / "a.bin").exists()
+    assert store.status(SPEC) == "done" and store.damage(SPEC) is None
+
+
+CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "config": lambda m: m["config"]["frames"].update(num_frames=65),
+    "seed": lambda m: m.update(seed=8),
+    "numerics": lambda m: m.update(numerics=99),
+    "key": lambda m: m.update(key="0" * 20),
+    "digest": lambda m: m["outputs"].update({"a.bin": "0" * 64}),
+    "no output": lambda m: m["outputs"].clear(),
+    "timings": lambda m: m["timings"].update(seconds=2.5),
+    "device": lambda m: m.update(device="cuda"),
+    "state": lambda m: m.pop("state"),
+    "seal": lambda m: m.pop("seal"),
+    "seal of others": lambda m: m.update(seal=7),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+def test_a_manifest_that_was_changed_is_damage_wherever_it_is_read(
+    store: Store, change: Callable[[dict[str, Any]], object]
+) -> None:
+    folder = store.folder(SPEC.stage, SPEC.key)
+    manifest = read_json(folder / "manifest.json")
+    change(manifest)
+    write_json(folder / "manifest.json", manifest)
+    assert store.status(SPEC) == "damaged"
+    assert store.damage(SPEC) == "manifest.json is missing or not as it was written"
+    assert store.manifest(SPEC.stage, SPEC.key) is None
+    assert SeenStore(store.home).status(SPEC) == "damaged"
+    with pytest.raises(StoreError, match="not as it was written"):
+        upstream_manifest(folder)
+    store.reset(SPEC)
+    assert store.status(SPEC) == "todo"
+
+
+def test_a_manifest_sealed_again_is_found_by_its_key(store: Store) -> None:
+    folder = store.folder(SPEC.stage, SPEC.key)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    write_manifest(folder, manifest | {"seed": 8})
+    assert store.status(SPEC) == "damaged"
+
+
+def test_a_manifest_of_work_that_was_changed_is_written_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare(SPEC)
+    path = store.work(SPEC.stage, SPEC.key) / "manifest.json"
+    path.write_text(path.read_text().replace("Boxing", "Pong"))
+    assert store.status(SPEC) == "todo"
+    store.prepare(SPEC)
+    manifest = store.manifest(SPEC.stage, SPEC.key)
+    assert manifest is not None and manifest["config"] == SPEC.config
+
+
+def test_a_changed_event_log_is_damage(store: Store) -> None:
+    (store.folder(SPEC.stage, SPEC.key) / EVENTS_FILE).write_text("{}")
+    assert store.damage(SPEC) == "events.jsonl differs from its digest"
 
 
 def test_a_flipped_byte_in_a_checkpoint_is_not_continued_from(tmp_path: Path) -> None:
-    counters = {"done": 3, "event_bytes": 12, "seconds": 0.5}
+    counters = {"done": 3, "event_bytes": 12, "event_digest": "ab", "seconds": 0.5}
     save_checkpoint(tmp_path, {"w": torch.arange(100.0), "n": torch.tensor(3)}, counters)
     saved = load_checkpoint(tmp_path)
     assert saved is not None
     assert saved.counters == counters
     assert torch.equal(saved.tensors["w"], torch.arange(100.0))
-    assert committed_bytes(tmp_path) == 12
+    assert committed_events(tmp_path) == (12, "ab")
 
     path = tmp_path / CHECKPOINT_FILE
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[-3] ^= 1
+    path.write_bytes(flipped)
     assert load_checkpoint(tmp_path) is None
     path.write_bytes(content[:20])
     assert load_checkpoint(tmp_path) is None
-    assert committed_bytes(tmp_path) == 0
+    assert committed_events(tmp_path)[0] == 0
     path.unlink()
     assert load_checkpoint(tmp_path) is None
-    assert committed_bytes(tmp_path) == 0
+    assert committed_events(tmp_path)[0] == 0
+
+
+def test_any_changed_digit_of_the_counters_is_noticed(tmp_path: Path) -> None:
+    counters = {"done": 25, "event_bytes": 12, "event_digest": "ab", "seconds": 0.5}
+    save_checkpoint(tmp_path, {"w": torch.ones(4)}, counters)
+    path = tmp_path / CHECKPOINT_FILE
+    content = path.read_bytes()
+    place = content.index(b"25", content.index(b"done"))
+    path.write_bytes(content[:place] + b"15" + content[place + 2 :])
+    assert load_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_checkpoint_whose_events_were_changed_is_not_continued_from(
+    tmp_path: Path, damage: str
+) -> None:
+    def context() -> StageContext:
+        attempt = attempt_in(tmp_path)
+        return StageContext(attempt, {}, {}, 0, torch.device("cpu"), lambda *_: None)
+
+    first = context()
+    first.events.metric(1, {"loss": 0.25})
+    first.checkpoint({"w": torch.ones(2)}, 1)
+    saved = context().resume()
+    assert saved is not None and saved.counters["done"] == 1
+    path = first.folder / EVENTS_FILE
+    if damage == "gone":
+        path.unlink()
+    else:
+        text = path.read_text()
+        path.write_text(text[:-4] if damage == "cut" else text.replace("0.25", "0.35"))
+    anew = context()
+    assert anew.resume() is None
+    assert anew.events.commit() == 0
 
 
 # --- claims -----------------------------------------------------------------------------------
@@ -182,7 +414,9 @@ def test_a_claim_is_held_by_one_and_free_when_its_block_ends(tmp_path: Path) -> 
     assert not second.try_acquire()
     with first.kept_alive():
         assert second.holder() == f"process {os.getpid()} on {os.uname().nodename}"
+    assert second.holder() is None
     assert second.try_acquire()
+    assert [path.name for path in tmp_path.iterdir()] == ["claim-2.json"]
 
 
 def test_of_processes_that_want_a_claim_at_once_one_gets_it(tmp_path: Path) -> None:
@@ -224,7 +458,7 @@ def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> No
         "assert Claim(Path(sys.argv[1])).try_acquire()"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
-    assert read_json(tmp_path / "claim.json") is not None
+    assert read_json(tmp_path / "claim-1.json") is not None
     assert Claim(tmp_path).holder() is None
     assert Claim(tmp_path).try_acquire()
 
@@ -232,45 +466,111 @@ def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> No
 def test_a_process_number_used_again_does_not_hold_an_old_claim(tmp_path: Path) -> None:
     host, pid, start = current_owner().rsplit(":", 2)
     assert start == start_time(int(pid))
-    write_json(tmp_path / "claim.json", {"owner": f"{host}:{pid}:{int(start) - 1}"})
+    write_json(tmp_path / "claim-1.json", {"owner": f"{host}:{pid}:{int(start) - 1}", "token": "a"})
     assert Claim(tmp_path).try_acquire()
 
 
-def test_another_host_holds_its_claim_for_as_long_as_it_shows_signs_of_life(
-    tmp_path: Path,
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(claim_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(claim_module.time, "sleep", self.pass_by)
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_claim_is_stale_when_its_counter_stood_still_before_the_eyes_of_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "claim.json"
-    write_json(path, {"owner": "elsewhere:1:99"})
-    assert Claim(tmp_path).holder() == "process 1 on elsewhere"
-    assert not Claim(tmp_path).try_acquire()
-    recent = time.time() - STALE_SECONDS + 20
-    os.utime(path, (recent, recent))
-    assert not Claim(tmp_path).try_acquire()
-    old = time.time() - STALE_SECONDS - 1
-    os.utime(path, (old, old))
-    assert Claim(tmp_path).holder() is None
-    assert Claim(tmp_path).try_acquire()
+    """No time of a file and no wall clock counts: the files may be as old as they like."""
+    clock = Clock(monkeypatch)
+    path = tmp_path / "claim-1.json"
+    write_json(path, {"owner": "elsewhere:1:99", "token": "abc"})
+    os.utime(path, (1, 1))
+    waiting = Claim(tmp_path)
+    assert waiting.holder() == "process 1 on elsewhere"
+    clock.now += STALE_SECONDS - 1
+    assert not waiting.try_acquire()
+    (tmp_path / "beat-abc").write_text("1")
+    assert not waiting.try_acquire()
+    clock.now += STALE_SECONDS - 1
+    assert not waiting.try_acquire()
+    assert not Claim(tmp_path).try_acquire(), "who comes now has seen nothing yet"
+    clock.now += 2
+    assert waiting.holder() is None
+    assert waiting.try_acquire()
+    assert waiting.previous == Held(1, "elsewhere:1:99", "abc")
+
+
+def test_whether_the_process_of_another_host_lives_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    for name in ("dead", "alive", "here", "free"):
+        (tmp_path / name).mkdir()
+    for name in ("dead", "alive"):
+        claim = {"owner": "elsewhere:1:99", "token": "abc"}
+        write_json(tmp_path / name / "claim-1.json", claim)
+    assert Claim(tmp_path / "here").try_acquire()
+    began = clock.now
+
+    def pass_by(seconds: float) -> None:
+        clock.now += seconds
+        (tmp_path / "alive" / "beat-abc").write_text(str(clock.now))
+
+    monkeypatch.setattr(claim_module.time, "sleep", pass_by)
+    found = living_holders([Claim(tmp_path / n) for n in ("dead", "alive", "here", "free")])
+    here = f"process {os.getpid()} on {os.uname().nodename}"
+    assert found == [None, "process 1 on elsewhere", here, None]
+    assert STALE_SECONDS < clock.now - began < STALE_SECONDS + 2
 
 
 def test_a_claim_beats_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_module, "HEARTBEAT_SECONDS", 0.01)
     claim = Claim(tmp_path)
     assert claim.try_acquire()
-    old = time.time() - 1000
-    os.utime(tmp_path / "claim.json", (old, old))
+    path = tmp_path / f"beat-{claim.token}"
     with claim.kept_alive():
         deadline = time.monotonic() + 10
-        while (tmp_path / "claim.json").stat().st_mtime < old + 500:
+        while not path.exists() or int(path.read_text() or 0) < 3:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
 
-def test_a_claim_that_was_taken_over_is_left_to_the_other(tmp_path: Path) -> None:
+def test_a_claim_that_was_taken_over_is_left_to_the_other_and_the_owner_notices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_module, "HEARTBEAT_SECONDS", 0.01)
     claim = Claim(tmp_path)
     assert claim.try_acquire()
     with claim.kept_alive():
-        write_json(tmp_path / "claim.json", {"owner": "elsewhere:1:99"})
+        claim.check(on_disk=True)
+        write_json(tmp_path / "claim-2.json", {"owner": "elsewhere:1:99", "token": "other"})
+        with pytest.raises(OvertakenError):
+            claim.check(on_disk=True)
+        deadline = time.monotonic() + 10
+        while not claim._lost.is_set() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        with pytest.raises(OvertakenError, match="process 1 on elsewhere took it over"):
+            claim.check()
     assert Claim(tmp_path).holder() == "process 1 on elsewhere"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "7", '{"owner": 7}', '{"owner": "x"', "\x00", "{}"])
+def test_a_claim_that_cannot_be_read_is_held_by_nobody(tmp_path: Path, content: str) -> None:
+    (tmp_path / "claim-3.json").write_text(content)
+    claim = Claim(tmp_path)
+    assert claim.holder() is None
+    assert claim.try_acquire()
+    assert [path.name for path in tmp_path.iterdir()] == ["claim-4.json"]
+
+
+def test_a_claim_on_a_folder_that_is_gone_is_not_had(tmp_path: Path) -> None:
+    assert not Claim(tmp_path / "gone").try_acquire()
+    assert Claim(tmp_path / "gone").holder() is None
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
+from diamond.ablation.stages import StageSpec
 from diamond.cli.studies import show_study
 from diamond.cli.verify import verify_and_show
 from diamond.errors import RequestError, StoreError
@@ -33,11 +34,11 @@ from diamond.pipeline.identity import aggregate_key, tracked_key
 from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.notes import study_notes
-from diamond.pipeline.store import StageResult, Store
+from diamond.pipeline.store import Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
 from diamond.pipeline.study import StudyRun
 from tests.agents import write_agent
-from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, smoke_plan
+from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, finish, smoke_plan
 
 
 def made(home: Path, plan: Plan) -> Store:
@@ -46,10 +47,15 @@ def made(home: Path, plan: Plan) -> Store:
     store.check_writable()
     record_plan(plan, home / "studies" / plan.study, f"diamond ablate --name {plan.study}")
     for spec in plan.stages():
-        store.prepare(spec)
-        (store.folder(spec.stage, spec.key) / "out").write_text("x")
-        store.mark_done(spec.stage, spec.key, StageResult({"seconds": 1.0}))
+        finish(store, spec, lambda folder: (folder / "out").write_text("x"), {"seconds": 1.0})
     return store
+
+
+def unmake(store: Store, spec: StageSpec) -> StageSpec:
+    """Let a finished stage be one that is to be made."""
+    shutil.rmtree(store.folder(spec.stage, spec.key))
+    store.prepare(spec)
+    return spec
 
 
 def plan_of(*assignments: str, name: str, seeds: int = 1, until: str | None = None) -> Plan:
@@ -61,7 +67,7 @@ def keys(plan: Plan) -> set[str]:
 
 
 def on_disk(home: Path) -> set[str]:
-    return {path.name for path in home.glob("stages/*/*")}
+    return {path.name for part in ("stages", "work") for path in home.glob(f"{part}/*/*")}
 
 
 # --- what a study needs -----------------------------------------------------------------------
@@ -250,8 +256,8 @@ def test_a_stage_that_is_being_made_stays(tmp_path: Path) -> None:
     one = plan_of("steps=1", name="one")
     store = made(tmp_path, one)
     shutil.rmtree(tmp_path / "studies" / "one")
-    spec = one.stages()[0]
-    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    spec = unmake(store, one.stages()[0])
+    assert Claim(store.work(spec.stage, spec.key)).try_acquire()
     found = find_garbage(store, ())
     assert {item.path.name for item in found.items} == keys(one) - {spec.key}
     assert found.kept == (
@@ -267,9 +273,9 @@ def test_a_stage_that_is_begun_after_the_listing_stays(
     one = plan_of("steps=1", name="one")
     store = made(tmp_path, one)
     shutil.rmtree(tmp_path / "studies" / "one")
-    spec = one.stages()[0]
+    spec = unmake(store, one.stages()[0])
     listed = find_garbage(store, ())
-    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    assert Claim(store.work(spec.stage, spec.key)).try_acquire()
     monkeypatch.setattr(garbage_module, "find_garbage", lambda *_: listed)
     assert len(remove_garbage(store, ())) == len(listed.items) - 1
     assert on_disk(tmp_path) == {spec.key}
@@ -278,8 +284,8 @@ def test_a_stage_that_is_begun_after_the_listing_stays(
 def test_a_study_at_work_is_not_forgotten(tmp_path: Path) -> None:
     one = plan_of("steps=1", name="one")
     store = made(tmp_path, one)
-    spec = one.stages()[0]
-    assert Claim(store.folder(spec.stage, spec.key)).try_acquire()
+    spec = unmake(store, one.stages()[0])
+    assert Claim(store.work(spec.stage, spec.key)).try_acquire()
     with pytest.raises(RequestError, match="is making its stage references"):
         remove_garbage(store, ("one",))
     assert on_disk(tmp_path) == keys(one)
@@ -371,11 +377,12 @@ def test_weights_stay_while_a_stage_that_reads_them_is_made(tmp_path: Path) -> N
     shutil.rmtree(home / "studies" / "one")
     store = Store(home)
     frames = next(spec for spec in plan.stages() if spec.stage == "frames")
-    claim = Claim(store.folder("frames", frames.key))
+    unmake(store, frames)
+    claim = Claim(store.work("frames", frames.key))
     assert claim.try_acquire()
     remove_garbage(store, ())
     assert len(stored(home)) == 1
-    shutil.rmtree(store.folder("frames", frames.key))
+    store.clear_work("frames", frames.key)
     remove_garbage(store, ())
     assert stored(home) == set()
 

@@ -110,12 +110,12 @@ def killed(smoke_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Killed
     home = copy_home(smoke_home, folder / "home")
     path = write(folder, SEARCH)
     process = begin(home, str(path), "--jobs", "1", command="sweep")
-    claim = home / "studies" / "mine" / "trials" / "1" / "claim.json"
+    claim = home / "studies" / "mine" / "trials" / "1" / "claim-1.json"
 
     def at_work() -> bool:
         if process.poll() is not None:
             pytest.fail(f"the command ended before trial 1: {process.communicate()}")
-        return claim.exists() and any(home.glob("stages/rollouts/*/claim.json"))
+        return claim.exists() and any(home.glob("work/rollouts/*/claim-*.json"))
 
     wait_until(at_work, "trial 1")
     process.kill()
@@ -169,7 +169,7 @@ def test_the_killed_trial_is_tried_again_with_its_values(killed: Killed) -> None
     assert trials[1].params == killed.trials[1].params
     assert [trial.user_attrs[ATTEMPTS] for trial in trials] == [1, 2, 1]
     assert not list(killed.home.glob("studies/mine/trials/*"))
-    assert not list(killed.home.glob("stages/*/*/claim.json"))
+    assert not list(killed.home.glob("work/*/*"))
 
 
 def test_the_document_and_the_page_say_what_was_found(killed: Killed) -> None:
@@ -242,7 +242,7 @@ def test_two_commands_make_no_stage_and_no_run_twice(shared: Path) -> None:
     check_tracked(shared)
     kinds = Counter(run.data.tags["diamond.kind"] for run in tracked(shared))
     assert kinds == {"study": 1, "trial": 6}
-    assert not list(shared.glob("stages/*/*/claim.json"))
+    assert not list(shared.glob("work/*/*"))
 
 
 # --- nothing to find ----------------------------------------------------------------------------

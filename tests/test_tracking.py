@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mlflow.entities import Experiment, Metric, Run, ViewType
 
 import diamond
 from diamond.errors import StoreError
+from diamond.pipeline.files import digest
 from diamond.tracking import mlflow_store
 from diamond.tracking.events import EventLog, read_lines
 from diamond.tracking.mlflow_store import MlflowStore, open_store
@@ -79,7 +81,8 @@ def trained_stage(folder: Path, num_updates: int = NUM_UPDATES) -> StageEvents:
     for step in range(num_updates):
         log.metric(step, {"loss": 1 / (1 + step), "grad_norm": math.sqrt(step)})
     log.message("done")
-    return StageEvents("denoiser", "abc", folder / "events.jsonl", log.commit())
+    path, num_bytes = folder / "events.jsonl", log.commit()
+    return StageEvents("denoiser", "abc", path, num_bytes, digest(path))
 
 
 def run_with(key: str, *stages: StageEvents) -> TrackedRun:
@@ -172,10 +175,10 @@ def test_a_growing_stage_sends_its_new_events_only(
     reopened: MlflowStore, client: MlflowClient, tmp_path: Path
 ) -> None:
     stage = trained_stage(tmp_path)
-    early = len(b"".join(read_lines(stage.path, None).splitlines(keepends=True)[:10]))
+    early = b"".join(read_lines(stage.path, None).splitlines(keepends=True)[:10])
     parent = reopened.write_study(study_named("growing"))
     growing = replace(
-        run_with("growing", replace(stage, num_bytes=early)),
+        run_with("growing", replace(stage, num_bytes=len(early), digest=sha256(early).hexdigest())),
         curves={},
         summary={},
         status="RUNNING",

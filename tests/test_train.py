@@ -47,11 +47,13 @@ def make_at_once(names: set[str], home: Path) -> None:
 def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
     process = begin(home, *ARGUMENTS, "--jobs", "1", checkpointing=True, command="train")
-    wait_until(lambda: bool(list(home.glob(f"stages/agent/*/{CHECKPOINT_FILE}"))), "a checkpoint")
+    wait_until(
+        lambda: bool(list(home.glob(f"work/agent/*/attempts/*/{CHECKPOINT_FILE}"))), "a checkpoint"
+    )
     process.kill()
     process.communicate()
     wait_until(lambda: not live_workers(home), "the end of the workers", 30)
-    interrupted = {f"agent/{path.parent.name}" for path in home.glob("stages/agent/*/checkpoint")}
+    interrupted = {f"agent/{path.name}" for path in home.glob("work/agent/*")}
 
     done = diamond("train", *ARGUMENTS, "--home", str(home))
     assert done.returncode == 0, done.stderr

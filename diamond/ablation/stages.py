@@ -157,6 +157,11 @@ class StageSpec:
         )
         object.__setattr__(self, "key", sha256(text.encode()).hexdigest()[:KEY_DIGITS])
 
+    @property
+    def numerics(self) -> int:
+        """Number of the code that makes its outputs."""
+        return NUMERICS[self.stage]
+
 
 def key_of(
     stage: str, config: Mapping[str, Any], upstream: Mapping[str, str], seed: int, numerics: int

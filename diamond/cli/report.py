@@ -3,13 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from diamond.ablation.stages import STAGES
 from diamond.cli.outputs import check_folder
 from diamond.cli.terminal import console
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import Study, all_studies, damaged_studies, find_study, report_of
+from diamond.pipeline.studies import (
+    Study,
+    all_studies,
+    check_whole,
+    damaged_studies,
+    find_study,
+    report_of,
+)
 
 if TYPE_CHECKING:
     from diamond.report.page import ReportPaths
@@ -47,6 +55,7 @@ def _write(document: dict[str, Any], store: Store, folder: Path) -> "ReportPaths
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
 
+    check_whole(document, store, STAGES)
     films = load_films(document, store)
     return write_report(document, film_strips(films, document["report_steps"]), folder, films)
 

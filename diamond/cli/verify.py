@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.declarations import Declaration, load_declaration
+from diamond.ablation.stages import SCORING_STAGES
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import named_study, report_of
+from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_view
 
@@ -41,6 +42,7 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
             f"the declaration of study {study!r} has no claims: {path}\n"
             "  add [[claims]] to it; docs/declarations.md shows how"
         )
+    check_whole(document, store, SCORING_STAGES)
     result = {
         "study": study,
         "question": declaration.question,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.ablation.designs import read_setting
-from diamond.ablation.stages import KEY_DIGITS, NUMERICS, STAGES, StageName, StageSpec, stages_of
+from diamond.ablation.stages import KEY_DIGITS, NUMERICS, STAGES, StageName, stages_of
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
@@ -18,7 +18,7 @@ from diamond.config.games import check_game
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import Store, damage_of
 
 SCORED: tuple[StageName, ...] = ("denoiser", "agent", "rollouts")
 SHOWN = 6
@@ -374,13 +374,12 @@ def _check_whole(store: Store, stage: StageName, key: str) -> Manifest:
             f"the {stage} {key} is not trained, it is {manifest['state']}{cause}\n"
             "  the command of its study goes on with it"
         )
-    spec = StageSpec(stage, manifest["config"], manifest["upstream"], manifest["seed"])
     if manifest["numerics"] != NUMERICS[stage]:
         raise RequestError(
             f"the {stage} {key} was made by another version (numerics {manifest['numerics']}, now "
             f"{NUMERICS[stage]})\n  make it again with the command of its study"
         )
-    damage = "its manifest was changed" if spec.key != key else store.damage(spec)
+    damage = damage_of(store.folder(stage, key))
     if damage is not None:
         raise RequestError(
             f"the {stage} {key} is damaged: {damage}\n  make it again with the command of its study"

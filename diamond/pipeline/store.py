@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from diamond.ablation.stages import KEY_DIGITS, NUMERICS, StageSpec, key_of
+from diamond.ablation.stages import KEY_DIGITS, StageSpec, key_of
 from diamond.config.base import content_hash
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
@@ -223,6 +223,21 @@ class Store:
         folder = self.folder(spec.stage, spec.key)
         return damage_of(folder) if folder.exists() else None
 
+    def whole_folder(self, stage: str, key: str) -> Path:
+        """The folder of a finished stage, read in full.
+
+        Raises:
+            StoreError: It is not finished or not as it was written.
+        """
+        folder = self.folder(stage, key)
+        damage = damage_of(folder)
+        if damage is not None:
+            raise StoreError(
+                f"the stage {stage} {key} is damaged: {damage}\n"
+                "  the command of its study makes it again"
+            )
+        return folder
+
     def reset(self, spec: StageSpec) -> None:
         """Remove a damaged stage so that it is made again.
 
@@ -250,7 +265,7 @@ class Store:
             return
         folder = self.work(spec.stage, spec.key)
         folder.mkdir(parents=True, exist_ok=True)
-        _write_manifest(
+        write_manifest(
             folder,
             {
                 "stage": spec.stage,
@@ -258,7 +273,7 @@ class Store:
                 "config": spec.config,
                 "upstream": spec.upstream,
                 "seed": spec.seed,
-                "numerics": NUMERICS[spec.stage],
+                "numerics": spec.numerics,
                 "code": None,
                 "device": None,
                 "state": "pending",
@@ -333,7 +348,7 @@ class Store:
             "events": digest(folder / EVENTS_FILE),
             "timings": result.timings | finished,
         }
-        _write_manifest(folder, manifest | done)
+        write_manifest(folder, manifest | done)
         target.parent.mkdir(parents=True, exist_ok=True)
         return _rename_to_new(folder, target)
 
@@ -356,7 +371,7 @@ class Store:
         folder = self.work(stage, key)
         manifest = read_manifest(folder)
         assert manifest is not None, f"{stage} {key} was not prepared"
-        _write_manifest(folder, manifest | dict(values))
+        write_manifest(folder, manifest | dict(values))
 
 
 def _rename_to_new(folder: Path, target: Path) -> bool:
@@ -370,7 +385,8 @@ def _rename_to_new(folder: Path, target: Path) -> bool:
     return True
 
 
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest with its seal, whole or not at all."""
     write_json(folder / MANIFEST_FILE, {**manifest, "seal": content_hash(manifest)})
 
 

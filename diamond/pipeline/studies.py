@@ -271,6 +271,24 @@ def file_bytes(path: Path) -> int:
         return 0
 
 
+def check_whole(document: Mapping[str, Any], store: Store, stages: Iterable[str]) -> None:
+    """Read in full what a result says that its runs made, as far as the home still has it.
+
+    Args:
+        document: The result of a study.
+        store: The home.
+        stages: Names of the stages to read.
+
+    Raises:
+        StoreError: A stage is not as it was written.
+    """
+    runs = [run for arm in document["arms"] for run in arm["runs"]]
+    found = {(name, run["stages"][name]["key"]) for run in runs for name in run["stages"]}
+    for stage, key in sorted(found):
+        if stage in stages and store.is_published(stage, key):
+            store.whole_folder(stage, key)
+
+
 def report_of(study: Study) -> dict[str, Any] | None:
     """The result document of a study, None before its first command came to an end."""
     document = read_json(study.folder / REPORT_FILE)
