@@ -166,10 +166,11 @@ def smoke_plan(*assignments: str, num_seeds: int = 1) -> Plan:
 
 
 def manifests(home: Path) -> dict[str, dict[str, Any]]:
-    """Manifest by ``stage/key``."""
+    """Manifest by ``stage/key``, of stages that are finished or begun."""
     return {
         f"{path.parent.parent.name}/{path.parent.name}": read_json(path)
-        for path in home.glob("stages/*/*/manifest.json")
+        for part in ("work", "stages")
+        for path in home.glob(f"{part}/*/*/manifest.json")
     }
 
 
