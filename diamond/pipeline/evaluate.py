@@ -63,6 +63,7 @@ def evaluate(
 
     Source: arXiv:2405.12399, section 4.
     """
+    code = code_version()  # as it is before the games, which take hours
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     weights = read_weights(folder, "policy", agent.weights.policy)
     net = filled(lambda: build_policy(agent.policy, agent.shape()), weights, device)
@@ -82,7 +83,7 @@ def evaluate(
         "seed": seed,
         "max_episode_steps": limits.max_episode_steps,
         "device": str(device),
-        "code": code_version(),
+        "code": code,
         "label": PAPER_LABEL,
     } | summary(agent, episodes)
 
