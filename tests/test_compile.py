@@ -90,7 +90,8 @@ def imagined(nets: Networks) -> list[Tensor]:
 @pytest.fixture
 def fresh_compiler() -> Iterator[None]:
     torch._dynamo.reset()
-    yield
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=False):
+        yield
     torch._dynamo.reset()
 
 
@@ -188,6 +189,17 @@ def test_a_compiled_network_is_gone_between_stages() -> None:
         gc.enable()
 
 
+class Doubled(nn.Module):
+    """The smallest network."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.layer(x)
+
+
 def counting_compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let `compile_network` count graphs in the place of compiling them, within torch's limits."""
     graphs: list[int] = []
@@ -201,7 +213,6 @@ def counting_compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         plain(self, backend=compile_graph, dynamic=False)
 
     monkeypatch.setattr(nn.Module, "compile", compile_module)
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", False)
     return graphs
 
 
@@ -214,7 +225,7 @@ def test_every_stage_of_a_worker_compiles_as_if_it_were_the_first(
     counts = []
     for stage in range(torch._dynamo.config.recompile_limit + 2):
         before = len(graphs)
-        net = nn.Sequential(nn.Linear(3, 1 + stage))
+        net = Doubled(nn.Linear(3, 1 + stage))
         compile_network(net, trains=True)
         net(torch.zeros(1, 3))
         release_memory()
@@ -228,7 +239,7 @@ def test_a_stage_that_cannot_compile_does_not_go_on_without(
 ) -> None:
     graphs = counting_compiles(monkeypatch)
     limit = torch._dynamo.config.recompile_limit
-    net = nn.Sequential(nn.Linear(3, 2))
+    net = Doubled(nn.Linear(3, 2))
     compile_network(net, trains=True)
     for rows in range(2, 2 + limit):
         net(torch.zeros(rows, 3))
