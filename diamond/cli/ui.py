@@ -7,7 +7,7 @@ from pathlib import Path
 from diamond.cli.interrupt import interruptible
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.links import studies_link
-from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
+from diamond.tracking.ui import ui_server
 from diamond.tracking.uris import default_uri
 
 
@@ -26,14 +26,14 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
             "  make some first, for instance: diamond ablate steps=1,3,10"
         )
     uri = tracking_uri or default_uri(home)
-    command = ui_command(uri, port)
+    starting = ui_server(uri, port)
     from diamond.tracking.mlflow_open import find_experiment
 
     experiment_id = find_experiment(uri)
     page = "" if experiment_id is None else studies_link(experiment_id)
     print(f"MLflow UI: http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
-    environment = {**os.environ, **UI_ENVIRONMENT}
-    with interruptible(), subprocess.Popen(command, env=environment) as server:
+    environment = {**os.environ, **starting.environment}
+    with interruptible(), subprocess.Popen(starting.command, env=environment) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:

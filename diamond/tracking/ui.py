@@ -2,23 +2,30 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from diamond.errors import StoreError
-from diamond.tracking.uris import absolute_uri
+from diamond.tracking.uris import absolute_uri, is_server, server_page
 
 # Without MLflow's background jobs the server is up in half the time and in half the memory.
-UI_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
-    {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-)
+_SETTINGS: Mapping[str, str] = MappingProxyType({"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
 
 
-def ui_command(tracking_uri: str, port: int) -> list[str]:
-    """Return the arguments that start the server on the loopback address.
+@dataclass(frozen=True)
+class UiServer:
+    """How to start the server: its arguments, and what its environment needs beside the usual."""
 
-    The store is named in full, so that no folder in the working directory can take its place.
-    Artifacts are read where the runs say they are. Start it with `UI_ENVIRONMENT` added to the
-    environment.
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def ui_server(tracking_uri: str, port: int) -> UiServer:
+    """Return what starts the server on the loopback address.
+
+    The store is named in full, so that no folder in the working directory can take its place, and
+    in the environment: whoever lists processes sees their arguments, with any password.
+    Artifacts are read where the runs say they are.
 
     Args:
         tracking_uri: The database that holds the runs.
@@ -27,16 +34,16 @@ def ui_command(tracking_uri: str, port: int) -> list[str]:
     Raises:
         StoreError: The address is a server already, or no store.
     """
-    if tracking_uri.startswith(("http://", "https://")):
+    uri = absolute_uri(tracking_uri)
+    if is_server(uri):
         raise StoreError(
-            f"{tracking_uri} is a tracking server: it serves its own user interface.\n"
+            f"{server_page(uri)} is a tracking server: it serves its own user interface.\n"
             "  Open that address in a browser."
         )
-    uri = absolute_uri(tracking_uri)
-    return [
+    command = (
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri),
         *("--host", "127.0.0.1"),
         *("--port", str(port)),
         *("--workers", "1"),
-    ]
+    )
+    return UiServer(command, {**_SETTINGS, "MLFLOW_BACKEND_STORE_URI": uri})
