@@ -197,7 +197,8 @@ class Doubled(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * self.layer(x)
+        doubled: Tensor = 2 * self.layer(x)
+        return doubled
 
 
 def counting_compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
