@@ -45,6 +45,17 @@ def seeded_init(run_seed: int, purpose: Purpose) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def discarded_init() -> Iterator[None]:
+    """Let modules draw a default initialisation that saved weights will replace.
+
+    The global state is put back, so that whoever builds networks of their own gets the same ones.
+    """
+    # A caller's default device would draw from a generator of its own.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        yield
+
+
 class Noise(Protocol):
     """Where a world model gets its random numbers from; a site is a name inside one env step."""
 

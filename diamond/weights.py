@@ -1,8 +1,9 @@
 """Weights of checkpoint folders: read only when they are the ones that the checkpoint names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import file_digest
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from diamond.errors import WeightsError
+from diamond.rng import discarded_init
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def checked_file(folder: Path, part: str, sha256: str) -> Path:
@@ -49,12 +53,24 @@ def read_weights(folder: Path, part: str, sha256: str) -> dict[str, Tensor]:
     return load_file(checked_file(folder, part, sha256))
 
 
-def fill(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put weights into a fresh network, move it and stop its gradients.
+def filled(
+    build: Callable[[], Network], weights: Mapping[str, Tensor], device: torch.device
+) -> Network:
+    """Build a network with saved weights; torch's global generator stays as it is.
+
+    Args:
+        build: Makes the network, with any weights.
+        weights: Its state dict.
+        device: Where it goes.
+
+    Returns:
+        The network without gradients, in evaluation mode.
 
     Raises:
         WeightsError: They are those of another network.
     """
+    with discarded_init():
+        network = build()
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -65,3 +81,4 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], device: torch.device
     network.to(device)
     network.requires_grad_(False)
     network.eval()
+    return network

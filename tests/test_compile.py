@@ -2,6 +2,7 @@
 
 import gc
 import io
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,10 @@ from diamond.bench.inputs import (
 from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
+from diamond.errors import RequestError
 from diamond.pipeline import context as stage_context
 from diamond.pipeline.arithmetic import compile_network, release_memory
-from diamond.pipeline.devices import Workers, named_device
+from diamond.pipeline.devices import Workers, check_compiler, named_device
 from diamond.pipeline.files import read_json
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
@@ -88,7 +90,8 @@ def imagined(nets: Networks) -> list[Tensor]:
 @pytest.fixture
 def fresh_compiler() -> Iterator[None]:
     torch._dynamo.reset()
-    yield
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=False):
+        yield
     torch._dynamo.reset()
 
 
@@ -186,6 +189,66 @@ def test_a_compiled_network_is_gone_between_stages() -> None:
         gc.enable()
 
 
+class Doubled(nn.Module):
+    """The smallest network."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        doubled: Tensor = 2 * self.layer(x)
+        return doubled
+
+
+def counting_compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let `compile_network` count graphs in the place of compiling them, within torch's limits."""
+    graphs: list[int] = []
+    plain = nn.Module.compile
+
+    def compile_graph(module: Any, _inputs: Any) -> Any:
+        graphs.append(1)
+        return module.forward
+
+    def compile_module(self: nn.Module, **_: Any) -> None:
+        plain(self, backend=compile_graph, dynamic=False)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_module)
+    return graphs
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_every_stage_of_a_worker_compiles_as_if_it_were_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torch keeps at most `recompile_limit` variants of a function, whichever network it is of."""
+    graphs = counting_compiles(monkeypatch)
+    counts = []
+    for stage in range(torch._dynamo.config.recompile_limit + 2):
+        before = len(graphs)
+        net = Doubled(nn.Linear(3, 1 + stage))
+        compile_network(net, trains=True)
+        net(torch.zeros(1, 3))
+        release_memory()
+        counts.append(len(graphs) - before)
+    assert counts == [1] * len(counts)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_stage_that_cannot_compile_does_not_go_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graphs = counting_compiles(monkeypatch)
+    limit = torch._dynamo.config.recompile_limit
+    net = Doubled(nn.Linear(3, 2))
+    compile_network(net, trains=True)
+    for rows in range(2, 2 + limit):
+        net(torch.zeros(rows, 3))
+    assert len(graphs) == limit
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        net(torch.zeros(2 + limit, 3))
+
+
 def test_what_only_imagines_is_left_as_it_is_on_a_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,6 +286,20 @@ def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(
     assert done.returncode == 2
     assert "--compile: torch compiles with no-such-compiler, which is not found" in done.stderr
     assert "CXX" in done.stderr and not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS"]
+)
+def test_a_variable_that_turns_the_compiler_off_is_not_ignored(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", sys.executable)  # any program that is there
+    monkeypatch.setenv(name, "0")
+    check_compiler()
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(RequestError, match=f"{name}=1 tells torch .* without compiling\n  unset"):
+        check_compiler()
 
 
 @pytest.mark.slow

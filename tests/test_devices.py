@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from diamond.pipeline import devices
-from diamond.pipeline import executor as executor_module
 from diamond.pipeline.devices import (
     VISIBLE,
     Workers,
@@ -100,7 +99,7 @@ def test_workers_get_their_gpu_and_one_thread_before_they_start(
     script = tmp_path / "worker"
     script.write_text(WORKER.format(python=sys.executable))
     script.chmod(0o755)
-    monkeypatch.setattr(executor_module.sys, "executable", str(script))  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "executable", str(script))
     monkeypatch.setattr(devices, "_driver_gpus", tuple)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from diamond.ablation.stages import StageSpec
-from diamond.pipeline import executor as executor_module
+from diamond.pipeline.children import own_code, python_command
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import read_json
@@ -97,7 +97,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     script = tmp_path / "worker"
     script.write_text(CHEAP_WORKER.replace("{python}", sys.executable))
     script.chmod(0o755)
-    monkeypatch.setattr(executor_module.sys, "executable", str(script))  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "executable", str(script))
     bench = Bench(tmp_path)
     yield bench
     pids = {pid for _, _, pid in bench.log()}
@@ -219,9 +219,9 @@ def test_two_commands_at_once_make_every_stage_once(smoke_home: Path, tmp_path: 
 
 
 def test_a_worker_ends_when_its_input_closes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "diamond.pipeline.worker"]
+    command = python_command("diamond.pipeline.worker", "--home", str(tmp_path))
     done = subprocess.run(
-        [*command, "--home", str(tmp_path), "--threads", "1"],
+        [*command, "--threads", "1", "--code", json.dumps(own_code())],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

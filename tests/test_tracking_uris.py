@@ -10,7 +10,7 @@ import pytest
 from diamond.errors import StoreError
 from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.owner import current_owner, is_gone, start_time
-from diamond.tracking.ui import ui_command
+from diamond.tracking.ui import ui_store
 from diamond.tracking.uris import absolute_uri, default_uri
 from tests.commands import dead_owner
 
@@ -31,16 +31,13 @@ def test_an_address_that_cannot_work_is_refused(uri: str) -> None:
         absolute_uri(uri)
 
 
-def test_the_ui_command_names_store_and_loopback_address(tmp_path: Path) -> None:
-    uri = default_uri(tmp_path)
-    command = ui_command(uri, 5017)
-    assert command[:3] == [sys.executable, "-m", "mlflow"]
-    options = dict(zip(command[4::2], command[5::2], strict=True))
-    assert options["--backend-store-uri"] == uri
-    assert options["--host"] == "127.0.0.1"
-    assert options["--port"] == "5017"
-    with pytest.raises(StoreError, match="its own user interface"):
-        ui_command("http://host:5000", 5000)
+def test_the_ui_names_its_store_in_full_and_serves_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ui_store("sqlite:///mlflow.db") == default_uri(tmp_path)
+    with pytest.raises(StoreError, match=r"http://host:5000 is a tracking server.*own user"):
+        ui_store("http://u:s3cr3t@host:5000")
 
 
 def test_an_owner_is_gone_only_if_its_process_is() -> None:

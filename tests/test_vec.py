@@ -5,15 +5,20 @@ What imagination is comes from `imagine`: both must draw the same trajectories.
 """
 
 import functools
+import logging
+import os
+import random  # noqa: TID251
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import cv2
 import gymnasium
 import numpy as np
 import pytest
@@ -105,6 +110,41 @@ def test_spaces_types_and_ranges(env: WorldModelVectorEnv) -> None:
         rewards += reward.tolist()
     assert set(rewards) == {-1.0, 0.0, 1.0}
     assert all(np.array_equal(*pair) for pair in zip(env.render(), rest[-1][0], strict=True))
+
+
+def global_state() -> dict[str, Any]:
+    """What a process shares with the libraries that it imports."""
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": [str(part) for part in np.random.get_state()],  # noqa: NPY002
+        "python": random.getstate(),
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "kernels": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.backends.cudnn.deterministic,
+            torch.backends.cudnn.benchmark,
+            torch.backends.cudnn.allow_tf32,
+            torch.get_float32_matmul_precision(),
+        ),
+        "types": (torch.get_default_dtype(), torch.get_default_device()),
+        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "environment": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "floats": np.geterr(),
+        "pictures": (cv2.getNumThreads(), cv2.useOptimized()),
+        "log": logging.getLogger().level,
+        "environments": set(gymnasium.registry),
+    }
+
+
+def test_an_environment_leaves_the_caller_as_it_was(agent: Path, real: Path) -> None:
+    """Whoever builds networks of their own afterwards gets those that they would have got."""
+    before = global_state()
+    for starts in (None, real):
+        env = gymnasium.make_vec(ENV_ID, num_envs=2, checkpoint=agent, steps=1, starts=starts)
+        trajectory(env, 2, seed=0)
+        env.close()
+        assert global_state() == before
 
 
 def test_equal_seeds_give_equal_trajectories(env: WorldModelVectorEnv) -> None:

@@ -1,9 +1,7 @@
 """The parent's end of a worker process: requests out, answers in."""
 
 import json
-import os
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 from diamond.bench.cases import Case, Part
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError, ExitCode
+from diamond.pipeline.children import own_code, python_command, python_environment
 
 STOP_SECONDS = 10.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -82,12 +81,12 @@ class WorkerSide:
         """
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "diamond.bench.worker", "--threads", str(threads)],
+            python_command("diamond.bench.worker", "--threads", str(threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+            env=python_environment() | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
             start_new_session=True,
         )
         self._last_errors: deque[str] = deque(maxlen=20)
@@ -95,7 +94,7 @@ class WorkerSide:
         self._reader.start()
         self.facts: Mapping[str, Any] = {}
         try:
-            self.facts = self._ask(request)
+            self.facts = self._ask({**request, "code": own_code()})
         except BaseException:
             self.close()
             raise

@@ -1,8 +1,6 @@
 """Seconds from the start of a process to what it is asked for; no torch in this one."""
 
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from diamond.bench.cases import Case
 from diamond.bench.client import BenchError, open_ours
 from diamond.bench.rounds import Timing
 from diamond.config.run import RunConfig
+from diamond.pipeline.children import python_command, python_environment
 
 RUNS = 5
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -49,12 +48,12 @@ def measure_startup(config: RunConfig, threads: int, note: Note) -> dict[str, Ti
 def _seconds(words: tuple[str, ...]) -> float:
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "diamond", *words],
+        python_command("diamond", *words),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        env=dict(os.environ),
+        env=python_environment(),
     )
     seconds = time.perf_counter() - began
     if done.returncode:

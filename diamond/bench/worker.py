@@ -29,6 +29,7 @@ from diamond.bench.peak import measure_peaks
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
+from diamond.pipeline.children import check_code
 from diamond.pipeline.released import to_released
 
 COMPILING_RUNS = 3
@@ -123,6 +124,7 @@ class Worker:
         return self._side
 
     def _open(self, request: Mapping[str, Any]) -> Reply:
+        check_code(request["code"])
         config = RunConfig.model_validate(request["config"])
         facts: Reply = {"torch": torch.__version__, "device": self._device_name()}
         if request["side"] == "ours":

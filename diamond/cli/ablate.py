@@ -24,7 +24,7 @@ from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
-from diamond.tracking.uris import absolute_uri, default_uri
+from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ class Options:
         dry_run: Show the plan only.
         as_json: Standard output carries the result document alone.
         tracking_uri: MLflow tracking URI, None for the home's own.
-        command: The command as the user typed it.
+        command: The command as the user typed it, with passwords hidden.
         only: Names of the arms to make; empty for all.
         retry_failed: Whether what failed before is tried again.
     """
@@ -164,7 +164,8 @@ def _report(
     from diamond.report.summary import summarise
 
     document["summary"] = summarise(document)
-    tracking = [] if options.tracking_uri is None else ["--tracking-uri", options.tracking_uri]
+    uri = options.tracking_uri
+    tracking = [] if uri is None else ["--tracking-uri", hide_secrets(uri)]
     json_path = folder / "report.json"
     document["paths"] |= {
         "report_html": str(folder / "report.html"),

@@ -1,8 +1,9 @@
 """The commands of `diamond` and how errors become messages and exit codes."""
 
 import os
-import shlex
 import sys
+import threading
+import traceback
 from dataclasses import replace
 from gc import set_threshold
 from pathlib import Path
@@ -14,9 +15,10 @@ from diamond import __version__
 from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
-from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri
+from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri, given_command
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError
+from diamond.tracking.uris import hide_secrets
 
 if TYPE_CHECKING:
     from diamond.cli.ablate import Options
@@ -485,29 +487,36 @@ def _options(
         dry_run=dry_run,
         as_json=as_json,
         tracking_uri=tracking_uri,
-        command=_command(),
+        command=given_command(),
     )
-
-
-def _command() -> str:
-    return shlex.join(["diamond", *sys.argv[1:]])
 
 
 def main() -> None:
     """Entry point: errors of the user become a message and their exit code, faults a traceback."""
     # MLflow reports its use to its makers unless it is told not to, before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # It would print the address of every run of a server, password and all, between our output.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Pydantic would look through all installed packages for plugins before its first record.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # What commands make at first stays: modules, and the hundred thousand objects of a large plan.
     set_threshold(COLLECT_AFTER)
+    threading.excepthook = lambda fault: _show_fault(fault.exc_value)
     try:
         app(prog_name="diamond")
     except DiamondError as error:
-        typer.secho(
-            f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None
-        )
+        text = hide_secrets(f"diamond: {error}", *sys.argv)
+        typer.secho(text, err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("diamond: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
+    except Exception as fault:
+        _show_fault(fault)
+        sys.exit(ExitCode.RUN_FAILED)
+
+
+def _show_fault(fault: BaseException | None) -> None:
+    """Print a traceback; libraries quote addresses in their errors, with the passwords."""
+    text = "".join(traceback.format_exception(fault))
+    typer.echo(hide_secrets(text, *sys.argv), err=True, nl=False)

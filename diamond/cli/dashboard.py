@@ -18,7 +18,8 @@ def serve_studies(home: Path, storage: str | None, port: int) -> int:
         RequestError: There is nothing to show yet, or the port cannot be used.
         StoreError: The storage cannot be opened.
     """
-    from diamond.study.addresses import default_storage, storage_address, without_password
+    from diamond.study.addresses import default_storage, storage_address
+    from diamond.tracking.uris import hide_secrets
 
     address = default_storage(home) if storage is None else storage_address(storage)
     with interruptible():
@@ -30,7 +31,7 @@ def serve_studies(home: Path, storage: str | None, port: int) -> int:
             found = find_storage(address)
             if found is None:
                 raise RequestError(
-                    f"no Optuna studies in {without_password(address)!r} yet\n"
+                    f"no Optuna studies in {hide_secrets(address)!r} yet\n"
                     "  run one first, for instance: diamond sweep studies/sampler.toml\n"
                     "  or name another place with --home or --storage"
                 )

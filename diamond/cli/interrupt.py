@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from diamond.errors import InterruptedRunError
+from diamond.tracking.uris import HIDDEN
 
 
 @contextmanager
@@ -40,4 +41,7 @@ def resumable(command: str, kept: str = "what was done is kept. Go on with") -> 
         with interruptible():
             yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(f"interrupted; {kept} the same command:\n  {command}") from None
+        hidden = f"\n  {HIDDEN} stands for a password" if HIDDEN in command else ""
+        raise InterruptedRunError(
+            f"interrupted; {kept} the same command:\n  {command}{hidden}"
+        ) from None

@@ -1,14 +1,12 @@
 """The command `diamond fidelity`: its arguments, and what goes with what."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from diamond.cli.options import DEFAULT_HOME, Home
+from diamond.cli.options import DEFAULT_HOME, Home, given_command
 from diamond.errors import RequestError
 
 EXAMPLE = (
@@ -106,7 +104,7 @@ def fidelity(
     )
     from diamond.pipeline.devices import default_jobs
 
-    showing = Showing(as_json, out, shlex.join(["diamond", *sys.argv[1:]]))
+    showing = Showing(as_json, out, given_command())
     of_pairs = {"--background": background, "--context": context}
     of_model = {"--game": game, "--frames": frames, "--starts": starts, "--jobs": jobs}
     if real is not None or imagined is not None:

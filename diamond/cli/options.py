@@ -1,9 +1,13 @@
 """Options that several commands have, and their defaults; no torch, no numpy."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from diamond.tracking.uris import hide_secrets
 
 DEFAULT_HOME = Path("mlruns")
 
@@ -22,3 +26,8 @@ TrackingUri = Annotated[
         "--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."
     ),
 ]
+
+
+def given_command() -> str:
+    """The command as the user typed it, with passwords hidden: it is shown and written down."""
+    return shlex.join(["diamond", *map(hide_secrets, sys.argv[1:])])

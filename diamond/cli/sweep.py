@@ -3,7 +3,7 @@
 import json
 import sys
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -25,9 +25,7 @@ from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
-    hide_password,
     storage_address,
-    without_password,
 )
 from diamond.study.declaration import Sweep
 from diamond.study.space import condition_text, range_text, texts_of
@@ -71,10 +69,8 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
     """
     home = options.home
     address = default_storage(home) if work.storage is None else storage_address(work.storage)
-    # What is written down and shown must not hold a password.
-    hidden = replace(options, command=hide_password(options.command, address))
-    with resumable(hidden.command, "finished trials are kept, the others go on with"):
-        return _sweep(sweep, work, hidden, address)
+    with resumable(options.command, "finished trials are kept, the others go on with"):
+        return _sweep(sweep, work, options, address)
 
 
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
@@ -211,7 +207,7 @@ def _document(run: "SweepRun", address: str, options: Options) -> dict[str, Any]
     from diamond.report.sweep_prose import sweep_summary
     from diamond.study.result import sweep_document
 
-    document = sweep_document(run, without_password(address), options.home, options.tracking_uri)
+    document = sweep_document(run, address, options.home, options.tracking_uri)
     document["summary"] = sweep_summary(document)
     return document
 

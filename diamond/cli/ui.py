@@ -1,23 +1,21 @@
 """`diamond ui`: the MLflow UI on a home."""
 
-import os
-import subprocess
 from pathlib import Path
 
 from diamond.cli.interrupt import interruptible
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.links import studies_link
-from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
+from diamond.tracking.ui import HOST, bind_port, serve_mlflow, ui_store
 from diamond.tracking.uris import default_uri
 
 
 def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
-    """Serve until interrupted; returns the exit code of the server.
+    """Serve until interrupted.
 
     The address that is printed leads to the table of studies: MLflow's own first page does not.
 
     Raises:
-        RequestError: There is nothing to show yet.
+        RequestError: There is nothing to show yet, or the port cannot be used.
         StoreError: The store cannot be opened or served.
     """
     if tracking_uri is None and not (home / "mlflow.db").exists():
@@ -25,17 +23,16 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
             f"no runs in {str(home)!r} yet\n"
             "  make some first, for instance: diamond ablate steps=1,3,10"
         )
-    uri = tracking_uri or default_uri(home)
-    command = ui_command(uri, port)
-    from diamond.tracking.mlflow_open import find_experiment
-
-    experiment_id = find_experiment(uri)
-    page = "" if experiment_id is None else studies_link(experiment_id)
-    print(f"MLflow UI: http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
-    environment = {**os.environ, **UI_ENVIRONMENT}
-    with interruptible(), subprocess.Popen(command, env=environment) as server:
+    uri = ui_store(tracking_uri or default_uri(home))
+    with interruptible():
         try:
-            return server.wait()
+            with bind_port(port) as listening:
+                from diamond.tracking.mlflow_open import find_experiment
+
+                experiment_id = find_experiment(uri)
+                page = "" if experiment_id is None else studies_link(experiment_id)
+                print(f"MLflow UI: http://{HOST}:{port}/{page}  (Ctrl-C ends it)", flush=True)
+                serve_mlflow(uri, listening)
         except KeyboardInterrupt:
-            server.terminate()
-            return ExitCode.DONE
+            pass
+    return ExitCode.DONE

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.errors import RequestError, WeightsError
-from diamond.weights import fill
+from diamond.weights import filled
 
 INSTALL = "pip install 'diamond-ablations[lpips]'"
 PACKAGE = "lpips"
@@ -127,7 +127,6 @@ def load_lpips(files: LpipsFiles, device: torch.device) -> Lpips:
             f"{TRUNK_DIGEST}...\n  remove it and get it again"
         )
     trunk, heads = _read(files.trunk), _read(files.heads)
-    network = Lpips()
     weights: dict[str, Tensor] = {}
     try:
         for index, place in enumerate((0, 3, 6, 8, 10)):
@@ -136,8 +135,7 @@ def load_lpips(files: LpipsFiles, device: torch.device) -> Lpips:
             weights[f"heads.{index}.weight"] = heads[f"lin{index}.model.1.weight"]
     except KeyError as error:
         raise WeightsError(f"the weights of LPIPS lack {error}\n  {INSTALL}") from error
-    fill(network, weights, device)
-    return network
+    return filled(Lpips, weights, device)
 
 
 def lpips_distance(

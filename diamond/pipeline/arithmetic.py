@@ -7,6 +7,7 @@ the number of threads brings.
 import ctypes
 import gc
 import platform
+import sys
 from functools import cache
 
 import torch
@@ -50,15 +51,24 @@ def compile_network(network: nn.Module, trains: bool) -> None:
     """
     if not trains and next(network.parameters()).device.type == "cpu":
         return
+    import torch._dynamo.config as dynamo  # noqa: PLC0415
     import torch._inductor.config as inductor  # noqa: PLC0415
 
+    # Torch would go on without compiling once it has compiled eight variants of one function.
+    dynamo.fail_on_recompile_limit_hit = True
     # Whether an interrupted training goes on with the same bits must not rest on a race of kernels.
     inductor.deterministic = True
     network.compile(mode="reduce-overhead", dynamic=False)
 
 
 def release_memory() -> None:
-    """Give the memory that nothing uses any more back to the system, between two stages."""
+    """Forget what was compiled and give back the memory that nothing uses, between two stages.
+
+    Torch keeps what it compiled by function, for all networks together: what a stage compiles, and
+    its bits, would depend on the stages before it.
+    """
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
     # A compiled network and what was compiled of it hold each other.
     gc.collect()
     if (glibc := _glibc()) is not None:

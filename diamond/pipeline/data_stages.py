@@ -23,7 +23,7 @@ from diamond.pipeline.outputs import ACTIONS_FILE
 from diamond.pipeline.recorded import take_recorded
 from diamond.pipeline.store import StageResult
 from diamond.training.policy_player import policy_players
-from diamond.weights import fill
+from diamond.weights import filled
 
 
 def make_references(context: StageContext) -> StageResult:
@@ -86,9 +86,8 @@ def _trained_players(
         channels=policy.channels,
         lstm_size=policy.lstm_size,
     )
-    net = ActorCriticNet(shape)
     weights = load_file(imported_weights(context.home, policy.weights))
-    fill(net, weights, context.device)
+    net = filled(lambda: ActorCriticNet(shape), weights, context.device)
     return policy_players(net, policy.view, context.device)
 
 

@@ -19,6 +19,7 @@ _DRIVER_FOLDER = Path("/proc/driver/nvidia/gpus")
 _PROCESSOR = Path("/proc/cpuinfo")
 _FLAGS = re.compile(r"^flags\s*:(.*)$", re.MULTILINE)
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert"})
+_UNCOMPILED = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS")
 _LISTED = re.compile(r"\(UUID: (?P<kind>GPU|MIG)-(?P<rest>[^)]+)\)")
 
 
@@ -64,8 +65,14 @@ def check_compiler() -> None:
     """Make sure that torch can compile here.
 
     Raises:
-        RequestError: There is no compiler of C++.
+        RequestError: There is no compiler of C++, or a variable tells torch not to compile.
     """
+    for name in _UNCOMPILED:
+        if os.environ.get(name, "") not in ("", "0"):
+            raise RequestError(
+                f"--compile: the variable {name}={os.environ[name]} tells torch to go on without "
+                "compiling\n  unset it, or leave --compile out"
+            )
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise RequestError(

@@ -19,7 +19,7 @@ from diamond.pipeline.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
 from diamond.training.evaluation import Episode, Playing, finished, play_side_by_side, sampled_actor
-from diamond.weights import fill, read_weights
+from diamond.weights import filled, read_weights
 
 EPISODES_AT_A_TIME = 16
 Watch = Callable[[Sequence[Playing]], None]
@@ -63,9 +63,10 @@ def evaluate(
 
     Source: arXiv:2405.12399, section 4.
     """
+    code = code_version()  # as it is before the games, which take hours
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = build_policy(agent.policy, agent.shape())
-    fill(net, read_weights(folder, "policy", agent.weights.policy), device)
+    weights = read_weights(folder, "policy", agent.weights.policy)
+    net = filled(lambda: build_policy(agent.policy, agent.shape()), weights, device)
     limits = paper(agent.game).evaluation.model_copy(update={"num_episodes": num_episodes})
     configs = agent.emulator, agent.view, limits
     done: dict[int, Episode] = {}
@@ -82,7 +83,7 @@ def evaluate(
         "seed": seed,
         "max_episode_steps": limits.max_episode_steps,
         "device": str(device),
-        "code": code_version(),
+        "code": code,
         "label": PAPER_LABEL,
     } | summary(agent, episodes)
 

@@ -1,10 +1,8 @@
 """Local processes that make stages side by side; a stage that fails stops only what reads it."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from diamond.ablation.stages import StageSpec
+from diamond.errors import RequestError
+from diamond.pipeline.children import own_code, python_command, python_environment
 from diamond.pipeline.devices import VISIBLE, Workers, least_used, visible_gpus
 
 POLL_SECONDS = 0.2
@@ -73,11 +73,12 @@ class LocalExecutor:
     def __init__(
         self, home: Path, workers: Workers, checkpoint_seconds: float | None = None
     ) -> None:
-        """Find the GPUs; workers start with `run`."""
+        """Find the GPUs, and note the code that workers must run; they start with `run`."""
         self._home = home
         self._allowed = workers
         self._checkpoint_seconds = checkpoint_seconds
         self._gpus = visible_gpus()
+        self._code = own_code()
         self._workers: list[_Worker] = []
         self._waiting: dict[str, StageSpec] = {}
         self._finished: set[str] = set()
@@ -103,6 +104,9 @@ class LocalExecutor:
             on_event: Told what happens, in the calling thread.
             on_tick: Called every fraction of a second in the calling thread.
             failed: Keys that are not tried: what reads them is not made.
+
+        Raises:
+            RequestError: A worker runs other code than this process.
         """
         self._broken |= failed
         self.add(specs, done, priority)
@@ -195,8 +199,9 @@ class LocalExecutor:
         return sum(worker.spec is not None for worker in self._workers)
 
     def _spawn(self) -> _Worker:
-        command = [sys.executable, "-m", "diamond.pipeline.worker", "--home", str(self._home)]
-        command += ["--threads", "1", *(["--compile"] if self._allowed.compiled else [])]
+        command = python_command("diamond.pipeline.worker", "--home", str(self._home))
+        command += ["--threads", "1", "--code", json.dumps(self._code)]
+        command += ["--compile"] if self._allowed.compiled else []
         if self._checkpoint_seconds is not None:
             command += ["--checkpoint-seconds", str(self._checkpoint_seconds)]
         gpu = self._slot()
@@ -209,7 +214,7 @@ class LocalExecutor:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | slots,
+            env=python_environment() | slots,
             start_new_session=True,
         )
         worker = _Worker(process, SimpleQueue(), gpu)
@@ -267,6 +272,8 @@ class LocalExecutor:
                     )
                 )
             return
+        if message["type"] == "refused":
+            raise RequestError(message["error"])
         if spec is None or message["type"] == "ready":
             return
         match message["type"]:

@@ -15,6 +15,7 @@ from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
+from diamond.tracking.uris import hide_secrets
 
 FILE_NAME = "plans.json"
 LOCK_NAME = ".plans.lock"
@@ -149,7 +150,8 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE_NAME
     entries = read_json(path)
     if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
-        return entries
+        # Former versions wrote addresses down with their passwords.
+        return [entry | {"command": hide_secrets(entry["command"])} for entry in entries]
     if not path.exists():
         return []
     raise StoreError(

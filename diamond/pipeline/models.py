@@ -1,6 +1,8 @@
 """Trained networks as files: build them from the config of their stage and load their weights."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import upstream_manifest
+from diamond.weights import Network, filled
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.diamond_world import DiamondWorld
 
@@ -66,20 +69,11 @@ def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None
     (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
 
 
-def load_network(module: nn.Module, folder: Path, device: torch.device) -> None:
-    """Put saved weights into a fresh network, move it and stop its gradients."""
-    module.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    module.to(device)
-    module.requires_grad_(False)
-    module.eval()
-
-
 def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
     """The world model of a stage that reads `denoiser` and `outcome`, or an agent."""
     denoiser_folder = context.upstream_folder("denoiser")
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
-    denoiser = build_denoiser(denoiser_config, saved_shape(denoiser_folder))
-    load_network(denoiser, denoiser_folder, context.device)
+    denoiser = _loaded(partial(build_denoiser, denoiser_config), denoiser_folder, context.device)
     outcome = load_outcome(context)
     context.make_fast(denoiser.net, outcome, trains=False)
     return DiamondWorld(denoiser, outcome, sampler)
@@ -89,9 +83,7 @@ def load_outcome(context: StageContext) -> OutcomeNet:
     """The reward/end model of a stage that reads `outcome`, or an agent."""
     folder = context.upstream_folder("outcome")
     config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
-    outcome = build_outcome(config, saved_shape(folder))
-    load_network(outcome, folder, context.device)
-    return outcome
+    return _loaded(partial(build_outcome, config), folder, context.device)
 
 
 def load_inverse_dynamics(context: StageContext) -> InverseDynamicsNet:
@@ -99,18 +91,21 @@ def load_inverse_dynamics(context: StageContext) -> InverseDynamicsNet:
     folder = context.upstream["inverse_dynamics"]
     section = context.upstream_config("inverse_dynamics")["inverse_dynamics"]
     config = InverseDynamicsConfig.model_validate(section)
-    net = build_inverse_dynamics(config, saved_shape(folder))
-    load_network(net, folder, context.device)
-    return net
+    return _loaded(partial(build_inverse_dynamics, config), folder, context.device)
 
 
 def load_policy(context: StageContext) -> ActorCriticNet:
     """The actor-critic of a stage that reads `policy`, or an agent."""
     folder = context.upstream_folder("policy")
     config = PolicyConfig.model_validate(context.upstream_config("policy")["policy"])
-    net = build_policy(config, saved_shape(folder))
-    load_network(net, folder, context.device)
-    return net
+    return _loaded(partial(build_policy, config), folder, context.device)
+
+
+def _loaded(
+    build: Callable[[dict[str, int]], Network], folder: Path, device: torch.device
+) -> Network:
+    shape = saved_shape(folder)
+    return filled(lambda: build(shape), load_file(folder / WEIGHTS_FILE), device)
 
 
 def num_parameters(folder: Path) -> int:

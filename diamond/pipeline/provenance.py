@@ -1,5 +1,7 @@
-"""Where results come from: git commit and dirty flag of the code, versions of the libraries."""
+"""Where results come from: git commit, dirty flag and digest of the code, versions of libraries."""
 
+import hashlib
+import os
 import platform
 import subprocess
 from functools import cache
@@ -7,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+PACKAGE = Path(__file__).resolve().parents[1]
+_SOURCES = frozenset({".py", ".json", ".j2", ".css", ".js"})
 LIBRARIES = (
     "diamond-ablations",
     "torch",
@@ -21,25 +25,48 @@ LIBRARIES = (
 
 @cache
 def code_version() -> dict[str, Any]:
-    """Git commit, dirty flag and versions; commit and flag are None outside a git checkout."""
-    root = Path(__file__).resolve().parents[2]
+    """Commit, dirty flag, digest of the sources and versions, as they are at the first call.
+
+    Commit and flag are None outside a git checkout.
+    """
+    root = PACKAGE.parent
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     versions = {name: _version(name) for name in LIBRARIES}
     return {
         "git_commit": commit,
         "dirty": None if commit is None or changes is None else bool(changes),
+        "sources": _digest(PACKAGE),
         "versions": versions | {"python": platform.python_version()},
         "platform": platform.platform(),
     }
 
 
+def _digest(package: Path) -> str:
+    """SHA-256 of the sources of a package and of what lies beside them, with their names."""
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in _SOURCES and path.is_file():
+            name, data = path.relative_to(package).as_posix(), path.read_bytes()
+            found.update(f"{name}\0{len(data)}\0".encode())
+            found.update(data)
+    return found.hexdigest()
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     if not (root / ".git").exists():
         return None
+    # Variables such as GIT_DIR, which git sets for its hooks, name another repository.
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False, timeout=10
+            ["git", *arguments],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None

@@ -21,6 +21,7 @@ import torch
 from diamond.ablation.stages import StageName
 from diamond.errors import DiamondError, OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
+from diamond.pipeline.children import check_code
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, Progress, StageContext
 from diamond.pipeline.devices import named_device
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--code", type=json.loads, required=True)
     options = parser.parse_args()
     prepare_process(options.threads)
     store = Store(options.home)
@@ -184,6 +186,11 @@ def main() -> None:
         pipe.write(json.dumps(message) + "\n")
         pipe.flush()
 
+    try:
+        check_code(options.code)
+    except DiamondError as error:
+        emit({"type": "refused", "error": str(error)})
+        return
     jobs = _read_jobs()
     emit({"type": "ready"})
     while True:

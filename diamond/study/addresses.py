@@ -1,12 +1,11 @@
 """Addresses of the storages of Optuna, as text; nothing is opened."""
 
-import re
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from diamond.errors import StoreError
 from diamond.tracking.mounts import network_file_system
-from diamond.tracking.uris import default_uri, sqlite_path
+from diamond.tracking.uris import check_secrets, default_uri, hide_secrets, sqlite_path
 
 JOURNAL_SUFFIX = ".journal"
 _DRIVERS = {
@@ -16,8 +15,6 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mysql+pymysql": "mysql+pymysql",
 }
-_USER = re.compile(r"(?P<start>[\w+]+://[^:/@]*):(?P<password>.*)@", re.DOTALL)
-_SECRET = re.compile(r"(?P<start>[?&])[^=&]*pass[^=&]*=(?P<password>[^&]*)", re.IGNORECASE)
 _HOW_TO_WRITE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX"
 
 
@@ -33,8 +30,10 @@ def storage_address(text: str) -> str:
         text: Path of a journal file, or the URL of a PostgreSQL or MySQL database.
 
     Raises:
-        StoreError: It is anything else; the text says what is allowed and has no password.
+        StoreError: It is anything else, or was copied with its password hidden; the text says what
+            is allowed and has no password.
     """
+    check_secrets(text)
     scheme, colon, _ = text.partition(":")
     if scheme == "sqlite" or scheme.startswith("sqlite+"):
         raise _refused(
@@ -54,28 +53,6 @@ def storage_address(text: str) -> str:
 def journal_path(address: str) -> Path | None:
     """Return the file of a journal, None for a database."""
     return None if "://" in address else Path(address)
-
-
-def without_password(address: str) -> str:
-    """Return an address as it may be shown and written down; other commands still take it.
-
-    PostgreSQL then looks for the password in ``PGPASSWORD`` and in ``~/.pgpass``.
-    """
-    if "://" not in address:
-        return address
-    start, mark, query = _USER.sub(r"\g<start>@", address, count=1).partition("?")
-    kept = _SECRET.sub(r"\g<start>", mark + query).replace("?&", "?").rstrip("?&")
-    return start + re.sub("&&+", "&", kept)
-
-
-def hide_password(text: str, address: str) -> str:
-    """Return a text, such as the complaint of a driver, without the password of an address."""
-    found = [
-        match["password"] for pattern in (_USER, _SECRET) for match in pattern.finditer(address)
-    ]
-    for password in sorted({*found, *map(unquote, found)} - {""}, key=len, reverse=True):
-        text = text.replace(password, "***")
-    return text
 
 
 def check_shared_home(home: Path, tracking_uri: str | None, mounts: str | None = None) -> None:
@@ -120,7 +97,7 @@ def _database_address(text: str) -> str:
 
 def _refused(text: str, why: str) -> StoreError:
     return StoreError(
-        f"cannot keep Optuna studies at {without_password(text)!r}: {why}.\n"
+        f"cannot keep Optuna studies at {hide_secrets(text)!r}: {why}.\n"
         f"  allowed: a file that ends in {JOURNAL_SUFFIX} (on one machine),"
         " postgresql://..., mysql://...\n"
         f"  Without --storage, they go to studies/optuna{JOURNAL_SUFFIX} in the home folder."

@@ -28,6 +28,7 @@ from diamond.study.trials import (
     trial_name,
     trial_plan,
 )
+from diamond.tracking.uris import hide_secrets
 
 SUFFIX = "-confirm"
 MAX_CONFIRMED = 5
@@ -70,7 +71,7 @@ def fresh_start(sweep: Sweep) -> int:
 
 
 def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
-    """A request as the command that asks for it."""
+    """A request as the command that asks for it, with passwords hidden."""
     words = ["diamond", "ablate"]
     if request.settings:
         words += ["--set", " ".join(request.settings)]
@@ -89,7 +90,7 @@ def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
     if home != Path("mlruns").absolute():
         words += ["--home", str(home)]
     if tracking_uri is not None:
-        words += ["--tracking-uri", tracking_uri]
+        words += ["--tracking-uri", hide_secrets(tracking_uri)]
     return shlex.join(words)
 
 

@@ -1,6 +1,5 @@
 """Optuna's dashboard as a server in this process: no password on a command line, no log."""
 
-import errno
 import logging
 import sys
 from socketserver import ThreadingMixIn
@@ -9,9 +8,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna_dashboard
 from optuna.storages import BaseStorage
 
-from diamond.errors import RequestError
-
-_HOST = "127.0.0.1"
+from diamond.tracking.ui import HOST, unusable_port
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -45,12 +42,6 @@ def bind_dashboard(storage: BaseStorage, port: int) -> WSGIServer:
     logging.getLogger("optuna_dashboard").setLevel(logging.ERROR)
     app = optuna_dashboard.wsgi(storage)
     try:
-        return make_server(_HOST, port, app, server_class=_Server, handler_class=_Handler)
+        return make_server(HOST, port, app, server_class=_Server, handler_class=_Handler)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        why = "is in use" if error.errno == errno.EADDRINUSE else "may not be used"
-        raise RequestError(
-            f"port {port} of {_HOST} {why}\n"
-            "  choose another, for instance: diamond ui --studies --port 8090"
-        ) from None
+        raise unusable_port(error, port, "diamond ui --studies --port 8090") from error

@@ -31,6 +31,7 @@ from diamond.study.trials import (
     trial_name,
     trial_plan,
 )
+from diamond.tracking.uris import hide_secrets
 
 STATES: Mapping[TrialState, str] = {
     TrialState.COMPLETE: "complete",
@@ -48,7 +49,7 @@ def sweep_document(
 
     Args:
         run: The sweep.
-        storage: Address of Optuna's storage, without a password.
+        storage: Address of Optuna's storage.
         home: The home.
         tracking_uri: MLflow tracking URI, None for the home's own.
 
@@ -282,15 +283,15 @@ def _device(store: Store, sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> st
 
 def _paths(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> dict[str, Any]:
     where = [] if home == Path("mlruns").absolute() else ["--home", str(home)]
-    tracking = [] if tracking_uri is None else ["--tracking-uri", tracking_uri]
+    tracking = [] if tracking_uri is None else ["--tracking-uri", hide_secrets(tracking_uri)]
     is_own = storage == default_storage(home)
-    own_storage = [] if is_own else ["--storage", storage]
+    own_storage = [] if is_own else ["--storage", hide_secrets(storage)]
     return {
         "home": str(home),
         "report_html": str(run.folder / "report.html"),
         "report_md": str(run.folder / "report.md"),
         "report_json": str(run.folder / "report.json"),
-        "storage": storage,
+        "storage": hide_secrets(storage),
         "dashboard_command": shlex.join(["diamond", "ui", "--studies", *where, *own_storage]),
         "mlflow_command": shlex.join(["diamond", "ui", *where, *tracking]),
     }

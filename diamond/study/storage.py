@@ -14,8 +14,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from diamond.errors import StoreError
-from diamond.study.addresses import hide_password, journal_path, without_password
+from diamond.study.addresses import journal_path
 from diamond.study.journal import Journal, first_bad_line
+from diamond.tracking.uris import hide_secrets
 
 _CONNECT_SECONDS = 10
 _OPENINGS = 5
@@ -113,9 +114,9 @@ def storage_errors(verb: str, address: str) -> Iterator[None]:
 
 
 def _refused(verb: str, address: str, error: Exception) -> StoreError:
-    cause = hide_password(_cause(error), address)
+    cause = hide_secrets(_cause(error), address)
     return StoreError(
-        f"cannot {verb} the Optuna storage {without_password(address)!r}: {cause}\n"
+        f"cannot {verb} the Optuna storage {hide_secrets(address)!r}: {cause}\n"
         f"  {_what_to_check(address)}"
     )
 
@@ -154,7 +155,7 @@ def _open_database(address: str) -> RDBStorage:
             time.sleep(_REOPEN_SECONDS)
         except RuntimeError as error:
             raise StoreError(
-                f"the Optuna storage {without_password(address)!r} was made by another version of"
+                f"the Optuna storage {hide_secrets(address)!r} was made by another version of"
                 f" Optuna; this is {optuna.__version__}.\n"
                 "  With a newer Optuna: optuna storage upgrade --storage URL; or choose another"
                 " database with --storage."
@@ -169,7 +170,7 @@ def _has_tables(address: str) -> bool:
         engine = sqlalchemy.create_engine(address, connect_args=_connect_options(address))
     except ImportError as error:
         raise StoreError(
-            f"the driver of {without_password(address)!r} is not installed: {error}.\n"
+            f"the driver of {hide_secrets(address)!r} is not installed: {error}.\n"
             f"  {_DRIVERS[address.partition('+')[0]]}"
         ) from error
     try:

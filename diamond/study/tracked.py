@@ -25,7 +25,7 @@ from diamond.study.trials import first_stage, instances, own_arms, trial_name
 from diamond.tracking.links import artifact_link, run_link
 from diamond.tracking.names import curve_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
-from diamond.tracking.uris import default_uri
+from diamond.tracking.uris import default_uri, is_server, server_page
 
 NOTE_TAG = "mlflow.note.content"
 UI_PORT = 5000
@@ -161,8 +161,8 @@ class TrialTracking:
             self._store.reconcile()
             parent = self._store.begin_study(study_key(name), name)
             run_id = self._store.write_run(run, parent)
-        served = (self._uri or "").startswith(("http://", "https://"))
-        base = str(self._uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
+        own = f"http://127.0.0.1:{UI_PORT}"
+        base = server_page(self._uri) if self._uri and is_server(self._uri) else own
         return run_id, f"{base}/{run_link(self._store.experiment_id, run_id)}"
 
     def _show_stopped(self) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from diamond.errors import StoreError
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.uris import absolute_uri, sqlite_path
+from diamond.tracking.uris import absolute_uri, hide_secrets, sqlite_path
 
 EXPERIMENT = "diamond"
 _NOTE = "mlflow.note.content"
@@ -70,8 +70,8 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
             client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise StoreError(
-            f"the experiment {EXPERIMENT!r} of {uri} was deleted.\n  Bring it back:"
-            f" MLFLOW_TRACKING_URI={uri} mlflow experiments restore"
+            f"the experiment {EXPERIMENT!r} of {hide_secrets(uri)} was deleted.\n  Bring it back:"
+            f" MLFLOW_TRACKING_URI={hide_secrets(uri)} mlflow experiments restore"
             f" --experiment-id {experiment.experiment_id}"
         )
     return client, experiment.experiment_id
@@ -112,10 +112,11 @@ def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StoreError(
-            f"cannot {verb} the MLflow store {tracking_uri!r}: {cause}\n"
+            f"cannot {verb} the MLflow store {hide_secrets(tracking_uri)!r}: "
+            f"{hide_secrets(cause, tracking_uri)}\n"
             "  Check that the place exists, can be written and holds an MLflow database of this"
             " version, or choose another with --home or --tracking-uri."
-        ) from error
+        ) from None
 
 
 def _prepare_sqlite(path: Path) -> None:
@@ -178,7 +179,7 @@ def _knock(uri: str) -> None:
             engine = sqlalchemy.create_engine(uri)
         except ImportError as error:
             raise StoreError(
-                f"cannot open the MLflow store {uri!r}: {error}.\n"
+                f"cannot open the MLflow store {hide_secrets(uri)!r}: {error}.\n"
                 "  Install the driver of that database."
             ) from error
         engine.connect().close()

@@ -1,42 +1,87 @@
-"""The command that serves MLflow's user interface for a store; starting it is the caller's."""
+"""MLflow's user interface as a server in this process: it ends with the command."""
 
-import sys
-from collections.abc import Mapping
-from types import MappingProxyType
+import errno
+import os
+import socket
 
-from diamond.errors import StoreError
-from diamond.tracking.uris import absolute_uri
+from diamond.errors import RequestError, StoreError
+from diamond.tracking.uris import absolute_uri, is_server, server_page
 
-# Without MLflow's background jobs the server is up in half the time and in half the memory.
-UI_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
-    {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-)
+HOST = "127.0.0.1"
 
 
-def ui_command(tracking_uri: str, port: int) -> list[str]:
-    """Return the arguments that start the server on the loopback address.
+def ui_store(tracking_uri: str) -> str:
+    """Return the address of the database that the server shows, in full.
 
-    The store is named in full, so that no folder in the working directory can take its place.
-    Artifacts are read where the runs say they are. Start it with `UI_ENVIRONMENT` added to the
-    environment.
-
-    Args:
-        tracking_uri: The database that holds the runs.
-        port: TCP port, 1 to 65535.
+    No folder in the working directory can take its place.
 
     Raises:
         StoreError: The address is a server already, or no store.
     """
-    if tracking_uri.startswith(("http://", "https://")):
+    uri = absolute_uri(tracking_uri)
+    if is_server(uri):
         raise StoreError(
-            f"{tracking_uri} is a tracking server: it serves its own user interface.\n"
+            f"{server_page(uri)} is a tracking server: it serves its own user interface.\n"
             "  Open that address in a browser."
         )
-    uri = absolute_uri(tracking_uri)
-    return [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri),
-        *("--host", "127.0.0.1"),
-        *("--port", str(port)),
-        *("--workers", "1"),
-    ]
+    return uri
+
+
+def bind_port(port: int) -> socket.socket:
+    """Return a socket on a port of the loopback address.
+
+    Args:
+        port: TCP port, 1 to 65535.
+
+    Raises:
+        RequestError: The port is in use, or may not be used.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise unusable_port(error, port, "diamond ui --port 5010") from error
+    return listening
+
+
+def unusable_port(error: OSError, port: int, command: str) -> RequestError:
+    """Build the error for a port that cannot be bound.
+
+    Args:
+        error: What the system said; raised again where the port is not its cause.
+        port: TCP port.
+        command: One that would work.
+    """
+    if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        raise error
+    why = "is in use" if error.errno == errno.EADDRINUSE else "may not be used"
+    return RequestError(f"port {port} of {HOST} {why}\n  choose another, for instance: {command}")
+
+
+def serve_mlflow(uri: str, listening: socket.socket) -> None:
+    """Serve until a signal comes.
+
+    A process of its own would outlive a command that is killed, and import what lies in the
+    working directory. Artifacts are read where the runs say they are.
+
+    Args:
+        uri: From `ui_store`.
+        listening: From `bind_port`.
+
+    Raises:
+        StoreError: The server does not start.
+    """
+    # How MLflow's own command tells its server; no argument shows a password to other users.
+    os.environ |= {"_MLFLOW_SERVER_FILE_STORE": uri, "_MLFLOW_SERVER_REGISTRY_STORE": uri}
+    # Without MLflow's background jobs the server is up in half the time and in half the memory.
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    # MLflow reads the environment when its server is imported.
+    import uvicorn  # noqa: PLC0415
+    from mlflow.server.fastapi_app import app  # noqa: PLC0415
+
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server.run(sockets=[listening])
+    if not server.started:
+        raise StoreError("MLflow's server did not start\n  its reason is above")

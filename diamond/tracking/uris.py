@@ -1,11 +1,26 @@
-"""Addresses of MLflow stores, as text; nothing is opened."""
+"""Addresses of stores as text, and what of them may be shown; nothing is opened."""
 
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from diamond.errors import StoreError
 
 _SQLITE = "sqlite:///"
 _NEEDS_ESCAPES = frozenset("%?#")
+HIDDEN = "***"
+"""Stands for a password in what is shown."""
+_SCHEME = r"[A-Za-z][\w+.-]*://"
+# Of an address alone, a password may have any letter; inside a text it ends with the word.
+_ADDRESS = re.compile(
+    rf"(?P<start>\A(?:--[\w-]+=)?{_SCHEME}[^:/?#@]*:)(?P<secret>.+)(?=@)", re.DOTALL
+)
+_WORD = re.compile(rf"(?P<start>{_SCHEME}[^\s:/?#@]*:)(?P<secret>\S+)(?=@)")
+_QUERY = re.compile(
+    r"(?P<start>[?&;][^\s=&]*(?:pass|pwd|token|secret|credential|signature|odbc_connect"
+    r"|(?:api|access)[-_]?key)[^\s=&]*=)(?P<secret>[^\s&'\"]+)",
+    re.IGNORECASE,
+)
 
 
 def default_uri(home: Path) -> str:
@@ -25,8 +40,10 @@ def absolute_uri(tracking_uri: str) -> str:
             an MLflow plug-in.
 
     Raises:
-        StoreError: It is empty, a folder (MLflow's old file store) or a database in memory.
+        StoreError: It is empty, a folder (MLflow's old file store), a database in memory, or was
+            copied with its password hidden.
     """
+    check_secrets(tracking_uri)
     path = sqlite_path(tracking_uri)
     if path is not None:
         return _sqlite_uri(path)
@@ -39,6 +56,54 @@ def absolute_uri(tracking_uri: str) -> str:
             tracking_uri, "a folder is MLflow's old file store, which it no longer opens"
         )
     return tracking_uri
+
+
+def hide_secrets(text: str, *addresses: str) -> str:
+    """Return a text as it may be shown and written down, with `HIDDEN` in place of secrets.
+
+    Secrets are passwords before the host of an address, and parameters such as ``?token=``.
+
+    Args:
+        text: An address, a word of a command, or any text with addresses in it.
+        addresses: Addresses whose secrets the text may have by themselves, as the complaint of a
+            driver has.
+    """
+    found = {
+        match["secret"]
+        for address in addresses
+        for pattern in (_ADDRESS, _QUERY)
+        for match in pattern.finditer(address)
+    }
+    for pattern in (_ADDRESS, _WORD, _QUERY):
+        text = pattern.sub(rf"\g<start>{HIDDEN}", text)
+    for secret in sorted(found | set(map(unquote, found)), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
+    return text
+
+
+def check_secrets(address: str) -> None:
+    """Refuse an address that was copied from where its password is hidden.
+
+    Raises:
+        StoreError: A password or a parameter of it is `HIDDEN`.
+    """
+    if HIDDEN in address:
+        raise StoreError(
+            f"the address {hide_secrets(address)!r} has {HIDDEN} where its password was: what is "
+            "shown and written down hides it\n  write the password in its place"
+        )
+
+
+def is_server(tracking_uri: str) -> bool:
+    """Whether an address is that of a tracking server, which serves its own pages."""
+    return tracking_uri.startswith(("http://", "https://"))
+
+
+def server_page(tracking_uri: str) -> str:
+    """Return where the pages of a tracking server are, without user and password."""
+    parts = urlsplit(tracking_uri)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
 
 
 def sqlite_path(tracking_uri: str) -> Path | None:
@@ -68,7 +133,7 @@ def _sqlite_uri(path: Path) -> str:
 
 def _refused(tracking_uri: str, why: str) -> StoreError:
     return StoreError(
-        f"cannot track runs at {tracking_uri!r}: {why}.\n"
+        f"cannot track runs at {hide_secrets(tracking_uri)!r}: {why}.\n"
         "  allowed: sqlite:///PATH, postgresql://..., mysql://..., http://..., https://...\n"
         "  Without --tracking-uri, runs go to mlflow.db in the home folder."
     )

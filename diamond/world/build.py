@@ -7,7 +7,7 @@ import torch
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.networks import DenoiserConfig, OutcomeConfig, SamplerConfig
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
-from diamond.weights import fill, read_weights
+from diamond.weights import filled, read_weights
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
 
@@ -52,8 +52,14 @@ def world_of_checkpoint(
         WeightsError: The weights are missing, damaged or those of other networks.
     """
     shape = checkpoint.shape()
-    denoiser = build_denoiser(checkpoint.denoiser, shape)
-    outcome = build_outcome(checkpoint.outcome, shape)
-    fill(denoiser, read_weights(folder, "denoiser", checkpoint.weights.denoiser), device)
-    fill(outcome, read_weights(folder, "outcome", checkpoint.weights.outcome), device)
+    denoiser = filled(
+        lambda: build_denoiser(checkpoint.denoiser, shape),
+        read_weights(folder, "denoiser", checkpoint.weights.denoiser),
+        device,
+    )
+    outcome = filled(
+        lambda: build_outcome(checkpoint.outcome, shape),
+        read_weights(folder, "outcome", checkpoint.weights.outcome),
+        device,
+    )
     return DiamondWorld(denoiser, outcome, sampler)
