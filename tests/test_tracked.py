@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from diamond.pipeline.description import Shown, study_description
+from diamond.study.tracked import TrialState, TrialTracking
+from diamond.study.trials import baseline_texts, trial_plan
 from diamond.tracking.links import charts_link, curves_link
 from diamond.tracking.mlflow_open import find_experiment
 from diamond.tracking.mlflow_store import open_store
 from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
+from tests.commands import tracked
 from tests.result_documents import three_arms
+from tests.sweeps import Bench, text
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -165,3 +169,18 @@ def test_a_file_that_a_study_no_longer_has_is_taken_away(tmp_path: Path) -> None
 def test_looking_for_the_experiment_makes_nothing(tmp_path: Path) -> None:
     assert find_experiment(default_uri(tmp_path)) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_that_stops_leaves_no_trial_running(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, text())
+    bench.store.check_writable()
+    tracking = TrialTracking(bench.sweep, bench.store, None, 0)
+    (tmp_path / "studies" / "mine").mkdir()
+    tracking.start()
+    texts = baseline_texts(bench.sweep)
+    plan = trial_plan(bench.sweep, "trial 0", texts)
+    tracking.show(TrialState(0, plan, texts, "sampled", {}, "RUNNING")).result()
+    assert {run.info.status for run in tracked(tmp_path)} == {"RUNNING"}
+    tracking.stop()
+    assert {run.info.run_name for run in tracked(tmp_path)} == {"mine", "trial 0"}
+    assert {run.info.status for run in tracked(tmp_path)} == {"KILLED"}

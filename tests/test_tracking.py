@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
@@ -22,7 +23,7 @@ from diamond.tracking import mlflow_store
 from diamond.tracking.events import EventLog, read_lines
 from diamond.tracking.mlflow_store import MlflowStore, open_store
 from diamond.tracking.owner import current_owner
-from diamond.tracking.records import StageEvents, TrackedRun, TrackedStudy
+from diamond.tracking.records import RunKind, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
 from tests.commands import dead_owner
 
@@ -248,21 +249,24 @@ def test_retiring_deletes_stale_aggregates_and_nothing_else(
     assert client.get_run(stale).info.lifecycle_stage == "deleted"
 
 
+@pytest.mark.parametrize("kind", get_args(RunKind))
 def test_reconcile_kills_the_runs_of_dead_processes_only(
-    reopened: MlflowStore, home: Path, client: MlflowClient
+    reopened: MlflowStore, home: Path, client: MlflowClient, kind: RunKind
 ) -> None:
-    study = study_named("reconcile")
+    study = study_named(f"reconcile-{kind}")
     parent = reopened.write_study(study)
-    running = replace(run_with("dead"), status="RUNNING")
+    running = replace(run_with("dead"), status="RUNNING", kind=kind)
     dead = reopened.write_run(running, parent)
     alive = reopened.write_run(replace(run_with("alive"), status="RUNNING"), parent)
     owner = client.get_run(alive).data.tags["diamond.owner"]
     assert owner == current_owner()
-    client.set_tag(dead, "diamond.owner", dead_owner())
+    for run_id in (parent, dead):
+        client.set_tag(run_id, "diamond.owner", dead_owner())
     foreign = client.create_run(client.get_run(dead).info.experiment_id).info.run_id
     store = open_store(default_uri(home), None)
-    assert store.reconcile() == (dead,)
-    assert client.get_run(dead).info.status == "KILLED"
+    assert set(store.reconcile()) == {parent, dead}
+    for run_id in (parent, dead):
+        assert client.get_run(run_id).info.status == "KILLED"
     assert client.get_run(alive).info.status == "RUNNING"
     assert client.get_run(foreign).info.status == "RUNNING"
     client.delete_run(foreign)
@@ -274,15 +278,24 @@ def test_reconcile_kills_the_runs_of_dead_processes_only(
     assert store.reconcile() == ()
 
 
-def test_status_is_shown_with_its_end_time(reopened: MlflowStore, client: MlflowClient) -> None:
-    parent = reopened.write_study(study_named("status"))
-    run_id = reopened.write_run(replace(run_with("status"), status="RUNNING"), parent)
-    assert client.get_run(run_id).info.end_time is None
-    reopened.set_status(run_id, "FAILED")
-    reopened.set_status(parent, "KILLED")
-    assert client.get_run(run_id).info.status == "FAILED"
-    assert client.get_run(run_id).info.end_time is not None
-    assert client.get_run(parent).info.status == "KILLED"
+def test_a_process_ends_its_own_runs_and_no_other(
+    reopened: MlflowStore, home: Path, client: MlflowClient
+) -> None:
+    parent = reopened.write_study(study_named("ends"))
+    running = [replace(run_with(key), status="RUNNING") for key in ("own", "other")]
+    own, other = (reopened.write_run(run, parent) for run in running)
+    done = reopened.write_run(run_with("done"), parent)
+    client.set_tag(other, "diamond.owner", "another-host:1:1")
+    assert client.get_run(own).info.end_time is None
+    ended = open_store(default_uri(home), None).end_own()
+    assert {parent, own} <= set(ended)
+    assert not {other, done} & set(ended)
+    for run_id in (parent, own):
+        assert client.get_run(run_id).info.status == "KILLED"
+        assert client.get_run(run_id).info.end_time is not None
+    assert client.get_run(other).info.status == "RUNNING"
+    assert client.get_run(done).info.status == "FINISHED"
+    client.set_terminated(other)
 
 
 def test_a_file_is_uploaded_again_only_when_it_changed(

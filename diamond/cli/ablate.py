@@ -8,7 +8,6 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from diamond.ablation.request import Request
 from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
-from diamond.errors import ExitCode, RequestError, StoreError
+from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
@@ -151,9 +150,8 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         show_failed(study, log)
         failed = bool(study.failed())
         tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
-    except KeyboardInterrupt:
-        with suppress(StoreError):
-            tracking.finish(study.document(), None, "KILLED")
+    except BaseException:
+        tracking.abandon()
         raise
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 

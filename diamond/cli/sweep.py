@@ -146,7 +146,7 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
                 write_result(run, document)
             _show_in_store(run, document)
         finally:
-            run.tracking.abandon()
+            run.tracking.stop()
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")

@@ -217,6 +217,24 @@ class Tracking:
         self._seen.look_again()
         self._write(document, artifacts, status, finished=True)
 
+    def abandon(self) -> None:
+        """Write how far the study is, and end every run: something else than `finish` ends it.
+
+        What the store refuses now is no news: what ended the command is.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._store is None:
+            return
+        try:
+            with suppress(Exception):
+                document = self._study.document(self._seen)
+                self._write(document, None, "KILLED", finished=True)
+        finally:
+            with suppress(Exception):
+                self._store.end_own()
+
     def _follow(self) -> None:
         try:
             self._open()

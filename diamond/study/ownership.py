@@ -39,17 +39,16 @@ class Ledger:
         with locked(self._folder / ASK_LOCK):
             yield
 
-    def take(self, number: int) -> tuple[Claim, bool] | None:
+    def take(self, number: int) -> Claim | None:
         """Take a trial that nobody works on; the caller holds the lock of `asking`.
 
         Returns:
-            The claim, and whether its last owner died at work; None where someone works on it.
+            The claim; None where someone works on it.
         """
         folder = self._folder / TRIALS / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         claim = Claim(folder)
-        died = (folder / "claim.json").exists()
-        return (claim, died) if claim.try_acquire() else None
+        return claim if claim.try_acquire() else None
 
     def close(self, number: int) -> None:
         """Forget a trial that has come to its end."""

@@ -120,16 +120,11 @@ class TrialTracking:
         self.stop()
         self.check()
 
-    def abandon(self) -> None:
-        """Write what is left and show the study as stopped; nothing after `finish`."""
-        if self._thread is not None:
-            self._jobs.put(self._show_stopped)
-            self.stop()
-
     def stop(self) -> None:
-        """Write what is left and end."""
-        self._jobs.put(None)
+        """Write what is left, show what still runs as killed, and end; once is enough."""
         if self._thread is not None:
+            self._jobs.put(self._end_own)
+            self._jobs.put(None)
             self._thread.join()
             self._thread = None
 
@@ -166,10 +161,9 @@ class TrialTracking:
         base = str(self._uri).rstrip("/") if served else f"http://127.0.0.1:{UI_PORT}"
         return run_id, f"{base}/{run_link(self._store.experiment_id, run_id)}"
 
-    def _show_stopped(self) -> None:
+    def _end_own(self) -> None:
         if self._store is not None:
-            parent = self._store.begin_study(study_key(self._sweep.name), self._sweep.name)
-            self._store.set_status(parent, "KILLED")
+            self._store.end_own()
 
     def _write_study(self, study: Callable[[str, str], TrackedStudy]) -> None:
         if self._store is None:

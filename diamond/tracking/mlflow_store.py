@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,20 +158,16 @@ class MlflowStore:
                 self._delete(children, key)
         return tuple(retired.values())
 
-    def set_status(self, run_id: str, status: RunStatus) -> None:
-        """Show a status; a run that is RUNNING belongs to this process from now on.
+    def end_own(self) -> tuple[str, ...]:
+        """Mark as KILLED every run of this process that shows RUNNING: its command is over.
 
-        Args:
-            run_id: What `write_study` or `write_run` of this store returned.
-            status: The status to show.
+        Returns:
+            The ids of those runs.
 
         Raises:
             StoreError: The store refuses.
         """
-        families = [self._studies, *self._children.values()]
-        known = next(k for family in families for k in family.values() if k.run_id == run_id)
-        with store_errors("write to", self._tracking_uri):
-            self._show_status(known, status)
+        return self._kill(lambda owner: owner == current_owner())
 
     def reconcile(self) -> tuple[str, ...]:
         """Mark as KILLED every run that shows RUNNING though its process on this host is gone.
@@ -184,11 +180,15 @@ class MlflowStore:
         Raises:
             StoreError: The store refuses.
         """
+        return self._kill(is_gone)
+
+    def _kill(self, is_over: Callable[[str], bool]) -> tuple[str, ...]:
+        """Mark as KILLED every run that shows RUNNING and whose owner is at its end."""
         with store_errors("write to", self._tracking_uri):
             stale = [
                 run.info.run_id
                 for run in self._search("attributes.status = 'RUNNING'")
-                if is_gone(run.data.tags.get(_OWNER, ""))
+                if is_over(run.data.tags.get(_OWNER, ""))
             ]
             for run_id in stale:
                 self._client.set_terminated(run_id, "KILLED")
