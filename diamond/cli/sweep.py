@@ -20,12 +20,14 @@ from diamond.pipeline.devices import Workers
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
+from diamond.pipeline.home import open_home
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
     hide_password,
+    is_inside,
     storage_address,
     without_password,
 )
@@ -108,9 +110,11 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     store, folder = Store(options.home), options.home / "studies" / sweep.name
     with Ledger(folder).asking():
         mark = check_sweep_folder(folder)
+        # A journal in the home goes where the home goes; elsewhere, a copy is another home.
+        owner = mark if is_inside(address, options.home) else f"{open_home(options.home).id} {mark}"
         with storage_errors("use", address):
             storage = open_storage(address)
-            study = open_study(sweep, storage, mark)
+            study = open_study(sweep, storage, owner)
             study_id = storage.get_study_id_from_name(sweep.name)
         begin_sweep(folder, sweep.path, mark)
     tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)

@@ -29,7 +29,7 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
     command = ui_command(uri, port)
     from diamond.tracking.mlflow_open import find_experiment
 
-    experiment_id = find_experiment(uri)
+    experiment_id = find_experiment(uri, home)
     page = "" if experiment_id is None else studies_link(experiment_id)
     print(f"MLflow UI: http://127.0.0.1:{port}/{page}  (Ctrl-C ends it)", flush=True)
     environment = {**os.environ, **UI_ENVIRONMENT}

@@ -15,6 +15,7 @@ from diamond.ablation.stages import NUMERICS, StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import create_json, digest, read_json, write_json
+from diamond.pipeline.home import open_home
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
 OWN_FILES = frozenset({"manifest.json", "events.jsonl", "claim.json", ".claim.guard", "checkpoint"})
@@ -40,12 +41,13 @@ class Store:
         self.home = home
 
     def check_writable(self) -> None:
-        """Make the home.
+        """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written.
+            StoreError: It cannot be made or written, or another version made it.
         """
         try:
+            open_home(self.home)
             (self.home / "stages").mkdir(parents=True, exist_ok=True)
             probe = self.home / f".probe-{os.getpid()}"
             probe.write_text("")

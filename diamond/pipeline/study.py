@@ -16,6 +16,7 @@ from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
+from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import study_key
 from diamond.pipeline.result import build_document
 from diamond.pipeline.seen import SeenStore
@@ -23,7 +24,6 @@ from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
-from diamond.tracking.uris import default_uri
 
 TRACKING_SECONDS = 15.0
 """Least time between two imports of training curves while stages run."""
@@ -251,12 +251,7 @@ class Tracking:
                 return
 
     def _open(self) -> None:
-        # MLflow takes seconds to import: in this thread, while workers already work.
-        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
-
-        home = self._study.store.home
-        artifact_root = home / "artifacts" if self._uri is None else None
-        self._store = open_store(self._uri or default_uri(home), artifact_root)
+        self._store = open_tracking(self._study.store.home, self._uri)
 
     def _write(
         self,

@@ -56,6 +56,12 @@ def journal_path(address: str) -> Path | None:
     return None if "://" in address else Path(address)
 
 
+def is_inside(address: str, home: Path) -> bool:
+    """Whether a storage is a journal in a home, which travels with it."""
+    path = journal_path(address)
+    return path is not None and path.resolve().is_relative_to(home.resolve())
+
+
 def without_password(address: str) -> str:
     """Return an address as it may be shown and written down; other commands still take it.
 

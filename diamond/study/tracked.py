@@ -15,6 +15,7 @@ from diamond.config.metrics import is_set
 from diamond.errors import StoreError
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.files import locked
+from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.scores import nan_mean, numbers
@@ -26,7 +27,6 @@ from diamond.study.trials import first_stage, instances, own_arms, trial_name
 from diamond.tracking.links import artifact_link, run_link
 from diamond.tracking.names import curve_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
-from diamond.tracking.uris import default_uri
 
 NOTE_TAG = "mlflow.note.content"
 UI_PORT = 5000
@@ -139,12 +139,7 @@ class TrialTracking:
                 self._error = self._error or error
 
     def _open(self) -> None:
-        # MLflow takes seconds to import: in this thread, while workers already work.
-        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
-
-        home = self._home.home
-        artifact_root = home / "artifacts" if self._uri is None else None
-        self._store = open_store(self._uri or default_uri(home), artifact_root)
+        self._store = open_tracking(self._home.home, self._uri)
 
     def _write(self, state: TrialState) -> tuple[str, str]:
         if self._store is None:

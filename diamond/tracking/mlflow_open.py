@@ -20,9 +20,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from diamond.errors import StoreError
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.uris import absolute_uri, sqlite_path
+from diamond.tracking.records import Home
+from diamond.tracking.relocate import artifact_root, relocate
+from diamond.tracking.uris import EXPERIMENT, absolute_uri, sqlite_path
 
-EXPERIMENT = "diamond"
 _NOTE = "mlflow.note.content"
 _DESCRIPTION = (
     "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
@@ -41,13 +42,15 @@ _LOCAL_DISKS = frozenset(
 _CHATTY = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "alembic")
 
 
-def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowClient, str]:
+def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
     """Open a store, making its database and experiment where they are missing.
+
+    Files of a new experiment in a SQLite database go to ``artifacts`` beside it. Other stores have
+    their own place for files.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder.
-        artifact_root: Folder for files of a new experiment in a SQLite database; None is
-            ``artifacts`` beside the database. Other stores have their own place for files.
+        home: The home that writes; its own database follows it when it is moved or copied.
 
     Returns:
         The client and the identity of the experiment.
@@ -60,7 +63,9 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
     with store_errors("open", uri), _quiet():
         if path is not None:
             _prepare_sqlite(path)
-            root = (artifact_root or path.parent / "artifacts").absolute().as_uri()
+            if path.parent.samefile(home.folder):
+                relocate(path, home.id, home.former)
+            root = artifact_root(path)
         else:
             _knock(uri)
             root = None
@@ -77,8 +82,12 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
     return client, experiment.experiment_id
 
 
-def find_experiment(tracking_uri: str) -> str | None:
+def find_experiment(tracking_uri: str, home: Path) -> str | None:
     """Return the identity of the experiment, None where there is none yet; nothing is made.
+
+    Args:
+        tracking_uri: Any address that MLflow takes but a folder.
+        home: The home; its own database follows it when it is moved or copied.
 
     Raises:
         StoreError: The store cannot be opened.
@@ -92,6 +101,8 @@ def find_experiment(tracking_uri: str) -> str | None:
             _knock(uri)
         else:
             _prepare_sqlite(path)
+            if path.parent.samefile(home):
+                relocate(path)
         found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
     return None if found is None else str(found.experiment_id)
 

@@ -21,7 +21,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
 from diamond.tracking.mlflow_open import open_client, store_errors
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.records import RunStatus, TrackedRun, TrackedStudy
+from diamond.tracking.records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.sources import Source, mark_of, points_from, sent_bytes, sources_of
 from diamond.tracking.uris import absolute_uri
 
@@ -51,14 +51,18 @@ class _KnownRun:
 class MlflowStore:
     """The runs of one experiment; `open_store` builds it. One process writes a study at a time."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, tracking_uri: str) -> None:
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, tracking_uri: str, home_id: str
+    ) -> None:
         """Assign.
 
         Args:
             client: An open client.
             experiment_id: Where runs go.
             tracking_uri: The address of the store.
+            home_id: The home whose studies are written: others may have studies of these names.
         """
+        self._home_id = home_id
         self._client = client
         self._experiment_id = experiment_id
         self._tracking_uri = tracking_uri
@@ -198,10 +202,11 @@ class MlflowStore:
 
     def _study(self, run_key: str, name: str) -> _KnownRun:
         if run_key not in self._studies:
-            filter_ = f"tags.`{_RUN_KEY}` = '{run_key}' AND tags.`{_KIND}` = 'study'"
+            tags = {_RUN_KEY: run_key, _KIND: "study", HOME_TAG: self._home_id}
+            filter_ = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
             self._studies.update(self._one_run_per_key(filter_))
         if run_key not in self._studies:
-            tags = {_RUN_KEY: run_key, _KIND: "study", _NAME: name}
+            tags = {_RUN_KEY: run_key, _KIND: "study", _NAME: name, HOME_TAG: self._home_id}
             self._studies[run_key] = self._create(tags)
         return self._studies[run_key]
 
@@ -324,20 +329,19 @@ class MlflowStore:
         known.status = status
 
 
-def open_store(tracking_uri: str, artifact_root: Path | None) -> MlflowStore:
+def open_store(tracking_uri: str, home: Home) -> MlflowStore:
     """Open a store, making its database and experiment where they are missing.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder; `uris.default_uri` has the usual
             one.
-        artifact_root: Folder for files of a new experiment in a SQLite database; None is
-            ``artifacts`` beside the database. Other stores have their own place for files.
+        home: The home that writes: it finds its own studies alone.
 
     Raises:
         StoreError: The store cannot be opened.
     """
-    client, experiment_id = open_client(tracking_uri, artifact_root)
-    return MlflowStore(client, experiment_id, absolute_uri(tracking_uri))
+    client, experiment_id = open_client(tracking_uri, home)
+    return MlflowStore(client, experiment_id, absolute_uri(tracking_uri), home.id)
 
 
 def _user() -> str:

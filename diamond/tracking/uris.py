@@ -4,6 +4,7 @@ from pathlib import Path
 
 from diamond.errors import StoreError
 
+EXPERIMENT = "diamond"
 _SQLITE = "sqlite:///"
 _NEEDS_ESCAPES = frozenset("%?#")
 
