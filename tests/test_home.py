@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from diamond.cli.ablate import Options
 from diamond.cli.checkpoints import import_and_show
@@ -113,6 +114,12 @@ def study_with(report: str, folder: Path) -> TrackedStudy:
     return TrackedStudy("5", "mine", {}, {}, "text", {"report.md": path}, "FINISHED")
 
 
+def write(home: Path, study: TrackedStudy, uri: str | None = None) -> str:
+    """Write a study as a command does, in a process that knows no other home."""
+    _artifact_repos_cache.clear()
+    return open_tracking(home, uri).write_study(study)
+
+
 def reports(home: Path) -> list[str]:
     return [path.read_text() for path in home.glob("artifacts/*/artifacts/report.md")]
 
@@ -121,7 +128,7 @@ def reports(home: Path) -> list[str]:
 def original(tmp_path: Path) -> Path:
     """A home with one tracked study, whose report says `one`; its address has an escape."""
     home = tmp_path / "a home"
-    open_tracking(home, None).write_study(study_with("one", tmp_path))
+    write(home, study_with("one", tmp_path))
     return home
 
 
@@ -130,16 +137,15 @@ def test_a_copy_writes_into_its_own_folder_and_not_into_that_of_the_original(
 ) -> None:
     copy = tmp_path / "b"
     shutil.copytree(original, copy)
-    store = open_tracking(copy, None)
-    store.write_study(study_with("two", tmp_path))
-    store.write_study(replace(study_with("three", tmp_path), run_key="6", name="later"))
+    write(copy, study_with("two", tmp_path))
+    write(copy, replace(study_with("three", tmp_path), run_key="6", name="later"))
     assert reports(original) == ["one"]
     assert sorted(reports(copy)) == ["three", "two"]
     assert [run.info.run_name for run in tracked(original)] == ["mine"]
     assert {run.info.run_name for run in tracked(copy)} == {"mine", "later"}
     for run in tracked(copy):
         assert run.info.artifact_uri.startswith((copy / "artifacts").as_uri())
-    open_tracking(original, None).write_study(study_with("four", tmp_path))
+    write(original, study_with("four", tmp_path))
     assert reports(original) == ["four"]
 
 
@@ -148,7 +154,7 @@ def test_a_moved_home_leaves_its_old_place_alone(original: Path, tmp_path: Path)
     original.rename(moved)
     original.write_text("something else lies there now")
     (before,) = tracked(moved)
-    open_tracking(moved, None).write_study(study_with("two", tmp_path))
+    write(moved, study_with("two", tmp_path))
     assert original.read_text() == "something else lies there now"
     assert reports(moved) == ["two"]
     (after,) = tracked(moved)
@@ -175,12 +181,12 @@ def test_files_that_the_user_keeps_elsewhere_stay_there(tmp_path: Path) -> None:
 def test_on_a_shared_server_a_copy_makes_its_own_runs(tmp_path: Path) -> None:
     shared, home, copy = tmp_path / "server", tmp_path / "a", tmp_path / "b"
     uri = default_uri(shared)
-    first = open_tracking(home, uri).write_study(study_with("one", tmp_path))
+    first = write(home, study_with("one", tmp_path), uri)
     shutil.copytree(home, copy)
-    second = open_tracking(copy, uri).write_study(study_with("two", tmp_path))
+    second = write(copy, study_with("two", tmp_path), uri)
     assert second != first
-    assert open_tracking(home, uri).write_study(study_with("one", tmp_path)) == first
-    assert open_tracking(copy, uri).write_study(study_with("two", tmp_path)) == second
+    assert write(home, study_with("one", tmp_path), uri) == first
+    assert write(copy, study_with("two", tmp_path), uri) == second
     assert sorted(reports(shared)) == ["one", "two"]
 
 

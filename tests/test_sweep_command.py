@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from diamond.cli.app import app
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.home import open_home
 from diamond.study.addresses import default_storage
 from diamond.study.engine import SweepRun
 from diamond.study.proposals import ATTEMPTS, MLFLOW_LINK, MLFLOW_RUN
@@ -331,6 +332,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_name_of_an_ablation_is_refused(tmp_path: Path) -> None:
     path, home = write(tmp_path, SEARCH), tmp_path / "home"
+    open_home(home)
     (home / "studies" / "mine").mkdir(parents=True)
     write_json(home / "studies" / "mine" / "plans.json", [])
     found = invoke(str(path), "--home", str(home))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.cli.interrupt import resumable
+from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, RequestError
@@ -78,6 +79,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     check_name(plan.study)
     check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
+    say_tracking(options.home, options.tracking_uri)
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
     check_ablation(folder)

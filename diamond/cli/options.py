@@ -1,9 +1,12 @@
 """Options that several commands have, and their defaults; no torch, no numpy."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, shown
 
 DEFAULT_HOME = Path("mlruns")
 
@@ -19,6 +22,23 @@ Compile = Annotated[
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."
+        "--tracking-uri",
+        envvar=TRACKING_VARIABLE,
+        show_envvar=False,
+        help=f"MLflow tracking URI; by default {TRACKING_VARIABLE}, without it a SQLite file in "
+        "the home.",
     ),
 ]
+
+
+def say_tracking(home: Path, tracking_uri: str | None) -> None:
+    """Print on standard error where runs are tracked, and what says so.
+
+    Raises:
+        StoreError: The path of the home is none that a database can have.
+    """
+    why = "of the home"
+    if tracking_uri is not None:
+        by_variable = tracking_uri == os.environ.get(TRACKING_VARIABLE)
+        why = TRACKING_VARIABLE if by_variable else "--tracking-uri"
+    typer.echo(f"tracking: {shown(tracking_uri or default_uri(home))} ({why})", err=True)

@@ -13,6 +13,7 @@ from diamond.ablation.stages import scores_lpips
 from diamond.cli.ablate import Options, check_name, run_study
 from diamond.cli.declared import override_lines
 from diamond.cli.interrupt import resumable
+from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import duration_text
 from diamond.cli.terminal import console, table_lines, text_width, wrapper
 from diamond.errors import ExitCode, RequestError
@@ -83,6 +84,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     baseline = check_sweep(sweep)
     check_name(sweep.name)
     absolute_uri(options.tracking_uri or default_uri(options.home))
+    say_tracking(options.home, options.tracking_uri)
     check_shared_home(options.home, options.tracking_uri)
     store = Store(options.home)
     if options.dry_run:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from diamond.cli.interrupt import interruptible
+from diamond.cli.options import say_tracking
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.links import studies_link
 from diamond.tracking.ui import UI_ENVIRONMENT, ui_command
@@ -26,6 +27,7 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
             "  make some first, for instance: diamond ablate steps=1,3,10"
         )
     uri = tracking_uri or default_uri(home)
+    say_tracking(home, tracking_uri)
     command = ui_command(uri, port)
     from diamond.tracking.mlflow_open import find_experiment
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -14,6 +13,9 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from requests.exceptions import SSLError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,7 +24,7 @@ from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.records import Home
 from diamond.tracking.relocate import artifact_root, relocate
-from diamond.tracking.uris import EXPERIMENT, absolute_uri, sqlite_path
+from diamond.tracking.uris import EXPERIMENT, absolute_uri, shown, sqlite_path
 
 _NOTE = "mlflow.note.content"
 _DESCRIPTION = (
@@ -34,7 +36,8 @@ _EXPERIMENT_TAGS = {
     _NOTE: _DESCRIPTION,
 }
 _NEW = ".mlflow-"
-_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0
+_SERVER_ERROR = 500
 _DATABASES = ("postgresql", "mysql", "mssql")
 _LOCAL_DISKS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay"}
@@ -180,11 +183,10 @@ def _on_local_disk(path: Path) -> bool:
 
 def _knock(uri: str) -> None:
     """Raise at once where nobody answers; MLflow would try for minutes."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_SECONDS).close()
-    elif parts.scheme.partition("+")[0] in _DATABASES:
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _ask(uri)
+    elif scheme.partition("+")[0] in _DATABASES:
         try:
             engine = sqlalchemy.create_engine(uri)
         except ImportError as error:
@@ -194,6 +196,30 @@ def _knock(uri: str) -> None:
             ) from error
         engine.connect().close()
         engine.dispose()
+
+
+def _ask(uri: str) -> None:
+    """Ask a server once, as MLflow does: by the same proxy, with the same rights."""
+    try:
+        answer = http_request(
+            get_default_host_creds(uri),
+            "/api/2.0/mlflow/experiments/get-by-name",
+            "GET",
+            max_retries=0,
+            raise_on_status=False,
+            timeout=_ANSWER_SECONDS,
+            params={"experiment_name": EXPERIMENT},
+        )
+    except MlflowException as error:
+        if not isinstance(error.__context__, SSLError):
+            raise
+        raise StoreError(
+            f"cannot open the MLflow store {shown(uri)!r}: no https is spoken there, or with a"
+            f" certificate that is not trusted: {error.__context__}\n"
+            "  A server without https has an address that begins with http://"
+        ) from error
+    if answer.status_code >= _SERVER_ERROR:
+        raise MlflowException(f"it answers {answer.status_code} {answer.reason}")
 
 
 def _experiment(client: MlflowClient, artifact_root: str | None) -> Experiment:

@@ -5,6 +5,8 @@ from pathlib import Path
 from diamond.errors import StoreError
 
 EXPERIMENT = "diamond"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""Environment variable with the address that is used where none is given."""
 _SQLITE = "sqlite:///"
 _NEEDS_ESCAPES = frozenset("%?#")
 
@@ -16,6 +18,11 @@ def default_uri(home: Path) -> str:
         StoreError: The path has a character that an address cannot hold.
     """
     return _sqlite_uri(home / "mlflow.db")
+
+
+def shown(tracking_uri: str) -> str:
+    """Return an address as it may be shown."""
+    return tracking_uri
 
 
 def absolute_uri(tracking_uri: str) -> str:
@@ -71,5 +78,5 @@ def _refused(tracking_uri: str, why: str) -> StoreError:
     return StoreError(
         f"cannot track runs at {tracking_uri!r}: {why}.\n"
         "  allowed: sqlite:///PATH, postgresql://..., mysql://..., http://..., https://...\n"
-        "  Without --tracking-uri, runs go to mlflow.db in the home folder."
+        f"  Without --tracking-uri and {TRACKING_VARIABLE}, runs go to mlflow.db in the home."
     )
