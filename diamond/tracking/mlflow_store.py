@@ -19,6 +19,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
+from diamond.tracking.links import PARENT_TAG
 from diamond.tracking.mlflow_open import open_client, store_errors
 from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
@@ -32,7 +33,6 @@ _OWNER = "diamond.owner"
 _IMPORTED = "diamond.imported."
 _ARTIFACTS = "diamond.artifacts"
 _ARTIFACT = "diamond.artifact."  # One tag a file, as former versions had it.
-_PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
 _NOTE = "mlflow.note.content"
@@ -121,7 +121,7 @@ class MlflowStore:
             StoreError: The store refuses, or an event log is damaged.
         """
         tags = {**run.tags, _RUN_KEY: run.run_key, _KIND: run.kind, _NAME: run.name}
-        tags[_PARENT] = parent_run_id
+        tags[PARENT_TAG] = parent_run_id
         sources = sources_of(run)
         with store_errors("write to", self._tracking_uri):
             children = self._children_of(parent_run_id)
@@ -212,7 +212,7 @@ class MlflowStore:
 
     def _children_of(self, parent_run_id: str) -> dict[str, _KnownRun]:
         if parent_run_id not in self._children:
-            filter_ = f"tags.`{_PARENT}` = '{parent_run_id}'"
+            filter_ = f"tags.`{PARENT_TAG}` = '{parent_run_id}'"
             self._children[parent_run_id] = self._one_run_per_key(filter_)
         return self._children[parent_run_id]
 
