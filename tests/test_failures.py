@@ -223,7 +223,7 @@ def test_whatever_ends_a_command_every_run_gets_its_end(
         raise fault
 
     def imported(tracking: Tracking, *rest: Any, finished: bool) -> None:
-        write(tracking, *rest, finished=finished)
+        write(tracking, *rest, finished)
         if not finished:
             begun.append("imported")
             monkeypatch.setattr(where, fail)

@@ -36,6 +36,7 @@ def open_home(folder: Path) -> Home:
     _read(folder)  # A home that is refused is left as it is.
     with locked(folder / ANCHOR_NAME):
         known, place = _read(folder), _place(folder)
+        opened: dict[str, Any]
         if known is None:
             opened = {"format": FORMAT, "id": uuid.uuid4().hex, "former": [], "place": place}
         elif _is_same(known["place"], place):

@@ -201,8 +201,8 @@ def _knock(uri: str) -> None:
 def _ask(uri: str) -> None:
     """Ask a server once, as MLflow does: by the same proxy, with the same rights."""
     try:
-        answer = http_request(
-            get_default_host_creds(uri),
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
             "/api/2.0/mlflow/experiments/get-by-name",
             "GET",
             max_retries=0,
