@@ -222,13 +222,13 @@ def test_whatever_ends_a_command_every_run_gets_its_end(
     def fail(*_: Any) -> None:
         raise fault
 
-    def imported(tracking: Tracking, *rest: Any, finished: bool) -> None:
-        write(tracking, *rest, finished)
+    def imported(tracking: Tracking, *written: Any, finished: bool) -> None:
+        write(tracking, *written, finished=finished)
         if not finished:
             begun.append("imported")
             monkeypatch.setattr(where, fail)
 
-    write = Tracking._write
+    write: Any = Tracking._write
     monkeypatch.setattr(Tracking, "_write", imported)
     monkeypatch.setattr(StudyRun, "execute", executed)
     request = Request(("steps=1,3",), "smoke", ("Boxing",), 1, None, None)
