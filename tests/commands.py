@@ -20,8 +20,12 @@ from diamond.ablation.stages import StageSpec
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.futures import CONTROL_COLUMNS
+from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import EVENTS_FILE
 from diamond.pipeline.store import OWN_FILES, Attempt, StageResult, Store
+from diamond.tracking.mlflow_store import MlflowStore, open_store
+from diamond.tracking.records import Home
+from diamond.tracking.uris import default_uri
 
 ROOT = Path(package.__file__).parents[1]
 SMOKE = ("steps=1,3", "--preset", "smoke")
@@ -110,6 +114,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0)
 
 def copy_home(home: Path, target: Path, *stages: str) -> Path:
     """Copy stages of a home, all of them if none is named, without reports and tracked runs."""
+    open_home(target)
     for name in stages or (folder.name for folder in (home / "stages").iterdir()):
         shutil.copytree(home / "stages" / name, target / "stages" / name)
     return target
@@ -194,6 +199,11 @@ def is_output(path: Path, folder: Path) -> bool:
 def client(home: Path) -> MlflowClient:
     """The tracking store of a home."""
     return MlflowClient(tracking_uri=f"sqlite:///{home / 'mlflow.db'}")
+
+
+def opened(home: Path) -> MlflowStore:
+    """The tracking store of a home, to be written."""
+    return open_store(default_uri(home), Home(home, "f00"))
 
 
 def tracked(home: Path) -> list[Run]:

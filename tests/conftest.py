@@ -17,6 +17,9 @@ settings.load_profile("diamond")
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Nothing of a test is tracked where its user tracks.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")

@@ -9,13 +9,32 @@ from typing import Any
 import pytest
 import torch
 
-from diamond.errors import ExitCode, RequestError, StageFailedError, StoreError
+from diamond.ablation.request import Request
+from diamond.cli.ablate import Options, run_study
+from diamond.errors import (
+    ExitCode,
+    InterruptedRunError,
+    RequestError,
+    StageFailedError,
+    StoreError,
+)
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import StageEvent
 from diamond.pipeline.failure import cause_of, is_lasting
 from diamond.pipeline.selection import check_arms, selected_stages
 from diamond.pipeline.store import Store
-from diamond.pipeline.study import StudyRun
-from tests.commands import SMOKE, STUDY, copy_home, diamond, digests, manifests, smoke_plan, tracked
+from diamond.pipeline.study import StudyRun, Tracking
+from tests.commands import (
+    SMOKE,
+    STUDY,
+    copy_home,
+    diamond,
+    digests,
+    manifests,
+    smoke_plan,
+    tracked,
+    wait_until,
+)
 
 CAUSE = "loss is nan at update 3"
 
@@ -171,3 +190,53 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert digests(home) == digests(smoke_home)
     assert {manifest["state"] for manifest in manifests(home).values()} == {"done"}
+
+
+# --- what ends a command ------------------------------------------------------------------------
+
+
+DOCUMENT, PAGE = "diamond.pipeline.study.build_document", "diamond.cli.ablate.write_page"
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        (DOCUMENT, ValueError("a bug")),
+        (DOCUMENT, KeyboardInterrupt()),
+        (PAGE, StoreError("the disk is full")),
+        (PAGE, SystemExit()),
+    ],
+)
+def test_whatever_ends_a_command_every_run_gets_its_end(
+    smoke_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    fault: BaseException,
+) -> None:
+    home = copy_home(smoke_home, tmp_path / "home")
+    begun: list[str] = []
+
+    def executed(study: StudyRun, *_: Any) -> None:
+        wait_until(lambda: bool(begun), "the first import")
+
+    def fail(*_: Any) -> None:
+        raise fault
+
+    def imported(tracking: Tracking, *written: Any, finished: bool) -> None:
+        write(tracking, *written, finished=finished)
+        if not finished:
+            begun.append("imported")
+            monkeypatch.setattr(where, fail)
+
+    write: Any = Tracking._write
+    monkeypatch.setattr(Tracking, "_write", imported)
+    monkeypatch.setattr(StudyRun, "execute", executed)
+    request = Request(("steps=1,3",), "smoke", ("Boxing",), 1, None, None)
+    options = Options(home, Workers(1), False, False, None, "diamond ablate ...")
+    expected = InterruptedRunError if isinstance(fault, KeyboardInterrupt) else type(fault)
+    with pytest.raises(expected):
+        run_study(request, options)
+    statuses = {run.info.run_name: run.info.status for run in tracked(home)}
+    assert statuses.pop(STUDY) == "KILLED"
+    assert set(statuses.values()) == {"FINISHED"}

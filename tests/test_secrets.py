@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from diamond.errors import ExitCode, StoreError
 from diamond.pipeline.history import read_entries
+from diamond.pipeline.home import open_home
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.uris import absolute_uri, hide_secrets, server_page
 from tests.commands import SMOKE, STUDY, copy_home, diamond, environment, wait_until
@@ -64,9 +65,11 @@ def test_the_pages_of_a_server_are_linked_without_user_and_password() -> None:
 
 
 @pytest.mark.parametrize("uri", ["http://u:{}@127.0.0.1:9", "postgresql://u:{}@127.0.0.1:9/db"])
-def test_a_store_that_does_not_answer_is_named_without_its_password(uri: str) -> None:
+def test_a_store_that_does_not_answer_is_named_without_its_password(
+    uri: str, tmp_path: Path
+) -> None:
     with pytest.raises(StoreError, match=r"cannot open .*u:\*\*\*@127") as caught:
-        open_client(uri.format(SECRET), None)
+        open_client(uri.format(SECRET), open_home(tmp_path))
     shown: BaseException | None = caught.value
     while shown is not None:  # what a traceback would print
         assert SECRET not in str(shown)

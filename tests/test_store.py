@@ -147,8 +147,8 @@ def test_preparing_leaves_alone_what_there_is(store: Store) -> None:
 def test_the_key_of_a_manifest_is_that_of_its_stage() -> None:
     specs = [*stages_of(smoke("Boxing")), *stages_of(make_preset("smoke", "Pong", "online"))]
     for spec in specs:
-        read = json.loads(json.dumps([spec.config, spec.upstream, spec.seed]))
-        assert key_of(spec.stage, *read, NUMERICS[spec.stage]) == spec.key
+        config, upstream = json.loads(json.dumps([spec.config, spec.upstream]))
+        assert key_of(spec.stage, config, upstream, spec.seed, NUMERICS[spec.stage]) == spec.key
 
 
 # --- attempts ---------------------------------------------------------------------------------
@@ -475,8 +475,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(claim_module.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(claim_module.time, "sleep", self.pass_by)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.pass_by)
 
     def pass_by(self, seconds: float) -> None:
         self.now += seconds
@@ -521,7 +521,7 @@ def test_whether_the_process_of_another_host_lives_is_waited_for(
         clock.now += seconds
         (tmp_path / "alive" / "beat-abc").write_text(str(clock.now))
 
-    monkeypatch.setattr(claim_module.time, "sleep", pass_by)
+    monkeypatch.setattr(time, "sleep", pass_by)
     found = living_holders([Claim(tmp_path / n) for n in ("dead", "alive", "here", "free")])
     here = f"process {os.getpid()} on {os.uname().nodename}"
     assert found == [None, "process 1 on elsewhere", here, None]

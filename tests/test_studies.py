@@ -22,7 +22,7 @@ from diamond.pipeline import needs as needs_module
 from diamond.pipeline.checkpoints import adopt_players
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import digest, in_use, read_json, write_json
-from diamond.pipeline.garbage import TRASH, WEIGHTS, find_garbage, remove_garbage
+from diamond.pipeline.garbage import WEIGHTS, find_garbage, remove_garbage
 from diamond.pipeline.history import (
     FILE_NAME,
     RUNNING_NAME,
@@ -34,7 +34,7 @@ from diamond.pipeline.identity import aggregate_key, tracked_key
 from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.notes import study_notes
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import TRASH, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
 from diamond.pipeline.study import StudyRun
 from tests.agents import write_agent

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import optuna
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from typer.testing import CliRunner
 
-from diamond.cli.looking import ui
+from diamond.cli.app import app
 from diamond.errors import ExitCode, RequestError
 from diamond.study.addresses import default_storage
 from diamond.study.dashboard import bind_dashboard
@@ -26,6 +27,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAME = "sigma-and-steps"
 WAIT_MS = 60_000
 """A page takes a second on idle cores; the rest is for machines that are shared."""
+
+
+def ui(*words: str) -> None:
+    """The command in this process; what it raises is raised."""
+    CliRunner().invoke(app, ["ui", *words], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -106,15 +112,15 @@ def test_a_person_sees_studies_and_trials_and_ends_it_with_ctrl_c(
 
 def test_a_home_without_a_study_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"no Optuna studies in .*\n  run one first"):
-        ui(home=tmp_path / "home", studies=True)
+        ui("--home", str(tmp_path / "home"), "--studies")
     assert not list(tmp_path.iterdir())
 
 
 def test_flags_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="--tracking-uri has no place there\n  leave one"):
-        ui(home=tmp_path, studies=True, tracking_uri="sqlite:///runs.db")
+        ui("--home", str(tmp_path), "--studies", "--tracking-uri", "sqlite:///runs.db")
     with pytest.raises(RequestError, match="--storage is for --studies\n  add --studies"):
-        ui(home=tmp_path, storage="all.journal")
+        ui("--home", str(tmp_path), "--storage", "all.journal")
 
 
 def test_a_port_in_use_is_said(home: Path) -> None:

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 
 from diamond.pipeline.description import Shown, study_description
+from diamond.study.tracked import TrialState, TrialTracking
+from diamond.study.trials import baseline_texts, trial_plan
 from diamond.tracking.links import charts_link, curves_link
 from diamond.tracking.mlflow_open import find_experiment
-from diamond.tracking.mlflow_store import open_store
 from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
+from tests.commands import opened, tracked
 from tests.result_documents import three_arms
+from tests.sweeps import Bench, text
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -54,10 +57,10 @@ def test_a_link_says_the_same_after_the_browser_read_it() -> None:
     assert parse_qs(query)["runs"] == ['["a","b"]']
     keys = '["fidelity/psnr/mean","fidelity/psnr/lower","fidelity/psnr/upper"]'
     assert parse_qs(query)["plot_metric_keys"] == [keys]
-    link = charts_link("1", "a=b+c")
+    link = charts_link("1", "f00")
     assert not set("() |") & set(link), "Markdown would end the link there"
     filter_ = parse_qs(urlsplit(link.removeprefix("#")).query)["searchFilter"]
-    assert filter_ == ["tags.`diamond.compare` = 'a=b+c'"]
+    assert filter_ == ["tags.`diamond.compare` != '' AND tags.`mlflow.parentRunId` = 'f00'"]
 
 
 def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_table() -> None:
@@ -112,7 +115,7 @@ def run_with(curve: str) -> TrackedRun:
 
 def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> None:
     uri = default_uri(tmp_path)
-    store = open_store(uri, None)
+    store = opened(tmp_path)
     client = MlflowClient(tracking_uri=uri)
     study_id = store.begin_study("5", "study")
     figure, report = tmp_path / "psnr.png", tmp_path / "report.html"
@@ -125,8 +128,8 @@ def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> No
     old = store.write_run(run_with("mean/psnr"), study_id)
     client.delete_experiment_tag(store.experiment_id, "mlflow.note.content")
 
-    store = open_store(uri, None)
-    assert find_experiment(uri) == store.experiment_id
+    store = opened(tmp_path)
+    assert find_experiment(uri, tmp_path) == store.experiment_id
     experiment = client.get_experiment(store.experiment_id)
     assert "Each row is a study" in experiment.tags["mlflow.note.content"]
     assert store.begin_study("5", "study") == study_id
@@ -141,7 +144,7 @@ def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> No
 
     before = client.get_run(study_id).to_dictionary()
     shutil.rmtree(tmp_path / "artifacts" / study_id)
-    store = open_store(uri, None)
+    store = opened(tmp_path)
     store.write_study(study_with({"figures/psnr.png": figure, "report.html": report}))
     assert client.get_run(study_id).to_dictionary() == before
     assert not client.list_artifacts(study_id), "what is there by its digest is not sent again"
@@ -149,7 +152,7 @@ def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> No
 
 def test_a_file_that_a_study_no_longer_has_is_taken_away(tmp_path: Path) -> None:
     uri = default_uri(tmp_path)
-    store = open_store(uri, None)
+    store = opened(tmp_path)
     client = MlflowClient(tracking_uri=uri)
     one, two = tmp_path / "one.txt", tmp_path / "two.txt"
     one.write_text("one")
@@ -163,5 +166,20 @@ def test_a_file_that_a_study_no_longer_has_is_taken_away(tmp_path: Path) -> None
 
 
 def test_looking_for_the_experiment_makes_nothing(tmp_path: Path) -> None:
-    assert find_experiment(default_uri(tmp_path)) is None
+    assert find_experiment(default_uri(tmp_path), tmp_path) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_that_stops_leaves_no_trial_running(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, text())
+    bench.store.check_writable()
+    tracking = TrialTracking(bench.sweep, bench.store, None, 0)
+    (tmp_path / "studies" / "mine").mkdir(parents=True)
+    tracking.start()
+    texts = baseline_texts(bench.sweep)
+    plan = trial_plan(bench.sweep, "trial 0", texts)
+    tracking.show(TrialState(0, plan, texts, "sampled", {}, "RUNNING")).result()
+    assert {run.info.status for run in tracked(tmp_path)} == {"RUNNING"}
+    tracking.stop()
+    assert {run.info.run_name for run in tracked(tmp_path)} == {"mine", "trial 0"}
+    assert {run.info.status for run in tracked(tmp_path)} == {"KILLED"}

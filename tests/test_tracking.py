@@ -12,6 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from mlflow import MlflowClient
@@ -24,9 +25,9 @@ from diamond.tracking import mlflow_store
 from diamond.tracking.events import EventLog, read_lines
 from diamond.tracking.mlflow_store import MlflowStore, open_store
 from diamond.tracking.owner import current_owner
-from diamond.tracking.records import StageEvents, TrackedRun, TrackedStudy
+from diamond.tracking.records import Home, RunKind, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
-from tests.commands import dead_owner
+from tests.commands import dead_owner, opened
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -45,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (old_store / "meta.yaml").touch()
     before = Path.cwd()
     os.chdir(folder)
-    open_store(default_uri(folder), folder / "artifacts")
+    opened(folder)
     yield folder
     os.chdir(before)
 
@@ -59,7 +60,7 @@ def client(home: Path) -> MlflowClient:
 @pytest.fixture
 def reopened(home: Path) -> MlflowStore:
     """Return a store that remembers nothing."""
-    return open_store(default_uri(home), home / "artifacts")
+    return opened(home)
 
 
 def study_named(name: str) -> TrackedStudy:
@@ -143,7 +144,7 @@ def test_writing_again_changes_nothing(
     parent = reopened.write_study(study)
     run_id = reopened.write_run(run, parent)
     before = client.get_run(run_id).to_dictionary()
-    second = open_store(default_uri(home), None) if fresh else reopened
+    second = opened(home) if fresh else reopened
     assert second.write_study(study) == parent
     assert second.write_run(run, parent) == run_id
     assert client.get_run(run_id).to_dictionary() == before
@@ -164,7 +165,7 @@ def test_an_import_killed_in_the_middle_ends_without_duplicates(
     for name in marks:
         client.set_tag(run_id, name, tags[name] + " sending")
     client.log_batch(run_id, metrics=[Metric("horizon/late", 1.0, run.time_ms, 1)])
-    reopened = open_store(default_uri(home), None)
+    reopened = opened(home)
     assert reopened.write_run(run, parent) == run_id
     assert {n: client.get_run(run_id).data.tags[n] for n in marks} == {n: tags[n] for n in marks}
     assert len(history(client, run_id, "denoiser/grad_norm")) == NUM_UPDATES
@@ -225,7 +226,7 @@ def test_two_runs_with_one_key_become_the_older_one(
     tags = client.get_run(first).data.tags
     client.create_run(info.experiment_id, start_time=info.start_time + 1, tags=tags)
     assert len(active_children(client, parent)) == 2
-    assert open_store(default_uri(home), None).write_run(run, parent) == first
+    assert opened(home).write_run(run, parent) == first
     assert [r.info.run_id for r in active_children(client, parent)] == [first]
 
 
@@ -244,28 +245,31 @@ def test_retiring_deletes_stale_aggregates_and_nothing_else(
     baseline = reopened.write_run(replace(run_with("copy"), kind="baseline"), parent)
     stale = reopened.write_run(replace(run_with("mean-1"), kind="aggregate"), parent)
     fresh = reopened.write_run(replace(run_with("mean-3"), kind="aggregate"), parent)
-    store = open_store(default_uri(home), None)
+    store = opened(home)
     assert store.retire_others(parent, keep={"mean-3"}) == (stale,)
     assert store.retire_others(parent, keep={"mean-3"}) == ()
     assert {r.info.run_id for r in active_children(client, parent)} == {arm, baseline, fresh}
     assert client.get_run(stale).info.lifecycle_stage == "deleted"
 
 
+@pytest.mark.parametrize("kind", get_args(RunKind))
 def test_reconcile_kills_the_runs_of_dead_processes_only(
-    reopened: MlflowStore, home: Path, client: MlflowClient
+    reopened: MlflowStore, home: Path, client: MlflowClient, kind: RunKind
 ) -> None:
-    study = study_named("reconcile")
+    study = study_named(f"reconcile-{kind}")
     parent = reopened.write_study(study)
-    running = replace(run_with("dead"), status="RUNNING")
+    running = replace(run_with("dead"), status="RUNNING", kind=kind)
     dead = reopened.write_run(running, parent)
     alive = reopened.write_run(replace(run_with("alive"), status="RUNNING"), parent)
     owner = client.get_run(alive).data.tags["diamond.owner"]
     assert owner == current_owner()
-    client.set_tag(dead, "diamond.owner", dead_owner())
+    for run_id in (parent, dead):
+        client.set_tag(run_id, "diamond.owner", dead_owner())
     foreign = client.create_run(client.get_run(dead).info.experiment_id).info.run_id
-    store = open_store(default_uri(home), None)
-    assert store.reconcile() == (dead,)
-    assert client.get_run(dead).info.status == "KILLED"
+    store = opened(home)
+    assert set(store.reconcile()) == {parent, dead}
+    for run_id in (parent, dead):
+        assert client.get_run(run_id).info.status == "KILLED"
     assert client.get_run(alive).info.status == "RUNNING"
     assert client.get_run(foreign).info.status == "RUNNING"
     client.delete_run(foreign)
@@ -277,15 +281,24 @@ def test_reconcile_kills_the_runs_of_dead_processes_only(
     assert store.reconcile() == ()
 
 
-def test_status_is_shown_with_its_end_time(reopened: MlflowStore, client: MlflowClient) -> None:
-    parent = reopened.write_study(study_named("status"))
-    run_id = reopened.write_run(replace(run_with("status"), status="RUNNING"), parent)
-    assert client.get_run(run_id).info.end_time is None
-    reopened.set_status(run_id, "FAILED")
-    reopened.set_status(parent, "KILLED")
-    assert client.get_run(run_id).info.status == "FAILED"
-    assert client.get_run(run_id).info.end_time is not None
-    assert client.get_run(parent).info.status == "KILLED"
+def test_a_process_ends_its_own_runs_and_no_other(
+    reopened: MlflowStore, home: Path, client: MlflowClient
+) -> None:
+    parent = reopened.write_study(study_named("ends"))
+    running = [replace(run_with(key), status="RUNNING") for key in ("own", "other")]
+    own, other = (reopened.write_run(run, parent) for run in running)
+    done = reopened.write_run(run_with("done"), parent)
+    client.set_tag(other, "diamond.owner", "another-host:1:1")
+    assert client.get_run(own).info.end_time is None
+    ended = opened(home).end_own()
+    assert {parent, own} <= set(ended)
+    assert not {other, done} & set(ended)
+    for run_id in (parent, own):
+        assert client.get_run(run_id).info.status == "KILLED"
+        assert client.get_run(run_id).info.end_time is not None
+    assert client.get_run(other).info.status == "RUNNING"
+    assert client.get_run(done).info.status == "FINISHED"
+    client.set_terminated(other)
 
 
 def test_a_file_is_uploaded_again_only_when_it_changed(
@@ -298,7 +311,7 @@ def test_a_file_is_uploaded_again_only_when_it_changed(
     (uploaded,) = (home / "artifacts").glob(f"{run_id}/artifacts/report.md")
     assert uploaded.read_text() == "one"
     uploaded.write_text("a mark that a second upload would overwrite")
-    store = open_store(default_uri(home), None)
+    store = opened(home)
     store.write_study(study)
     assert uploaded.read_text().startswith("a mark")
     report.write_text("two")
@@ -330,7 +343,7 @@ def test_files_that_cannot_be_deleted_are_named(
 def test_the_store_lies_in_its_home_and_allows_readers_beside_a_writer(
     reopened: MlflowStore, home: Path, client: MlflowClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    open_store(default_uri(home), home / "artifacts")
+    opened(home)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
     reopened.write_study(study_named("place"))
@@ -348,7 +361,7 @@ def test_a_second_command_is_quick(reopened: MlflowStore, home: Path, tmp_path: 
     runs = [run_with(f"quick-{i}", trained_stage(tmp_path)) for i in range(10)]
     parent = reopened.write_study(study)
     first = [reopened.write_run(run, parent) for run in runs]
-    store = open_store(default_uri(home), None)
+    store = opened(home)
     begin = time.perf_counter()
     store.write_study(study)
     assert [store.write_run(run, parent) for run in runs] == first
@@ -364,7 +377,7 @@ def test_a_store_that_cannot_be_opened_is_an_error_at_once(tmp_path: Path) -> No
     begin = time.perf_counter()
     for uri in (f"sqlite:///{text}", default_uri(file / "home"), "http://127.0.0.1:9"):
         with pytest.raises(StoreError, match="cannot open the MLflow store") as raised:
-            open_store(uri, None)
+            open_store(uri, Home(tmp_path, "f00"))
         assert uri in str(raised.value)
     assert time.perf_counter() - begin < 5.0, "MLflow alone retries for 100 s"
 
@@ -377,7 +390,7 @@ def test_a_deleted_experiment_is_an_error_that_says_how_to_go_on(
     client.delete_experiment(experiment.experiment_id)
     try:
         with pytest.raises(StoreError, match="experiments restore"):
-            open_store(default_uri(home), None)
+            opened(home)
     finally:
         client.restore_experiment(experiment.experiment_id)
 
@@ -386,7 +399,7 @@ def test_what_a_killed_process_left_of_a_new_database_is_cleared_away(tmp_path: 
     left = tmp_path / f".mlflow-{dead_owner()}"
     left.mkdir()
     (left / "mlflow.db").write_bytes(b"half a database")
-    open_store(default_uri(tmp_path), None)
+    opened(tmp_path)
     assert {p.name.partition("-")[0] for p in tmp_path.iterdir()} == {"mlflow.db"}
 
 
@@ -405,11 +418,11 @@ def test_a_database_that_another_process_made_first_is_kept(
         link(source, target)
 
     monkeypatch.setattr(os, "link", link_late)
-    store = open_store(default_uri(tmp_path), None)
+    store = opened(tmp_path)
     monkeypatch.undo()
     experiment = MlflowClient(tracking_uri=default_uri(tmp_path)).get_experiment_by_name("diamond")
     assert experiment is not None
-    assert experiment.artifact_location == (home / "artifacts").as_uri()
+    assert experiment.artifact_location == (tmp_path / "artifacts").as_uri()
     store.write_study(study_named("raced"))
     assert {p.name.partition("-")[0] for p in tmp_path.iterdir()} == {"mlflow.db"}
 
@@ -424,7 +437,7 @@ def test_an_experiment_that_another_process_made_first_is_used(
         return next(answers, look(self, name))
 
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", look_early)
-    open_store(default_uri(home), None)
+    opened(home)
     assert next(answers, "asked") == "asked"
     experiments = client.search_experiments(ViewType.ALL, filter_string="name = 'diamond'")
     assert len(experiments) == 1
@@ -434,9 +447,8 @@ def test_an_experiment_that_another_process_made_first_is_used(
 def test_two_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from diamond.tracking.mlflow_store import open_store;"
-        "from diamond.tracking.uris import default_uri;"
-        "open_store(default_uri(Path(sys.argv[1])), None)"
+        "from diamond.pipeline.home import open_tracking;"
+        "open_tracking(Path(sys.argv[1]), None)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "new")]
     both = [

@@ -3,16 +3,23 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from diamond.cli.app import app
 from diamond.errors import StoreError
 from diamond.tracking.limits import MAX_TAG, fit_description
+from diamond.tracking.mlflow_open import find_experiment
 from diamond.tracking.owner import current_owner, is_gone, start_time
 from diamond.tracking.ui import ui_store
 from diamond.tracking.uris import absolute_uri, default_uri
 from tests.commands import dead_owner
+from tests.sweeps import text
 
 
 def test_addresses_do_not_depend_on_the_working_directory(
@@ -65,3 +72,93 @@ def test_a_long_description_is_cut_at_a_line() -> None:
     assert len(cut) <= MAX_TAG
     assert cut.split("\n\n(cut here")[0].endswith(line)
     assert fit_description(line) == line
+
+
+class Server(ThreadingHTTPServer):
+    """Answers like an MLflow server without experiments, also as a proxy; notes what is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.asked: list[str] = []
+        self.uri = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path.partition("/api/")[0])
+        body = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}'
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def test_a_server_behind_a_proxy_is_found(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.uri)
+    assert find_experiment("http://tracking.invalid:5000", tmp_path) is None
+    assert set(server.asked) == {"http://tracking.invalid:5000"}
+
+
+def test_no_proxy_is_asked_for_a_server_that_needs_none(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(StoreError, match="proxy"):
+        find_experiment(server.uri, tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert find_experiment(server.uri, tmp_path) is None
+    assert set(server.asked) == {""}
+
+
+def test_https_where_none_is_spoken_is_refused_at_once(server: Server, tmp_path: Path) -> None:
+    uri = server.uri.replace("http", "https")
+    with pytest.raises(StoreError, match="no https is spoken there"):
+        find_experiment(uri, tmp_path)
+
+
+@pytest.mark.parametrize("command", ["ablate", "train", "sweep", "ui"])
+def test_the_address_of_the_environment_is_used_below_the_option_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    sweep = tmp_path / "mine.toml"
+    sweep.write_text(text())
+    words = {
+        "ablate": ["steps=1,3", "--preset", "smoke", "--dry-run"],
+        "train": ["--preset", "smoke", "--dry-run"],
+        "sweep": [str(sweep), "--dry-run"],
+        "ui": [],
+    }[command]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    arguments = [command, *words, "--home", str(tmp_path / "home")]
+    found = CliRunner().invoke(app, arguments)
+    assert "tracking: http://127.0.0.1:9 (MLFLOW_TRACKING_URI)" in found.stderr
+    found = CliRunner().invoke(app, [*arguments, "--tracking-uri", "http://127.0.0.1:7"])
+    assert "tracking: http://127.0.0.1:7 (--tracking-uri)" in found.stderr
+
+
+def test_optunas_dashboard_needs_no_address_of_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    arguments = ["ui", "--studies", "--home", str(tmp_path)]
+    found = CliRunner().invoke(app, arguments)
+    assert "no Optuna studies" in str(found.exception)
+    found = CliRunner().invoke(app, [*arguments, "--tracking-uri", "http://127.0.0.1:7"])
+    assert "--tracking-uri has no place there" in str(found.exception)

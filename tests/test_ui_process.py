@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from diamond.errors import RequestError
+from diamond.pipeline.home import open_home
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.ui import bind_port
 from tests.commands import environment, wait_until
@@ -23,7 +24,7 @@ from tests.commands import environment, wait_until
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one run, which has a file; and traps, should it be the working directory."""
     folder = tmp_path_factory.mktemp("home")
-    client, experiment = open_client(f"sqlite:///{folder / 'mlflow.db'}", None)
+    client, experiment = open_client(f"sqlite:///{folder / 'mlflow.db'}", open_home(folder))
     run = client.create_run(experiment)
     client.log_text(run.info.run_id, "hello", "said.txt")
     for name in ("mlflow", "uvicorn", "random"):

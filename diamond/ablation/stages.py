@@ -164,7 +164,7 @@ class StageSpec:
 
 
 def key_of(
-    stage: str, config: Mapping[str, Any], upstream: Mapping[str, str], seed: int, numerics: int
+    stage: str, config: Mapping[str, Any], upstream: Mapping[Any, str], seed: int, numerics: int
 ) -> str:
     """The key of a stage from what it is, as a manifest holds it; see `StageSpec`."""
     whole = {"stage": stage, "config": config, "upstream": upstream}

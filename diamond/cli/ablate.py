@@ -8,7 +8,6 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.cli.interrupt import resumable
+from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
-from diamond.errors import ExitCode, RequestError, StoreError
+from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import in_use, read_json, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
@@ -79,6 +79,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     check_name(plan.study)
     check_arms(plan, options.only)
     absolute_uri(options.tracking_uri or default_uri(options.home))
+    say_tracking(options.home, options.tracking_uri)
     store = Store(options.home)
     folder = options.home / "studies" / plan.study
     check_ablation(folder)
@@ -151,9 +152,8 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         show_failed(study, log)
         failed = bool(study.failed())
         tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
-    except KeyboardInterrupt:
-        with suppress(StoreError):
-            tracking.finish(study.document(), None, "KILLED")
+    except BaseException:
+        tracking.abandon()
         raise
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 

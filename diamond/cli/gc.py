@@ -12,6 +12,7 @@ from diamond.cli.terminal import console
 from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
+from diamond.pipeline.studies import check_home
 
 
 def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]) -> None:
@@ -25,6 +26,8 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     """
     store, out = Store(home), console()
     if yes:
+        check_home(store)
+        store.check_writable()
         sweeps = [name for name in forget if is_sweep(home / "studies" / name)]
         removed = remove_garbage(store, forget)
         _forget_trials(home, sweeps)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as one exception, wherever a command was started."""
+"""Ctrl-C, SIGTERM and a closed terminal as one exception, wherever a command was started."""
 
 import signal
 from collections.abc import Iterator
@@ -11,14 +11,16 @@ from diamond.tracking.uris import HIDDEN
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM, and SIGINT even where it was ignored, into KeyboardInterrupt."""
+    """Turn SIGTERM, SIGHUP, and SIGINT even where it was ignored, into KeyboardInterrupt."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # Under nohup a command outlives its terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:

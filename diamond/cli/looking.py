@@ -143,6 +143,7 @@ def verify(
 
 
 def ui(
+    context: typer.Context,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
     studies: Annotated[
@@ -169,7 +170,8 @@ def ui(
 ) -> None:
     """Open the MLflow UI on the runs of a home, or Optuna's dashboard; on the loopback address."""
     if studies:
-        if tracking_uri is not None:
+        source = context.get_parameter_source("tracking_uri")
+        if source is not None and source.name == "COMMANDLINE":
             raise RequestError(
                 "--studies shows no MLflow runs: --tracking-uri has no place there\n"
                 "  leave one of the two out; --storage says where Optuna studies are"

@@ -1,5 +1,6 @@
 """Options that several commands have, and their defaults; no torch, no numpy."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from diamond.tracking.uris import hide_secrets
+from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 DEFAULT_HOME = Path("mlruns")
 
@@ -23,7 +24,11 @@ Compile = Annotated[
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", help="MLflow tracking URI; by default a SQLite file in the home."
+        "--tracking-uri",
+        envvar=TRACKING_VARIABLE,
+        show_envvar=False,
+        help=f"MLflow tracking URI; by default {TRACKING_VARIABLE}, without it a SQLite file in "
+        "the home.",
     ),
 ]
 
@@ -31,3 +36,16 @@ TrackingUri = Annotated[
 def given_command() -> str:
     """The command as the user typed it, with passwords hidden: it is shown and written down."""
     return shlex.join(["diamond", *map(hide_secrets, sys.argv[1:])])
+
+
+def say_tracking(home: Path, tracking_uri: str | None) -> None:
+    """Print on standard error where runs are tracked, and what says so.
+
+    Raises:
+        StoreError: The path of the home is none that a database can have.
+    """
+    why = "of the home"
+    if tracking_uri is not None:
+        by_variable = tracking_uri == os.environ.get(TRACKING_VARIABLE)
+        why = TRACKING_VARIABLE if by_variable else "--tracking-uri"
+    typer.echo(f"tracking: {hide_secrets(tracking_uri or default_uri(home))} ({why})", err=True)

@@ -38,6 +38,8 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
     document = _document(study, "trials" if sweep else "arms")
     folder = study.folder if out is None else out
     check_folder("--out", folder)
+    if out is None:
+        store.check_writable()
     # The home may have been moved since.
     document["paths"] |= {"home": str(home)}
     paths = _write_sweep(document, folder) if sweep else _write(document, store, folder)

@@ -13,6 +13,7 @@ from diamond.ablation.stages import scores_lpips
 from diamond.cli.ablate import Options, check_name, run_study
 from diamond.cli.declared import override_lines
 from diamond.cli.interrupt import resumable
+from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import duration_text
 from diamond.cli.terminal import console, table_lines, text_width, wrapper
 from diamond.errors import ExitCode, RequestError
@@ -20,11 +21,13 @@ from diamond.pipeline.devices import Workers
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
+from diamond.pipeline.home import open_home
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
+    is_inside,
     storage_address,
 )
 from diamond.study.declaration import Sweep
@@ -77,6 +80,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     baseline = check_sweep(sweep)
     check_name(sweep.name)
     absolute_uri(options.tracking_uri or default_uri(options.home))
+    say_tracking(options.home, options.tracking_uri)
     check_shared_home(options.home, options.tracking_uri)
     store = Store(options.home)
     if options.dry_run:
@@ -104,9 +108,11 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     store, folder = Store(options.home), options.home / "studies" / sweep.name
     with Ledger(folder).asking():
         mark = check_sweep_folder(folder)
+        # A journal in the home goes where the home goes; elsewhere, a copy is another home.
+        owner = mark if is_inside(address, options.home) else f"{open_home(options.home).id} {mark}"
         with storage_errors("use", address):
             storage = open_storage(address)
-            study = open_study(sweep, storage, mark)
+            study = open_study(sweep, storage, owner)
             study_id = storage.get_study_id_from_name(sweep.name)
         begin_sweep(folder, sweep.path, mark)
     tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)
@@ -142,7 +148,7 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
                 write_result(run, document)
             _show_in_store(run, document)
         finally:
-            run.tracking.abandon()
+            run.tracking.stop()
     if options.as_json:
         json.dump(document, sys.stdout, indent=1, allow_nan=False)
         sys.stdout.write("\n")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from diamond.cli.interrupt import interruptible
+from diamond.cli.options import say_tracking
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.links import studies_link
 from diamond.tracking.ui import HOST, bind_port, serve_mlflow, ui_store
@@ -23,13 +24,14 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
             f"no runs in {str(home)!r} yet\n"
             "  make some first, for instance: diamond ablate steps=1,3,10"
         )
+    say_tracking(home, tracking_uri)
     uri = ui_store(tracking_uri or default_uri(home))
     with interruptible():
         try:
             with bind_port(port) as listening:
                 from diamond.tracking.mlflow_open import find_experiment
 
-                experiment_id = find_experiment(uri)
+                experiment_id = find_experiment(uri, home)
                 page = "" if experiment_id is None else studies_link(experiment_id)
                 print(f"MLflow UI: http://{HOST}:{port}/{page}  (Ctrl-C ends it)", flush=True)
                 serve_mlflow(uri, listening)

@@ -70,7 +70,7 @@ def _where(document: Mapping[str, Any], shown: Shown) -> str:
         if primary["kind"] == "frame"
     ]
     if compared:
-        links.append(_link("all metrics", charts_link(shown.experiment_id, document["study"])))
+        links.append(_link("all metrics", charts_link(shown.experiment_id, shown.study_id)))
     if REPORT in shown.files:
         report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
         links.append(_link("the report, with film strips", report))

@@ -22,6 +22,7 @@ from diamond.config.base import content_hash
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import beside, copy_sparse, digest, read_json, write_json
+from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.tracking.owner import current_owner, is_gone
 
@@ -130,12 +131,13 @@ class Store:
         self.home = home
 
     def check_writable(self) -> None:
-        """Make the home.
+        """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written.
+            StoreError: It cannot be made or written, or another version made it.
         """
         try:
+            open_home(self.home)
             for name in (STAGES_FOLDER, WORK):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
             probe = beside(self.home / "probe")

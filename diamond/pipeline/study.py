@@ -16,6 +16,7 @@ from diamond.pipeline.estimate import Estimate, priorities
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
+from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import study_key
 from diamond.pipeline.result import build_document
 from diamond.pipeline.seen import SeenStore
@@ -23,7 +24,6 @@ from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
-from diamond.tracking.uris import default_uri
 
 TRACKING_SECONDS = 15.0
 """Least time between two imports of training curves while stages run."""
@@ -217,6 +217,24 @@ class Tracking:
         self._seen.look_again()
         self._write(document, artifacts, status, finished=True)
 
+    def abandon(self) -> None:
+        """Write how far the study is, and end every run: something else than `finish` ends it.
+
+        What the store refuses now is no news: what ended the command is.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._store is None:
+            return
+        try:
+            with suppress(Exception):
+                document = self._study.document(self._seen)
+                self._write(document, None, "KILLED", finished=True)
+        finally:
+            with suppress(Exception):
+                self._store.end_own()
+
     def _follow(self) -> None:
         try:
             self._open()
@@ -233,12 +251,7 @@ class Tracking:
                 return
 
     def _open(self) -> None:
-        # MLflow takes seconds to import: in this thread, while workers already work.
-        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
-
-        home = self._study.store.home
-        artifact_root = home / "artifacts" if self._uri is None else None
-        self._store = open_store(self._uri or default_uri(home), artifact_root)
+        self._store = open_tracking(self._study.store.home, self._uri)
 
     def _write(
         self,

@@ -55,6 +55,12 @@ def journal_path(address: str) -> Path | None:
     return None if "://" in address else Path(address)
 
 
+def is_inside(address: str, home: Path) -> bool:
+    """Whether a storage is a journal in a home, which travels with it."""
+    path = journal_path(address)
+    return path is not None and path.resolve().is_relative_to(home.resolve())
+
+
 def check_shared_home(home: Path, tracking_uri: str | None, mounts: str | None = None) -> None:
     """Refuse a SQLite tracking database where several machines may write at once.
 

@@ -39,7 +39,7 @@ from diamond.study.trials import (
 )
 
 MAX_ATTEMPTS = 2
-"""A trial that fails or is killed is tried once more."""
+"""A trial that fails, or kills its worker, is tried once more; a killed command is no failure."""
 MAX_FAILED_FIRST = 5
 """Trials that fail before any succeeds: then something is wrong with the sweep, not with them."""
 News = Callable[[str], None]
@@ -203,15 +203,15 @@ class SweepRun:
                 found = self._orphan() or self._new()
                 if found is None:
                     return None
-                trial, claim, died = found
+                trial, claim = found
                 values = proposals.suggest(trial, self.sweep.declaration.parameters)
-            attempts = int(trial.user_attrs.get(ATTEMPTS, 1)) + int(died)
+            attempts = int(trial.user_attrs.get(ATTEMPTS, 1))
             trial.set_user_attr(ATTEMPTS, attempts)
             texts = texts_of(self.sweep.declaration.parameters, values)
             if self._begin(executor, trial, texts, attempts, claim):
                 return trial.number
 
-    def _new(self) -> tuple[optuna.Trial, ExitStack, bool] | None:
+    def _new(self) -> tuple[optuna.Trial, ExitStack] | None:
         """A new trial, where the budget allows one; the caller holds the lock."""
         self.stopped = self._spent()
         if self.stopped:
@@ -223,20 +223,19 @@ class SweepRun:
         taken = self._ledger.take(trial.number)
         assert taken is not None, "a trial that was just made belongs to nobody"
         claim = ExitStack()
-        claim.enter_context(taken[0].kept_alive())
-        return trial, claim, False
+        claim.enter_context(taken.kept_alive())
+        return trial, claim
 
-    def _orphan(self) -> tuple[optuna.Trial, ExitStack, bool] | None:
+    def _orphan(self) -> tuple[optuna.Trial, ExitStack] | None:
         """A trial that was begun and that nobody works on; the caller holds the lock."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for found in running:
             taken = None if found.number in self._active else self._ledger.take(found.number)
             if taken is None:
                 continue
-            claim, died = taken
             kept = ExitStack()
-            kept.enter_context(claim.kept_alive())
-            return optuna.Trial(self.study, found._trial_id), kept, died
+            kept.enter_context(taken.kept_alive())
+            return optuna.Trial(self.study, found._trial_id), kept
         return None
 
     def _spent(self) -> str:
@@ -263,9 +262,6 @@ class SweepRun:
         """Plan a trial and hand its first stages to the executor; whether it could begin."""
         source = str(trial.user_attrs.get(SOURCE, proposals.SAMPLED))
         name = trial_name(trial.number)
-        if attempts > MAX_ATTEMPTS:
-            self._fail(trial, claim, "it failed or was killed twice")
-            return False
         try:
             plan = trial_plan(self.sweep, name, texts)
             phases = self._phases(plan, texts)

@@ -40,20 +40,17 @@ class Ledger:
         with locked(self._folder / ASK_LOCK):
             yield
 
-    def take(self, number: int) -> tuple[Claim, bool] | None:
+    def take(self, number: int) -> Claim | None:
         """Take a trial that nobody works on; the caller holds the lock of `asking`.
 
         Returns:
-            The claim, and whether its last owner died at work; None where someone works on it.
+            The claim; None where someone works on it.
         """
         folder = self._folder / TRIALS / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         # The same claim each time: it sees whether another host shows signs of life.
         claim = self._claims.setdefault(number, Claim(folder))
-        if not claim.try_acquire():
-            return None
-        del self._claims[number]
-        return claim, claim.previous is not None and claim.previous.owner is not None
+        return self._claims.pop(number) if claim.try_acquire() else None
 
     def others(self, numbers: Iterable[int]) -> list[int]:
         """Of some trials those that other processes work on, as far as can be seen."""

@@ -31,7 +31,8 @@ from diamond.study.trials import identity_of
 IDENTITY = "diamond.identity"
 """Attribute of a study: what its trials agree on."""
 MARK = "diamond.home"
-"""Attribute of a study: the mark of the folder in which trials are claimed."""
+"""Attribute of a study: the mark of the folder in which trials are claimed, with its home's id
+where the storage lies outside the home."""
 SOURCE = "diamond.source"
 """Attribute of a trial: sampled, baseline, or a warm start from an arm."""
 ATTEMPTS = "diamond.attempts"

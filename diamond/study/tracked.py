@@ -15,6 +15,7 @@ from diamond.config.metrics import is_set
 from diamond.errors import StoreError
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.files import locked
+from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.scores import nan_mean, numbers
 from diamond.pipeline.store import Store
@@ -25,7 +26,7 @@ from diamond.study.trials import first_stage, instances, own_arms, trial_name
 from diamond.tracking.links import artifact_link, run_link
 from diamond.tracking.names import curve_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
-from diamond.tracking.uris import default_uri, is_server, server_page
+from diamond.tracking.uris import is_server, server_page
 
 NOTE_TAG = "mlflow.note.content"
 UI_PORT = 5000
@@ -119,16 +120,11 @@ class TrialTracking:
         self.stop()
         self.check()
 
-    def abandon(self) -> None:
-        """Write what is left and show the study as stopped; nothing after `finish`."""
-        if self._thread is not None:
-            self._jobs.put(self._show_stopped)
-            self.stop()
-
     def stop(self) -> None:
-        """Write what is left and end."""
-        self._jobs.put(None)
+        """Write what is left, show what still runs as killed, and end; once is enough."""
         if self._thread is not None:
+            self._jobs.put(self._end_own)
+            self._jobs.put(None)
             self._thread.join()
             self._thread = None
 
@@ -143,12 +139,7 @@ class TrialTracking:
                 self._error = self._error or error
 
     def _open(self) -> None:
-        # MLflow takes seconds to import: in this thread, while workers already work.
-        from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
-
-        home = self._home.home
-        artifact_root = home / "artifacts" if self._uri is None else None
-        self._store = open_store(self._uri or default_uri(home), artifact_root)
+        self._store = open_tracking(self._home.home, self._uri)
 
     def _write(self, state: TrialState) -> tuple[str, str]:
         if self._store is None:
@@ -165,10 +156,9 @@ class TrialTracking:
         base = server_page(self._uri) if self._uri and is_server(self._uri) else own
         return run_id, f"{base}/{run_link(self._store.experiment_id, run_id)}"
 
-    def _show_stopped(self) -> None:
+    def _end_own(self) -> None:
         if self._store is not None:
-            parent = self._store.begin_study(study_key(self._sweep.name), self._sweep.name)
-            self._store.set_status(parent, "KILLED")
+            self._store.end_own()
 
     def _write_study(self, study: Callable[[str, str], TrackedStudy]) -> None:
         if self._store is None:

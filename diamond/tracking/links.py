@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from diamond.tracking.names import PARTS, curve_name
 
+PARENT_TAG = "mlflow.parentRunId"
 COMPARE_TAG = "diamond.compare"
 """Names the study of a run that stands for an arm or a baseline; runs of one seed have none."""
 
@@ -17,8 +18,8 @@ def studies_link(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?{urlencode({'workflowType': _TRAINING})}"
 
 
-def charts_link(experiment_id: str, study: str) -> str:
-    """The charts of all metrics for the arms and baselines of a study.
+def charts_link(experiment_id: str, study_id: str) -> str:
+    """The charts of all metrics for the arms and baselines of a study, by its parent run.
 
     Only runs in order of their creation are shown as a tree, whose closed branches have no charts:
     the order here is that of their names.
@@ -26,7 +27,7 @@ def charts_link(experiment_id: str, study: str) -> str:
     query = {
         "workflowType": _TRAINING,
         "compareRunsMode": "CHART",
-        "searchFilter": f"tags.`{COMPARE_TAG}` = '{study}'",
+        "searchFilter": f"tags.`{COMPARE_TAG}` != '' AND tags.`{PARENT_TAG}` = '{study_id}'",
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": "true",
     }

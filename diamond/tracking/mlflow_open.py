@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -14,15 +13,19 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from requests.exceptions import SSLError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from diamond.errors import StoreError
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.uris import absolute_uri, hide_secrets, sqlite_path
+from diamond.tracking.records import Home
+from diamond.tracking.relocate import artifact_root, relocate
+from diamond.tracking.uris import EXPERIMENT, absolute_uri, hide_secrets, sqlite_path
 
-EXPERIMENT = "diamond"
 _NOTE = "mlflow.note.content"
 _DESCRIPTION = (
     "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
@@ -33,7 +36,8 @@ _EXPERIMENT_TAGS = {
     _NOTE: _DESCRIPTION,
 }
 _NEW = ".mlflow-"
-_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 20.0
+_SERVER_ERROR = 500
 _DATABASES = ("postgresql", "mysql", "mssql")
 _LOCAL_DISKS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay"}
@@ -41,13 +45,15 @@ _LOCAL_DISKS = frozenset(
 _CHATTY = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "alembic")
 
 
-def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowClient, str]:
+def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
     """Open a store, making its database and experiment where they are missing.
+
+    Files of a new experiment in a SQLite database go to ``artifacts`` beside it. Other stores have
+    their own place for files.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder.
-        artifact_root: Folder for files of a new experiment in a SQLite database; None is
-            ``artifacts`` beside the database. Other stores have their own place for files.
+        home: The home that writes; its own database follows it when it is moved or copied.
 
     Returns:
         The client and the identity of the experiment.
@@ -60,7 +66,9 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
     with store_errors("open", uri), _quiet():
         if path is not None:
             _prepare_sqlite(path)
-            root = (artifact_root or path.parent / "artifacts").absolute().as_uri()
+            if path.parent.samefile(home.folder):
+                relocate(path, home.id, home.former)
+            root = artifact_root(path)
         else:
             _knock(uri)
             root = None
@@ -77,8 +85,12 @@ def open_client(tracking_uri: str, artifact_root: Path | None) -> tuple[MlflowCl
     return client, experiment.experiment_id
 
 
-def find_experiment(tracking_uri: str) -> str | None:
+def find_experiment(tracking_uri: str, home: Path) -> str | None:
     """Return the identity of the experiment, None where there is none yet; nothing is made.
+
+    Args:
+        tracking_uri: Any address that MLflow takes but a folder.
+        home: The home; its own database follows it when it is moved or copied.
 
     Raises:
         StoreError: The store cannot be opened.
@@ -92,6 +104,8 @@ def find_experiment(tracking_uri: str) -> str | None:
             _knock(uri)
         else:
             _prepare_sqlite(path)
+            if path.parent.samefile(home):
+                relocate(path)
         found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
     return None if found is None else str(found.experiment_id)
 
@@ -170,11 +184,10 @@ def _on_local_disk(path: Path) -> bool:
 
 def _knock(uri: str) -> None:
     """Raise at once where nobody answers; MLflow would try for minutes."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_SECONDS).close()
-    elif parts.scheme.partition("+")[0] in _DATABASES:
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _ask(uri)
+    elif scheme.partition("+")[0] in _DATABASES:
         try:
             engine = sqlalchemy.create_engine(uri)
         except ImportError as error:
@@ -184,6 +197,30 @@ def _knock(uri: str) -> None:
             ) from error
         engine.connect().close()
         engine.dispose()
+
+
+def _ask(uri: str) -> None:
+    """Ask a server once, as MLflow does: by the same proxy, with the same rights."""
+    try:
+        answer = http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
+            "/api/2.0/mlflow/experiments/get-by-name",
+            "GET",
+            max_retries=0,
+            raise_on_status=False,
+            timeout=_ANSWER_SECONDS,
+            params={"experiment_name": EXPERIMENT},
+        )
+    except MlflowException as error:
+        if not isinstance(error.__context__, SSLError):
+            raise
+        raise StoreError(
+            f"cannot open the MLflow store {hide_secrets(uri)!r}: no https is spoken there, or with"
+            f" a certificate that is not trusted: {error.__context__}\n"
+            "  A server without https has an address that begins with http://"
+        ) from error
+    if answer.status_code >= _SERVER_ERROR:
+        raise MlflowException(f"it answers {answer.status_code} {answer.reason}")
 
 
 def _experiment(client: MlflowClient, artifact_root: str | None) -> Experiment:

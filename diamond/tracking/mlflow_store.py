@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,10 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
+from diamond.tracking.links import PARENT_TAG
 from diamond.tracking.mlflow_open import open_client, store_errors
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.records import RunStatus, TrackedRun, TrackedStudy
+from diamond.tracking.records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.sources import Source, mark_of, points_from, sent_bytes, sources_of
 from diamond.tracking.uris import absolute_uri
 
@@ -32,7 +33,6 @@ _OWNER = "diamond.owner"
 _IMPORTED = "diamond.imported."
 _ARTIFACTS = "diamond.artifacts"
 _ARTIFACT = "diamond.artifact."  # One tag a file, as former versions had it.
-_PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
 _NOTE = "mlflow.note.content"
@@ -51,14 +51,18 @@ class _KnownRun:
 class MlflowStore:
     """The runs of one experiment; `open_store` builds it. One process writes a study at a time."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, tracking_uri: str) -> None:
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, tracking_uri: str, home_id: str
+    ) -> None:
         """Assign.
 
         Args:
             client: An open client.
             experiment_id: Where runs go.
             tracking_uri: The address of the store.
+            home_id: The home whose studies are written: others may have studies of these names.
         """
+        self._home_id = home_id
         self._client = client
         self._experiment_id = experiment_id
         self._tracking_uri = tracking_uri
@@ -117,7 +121,7 @@ class MlflowStore:
             StoreError: The store refuses, or an event log is damaged.
         """
         tags = {**run.tags, _RUN_KEY: run.run_key, _KIND: run.kind, _NAME: run.name}
-        tags[_PARENT] = parent_run_id
+        tags[PARENT_TAG] = parent_run_id
         sources = sources_of(run)
         with store_errors("write to", self._tracking_uri):
             children = self._children_of(parent_run_id)
@@ -158,20 +162,16 @@ class MlflowStore:
                 self._delete(children, key)
         return tuple(retired.values())
 
-    def set_status(self, run_id: str, status: RunStatus) -> None:
-        """Show a status; a run that is RUNNING belongs to this process from now on.
+    def end_own(self) -> tuple[str, ...]:
+        """Mark as KILLED every run of this process that shows RUNNING: its command is over.
 
-        Args:
-            run_id: What `write_study` or `write_run` of this store returned.
-            status: The status to show.
+        Returns:
+            The ids of those runs.
 
         Raises:
             StoreError: The store refuses.
         """
-        families = [self._studies, *self._children.values()]
-        known = next(k for family in families for k in family.values() if k.run_id == run_id)
-        with store_errors("write to", self._tracking_uri):
-            self._show_status(known, status)
+        return self._kill(lambda owner: owner == current_owner())
 
     def reconcile(self) -> tuple[str, ...]:
         """Mark as KILLED every run that shows RUNNING though its process on this host is gone.
@@ -184,11 +184,15 @@ class MlflowStore:
         Raises:
             StoreError: The store refuses.
         """
+        return self._kill(is_gone)
+
+    def _kill(self, is_over: Callable[[str], bool]) -> tuple[str, ...]:
+        """Mark as KILLED every run that shows RUNNING and whose owner is at its end."""
         with store_errors("write to", self._tracking_uri):
             stale = [
                 run.info.run_id
                 for run in self._search("attributes.status = 'RUNNING'")
-                if is_gone(run.data.tags.get(_OWNER, ""))
+                if is_over(run.data.tags.get(_OWNER, ""))
             ]
             for run_id in stale:
                 self._client.set_terminated(run_id, "KILLED")
@@ -198,16 +202,17 @@ class MlflowStore:
 
     def _study(self, run_key: str, name: str) -> _KnownRun:
         if run_key not in self._studies:
-            filter_ = f"tags.`{_RUN_KEY}` = '{run_key}' AND tags.`{_KIND}` = 'study'"
+            tags = {_RUN_KEY: run_key, _KIND: "study", HOME_TAG: self._home_id}
+            filter_ = " AND ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
             self._studies.update(self._one_run_per_key(filter_))
         if run_key not in self._studies:
-            tags = {_RUN_KEY: run_key, _KIND: "study", _NAME: name}
+            tags = {_RUN_KEY: run_key, _KIND: "study", _NAME: name, HOME_TAG: self._home_id}
             self._studies[run_key] = self._create(tags)
         return self._studies[run_key]
 
     def _children_of(self, parent_run_id: str) -> dict[str, _KnownRun]:
         if parent_run_id not in self._children:
-            filter_ = f"tags.`{_PARENT}` = '{parent_run_id}'"
+            filter_ = f"tags.`{PARENT_TAG}` = '{parent_run_id}'"
             self._children[parent_run_id] = self._one_run_per_key(filter_)
         return self._children[parent_run_id]
 
@@ -324,20 +329,19 @@ class MlflowStore:
         known.status = status
 
 
-def open_store(tracking_uri: str, artifact_root: Path | None) -> MlflowStore:
+def open_store(tracking_uri: str, home: Home) -> MlflowStore:
     """Open a store, making its database and experiment where they are missing.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder; `uris.default_uri` has the usual
             one.
-        artifact_root: Folder for files of a new experiment in a SQLite database; None is
-            ``artifacts`` beside the database. Other stores have their own place for files.
+        home: The home that writes: it finds its own studies alone.
 
     Raises:
         StoreError: The store cannot be opened.
     """
-    client, experiment_id = open_client(tracking_uri, artifact_root)
-    return MlflowStore(client, experiment_id, absolute_uri(tracking_uri))
+    client, experiment_id = open_client(tracking_uri, home)
+    return MlflowStore(client, experiment_id, absolute_uri(tracking_uri), home.id)
 
 
 def _user() -> str:

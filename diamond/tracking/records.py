@@ -7,6 +7,23 @@ from typing import Literal
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 RunKind = Literal["arm", "aggregate", "baseline", "trial"]
+HOME_TAG = "diamond.home"
+"""Of the parent run of a study: the id of the home that it belongs to."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Which home writes.
+
+    Attributes:
+        folder: Folder for everything that runs make.
+        id: Its identity; a copy of the home has another.
+        former: Identities that it had as the homes that it was copied from.
+    """
+
+    folder: Path
+    id: str
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 from diamond.errors import StoreError
 
+EXPERIMENT = "diamond"
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""Environment variable with the address that is used where none is given."""
 _SQLITE = "sqlite:///"
 _NEEDS_ESCAPES = frozenset("%?#")
 HIDDEN = "***"
@@ -135,5 +138,5 @@ def _refused(tracking_uri: str, why: str) -> StoreError:
     return StoreError(
         f"cannot track runs at {hide_secrets(tracking_uri)!r}: {why}.\n"
         "  allowed: sqlite:///PATH, postgresql://..., mysql://..., http://..., https://...\n"
-        "  Without --tracking-uri, runs go to mlflow.db in the home folder."
+        f"  Without --tracking-uri and {TRACKING_VARIABLE}, runs go to mlflow.db in the home."
     )
