@@ -1,4 +1,4 @@
-"""``python -m tests.campaign --minutes 60``: kills, stopped owners, damage, passwords; resumable."""
+"""Kills, stopped owners, stepped clocks, damaged files, planted passwords, until time is over."""
 
 import argparse
 import os
@@ -46,7 +46,7 @@ def main() -> int:
     only = options.only or list(WANTED)
     try:
         if options.number is not None:
-            case = _case(state, only[0], options.number, short=False)
+            case = _case(state, (only[0], options.number), again=True)
             print(case.line())
             return int(bool(case.faults))
         if options.short:
@@ -113,15 +113,16 @@ def _together(
 ) -> None:
     """Run cases side by side, and write down each that comes to its end."""
     with ThreadPoolExecutor(width or len(jobs)) as pool:
-        futures = [pool.submit(_case, state, kind, number, short) for kind, number in jobs]
+        futures = [pool.submit(_case, state, job, short) for job in jobs]
         for future in as_completed(futures):
             case = future.result()
             state.end(case)
             print(case.line(), flush=True)
 
 
-def _case(state: State, kind: str, number: int, short: bool) -> Case:
-    case, rng = state.begin(kind, number)
+def _case(state: State, job: tuple[str, int], short: bool = False, again: bool = False) -> Case:
+    kind, number = job
+    case, rng = state.begin(kind, number, again)
     began = time.monotonic()
     try:
         MAKERS.get(kind, kill_case)(state, case, rng, short)

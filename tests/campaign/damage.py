@@ -1,5 +1,6 @@
 """One damaged file in a home, finished or killed at work: noticed or made again, never used."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -44,6 +45,10 @@ KINDS = [(home, what, how) for home, what, hows in CELLS for how in hows]
 WORDS = re.compile(
     r"damaged|cannot|missing|differs|not as it was|made again|lost|half|is not|removed|no longer"
 )
+STATEMENTS = {
+    "metric": "update metrics set value = value + 1 where rowid = (select max(rowid) from metrics)",
+    "status": "update runs set status = 'RUNNING' where name like '%seed%'",
+}
 TOO_LONG_SECONDS = 900.0
 NUM_BEGUN = 3
 """Homes that were killed at work, each in another stage."""
@@ -81,7 +86,8 @@ def damage_case(state: State, case: Case, rng: np.random.Generator, short: bool)
         return
     path = paths[rng.integers(len(paths))]
     before = path.read_bytes()
-    if not _damage(case.home, path, how, rng) or _bytes(path) == before:
+    _damage(case.home, path, how, rng)
+    if _bytes(path) == before:
         case.missed += 1
         case.what.append("could not be damaged so")
         return
@@ -143,48 +149,39 @@ def _begun(state: State, reference: Reference, number: int) -> Path:
 # --- damage -----------------------------------------------------------------------------------
 
 
-def _damage(home: Path, path: Path, how: str, rng: np.random.Generator) -> bool:
-    """Damage a file; False where it cannot be done so."""
-    data = bytearray(path.read_bytes())
+def _damage(home: Path, path: Path, how: str, rng: np.random.Generator) -> None:
+    """Damage a file; one that cannot be damaged so stays as it is."""
+    data = path.read_bytes()
     match how:
-        case "flip":
-            if data:
-                data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
-            path.write_bytes(data)
-        case "cut":
-            path.write_bytes(data[: int(rng.integers(1, max(2, len(data))))])
-        case "empty":
-            path.write_bytes(b"")
+        case "flip" | "cut" | "empty" | "digit":
+            path.write_bytes(_damaged_bytes(data, how, rng))
         case "remove":
             path.unlink()
         case "swap":
             others = [p for p in home.rglob(path.name) if p.read_bytes() != data]
             if others:
                 shutil.copyfile(others[rng.integers(len(others))], path)
-        case "digit":
-            _change_digit(path, data, rng)
-        case "metric":
-            layout.edit_tracked(
-                home,
-                "update metrics set value = value + 1 where rowid in "
-                "(select rowid from metrics order by rowid desc limit 1)",
-            )
-        case "status":
-            layout.edit_tracked(home, "update runs set status = 'RUNNING' where name like '%seed%'")
+        case "metric" | "status":
+            layout.edit_tracked(home, STATEMENTS[how])
         case "done" | "event_bytes" | "seconds" | "other":
             _edit_counters(path, how)
         case _:
             _edit_json(path, how, rng)
-    return True
 
 
-def _change_digit(path: Path, data: bytearray, rng: np.random.Generator) -> None:
-    """Another digit in a number behind a decimal point: what is read stays well formed."""
-    places = [match.end() for match in re.finditer(rb"\d\.\d", bytes(data))]
-    if places:
-        place = places[rng.integers(len(places))] - 1
-        data[place] = ord(str((int(chr(data[place])) + 3) % 10))
-        path.write_bytes(data)
+def _damaged_bytes(data: bytes, how: str, rng: np.random.Generator) -> bytes:
+    """Bytes with one bit or digit changed, or cut."""
+    changed = bytearray(data)
+    # Digits behind a decimal point: what is read stays well formed.
+    digits = [match.end() - 1 for match in re.finditer(rb"\d\.\d", data)]
+    if how == "flip" and data:
+        changed[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    elif how == "digit" and digits:
+        place = digits[rng.integers(len(digits))]
+        changed[place] = ord(str((int(chr(data[place])) + 3) % 10))
+    elif how in ("cut", "empty"):
+        del changed[0 if how == "empty" else int(rng.integers(max(1, len(data)))) :]
+    return bytes(changed)
 
 
 def _edit_counters(path: Path, how: str) -> None:
@@ -278,8 +275,9 @@ def _said(command: Command, folder: Path) -> str:
     files = [path for path in (folder / "exported").rglob("*") if path.is_file()]
     files += (folder / "home").glob("studies/*/report.md")
     files += (folder / "home").glob("studies/*/tables/*.tex")
-    text = command.output.replace(str(folder), "")
-    return text + "\n".join(f"{layout.digest(path)} {path.name}" for path in sorted(files))
+    texts = [command.output, *(path.read_text(errors="replace") for path in sorted(files))]
+    hashes = [hashlib.sha256(text.replace(str(folder), "").encode()) for text in texts]
+    return " ".join(one.hexdigest() for one in hashes)
 
 
 def _read(case: Case, base: Base, reader: str, path: Path) -> str:
@@ -327,14 +325,7 @@ def _differences(case: Case, base: Base, named: bool) -> list[str]:
     found = layout.content(case.home)
     expected = base.reference.content
     if not named and not made and base.said:
-        # Nothing was made again: times are those that were measured once.
-        found = layout.content(case.home, effort=True)
-        expected = layout.content(base.home, effort=True)
-        drop = re.compile(r".* report.json (paths|command|costs|notes)")
-        found, expected = (
-            {name: value for name, value in one.items() if not drop.fullmatch(name)}
-            for one in (found, expected)
-        )
+        found, expected = found | layout.times(case.home), expected | layout.times(base.home)
     names = sorted(
         name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
     )

@@ -19,10 +19,18 @@ LIMIT_SECONDS = STALE_SECONDS
 CHEAP = ("references", "frames", "inverse_dynamics")
 """Stages that a case may find made, so that most kills hit those that train."""
 NETWORKS = ("denoiser", "outcome", "policy")
-EFFORT = frozenset(
-    "command costs made notes paths seconds time times timings code ms_per_frame rollout_seconds "
-    "finished_ms provenance wall_seconds".split(" ")
-)
+EFFORT = {
+    *("command", "costs", "made", "notes", "paths", "seconds", "time", "times", "timings"),
+    *(
+        "code",
+        "declared_at",
+        "finished_ms",
+        "ms_per_frame",
+        "provenance",
+        "rollout_seconds",
+        "wall_seconds",
+    ),
+}
 """Fields of documents that say how a result was made, and when; they differ from run to run."""
 CHECKPOINT = "checkpoint/state.safetensors"
 _LEFT = re.compile(r"\.probe.*|.*\.tmp|claim.*\.json")
@@ -102,13 +110,8 @@ def published(home: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def content(home: Path, effort: bool = False) -> dict[str, str]:
-    """A short digest of everything that must be as in an uninterrupted run, by what it is.
-
-    Args:
-        home: A home whose command came to its end.
-        effort: Whether times count as well: those of a stage that was not made again are the same.
-    """
+def content(home: Path) -> dict[str, str]:
+    """A short digest of everything that must be as in an uninterrupted run, by what it is."""
     found: dict[str, Any] = {}
     for name, folder in finished(home).items():
         manifest = _json(folder / "manifest.json")
@@ -120,17 +123,13 @@ def content(home: Path, effort: bool = False) -> dict[str, str]:
             field: manifest.get(field) for field in ("config", "upstream", "seed", "state", "key")
         }
         found[f"{name} events.jsonl"] = curves(folder / "events.jsonl")
-        if effort:
-            found[f"{name} times"] = manifest["timings"]
     for path in sorted(home.glob("studies/*/report.json")):
         for part, value in _json(path).items():
             if part not in EFFORT:
                 found[f"{path.parent.name} report.json {part}"] = value
     for (run, metric), values in points(home).items():
         found[f"MLflow {run} {metric}"] = values
-    return {
-        name: _short(value if effort else _without_effort(value)) for name, value in found.items()
-    }
+    return {name: _short(_without_effort(value)) for name, value in found.items()}
 
 
 def curves(path: Path) -> list[Any]:
@@ -141,6 +140,14 @@ def curves(path: Path) -> list[Any]:
     except ValueError:
         return ["not readable"]
     return [[event["step"], event["values"]] for event in events if "values" in event]
+
+
+def times(home: Path) -> dict[str, str]:
+    """What finished stages say that they took: nothing changes it once it is measured."""
+    return {
+        f"{name} timings": _short(list(_json(folder / "manifest.json")["timings"].items()))
+        for name, folder in finished(home).items()
+    }
 
 
 def stages_made(home: Path) -> int:

@@ -174,11 +174,18 @@ class State:
             return []
         return [json.loads(line) for line in self._results.read_text().splitlines()]
 
-    def begin(self, kind: str, number: int) -> tuple[Case, np.random.Generator]:
-        """A case with a folder and a stream of its own, the same for the same seed and number."""
-        folder = self.homes / f"{kind}-{self.code}-{self.seed}-{number}"
+    def begin(self, kind: str, number: int, again: bool) -> tuple[Case, np.random.Generator]:
+        """A case with a folder and a stream of its own, the same for the same seed and number.
+
+        Args:
+            kind: Row of the table.
+            number: Of the cases of its kind.
+            again: Whether it does not count.
+        """
+        parent = self.folder / "again" if again else self.homes
+        folder = parent / f"{kind}-{self.code}-{self.seed}-{number}"
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         entropy = [self.seed, number, *kind.encode()]
         return Case(kind, number, folder), np.random.default_rng(entropy)
 
