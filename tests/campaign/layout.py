@@ -20,16 +20,9 @@ CHEAP = ("references", "frames", "inverse_dynamics")
 """Stages that a case may find made, so that most kills hit those that train."""
 NETWORKS = ("denoiser", "outcome", "policy")
 EFFORT = {
-    *("command", "costs", "made", "notes", "paths", "seconds", "time", "times", "timings"),
-    *(
-        "code",
-        "declared_at",
-        "finished_ms",
-        "ms_per_frame",
-        "provenance",
-        "rollout_seconds",
-        "wall_seconds",
-    ),
+    *("code", "command", "costs", "declared_at", "finished_ms", "made", "ms_per_frame", "notes"),
+    *("paths", "provenance", "rollout_seconds", "seconds", "time", "times", "timings"),
+    "wall_seconds",
 }
 """Fields of documents that say how a result was made, and when; they differ from run to run."""
 CHECKPOINT = "checkpoint/state.safetensors"

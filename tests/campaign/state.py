@@ -222,16 +222,12 @@ class State:
             began = time.monotonic()
             command = Command(folder, arguments)
             if command.wait() != 0:
-                raise SystemExit(f"the command of {name} fails undisturbed: {command.errors}")
-            home = folder / "home"
-            if wrong := [*layout.leftovers(home), *layout.shown_twice(home)]:
-                raise SystemExit(f"the command of {name} leaves undisturbed: {wrong}")
+                raise RuntimeError(f"the command of {name} fails undisturbed: {command.errors}")
             beside = folder / "new.json"
-            seconds = time.monotonic() - began
-            beside.write_text(json.dumps({"seconds": seconds, "content": layout.content(home)}))
+            beside.write_text(json.dumps({"seconds": time.monotonic() - began}))
             beside.rename(note)
-        data = json.loads(note.read_text())
-        return Reference(folder / "home", arguments, data["content"], data["seconds"])
+        home, seconds = folder / "home", json.loads(note.read_text())["seconds"]
+        return Reference(home, arguments, layout.content(home), seconds)
 
 
 def judge(case: Case, reference: Reference) -> None:
