@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -44,24 +45,34 @@ def main() -> int:
     state = State(options.state, options.seed)
     deadline = time.monotonic() + 60 * options.minutes
     only = options.only or list(WANTED)
-    try:
-        if options.number is not None:
-            case = _case(state, (only[0], options.number), again=True)
-            print(case.line())
-            return int(bool(case.faults))
-        if options.short:
-            _short(state, only, options.side_by_side)
-        else:
-            while (batch := _next(state, only, options.side_by_side)) and _fits(
-                state, batch[0], deadline
-            ):
-                _together(state, batch, short=False)
-    except KeyboardInterrupt:
+    _stop_at_once(state)
+    if options.number is not None:
+        case = _case(state, (only[0], options.number), again=True)
+        print(case.line())
+        return int(bool(case.faults))
+    if options.short:
+        jobs = [(kind, _number(state, kind)) for kind in only]
+        jobs.sort(key=lambda job: job[0] != "owners")
+        _together(state, jobs, options.side_by_side + ("owners" in only), short=True)
+    else:
+        while batch := _next(state, only, options.side_by_side):
+            if not _fits(state, batch[0][0], deadline):
+                break
+            _together(state, batch, len(batch))
+    return _close(state, only)
+
+
+def _stop_at_once(state: State) -> None:
+    """On Ctrl-C, end with all commands; the cases under way do not count."""
+
+    def stop(*_: object) -> None:
         print("interrupted: the cases under way do not count", flush=True)
-        # Commands end with this process, their workers with them; frozen ones do not.
+        # Commands end with this process, and their workers with them; frozen ones do not.
         end_strays(state.folder)
         os._exit(130)
-    return _close(state, only)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _options() -> argparse.Namespace:
@@ -85,34 +96,29 @@ def _next(state: State, only: Sequence[str], width: int) -> list[tuple[str, int]
     kind = min(only, key=lambda kind: reached[kind] / WANTED[kind])
     if reached[kind] >= WANTED[kind]:
         return []
-    known = [row["number"] for row in rows if row["kind"] == kind and row["seed"] == state.seed]
-    begin = max(known, default=-1) + 1
     number = min(ASLEEP if kind == "owners" else width, WANTED[kind] - reached[kind])
-    return [(kind, begin + offset) for offset in range(number)]
+    first = _number(state, kind)
+    return [(kind, first + offset) for offset in range(number)]
 
 
-def _fits(state: State, job: tuple[str, int], deadline: float) -> bool:
+def _fits(state: State, kind: str, deadline: float) -> bool:
     """Whether a case is likely to end before the time is over."""
-    took = [row["seconds"] for row in state.rows() if row["kind"] == job[0]]
+    took = [row["seconds"] for row in state.rows() if row["kind"] == kind]
     return time.monotonic() + max(took[-10:], default=0.0) < deadline
 
 
-def _short(state: State, only: Sequence[str], width: int) -> None:
-    jobs = [(kind, _number(state, kind)) for kind in only]
-    jobs.sort(key=lambda job: job[0] != "owners")
-    _together(state, jobs, short=True, width=width + ("owners" in only))
-
-
 def _number(state: State, kind: str) -> int:
-    rows = [r for r in state.rows() if (r["kind"], r["code"]) == (kind, state.code)]
+    """The first number of a kind that this code and seed have no result of."""
+    asked = (kind, state.code, state.seed)
+    rows = [row for row in state.rows() if (row["kind"], row["code"], row["seed"]) == asked]
     return max((row["number"] for row in rows), default=-1) + 1
 
 
 def _together(
-    state: State, jobs: Sequence[tuple[str, int]], short: bool, width: int | None = None
+    state: State, jobs: Sequence[tuple[str, int]], width: int, short: bool = False
 ) -> None:
     """Run cases side by side, and write down each that comes to its end."""
-    with ThreadPoolExecutor(width or len(jobs)) as pool:
+    with ThreadPoolExecutor(width) as pool:
         futures = [pool.submit(_case, state, job, short) for job in jobs]
         for future in as_completed(futures):
             case = future.result()
@@ -128,6 +134,8 @@ def _case(state: State, job: tuple[str, int], short: bool = False, again: bool =
         MAKERS.get(kind, kill_case)(state, case, rng, short)
     except Exception as error:
         case.faults.append(f"{type(error).__name__}: {error}")
+    if left := end_strays(case.folder):
+        case.faults.append(f"{left} processes were left at work")
     case.seconds = round(time.monotonic() - began, 1)
     return case
 

@@ -49,6 +49,13 @@ STATEMENTS = {
     "metric": "update metrics set value = value + 1 where rowid = (select max(rowid) from metrics)",
     "status": "update runs set status = 'RUNNING' where name like '%seed%'",
 }
+READERS = {
+    "finished": ("show", "verify", "export", "report"),
+    "begun": ("show",),
+    "sweep": ("show", "report"),
+    "short": ("show",),
+}
+"""Commands that read a home; `report` writes in it too, so half of the cases do without."""
 TOO_LONG_SECONDS = 900.0
 NUM_BEGUN = 3
 """Homes that were killed at work, each in another stage."""
@@ -76,6 +83,8 @@ def damage_case(state: State, case: Case, rng: np.random.Generator, short: bool)
     """One file damaged, the readers asked, and the command run again."""
     order = np.random.default_rng(state.seed).permutation(len(KINDS))
     where, what, how = KINDS[order[case.number % len(KINDS)]]
+    if short:
+        where, what, how = "short", "output", "flip"
     base = _base(state, where, case.number)
     layout.copy_home(base.home, case.home)
     paths = layout.damage_targets(case.home, base.study)[what]
@@ -94,7 +103,11 @@ def damage_case(state: State, case: Case, rng: np.random.Generator, short: bool)
     case.counted += 1
     case.what.append(path.relative_to(case.home).as_posix())
     damaged = _bytes(path)
-    told = [_read(case, base, reader, path) for reader in _readers(where, short, rng)]
+    told = [
+        _read(case, base, reader, path)
+        for reader in READERS[where]
+        if reader != "report" or rng.random() < 0.5
+    ]
     verdict = _again(case, base, path, damaged)
     case.what.append(verdict)
     case.what += sorted({one for one in told if one})
@@ -105,22 +118,21 @@ def damage_case(state: State, case: Case, rng: np.random.Generator, short: bool)
 
 
 def _base(state: State, where: str, number: int) -> Base:
-    name = "sweep" if where == "sweep" else "declared"
+    name, study = {
+        "short": ("owned", "steps-boxing-smoke-static"),
+        "sweep": ("sweep", "search"),
+    }.get(where, ("declared", "claims"))
     reference = state.reference(name)
-    study = "search" if where == "sweep" else "claims"
     with _bases:
         if where == "begun":
             return Base(_begun(state, reference, number % NUM_BEGUN), study, reference, {})
-        note = reference.home.parent / "said.json"
+        note = reference.home.parent / f"said-{where}.json"
         if not note.exists():
             folder = reference.home.parent / "read"
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             layout.copy_home(reference.home, folder / "home")
-            readers = (
-                ("show", "report") if where == "sweep" else ("show", "verify", "export", "report")
-            )
-            said = {reader: _said(_run(folder, study, reader), folder) for reader in readers}
+            said = {reader: _said(_run(folder, study, reader), folder) for reader in READERS[where]}
             note.write_text(json.dumps(said))
         return Base(reference.home, study, reference, json.loads(note.read_text()))
 
@@ -251,11 +263,6 @@ def _changed(value: Any) -> Any:
 
 
 # --- what is said of it -----------------------------------------------------------------------
-
-
-def _readers(where: str, short: bool, rng: np.random.Generator) -> list[str]:
-    quick = {"finished": ["show", "verify", "export"], "begun": ["show"], "sweep": ["show"]}[where]
-    return quick + (["report"] if not short and where != "begun" and rng.random() < 0.5 else [])
 
 
 def _run(folder: Path, study: str, reader: str) -> Command:

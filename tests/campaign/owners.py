@@ -34,16 +34,14 @@ def owner_case(state: State, case: Case, rng: np.random.Generator, short: bool) 
     clock = variant.startswith("clock")
     reference = state.reference("clock" if clock else "owned")
     layout.copy_stages(reference.home, case.home, layout.CHEAP)
-    watch = Watch(case.home)
-    watch.start()
-    if clock:
-        _stepped(case, reference, variant)
-    else:
-        _stopped(case, reference, variant, watch, rng)
-    finish(case, reference.arguments)
-    faults = watch.close()
-    case.twice += [fault for fault in faults if "twice" in fault]
-    case.faults += [fault for fault in faults if "twice" not in fault]
+    with Watch(case.home) as watch:
+        if clock:
+            _stepped(case, reference, variant)
+        else:
+            _stopped(case, reference, variant, watch, rng)
+        finish(case, reference.arguments)
+    case.twice += [fault for fault in watch.faults if "twice" in fault]
+    case.faults += [fault for fault in watch.faults if "twice" not in fault]
     judge(case, reference)
 
 

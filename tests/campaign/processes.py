@@ -155,16 +155,18 @@ class Watch(threading.Thread):
                 self.faults.add(f"{name} was published twice")
         for name, pid in owners.items():
             old = self._owners.get(name, pid)
-            if old != pid and old not in self.stopped and _stat(old) and name not in self._known:
+            if old != pid and old not in self.stopped and lives(old) and name not in self._known:
                 self.faults.add(f"{name} was taken from a live owner")
             self._owners[name] = pid
 
-    def close(self) -> set[str]:
-        """End, after a last look."""
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._end.set()
         self.join()
         self.look()
-        return self.faults
 
 
 def stop(pid: int) -> None:
@@ -184,17 +186,24 @@ def kill(pids: Iterable[int]) -> None:
     pids = list(pids)
     for pid in pids:
         signal_to(pid, signal.SIGKILL)
-    while any((fields := _stat(pid)) and fields[0] not in "ZX" for pid in pids):
+    while any(map(lives, pids)):
         time.sleep(0.001)
 
 
+def lives(pid: int) -> bool:
+    """Whether a process has not ended."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in "ZX"
+
+
 def end_strays(folder: Path) -> int:
-    """End what a killed campaign left at work in its folder; returns how many there were."""
+    """End the commands and workers that are at work in a folder; returns how many there were."""
     mark, found = str(folder).encode() + b"/", []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = path.read_bytes().split(b"\0")
-            if layout.WORKER.encode() in words and any(word.startswith(mark) for word in words):
+            ours = layout.WORKER.encode() in words or LAUNCHER.encode() in words
+            if ours and any(word.startswith(mark) for word in words):
                 found.append(int(path.parent.name))
     kill(found)
     return len(found)
