@@ -16,6 +16,8 @@ from diamond.pipeline.claim import STALE_SECONDS
 
 WORKER = "diamond.pipeline.worker"
 LIMIT_SECONDS = STALE_SECONDS
+WAITS = "waits for process"
+"""What a command prints of a stage that another one makes."""
 CHEAP = ("references", "frames", "inverse_dynamics")
 """Stages that a case may find made, so that most kills hit those that train."""
 NETWORKS = ("denoiser", "outcome", "policy")

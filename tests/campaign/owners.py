@@ -21,8 +21,6 @@ VARIANTS = (
     "both stopped in turn",
     "clock of the other +70",
 )
-SETTLE_SECONDS = 6.0
-"""After which the workers of the second command wait for the first one's stage."""
 TRIES = 300
 """Looks for a moment in which a file is half written; a checkpoint comes ten times a second."""
 
@@ -140,11 +138,10 @@ def _stepped(case: Case, reference: Reference, variant: str) -> None:
         case.what.append(first.last_words)
         return
     second = Command(case.folder, arguments, None if owner_is_off else clock)
-    ready = second.wait_for(lambda: bool(second.children()))
-    time.sleep(SETTLE_SECONDS)
+    second.wait_for(lambda: layout.WAITS in second.errors or not first.works())
     works = first.works()
     step_clock(clock, seconds)
-    if ready and works:
+    if layout.WAITS in second.errors and works:
         case.counted += 1
         case.checkpoint += any(work.checkpoint for work in works)
         case.what.append(f"in {works[0].stage}")
