@@ -23,22 +23,22 @@ def kill_case(state: State, case: Case, rng: np.random.Generator, short: bool) -
         layout.copy_stages(reference.home, case.home, layout.CHEAP)
     with Watch(case.home) as watch:
         for _ in range(1 if short else int(rng.integers(1, 4))):
-            if not _kill(case, reference, rng, "checkpoint" if short else None):
+            if not _kill(case, reference, rng, short):
                 break
         finish(case, reference.arguments)
     case.twice += sorted(watch.faults)
     judge(case, reference)
 
 
-def _kill(case: Case, reference: Reference, rng: np.random.Generator, moment: str | None) -> bool:
+def _kill(case: Case, reference: Reference, rng: np.random.Generator, short: bool) -> bool:
     """Start the command and kill it; False when it came to its end before."""
-    moment = moment or str(rng.choice(MOMENTS, p=SHARES))
+    moment = "checkpoint" if short else str(rng.choice(MOMENTS, p=SHARES))
     victim = VICTIMS[rng.integers(len(VICTIMS))]
     command = Command(case.folder, reference.arguments)
     rest = 1 - len(layout.finished(case.home)) / len(layout.finished(reference.home))
     if moment != "any" and not command.wait_for(lambda: bool(command.works())):
         return _ended(case, command)
-    pause = time.monotonic() + rng.uniform(0, 0.4 * reference.seconds * rest)
+    pause = time.monotonic() + (0 if short else rng.uniform(0, 0.3 * reference.seconds * rest))
     if not command.wait_for(lambda: time.monotonic() > pause):
         return _ended(case, command)
     while True:

@@ -27,6 +27,8 @@ EFFORT = {
     "wall_seconds",
 }
 """Fields of documents that say how a result was made, and when; they differ from run to run."""
+SPEED = "_per_second"
+"""End of the names of metrics that are measured times."""
 CHECKPOINT = "checkpoint/state.safetensors"
 _LEFT = re.compile(r"\.probe.*|.*\.tmp|claim.*\.json")
 
@@ -134,7 +136,11 @@ def curves(path: Path) -> list[Any]:
         events = [json.loads(line) for line in lines]
     except ValueError:
         return ["not readable"]
-    return [[event["step"], event["values"]] for event in events if "values" in event]
+    return [
+        [event["step"], {k: v for k, v in event["values"].items() if not k.endswith(SPEED)}]
+        for event in events
+        if "values" in event
+    ]
 
 
 def times(home: Path) -> dict[str, str]:
@@ -180,6 +186,8 @@ def points(home: Path) -> dict[tuple[str, str], list[Any]]:
     )
     found: dict[tuple[str, str], list[Any]] = {}
     for run, metric, *point in _rows(home, query):
+        if metric.endswith(SPEED):
+            continue
         found.setdefault((run, metric), []).append(point)
     return found
 
