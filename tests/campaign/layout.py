@@ -22,9 +22,9 @@ CHEAP = ("references", "frames", "inverse_dynamics")
 """Stages that a case may find made, so that most kills hit those that train."""
 NETWORKS = ("denoiser", "outcome", "policy")
 EFFORT = {
-    *("code", "command", "costs", "declared_at", "finished_ms", "made", "ms_per_frame", "notes"),
-    *("paths", "provenance", "rollout_seconds", "seconds", "time", "times", "timings"),
-    "wall_seconds",
+    *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
+    *("mlflow_run", "ms_per_frame", "notes", "paths", "provenance", "rollout_seconds", "seconds"),
+    *("time", "times", "timings", "wall_seconds"),
 }
 """Fields of documents that say how a result was made, and when; they differ from run to run."""
 SPEED = "_per_second"
