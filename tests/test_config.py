@@ -75,6 +75,7 @@ PAPER: dict[str, Any] = {
     "denoiser.optimizer.schedule": "constant",
     "denoiser.optimizer.max_grad_norm": 1,
     "denoiser.batch_size": 32,
+    "denoiser.final_frames": "left_out",
     # A first epoch of 10000 and 1000 epochs of 400.
     "denoiser.updates": 410_000,
     "outcome.channels": (32, 32, 32, 32),

@@ -1,9 +1,11 @@
 """The emulator (replayable, without sticky actions, a Gymnasium environment), views, experts."""
 
 import ale_py
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import AtariPreprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -116,6 +118,35 @@ def test_frames_and_rewards_against_the_bare_emulator(game: str, frame_skip: int
         assert reward == expected_reward
         flickers += not np.array_equal(expected, screens[-1])
     assert frame_skip == 1 or flickers > 0
+
+
+@pytest.mark.parametrize("game", ["Pong", "Seaquest", "Qbert"])
+def test_the_frame_at_game_over_is_the_last_screen(game: str) -> None:
+    """Gymnasium's preprocessing, as the released code's, shows the frame before once more."""
+    gymnasium.register_envs(ale_py)
+    bare = gymnasium.make(f"{game}NoFrameskip-v4", max_episode_steps=None)
+    other = AtariPreprocessing(
+        bare, noop_max=0, screen_size=(160, 210), grayscale_obs=False, terminal_on_life_loss=False
+    )
+    other.reset(seed=0)
+    env = AtariEnv(game, EMULATOR)
+    env.begin(EpisodeKey(0, 0))
+    rng = np.random.default_rng(0)
+    before, lives_lost, over = np.empty(0), 0, False
+    while not over:
+        action = int(rng.integers(len(env.action_codes)))
+        frame, reward, over, _, info = env.step(action)
+        stale, other_reward, other_over, _, _ = other.step(action)
+        assert (reward, over) == (other_reward, other_over)
+        lives_lost += info["life_lost"] and not over
+        if not over:
+            assert np.array_equal(frame, stale)
+            before = stale
+    assert np.array_equal(stale, before)
+    last = bare.unwrapped.ale.getScreenRGB()  # type: ignore[attr-defined]
+    assert not np.array_equal(frame, stale)
+    assert (frame >= last).all() and (frame == last).mean() > 0.99
+    assert lives_lost == {"Pong": 0, "Seaquest": 3, "Qbert": 3}[game]
 
 
 def test_the_action_set_can_be_reduced() -> None:

@@ -207,6 +207,17 @@ def test_the_command_tells_films_and_feeds_scores(
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["ours.json", "play.mp4"]
 
 
+@pytest.mark.parametrize("name", ["play:1.mp4", "play%03d.mp4", "-play.mp4"])
+def test_a_film_may_have_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV takes `.play:1.mp4` for an address."""
+    monkeypatch.chdir(tmp_path)
+    with open_video(Path(name), 15, (32, 32)) as write:
+        write(np.zeros((32, 32, 3), np.uint8))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_the_table_says_what_the_interval_is(
     agent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

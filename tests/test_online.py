@@ -323,13 +323,30 @@ def test_padded_segments_of_the_replay_by_age_and_env_step(tmp_path: Path, growi
     assert (np.abs(counts - expected) <= 4 * np.sqrt(expected * (1 - expected) / num_draws)).all()
 
 
-def test_few_episodes_are_drawn_by_their_length() -> None:
-    assert episode_weights(np.array([3, 0, 12]), (0.1, 0.1, 0.1, 0.7)).tolist() == [3, 0, 12]
+@pytest.mark.parametrize("growing", [False, True], ids=["closed", "an episode has just begun"])
+def test_few_episodes_are_drawn_by_their_env_steps(tmp_path: Path, growing: bool) -> None:
+    """As in the released code, which has no episode before its first env step; not by segments."""
+    replay = numbered_replay(tmp_path, (3, 9, 1))
+    if growing:
+        replay.begin(np.full((2, 2, 3), 99, dtype=np.uint8))
+    sampler = RecencySampler(replay, 2, (0.1, 0.1, 0.1, 0.7))
+    num_draws = 20_000
+    drawn = sampler.sample(num_draws, torch_generator(0, Purpose.DENOISER_SEGMENTS))
+    rows = drawn.frames[:, 0, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
+    counts = np.bincount(rows, minlength=16) / num_draws
+    # 3 and 9 of 12 env steps, uniformly over 2 and 8 segments; one of 1 env step holds none.
+    expected = np.repeat([3 / 12 / 2, 0, 9 / 12 / 8, 0], [2, 2, 8, 4])
+    assert (np.abs(counts - expected) <= 4 * np.sqrt(expected * (1 - expected) / num_draws)).all()
 
 
 def test_an_episode_too_short_for_a_segment_gives_its_chance_to_its_quarter() -> None:
-    weights = episode_weights(np.array([4, 0, 7, 1]), (0.3, 0.7))
-    assert weights.tolist() == [0.3, 0, 0.35, 0.35]
+    usable = np.array([True, False, True, True])
+    assert episode_weights(np.array([9, 5, 12, 6]), usable, (0.3, 0.7)).tolist() == [
+        0.3,
+        0,
+        0.35,
+        0.35,
+    ]
 
 
 def test_a_replay_without_an_episode_of_the_length_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`diamond fidelity --real A --imagined B`: files of any form against the metrics themselves."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from diamond.cli.fidelity_table import fidelity_notes
 from diamond.data.references import median_background
-from diamond.data.trajectories import natural
+from diamond.data.trajectories import natural, read_frame
+from diamond.data.videos import read_video
 from diamond.errors import RequestError
 from diamond.fidelity.metrics import score_frame
 from diamond.pipeline.pairs import Pairs, find_pairs, pairs_document, score_pairs
 
 Frames = NDArray[np.uint8]
+VIDEOS = Path(__file__).parent / "videos"
 COPY, BACKGROUND = "copy last frame", "median background"
 
 
@@ -179,6 +182,126 @@ def test_names_are_sorted_as_people_count() -> None:
     assert sorted_names == ["02.png", "2.png", "10.png", "frame_1.png", "frame_1b.png"]
 
 
+def numbered(folder: Path, *names: str) -> Path:
+    """A folder of PNGs of the given names, in their order the frames of a trajectory."""
+    folder.mkdir(parents=True)
+    for name, frame in zip(names, moving(0, len(names)), strict=True):
+        cv2.imwrite(str(folder / "one.png"), frame)
+        (folder / "one.png").rename(folder / name)
+    return folder
+
+
+SIX = ("0.png", "1.png", "2.png", "3.png", "4.png", "5.png")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("0.png", "1.png", "3.png", "4.png", "5.png", "6.png"), "lacks frame 2 between"),
+        (("0.png", "1.png", "02.png", "2.png", "3.png", "4.png"), "'02.png' and '2.png' are both"),
+        (("0.png", "2.png", "4.png", "6.png", "10.png", "12.png"), "lacks frame 8 between"),
+        (
+            ("0.png", "1.png", "2.png", "10.png", "11.png", "12.png"),
+            "lacks frame 3, 4, 5, 6, 7 and more between",
+        ),
+        (
+            ("1.png", "2.png", "3.png", "4.png", "5.png", "6.png"),
+            "only under --real: 0\n  only under --imagined: 6",
+        ),
+        (
+            ("0.png", "2.png", "4.png", "6.png", "8.png", "10.png"),
+            "only under --imagined: 6, 8, 10",
+        ),
+        (
+            ("0.png", "1.png", "2.png", "3.png", "4.png", "5b.png"),
+            "'0.png' to '5b.png' differ in more",
+        ),
+        (("a1_1.png", "a1_2.png", "a1_3.png", "a2_1.png", "a2_2.png", "a2_3.png"), "in more than"),
+    ],
+)
+def test_frames_are_matched_by_their_numbers(
+    names: tuple[str, ...], text: str, tmp_path: Path
+) -> None:
+    """Before, the i-th file was scored against the i-th: a missing one shifted all later frames."""
+    real, imagined = numbered(tmp_path / "a" / "x", *SIX), numbered(tmp_path / "b" / "x", *names)
+    for paths in ((real, imagined), (real.parent, imagined.parent)):
+        with pytest.raises(RequestError, match=text):
+            pairs_of(*paths)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        SIX,
+        ("00.png", "01.PNG", "2.png", "003.png", "4.png", "5.png"),
+        tuple(f"run7_t{t}_64x64.png" for t in range(6)),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(names: tuple[str, ...], tmp_path: Path) -> None:
+    real, imagined = numbered(tmp_path / "a", *SIX), numbered(tmp_path / "b", *names)
+    (imagined / ".DS_Store").write_text("hidden")
+    (imagined / "._0.png").write_text("hidden")
+    assert (score_pairs(pairs_of(real, imagined))["imagined"]["l1"] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["run:0", "run%03d", "-run", "a\nb [*] ?"])
+def test_a_video_is_read_by_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV takes `run:0.mp4` for an address."""
+    monkeypatch.chdir(tmp_path)
+    write_array(Path("real"), moving(0))
+    write_video(Path("plain.avi"), moving(0), "HFYU")
+    Path("plain.avi").rename(f"{name}.avi")
+    pairs = pairs_of(Path("real.npy"), Path(f"{name}.avi"))
+    assert (score_pairs(pairs)["imagined"]["l1"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "read"), [(".png", read_frame), (".mp4", read_video)], ids=["png", "mp4"]
+)
+def test_a_name_that_is_no_text_is_refused(
+    suffix: str, read: Callable[[Path, str], object], tmp_path: Path
+) -> None:
+    """OpenCV ends the process where it gets one."""
+    path = tmp_path / os.fsdecode(b"lat\xe9" + suffix.encode())
+    path.write_bytes(b"")
+    with pytest.raises(RequestError, match="the name is not UTF-8"):
+        read(path, "--real")
+
+
+def test_of_a_cut_video_the_frames_that_players_show_are_scored(tmp_path: Path) -> None:
+    """12 coded frames, cut without being encoded again by `ffmpeg -ss`: 3 to 11 are shown."""
+    pairs = pairs_of(VIDEOS / "cut.mp4", VIDEOS / "cut.mp4")
+    assert pairs.lengths == (9,)
+    assert any("'cut.mp4' holds 12 frames and shows 9" in told for told in pairs.remarks)
+
+
+def test_a_video_whose_frames_are_not_even_in_time_says_so() -> None:
+    """Frame 3 of 8 was left out when it was written, at 15 frames a second."""
+    pairs = pairs_of(VIDEOS / "uneven.mp4", VIDEOS / "uneven.mp4")
+    assert pairs.lengths == (7,)
+    assert any("'uneven.mp4' follow each other after 67 to 133 ms" in r for r in pairs.remarks)
+
+
+def test_why_a_video_cannot_be_read(tmp_path: Path) -> None:
+    write_array(tmp_path / "a", moving(0))
+    with pytest.raises(
+        RequestError, match=r"6 frames, and OpenCV here cannot .* AV01[^$]*-c:v ffv1"
+    ):
+        pairs_of(VIDEOS / "av1.mp4", tmp_path / "a.npy")
+    write_video(tmp_path / "cut.avi", moving(0), "HFYU")
+    whole = (tmp_path / "cut.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 7 // 10])
+    with pytest.raises(
+        RequestError, match=r"is cut or damaged: . frames can be read, .* there are 6"
+    ):
+        pairs_of(tmp_path / "cut.avi", tmp_path / "a.npy")
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(RequestError, match="it is damaged, or another kind of file"):
+        pairs_of(tmp_path / "text.mp4", tmp_path / "a.npy")
+
+
 def _nothing(_: Path) -> None: ...
 
 
@@ -188,7 +311,7 @@ def _empty_folder(folder: Path) -> None:
 
 def _mixed_sizes(folder: Path) -> None:
     write_pngs(folder / "a", moving(0, 2))
-    cv2.imwrite(str(folder / "a" / "9.png"), np.zeros((16, 16, 3), np.uint8))
+    cv2.imwrite(str(folder / "a" / "2.png"), np.zeros((16, 16, 3), np.uint8))
 
 
 def _sixteen_bits(folder: Path) -> None:
@@ -222,7 +345,7 @@ def _not_finite() -> NDArray[np.float64]:
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "nothing": (_nothing, "there is no such file or folder"),
     "an empty folder": (_empty_folder, "the folder is empty"),
-    "mixed sizes": (_mixed_sizes, "9.png has 16 x 16 pixels, 0.png has 32 x 32"),
+    "mixed sizes": (_mixed_sizes, "2.png has 16 x 16 pixels, 0.png has 32 x 32"),
     "16 bits": (_sixteen_bits, "3 channels of uint16"),
     "something else": (_text_beside, "holds 'notes.txt'"),
     "a cut file": (_not_an_array, "cannot be read as an array"),

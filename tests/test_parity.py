@@ -3,12 +3,13 @@
 The expected values were produced by the released code itself (tests/golden/make_released.py).
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, assert_never, cast
+from typing import Any, Literal, assert_never, cast
 
 import pytest
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss
 from diamond.agent.returns import lambda_returns
+from diamond.config.levels import karras_levels
 from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import CPU, SegmentSampler
 from diamond.diffusion.quantizer import quantize
+from diamond.diffusion.sampler import sample
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
 from diamond.pipeline.models import build_policy
@@ -259,6 +262,39 @@ def test_sampler(case: formula.SampleCase) -> None:
         ours = imagined_frame(case, case.start(attempt))
         assert torch.equal(to_bytes(ours), to_bytes(released))
         assert_equal(ours, case.name)
+
+
+def unquantised(side: int, steps: int, order: Literal[1, 2], dtype: torch.dtype) -> Tensor:
+    """Two frames on the published grid, network and arithmetic in a precision."""
+    net = copy.deepcopy(denoiser()).to(dtype)
+    past = formula.frames("heun/past", 2, 4, 3, side, side).to(dtype)
+    start = formula.numbers("heun/start", 2, 3, side, side).to(dtype)
+    actions = formula.actions("heun/actions", 4, 2, 4)
+
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        return quantize(net.denoise(noisy, sigma, past, actions), "none")
+
+    levels = karras_levels(steps, 2e-3, 5.0, 7.0)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.no_grad():
+            return sample(denoise, start, levels, order, 0.0, lambda _: start).double()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("side", [16, pytest.param(64, marks=pytest.mark.slow)])
+def test_heun_multiplies_the_rounding_of_the_denoiser(side: int) -> None:
+    """By (s - s') / 2 s', where s' = sigma_min is the last level and s the one before.
+
+    Rounding of one call is that of the Euler sampler, 1e-6; twice as much is allowed.
+    """
+    found = {}
+    for steps, order, gain in ((3, 1, 0.0), (3, 2, 70.3), (2, 2, 1249.5)):
+        exact = unquantised(side, steps, order, torch.float64)
+        found[steps, order] = error(unquantised(side, steps, order, torch.float32), exact)
+        assert found[steps, order] <= max(1, gain) * 2e-6, found
+    assert found[3, 1] < TOLERANCE < found[3, 2] < found[2, 2], found
 
 
 def test_floor_quantiser_bit_by_bit() -> None:

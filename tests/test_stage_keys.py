@@ -145,12 +145,12 @@ def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
         "references": "7f1be02f89c300c35eee",
-        "agent": "0a3aa295d7f1337fcf6b",
+        "agent": "c249bf81edc155b8c380",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "db6efeb6ea2345af2f6f",
-        "fidelity": "5ad3218f2d8c7b778c00",
-        "policy_fidelity": "3edcaf9f2b44d549df86",
-        "returns": "0befb228cfbc79adeac1",
+        "rollouts": "8cfc3a10c36e8d59dbf1",
+        "fidelity": "b7fea54b3633cd9ad07d",
+        "policy_fidelity": "a6e94362b820077ee288",
+        "returns": "1b6fb69a0e237c88a717",
     }
 
 

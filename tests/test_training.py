@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,14 @@ from torch import Tensor, nn
 
 from diamond.config.networks import DenoiserConfig, OptimizerConfig, OutcomeConfig
 from diamond.config.presets import make_preset
-from diamond.data.dataset import CPU, FrameSet, PaddedSegmentSampler, SegmentSampler
+from diamond.data.dataset import (
+    CPU,
+    FrameSet,
+    PaddedSegmentSampler,
+    SegmentSampler,
+    SegmentSource,
+)
+from diamond.data.replay import RecencySampler, Replay
 from diamond.errors import ExitCode, StageFailedError
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.records import Segments
@@ -75,7 +84,7 @@ def denoiser_config(**changes: Any) -> DenoiserConfig:
 def fresh_denoiser(config: DenoiserConfig, seed: int = 0) -> tuple[TrainingState, Loss]:
     with seeded_init(seed, Purpose.DENOISER_INIT):
         denoiser = build_denoiser(config, SHAPE)
-    sampler = SegmentSampler(toy_frames(), config.history + config.autoregressive_passes - 1)
+    sampler = SegmentSampler(toy_frames(), config.segment_steps)
     return begin(denoiser, OPTIMIZER, config.ema), denoiser_loss(denoiser, sampler, seed)
 
 
@@ -296,7 +305,7 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(changes: dict[str, Any]) -> 
     assert same_bits(resumed, stopped)
     denoiser = resumed.module
     assert isinstance(denoiser, Denoiser)
-    sampler = SegmentSampler(toy_frames(), config.history + config.autoregressive_passes - 1)
+    sampler = SegmentSampler(toy_frames(), config.segment_steps)
     rest = run(resumed, denoiser_loss(denoiser, sampler, 0), 12, 12, config.ema)
 
     assert same_bits(resumed, whole)
@@ -304,6 +313,57 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(changes: dict[str, Any]) -> 
     for name, parameter in whole.module.named_parameters():
         other = dict(resumed.module.named_parameters())[name]
         assert parameter.stride() == other.stride()
+
+
+def replayed(frames: FrameSet, folder: Path) -> Replay:
+    """The same episodes as an online agent would have collected them."""
+    folder.mkdir()
+    replay = Replay(folder, len(frames.frames), (16, 16))
+    for low, high in pairwise(frames.bounds):
+        replay.begin(frames.frames[low])
+        for row in range(low, high - 1):
+            done = int(frames.actions[row]), float(frames.rewards[row]), bool(frames.ends[row])
+            replay.add(*done, frames.frames[row + 1])
+        replay.close()
+    return replay
+
+
+@pytest.mark.parametrize("final_frames", ["targets", "left_out"])
+@pytest.mark.parametrize("online", [False, True], ids=["static", "online"])
+def test_final_frames_are_learnt_or_left_out(
+    final_frames: str, online: bool, tmp_path: Path
+) -> None:
+    """Left out, they are in no loss: other ones change no bit of it. They are 1 in 20 targets else.
+
+    Four episodes of 15 frames hold 10 segments of 6 frames each, two of them targets, and the
+    final frame is the second target of one of the 10; of 7 frames there are 9.
+    """
+    config = denoiser_config(autoregressive_passes=2, history=4, final_frames=final_frames)
+    first = toy_frames(length=15)
+    finals = first.bounds[1:] - 1
+    changed = first.frames.copy()
+    changed[finals] = 255 - changed[finals]
+    with seeded_init(0, Purpose.DENOISER_INIT):
+        denoiser = build_denoiser(config, SHAPE)
+    losses, shares = [], []
+    for name, frames in (("first", first), ("other", replace(first, frames=changed))):
+        sampler: SegmentSource = (
+            RecencySampler(replayed(frames, tmp_path / name), config.segment_steps, (0.1, 0.9))
+            if online
+            else SegmentSampler(frames, config.segment_steps)
+        )
+        loss_of = denoiser_loss(denoiser, sampler, 0)
+        losses.append([loss_of(update)[0].item() for update in range(8)])
+        drawn = sampler.sample(4_000, torch_generator(1, Purpose.DENOISER_SEGMENTS))
+        # What follows an end is the final frame: an end at the step to a target shows it.
+        shares.append(drawn.ends[:, 3:5].float().mean().item())
+    if final_frames == "left_out":
+        assert losses[0] == losses[1]
+        assert shares == [0, 0]
+    else:
+        assert losses[0] != losses[1]
+        # Four standard deviations of a tenth of 4,000 segments, halved.
+        assert shares == pytest.approx([1 / 20] * 2, abs=4 * math.sqrt(0.09 / 4_000) / 2)
 
 
 @pytest.mark.gpu

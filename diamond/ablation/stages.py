@@ -57,7 +57,7 @@ NUMERICS: Mapping[StageName, int] = {
     "frames": 1,
     "denoiser": 3,
     "outcome": 4,
-    "agent": 3,
+    "agent": 4,
     "rollouts": 2,
     "fidelity": 2,
     "policy": 3,

@@ -109,6 +109,12 @@ class DenoiserConfig(Record):
         description="largest noise added to past frames in training, drawn uniformly per item",
         json_schema_extra={"neutral": 0.0},
     )
+    final_frames: Literal["targets", "left_out"] = Field(
+        default="targets",
+        description="whether the final frame of an episode, on which nothing is done, is a frame "
+        "to denoise in training, or left out, as DIAMOND does",
+        json_schema_extra={"neutral": "targets"},
+    )
     stop_after: int | None = Field(
         default=None,
         ge=1,
@@ -116,6 +122,16 @@ class DenoiserConfig(Record):
         "null trains to the end",
         json_schema_extra={"neutral": None},
     )
+
+    @property
+    def segment_steps(self) -> int:
+        """Env steps of a training segment, all inside one episode.
+
+        Where final frames are left out it has one more than the loss reads: only its last frame
+        can be a final one.
+        """
+        read = self.history + self.autoregressive_passes - 1
+        return read + (self.final_frames == "left_out")
 
     @property
     def num_trained_updates(self) -> int:

@@ -80,6 +80,7 @@ def paper(game: str) -> RunConfig:
             updates=410_000,
             batch_size=32,
             precision="float32",
+            final_frames="left_out",
         ),
         outcome=OutcomeConfig(
             channels=(32, 32, 32, 32),
@@ -138,7 +139,9 @@ def small(game: str) -> RunConfig:
                 }
             ),
             "frames": base.frames.model_copy(update={"num_frames": 30_000}),
-            "denoiser": base.denoiser.model_copy(update={"updates": 20_000}),
+            "denoiser": base.denoiser.model_copy(
+                update={"updates": 20_000, "final_frames": "targets"}
+            ),
             "outcome": base.outcome.model_copy(update={"updates": 5_000}),
             "policy": base.policy.model_copy(update={"updates": 2_000}),
             "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=27_000),
@@ -296,6 +299,7 @@ def _tiny_any(game: str) -> RunConfig:
                     "optimizer": optimizer,
                     "updates": 2_600,
                     "batch_size": 8,
+                    "final_frames": "targets",
                 }
             ),
             "outcome": OutcomeConfig(

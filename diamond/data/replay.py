@@ -102,11 +102,15 @@ class Replay:
 class RecencySampler:
     """Segments of a fixed number of env steps, most of them from the newest episodes.
 
-    The episodes are divided into as many equal parts as there are weights, oldest first, the last
-    one with what is left over. A part is drawn by its weight, an episode of the part uniformly,
-    then a segment that is whole inside it. Fewer episodes than parts are drawn by their length.
+    The episodes that have an env step, the growing one included, are divided into as many equal
+    parts as there are weights, oldest first, the last one with what is left over. A part is drawn
+    by its weight, an episode of the part uniformly, then a segment that is whole inside it. Fewer
+    episodes than parts are drawn by their env steps instead. One too short for a segment is never
+    drawn.
 
-    Source: arXiv:2405.12399, released code, where segments may begin before an episode.
+    Source: arXiv:2405.12399, released code, `BatchSampler`.
+    Differs: there segments may begin before an episode, so that none is too short
+    (docs/deviations.md).
     """
 
     def __init__(self, replay: Replay, num_steps: int, weights: Sequence[float]) -> None:
@@ -129,8 +133,9 @@ class RecencySampler:
             StageFailedError: No episode is long enough.
         """
         bounds = self._replay.episodes()
-        starts = np.maximum(np.diff(bounds) - self._num_steps, 0)
-        weights = episode_weights(starts, self._weights)
+        lengths = _lengths(bounds)
+        starts = np.maximum(lengths + 1 - self._num_steps, 0)
+        weights = episode_weights(lengths, starts > 0, self._weights)
         if not weights.sum() > 0:
             raise StageFailedError(
                 f"no collected episode has {self._num_steps} env steps: lives were shorter\n"
@@ -168,9 +173,8 @@ class PaddedRecencySampler:
             device: Where the segments are wanted.
         """
         bounds = self._replay.episodes()
-        lengths = np.diff(bounds) - 1
-        lengths = lengths[lengths > 0]  # only the last one can be without an env step
-        weights = episode_weights(lengths, self._weights)
+        lengths = _lengths(bounds)
+        weights = episode_weights(lengths, lengths > 0, self._weights)
         episodes, chosen = _draw(weights, lengths, batch_size, generator)
         places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
         edges = bounds[episodes], bounds[episodes + 1] - 1
@@ -179,25 +183,32 @@ class PaddedRecencySampler:
 
 
 def episode_weights(
-    num_starts: NDArray[np.int64], part_weights: Sequence[float]
+    lengths: NDArray[np.int64], usable: NDArray[np.bool_], part_weights: Sequence[float]
 ) -> NDArray[np.float64]:
     """Chance of each episode, up to a factor.
 
     Args:
-        num_starts: Segments that begin in each episode (num_episodes,), oldest first; an episode
-            with none is never drawn, and its chance goes to the others of its part.
+        lengths: Env steps of each episode (num_episodes,), oldest first, at least 1.
+        usable: Whether each may be drawn (num_episodes,); the chance of one that may not goes to
+            the others of its part.
         part_weights: Weight of each part, oldest first.
     """
-    num_episodes, num_parts = len(num_starts), len(part_weights)
+    num_episodes, num_parts = len(lengths), len(part_weights)
     if num_episodes < num_parts:
-        return num_starts.astype(np.float64)
+        return lengths * usable.astype(np.float64)
     weights = np.zeros(num_episodes)
     size = num_episodes // num_parts
     for index, weight in enumerate(part_weights):
         last = num_episodes if index == num_parts - 1 else (index + 1) * size
-        usable = num_starts[index * size : last] > 0
-        weights[index * size : last] = usable * weight / max(1, usable.sum())
+        drawn = usable[index * size : last]
+        weights[index * size : last] = drawn * weight / max(1, drawn.sum())
     return weights
+
+
+def _lengths(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Env steps of the episodes that have one; the growing, last one may have none yet."""
+    lengths = np.diff(bounds) - 1
+    return lengths[lengths > 0]
 
 
 def _draw(

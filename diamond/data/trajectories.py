@@ -6,6 +6,7 @@ A trajectory is checked while it is read; nothing is cut, padded, resized or cli
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.data.videos import VIDEO_SUFFIXES, opencv_name, read_video
 from diamond.errors import RequestError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 IMAGE_SUFFIX = ".png"
 FRAMES_NAME = "frames"
+"""Name of the array in an .npz file that holds others as well."""
 _OVERSHOOT = 1e-6
 """What rounding of 32-bit floats takes numbers beyond 0 and 1."""
-"""Name of the array in an .npz file that holds others as well."""
+_NAMED = 5
+"""Missing frames that an error lists."""
 ALLOWED = (
     "a file of frames (t, h, w, 3) or of n trajectories (n, t, h, w, 3), .npy or .npz; a video; a "
     "folder of PNGs; or a folder of such files or folders, one trajectory each"
@@ -51,10 +54,12 @@ class Read:
     Attributes:
         frames: (t, h, w, 3) uint8, t at least 1, RGB.
         remarks: What was done to get them that may change a score.
+        numbers: The number in the name of each frame; empty where frames have no names.
     """
 
     frames: Frames
     remarks: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 def list_trajectories(path: Path, flag: str) -> tuple[Trajectory, ...]:
@@ -103,13 +108,13 @@ def read_trajectory(trajectory: Trajectory, flag: str) -> Read:
 
     Raises:
         RequestError: A shape, type or range is wrong, a number is not finite, images differ in
-            size, a file is cut.
+            size, one is missing, a file is cut.
     """
     path = trajectory.path
     if path.is_dir():
-        return Read(_images(path, flag))
+        return _images(path, flag)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return _video(path, flag)
+        return Read(*read_video(path, flag))
     frames = read_array(path, flag)
     if trajectory.row is not None:
         frames = frames[trajectory.row]
@@ -217,8 +222,9 @@ def _image_files(folder: Path, flag: str) -> list[Path]:
     return entries
 
 
-def _images(folder: Path, flag: str) -> Frames:
+def _images(folder: Path, flag: str) -> Read:
     paths = _image_files(folder, flag)
+    numbers = _numbers(folder, paths, flag)
     frames = [_image(path, flag) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if frame.shape != frames[0].shape:
@@ -226,11 +232,46 @@ def _images(folder: Path, flag: str) -> Frames:
                 f"{flag} {str(folder)!r}: {path.name} has {_size(frame)}, {paths[0].name} has "
                 f"{_size(frames[0])}\n  all frames need one size; nothing is resized"
             )
-    return np.stack(frames)
+    return Read(np.stack(frames), numbers=numbers)
+
+
+def _numbers(folder: Path, paths: Sequence[Path], flag: str) -> tuple[int, ...]:
+    """The number of each of several frames: what differs between their names, evenly spaced."""
+    if len(paths) == 1:
+        return ()
+    where = f"{flag} {str(folder)!r}"
+    parts = [re.split(r"(\d+)", path.stem) for path in paths]
+    columns = list(zip(*(map(int, part[1::2]) for part in parts), strict=False))
+    counting = [column for column in columns if len(set(column)) > 1] or columns[:1]
+    if len({tuple(part[::2]) for part in parts}) > 1 or len(counting) != 1:
+        raise RequestError(
+            f"{where}: the names {paths[0].name!r} to {paths[-1].name!r} differ in more than the "
+            "number of the frame\n  allowed: names that differ in one number alone, such as "
+            "0.png, 1.png or frame_001.png, frame_002.png"
+        )
+    (numbers,) = counting
+    steps = [after - before for before, after in pairwise(numbers)]
+    if 0 in steps:
+        twice = steps.index(0)
+        raise RequestError(
+            f"{where}: {paths[twice].name!r} and {paths[twice + 1].name!r} are both frame "
+            f"{numbers[twice]}\n  remove one"
+        )
+    step = min(steps)
+    gaps = (range(before + step, after, step) for before, after in pairwise(numbers))
+    missing = list(islice(chain.from_iterable(gaps), _NAMED + 1))
+    if missing:
+        more = " and more" if len(missing) > _NAMED else ""
+        raise RequestError(
+            f"{where} lacks frame {', '.join(map(str, missing[:_NAMED]))}{more} between "
+            f"{paths[0].name!r} and {paths[-1].name!r}\n  the numbers of the frames of one "
+            "trajectory are evenly spaced: frame t of one is scored against frame t of the other"
+        )
+    return numbers
 
 
 def _image(path: Path, flag: str) -> Frames:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    picture = cv2.imread(opencv_name(path, flag), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise RequestError(f"{flag} {str(path)!r} cannot be read as a PNG: it is damaged or cut")
     if picture.dtype != np.uint8 or (picture.ndim == 3 and picture.shape[2] != 3):
@@ -242,34 +283,6 @@ def _image(path: Path, flag: str) -> Frames:
     if picture.ndim == 2:
         return np.repeat(np.asarray(picture, dtype=np.uint8)[..., None], 3, axis=2)
     return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
-
-
-def _video(path: Path, flag: str) -> Read:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        if not capture.isOpened():
-            raise RequestError(f"{flag} {str(path)!r} cannot be read as a video by OpenCV")
-        said = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        code = int(capture.get(cv2.CAP_PROP_FOURCC))
-        frames = []
-        while True:
-            there, frame = capture.read()
-            if not there:
-                break
-            frames.append(np.ascontiguousarray(frame[..., ::-1], dtype=np.uint8))
-    finally:
-        capture.release()
-    if not frames or len(frames) < said:
-        raise RequestError(
-            f"{flag} {str(path)!r} is cut or damaged: {len(frames)} frames can be read, it says "
-            f"that it has {said}\n  write it again, or save the frames as an array"
-        )
-    codec = "".join(chr(code >> shift & 255) for shift in (0, 8, 16, 24)).strip()
-    remark = (
-        f"{flag}: frames come from video ({codec}): where it was compressed with loss, the scores "
-        "include that error; arrays and PNGs are exact"
-    )
-    return Read(np.stack(frames), (remark,))
 
 
 def _levels(array: NDArray[Any], path: Path, flag: str) -> Read:

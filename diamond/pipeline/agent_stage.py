@@ -181,8 +181,7 @@ class _Loop:
         config = DenoiserConfig.model_validate(context.config["denoiser"])
         with seeded_init(context.seed, Purpose.DENOISER_INIT):
             denoiser = build_denoiser(config, self._shape).to(context.device)
-        num_steps = config.history + config.autoregressive_passes - 1
-        segments = RecencySampler(replay, num_steps, self._online.recency_weights)
+        segments = RecencySampler(replay, config.segment_steps, self._online.recency_weights)
         state = begin(denoiser, config.optimizer, config.ema)
         updates = self._online.first_updates.denoiser, self._online.updates.denoiser
         loss_of = denoiser_loss(denoiser, segments, context.seed)

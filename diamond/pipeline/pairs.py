@@ -18,6 +18,7 @@ from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
 from diamond.data.trajectories import (
     Frames,
+    Read,
     Trajectory,
     check_one_size,
     list_trajectories,
@@ -103,7 +104,7 @@ def find_pairs(
     unequal: list[tuple[str, int]] = []
     for pair in pairs:
         x, y = read_trajectory(pair.real, REAL_FLAG), read_trajectory(pair.imagined, IMAGINED_FLAG)
-        _check_pair(pair, x.frames, y.frames, context)
+        _check_pair(pair, x, y, context)
         shapes.append((pair.real.name, x.frames.shape))
         remarks |= dict.fromkeys((*x.remarks, *y.remarks))
         levels = x.frames[:context].astype(np.int16) - y.frames[:context]
@@ -266,15 +267,7 @@ def _match(real: Sequence[Trajectory], imagined: Sequence[Trajectory]) -> tuple[
     if len(real) == len(imagined) and all(len(paths) == 1 for paths in files):
         return tuple(Pair(*rows) for rows in zip(real, imagined, strict=True))
     by_name = {one.name: one for one in imagined}
-    names = [one.name for one in real]
-    alone = [
-        f"only under {flag}: {_named(missing)}"
-        for flag, missing in (
-            (REAL_FLAG, [name for name in names if name not in by_name]),
-            (IMAGINED_FLAG, [name for name in by_name if name not in names]),
-        )
-        if missing
-    ]
+    alone = _alone([one.name for one in real], list(by_name))
     if alone:
         raise RequestError(
             "real and imagined trajectories are matched by name, and not all have a partner\n  "
@@ -284,12 +277,29 @@ def _match(real: Sequence[Trajectory], imagined: Sequence[Trajectory]) -> tuple[
     return tuple(Pair(one, by_name[one.name]) for one in real)
 
 
+def _alone(real: Sequence[str], imagined: Sequence[str]) -> list[str]:
+    """What stands under one option alone, a line for each that has such."""
+    sides = (REAL_FLAG, real, set(imagined)), (IMAGINED_FLAG, imagined, set(real))
+    missing = [
+        (flag, [name for name in names if name not in others]) for flag, names, others in sides
+    ]
+    return [f"only under {flag}: {_named(names)}" for flag, names in missing if names]
+
+
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
-def _check_pair(pair: Pair, real: Frames, imagined: Frames, context: int) -> None:
+def _check_pair(pair: Pair, x: Read, y: Read, context: int) -> None:
+    alone = _alone([str(n) for n in x.numbers], [str(n) for n in y.numbers])
+    if x.numbers and y.numbers and alone:
+        raise RequestError(
+            f"the frames of {pair.real.name!r} do not have the same numbers under both\n  "
+            + "\n  ".join(alone)
+            + "\n  a frame is scored against the one of its number: number both alike"
+        )
+    real, imagined = x.frames, y.frames
     if real.shape != imagined.shape:
         raise RequestError(
             f"the trajectories {pair.real.name!r} have different shapes: real {real.shape} in "

@@ -65,9 +65,7 @@ def train_denoiser(context: StageContext) -> StageResult:
     """
     config = DenoiserConfig.model_validate(context.config["denoiser"])
     shape = read_shape(context.upstream["frames"])
-    segments = SegmentSampler(
-        FrameSet.load(context.upstream["frames"]), config.history + config.autoregressive_passes - 1
-    )
+    segments = SegmentSampler(FrameSet.load(context.upstream["frames"]), config.segment_steps)
     with seeded_init(context.seed, Purpose.DENOISER_INIT):
         denoiser = build_denoiser(config, shape).to(context.device)
     state = begin(denoiser, config.optimizer, config.ema)

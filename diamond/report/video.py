@@ -36,7 +36,8 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
     # The library reads the kind of film off the suffix.
     temporary = beside(path).with_suffix(path.suffix)
     codec = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(temporary), codec, fps, (width, height))
+    # Its whole path: `.play:1.mp4` alone is an address to the library.
+    writer = cv2.VideoWriter(str(temporary.absolute()), codec, fps, (width, height))
     try:
         if not writer.isOpened():
             raise StoreError(

@@ -83,7 +83,7 @@ class Denoiser(nn.Module):
         """Mean squared error of the network's target, averaged over the autoregressive passes.
 
         Args:
-            segments: t = history + passes - 1 env steps.
+            segments: t = history + passes - 1 env steps; more are not read.
             generator: Generator of noise levels and noise, on the device of the segments.
 
         Returns:

@@ -134,8 +134,9 @@ class SampleCase:
 
     Heun divides by the level that a step leads to: on the published grid of three levels it
     multiplies the rounding of D by (sigma_1 - sigma_2) / (2 sigma_2) = 70, so that an unquantised
-    D is compared on a grid that ends higher. It is rounding and nothing else: on that grid the
-    programs are 6e-5 apart in float32, each 4e-5 from itself in float64, and 1e-13 apart there.
+    D is compared on a grid that ends higher. It is rounding and nothing else: on the published grid
+    the programs are 1e-13 apart in float64, and each is further from itself in float32 the fewer
+    steps there are (`test_heun_multiplies_the_rounding_of_the_denoiser`).
     Quantised, D is the same on both sides, and the published grid is compared.
     """
 
