@@ -138,7 +138,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
-        log.print(line, style="yellow", highlight=False)
+        log.print(line, style="yellow")
     show_plan(plan, store, options.workers, sys.stderr, options.only, remarks)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.workers)
@@ -217,7 +217,7 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
 
     failed, names = study.failed(), stage_names(study.plan)
     for spec, cause in failed:
-        log.print(f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False)
+        log.print(f"failed: {names[spec.key]}: {cause}", style="red")
     if not failed:
         return
     blocked = len(study.blocked)
@@ -226,7 +226,6 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
             f"{blocked} stage{'' if blocked == 1 else 's'} that read what failed "
             f"{'was' if blocked == 1 else 'were'} not made",
             style="red",
-            highlight=False,
         )
     staying = sum(study.stays_failed(spec) for spec, _ in failed)
     if staying < len(failed):
@@ -236,7 +235,6 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
             "what failed by itself would fail again and is left alone; after a change of the "
             "code, add --retry-failed",
             style="red",
-            highlight=False,
         )
 
 

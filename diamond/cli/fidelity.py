@@ -153,7 +153,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
-        log.print(line, style="yellow", highlight=False)
+        log.print(line, style="yellow")
     with ProgressView(stage_names(plan), log) as view:
         study.execute(LocalExecutor(store.home, Workers(jobs)), view.show, lambda: None)
     if study.failed():
@@ -214,7 +214,7 @@ def _finish(document: dict[str, Any], scores: Mapping[str, Scores], showing: Sho
     if showing.out is not None:
         lines.append(f"written: {showing.out}")
     for line in (*lines, f"again:   {document['command']}"):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _write(document: dict[str, Any], scores: Mapping[str, Scores], folder: Path) -> None:

@@ -39,7 +39,7 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
         ("figures", f"{len(paths.figures)} files in {folder / 'figures'}"),
         ("LaTeX tables", f"{len(paths.tables)} files in {folder / 'tables'}"),
     ):
-        console().print(f"{what}: {value}", highlight=False, markup=False, soft_wrap=True)
+        console().print(f"{what}: {value}", soft_wrap=True)
 
 
 def _write(document: dict[str, Any], store: Store, folder: Path) -> "ReportPaths":

@@ -113,7 +113,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     log = console(stderr=True)
 
     def news(text: str) -> None:
-        log.print(text, highlight=False, markup=False, soft_wrap=True)
+        log.print(text, soft_wrap=True)
 
     return SweepRun(sweep, store, study, tracking, options.command, news)
 
