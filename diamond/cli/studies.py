@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from diamond.cli.terminal import console
+from diamond.errors import StoreError
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
@@ -106,7 +107,10 @@ def _varied(study: Study) -> str:
     """What the arms of a study vary; of a sweep, what it searches."""
     if not is_sweep(study.folder):
         return ", ".join(study.axes) or "nothing"
-    document = report_of(study) or {"space": []}
+    try:
+        document = report_of(study) or {"space": []}
+    except StoreError:
+        return f"sweep, its {REPORT_FILE} is damaged"
     return f"sweep: {', '.join(one['name'] for one in document['space'])}".rstrip(": ")
 
 

@@ -14,7 +14,7 @@ from diamond.config.base import canonical, canonical_json, content_hash
 from diamond.config.metrics import is_set
 from diamond.errors import StoreError
 from diamond.pipeline.arm_scores import read_scores
-from diamond.pipeline.files import locked
+from diamond.pipeline.files import locked, write_text
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.outputs import committed_bytes
 from diamond.pipeline.scores import nan_mean, numbers
@@ -204,7 +204,7 @@ def trial_run(
     config = own_arms(plan)[0].runs[0].config
     configs.mkdir(parents=True, exist_ok=True)
     config_file = configs / f"{trial_name(number).replace(' ', '-')}.json"
-    config_file.write_text(canonical_json(canonical(config)) + "\n")
+    write_text(config_file, canonical_json(canonical(config)) + "\n")
     stages = {f"diamond.stage.{spec.stage}": spec.key for spec in instances(plan)[0].stages}
     link = dashboard_trial_link(study_id, number)
     note = f"[Trial {number} of {escape(sweep.name)} in optuna-dashboard]({link})"
