@@ -19,8 +19,9 @@ from diamond.report.console import result_table
 from diamond.report.document import first_cause, number, visible_decimals
 from diamond.report.figures import horizon_figure, horizon_panels
 from diamond.report.looks import figure_bytes
-from diamond.report.page import ReportPaths, write_report
+from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
+from diamond.report.render import ReportPaths
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.tables import comparison_table, exploratory_table, metric_tables, noise_table
 from tests.result_documents import (

@@ -108,7 +108,7 @@ def test_the_other_seeds_of_an_aa_arm_are_known_without_the_list_of_stages(tmp_p
     request = Request(("steps=1,3",), "smoke", ("Boxing",), 2, None, "a", aa=True)
     store = made(tmp_path, make_plan(request))
     path = tmp_path / "studies" / "a" / needs_module.FILE_NAME
-    written = read_json(path)
+    written = needs_module.written_needs(path.parent)
     path.unlink()
     (study,) = all_studies(store)
     assert study.needs == written
@@ -124,7 +124,7 @@ def test_fresh_seeds_belong_to_the_study_that_they_confirm(tmp_path: Path) -> No
     folder = tmp_path / "studies" / "a"
     check_history(fresh, folder)
     path = folder / needs_module.FILE_NAME
-    written = read_json(path)
+    written = needs_module.written_needs(path.parent)
     path.unlink()
     (study,) = all_studies(store)
     assert study.needs == written

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from diamond.report.looks import figure_bytes
-from diamond.report.page import ReportPaths
+from diamond.report.render import ReportPaths
 from diamond.report.sweep_axes import scale_of
 from diamond.report.sweep_console import show_sweep
 from diamond.report.sweep_document import leading_trials, pair_front, reports, value_text

@@ -133,6 +133,11 @@ def _read_arm(text: str) -> Setting:
             f"--arm {text!r}: an arm is written 'name: axis=value axis=value'\n"
             "  for instance --arm 'two steps: steps=2 denoiser.history=2'"
         )
+    if not name.isprintable():
+        raise RequestError(
+            f"--arm {text!r}: the name {name!r} has a letter that cannot be shown\n"
+            "  for instance --arm 'two steps: steps=2 denoiser.history=2'"
+        )
     if "|" in name or "=" in name:
         raise RequestError(
             f"--arm {text!r}: the name {name!r} has a '|' or an '=', which other names are made of"

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,10 @@ from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use, read_json, write_json
+from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
+from diamond.pipeline.needs import REPORT_FILE
+from diamond.pipeline.sealed import sealed
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
@@ -139,7 +141,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
-        log.print(line, style="yellow", highlight=False)
+        log.print(line, style="yellow")
     show_plan(plan, store, options.workers, sys.stderr, options.only, remarks)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.workers)
@@ -173,26 +175,36 @@ def _report(
         "report_json": str(json_path),
         "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
     }
-    write_page(document, store, folder)
+    document["files"] = write_page(document, store, folder)
+    document = sealed(document)
     write_json(json_path, document)
-    files = [folder / "report.html", folder / "report.md", json_path]
-    files += sorted((folder / "figures").glob("*.png"))
-    return document, {path.relative_to(folder).as_posix(): path for path in files}
+    return document, uploaded(document, folder)
 
 
-def write_page(document: dict[str, Any], store: Store, folder: Path) -> None:
+def uploaded(document: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """The files of a report that the tracking store shows, by their names there."""
+    names = [name for name in document["files"] if name.endswith((".html", ".md", ".png"))]
+    return {name: folder / name for name in (*names, REPORT_FILE)}
+
+
+def write_page(document: dict[str, Any], store: Store, folder: Path) -> Mapping[str, str]:
     """Write page, Markdown, figures and tables of a study, unless they show these results already.
+
+    What is damaged or missing is written again.
 
     Args:
         document: The result; its film strips are named here.
         store: Where the frames of films are.
         folder: The study's folder.
 
+    Returns:
+        SHA-256 of each file, by name.
+
     Raises:
         StoreError: The frames cannot be read.
     """
     from diamond.pipeline.films import load_films
-    from diamond.pipeline.result import same_results
+    from diamond.pipeline.result import kept_files
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
 
@@ -207,8 +219,8 @@ def write_page(document: dict[str, Any], store: Store, folder: Path) -> None:
         }
         for s in strips
     ]
-    if not same_results(read_json(folder / "report.json"), document):
-        write_report(document, strips, folder, films)
+    kept = kept_files(folder, document)
+    return write_report(document, strips, folder, films).digests if kept is None else kept
 
 
 def show_failed(study: "StudyRun", log: "Console") -> None:
@@ -217,7 +229,7 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
 
     failed, names = study.failed(), stage_names(study.plan)
     for spec, cause in failed:
-        log.print(f"failed: {names[spec.key]}: {cause}", style="red", markup=False, highlight=False)
+        log.print(f"failed: {names[spec.key]}: {cause}", style="red")
     if not failed:
         return
     blocked = len(study.blocked)
@@ -226,7 +238,6 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
             f"{blocked} stage{'' if blocked == 1 else 's'} that read what failed "
             f"{'was' if blocked == 1 else 'were'} not made",
             style="red",
-            highlight=False,
         )
     staying = sum(study.stays_failed(spec) for spec, _ in failed)
     if staying < len(failed):
@@ -236,7 +247,6 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
             "what failed by itself would fail again and is left alone; after a change of the "
             "code, add --retry-failed",
             style="red",
-            highlight=False,
         )
 
 

@@ -62,7 +62,7 @@ def bench(
     errors = console(stderr=True)
 
     def note(line: str) -> None:
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+        errors.print(line, soft_wrap=True)
 
     found = measure(request, note)
     document = bench_document(request, found)
@@ -70,10 +70,10 @@ def bench(
         typer.echo(json.dumps(document, indent=1, allow_nan=False))
     else:
         out = console()
-        out.print(heading(document), markup=False, highlight=False, soft_wrap=True)
+        out.print(heading(document), soft_wrap=True)
         for table in bench_tables(document):
             out.print()
-            out.print(table, highlight=False)
+            out.print(table)
     for check in found.checks:
         if not check.passed:
             note(

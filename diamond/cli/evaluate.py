@@ -71,9 +71,9 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
         out = console()
         out.print(_table(document))
         for line in _notes(document, plays_the_whole_game(agent)):
-            out.print(line, highlight=False, markup=False)
+            out.print(line)
     if options.video is not None:
-        err.print(f"wrote {options.video}", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"wrote {options.video}", soft_wrap=True)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _progress(
                 live.update(text)
             elif now - logged >= LOG_SECONDS:
                 logged = now
-                err.print(text, markup=False, highlight=False)
+                err.print(text)
 
         yield count
 

@@ -16,9 +16,10 @@ from diamond.cli.interrupt import interruptible, resumable
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use, read_json, write_json, write_together
+from diamond.pipeline.files import in_use, write_json, write_together
 from diamond.pipeline.history import RUNNING_NAME, record_plan
 from diamond.pipeline.scores import Scores
+from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import Store
 from diamond.report.page import write_report
 from diamond.report.strips import film_strips
@@ -153,7 +154,7 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
-        log.print(line, style="yellow", highlight=False)
+        log.print(line, style="yellow")
     with ProgressView(stage_names(plan), log) as view:
         study.execute(LocalExecutor(store.home, Workers(jobs)), view.show, lambda: None)
     if study.failed():
@@ -168,7 +169,7 @@ def _model_document(study: "StudyRun") -> dict[str, Any]:
     """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
     from diamond.pipeline.films import load_films
     from diamond.pipeline.notes import judge_notes, scoring_notes
-    from diamond.pipeline.result import same_results
+    from diamond.pipeline.result import kept_files
 
     plan, folder = study.plan, study.folder
     arm = plan.arms[0]
@@ -187,9 +188,12 @@ def _model_document(study: "StudyRun") -> dict[str, Any]:
         "report_json": str(path),
         "mlflow_command": None,
     }
-    if not same_results(read_json(path), document):
+    files = kept_files(folder, document)
+    if files is None:
         films = load_films(document, study.store)
-        write_report(document, film_strips(films, document["report_steps"]), folder, films)
+        strips = film_strips(films, document["report_steps"])
+        files = dict(write_report(document, strips, folder, films).digests)
+    document = sealed(document | {"files": files})
     write_json(path, document)
     return document
 
@@ -214,7 +218,7 @@ def _finish(document: dict[str, Any], scores: Mapping[str, Scores], showing: Sho
     if showing.out is not None:
         lines.append(f"written: {showing.out}")
     for line in (*lines, f"again:   {document['command']}"):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _write(document: dict[str, Any], scores: Mapping[str, Scores], folder: Path) -> None:

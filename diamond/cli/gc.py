@@ -31,15 +31,14 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
         sweeps = [name for name in forget if is_sweep(home / "studies" / name)]
         removed = remove_garbage(store, forget)
         _forget_trials(home, sweeps)
-        out.print(f"freed {_sum_text(removed)}", highlight=False)
+        out.print(f"freed {_sum_text(removed)}")
         return
     garbage = find_garbage(store, forget)
     for line in garbage.kept:
-        out.print(f"kept: {line}", highlight=False, markup=False)
+        out.print(f"kept: {line}")
     if not garbage.items:
         out.print(
             "nothing to free: every stage and all imported weights belong to a study",
-            highlight=False,
         )
         return
     table = Table(title=f"Needed by no study in {home}", title_justify="left")
@@ -54,18 +53,15 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
             labels = {"study": f"study {names}", WEIGHTS: "imported weights"}
             label = labels.get(what, what)
             table.add_row(label, str(len(found)), size)
-    out.print(table, highlight=False)
+    out.print(table)
     out.print(
         f"nothing was removed. To free {_sum_text(garbage.items)}:\n"
         f"  {shlex.join(['diamond', *command, '--yes'])}",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     if forget:
         out.print(
             "Runs of the study stay in the tracking store; remove them in `diamond ui`.",
-            highlight=False,
         )
 
 

@@ -37,9 +37,9 @@ class ProgressView:
         self._began: dict[str, float] = {}
         self._logged: dict[str, float] = {}
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=18),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=console,
             transient=True,
             disable=not self._live,
@@ -63,27 +63,22 @@ class ProgressView:
                 self._rates[key] = deque()
                 self._tasks[key] = self._bars.add_task(name, total=None, text="starts")
                 if not self._live:
-                    self._console.print(f"{name}: starts", highlight=False)
+                    self._console.print(f"{name}: starts")
             case "progress":
                 self._progress(event, name)
             case "made" | "reused":
                 seconds = time.monotonic() - self._began[key]
                 how = "done" if event.kind == "made" else "made by another process"
                 self._bars.remove_task(self._tasks.pop(key))
-                self._console.print(f"{name}: {how} in {seconds:.0f} s", highlight=False)
+                self._console.print(f"{name}: {how} in {seconds:.0f} s")
             case "failed":
                 if key in self._tasks:
                     self._bars.remove_task(self._tasks.pop(key))
                 if event.trace:
-                    self._console.print(event.trace, style="dim", markup=False, highlight=False)
-                self._console.print(
-                    f"{name}: FAILED: {event.note}", style="red", markup=False, highlight=False
-                )
+                    self._console.print(event.trace, style="dim")
+                self._console.print(f"{name}: FAILED: {event.note}", style="red")
             case "overtaken" | "still_failed" | "blocked":
-                what = _SENTENCES[event.kind]
-                self._console.print(
-                    f"{name}: {what}{event.note}", style="red", markup=False, highlight=False
-                )
+                self._console.print(f"{name}: {_SENTENCES[event.kind]}{event.note}", style="red")
 
     def _progress(self, event: StageEvent, name: str) -> None:
         key, now = event.spec.key, time.monotonic()
@@ -97,7 +92,7 @@ class ProgressView:
         )
         if not self._live and now - self._logged[key] >= LOG_SECONDS:
             self._logged[key] = now
-            self._console.print(f"{name}: {text}", markup=False, highlight=False)
+            self._console.print(f"{name}: {text}")
 
 
 def stage_names(plan: Plan) -> dict[str, str]:

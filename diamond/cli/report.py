@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from diamond.ablation.stages import STAGES
 from diamond.cli.outputs import check_folder
 from diamond.cli.terminal import console
-from diamond.errors import RequestError, StoreError
+from diamond.errors import RequestError
+from diamond.pipeline.files import write_json
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
+from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import (
     Study,
@@ -20,7 +22,7 @@ from diamond.pipeline.studies import (
 )
 
 if TYPE_CHECKING:
-    from diamond.report.page import ReportPaths
+    from diamond.report.render import ReportPaths
 
 
 def write_again(home: Path, name: str, out: Path | None) -> None:
@@ -43,13 +45,15 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
     # The home may have been moved since.
     document["paths"] |= {"home": str(home)}
     paths = _write_sweep(document, folder) if sweep else _write(document, store, folder)
+    if folder == study.folder:
+        write_json(folder / REPORT_FILE, sealed(document | {"files": paths.digests}))
     for what, value in (
         ("page", paths.html),
         ("markdown", paths.markdown),
         ("figures", f"{len(paths.figures)} files in {folder / 'figures'}"),
         ("LaTeX tables", f"{len(paths.tables)} files in {folder / 'tables'}"),
     ):
-        console().print(f"{what}: {value}", highlight=False, markup=False, soft_wrap=True)
+        console().print(f"{what}: {value}", soft_wrap=True)
 
 
 def _write(document: dict[str, Any], store: Store, folder: Path) -> "ReportPaths":
@@ -75,18 +79,12 @@ def _document(study: Study, part: Literal["arms", "trials"]) -> dict[str, Any]:
         study: The study.
         part: Where the document has what was scored.
     """
-    path = study.folder / REPORT_FILE
     document = report_of(study)
-    command = study.entries[-1]["command"] if study.entries else None
-    if document is None and path.exists() or document is not None and part not in document:
-        raise StoreError(
-            f"the result of study {study.name!r} cannot be read: {path} is damaged\n  "
-            + (f"make it again from what is stored: {command}" if command else "put a copy back")
-        )
     scored = {"arms": "metrics", "trials": "values"}[part]
     if document is None or not any(one[scored] for one in document[part]):
         raise RequestError(
             f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
-            f"  `diamond show {study.name}` says how far it is; this goes on: {command}"
+            f"  `diamond show {study.name}` says how far it is"
+            + (f"; this goes on: {study.entries[-1]['command']}" if study.entries else "")
         )
     return document

@@ -16,7 +16,7 @@ def show_result(document: Mapping[str, Any]) -> None:
     over_games = hns_over_games(document)
     if over_games is not None:
         out.print(over_games)
-    out.print(document["summary"], highlight=False, markup=False)
+    out.print(document["summary"])
     if document["claims"]:
         out.print(claims_view(document))
     paths = document["paths"]
@@ -24,4 +24,4 @@ def show_result(document: Mapping[str, Any]) -> None:
     if paths["mlflow_command"] is not None:
         lines.append(f"compare: {paths['mlflow_command']}")
     for line in lines:
-        out.print(line, highlight=False, soft_wrap=True, markup=False)
+        out.print(line, soft_wrap=True)

@@ -55,7 +55,7 @@ def show_scores(paths: Sequence[Path], options: ScoreOptions) -> None:
             out.print(table)
             out.print()
     for path in outputs:
-        console(stderr=True).print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        console(stderr=True).print(f"wrote {path}", soft_wrap=True)
 
 
 def _outputs(doc: Document, options: ScoreOptions) -> dict[Path, bytes]:

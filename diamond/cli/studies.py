@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from diamond.cli.terminal import console
+from diamond.errors import StoreError
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
@@ -35,15 +36,11 @@ def show_studies(home: Path) -> None:
     for study in damaged_studies(store):
         out.print(
             f"study {study.name!r} cannot be listed: what it was asked is lost, {study.folder}",
-            highlight=False,
-            markup=False,
             soft_wrap=True,
         )
     if not studies:
         out.print(
             f"no studies in {str(home)!r} yet; make one, for instance: diamond ablate steps=1,3,10",
-            highlight=False,
-            markup=False,
         )
         return
     states, sizes = StageStates(store), own_bytes(store, studies)
@@ -69,11 +66,10 @@ def show_studies(home: Path) -> None:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(study.last_time)),
             size_text(sizes[study.name]),
         )
-    out.print(table, highlight=False)
+    out.print(table)
     out.print(
         "Own size: what only this study needs. `diamond show STUDY` prints its result, "
         "`diamond gc` frees what no study needs.",
-        highlight=False,
     )
 
 
@@ -93,9 +89,7 @@ def show_study(home: Path, name: str) -> None:
         _show_document(document, is_sweep(study.folder))
     if document is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
-    out.print(
-        f"command: {study.entries[-1]['command']}", highlight=False, markup=False, soft_wrap=True
-    )
+    out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
 
 
 def _show_document(document: dict[str, Any], sweep: bool) -> None:
@@ -113,7 +107,10 @@ def _varied(study: Study) -> str:
     """What the arms of a study vary; of a sweep, what it searches."""
     if not is_sweep(study.folder):
         return ", ".join(study.axes) or "nothing"
-    document = report_of(study) or {"space": []}
+    try:
+        document = report_of(study) or {"space": []}
+    except StoreError:
+        return f"sweep, its {REPORT_FILE} is damaged"
     return f"sweep: {', '.join(one['name'] for one in document['space'])}".rstrip(": ")
 
 
@@ -149,4 +146,4 @@ def _show_progress(study: Study, states: StageStates, counts: "Counter[RunState]
         state, text = states.run(stages)
         style = "red" if state == "failed" else "" if state == "done" else "dim"
         table.add_row(arm, game, seed, state, text, style=style)
-    out.print(table, highlight=False)
+    out.print(table)

@@ -10,7 +10,7 @@ import typer
 
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import scores_lpips
-from diamond.cli.ablate import Options, check_name, run_study
+from diamond.cli.ablate import Options, check_name, run_study, uploaded
 from diamond.cli.declared import override_lines
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
@@ -22,6 +22,8 @@ from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
 from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
 from diamond.pipeline.home import open_home
+from diamond.pipeline.needs import REPORT_FILE
+from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES
 from diamond.study.addresses import (
@@ -119,7 +121,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     log = console(stderr=True)
 
     def news(text: str) -> None:
-        log.print(text, highlight=False, markup=False, soft_wrap=True)
+        log.print(text, soft_wrap=True)
 
     return SweepRun(sweep, store, study, tracking, options.command, news)
 
@@ -139,13 +141,11 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
     with database_errors("use", address):
         try:
             _search(run, work, options)
-            document = _document(run, address, options)
-            write_result(run, document)
+            document = write_result(run, _document(run, address, options))
             confirmed = ExitCode.DONE
             if work.confirm:
                 confirmed = _confirm(run, document, options)
-                document = _document(run, address, options)
-                write_result(run, document)
+                document = write_result(run, _document(run, address, options))
             _show_in_store(run, document)
         finally:
             run.tracking.stop()
@@ -218,19 +218,19 @@ def _document(run: "SweepRun", address: str, options: Options) -> dict[str, Any]
     return document
 
 
-def write_result(run: "SweepRun", document: dict[str, Any]) -> None:
-    """Write the page and the document of a sweep."""
+def write_result(run: "SweepRun", document: dict[str, Any]) -> dict[str, Any]:
+    """Write the page and the document of a sweep; returns the document with what was written."""
     from diamond.report.sweep_page import write_sweep_report
 
-    write_sweep_report(document, run.folder)
-    write_json(run.folder / "report.json", document)
+    paths = write_sweep_report(document, run.folder)
+    document = sealed(document | {"files": paths.digests})
+    write_json(run.folder / REPORT_FILE, document)
+    return document
 
 
 def _show_in_store(run: "SweepRun", document: dict[str, Any]) -> None:
     """Show the study with its files in the tracking store."""
-    files = [run.folder / name for name in ("report.html", "report.md", "report.json")]
-    files += sorted((run.folder / "figures").glob("*.png"))
-    artifacts = {path.relative_to(run.folder).as_posix(): path for path in files}
+    artifacts = uploaded(document, run.folder)
 
     def study(experiment_id: str, run_id: str) -> "TrackedStudy":
         from diamond.study.tracked import tracked_sweep

@@ -19,11 +19,15 @@ GAP = "  "
 
 
 def console(stderr: bool = False) -> "Console":
-    """The console of standard output or of standard error."""
+    """The console of standard output or of standard error.
+
+    Texts are data: brackets, colons and numbers of names mean nothing to it.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH)
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def text_width(stream: TextIO) -> int:

@@ -54,10 +54,10 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
         print(json.dumps(result, indent=1, allow_nan=False))
         return
     out = console()
-    out.print(f"{study}: {declaration.question}", style="bold", highlight=False, markup=False)
+    out.print(f"{study}: {declaration.question}", style="bold")
     out.print(claims_view(result))
     for sentence in [*note, *claims_sentences(result)]:
-        out.print(sentence, highlight=False, markup=False)
+        out.print(sentence)
 
 
 def _declaration(

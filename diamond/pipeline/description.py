@@ -1,12 +1,12 @@
 """What the tracking store shows of a study as text: the answer, where to look, the tables."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from diamond.pipeline.declared import verdict_text
 from diamond.tracking.links import artifact_link, charts_link, curves_link
+from diamond.tracking.markdown import code, escape
 
 REPORT = "report.html"
 _ABSENT = "–"
@@ -45,9 +45,9 @@ def study_description(document: Mapping[str, Any], shown: Shown) -> str:
         shown: What the text links to.
     """
     parts = [
-        document["summary"] or "No answer yet: the study has not come to its end.",
+        escape(document["summary"]) or "No answer yet: the study has not come to its end.",
         _where(document, shown),
-        f"**Question:** {document['question']}",
+        f"**Question:** {escape(document['question'])}",
         *(_primary(document, game) for game in document["games"]),
         *_claims(document),
         _again(document),
@@ -124,18 +124,18 @@ def _claims(document: Mapping[str, Any]) -> list[str]:
     if declared is None:
         return []
     rows = [
-        f"- {verdict_text(row, declared['post_hoc'])}: {_plain(row['name'])}"
+        f"- {escape(verdict_text(row, declared['post_hoc']))}: {escape(row['name'])}"
         for row in document["claims"]
     ]
     return ["\n".join(["**Claims:**", "", *rows])]
 
 
 def _again(document: Mapping[str, Any]) -> str:
-    lines = [f"**Make it again:** `{document['command']}`"]
+    lines = [f"**Make it again:** {code(document['command'])}"]
     if "report_html" in document["paths"]:
         lines.append(
-            f"The report on disk: `{document['paths']['report_html']}`; here it is under Artifacts,"
-            " the figures in the folder `figures`."
+            f"The report on disk: {code(document['paths']['report_html'])}; here it is under"
+            " Artifacts, the figures in the folder `figures`."
         )
     return "\n\n".join(lines)
 
@@ -180,13 +180,8 @@ def _span(bounds: Mapping[str, Any]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown reads as it is, in a cell of a table too."""
-    return re.sub(r"([\\`*_\[\]|<>])", r"\\\1", text)
+    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
 
 
 def _link(text: str, target: str) -> str:
-    return f"[{_plain(text)}]({target})"
+    return f"[{escape(text)}]({target})"

@@ -15,6 +15,7 @@ from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
+from diamond.pipeline.sealed import is_whole, sealed, unsealed
 from diamond.tracking.uris import hide_secrets
 
 FILE_NAME = "plans.json"
@@ -93,9 +94,16 @@ def check_sweep_folder(folder: Path) -> str:
 
     Raises:
         RequestError: The study is an ablation.
+        StoreError: The mark is damaged.
     """
     if is_sweep(folder):
-        return str(read_json(folder / SWEEP_NAME)["mark"])
+        found = read_json(folder / SWEEP_NAME)
+        if not is_whole(found):
+            raise StoreError(
+                f"what sweep {folder.name!r} is cannot be read: {folder / SWEEP_NAME} is damaged\n"
+                "  put a copy of the file back, or give the sweep another name with --name"
+            )
+        return str(found["mark"])
     if (folder / FILE_NAME).exists():
         raise RequestError(
             f"the study {folder.name!r} of this home is an ablation\n"
@@ -107,7 +115,7 @@ def check_sweep_folder(folder: Path) -> str:
 def begin_sweep(folder: Path, declaration: Path, mark: str) -> None:
     """Write down that a study is a sweep, and its mark, which its trials carry too."""
     folder.mkdir(parents=True, exist_ok=True)
-    create_json(folder / SWEEP_NAME, {"file": str(declaration), "mark": mark})
+    create_json(folder / SWEEP_NAME, sealed({"file": str(declaration), "mark": mark}))
 
 
 def record_plan(plan: Plan, folder: Path, command: str) -> None:
@@ -138,7 +146,8 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
             entry["declared"] = history_entry(plan.request.declared)
         if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
             return
-        write_json(folder / FILE_NAME, [*entries, {**entry, "time": int(time.time())}])
+        known = [*entries, {**entry, "time": int(time.time())}]
+        write_json(folder / FILE_NAME, [sealed(one) for one in known])
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:
@@ -149,9 +158,10 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / FILE_NAME
     entries = read_json(path)
-    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+    if isinstance(entries, list) and all(map(is_whole, entries)):
+        found = map(unsealed, entries)
         # Former versions wrote addresses down with their passwords.
-        return [entry | {"command": hide_secrets(entry["command"])} for entry in entries]
+        return [entry | {"command": hide_secrets(entry["command"])} for entry in found]
     if not path.exists():
         return []
     raise StoreError(

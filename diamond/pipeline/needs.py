@@ -13,6 +13,7 @@ from diamond.ablation.plan import BASELINE_NAMES, Plan
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
 from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
 FILE_NAME = "stages.json"
 REPORT_FILE = "report.json"
@@ -35,7 +36,7 @@ def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]])
             _add(needs, run_name(arm.name, arm.game, seed), run.stages)
     for game, spec in plan.random_players.items():
         _add(needs, run_name("random play", game), [spec])
-    write_json(folder / FILE_NAME, needs)
+    write_json(folder / FILE_NAME, sealed(needs))
 
 
 def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
@@ -52,7 +53,7 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
             for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
     report = read_json(folder / REPORT_FILE)
-    for arm in report.get("arms", ()) if isinstance(report, dict) else ():
+    for arm in report.get("arms", ()) if is_whole(report) else ():
         for run in arm["runs"]:
             own_seed = run["seed"] if arm["kind"] == "arm" else None
             found = {stage: info["key"] for stage, info in run["stages"].items()}
@@ -63,7 +64,7 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
 def written_needs(folder: Path) -> Needs | None:
     """The stages that a study needs as they were written down, None where they cannot be read."""
     written = read_json(folder / FILE_NAME)
-    return written if isinstance(written, dict) else None
+    return unsealed(written) if is_whole(written) else None
 
 
 def needed_stages(needs: Needs) -> set[tuple[str, str]]:

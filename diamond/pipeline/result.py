@@ -23,8 +23,10 @@ from diamond.pipeline.arm_scores import (
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.comparisons import corrected
 from diamond.pipeline.declared import standing
+from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
+from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import hns_over_games, run_returns
@@ -37,6 +39,7 @@ from diamond.pipeline.scores import (
     report_steps,
     run_metrics,
 )
+from diamond.pipeline.sealed import DIGEST, is_whole
 from diamond.pipeline.store import Store
 from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
@@ -116,6 +119,7 @@ def build_document(
         "declaration": None,
         "claims": [],
         "summary": "",
+        "files": {},
         "notes": [*study_notes(plan), *judge_notes(plan, store)],
         "strips": [],
         "costs": {
@@ -177,8 +181,27 @@ def same_results(old: Any, new: Mapping[str, Any]) -> bool:
     )
 
 
+def kept_files(folder: Path, document: Mapping[str, Any]) -> dict[str, str] | None:
+    """Digests of the files of a report, by name, where all are whole and show these results.
+
+    Args:
+        folder: The folder of the study.
+        document: Its result.
+
+    Returns:
+        None where the report must be written again.
+    """
+    old = read_json(folder / REPORT_FILE)
+    if not is_whole(old) or not old.get("files") or not same_results(old, document):
+        return None
+    files: dict[str, str] = old["files"]
+    whole = all((folder / n).is_file() and digest(folder / n) == d for n, d in files.items())
+    return files if whole else None
+
+
 def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: part for name, part in document.items() if name not in ("command", "costs")}
+    left_out = ("command", "costs", "files", DIGEST)
+    kept = {name: part for name, part in document.items() if name not in left_out}
     kept["arms"] = [
         arm
         | {

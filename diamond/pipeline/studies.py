@@ -14,6 +14,7 @@ from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
+from diamond.pipeline.sealed import is_whole
 from diamond.pipeline.store import Store
 
 PAGE_FILE = "report.md"
@@ -290,9 +291,22 @@ def check_whole(document: Mapping[str, Any], store: Store, stages: Iterable[str]
 
 
 def report_of(study: Study) -> dict[str, Any] | None:
-    """The result document of a study, None before its first command came to an end."""
-    document = read_json(study.folder / REPORT_FILE)
-    return document if isinstance(document, dict) else None
+    """The result document of a study, None before its first command came to an end.
+
+    Raises:
+        StoreError: The document is damaged.
+    """
+    path = study.folder / REPORT_FILE
+    document = read_json(path)
+    if is_whole(document) and not document.keys().isdisjoint(("arms", "trials")):
+        return dict(document)
+    if not path.exists():
+        return None
+    command = study.entries[-1]["command"] if study.entries else None
+    raise StoreError(
+        f"the result of study {study.name!r} cannot be read: {path} is damaged\n  "
+        + (f"make it again from what is stored: {command}" if command else "put a copy back")
+    )
 
 
 def _values(entries: Iterable[Mapping[str, Any]], field: str) -> list[str]:

@@ -112,8 +112,9 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
     plan, document, store = snapshot.plan, snapshot.document, snapshot.store
     config_file = snapshot.configs / f"config-{result['run_key']}.json"
     config_file.parent.mkdir(parents=True, exist_ok=True)
-    if arm.kind == "baseline" or not config_file.exists():  # The key of an arm's run is its config.
-        write_text(config_file, canonical_json(canonical(run.config)) + "\n")
+    text = canonical_json(canonical(run.config)) + "\n"
+    if not config_file.exists() or config_file.read_bytes() != text.encode():
+        write_text(config_file, text)
     whole = result["state"] == "done"
     stage_tags = {f"diamond.stage.{name}": info["key"] for name, info in result["stages"].items()}
     summary = {

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from diamond.report.benchmark import Document
 from diamond.report.benchmark_tables import LABELS, games_title, level_name, printed_or_computed
-from diamond.report.looks import OKABE_ITO, settings
+from diamond.report.looks import OKABE_ITO, plain, settings
 from diamond.stats.aggregates import AGGREGATES
 
 _Dash = Literal["-", "--", ":"]
@@ -134,4 +134,4 @@ def _dash(row: int) -> _Dash:
 
 
 def _label(text: str) -> str:
-    return fill(text, _LABEL_WIDTH).replace("$", r"\$")
+    return plain(fill(text, _LABEL_WIDTH))

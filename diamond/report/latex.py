@@ -24,6 +24,9 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",  # After the end of a row, these would belong to it.
+    "*": "{*}",
     ABSENT: LATEX_ABSENT,
 }
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")

@@ -1,8 +1,7 @@
 """Text as Markdown: all of it is escaped unless it is marked as Markdown; no templates here."""
 
-import re
-
 from diamond.report.tables import Cell, Row, Table
+from diamond.tracking import markdown as plain
 
 
 class Verbatim(str):
@@ -12,12 +11,8 @@ class Verbatim(str):
 
 
 def escape(value: object) -> str:
-    """Escape what Markdown or the HTML inside it would read as markup, line breaks included."""
-    if isinstance(value, Verbatim):
-        return value
-    text = re.sub(r"\s*\n\s*", " ", str(value))
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#~!$])", r"\\\1", text)
+    """Escape what GitHub's Markdown would read as markup; it has formulas too."""
+    return value if isinstance(value, Verbatim) else plain.escape(str(value)).replace("$", r"\$")
 
 
 def table(content: Table) -> Verbatim:
@@ -38,6 +33,5 @@ def _cell(cell: Cell) -> str:
 
 def fenced(text: str, language: str) -> Verbatim:
     """Write text as a code block, whatever back quotes it holds."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, plain.longest_fence(text) + 1)
     return Verbatim(f"{fence}{language}\n{text}\n{fence}")

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
 from diamond.report.player import players
 from diamond.report.render import (
     STYLE,
+    ReportPaths,
     asset,
     html_templates,
     markdown_templates,
     policy,
-    write_whole,
+    write_files,
 )
 from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
@@ -28,16 +28,6 @@ from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
 
 _SCRIPTS = ("tables.js", "player.js")
-
-
-@dataclass(frozen=True)
-class ReportPaths:
-    """Where the report is: the page, its Markdown, and pictures and LaTeX tables as written."""
-
-    html: Path
-    markdown: Path
-    figures: tuple[Path, ...]
-    tables: tuple[Path, ...]
 
 
 def write_report(
@@ -61,16 +51,9 @@ def write_report(
     context = _context(doc, pictures, films)
     page = html_templates().get_template("report.html.j2").render(context)
     text = markdown_templates().get_template("report.md.j2").render(context)
-    figures = [write_whole(folder / name, data) for p in pictures for name, data in p.files.items()]
-    latex = [
-        write_whole(folder / name, data.encode()) for name, data in _latex(doc, context).items()
-    ]
-    return ReportPaths(
-        html=write_whole(folder / "report.html", page.encode()),
-        markdown=write_whole(folder / "report.md", text.encode()),
-        figures=tuple(figures),
-        tables=tuple(latex),
-    )
+    latex = {name: data.encode() for name, data in _latex(doc, context).items()}
+    figures = {name: data for picture in pictures for name, data in picture.files.items()}
+    return write_files(folder, page, text, {**figures, **latex})
 
 
 def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,8 @@ The content of a page is not here.
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -64,7 +65,38 @@ def markdown_templates() -> jinja2.Environment:
     return environment
 
 
-def write_whole(path: Path, data: bytes) -> Path:
+@dataclass(frozen=True)
+class ReportPaths:
+    """A report as written: the page, its Markdown, pictures, tables, and SHA-256 by file name."""
+
+    html: Path
+    markdown: Path
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+    digests: Mapping[str, str]
+
+
+def write_files(folder: Path, page: str, text: str, others: Mapping[str, bytes]) -> ReportPaths:
+    """Write a report; each file appears whole or not at all.
+
+    Args:
+        folder: Its folder, made if absent.
+        page: The page, in HTML.
+        text: The page, in Markdown.
+        others: Files in the folders ``figures`` and ``tables``, by name.
+    """
+    files = {**others, "report.html": page.encode(), "report.md": text.encode()}
+    paths = {name: _write_whole(folder / name, data) for name, data in files.items()}
+    return ReportPaths(
+        html=paths["report.html"],
+        markdown=paths["report.md"],
+        figures=tuple(path for name, path in paths.items() if name.startswith("figures/")),
+        tables=tuple(path for name, path in paths.items() if name.startswith("tables/")),
+        digests={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    )
+
+
+def _write_whole(path: Path, data: bytes) -> Path:
     """Write a file under a temporary name beside its place, then rename it; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

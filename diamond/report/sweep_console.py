@@ -30,14 +30,14 @@ _HEAD_WIDTH = 18
 def show_sweep(doc: Document, console: Console) -> None:
     """Print the front or the best trials with the baseline, the answer, paths and commands."""
     console.print(sweep_table(doc))
-    console.print(doc["summary"] or sweep_summary(doc), highlight=False, markup=False)
+    console.print(doc["summary"] or sweep_summary(doc))
     paths = doc["paths"]
     lines = [("report:", paths["report_html"]), ("", paths["report_md"]),
              ("search:", paths["dashboard_command"]), ("compare:", paths["mlflow_command"]),
              ("confirm:", confirm_command(doc))]  # fmt: skip
     for head, text in lines:
         if text:
-            console.print(f"{head:<9}{text}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"{head:<9}{text}", soft_wrap=True)
 
 
 def sweep_table(doc: Document) -> Table:

@@ -11,15 +11,15 @@ from diamond.report import sweep_prose as prose
 from diamond.report import sweep_tables as tables
 from diamond.report.document import Document, first_cause
 from diamond.report.latex import table_latex
-from diamond.report.page import ReportPaths
 from diamond.report.pictures import Picture, figure_files, file_part
 from diamond.report.render import (
     STYLE,
+    ReportPaths,
     asset,
     html_templates,
     markdown_templates,
     policy,
-    write_whole,
+    write_files,
 )
 from diamond.report.sweep_document import is_single, valued_trials
 from diamond.report.sweep_figures import Drawn, front_figure
@@ -63,15 +63,9 @@ def write_sweep_report(doc: Document, folder: Path) -> ReportPaths:
     context = _context(doc, pictures)
     page = html_templates().get_template("sweep.html.j2").render(context)
     text = markdown_templates().get_template("sweep.md.j2").render(context)
-    files = [file for shown in pictures for file in shown.picture.files.items()]
-    figures = [write_whole(folder / name, data) for name, data in files]
-    trials = [write_whole(folder / name, text.encode()) for name, text in _trials(doc).items()]
-    return ReportPaths(
-        html=write_whole(folder / "report.html", page.encode()),
-        markdown=write_whole(folder / "report.md", text.encode()),
-        figures=tuple(figures),
-        tables=tuple(trials),
-    )
+    figures = {name: data for shown in pictures for name, data in shown.picture.files.items()}
+    trials = {name: data.encode() for name, data in _trials(doc).items()}
+    return write_files(folder, page, text, {**figures, **trials})
 
 
 def sweep_pictures(doc: Document) -> list[Shown]:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from diamond.report.document import Document, better, decimals, metric_info, real_estimate
-from diamond.report.looks import OKABE_ITO, settings
+from diamond.report.looks import OKABE_ITO, plain, settings
 
 _RAISES, _LOWERS = OKABE_ITO[0], OKABE_ITO[1]
 _BAR = 0.62
@@ -44,9 +44,9 @@ def waterfall_figure(doc: Document, game: str, metric: str) -> Figure:
         _draw_ranges(panels[2], found["ranges"], rows, decimals(metric))
         panels[2].set_title("change of each factor")
         panels[2].set_xlabel(f"change of {info.label}")
-        panels[0].set_yticks(list(rows.values()), [_plain(name) for name in rows])
+        panels[0].set_yticks(list(rows.values()), [plain(name) for name in rows])
         panels[0].set_ylim(len(rows) + 0.1, -1.1)
-        figure.suptitle(_plain(f"{game}: from {path['from']} to {path['to']}"), fontsize=12)
+        figure.suptitle(plain(f"{game}: from {path['from']} to {path['to']}"), fontsize=12)
         figure.legend(
             handles=_legend(found, real is not None),
             loc="outside lower center",
@@ -94,7 +94,7 @@ def _draw_walk(
         # On the side where there is room: the middle of the figure.
         inwards = value < sum(values.values()) / len(values)
         label = axes.annotate(
-            _plain(name),
+            plain(name),
             (value, row),
             (7 if inwards else -7, 0),
             textcoords="offset points",
@@ -164,7 +164,3 @@ def _legend(found: Mapping[str, Any], has_real: bool) -> list[Any]:
         Line2D([], [], color="black", marker="v", linestyle="", label="forward"),
         Line2D([], [], color="black", marker="^", mfc="white", linestyle="", label="backward"),
     ]
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")

@@ -12,6 +12,7 @@ from pathlib import Path
 from diamond.config.base import content_hash
 from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import locked, read_json, write_json
+from diamond.pipeline.sealed import is_whole, sealed
 from diamond.tracking.owner import current_owner
 
 TRIALS = "trials"
@@ -67,7 +68,7 @@ class Ledger:
         now = time.time()
         if at_end or now - self._noted >= WORK_SECONDS:
             self._work.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._work, {"began": self._began, "last": now})
+            write_json(self._work, sealed({"began": self._began, "last": now}))
             self._noted = now
 
     def hours(self) -> float:
@@ -75,7 +76,7 @@ class Ledger:
         spans = []
         for path in (self._folder / WORK).glob("*.json"):
             data = read_json(path)
-            if data is not None:
+            if is_whole(data):
                 spans.append((float(data["began"]), float(data["last"])))
         return union_seconds(spans) / 3600
 

@@ -14,7 +14,7 @@ from diamond.config.base import canonical, canonical_json, content_hash
 from diamond.config.metrics import is_set
 from diamond.errors import StoreError
 from diamond.pipeline.arm_scores import read_scores
-from diamond.pipeline.files import locked
+from diamond.pipeline.files import locked, write_text
 from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.scores import nan_mean, numbers
@@ -24,6 +24,7 @@ from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
 from diamond.tracking.links import artifact_link, run_link
+from diamond.tracking.markdown import code, escape
 from diamond.tracking.names import curve_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.uris import is_server, server_page
@@ -192,10 +193,10 @@ def trial_run(
     config = own_arms(plan)[0].runs[0].config
     configs.mkdir(parents=True, exist_ok=True)
     config_file = configs / f"{trial_name(number).replace(' ', '-')}.json"
-    config_file.write_text(canonical_json(canonical(config)) + "\n")
+    write_text(config_file, canonical_json(canonical(config)) + "\n")
     stages = {f"diamond.stage.{spec.stage}": spec.key for spec in instances(plan)[0].stages}
     link = dashboard_trial_link(study_id, number)
-    note = f"[Trial {number} of {sweep.name} in optuna-dashboard]({link})"
+    note = f"[Trial {number} of {escape(sweep.name)} in optuna-dashboard]({link})"
     said = sweep.declaration
     return TrackedRun(
         run_key=trial_key(sweep.name, number, state.texts),
@@ -209,7 +210,7 @@ def trial_run(
             "optuna.study": sweep.name,
             "optuna.trial": str(number),
             "optuna.link": link,
-            NOTE_TAG: f"{note}\n\n{state.note}" if state.note else note,
+            NOTE_TAG: f"{note}\n\n{escape(state.note)}" if state.note else note,
         }
         | stages,
         stages=_events(sweep, plan, store) if whole else (),
@@ -269,14 +270,15 @@ def tracked_sweep(
         run_id: The parent run.
     """
     report = artifact_link(experiment_id, run_id, "report.html")
-    look = [f"[the report](/{report})", f"dashboard: `{document['paths']['dashboard_command']}`"]
+    dashboard = code(document["paths"]["dashboard_command"])
+    look = [f"[the report](/{report})", f"dashboard: {dashboard}"]
     lines = [
-        str(document["summary"]),
+        escape(document["summary"]),
         f"**Look at:** {' · '.join(look)}",
-        f"**Question:** {document['question']}",
+        f"**Question:** {escape(document['question'])}",
     ]
     if document["confirm"] is not None and document["confirm"]["result"] is None:
-        lines.append(f"**Confirm it:** `{document['confirm']['command']}`")
+        lines.append(f"**Confirm it:** {code(document['confirm']['command'])}")
     failed = not any(trial["values"] for trial in document["trials"])
     provenance = document["provenance"]
     tags = {
