@@ -190,7 +190,7 @@ def damage(folder: Path, kind: str) -> None:
             if kind == "device":
                 write_manifest(folder, manifest | {"device": "cuda"})
             else:
-                write_json(folder / "manifest.json", manifest | {"seal": "0" * 64})
+                write_json(folder / "manifest.json", manifest | {"sha256": "0" * 64})
         case "events cut":
             lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
             (folder / "events.jsonl").write_text("".join(lines[:-1]))

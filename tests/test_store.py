@@ -23,6 +23,7 @@ from diamond.pipeline.claim import STALE_SECONDS, Claim, Held, living_holders
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import create_json, locked, read_json, write_json, write_text
 from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, committed_events
+from diamond.pipeline.sealed import DIGEST
 from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.store import (
     TRASH,
@@ -300,8 +301,8 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "timings": lambda m: m["timings"].update(seconds=2.5),
     "device": lambda m: m.update(device="cuda"),
     "state": lambda m: m.pop("state"),
-    "seal": lambda m: m.pop("seal"),
-    "seal of others": lambda m: m.update(seal=7),
+    "own digest": lambda m: m.pop(DIGEST),
+    "own digest of others": lambda m: m.update({DIGEST: 7}),
 }
 
 

@@ -11,7 +11,8 @@ DIGEST = "sha256"
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value with its digest."""
     content = unsealed(value)
-    return {**content, DIGEST: _digest(content)}
+    # As it will be read: with lists for tuples, and texts for all names.
+    return {**content, DIGEST: _digest(json.loads(json.dumps(content)))}
 
 
 def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,13 +21,9 @@ def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value that was read is what was written; former versions wrote no digest."""
-    if not isinstance(value, dict):
-        return False
-    return DIGEST not in value or value[DIGEST] == _digest(unsealed(value))
+    """Whether a value that was read from JSON is what `sealed` returned."""
+    return isinstance(value, dict) and value.get(DIGEST) == _digest(unsealed(value))
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    # As it will be read: with lists for tuples, and texts for all names.
-    plain = json.loads(json.dumps(content))
-    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

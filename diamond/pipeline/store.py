@@ -18,12 +18,12 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from diamond.ablation.stages import KEY_DIGITS, StageSpec, key_of
-from diamond.config.base import content_hash
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.files import beside, copy_sparse, digest, read_json, write_json
 from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
+from diamond.pipeline.sealed import is_whole, sealed, unsealed
 from diamond.tracking.owner import current_owner, is_gone
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
@@ -75,15 +75,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     None when there is none, it is not as it was written, or it is not that of this key.
     """
     data = read_json(folder / MANIFEST_FILE)
-    if not isinstance(data, dict) or data.get("key") != folder.name:
+    if not is_whole(data):
         return None
-    seal = data.pop("seal", None)
-    return data if seal == content_hash(data) and _recomputed(data) == folder.name else None
-
-
-def _recomputed(manifest: Mapping[str, Any]) -> str:
-    parts = (manifest[name] for name in ("stage", "config", "upstream", "seed", "numerics"))
-    return key_of(*parts)
+    parts = (data[name] for name in ("stage", "config", "upstream", "seed", "numerics"))
+    return unsealed(data) if data["key"] == key_of(*parts) == folder.name else None
 
 
 def damage_of(folder: Path) -> str | None:
@@ -388,8 +383,8 @@ def _rename_to_new(folder: Path, target: Path) -> bool:
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest with its seal, whole or not at all."""
-    write_json(folder / MANIFEST_FILE, {**manifest, "seal": content_hash(manifest)})
+    """Write a manifest with its digest, whole or not at all."""
+    write_json(folder / MANIFEST_FILE, sealed(manifest))
 
 
 def _farthest(attempts: Path) -> Path | None:
