@@ -86,7 +86,8 @@ class WorkerSide:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             env=os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
             start_new_session=True,
         )

@@ -52,7 +52,8 @@ def _seconds(words: tuple[str, ...]) -> float:
         [sys.executable, "-m", "diamond", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         check=False,
         env=dict(os.environ),
     )

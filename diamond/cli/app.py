@@ -15,8 +15,9 @@ from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri
+from diamond.cli.system import Streams, check_text
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.errors import DiamondError, ExitCode, RequestError
+from diamond.errors import DiamondError, ExitCode, RequestError, refusal
 
 if TYPE_CHECKING:
     from diamond.cli.ablate import Options
@@ -501,13 +502,32 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # What commands make at first stays: modules, and the hundred thousand objects of a large plan.
     set_threshold(COLLECT_AFTER)
+    streams = Streams()
+    sys.exit(streams.close(_exit_code()))
+
+
+def _exit_code() -> int:
+    """Run the command and say what went wrong, where the user or the system can mend it."""
     try:
+        for word in sys.argv[1:]:
+            check_text("the argument", word)
         app(prog_name="diamond")
+    except SystemExit as done:
+        return int(done.code or 0)
     except DiamondError as error:
-        typer.secho(
-            f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None
-        )
-        sys.exit(error.exit_code)
+        return _told(error)
+    except (OSError, MemoryError) as error:
+        if (refused := refusal(error)) is None:
+            raise
+        return _told(refused)
     except KeyboardInterrupt:
         typer.echo("diamond: interrupted", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _told(error: DiamondError) -> ExitCode:
+    typer.secho(
+        f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None
+    )
+    return error.exit_code
