@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from diamond.ablation.grammar import one_form
 from diamond.ablation.toml_lines import line_of
 from diamond.config.base import Record, canonical_json
 from diamond.errors import RequestError, nearest
@@ -127,13 +128,15 @@ def at_line(path: Path, text: str, place: Key, why: str) -> RequestError:
 def text_of(value: object) -> str:
     """The text of an axis value that stands in a file as text, a number or a list of numbers.
 
+    Its numbers have the form that the command line gives them.
+
     Raises:
         ValueError: It is something else.
     """
     if isinstance(value, str):
-        return value
+        return one_form(value)
     if isinstance(value, bool | int | float | list):
-        return canonical_json(value)
+        return one_form(canonical_json(value))
     raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
 
 

@@ -527,7 +527,5 @@ def _exit_code() -> int:
 
 
 def _told(error: DiamondError) -> ExitCode:
-    typer.secho(
-        f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None
-    )
+    typer.secho(f"diamond: {error}", err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
     return error.exit_code

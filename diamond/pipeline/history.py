@@ -48,11 +48,7 @@ def check_history(plan: Plan, folder: Path) -> None:
         old = before.get(_arm_name(arm))
         if old is None:
             continue
-        new = json.loads(json.dumps(canonical(arm.runs[0].config)))
-        differing = _differences(old, new, "")
-        # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
-        differing.pop("seed", None)
-        if differing:
+        if differing := _changed(old, arm):
             raise RequestError(
                 f"arm {arm.name!r} of study {plan.study!r} is not what it was\n"
                 f"{_shown(differing)}\n"
@@ -61,7 +57,8 @@ def check_history(plan: Plan, folder: Path) -> None:
             )
     for game, new in _baselines(plan).items():
         old = baselines.get(game, new)
-        if old != new:
+        if old != new and _changed(before.get(f"{old} | {game}"), plan.baseline(game)):
+            # Older versions named arms as their values were typed: 1e-3 was not 0.001.
             raise RequestError(
                 f"the baseline arm of study {plan.study!r} on {game} was {old!r}, now it is "
                 f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
@@ -201,6 +198,14 @@ def _baselines(plan: Plan) -> dict[str, str]:
 
 def _arm_name(arm: Arm) -> str:
     return f"{arm.name} | {arm.game}"
+
+
+def _changed(old: Any, arm: Arm) -> dict[str, tuple[Any, Any]]:
+    """The fields in which an arm differs from the config of one in the history."""
+    differing = _differences(old, json.loads(json.dumps(canonical(arm.runs[0].config))), "")
+    # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
+    differing.pop("seed", None)
+    return differing
 
 
 def _differences(old: Any, new: Any, prefix: str) -> dict[str, tuple[Any, Any]]:
