@@ -24,7 +24,7 @@ class _Output(io.FileIO):
 
     refused: OSError | None = None
 
-    def write(self, data: "Buffer", /) -> int | None:
+    def write(self, data: "Buffer", /) -> int:
         """Write, or drop what cannot be written."""
         if self.refused is None:
             try:

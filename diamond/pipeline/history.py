@@ -145,7 +145,7 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / FILE_NAME
     entries = read_json(path)
-    if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
+    if isinstance(entries, list) and all(map(_is_entry, entries)):
         return entries
     if not path.exists():
         return []
@@ -153,6 +153,19 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
         f"what study {folder.name!r} was asked before cannot be read: {path} is damaged\n"
         "  put a copy of the file back, or give the study another name with --name;\n"
         f"  to remove what is left of it: diamond gc --forget {folder.name}"
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether an entry of the file has what every version wrote of a plan."""
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("command"), str)
+        and isinstance(entry.get("num_seeds"), int)
+        and isinstance(entry.get("arms"), dict)
+        and all(
+            isinstance(c, dict) and isinstance(c.get("seed"), int) for c in entry["arms"].values()
+        )
     )
 
 

@@ -63,7 +63,8 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
 def written_needs(folder: Path) -> Needs | None:
     """The stages that a study needs as they were written down, None where they cannot be read."""
     written = read_json(folder / FILE_NAME)
-    return written if isinstance(written, dict) else None
+    whole = isinstance(written, dict) and all(isinstance(one, dict) for one in written.values())
+    return written if whole else None
 
 
 def needed_stages(needs: Needs) -> set[tuple[str, str]]:

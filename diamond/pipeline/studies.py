@@ -271,7 +271,8 @@ def file_bytes(path: Path) -> int:
 def report_of(study: Study) -> dict[str, Any] | None:
     """The result document of a study, None before its first command came to an end."""
     document = read_json(study.folder / REPORT_FILE)
-    return document if isinstance(document, dict) else None
+    whole = isinstance(document, dict) and isinstance(document.get("paths"), dict)
+    return document if whole else None
 
 
 def _values(entries: Iterable[Mapping[str, Any]], field: str) -> list[str]:
