@@ -3,7 +3,8 @@
 A fault of the program is never one of these and keeps its traceback.
 """
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import TypeVar
@@ -55,6 +56,68 @@ class InterruptedRunError(DiamondError):
     """The user or the system asked the run to stop; what is done so far is kept."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class SystemRefusalError(DiamondError):
+    """The system refuses what a command needs, for instance room on the disk."""
+
+    def __init__(self, text: str, exit_code: ExitCode) -> None:
+        """Keep the text and what the process tells its caller."""
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+_ROOM = "free room there (`diamond gc` lists what no study needs)"
+_OTHER_PLACE = "give a place that you may write, with --home or the option that names the file"
+_ANOTHER_PLACE: Mapping[int, str] = {
+    errno.EACCES: _OTHER_PLACE,
+    errno.EPERM: _OTHER_PLACE,
+    errno.EROFS: _OTHER_PLACE,
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "give a path without links that lead to themselves",
+    errno.EOPNOTSUPP: "give a place on a file system with locks and hard links",
+}
+"""What to do where the system refuses a place, by error number."""
+_MORE_OF_IT: Mapping[int, str] = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "allow larger files: `ulimit -f unlimited`",
+    errno.EMFILE: "allow more open files: `ulimit -n 4096`",
+    errno.ENFILE: "end other programs, which hold all open files of the machine",
+    errno.EAGAIN: "end other programs, or allow more processes: `ulimit -u`",
+    errno.ENOMEM: "end other programs, or give fewer --jobs",
+    errno.ENOLCK: "ask who runs the file server for locks, or give another place with --home",
+    errno.EIO: "look after the disk, or give another place with --home",
+    errno.ESTALE: "mount the file server again",
+}
+"""What to do where the machine lacks something or fails, by error number."""
+
+
+def refusal(error: OSError | MemoryError) -> SystemRefusalError | None:
+    """What the system says, as an error of the user; None where it may be a fault of the program.
+
+    Args:
+        error: As Python raised it.
+    """
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        # Only the current folder has no name of its own.
+        return SystemRefusalError(
+            "the current folder was removed\n  go to one that exists: cd", ExitCode.BAD_REQUEST
+        )
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno
+    place = number in _ANOTHER_PLACE
+    advice = (_ANOTHER_PLACE if place else _MORE_OF_IT).get(number or 0)
+    if advice is None:
+        return None
+    said = "the memory ran out" if isinstance(error, MemoryError) else str(error.strerror)
+    if isinstance(error, OSError) and error.filename is not None:
+        said += f": {error.filename!r}"
+    if not place:
+        advice += ", then give the same command again: what is finished is kept"
+    return SystemRefusalError(
+        f"the system refused: {said}\n  {advice}",
+        ExitCode.BAD_REQUEST if place else ExitCode.RUN_FAILED,
+    )
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:

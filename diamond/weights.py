@@ -15,6 +15,36 @@ from diamond.rng import discarded_init
 
 Network = TypeVar("Network", bound=nn.Module)
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of numbers that weights may have."""
+
+
+def check_tensor(where: str, name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that is no plain array of real numbers: reading it would change it.
+
+    Args:
+        where: What it comes from, for the error.
+        name: Its name.
+        tensor: The tensor.
+
+    Raises:
+        WeightsError: What it is, and what is allowed.
+    """
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        kind, way = "has no numbers (it is on the meta device)", "save the agent with its weights"
+    elif tensor.is_quantized:
+        kind, way = f"is quantised ({dtype})", "save it after .dequantize()"
+    elif tensor.is_nested or tensor.layout != torch.strided:
+        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+        kind, way = f"is not dense ({layout})", "save it after .to_dense()"
+    elif tensor.dtype not in FLOATS:
+        kind, way = f"holds {dtype}", "save the weights as they were trained"
+    else:
+        return
+    allowed = ", ".join(str(one).removeprefix("torch.") for one in FLOATS)
+    raise WeightsError(f"{where}: {name} {kind}\n  allowed: dense tensors of {allowed}\n  {way}")
+
 
 def checked_file(folder: Path, part: str, sha256: str) -> Path:
     """The file of weights of a part, read in full and found to be the named one.
@@ -67,8 +97,10 @@ def filled(
         The network without gradients, in evaluation mode.
 
     Raises:
-        WeightsError: They are those of another network.
+        WeightsError: They are those of another network, or no real numbers.
     """
+    for name, tensor in weights.items():
+        check_tensor("the weights", name, tensor)
     with discarded_init():
         network = build()
     try:

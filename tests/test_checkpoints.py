@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from diamond.ablation.declarations import Given, load_declaration
@@ -22,13 +23,15 @@ from diamond.config.formulations import FORMULATION_FIELDS
 from diamond.config.overrides import override
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
-from diamond.errors import RequestError, StoreError
+from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline import export
+from diamond.pipeline.checkpoints import import_released, load_released
 from diamond.pipeline.evaluate import evaluate
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, to_released
+from diamond.weights import fill
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.vec import make_vec
 from tests.commands import (
@@ -197,6 +200,10 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], tuple[
     "a tensor missing": (_without, ("missing tensor", "actor_critic.lstm.bias_hh")),
     "not finite": (_infinite, ("not finite", "actor_critic.actor_linear.bias")),
     "a foreign tensor": (_foreign, ("unknown tensor", "extra.weight")),
+    "one number": (
+        lambda state: state | {"actor_critic.actor_linear.bias": torch.tensor(1.0)},
+        ("another architecture", "actor.bias of the policy is a single number", "agent 4"),
+    ),
 }
 
 
@@ -210,6 +217,56 @@ def test_weights_of_something_else_are_refused(
     path = tmp_path / "Breakout.pt"
     torch.save(change(torch.load(agent, weights_only=True)), path)  # noqa: TID251
     _refused(path, tmp_path, *texts)
+
+
+KINDS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "sparse": (Tensor.to_sparse, "is not dense (sparse_coo)"),
+    "compressed": (Tensor.to_sparse_csr, "is not dense (sparse_csr)"),
+    "nested": (lambda t: torch.nested.nested_tensor([t[0], t[1, :1]]), "is not dense (nested)"),
+    "without numbers": (lambda t: t.to("meta"), "has no numbers (it is on the meta device)"),
+    "complex": (lambda t: t + 1j, "holds complex64"),
+    "quantised": (
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        "is quantised (qint8)",
+    ),
+    "whole numbers": (Tensor.long, "holds int64"),
+    "truth values": (lambda t: t > 0, "holds bool"),
+    "eight bits": (lambda t: t.to(torch.float8_e4m3fn), "holds float8_e4m3fn"),
+    "beyond 32 bits": (lambda t: t.double() * 1e300, "has numbers that are not finite"),
+    "not a number": (lambda t: t * torch.nan, "has numbers that are not finite"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns of the kinds themselves
+@pytest.mark.parametrize(("change", "text"), KINDS.values(), ids=KINDS)
+def test_a_tensor_that_reading_would_change_is_refused_by_name(
+    change: Callable[[Tensor], Tensor], text: str, tmp_path: Path
+) -> None:
+    torch.save({"a.weight": torch.ones(2, 2), "b.weight": change(torch.ones(2, 2))}, tmp_path / "x")
+    with pytest.raises(WeightsError) as caught:
+        load_released(tmp_path / "x")
+    assert f"x': b.weight {text}" in str(caught.value)
+    if "finite" not in text:
+        assert "allowed: dense tensors of float16, bfloat16, float32, float64" in str(caught.value)
+
+
+def test_views_of_one_memory_are_weights_like_any(agent: Path, tmp_path: Path) -> None:
+    state = torch.load(agent, weights_only=True)  # noqa: TID251
+    bias = state["actor_critic.actor_linear.bias"]
+    state["actor_critic.critic_linear.bias"] = bias[:1]
+    torch.save(state, tmp_path / "Breakout.pt")
+    folder = import_released(str(tmp_path / "Breakout.pt"), None, tmp_path / "out", tmp_path)
+    policy = load_file(folder / "policy.safetensors")
+    assert torch.equal(policy["actor.bias"], bias)
+    assert torch.equal(policy["critic.bias"], bias[:1])
+
+
+def test_weights_that_would_change_when_read_fill_no_network() -> None:
+    network = nn.Linear(2, 2)
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    fill(network, weights, torch.device("cpu"))
+    with pytest.raises(WeightsError, match="bias holds complex64"):
+        fill(network, weights | {"bias": weights["bias"] + 1j}, torch.device("cpu"))
 
 
 def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:

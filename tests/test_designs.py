@@ -157,6 +157,17 @@ def test_the_baseline_of_a_study_never_changes(tmp_path: Path) -> None:
     check_history(plan_of("steps=3,1"), tmp_path)  # a plan of before baselines were recorded
 
 
+def test_a_baseline_that_is_written_in_another_way_is_the_same(tmp_path: Path) -> None:
+    record_plan(plan_of("steps=1,3"), tmp_path, "diamond")
+    check_history(plan_of("steps=1.0,3"), tmp_path)
+    check_history(plan_of("steps=01,3e0"), tmp_path)
+    text = (tmp_path / FILE_NAME).read_text().replace("steps=1", "steps=1.0")
+    (tmp_path / FILE_NAME).write_text(text)  # as a version without the one form named the arm
+    check_history(plan_of("steps=1,3"), tmp_path)
+    with pytest.raises(RequestError, match=r"was 'steps=1\.0', now it is 'steps=3'"):
+        check_history(plan_of("steps=3,1"), tmp_path)
+
+
 def test_the_seeds_of_an_aa_arm_follow_the_number_of_seeds(tmp_path: Path) -> None:
     record_plan(plan_of("steps=1,3", num_seeds=2, aa=True), tmp_path, "diamond")
     more = plan_of("steps=1,3", num_seeds=4, aa=True)

@@ -42,7 +42,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no equals sign": (("order",), ("cannot read 'order'", "diamond ablate steps=1,3,10")),
     "empty value": (("steps=1,,3",), ("'steps=1,,3' has an empty value",)),
     "repeated value": (("steps=1,1",), ("repeats the value '1'",)),
-    "equal arms": (("denoiser.optimizer.lr=1e-3,0.001",), ("are the same run",)),
+    "equal arms": (("steps=1", "--arm", "one: steps=1"), ("are the same run",)),
+    "a value twice in two forms": (
+        ("denoiser.optimizer.lr=1e-3,0.001",),
+        ("repeats the value '0.001'",),
+    ),
     "nothing to vary": ((), ("nothing to vary", "diamond ablate steps=1,3,10", "diamond axes")),
     "game as an axis": (("game=Boxing,Pong",), ("never an arm", "--game A,B")),
     "seed as an axis": (("seed=0,1",), ("never an arm", "--seeds N")),
@@ -328,8 +332,8 @@ def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: 
 
     states = {run.info.run_name: run.info.status for run in tracked(home)}
     assert states[f"{name} | Boxing | seed 0"] == "FAILED"
-    assert states["denoiser.optimizer.lr=1e-3 | Boxing | seed 0"] == "FINISHED"
+    assert states["denoiser.optimizer.lr=0.001 | Boxing | seed 0"] == "FINISHED"
     assert "RUNNING" not in states.values()
     table = done.stdout
     assert "failed" in table
-    assert "denoiser.optimizer.lr=1e-3" in table
+    assert "denoiser.optimizer.lr=0.001" in table

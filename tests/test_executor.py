@@ -52,6 +52,11 @@ for line in sys.stdin:
         case "fail":
             note("end", key)
             emit(type="failed", error="StageFailedError: loss is nan", trace=None)
+        case "bytes":
+            # More than a pipe holds: nobody who writes waits for a reader that is gone.
+            sys.stderr.buffer.write(b"caf\\xe9\\n" * 40000 + b"last words\\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
         case "kill":
             print("last words", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -102,6 +107,16 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     yield bench
     pids = {pid for _, _, pid in bench.log()}
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "a worker outlived its run"
+
+
+def test_bytes_that_are_no_text_hide_no_cause(bench: Bench) -> None:
+    one = spec(1)
+    bench.run([one], 1, {one.key: "bytes"})
+    failed = bench.events[-1]
+    assert failed.kind == "failed"
+    assert "SIGKILL" in failed.note
+    assert failed.trace is not None
+    assert failed.trace.endswith("caf\\xe9\nlast words")
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diamond.ablation.grammar import Assignment, parse_assignment, parse_assignments
+from diamond.ablation.grammar import Assignment, one_form, parse_assignment, parse_assignments
 from diamond.errors import RequestError
 
 NAMES = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}", fullmatch=True)
@@ -13,7 +13,7 @@ CALLED = st.tuples(PLAIN, st.lists(PLAIN, max_size=4)).map(lambda c: f"{c[0]}({'
 BRACKETED = st.lists(
     st.integers(-99, 99) | st.lists(st.integers(0, 9), max_size=3), max_size=4
 ).map(lambda items: str(items).replace(" ", ""))
-VALUES = st.lists(PLAIN | BRACKETED | CALLED, min_size=1, max_size=5, unique=True)
+VALUES = st.lists((PLAIN | BRACKETED | CALLED).map(one_form), min_size=1, max_size=5, unique=True)
 BLANKS = st.text(" \t", max_size=2)
 
 
@@ -50,10 +50,22 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a=b=c", ("b=c",)),
         ("noise=timesteps,lognormal(-0.4,1.2)", ("timesteps", "lognormal(-0.4,1.2)")),
         ("a=f(1,[2,3]),g()", ("f(1,[2,3])", "g()")),
+        ("a=1.0,+3,05,1e1", ("1", "3", "5", "10")),
+        ("a=1e-3,.5,-0.0,2.50", ("0.001", "0.5", "0", "2.5")),
+        ("a=[64, 64.0],f(-0.40, 1),0.10:1.0", ("[64,64]", "f(-0.4,1)", "0.1:1")),
+        ("a=runs/1.0,1.0.0,nan,1e400,x1.0", ("runs/1.0", "1.0.0", "nan", "1e400", "x1.0")),
     ],
 )
 def test_examples(text: str, values: tuple[str, ...]) -> None:
     assert parse_assignment(text).values == values
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20))
+def test_every_way_to_write_a_number_has_one_form(number: float) -> None:
+    forms = {repr(number), f"{number:+}", f"{number:.17e}", f" {number!r} "}
+    assert all(float(one_form(form)) == number for form in forms)
+    if abs(number) < 2**53:
+        assert len({one_form(form) for form in forms}) == 1
 
 
 @pytest.mark.parametrize("text", ["steps", "", "=1,3", "  =1", "1,3"])

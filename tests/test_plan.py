@@ -199,9 +199,9 @@ def test_study_is_named_without_values() -> None:
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        (("steps=1,1.0",), "'steps=1' and 'steps=1.0' are the same run"),
-        (("steps=3,03",), "are the same run"),
-        (("denoiser.channels=[8,8],[8, 8]",), "are the same run"),
+        (("steps=1,1.0",), "'steps=1,1.0' repeats the value '1'"),
+        (("steps=3,03",), "repeats the value '3'"),
+        (("denoiser.channels=[8,8],[8, 8.0]",), "repeats the value '[8,8]'"),
         (("steps=1", "sampler.steps=3"), "two axes set sampler.steps"),
         (("steps=1", "steps=3"), "given twice"),
         (("stepz=1",), "unknown axis 'stepz'. Did you mean 'steps'"),
@@ -209,7 +209,7 @@ def test_study_is_named_without_values() -> None:
         (("game=Pong",), "--game A,B"),
         (("games=Pong",), "--game A,B"),
         (("seeds=0,1",), "--seeds N"),
-        (("lr=0.1,1e-1",), "'lr=0.1' and 'lr=1e-1' are the same run"),
+        (("lr=0.1,1e-1",), "repeats the value '0.1'"),
         (("cond_noise=0.1,0.1:0",), "are the same run"),
         (("noise=lognormal,lognormal(-0.2,1.3)",), "are the same run"),
         (("quantizer=round", "sampler.quantizer=none"), "two axes set sampler.quantizer"),

@@ -1,5 +1,6 @@
 """Names of released agents: both ways, strict, and errors that name the tensor."""
 
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -148,6 +149,36 @@ def test_a_missing_name_is_named(smoke_agent: dict[str, Tensor], name: str) -> N
         from_released(rest)
     assert repr(name) in str(caught.value)
     assert "expected: all of" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: name.replace("inner_model.", "inner_model._orig_mod.module."),
+        lambda name: f"_orig_mod.{name}" if name.startswith("actor") else name,
+    ],
+    ids=["module", "_orig_mod", "both", "inside", "in a part"],
+)
+def test_names_of_wrappers_are_taken_off(
+    smoke_agent: dict[str, Tensor], wrap: Callable[[str], str]
+) -> None:
+    wrapped = {wrap(name): tensor for name, tensor in smoke_agent.items()}
+    assert wrapped.keys() != smoke_agent.keys()
+    found, expected = from_released(wrapped), from_released(smoke_agent)
+    for part, state in expected.items():
+        assert found[part].keys() == state.keys()
+        assert all(found[part][name] is tensor for name, tensor in state.items())
+
+
+def test_a_tensor_may_not_be_there_with_and_without_its_wrapper(
+    smoke_agent: dict[str, Tensor],
+) -> None:
+    name = "actor_critic.actor_linear.bias"
+    with pytest.raises(WeightsError, match=f"'module.{name}' is '{name}' once more"):
+        from_released(smoke_agent | {f"module.{name}": smoke_agent[name]})
 
 
 def test_a_whole_part_may_not_be_missing(smoke_agent: dict[str, Tensor]) -> None:

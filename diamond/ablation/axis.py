@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from diamond.ablation.grammar import one_form
 from diamond.ablation.stages import STAGES, StageName, first_stage_of_field
 from diamond.config.base import canonical_json
 from diamond.config.overrides import get_field
@@ -86,4 +87,4 @@ def same_words(*words: str) -> Mapping[str, str]:
 
 def shown(value: object) -> str:
     """The text that sets a config field to a value."""
-    return value if isinstance(value, str) else canonical_json(value)
+    return value if isinstance(value, str) else one_form(canonical_json(value))

@@ -1,11 +1,16 @@
 """The grammar of the command line: ``axis=v1,v2`` with brackets for values that hold commas."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from diamond.errors import RequestError
 
 OPENING, CLOSING = "[{(", "]})"
+_MARKS = re.compile(r"\s*([][{}(),:])\s*")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_MAX_WHOLE = 2.0**53
+"""Below it every whole number is a float; nothing that is set by a text is as large."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,29 @@ def is_declaration(word: str) -> bool:
     return word.endswith(".toml") or "=" not in word
 
 
+def one_form(value: str) -> str:
+    """A value of an axis with its numbers written in one way: 1.0, 1e0 and 01 are 1.
+
+    Equal values are one value, whoever writes them. A path stays as it is.
+    """
+    if "/" in value or '"' in value:
+        return value
+    return "".join(_number(part) for part in _MARKS.split(value.strip()))
+
+
+def _number(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    if abs(number) >= _MAX_WHOLE:
+        return text
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
 def parse_assignment(text: str, repeats: Literal["refused", "kept"] = "refused") -> Assignment:
     """Parse ``steps=1,3,10``, ``width=32,64`` or ``noise=timesteps,lognormal(-0.4,1.2)``.
 
-    Commas inside brackets of any kind belong to the value.
+    Commas inside brackets of any kind belong to the value, whose numbers get their one form.
 
     Args:
         text: What the user wrote.
@@ -40,7 +64,7 @@ def parse_assignment(text: str, repeats: Literal["refused", "kept"] = "refused")
             f"cannot read {text!r}: an ablation is written axis=value,value\n"
             "  for instance: diamond ablate steps=1,3,10"
         )
-    values = tuple(part.strip() for part in split_outside(rest, ",", text))
+    values = tuple(one_form(part) for part in split_outside(rest, ",", text))
     if any(not value for value in values):
         raise RequestError(f"{text!r} has an empty value; write {name}=1,3 without gaps")
     repeated = sorted({value for value in values if values.count(value) > 1})

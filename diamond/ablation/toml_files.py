@@ -1,6 +1,7 @@
 """Reading a TOML file into a record, with errors that name the line and what is allowed there."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from diamond.ablation.grammar import one_form
 from diamond.ablation.toml_lines import line_of
 from diamond.config.base import Record, canonical_json
 from diamond.errors import RequestError, nearest
@@ -17,6 +19,8 @@ Key = tuple[str | int, ...]
 """Where a value stands: keys and positions from the top of the file."""
 R = TypeVar("R", bound=Record)
 SUFFIX = ".toml"
+_LONG_KEY = re.compile(r"(?:[\w-]+\s*\.\s*){100}")
+"""More parts than a key of ours has; reading a key takes the square of their number in memory."""
 REPOSITORY = Path(__file__).parents[2]
 """Where the package lies in a checkout; an installed one has no files beside it."""
 
@@ -69,7 +73,7 @@ def read_text(path: Path, kind: str) -> str:
         RequestError: It cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(
             f"cannot read the {kind} {str(path)!r}: {error}\n  give a TOML file in UTF-8"
@@ -89,11 +93,13 @@ def read_record(text: str, path: Path, model: type[R], guide: str) -> R:
         RequestError: It is not valid; the text names the line.
     """
     try:
-        data = tomllib.loads(text)
+        if _LONG_KEY.search(text):
+            raise RecursionError
+        return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path}: not TOML: {error}\n  {guide}") from error
-    try:
-        return model.model_validate(data)
+    except RecursionError as error:
+        raise RequestError(f"{path}: tables or lists are nested too deeply\n  {guide}") from error
     except ValidationError as error:
         # A misspelt key is also a missing one: the misspelling says more.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
@@ -122,13 +128,15 @@ def at_line(path: Path, text: str, place: Key, why: str) -> RequestError:
 def text_of(value: object) -> str:
     """The text of an axis value that stands in a file as text, a number or a list of numbers.
 
+    Its numbers have the form that the command line gives them.
+
     Raises:
         ValueError: It is something else.
     """
     if isinstance(value, str):
-        return value
+        return one_form(value)
     if isinstance(value, bool | int | float | list):
-        return canonical_json(value)
+        return one_form(canonical_json(value))
     raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
 
 

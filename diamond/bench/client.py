@@ -85,7 +85,8 @@ class WorkerSide:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             env=python_environment() | dict.fromkeys(_THREAD_VARIABLES, str(threads)),
             start_new_session=True,
         )

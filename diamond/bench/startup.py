@@ -51,7 +51,8 @@ def _seconds(words: tuple[str, ...]) -> float:
         python_command("diamond", *words),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         check=False,
         env=python_environment(),
     )

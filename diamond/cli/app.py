@@ -16,8 +16,9 @@ from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri, given_command
+from diamond.cli.system import Streams, check_text
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.errors import DiamondError, ExitCode, RequestError
+from diamond.errors import DiamondError, ExitCode, RequestError, refusal
 from diamond.tracking.uris import hide_secrets
 
 if TYPE_CHECKING:
@@ -502,18 +503,36 @@ def main() -> None:
     # What commands make at first stays: modules, and the hundred thousand objects of a large plan.
     set_threshold(COLLECT_AFTER)
     threading.excepthook = lambda fault: _show_fault(fault.exc_value)
+    streams = Streams()
+    sys.exit(streams.close(_exit_code()))
+
+
+def _exit_code() -> int:
+    """Run the command and say what went wrong."""
     try:
+        for word in sys.argv[1:]:
+            check_text("the argument", word)
         app(prog_name="diamond")
+    except SystemExit as done:
+        return int(done.code or 0)
     except DiamondError as error:
-        text = hide_secrets(f"diamond: {error}", *sys.argv)
-        typer.secho(text, err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
-        sys.exit(error.exit_code)
+        return _told(error)
     except KeyboardInterrupt:
         typer.echo("diamond: interrupted", err=True)
-        sys.exit(ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
     except Exception as fault:
+        refused = refusal(fault) if isinstance(fault, OSError | MemoryError) else None
+        if refused is not None:
+            return _told(refused)
         _show_fault(fault)
-        sys.exit(ExitCode.RUN_FAILED)
+        return ExitCode.RUN_FAILED
+    return ExitCode.DONE
+
+
+def _told(error: DiamondError) -> ExitCode:
+    text = hide_secrets(f"diamond: {error}", *sys.argv)
+    typer.secho(text, err=True, fg=typer.colors.RED if sys.stderr.isatty() else None)
+    return error.exit_code
 
 
 def _show_fault(fault: BaseException | None) -> None:

@@ -8,11 +8,21 @@ from typing import Annotated
 
 import typer
 
+from diamond.cli.system import check_text
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 DEFAULT_HOME = Path("mlruns")
 
-Home = Annotated[Path, typer.Option("--home", help="Folder for everything that runs make.")]
+
+def _checked_home(home: Path) -> Path:
+    check_text("the home", str(home.absolute()))
+    return home
+
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", help="Folder for everything that runs make.", callback=_checked_home),
+]
 Compile = Annotated[
     bool,
     typer.Option(

@@ -67,13 +67,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         "`diamond import-checkpoint FILE.pt`"
     )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RequestError(
             f"{str(folder)!r} is not a checkpoint: {CHECKPOINT_FILE}: "
             f"{error.strerror or error}\n  {how}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(
             f"{str(path)!r} cannot be read as JSON: {error}\n  make it again: {how}"
         ) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released
 from diamond.pipeline.store import StageResult
-from diamond.weights import checked_file
+from diamond.weights import check_tensor, checked_file
 from diamond.world.build import build_denoiser, build_outcome
 
 HUB_SCHEME = "hf://"
@@ -167,10 +168,9 @@ def new_folder(target: Path, hint: str) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         folder.chmod(0o755)
         yield folder
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {str(target)!r}: {error.strerror or error}\n  {hint}"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise StoreError(f"cannot write {str(target)!r}: {why}\n  {hint}") from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +192,8 @@ def load_released(path: Path) -> dict[str, Tensor]:
 
     Raises:
         RequestError: There is no such file.
-        WeightsError: The file is cut, holds code, or is not a flat state dict of finite numbers.
+        WeightsError: The file is cut, holds code, or is not a flat state dict of finite, real
+            numbers.
     """
     try:
         # Only tensors and plain containers are built: whatever else the pickle names is an error.
@@ -219,10 +220,14 @@ def load_released(path: Path) -> dict[str, Tensor]:
             f"{str(path)!r} is not the state dict of an agent: names with tensors are expected\n"
             "  a training state (state.pt) holds more; give agent_epoch_*.pt"
         )
+    found: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if not bool(torch.isfinite(tensor.float()).all()):
+        check_tensor(repr(str(path)), name, tensor)
+        # Tensors of one agent may be views of one memory, which no file of weights can say.
+        found[name] = tensor.detach().to(torch.float32, copy=True).contiguous()
+        if not bool(torch.isfinite(found[name]).all()):
             raise WeightsError(f"{str(path)!r}: {name} has numbers that are not finite")
-    return {name: tensor.float() for name, tensor in state.items()}
+    return found
 
 
 def _fetched(source: str) -> Path:
@@ -267,8 +272,8 @@ def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) 
             "outcome": build_outcome(config.outcome, shape),
             "policy": build_policy(config.policy, shape),
         }
-    num_actions = len(parts["policy"]["actor.bias"])
-    if num_actions != shape["num_actions"]:
+    bias = parts["policy"]["actor.bias"]
+    if bias.ndim == 1 and (num_actions := len(bias)) != shape["num_actions"]:
         raise WeightsError(
             f"the agent knows {num_actions} actions, {config.game} has {shape['num_actions']}\n"
             "  give the game that it was trained on with --game"
@@ -286,7 +291,7 @@ def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) 
 
 
 def _text(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else " x ".join(map(str, shape))
+    return "absent" if shape is None else " x ".join(map(str, shape)) or "a single number"
 
 
 def _write(
@@ -301,8 +306,7 @@ def _write(
     target = output or home / "checkpoints" / f"{config.game.lower()}-{sha256[:8]}"
     with new_folder(target, "give a folder that can be made with --output") as folder:
         for part, state in parts.items():
-            tensors = {key: tensor.contiguous() for key, tensor in state.items()}
-            save_file(tensors, folder / f"{part}.safetensors")
+            save_file(state, folder / f"{part}.safetensors")
         made = describe(folder, config, num_actions, name, sha256)
         if target.exists():
             if not _same(read_json(target / CHECKPOINT_FILE), made):

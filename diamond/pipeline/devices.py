@@ -135,7 +135,8 @@ def _driver_gpus() -> tuple[str, ...]:
         done = subprocess.run(
             ["nvidia-smi", "-L"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             check=True,
             timeout=QUERY_SECONDS,
         )

@@ -213,7 +213,9 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            # Libraries write to standard error what they like: no byte of it may end a reader.
+            encoding="utf-8",
+            errors="backslashreplace",
             env=python_environment() | slots,
             start_new_session=True,
         )

@@ -5,10 +5,11 @@ the machine did to it, a full disk or a lack of memory, may be mended.
 """
 
 import re
+import traceback
 
 import torch
 
-from diamond.errors import DiamondError, StoreError
+from diamond.errors import DiamondError, StoreError, refusal
 
 OF_THE_MACHINE = (OSError, MemoryError, StoreError, torch.OutOfMemoryError, torch.AcceleratorError)
 _MACHINE_WORDS = re.compile(
@@ -22,6 +23,15 @@ _MACHINE_WORDS = re.compile(
 def cause_of(error: Exception) -> str:
     """An error in one line: errors of the user speak for themselves."""
     return str(error) if isinstance(error, DiamondError) else f"{type(error).__name__}: {error}"
+
+
+def trace_of(error: Exception) -> str | None:
+    """The traceback of a fault of the program; None for what the user can mend."""
+    if isinstance(error, OSError):
+        told = refusal(error) is not None
+    else:
+        told = isinstance(error, DiamondError) or not is_lasting(error)
+    return None if told else "".join(traceback.format_exception(error))
 
 
 def is_lasting(error: Exception) -> bool:

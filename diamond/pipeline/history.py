@@ -16,7 +16,6 @@ from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
 from diamond.pipeline.needs import record_needs
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
-from diamond.tracking.uris import hide_secrets
 
 FILE_NAME = "plans.json"
 LOCK_NAME = ".plans.lock"
@@ -50,11 +49,7 @@ def check_history(plan: Plan, folder: Path) -> None:
         old = before.get(_arm_name(arm))
         if old is None:
             continue
-        new = json.loads(json.dumps(canonical(arm.runs[0].config)))
-        differing = _differences(old, new, "")
-        # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
-        differing.pop("seed", None)
-        if differing:
+        if differing := _changed(old, arm):
             raise RequestError(
                 f"arm {arm.name!r} of study {plan.study!r} is not what it was\n"
                 f"{_shown(differing)}\n"
@@ -63,7 +58,8 @@ def check_history(plan: Plan, folder: Path) -> None:
             )
     for game, new in _baselines(plan).items():
         old = baselines.get(game, new)
-        if old != new:
+        if old != new and _changed(before.get(f"{old} | {game}"), plan.baseline(game)):
+            # Older versions named arms as their values were typed: 1e-3 was not 0.001.
             raise RequestError(
                 f"the baseline arm of study {plan.study!r} on {game} was {old!r}, now it is "
                 f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
@@ -159,9 +155,7 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE_NAME
     entries = read_json(path)
     if isinstance(entries, list) and all(map(is_whole, entries)):
-        found = map(unsealed, entries)
-        # Former versions wrote addresses down with their passwords.
-        return [entry | {"command": hide_secrets(entry["command"])} for entry in found]
+        return [unsealed(entry) for entry in entries]
     if not path.exists():
         return []
     raise StoreError(
@@ -213,6 +207,14 @@ def _baselines(plan: Plan) -> dict[str, str]:
 
 def _arm_name(arm: Arm) -> str:
     return f"{arm.name} | {arm.game}"
+
+
+def _changed(old: Any, arm: Arm) -> dict[str, tuple[Any, Any]]:
+    """The fields in which an arm differs from the config of one in the history."""
+    differing = _differences(old, json.loads(json.dumps(canonical(arm.runs[0].config))), "")
+    # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
+    differing.pop("seed", None)
+    return differing
 
 
 def _differences(old: Any, new: Any, prefix: str) -> dict[str, tuple[Any, Any]]:

@@ -23,6 +23,8 @@ _PREFIXES: Mapping[Part, str] = {
     "policy": "actor_critic.",
 }
 _WHERE: Mapping[_Side, str] = {"ours": "state dict", "released": "released agent"}
+_WRAPPERS = frozenset({"_orig_mod", "module"})
+"""What compiling and training on several devices put between the names of modules."""
 _LSTM_LEAVES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -67,7 +69,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
     """Rename the tensors of a released agent for the three networks of this project.
 
     Args:
-        state: The flat state dict of a released agent.
+        state: The flat state dict of a released agent; names may hold those of wrappers.
 
     Returns:
         One state dict for each part, ready for `load_state_dict` with strict=True.
@@ -77,6 +79,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
 
     Source: released code of arXiv:2405.12399, `src/models`.
     """
+    state = _unwrapped(state)
     known = tuple(_PREFIXES.values())
     for name in state:
         if not name.startswith(known):
@@ -116,6 +119,19 @@ def to_released(parts: Mapping[Part, Mapping[str, Tensor]]) -> dict[str, Tensor]
         for part, state in parts.items()
         for ours, released in _translate(part, state.keys(), "ours")
     }
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by their names without those of wrappers."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        plain = ".".join(word for word in name.split(".") if word not in _WRAPPERS)
+        if plain in found:
+            raise WeightsError(
+                f"{_WHERE['released']}: {name!r} is {plain!r} once more; expected: each tensor once"
+            )
+        found[plain] = tensor
+    return found
 
 
 def _translate(part: Part, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,13 +18,13 @@ from typing import Any
 import torch
 
 from diamond.ablation.stages import StageName
-from diamond.errors import DiamondError, OvertakenError, StageFailedError
+from diamond.errors import OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.children import check_code
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.context import CHECKPOINT_SECONDS, Progress, StageContext
 from diamond.pipeline.devices import named_device
-from diamond.pipeline.failure import cause_of, is_lasting
+from diamond.pipeline.failure import cause_of, is_lasting, trace_of
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.store import StageResult, Store, upstream_manifest
 
@@ -200,8 +199,7 @@ def main() -> None:
                 store, job["stage"], job["key"], emit, options.checkpoint_seconds, options.compile
             )
         except Exception as error:
-            trace = None if isinstance(error, DiamondError) else traceback.format_exc()
-            emit({"type": "failed", "error": cause_of(error), "trace": trace})
+            emit({"type": "failed", "error": cause_of(error), "trace": trace_of(error)})
         release_memory()
 
 

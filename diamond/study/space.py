@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
+from diamond.ablation.axis import shown
 from diamond.ablation.toml_files import text_of
-from diamond.config.base import Record, canonical_json
+from diamond.config.base import Record
 
 Kind = Literal["int", "float", "categorical"]
 Value = int | float | str
@@ -171,7 +172,7 @@ class Parameter:
         """The text that sets the axis to a value; a float is rounded to `DIGITS` digits."""
         if isinstance(value, str):
             return value
-        return str(int(value)) if self.kind == "int" else canonical_json(rounded(value))
+        return shown(int(value) if self.kind == "int" else rounded(value))
 
     def values(self) -> tuple[Value, ...]:
         """All values of a finite parameter, in their order."""
