@@ -195,7 +195,7 @@ def episode_weights(
     """
     num_episodes, num_parts = len(lengths), len(part_weights)
     if num_episodes < num_parts:
-        return lengths * usable.astype(np.float64)
+        return np.where(usable, lengths, 0).astype(np.float64)
     weights = np.zeros(num_episodes)
     size = num_episodes // num_parts
     for index, weight in enumerate(part_weights):
