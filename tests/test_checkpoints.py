@@ -31,7 +31,7 @@ from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, to_released
-from diamond.weights import fill
+from diamond.weights import filled
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.vec import make_vec
 from tests.commands import (
@@ -264,9 +264,9 @@ def test_views_of_one_memory_are_weights_like_any(agent: Path, tmp_path: Path) -
 def test_weights_that_would_change_when_read_fill_no_network() -> None:
     network = nn.Linear(2, 2)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    fill(network, weights, torch.device("cpu"))
+    filled(lambda: network, weights, torch.device("cpu"))
     with pytest.raises(WeightsError, match="bias holds complex64"):
-        fill(network, weights | {"bias": weights["bias"] + 1j}, torch.device("cpu"))
+        filled(lambda: network, weights | {"bias": weights["bias"] + 1j}, torch.device("cpu"))
 
 
 def test_code_in_a_file_is_not_executed(tmp_path: Path) -> None:

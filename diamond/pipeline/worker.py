@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from diamond.ablation.stages import StageName
-from diamond.errors import OvertakenError, StageFailedError
+from diamond.errors import DiamondError, OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.children import check_code
 from diamond.pipeline.claim import Claim
