@@ -9,6 +9,7 @@ import pytest
 from diamond.cli.report import write_again
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.history import record_plan
+from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import Store
 from tests.commands import STUDY, diamond, smoke_plan
 
@@ -35,7 +36,7 @@ def test_a_study_without_scores_says_how_to_go_on(tmp_path: Path) -> None:
     expected = "nothing of study .* is scored yet.*\n.*diamond ablate steps=1,3 --preset smoke"
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)
-    (folder / "report.json").write_text(json.dumps({"arms": [{"metrics": {}}]}))
+    (folder / "report.json").write_text(json.dumps(sealed({"arms": [{"metrics": {}}]})))
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)
 
@@ -79,6 +80,7 @@ def test_a_place_that_cannot_be_written_is_refused(smoke_home: Path, tmp_path: P
 
 def test_a_store_without_frames_still_gives_a_report(smoke_home: Path, tmp_path: Path) -> None:
     home, study = tmp_path / "home", tmp_path / "home" / "studies" / STUDY
+    Store(home).check_writable()
     study.mkdir(parents=True)
     for name in ("report.json", "plans.json", "stages.json"):
         (study / name).write_bytes((smoke_home / "studies" / STUDY / name).read_bytes())

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from safetensors.numpy import save_file
 from scipy import stats
 
 from diamond.ablation.declarations import Declaration, claims_hash
+from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import ImportedConfig
 from diamond.pipeline.declared import BEGAN_WITHOUT, DECLARED_BEFORE, standing, verdict_text
-from diamond.pipeline.files import write_json
 from diamond.pipeline.store import Store
 from diamond.pipeline.verdict import (
     combine,
@@ -28,6 +29,7 @@ from diamond.pipeline.verdict import (
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.stats.power import MAX_SEEDS, seeds_needed
+from tests.commands import finish, finished_at
 
 Floats = NDArray[np.float64]
 HORIZON = 4
@@ -135,6 +137,10 @@ def _declaration(*expressions: str, **changes: Any) -> Declaration:
     return Declaration.model_validate(said | changes)
 
 
+def save_scores(scores: dict[str, Floats], folder: Path) -> None:
+    save_file(scores, folder / "scores.safetensors")
+
+
 class _Study:
     """A study on disk with the scores that a test gives it."""
 
@@ -157,24 +163,15 @@ class _Study:
     ) -> None:
         runs = []
         for seed, scores in per_seed.items():
-            key = f"{game}-{name}-{seed}".replace(" ", "-")
-            folder = self.store.folder("fidelity", key)
-            folder.mkdir(parents=True)
-            save_file(dict(scores), folder / "scores.safetensors")
-            write_json(
-                folder / "manifest.json",
-                {
-                    "key": key,
-                    "state": "done",
-                    "upstream": {"rollouts": f"rollouts of {key}"},
-                    "timings": {"finished_ms": 1_000_000},
-                },
-            )
+            of = f"{game}-{name}-{seed}"
+            spec = StageSpec("fidelity", {"of": of}, {"rollouts": f"rollouts of {of}"}, 0)
+            fill = partial(save_scores, dict(scores))
+            finished_at(finish(self.store, spec, fill), 1000)
             mean = (returns or {}).get(seed)
             runs.append(
                 {
                     "seed": seed,
-                    "stages": {"fidelity": {"key": key, "state": "done"}},
+                    "stages": {"fidelity": {"key": spec.key, "state": "done"}},
                     "returns": None if mean is None else {"mean": mean, "hns": None},
                 }
             )
@@ -296,7 +293,8 @@ def test_what_cannot_be_judged_is_undecided_with_the_reason(
 def test_lost_scores_are_named(tmp_path: Path) -> None:
     study = _Study(tmp_path)
     study.add("steps=1", {0: _flat(2.0), 1: _flat(2.0)})
-    study.store.folder("fidelity", "Boxing-steps=1-1").joinpath("scores.safetensors").unlink()
+    lost = study.document["arms"][0]["runs"][1]["stages"]["fidelity"]["key"]
+    (study.store.folder("fidelity", lost) / "scores.safetensors").unlink()
     (row,) = study.rows(_declaration("l1[steps=1] > 0"))
     assert row["games"][0]["parts"][0]["absent"] == ["seed 1: the scores of steps=1 are not there"]
 
@@ -360,36 +358,26 @@ def test_a_model_that_was_scored_before_in_another_way_is_known(tmp_path: Path) 
     """New starts or new metrics give new keys; the claims still came after the model was seen."""
     study, declaration = _three_seeds(tmp_path), _declaration("l1[steps=1] > l1[steps=3]")
 
-    def rollouts(key: str, denoiser: str, steps: int) -> None:
-        folder = study.store.folder("rollouts", key)
-        folder.mkdir(parents=True)
-        upstream = {"references": key, "denoiser": denoiser}
-        config = {"sampler": {"steps": steps}}
-        write_json(folder / "manifest.json", {"key": key, "upstream": upstream, "config": config})
+    def rollouts(starts: str, denoiser: str, steps: int) -> str:
+        upstream: dict[StageName, str] = {"references": starts, "denoiser": denoiser}
+        spec = StageSpec("rollouts", {"sampler": {"steps": steps}}, upstream, 0)
+        finish(study.store, spec)
+        return spec.key
 
     def scores(key: str, seconds: int) -> None:
-        folder = study.store.folder("fidelity", f"scores of {key}")
-        folder.mkdir(parents=True)
-        found = {
-            "key": folder.name,
-            "upstream": {"rollouts": key},
-            "timings": {"finished_ms": 1000 * seconds},
-        }
-        write_json(folder / "manifest.json", found)
+        spec = StageSpec("fidelity", {"of": "others"}, {"rollouts": key}, 0)
+        finished_at(finish(study.store, spec), seconds)
 
     run = study.document["arms"][0]["runs"][0]
-    run["stages"]["rollouts"] = {"key": "own", "state": "done"}
-    rollouts("own", "a", 1)
-    for key, denoiser, steps, seconds in (
+    run["stages"]["rollouts"] = {"key": rollouts("own", "a", 1), "state": "done"}
+    for starts, denoiser, steps, seconds in (
         ("other model", "b", 1, 100), ("other sampler", "a", 3, 100), ("later", "a", 1, 900),
     ):  # fmt: skip
-        rollouts(key, denoiser, steps)
-        scores(key, seconds)
+        scores(rollouts(starts, denoiser, steps), seconds)
     history = _history(claims_hash(declaration), seconds=500)
     told = standing(declaration, study.document, history, study.store)
     assert (told["status"], told["post_hoc"]) == (DECLARED_BEFORE, False)
-    rollouts("before", "a", 1)
-    scores("before", 100)
+    scores(rollouts("before", "a", 1), 100)
     told = standing(declaration, study.document, history, study.store)
     assert told["status"] == "declared after 1 of 6 runs had been scored"
     assert told["post_hoc"]

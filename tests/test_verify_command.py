@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from diamond.errors import InterruptedRunError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor
 from diamond.pipeline.files import read_json
-from tests.commands import STUDY, copy_home, diamond, tracked
+from diamond.pipeline.sealed import sealed
+from tests.commands import STUDY, copy_home, diamond, finished_at, tracked
 
 TEXT = """\
 question = "Do three steps draw other frames than one?"
@@ -71,7 +73,7 @@ def changed(declared: Path, tmp_path: Path) -> Callable[[str], Path]:
         history = tmp_path / "home" / "studies" / "mine" / "plans.json"
         entries = json.loads(history.read_text())
         entries[-1]["declared"]["file"] = str(file)
-        history.write_text(json.dumps(entries))
+        history.write_text(json.dumps([sealed(entry) for entry in entries]))
         return tmp_path
 
     return change
@@ -188,9 +190,7 @@ def test_results_from_before_the_declaration_are_told(declared: Path, tmp_path: 
     copy_home(declared / "home", tmp_path / "home")
     shutil.copytree(declared / "ablations", tmp_path / "ablations")
     for path in (tmp_path / "home").glob("stages/*/*/manifest.json"):
-        manifest = json.loads(path.read_text())
-        manifest["timings"]["finished_ms"] -= 3_600_000
-        path.write_text(json.dumps(manifest))
+        finished_at(path.parent, time.time() - 3600)
     done = diamond("ablate", "mine", "--home", "home", "--json", cwd=tmp_path, page=False)
     assert done.returncode == 0, done.stderr
     declaration = json.loads(done.stdout)["declaration"]

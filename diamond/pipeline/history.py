@@ -44,7 +44,7 @@ def check_history(plan: Plan, folder: Path) -> None:
     baselines: dict[str, str] = {}
     for entry in read_entries(folder):
         before |= entry["arms"]
-        baselines |= entry.get("baselines", {})
+        baselines |= entry["baselines"]
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
         if old is None:
@@ -58,8 +58,7 @@ def check_history(plan: Plan, folder: Path) -> None:
             )
     for game, new in _baselines(plan).items():
         old = baselines.get(game, new)
-        if old != new and _changed(before.get(f"{old} | {game}"), plan.baseline(game)):
-            # Older versions named arms as their values were typed: 1e-3 was not 0.001.
+        if old != new:
             raise RequestError(
                 f"the baseline arm of study {plan.study!r} on {game} was {old!r}, now it is "
                 f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
