@@ -15,15 +15,12 @@ from diamond.pipeline.export import (
     read_parts,
     trained_run,
 )
-from diamond.pipeline.store import Store
 
 RELEASED_SUFFIX = ".pt"
 
 
 def import_and_show(source: str, game: str | None, output: Path | None, home: Path) -> None:
     """Import an agent; print the folder and the command that uses it."""
-    if output is None:
-        Store(home).check_writable()
     _show_folder(import_released(source, game, output, home))
 
 

@@ -34,7 +34,7 @@ from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released
-from diamond.pipeline.store import StageResult
+from diamond.pipeline.store import StageResult, Store
 from diamond.weights import check_tensor, checked_file
 from diamond.world.build import build_denoiser, build_outcome
 
@@ -304,6 +304,8 @@ def _write(
 ) -> Path:
     name, sha256 = source
     target = output or home / "checkpoints" / f"{config.game.lower()}-{sha256[:8]}"
+    if output is None:
+        Store(home).check_writable()
     with new_folder(target, "give a folder that can be made with --output") as folder:
         for part, state in parts.items():
             save_file(state, folder / f"{part}.safetensors")

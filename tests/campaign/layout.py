@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond.pipeline.claim import STALE_SECONDS
+from diamond.pipeline.home import open_home
 
 WORKER = "diamond.pipeline.worker"
 LIMIT_SECONDS = STALE_SECONDS
@@ -231,19 +232,15 @@ def _rows(home: Path, query: str) -> Iterator[Any]:
 
 def copy_stages(source: Path, target: Path, stages: tuple[str, ...]) -> None:
     """Give a new home some stages of another."""
+    open_home(target)
     for stage in stages:
         if (source / "stages" / stage).is_dir():
             shutil.copytree(source / "stages" / stage, target / "stages" / stage)
 
 
 def copy_home(source: Path, target: Path) -> None:
-    """Copy a home whole; MLflow keeps absolute paths, which are those of the copy then."""
+    """Copy a home whole: it is a new home."""
     shutil.copytree(source, target)
-    if (target / "mlflow.db").exists():
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            edit_tracked(
-                target, f"update {table} set {column} = replace({column}, '{source}', '{target}')"
-            )
 
 
 def damage_targets(home: Path, study: str) -> dict[str, list[Path]]:
