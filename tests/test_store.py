@@ -31,7 +31,7 @@ from diamond.pipeline.store import (
     StageResult,
     Store,
     read_manifest,
-    upstream_manifest,
+    stage_manifest,
     write_manifest,
 )
 from diamond.pipeline.worker import run_stage
@@ -319,7 +319,7 @@ def test_a_manifest_that_was_changed_is_damage_wherever_it_is_read(
     assert store.manifest(SPEC.stage, SPEC.key) is None
     assert SeenStore(store.home).status(SPEC) == "damaged"
     with pytest.raises(StoreError, match="not as it was written"):
-        upstream_manifest(folder)
+        stage_manifest(folder)
     store.reset(SPEC)
     assert store.status(SPEC) == "todo"
 

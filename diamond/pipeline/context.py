@@ -18,7 +18,7 @@ from diamond.pipeline.checkpoint import Saved, load_checkpoint, save_checkpoint
 from diamond.pipeline.devices import named_device
 from diamond.pipeline.files import digest
 from diamond.pipeline.outputs import EVENTS_FILE
-from diamond.pipeline.store import Attempt, StageResult, upstream_manifest
+from diamond.pipeline.store import Attempt, StageResult, stage_manifest
 from diamond.tracking.events import EventLog, read_lines
 
 CHECKPOINT_SECONDS = 20.0
@@ -92,7 +92,7 @@ class StageContext:
     def upstream_config(self, stage: str) -> dict[str, Any]:
         """The config section of a stage that is read; an agent's holds those of its parts."""
         owner = stage if stage in self.upstream else "agent"
-        config: dict[str, Any] = upstream_manifest(self.upstream[owner])["config"]
+        config: dict[str, Any] = stage_manifest(self.upstream[owner])["config"]
         return config
 
     def resume(self) -> Saved | None:

@@ -17,7 +17,7 @@ from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamic
 from diamond.nets.outcome_net import OutcomeNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
-from diamond.pipeline.store import upstream_manifest
+from diamond.pipeline.store import stage_manifest
 from diamond.weights import Network, filled
 from diamond.world.build import build_denoiser, build_outcome
 from diamond.world.diamond_world import DiamondWorld
@@ -25,7 +25,7 @@ from diamond.world.diamond_world import DiamondWorld
 
 def read_shape(folder: Path) -> dict[str, int]:
     """Number of actions, height and width of a frames stage."""
-    config = upstream_manifest(folder)["config"]
+    config = stage_manifest(folder)["config"]
     view = ViewConfig.model_validate(config["view"])
     codes = json.loads((folder / ACTIONS_FILE).read_text())
     return {"num_actions": len(codes), "height": view.height, "width": view.width}

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -20,7 +20,7 @@ from uuid import uuid4
 from diamond.ablation.stages import KEY_DIGITS, StageSpec, key_of
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import beside, copy_sparse, digest, read_json, write_json
+from diamond.pipeline.files import beside, copy_sparse, create_json, digest, read_json, write_json
 from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
@@ -58,10 +58,12 @@ class Attempt:
     Attributes:
         folder: Holds ``checkpoint``, and what follows.
         claim: Held by this process until another one takes it over.
+        manifest: Of the stage, as this attempt began it.
     """
 
     folder: Path
     claim: Claim
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def result(self) -> Path:
@@ -77,8 +79,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     data = read_json(folder / MANIFEST_FILE)
     if not is_whole(data):
         return None
-    parts = (data[name] for name in ("stage", "config", "upstream", "seed", "numerics"))
-    return unsealed(data) if data["key"] == key_of(*parts) == folder.name else None
+    parts = (data.get(name) for name in ("stage", "config", "upstream", "seed", "numerics"))
+    return unsealed(data) if data.get("key") == key_of(*parts) == folder.name else None
 
 
 def damage_of(folder: Path) -> str | None:
@@ -103,8 +105,8 @@ def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {**manifest["outputs"], EVENTS_FILE: manifest["events"]}
 
 
-def upstream_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished stage that is read.
+def stage_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in the folder of a stage that must have one.
 
     Raises:
         StoreError: It is not there or not as it was written.
@@ -262,25 +264,26 @@ class Store:
             return
         folder = self.work(spec.stage, spec.key)
         folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(
-            folder,
-            {
-                "stage": spec.stage,
-                "key": spec.key,
-                "config": spec.config,
-                "upstream": spec.upstream,
-                "seed": spec.seed,
-                "numerics": spec.numerics,
-                "code": None,
-                "device": None,
-                "state": "pending",
-                "error": None,
-                "lasting": None,
-                "outputs": {},
-                "events": None,
-                "timings": {},
-            },
-        )
+        manifest = {
+            "stage": spec.stage,
+            "key": spec.key,
+            "config": spec.config,
+            "upstream": spec.upstream,
+            "seed": spec.seed,
+            "numerics": spec.numerics,
+            "code": None,
+            "device": None,
+            "state": "pending",
+            "error": None,
+            "lasting": None,
+            "outputs": {},
+            "events": None,
+            "timings": {},
+        }
+        # Of several commands one writes it; what is damaged is written over.
+        first = create_json(folder / MANIFEST_FILE, sealed(manifest))
+        if not first and read_manifest(folder) is None:
+            write_manifest(folder, manifest)
 
     def begin(
         self, stage: str, key: str, claim: Claim, device: str, code: Mapping[str, Any]
@@ -295,9 +298,9 @@ class Store:
             code: The version of the code.
         """
         running = {"state": "running", "error": None, "lasting": None}
-        self._update(stage, key, running | {"device": device, "code": code})
+        manifest = self._update(stage, key, running | {"device": device, "code": code})
         attempts = self.work(stage, key) / ATTEMPTS
-        attempt = Attempt(attempts / claim.token, claim)
+        attempt = Attempt(attempts / claim.token, claim, manifest)
         attempts.mkdir(exist_ok=True)
         left = _farthest(attempts)
         if left is not None:
@@ -325,10 +328,7 @@ class Store:
             OvertakenError: Another process took over; nothing was published.
         """
         folder, target = attempt.result, self.folder(stage, key)
-        manifest = self.manifest(stage, key)
         attempt.claim.check(on_disk=True)
-        if manifest is None:
-            raise StoreError(f"{str(self.work(stage, key))!r} lost its manifest\n  run it again")
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         hidden = [name for name in names if name.name.startswith(".")]
         for name in hidden:
@@ -345,7 +345,7 @@ class Store:
             "events": digest(folder / EVENTS_FILE),
             "timings": result.timings | finished,
         }
-        write_manifest(folder, manifest | done)
+        write_manifest(folder, {**attempt.manifest, **done})
         target.parent.mkdir(parents=True, exist_ok=True)
         return _rename_to_new(folder, target)
 
@@ -364,11 +364,11 @@ class Store:
         manifest = self.manifest(spec.stage, spec.key)
         return None if manifest is None else str(manifest["error"])
 
-    def _update(self, stage: str, key: str, values: Mapping[str, Any]) -> None:
+    def _update(self, stage: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
         folder = self.work(stage, key)
-        manifest = read_manifest(folder)
-        assert manifest is not None, f"{stage} {key} was not prepared"
-        write_manifest(folder, manifest | dict(values))
+        manifest = stage_manifest(folder) | dict(values)
+        write_manifest(folder, manifest)
+        return manifest
 
 
 def _rename_to_new(folder: Path, target: Path) -> bool:

@@ -26,7 +26,7 @@ from diamond.pipeline.context import CHECKPOINT_SECONDS, Progress, StageContext
 from diamond.pipeline.devices import named_device
 from diamond.pipeline.failure import cause_of, is_lasting, trace_of
 from diamond.pipeline.provenance import code_version
-from diamond.pipeline.store import StageResult, Store, upstream_manifest
+from diamond.pipeline.store import StageResult, Store
 
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
@@ -106,7 +106,7 @@ def _make(
         attempt = store.begin(
             stage, key, claim, named_device(str(device), compiled), code_version()
         )
-        manifest = upstream_manifest(store.work(stage, key))
+        manifest = attempt.manifest
         context = StageContext(
             attempt,
             manifest["config"],
