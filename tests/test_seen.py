@@ -32,7 +32,11 @@ def test_it_says_what_the_store_says_and_reads_each_manifest_once(
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "partial"
     (attempt.result / EVENTS_FILE).touch()
+    seen.look_again()
+    assert seen.manifest(SPEC.stage, SPEC.key) is not None
     assert store.publish(SPEC.stage, SPEC.key, attempt, StageResult({"seconds": 2.0}))
+    # What was seen of it while it was made is no manifest of a finished stage.
+    assert seen.status(SPEC) != "done"
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "done"
     assert seen.manifest(SPEC.stage, SPEC.key) == store.manifest(SPEC.stage, SPEC.key)

@@ -176,13 +176,13 @@ class Store:
         Digests of outputs are not read. Failed is what would fail again; what the machine stopped
         is to do, or partial.
         """
-        folder = self.folder(spec.stage, spec.key)
+        # One look decides: the stage may be published at any moment.
         manifest = self.manifest(spec.stage, spec.key)
-        if folder.exists():
-            whole = manifest is not None and not _missing(folder, manifest)
-            return "done" if whole else "damaged"
         if manifest is None:
-            return "todo"
+            return "damaged" if self.is_published(spec.stage, spec.key) else "todo"
+        if manifest["state"] == "done":
+            missing = _missing(self.folder(spec.stage, spec.key), manifest)
+            return "damaged" if missing else "done"
         if manifest["state"] == "failed" and manifest["lasting"]:
             return "failed"
         attempt = self.farthest(spec.stage, spec.key)
