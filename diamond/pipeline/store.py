@@ -163,8 +163,11 @@ class Store:
 
         None when there is none, or it is not as it was written.
         """
-        folder = self.folder(stage, key)
-        return read_manifest(folder if self.is_published(stage, key) else self.work(stage, key))
+        unfinished = None
+        if not self.is_published(stage, key):
+            unfinished = read_manifest(self.work(stage, key))
+        # It may have been published, and the work on it removed, since the first look.
+        return unfinished or read_manifest(self.folder(stage, key))
 
     def is_published(self, stage: str, key: str) -> bool:
         """Whether a stage is finished, damaged or not."""
