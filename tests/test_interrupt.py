@@ -167,7 +167,7 @@ def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
 
     # Ctrl-C while frames are imagined, or as soon as the stage is claimed.
     process = begin(home, *SMOKE, checkpointing=True)
-    wait_for(process, home, "rollouts/*/claim.json")
+    wait_for(process, home, "rollouts/*/claim-*.json")
     check_polite(process, signal.SIGINT, home)
 
     document = ablate(home, *SMOKE)
