@@ -12,7 +12,6 @@ import pytest
 from mlflow import MlflowClient
 
 from diamond.errors import ExitCode, StoreError
-from diamond.pipeline.history import read_entries
 from diamond.pipeline.home import open_home
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.uris import absolute_uri, hide_secrets, server_page
@@ -99,15 +98,6 @@ def test_the_traceback_of_a_fault_has_no_password(tmp_path: Path) -> None:
     assert done.stderr.count("ValueError: could not parse postgresql://u:***@h/db, which") == 2
     assert SECRET not in done.stderr
     assert PLAIN not in done.stderr
-
-
-def test_commands_that_a_former_version_wrote_down_are_read_without_passwords(
-    tmp_path: Path,
-) -> None:
-    command = f"diamond ablate steps=1 --tracking-uri http://u:{SECRET}@h"
-    (tmp_path / "plans.json").write_text(f'[{{"command": "{command}", "arms": {{}}}}]')
-    (entry,) = read_entries(tmp_path)
-    assert entry["command"] == "diamond ablate steps=1 --tracking-uri http://u:***@h"
 
 
 @pytest.fixture

@@ -309,7 +309,7 @@ def test_a_dry_run_shows_the_space_and_makes_nothing(tmp_path: Path) -> None:
     path, home = write(tmp_path, SEARCH), tmp_path / "home"
     found = invoke(str(path), "--home", str(home), "--dry-run")
     assert found.exit_code == 0, found.output
-    for words in ("sweep mine", "1 to 4", "0.0 to 4.0", "minimize L1", "3 trials: roughly"):
+    for words in ("sweep mine", "1 to 4", "0 to 4", "minimize L1", "3 trials: roughly"):
         assert words in found.output
     assert not home.exists()
 
