@@ -92,6 +92,7 @@ def test_needs_of_another_form_are_not_known(written: object, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("document", [[], {}, {"paths": 3}])
-def test_a_report_of_another_form_is_none(document: object, tmp_path: Path) -> None:
+def test_a_report_of_another_form_is_damaged(document: object, tmp_path: Path) -> None:
     write_json(tmp_path / REPORT_FILE, document)
-    assert report_of(Study("one", tmp_path, [], {})) is None
+    with pytest.raises(StoreError, match="is damaged"):
+        report_of(Study("one", tmp_path, [], {}))

@@ -301,7 +301,7 @@ def test_a_process_ends_its_own_runs_and_no_other(
     client.set_terminated(other)
 
 
-def test_a_file_is_uploaded_again_only_when_it_changed(
+def test_a_file_is_uploaded_again_only_when_it_changed_here_or_there(
     reopened: MlflowStore, home: Path, client: MlflowClient, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.md"
@@ -310,10 +310,16 @@ def test_a_file_is_uploaded_again_only_when_it_changed(
     run_id = reopened.write_study(study)
     (uploaded,) = (home / "artifacts").glob(f"{run_id}/artifacts/report.md")
     assert uploaded.read_text() == "one"
-    uploaded.write_text("a mark that a second upload would overwrite")
+    written_ns = uploaded.stat().st_ctime_ns
     store = opened(home)
     store.write_study(study)
-    assert uploaded.read_text().startswith("a mark")
+    assert uploaded.stat().st_ctime_ns == written_ns
+    uploaded.write_text("damaged")
+    store.write_study(study)
+    assert uploaded.read_text() == "one"
+    uploaded.unlink()
+    store.write_study(study)
+    assert uploaded.read_text() == "one"
     report.write_text("two")
     store.write_study(study)
     assert uploaded.read_text() == "two"

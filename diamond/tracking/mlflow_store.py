@@ -17,6 +17,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
 from diamond.tracking.links import PARENT_TAG
@@ -46,6 +48,7 @@ class _KnownRun:
     status: str
     params: dict[str, str]
     tags: dict[str, str]
+    artifact_uri: str
 
 
 class MlflowStore:
@@ -224,8 +227,9 @@ class MlflowStore:
             if key in found:
                 self._client.delete_run(run.info.run_id)
             elif key is not None:
+                params, tags = dict(run.data.params), dict(run.data.tags)
                 found[key] = _KnownRun(
-                    run.info.run_id, run.info.status, dict(run.data.params), dict(run.data.tags)
+                    run.info.run_id, run.info.status, params, tags, run.info.artifact_uri
                 )
         return found
 
@@ -249,7 +253,7 @@ class MlflowStore:
         """Create a run; it shows RUNNING, so it has an owner from its first moment."""
         full = {**fit_tags(tags), _USER: _user(), _OWNER: current_owner()}
         run = self._client.create_run(self._experiment_id, tags=full, run_name=tags[_NAME])
-        return _KnownRun(run.info.run_id, run.info.status, {}, full)
+        return _KnownRun(run.info.run_id, run.info.status, {}, full, run.info.artifact_uri)
 
     def _delete(self, children: dict[str, _KnownRun], run_key: str) -> None:
         self._client.delete_run(children.pop(run_key).run_id)
@@ -296,7 +300,7 @@ class MlflowStore:
             name.removeprefix(_ARTIFACT): value for name, value in each.items()
         }
         for name, path in artifacts.items():
-            if before.get(name) != digests[name]:
+            if before.get(name) != digests[name] or _is_lost(known, name, digests[name]):
                 folder, _, own = name.rpartition("/")
                 assert own == path.name, f"MLflow would call {path} so, not {name}"
                 self._client.log_artifact(known.run_id, str(path), folder or None)
@@ -349,6 +353,14 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def _is_lost(known: _KnownRun, name: str, expected: str) -> bool:
+    """Whether an uploaded file is damaged or gone, where this machine holds it."""
+    if not is_local_uri(known.artifact_uri):
+        return False
+    path = Path(local_file_uri_to_path(known.artifact_uri)) / name
+    return not path.is_file() or _digest(path) != expected
 
 
 def _digest(path: Path) -> str:

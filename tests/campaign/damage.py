@@ -118,11 +118,8 @@ def damage_case(state: State, case: Case, rng: np.random.Generator, short: bool)
 
 
 def _base(state: State, where: str, number: int) -> Base:
-    name, study = {
-        "short": ("owned", "steps-boxing-smoke-static"),
-        "sweep": ("sweep", "search"),
-    }.get(where, ("declared", "claims"))
-    reference = state.reference(name)
+    reference = state.reference({"short": "owned", "sweep": "sweep"}.get(where, "declared"))
+    (study,) = (path.parent.name for path in reference.home.glob("studies/*/report.json"))
     with _bases:
         if where == "begun":
             return Base(_begun(state, reference, number % NUM_BEGUN), study, reference, {})

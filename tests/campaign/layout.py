@@ -24,8 +24,8 @@ CHEAP = ("references", "frames", "inverse_dynamics")
 NETWORKS = ("denoiser", "outcome", "policy")
 EFFORT = {
     *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
-    *("mlflow_run", "ms_per_frame", "notes", "paths", "provenance", "rollout_seconds", "seconds"),
-    *("time", "times", "timings", "wall_seconds"),
+    *("files", "mlflow_run", "ms_per_frame", "notes", "paths", "provenance", "rollout_seconds"),
+    *("seconds", "sha256", "time", "times", "timings", "wall_seconds"),
 }
 """Fields of documents that say how a result was made, and when; they differ from run to run."""
 SPEED = "_per_second"
@@ -284,8 +284,9 @@ def edit_counters(path: Path, change: Mapping[str, Any]) -> None:
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
-    counters = json.loads(header["__metadata__"]["counters"])
-    header["__metadata__"]["counters"] = json.dumps(counters | change)
+    checksum, state = json.loads(header["__metadata__"]["state"])
+    edited = [checksum, json.dumps(json.loads(state) | change)]
+    header["__metadata__"]["state"] = json.dumps(edited)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
@@ -295,7 +296,7 @@ def counters(path: Path) -> dict[str, Any]:
     """The plain data of a checkpoint."""
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    found: dict[str, Any] = json.loads(header["__metadata__"]["counters"])
+    found: dict[str, Any] = json.loads(json.loads(header["__metadata__"]["state"])[1])
     return found
 
 
