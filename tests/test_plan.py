@@ -201,7 +201,7 @@ def test_study_is_named_without_values() -> None:
     [
         (("steps=1,1.0",), "'steps=1,1.0' repeats the value '1'"),
         (("steps=3,03",), "repeats the value '3'"),
-        (("denoiser.channels=[8,8],[8, 8.0]",), "repeats the value '[8,8]'"),
+        (("denoiser.channels=[8,8],[8, 8.0]",), r"repeats the value '\[8,8\]'"),
         (("steps=1", "sampler.steps=3"), "two axes set sampler.steps"),
         (("steps=1", "steps=3"), "given twice"),
         (("stepz=1",), "unknown axis 'stepz'. Did you mean 'steps'"),

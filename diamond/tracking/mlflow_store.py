@@ -357,9 +357,9 @@ def _user() -> str:
 
 def _is_lost(known: _KnownRun, name: str, expected: str) -> bool:
     """Whether an uploaded file is damaged or gone, where this machine holds it."""
-    if not is_local_uri(known.artifact_uri):
+    if not is_local_uri(known.artifact_uri):  # type: ignore[no-untyped-call]
         return False
-    path = Path(local_file_uri_to_path(known.artifact_uri)) / name
+    path = Path(local_file_uri_to_path(known.artifact_uri)) / name  # type: ignore[no-untyped-call]
     return not path.is_file() or _digest(path) != expected
 
 
