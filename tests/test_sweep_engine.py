@@ -13,6 +13,7 @@ import pytest
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline.files import write_json
+from diamond.pipeline.sealed import sealed
 from diamond.study.declaration import SweepDeclaration
 from diamond.study.proposals import make_sampler, quiet, suggest
 from diamond.study.storage import open_storage
@@ -100,10 +101,11 @@ def test_the_budget_of_calls_counts_what_trials_have_to_make(bench: Bench) -> No
 
 
 def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
+    bench.store.check_writable()
     work = bench.home / "studies" / "mine" / "work"
     work.mkdir(parents=True)
-    write_json(work / "one.json", {"began": 0.0, "last": 1800.0})
-    write_json(work / "other.json", {"began": 900.0, "last": 2700.0})  # half of it together
+    write_json(work / "one.json", sealed({"began": 0.0, "last": 1800.0}))
+    write_json(work / "other.json", sealed({"began": 900.0, "last": 2700.0}))  # half together
     bench.text = text(end="[budget]\nhours = 0.75\ntrials = 4\n")
     run = bench.run()
     assert bench.trials == []
@@ -276,7 +278,7 @@ def test_values_that_are_not_allowed_together_fail_that_trial_alone(bench: Bench
     by_state = {trial.state.name: trial for trial in bench.trials}
     assert sorted(bench.states()) == ["COMPLETE"] * 3 + ["FAIL"]
     failed = by_state["FAIL"]
-    assert failed.params == {"sigma_max": "1.0", "sampler.sigma_min": "2.0"}
+    assert failed.params == {"sigma_max": "1", "sampler.sigma_min": "2"}
     assert "sigma_min 2.0 must be below sigma_max 1.0" in failed.user_attrs["diamond.error"]
     assert "\n" not in failed.user_attrs["diamond.error"]
 
