@@ -278,7 +278,7 @@ def test_a_latex_table_is_balanced_and_escaped() -> None:
     assert "\\begin{tabular}{lrr}" in text
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert [len(re.findall(r"(?<!\\)&", line)) for line in lines] == [2, 2, 2]
-    assert r"a\_b \& 50\% \#1 & $-$0.40{*} {[}$-$0.90 to 0.10] & --" in text
+    assert r"a\_b \& 50\% \#1 & $-$0.40{*} [$-$0.90 to 0.10] & --" in text
     assert r"\{y\} \textbackslash{}z \textasciitilde{} \textless{}\textbar{}\textgreater{}" in text
     assert r"\caption{A \$title\$}" in text
     assert "% study: a b" in text
