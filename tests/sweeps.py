@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
+from diamond.pipeline.claim import Claim
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
@@ -177,6 +178,9 @@ class Bench:
     tracking: NotedTracking = field(init=False)
     news: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.store.check_writable()
+
     @property
     def store(self) -> Store:
         return Store(self.home)
@@ -242,6 +246,10 @@ class Bench:
 
     def claim(self, number: int) -> Path:
         return self.home / "studies" / self.name / "trials" / str(number) / "claim-1.json"
+
+    def holder(self, number: int) -> str | None:
+        """Who works on a trial."""
+        return Claim(self.claim(number).parent).holder()
 
     def num_begun(self, stage: str) -> int:
         return sum(spec.stage == stage for spec in self.executor.begun)

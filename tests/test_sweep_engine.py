@@ -55,7 +55,7 @@ def test_the_preset_comes_first_and_the_budget_of_trials_is_kept(bench: Bench) -
         assert trial.user_attrs["mlflow.run_id"] == f"run {trial.number}"
         assert trial.user_attrs["mlflow.link"] == f"http://link/{trial.number}"
         assert bench.tracking.statuses(trial.number) == ["RUNNING", "FINISHED"]
-        assert not bench.claim(trial.number).exists()
+        assert bench.holder(trial.number) is None
 
 
 def test_the_same_command_once_more_does_nothing_and_a_greater_budget_goes_on(
@@ -338,7 +338,7 @@ def test_a_failure_counts_before_and_after_a_kill_of_the_command(bench: Bench) -
 def test_a_released_trial_goes_on_without_a_further_attempt(bench: Bench) -> None:
     for _ in range(3):
         bench.interrupt(at_work(bench, 2))
-        assert not bench.claim(2).exists()
+        assert bench.holder(2) is None
         assert bench.tracking.statuses(2) == ["RUNNING", "KILLED"]
     before = bench.params()
     bench.run()
@@ -401,7 +401,7 @@ def test_a_trial_that_cannot_be_tracked_is_let_go_of(
         with pytest.raises(StoreError, match="is gone"):
             bench.run()
     assert bench.states() == ["RUNNING"]
-    assert not bench.claim(0).exists()
+    assert bench.holder(0) is None
     bench.run()
     assert bench.states() == ["COMPLETE"] * 4
     assert bench.attribute("attempts") == [1] * 4
