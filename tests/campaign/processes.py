@@ -217,6 +217,8 @@ def step_clock(clock: Path, seconds: int) -> None:
 
 
 def _faked(case: Path, clock: Path) -> dict[str, str]:
+    if not FAKETIME.exists():
+        raise RuntimeError(f"there is no {FAKETIME}: install Debian's package faketime")
     (case / "awake").mkdir(exist_ok=True)
     (case / "awake" / "sitecustomize.py").write_text(AWAKE)
     return {
