@@ -508,6 +508,18 @@ def test_a_study_without_a_result_shows_how_far_it_is(tmp_path: Path) -> None:
     assert "command: diamond ablate --name mine" in text
 
 
+def test_a_stage_whose_manifest_was_changed_is_shown_as_damaged(tmp_path: Path) -> None:
+    plan = plan_of("steps=1", name="mine")
+    store = made(tmp_path, plan)
+    (denoiser,) = (spec for spec in plan.stages() if spec.stage == "denoiser")
+    path = store.folder("denoiser", denoiser.key) / "manifest.json"
+    path.write_text(path.read_text().replace('"seconds": 1.0', '"seconds": 2.0'))
+    states = StageStates(store)
+    state, cause = states.of("denoiser", denoiser.key)
+    assert state == "failed" and cause is not None and "is damaged" in cause
+    assert states.of("frames", denoiser.upstream["frames"]) == ("done", None)
+
+
 @pytest.mark.parametrize("command", [("studies",), ("show", "mine"), ("gc",)])
 def test_a_home_that_is_not_there_is_refused(command: tuple[str, ...], tmp_path: Path) -> None:
     done = diamond(*command, "--home", str(tmp_path / "home"))

@@ -223,7 +223,10 @@ class StageStates:
     def _read(self, stage: str, key: str) -> tuple[RunState, str | None]:
         manifest = self._store.manifest(stage, key)
         if manifest is None:
-            return "pending", None
+            damaged = "it is damaged; the study's command makes it again"
+            return (
+                ("failed", damaged) if self._store.is_published(stage, key) else ("pending", None)
+            )
         match manifest["state"]:
             case "done":
                 return "done", None
