@@ -508,6 +508,17 @@ def test_the_command_that_trains_a_policy_lifts_a_declared_last_stage(tmp_path: 
     assert told == "diamond ablate steps --preset smoke --seeds 1 --until all"
 
 
+def test_a_run_whose_weights_are_damaged_is_not_exported(smoke_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(smoke_home, home)
+    (weights,) = home.glob("stages/denoiser/*/weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(StoreError, match=r"denoiser \w+ is damaged: weights.safetensors differs"):
+        export.trained_run(STUDY, export.RunChoice("steps=1"), home)
+
+
 @pytest.mark.parametrize(
     ("choice", "seed", "seeds"),
     [

@@ -11,11 +11,17 @@ import pytest
 from optuna.trial import FrozenTrial
 from typer.testing import CliRunner, Result
 
+from diamond.cli.ablate import Options
 from diamond.cli.app import app
+from diamond.cli.sweep import _open
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.history import record_plan
 from diamond.pipeline.home import open_home
+from diamond.pipeline.store import Store
 from diamond.study.addresses import default_storage
+from diamond.study.declaration import Sweep, read_sweep
 from diamond.study.engine import SweepRun
 from diamond.study.proposals import ATTEMPTS, MLFLOW_LINK, MLFLOW_RUN
 from diamond.study.storage import open_storage
@@ -27,6 +33,7 @@ from tests.commands import (
     diamond,
     digests,
     live_workers,
+    smoke_plan,
     tracked,
     wait_until,
 )
@@ -312,6 +319,22 @@ def test_a_dry_run_shows_the_space_and_makes_nothing(tmp_path: Path) -> None:
     for words in ("sweep mine", "1 to 4", "0 to 4", "minimize L1", "3 trials: roughly"):
         assert words in found.output
     assert not home.exists()
+
+
+def test_lost_trials_of_a_sweep_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, home = write(tmp_path, SEARCH), tmp_path / "home"
+    sweep = Sweep(path, read_sweep(SEARCH, path), "mine")
+    options = Options(home, Workers(1), False, False, None, "diamond sweep mine.toml")
+    Store(home).check_writable()
+    journal = default_storage(home)
+    _open(sweep, options, journal)
+    record_plan(smoke_plan(), home / "studies" / "mine", "diamond sweep mine.toml")
+    assert "lost" not in capsys.readouterr().err
+    Path(journal).unlink()
+    _open(sweep, options, journal)
+    assert "the trials of mine are lost" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

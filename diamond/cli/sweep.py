@@ -20,7 +20,12 @@ from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.estimate import Estimate
 from diamond.pipeline.files import in_use, write_json
-from diamond.pipeline.history import RUNNING_NAME, begin_sweep, check_sweep_folder
+from diamond.pipeline.history import (
+    RUNNING_NAME,
+    begin_sweep,
+    check_sweep_folder,
+    read_entries,
+)
 from diamond.pipeline.home import open_home
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.sealed import sealed
@@ -123,6 +128,11 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     def news(text: str) -> None:
         log.print(text, soft_wrap=True)
 
+    if read_entries(folder) and not study.get_trials(deepcopy=False):
+        news(
+            f"the trials of {sweep.name} are lost: the storage has none of those that ran before; "
+            "the search begins again, on the stages that are there"
+        )
     return SweepRun(sweep, store, study, tracking, options.command, news)
 
 

@@ -86,6 +86,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
 
     Raises:
         RequestError: There is no such study, arm, game or seed, or it is not trained yet.
+        StoreError: What it is trained in is damaged.
     """
     config, arm, entry = _planned(study, choice, home)
     source = f"study {study}, arm {arm}, game {config.game}, seed {config.seed}"
@@ -99,13 +100,13 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
     folders: dict[Part, Path] = {}
     for part in IMPORTED:
         spec = specs.get(part) or specs["agent"]
-        if store.status(spec) != "done" or store.damage(spec) is not None:
+        if not store.is_published(spec.stage, spec.key):
             until = f"it was run with --until {entry['until']}; " if entry["until"] else ""
             raise RequestError(
                 f"the {part} of {source}, is not trained\n"
                 f"  {until}this command trains it: {_whole_command(entry, config.seed)}"
             )
-        folder = store.folder(spec.stage, spec.key)
+        folder = store.whole_folder(spec.stage, spec.key)
         folders[part] = folder if spec.stage == part else folder / part
     return TrainedRun(config, source, folders)
 

@@ -223,7 +223,7 @@ class StageStates:
     def _read(self, stage: str, key: str) -> tuple[RunState, str | None]:
         manifest = self._store.manifest(stage, key)
         if manifest is None:
-            damaged = "it is damaged; the study's command makes it again"
+            damaged = f"{key} is damaged; the study's command makes it again"
             return (
                 ("failed", damaged) if self._store.is_published(stage, key) else ("pending", None)
             )
