@@ -167,6 +167,7 @@ def test_the_terminal_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -
         assert f"{names[0]}: FAILED: {names[1]}" in text
 
 
+@pytest.mark.slow
 def test_a_study_with_nasty_names_runs_and_is_shown(smoke_home: Path, tmp_path: Path) -> None:
     home = copy_home(smoke_home, tmp_path / "h[/red]")
     arms = ("--arm", "ours [v1]: steps=1", "--arm", "b[/x]: steps=3")

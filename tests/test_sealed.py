@@ -92,6 +92,7 @@ def test_a_report_is_kept_only_while_all_its_files_are_whole(
     assert kept_files(tmp_path, document) is None
 
 
+@pytest.mark.slow
 def test_damaged_files_of_a_report_are_made_again_and_the_good_ones_stay_in_the_store(
     smoke_home: Path, tmp_path: Path
 ) -> None:

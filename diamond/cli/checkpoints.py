@@ -15,12 +15,15 @@ from diamond.pipeline.export import (
     read_parts,
     trained_run,
 )
+from diamond.pipeline.home import check_format
 
 RELEASED_SUFFIX = ".pt"
 
 
 def import_and_show(source: str, game: str | None, output: Path | None, home: Path) -> None:
     """Import an agent; print the folder and the command that uses it."""
+    if output is None:
+        check_format(home)
     _show_folder(import_released(source, game, output, home))
 
 

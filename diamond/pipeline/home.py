@@ -32,8 +32,8 @@ def open_home(folder: Path) -> Home:
         StoreError: It is a home of another version, or its file is damaged.
         OSError: It cannot be made or written.
     """
+    check_format(folder)  # A home that is refused is left as it is.
     folder.mkdir(parents=True, exist_ok=True)
-    _read(folder)  # A home that is refused is left as it is.
     with locked(folder / ANCHOR_NAME):
         known, place = _read(folder), _place(folder)
         opened: dict[str, Any]
@@ -47,6 +47,15 @@ def open_home(folder: Path) -> Home:
         if opened != known:
             write_json(folder / FILE_NAME, opened)
     return Home(folder, opened["id"], tuple(opened["former"]))
+
+
+def check_format(folder: Path) -> None:
+    """Refuse a home of another version; nothing is made.
+
+    Raises:
+        StoreError: It is one, or its file is damaged.
+    """
+    _read(folder)
 
 
 def open_tracking(folder: Path, tracking_uri: str | None) -> "MlflowStore":
