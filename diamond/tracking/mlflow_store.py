@@ -34,7 +34,6 @@ _KIND = "diamond.kind"
 _OWNER = "diamond.owner"
 _IMPORTED = "diamond.imported."
 _ARTIFACTS = "diamond.artifacts"
-_ARTIFACT = "diamond.artifact."  # One tag a file, as former versions had it.
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
 _NOTE = "mlflow.note.content"
@@ -295,10 +294,7 @@ class MlflowStore:
     def _upload(self, known: _KnownRun, artifacts: Mapping[str, Path]) -> None:
         """Upload what changed, and take away what was uploaded before and is no longer there."""
         digests = {name: _digest(path) for name, path in artifacts.items()}
-        each = {n: v for n, v in known.tags.items() if n.startswith(_ARTIFACT)}
-        before = json.loads(known.tags.get(_ARTIFACTS, "{}")) or {
-            name.removeprefix(_ARTIFACT): value for name, value in each.items()
-        }
+        before = json.loads(known.tags.get(_ARTIFACTS, "{}"))
         for name, path in artifacts.items():
             if before.get(name) != digests[name] or _is_lost(known, name, digests[name]):
                 folder, _, own = name.rpartition("/")
@@ -307,9 +303,6 @@ class MlflowStore:
         if stale := before.keys() - digests.keys():
             self._delete_artifacts(known.run_id, stale)
         self._set_tags(known, {_ARTIFACTS: json.dumps(digests, sort_keys=True)})
-        for name in each:
-            self._client.delete_tag(known.run_id, name)
-            del known.tags[name]
 
     def _delete_artifacts(self, run_id: str, names: Iterable[str]) -> None:
         files = get_artifact_repository(
