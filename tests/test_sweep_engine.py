@@ -117,6 +117,17 @@ def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
     assert len(list(work.glob("*.json"))) == 4
 
 
+def test_damaged_working_hours_are_told(bench: Bench) -> None:
+    bench.store.check_writable()
+    work = bench.home / "studies" / "mine" / "work"
+    work.mkdir(parents=True)
+    write_json(work / "one.json", {**sealed({"began": 0.0, "last": 1800.0}), "last": 18.0})
+    bench.text = text(end="[budget]\nhours = 0.75\ntrials = 4\n")
+    with pytest.raises(StoreError, match=r"one\.json' are not as they were written"):
+        bench.run()
+    assert bench.trials == []
+
+
 # --- the grid -----------------------------------------------------------------------------------
 
 

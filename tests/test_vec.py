@@ -5,9 +5,11 @@ What imagination is comes from `imagine`: both must draw the same trajectories.
 """
 
 import functools
+import json
 import logging
 import os
 import random  # noqa: TID251
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -37,6 +39,7 @@ from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.errors import RequestError, WeightsError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.pipeline.files import digest
 from diamond.records import to_bytes, to_unit
 from diamond.rng import Noise, StreamNoise, categorical, seeded_init, torch_generator
 from diamond.seeds import Purpose
@@ -565,6 +568,19 @@ def test_the_entry_point_registers_the_id() -> None:
 
 
 # Bad input.
+
+
+def test_damaged_frames_are_refused(agent: Path, real: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    shutil.copytree(real, folder)
+    outputs = {path.name: digest(path) for path in folder.iterdir()}
+    (folder / "manifest.json").write_text(json.dumps({"outputs": outputs}))
+    make_vec(agent, 1, HORIZON, steps=1, starts=folder).close()
+    damaged = folder / "rewards.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(RequestError, match=r"rewards\.npy differs from its digest"):
+        make_vec(agent, 1, HORIZON, steps=1, starts=folder)
+
 
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no rows": ({"num_envs": 0}, ("num_envs=0", "at least 1")),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diamond.config.base import content_hash
+from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import locked, read_json, write_json
 from diamond.pipeline.sealed import is_whole, sealed
@@ -72,12 +73,20 @@ class Ledger:
             self._noted = now
 
     def hours(self) -> float:
-        """Hours during which at least one command was at work on the sweep."""
+        """Hours during which at least one command was at work on the sweep.
+
+        Raises:
+            StoreError: The note of a command is damaged.
+        """
         spans = []
         for path in (self._folder / WORK).glob("*.json"):
             data = read_json(path)
-            if is_whole(data):
-                spans.append((float(data["began"]), float(data["last"])))
+            if not is_whole(data):
+                raise StoreError(
+                    f"the working hours in {str(path)!r} are not as they were written\n"
+                    "  delete the file: the hours of that command do not count then"
+                )
+            spans.append((float(data["began"]), float(data["last"])))
         return union_seconds(spans) / 3600
 
 

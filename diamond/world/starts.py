@@ -1,6 +1,8 @@
 """Where imagined games begin: after real frames, recorded now or before."""
 
+import json
 from collections.abc import Callable
+from hashlib import file_digest
 from pathlib import Path
 
 import torch
@@ -30,7 +32,7 @@ def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.d
         device: Where the starts go.
 
     Raises:
-        RequestError: The folder holds no frames, or those of another view.
+        RequestError: The folder holds no frames, damaged ones, or those of another view.
     """
     dataset = _record(agent) if frames is None else _load(agent, frames)
     num_frames = max(agent.denoiser.history, agent.policy.burn_in_frames)
@@ -52,6 +54,7 @@ def _record(agent: Checkpoint) -> FrameSet:
 def _load(agent: Checkpoint, folder: Path) -> FrameSet:
     how = "give the folder of a `frames` stage, mlruns/stages/frames/<key>, of the same game"
     try:
+        _check_digests(folder)
         dataset = FrameSet.load(folder)
     except (OSError, ValueError, KeyError) as error:
         raise RequestError(
@@ -69,3 +72,19 @@ def _load(agent: Checkpoint, folder: Path) -> FrameSet:
             f"the checkpoint {agent.weights.num_actions} actions\n  {how}"
         )
     return dataset
+
+
+def _check_digests(folder: Path) -> None:
+    """Refuse outputs that are not as their stage wrote them; a folder of one's own has no digests.
+
+    Raises:
+        OSError: A file is missing.
+        ValueError: A file differs from its digest, or the manifest is no JSON.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return
+    for name, expected in json.loads(manifest.read_text())["outputs"].items():
+        with (folder / name).open("rb") as stream:
+            if file_digest(stream, "sha256").hexdigest() != expected:
+                raise ValueError(f"{name} differs from its digest, run the study again")
