@@ -51,7 +51,7 @@ def checked_file(folder: Path, part: str, sha256: str) -> Path:
 
     Args:
         folder: A checkpoint folder.
-        part: denoiser, outcome or policy.
+        part: denoiser, reward_end or policy.
         sha256: Digest of the file that the checkpoint names.
 
     Raises:

@@ -15,7 +15,7 @@ from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
 from diamond.pipeline.files import digest
 from diamond.pipeline.models import build_policy
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 
 
 def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:
@@ -26,7 +26,7 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
     shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
     networks: Mapping[str, nn.Module] = {
         "denoiser": build_denoiser(config.denoiser, shape),
-        "outcome": build_outcome(config.outcome, shape),
+        "reward_end": build_reward_end(config.reward_end, shape),
         "policy": build_policy(config.policy, shape),
     }
     generator = torch.Generator().manual_seed(0)
@@ -44,7 +44,7 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
         weights=ImportedConfig(
             num_actions=num_actions,
             denoiser=digest(folder / "denoiser.safetensors"),
-            outcome=digest(folder / "outcome.safetensors"),
+            reward_end=digest(folder / "reward_end.safetensors"),
             policy=digest(folder / "policy.safetensors"),
         ),
         **{field: getattr(config, field) for field in AGENT_FIELDS},

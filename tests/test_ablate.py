@@ -39,7 +39,7 @@ STAGES = PROTOCOL_STAGES["static"]
 HORIZON = 10
 HEAVY = ("torch", "numpy", "mlflow", "matplotlib", "ale_py", "gymnasium", "cv2", "scipy")
 NUM_STAGES = {
-    "references": 1, "inverse_dynamics": 1, "frames": 1, "denoiser": 1, "outcome": 1,
+    "references": 1, "inverse_dynamics": 1, "frames": 1, "denoiser": 1, "reward_end": 1,
     "rollouts": 4, "fidelity": 4, "policy": 2, "policy_fidelity": 2, "returns": 3,
 }  # fmt: skip
 """Of ``steps=1,3``: four worlds are scored, and three players play."""
@@ -123,7 +123,7 @@ def test_another_seed_gives_other_results_on_the_same_data(
     moment = _moment(home, *SMOKE, "--seeds", "2", "--until", "fidelity")
     new = moment.digests.keys() - digests(smoke_home).keys()
     made = sorted(name.split("/")[0] for name in new)
-    assert made == ["denoiser", "fidelity", "fidelity", "outcome", "rollouts", "rollouts"]
+    assert made == ["denoiser", "fidelity", "fidelity", "reward_end", "rollouts", "rollouts"]
     old = digests(smoke_home)
     for name in new:
         stage = name.split("/")[0]
@@ -392,7 +392,7 @@ def test_curves_over_the_horizon_and_over_training_are_there(smoke_home: Path) -
     for run in kinds["arm"]:
         key = run.data.tags["diamond.run_key"]
         assert found[key, "denoiser/loss"] == list(range(1, config.denoiser.updates + 1))
-        assert found[key, "outcome/loss"] == list(range(1, config.outcome.updates + 1))
+        assert found[key, "reward_end/loss"] == list(range(1, config.reward_end.updates + 1))
         assert found[key, "policy/loss"] == list(range(1, config.policy.updates + 1))
 
 

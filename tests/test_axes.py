@@ -54,7 +54,7 @@ VALUES: dict[str, tuple[str, str, str]] = {
     "rho": ("rollouts", "7", "3"),
     "init_noise": ("rollouts", "unit", "marginal"),
     "quantize_at": ("rollouts", "call", "end"),
-    "outcome_sampling": ("rollouts", "sample", "argmax"),
+    "reward_end_sampling": ("rollouts", "sample", "argmax"),
     "horizon": ("policy", "4", "8"),
     "gamma": ("policy", "0.9", "0.99"),
     "lambda": ("policy", "0.9", "1"),

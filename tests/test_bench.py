@@ -313,7 +313,7 @@ def test_an_agent_of_the_paper_takes_what_its_updates_take() -> None:
     config = make_preset("paper", "Breakout")
     counts = counts_of(config)
     assert counts == {
-        "environment": 100_000, "denoiser": 409_600, "outcome": 409_600, "policy": 404_600,
+        "environment": 100_000, "denoiser": 409_600, "reward_end": 409_600, "policy": 404_600,
     }  # fmt: skip
     ours, released = Timing((1.0, 3.0, 2.0)), Timing((4.0,))
     cases = [Measured(Case(part, 1), ours, released, None) for part in counts]
@@ -362,7 +362,7 @@ def test_processes_run_at_once_and_the_slowest_counts(monkeypatch: pytest.Monkey
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("part", ["denoiser", "outcome", "policy"])
+@pytest.mark.parametrize("part", ["denoiser", "reward_end", "policy"])
 def test_updates_run_on_a_gpu(part: Part, compiled: bool) -> None:
     """Three in a row: compiled networks are compiled, recorded and replayed."""
     config = make_preset("smoke", "Pong")
@@ -391,9 +391,9 @@ def test_smoke_networks_are_measured_and_the_document_alone_is_printed(
         next(c["gflop"] for c in document["cases"] if (c["steps"], c["batch"]) == (n, 1))
         for n in (1, 3)
     )
-    outcome = (3 * one - three) / 2
-    assert 0 < outcome < 0.9 * one, (
-        "three denoising steps are three times the denoiser, and one outcome"
+    reward_end = (3 * one - three) / 2
+    assert 0 < reward_end < 0.9 * one, (
+        "three denoising steps are three times the denoiser, and one reward_end"
     )
     assert document["checks"] == [] and document["passed"] is True
 
@@ -427,10 +427,10 @@ def _open_perturbed(config: RunConfig, threads: int, checkout: Path, weights: Pa
     ("part", "low", "limit"),
     [
         ("policy", "policy", 2e-2),
-        ("policy", "outcome", 2e-2),
+        ("policy", "reward_end", 2e-2),
         ("imagination", "denoiser", 2e-2),
         ("imagination", "policy", 1e-5),
-        ("outcome", "denoiser", 1e-5),
+        ("reward_end", "denoiser", 1e-5),
     ],
 )
 def test_the_limit_of_a_part_is_that_of_its_lowest_precision(
@@ -449,7 +449,7 @@ def test_the_released_code_computes_the_same_unless_a_weight_differs(
     monkeypatch.setattr("diamond.bench.cases.STEPS", (1,))
     if perturbed:
         monkeypatch.setattr(measuring, "open_released", _open_perturbed)
-    parts = ("denoiser",) if perturbed else ("environment", "denoiser", "outcome", "policy")
+    parts = ("denoiser",) if perturbed else ("environment", "denoiser", "reward_end", "policy")
     arguments = ("--preset", "smoke", "--set", AS_RELEASED, "--reference", str(REFERENCE))
     code = run(*parts, *arguments, "--json")
     document = json.loads(capfd.readouterr().out)

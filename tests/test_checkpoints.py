@@ -32,7 +32,7 @@ from diamond.pipeline.history import record_plan
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, to_released
 from diamond.weights import filled
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.vec import make_vec
 from tests.commands import (
     STUDY,
@@ -53,7 +53,7 @@ def released_agent() -> dict[str, Tensor]:
     config = paper("Breakout")
     networks: dict[Part, nn.Module] = {
         "denoiser": build_denoiser(config.denoiser, SHAPE),
-        "outcome": build_outcome(config.outcome, SHAPE),
+        "reward_end": build_reward_end(config.reward_end, SHAPE),
         "policy": build_policy(config.policy, SHAPE),
     }
     generator = torch.Generator().manual_seed(0)
@@ -120,12 +120,12 @@ def test_a_study_on_a_checkpoint_trains_nothing_and_shares_the_policy(home: Path
     assert [arm["name"] for arm in arms] == ["steps=1", "steps=2"]
     stages = [arm["runs"][0]["stages"] for arm in arms]
     assert all("frames" not in made for made in stages)
-    shared = ("denoiser", "outcome", "policy", "returns")
+    shared = ("denoiser", "reward_end", "policy", "returns")
     assert all(stages[0][name]["key"] == stages[1][name]["key"] for name in shared)
     assert stages[0]["rollouts"]["key"] != stages[1]["rollouts"]["key"]
     assert arms[0]["runs"][0]["returns"] == arms[1]["runs"][0]["returns"]
     trained = [m for m in manifests(home).values() if "imported" in m["config"]]
-    names = {"denoiser", "outcome", "policy"}
+    names = {"denoiser", "reward_end", "policy"}
     assert {m["stage"] for m in trained} == names
     assert all(m["outputs"]["weights.safetensors"] == m["config"]["imported"] for m in trained)
     check_futures(document)
@@ -402,7 +402,7 @@ def test_an_exported_run_says_what_it_is(exported: Path, smoke_home: Path) -> No
         assert getattr(checkpoint, name) == getattr(config, name)
     assert {path.name for path in exported.iterdir()} == {
         CHECKPOINT_FILE,
-        *(f"{part}.safetensors" for part in ("denoiser", "outcome", "policy")),
+        *(f"{part}.safetensors" for part in ("denoiser", "reward_end", "policy")),
     }
 
 
@@ -414,7 +414,7 @@ def test_an_exported_run_imagines_and_plays_as_in_its_study(
     home = copy_home(smoke_home, tmp_path / "home", "references")
     document = ablate(home, "steps=1,3", "--preset", "smoke", "--checkpoint", str(exported))
     again = run_of(document, "steps=3")
-    for stage in ("denoiser", "outcome", "policy", "rollouts", "fidelity", "returns"):
+    for stage in ("denoiser", "reward_end", "policy", "rollouts", "fidelity", "returns"):
         assert outputs_of(home, again, stage) == outputs_of(smoke_home, own, stage), stage
     other = run_of(document, "steps=1")
     assert outputs_of(home, other, "rollouts") != outputs_of(home, again, "rollouts")
@@ -463,7 +463,7 @@ def test_an_export_stands_whole_or_not_at_all(
 
         return write
 
-    for part in ("denoiser", "outcome", "policy"):
+    for part in ("denoiser", "reward_end", "policy"):
         with monkeypatch.context() as patched:
             patched.setattr("shutil.copyfile", failing(f"{part}.safetensors"))
             with pytest.raises(StoreError, match="No space left"):

@@ -195,7 +195,7 @@ def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path)
     home = tmp_path / "home"
     document = ablate(
         home,
-        *("resolution=32,48", "steps=1,2", "updates=2", "outcome.updates=1"),
+        *("resolution=32,48", "steps=1,2", "updates=2", "reward_end.updates=1"),
         *("--preset", "smoke", "--until", "fidelity"),
         page=True,
     )
@@ -208,7 +208,7 @@ def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path)
     assert document["strips"]
 
 
-FEW = ("updates=6", "outcome.updates=2", "num_frames=150")
+FEW = ("updates=6", "reward_end.updates=2", "num_frames=150")
 NARROW = "denoiser.channels=[8,8]"
 
 

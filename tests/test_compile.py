@@ -34,7 +34,7 @@ from diamond.pipeline.worker import run_stage
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.tracking.events import read_events
-from diamond.training.losses import denoiser_loss, device_of, outcome_loss
+from diamond.training.losses import denoiser_loss, device_of, reward_end_loss
 from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
 
 CONFIG = make_preset("smoke", "Boxing")
@@ -70,14 +70,14 @@ def denoiser_terms(nets: Networks) -> list[Tensor]:
     return [loss, *gradients(nets.denoiser, loss)]
 
 
-def outcome_terms(nets: Networks) -> list[Tensor]:
-    loss, _ = outcome_loss(nets.outcome, CONFIG.outcome, segments(3), SEED)(0)
-    return [loss, *gradients(nets.outcome, loss)]
+def reward_end_terms(nets: Networks) -> list[Tensor]:
+    loss, _ = reward_end_loss(nets.reward_end, CONFIG.reward_end, segments(3), SEED)(0)
+    return [loss, *gradients(nets.reward_end, loss)]
 
 
 def imagined(nets: Networks) -> list[Tensor]:
     world = world_of(CONFIG, nets, 3)
-    start = segments(CONFIG.denoiser.history).segments.to(device_of(nets.outcome))
+    start = segments(CONFIG.denoiser.history).segments.to(device_of(nets.reward_end))
     state = world.start(start.frames[:, :-1], start.actions[:, :-1])
     noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
     found: list[Tensor] = []
@@ -96,13 +96,13 @@ def fresh_compiler() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("terms", [denoiser_terms, outcome_terms, imagined])
+@pytest.mark.parametrize("terms", [denoiser_terms, reward_end_terms, imagined])
 def test_the_graphs_of_the_networks_compute_what_they_do(terms: Any) -> None:
     """With gradients and without."""
     plain = terms(networks())
     nets = networks()
     trace(nets.denoiser.net)
-    trace(nets.outcome)
+    trace(nets.reward_end)
     for ours, theirs in zip(terms(nets), plain, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -110,7 +110,7 @@ def test_the_graphs_of_the_networks_compute_what_they_do(terms: Any) -> None:
 @pytest.mark.usefixtures("fresh_compiler")
 def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None:
     """Not even the first step after a start is compiled for itself."""
-    counts = {"denoiser": 0, "outcome": 0}
+    counts = {"denoiser": 0, "reward_end": 0}
     nets = networks()
     world = world_of(CONFIG, nets, 10)
 
@@ -122,16 +122,16 @@ def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None
         return compile_graph
 
     nets.denoiser.net.compile(backend=counting("denoiser"), fullgraph=True, dynamic=False)
-    nets.outcome.compile(backend=counting("outcome"), dynamic=False)
+    nets.reward_end.compile(backend=counting("reward_end"), dynamic=False)
     start = segments(CONFIG.denoiser.history).segments
     for rows in (1, 2):
         world.start(start.frames[:rows, :-1], start.actions[:rows, :-1])
-    assert counts == {"denoiser": 0, "outcome": 0}
+    assert counts == {"denoiser": 0, "reward_end": 0}
     state = world.start(start.frames[:, :-1], start.actions[:, :-1])
     noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
     for _ in range(3):
         state, _ = world.step(state, start.actions[:, -1], noise)
-    assert counts == {"denoiser": 1, "outcome": 1}
+    assert counts == {"denoiser": 1, "reward_end": 1}
 
 
 @pytest.mark.usefixtures("fresh_compiler")
@@ -139,9 +139,9 @@ def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None
     ("stage", "upstream", "compiled"),
     [
         ("denoiser", ("frames",), ["DenoiserNet"]),
-        ("outcome", ("frames",), ["OutcomeNet"]),
-        ("rollouts", ("references", "denoiser", "outcome"), ["DenoiserNet", "OutcomeNet"]),
-        ("policy", ("frames", "denoiser", "outcome"), ["DenoiserNet", "OutcomeNet"]),
+        ("reward_end", ("frames",), ["RewardEndNet"]),
+        ("rollouts", ("references", "denoiser", "reward_end"), ["DenoiserNet", "RewardEndNet"]),
+        ("policy", ("frames", "denoiser", "reward_end"), ["DenoiserNet", "RewardEndNet"]),
     ],
 )
 def test_a_stage_compiles_its_world_model_and_says_so(
@@ -156,7 +156,7 @@ def test_a_stage_compiles_its_world_model_and_says_so(
     seen: list[str] = []
 
     def note(network: nn.Module, trains: bool) -> None:
-        assert trains is (stage in ("denoiser", "outcome"))
+        assert trains is (stage in ("denoiser", "reward_end"))
         seen.append(type(network).__name__)
         trace(network)
 
@@ -177,9 +177,9 @@ def test_a_stage_compiles_its_world_model_and_says_so(
 def test_a_compiled_network_is_gone_between_stages() -> None:
     """It and what was compiled of it hold each other, and with it the memory of a whole stage."""
     nets = networks()
-    trace(nets.outcome)
-    outcome_terms(nets)
-    alive = weakref.ref(nets.outcome)
+    trace(nets.reward_end)
+    reward_end_terms(nets)
+    alive = weakref.ref(nets.reward_end)
     gc.disable()
     try:
         del nets
@@ -254,7 +254,7 @@ def test_what_only_imagines_is_left_as_it_is_on_a_processor(
 ) -> None:
     compiled: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **_: compiled.append(self))
-    net = networks().outcome
+    net = networks().reward_end
     compile_network(net, trains=False)
     assert compiled == []
     compile_network(net, trains=True)
@@ -326,7 +326,7 @@ def test_a_compiled_training_learns_what_a_plain_one_learns(
 def test_compiled_networks_imagine_what_plain_ones_imagine(device: str) -> None:
     nets = networks(device)
     compile_network(nets.denoiser.net, trains=True)
-    compile_network(nets.outcome, trains=True)
+    compile_network(nets.reward_end, trains=True)
     with full_precision():
         plain, compiled = imagined(networks(device)), imagined(nets)
     for ours, theirs in zip(compiled, plain, strict=True):

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from diamond.ablation.multiplications import (
-    outcome_multiplications,
     policy_multiplications,
+    reward_end_multiplications,
     unet_multiplications,
 )
 from diamond.ablation.plan import Plan, make_plan
@@ -18,12 +18,12 @@ from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.pipeline.cost import work_units
 from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import Store
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 from tests.commands import diamond, smoke_plan
 from tests.commands import finish as finish_stage
@@ -74,13 +74,13 @@ def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
-def test_the_work_of_the_outcome_model_is_that_of_its_parts(config: RunConfig) -> None:
-    net: OutcomeNet = build_outcome(config.outcome, shape_of(config))
+def test_the_work_of_the_reward_end_model_is_that_of_its_parts(config: RunConfig) -> None:
+    net: RewardEndNet = build_reward_end(config.reward_end, shape_of(config))
     counter = Counter(net)
     frames = torch.zeros(1, 1, 3, config.view.height, config.view.width)
     with torch.no_grad():
         net(frames, torch.zeros(1, 1, dtype=torch.int64), frames, None)
-    expected = outcome_multiplications(config.outcome, config.view.height, config.view.width)
+    expected = reward_end_multiplications(config.reward_end, config.view.height, config.view.width)
     assert expected == pytest.approx(counter.total, rel=TOLERANCE)
 
 
@@ -159,13 +159,13 @@ def test_what_is_done_costs_nothing() -> None:
 def test_the_priority_is_the_longest_chain_that_begins_with_a_stage() -> None:
     frames = StageSpec("frames", {}, {}, 0)
     denoiser = StageSpec("denoiser", {}, {"frames": frames.key}, 0)
-    outcome = StageSpec("outcome", {}, {"frames": frames.key}, 0)
-    policy = StageSpec("policy", {}, {"denoiser": denoiser.key, "outcome": outcome.key}, 0)
-    seconds = {frames.key: 1.0, denoiser.key: 5.0, outcome.key: 2.0, policy.key: 3.0}
-    found = priorities([frames, denoiser, outcome, policy], seconds)
-    assert found == {policy.key: 3.0, outcome.key: 5.0, denoiser.key: 8.0, frames.key: 9.0}
-    swapped = seconds | {denoiser.key: 2.0, outcome.key: 5.0}
-    assert priorities([frames, denoiser, outcome, policy], swapped)[frames.key] == 9.0
+    reward_end = StageSpec("reward_end", {}, {"frames": frames.key}, 0)
+    policy = StageSpec("policy", {}, {"denoiser": denoiser.key, "reward_end": reward_end.key}, 0)
+    seconds = {frames.key: 1.0, denoiser.key: 5.0, reward_end.key: 2.0, policy.key: 3.0}
+    found = priorities([frames, denoiser, reward_end, policy], seconds)
+    assert found == {policy.key: 3.0, reward_end.key: 5.0, denoiser.key: 8.0, frames.key: 9.0}
+    swapped = seconds | {denoiser.key: 2.0, reward_end.key: 5.0}
+    assert priorities([frames, denoiser, reward_end, policy], swapped)[frames.key] == 9.0
 
 
 # --- corrections ------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_a_measured_stage_corrects_the_estimate_of_its_kind_alone(tmp_path: Path
     before = Estimate(plan, store, "cpu")
     assert before.measured_share(plan.stages()) == 0.0
     for spec in plan.stages():
-        if spec.stage in ("frames", "denoiser", "outcome"):
+        if spec.stage in ("frames", "denoiser", "reward_end"):
             finish(store, spec, before.seconds(spec))
     first, second = (spec for spec in plan.stages() if spec.stage == "policy")
     finish(store, first, 10 * before.seconds(first))

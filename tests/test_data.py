@@ -100,7 +100,7 @@ def test_every_segment_is_equally_likely() -> None:
 
 def test_the_true_final_frame_is_reached_with_its_end() -> None:
     dataset = numbered([5, 4])
-    generator = torch_generator(0, Purpose.OUTCOME_SEGMENTS)
+    generator = torch_generator(0, Purpose.REWARD_END_SEGMENTS)
     segments = SegmentSampler(dataset, 2).sample(64, generator)
     last_frames = segments.frames[:, -1, 0, 0, 0].add(1).mul(127.5).round().long()
     for row in (4, 8):
@@ -115,7 +115,7 @@ def padded_rows(
     dataset: FrameSet, num_steps: int, batch_size: int, seed: int = 0
 ) -> list[NDArray[np.int64]]:
     """Rows of each padded segment without its padding, the last of them without an action."""
-    generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS)
+    generator = torch_generator(seed, Purpose.REWARD_END_SEGMENTS)
     segments = PaddedSegmentSampler(dataset, num_steps).sample(batch_size, generator)
     assert segments.frames.shape[:2] == (batch_size, num_steps + 1)
     assert segments.valid.shape == (batch_size, num_steps)

@@ -22,7 +22,7 @@ from diamond.config.presets import make_preset
 from diamond.diffusion.noise_law import add_noise
 from diamond.diffusion.precondition import coefficients
 from diamond.diffusion.sampler import sample_ancestral
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.records import Segments, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
@@ -202,8 +202,8 @@ class GivenDraws:
 def test_frames_of_the_released_branch(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No value is near a tie: the truncated frames have equal levels."""
     sampler = DDPM.sampler.model_copy(update={"steps": steps})
-    with seeded_init(0, Purpose.OUTCOME_INIT):
-        small = OutcomeNet(OutcomeNetShape(4, 16, 16, (8,), (1,), 8, 8))
+    with seeded_init(0, Purpose.REWARD_END_INIT):
+        small = RewardEndNet(RewardEndNetShape(4, 16, 16, (8,), (1,), 8, 8))
     denoiser, seen = released_ddpm(), []
     whole = denoiser.denoise
 

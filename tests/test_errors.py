@@ -175,7 +175,7 @@ def test_a_tracking_store_that_does_not_answer_stops_the_command_at_once(tmp_pat
     assert "Traceback" not in done.stderr
     # Frames take seconds and may be there; the training that takes minutes must not be.
     done_stages = {m["stage"] for m in manifests(tmp_path).values() if m["state"] == "done"}
-    assert not done_stages & {"denoiser", "outcome", "policy", "rollouts"}
+    assert not done_stages & {"denoiser", "reward_end", "policy", "rollouts"}
 
 
 def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
 
 
 def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: Path) -> None:
-    home = copy_home(smoke_home, tmp_path / "home", "references", "frames", "outcome")
+    home = copy_home(smoke_home, tmp_path / "home", "references", "frames", "reward_end")
     axis = "denoiser.optimizer.lr=1e-3,1"
     arguments = (axis, "--preset", "smoke", "--until", "fidelity", "--home", str(home))
     done = diamond("ablate", *arguments, page=False)

@@ -211,7 +211,7 @@ def test_a_worker_killed_in_a_stage_is_reported_and_the_rest_goes_on(
     assert process.returncode == 1
     assert "denoiser: FAILED: the worker process was killed by SIGKILL" in errors
     assert "failed: denoiser: the worker process was killed by SIGKILL" in errors
-    assert "outcome: done" in errors
+    assert "reward_end: done" in errors
     assert "fidelity (copy last frame): done" in errors
     assert "rollouts (steps=1): not made, denoiser failed" in errors
     assert live_workers(home) == []

@@ -128,7 +128,7 @@ def test_an_arm_that_is_not_there_is_refused() -> None:
 
 
 def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Path) -> None:
-    stages = ("references", "frames", "inverse_dynamics", "denoiser", "outcome")
+    stages = ("references", "frames", "inverse_dynamics", "denoiser", "reward_end")
     home = copy_home(smoke_home, tmp_path / "home", *stages)
     arguments = (*SMOKE, "--until", "fidelity", "--home", str(home))
     done = diamond("ablate", *arguments, "--only", "steps=3", "--json", page=False)

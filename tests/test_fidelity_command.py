@@ -111,7 +111,7 @@ def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: P
     # The rollouts that nothing scored are judged as the others of their world model.
     found = find_model(key_of("rollouts"), (), None, store).config
     assert found.inverse_dynamics == expected.inverse_dynamics
-    with pytest.raises(RequestError, match=f"the outcome {missing} is not in"):
+    with pytest.raises(RequestError, match=f"the reward_end {missing} is not in"):
         find_model(other, (), None, store)
 
 
@@ -136,7 +136,7 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     folder, out = write_agent(tmp_path / "agent", smoke("Boxing")), tmp_path / "out"
     first = fidelity(home, str(folder), *OWN, "--out", str(out), program=SMALL_JUDGE)
     assert first["arms"][0]["name"] == "agent"
-    # Denoiser, outcome, rollouts and fidelity; and, because `paper` draws its starts later in
+    # Denoiser, reward_end, rollouts and fidelity; and, because `paper` draws its starts later in
     # the episodes than `smoke`, references and the two stages of each baseline.
     assert first["costs"]["stages_made"] == 9
     again = fidelity(home, str(folder), *OWN, "--out", str(out), program=SMALL_JUDGE)
@@ -229,12 +229,12 @@ def _changed(home: Path) -> str:
 
 
 def _older(home: Path) -> str:
-    old = study_spec("outcome")
-    manifest = read_manifest(home / "stages" / "outcome" / old.key)
+    old = study_spec("reward_end")
+    manifest = read_manifest(home / "stages" / "reward_end" / old.key)
     assert manifest is not None
-    key = key_of_stage("outcome", old.config, old.upstream, old.seed, 1)
-    (home / "stages" / "outcome" / key).mkdir()
-    write_manifest(home / "stages" / "outcome" / key, manifest | {"key": key, "numerics": 1})
+    key = key_of_stage("reward_end", old.config, old.upstream, old.seed, 1)
+    (home / "stages" / "reward_end" / key).mkdir()
+    write_manifest(home / "stages" / "reward_end" / key, manifest | {"key": key, "numerics": 1})
     return _rollouts_of(home, key)
 
 
@@ -248,10 +248,12 @@ def _without_rollouts(home: Path) -> str:
     return key_of("denoiser")
 
 
-def _rollouts_of(home: Path, outcome: str) -> str:
+def _rollouts_of(home: Path, reward_end: str) -> str:
     """The rollouts of the study, but for the reward/end model that they were drawn with."""
     spec = study_spec("rollouts")
-    other = StageSpec("rollouts", spec.config, {**spec.upstream, "outcome": outcome}, spec.seed)
+    other = StageSpec(
+        "rollouts", spec.config, {**spec.upstream, "reward_end": reward_end}, spec.seed
+    )
     finish(Store(home), other)
     return other.key
 
@@ -274,7 +276,10 @@ REFUSED: dict[str, tuple[Callable[[Path], str], str]] = {
     "no frames": (_without_frames, "the frames .* is not in"),
     "no rollouts": (_without_rollouts, "it is not known how frames are drawn"),
     "two ways": (lambda _: key_of("denoiser"), "in 2 ways"),
-    "an outcome": (lambda _: key_of("outcome"), "is a stage outcome: there is no world model"),
+    "a reward/end model": (
+        lambda _: key_of("reward_end"),
+        "is a stage reward_end: there is no world model",
+    ),
     "scores": (lambda _: key_of("fidelity"), f"its rollouts are {key_of('rollouts')}"),
     "a baseline": (_baseline_rollouts, "no trained world model"),
     "an unknown key": (lambda _: key_of("denoiser")[:-1] + "-", "Did you mean"),

@@ -54,7 +54,7 @@ def one_thread() -> Any:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("cut_after", [1, 2])
-@pytest.mark.parametrize("stage", ["denoiser", "outcome", "policy", "rollouts"])
+@pytest.mark.parametrize("stage", ["denoiser", "reward_end", "policy", "rollouts"])
 def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
     smoke_home: Path,
     tmp_path: Path,
@@ -64,9 +64,9 @@ def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
 ) -> None:
     upstream = {
         "denoiser": ("frames",),
-        "outcome": ("frames",),
-        "policy": ("frames", "denoiser", "outcome"),
-        "rollouts": ("references", "denoiser", "outcome"),
+        "reward_end": ("frames",),
+        "policy": ("frames", "denoiser", "reward_end"),
+        "rollouts": ("references", "denoiser", "reward_end"),
     }[stage]
     store = Store(copy_home(smoke_home, tmp_path, *upstream))
     spec = next(spec for spec in smoke_plan().stages() if spec.stage == stage)
@@ -108,7 +108,7 @@ def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
 def test_rollouts_whose_frames_were_damaged_begin_anew(
     smoke_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    store = Store(copy_home(smoke_home, tmp_path, "references", "denoiser", "outcome"))
+    store = Store(copy_home(smoke_home, tmp_path, "references", "denoiser", "reward_end"))
     spec = next(spec for spec in smoke_plan().stages() if spec.stage == "rollouts")
     store.prepare(spec)
     whole = StageContext.checkpoint

@@ -30,7 +30,7 @@ from diamond.rng import seeded_init
 from diamond.seeds import Purpose
 from diamond.training.inverse_dynamics import inverse_dynamics_loss, judge_held_out
 from diamond.training.state import begin, train
-from diamond.world.build import build_outcome
+from diamond.world.build import build_reward_end
 from tests.commands import attempt_in
 
 MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
@@ -151,13 +151,13 @@ ROUNDING = 1e-5
 
 
 @pytest.mark.parametrize("batch_frames", [1, 7, 512])
-def test_outcomes_are_those_of_one_pass_over_the_whole_trajectory(
+def test_reward_ends_are_those_of_one_pass_over_the_whole_trajectory(
     batch_frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judges, "BATCH_FRAMES", batch_frames)
-    net = build_outcome(smoke("Breakout").outcome, SHAPE)
+    net = build_reward_end(smoke("Breakout").reward_end, SHAPE)
     view = random_view(2, 9, 4)
-    found = judges.predict_outcomes(net, view, view.targets, CPU)
+    found = judges.predict_rewards_and_ends(net, view, view.targets, CPU)
     frames = to_unit(torch.from_numpy(np.concatenate((view.context, view.targets), axis=1)))
     with torch.no_grad():
         rewards, ends, _ = net(frames[:, :-1], torch.from_numpy(view.actions), frames[:, 1:], None)

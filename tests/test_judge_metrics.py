@@ -10,14 +10,14 @@ from scipy.stats import entropy, spearmanr
 
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_distance, frechet_scores, gaussian_distance
-from diamond.fidelity.outcome import (
-    Outcomes,
-    outcome_scores,
+from diamond.fidelity.policy import Seen, kl_divergence, policy_scores
+from diamond.fidelity.reward_end import (
+    PredictedRewardEnds,
     return_rank_correlation,
+    reward_end_scores,
     reward_sum_error,
     timing_error,
 )
-from diamond.fidelity.policy import Seen, kl_divergence, policy_scores
 
 FLOAT = 1e-9
 """Sums of some hundred float64 numbers of size one, in another order."""
@@ -131,9 +131,9 @@ def test_actions_are_judged_on_used_frames_alone() -> None:
 # --- rewards and ends -------------------------------------------------------------------------
 
 
-def certain(signs: NDArray[np.int64], ends: NDArray[np.bool_]) -> Outcomes:
+def certain(signs: NDArray[np.int64], ends: NDArray[np.bool_]) -> PredictedRewardEnds:
     """A model that is sure of these rewards and ends."""
-    return Outcomes(np.eye(3)[signs + 1], ends.astype(np.float64))
+    return PredictedRewardEnds(np.eye(3)[signs + 1], ends.astype(np.float64))
 
 
 def test_a_model_that_is_right_has_perfect_scores_and_one_that_sees_nothing_has_not() -> None:
@@ -142,7 +142,7 @@ def test_a_model_that_is_right_has_perfect_scores_and_one_that_sees_nothing_has_
     ends[0, 9] = True
     used = np.arange(30) < np.array([[10], [30], [30], [30]])
     blind = certain(np.zeros_like(signs), np.zeros_like(ends))
-    found = outcome_scores(signs, ends, used, certain(signs, ends), blind)
+    found = reward_end_scores(signs, ends, used, certain(signs, ends), blind)
     best = {name: value for name, value in found.items() if name.endswith("_real")}
     for name, value in best.items():
         ideal = 0.0 if "error" in name or "brier" in name else 1.0
@@ -159,7 +159,7 @@ def test_a_model_that_is_right_has_perfect_scores_and_one_that_sees_nothing_has_
 def test_a_game_without_rewards_and_ends_leaves_their_scores_undefined() -> None:
     signs, ends = np.zeros((3, 5), np.int64), np.zeros((3, 5), np.bool_)
     used = np.ones((3, 5), np.bool_)
-    found = outcome_scores(signs, ends, used, certain(signs, ends), certain(signs, ends))
+    found = reward_end_scores(signs, ends, used, certain(signs, ends), certain(signs, ends))
     undefined = {name for name, value in found.items() if np.isnan(value).all()}
     names = ("reward_recall_negative", "reward_recall_positive", "reward_timing_error",
              "return_rank_correlation", "end_auroc")  # fmt: skip

@@ -14,11 +14,11 @@ from diamond.config.presets import make_preset
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.pipeline.models import build_policy
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 
 PAPER = make_preset("paper", "Breakout")
@@ -52,15 +52,15 @@ def test_denoiser_has_the_size_of_the_paper(num_actions: int, expected: int) -> 
     assert num_parameters(build_denoiser(PAPER.denoiser, shape)) == expected
 
 
-def test_outcome_and_policy_have_the_size_of_the_paper() -> None:
+def test_reward_end_and_policy_have_the_size_of_the_paper() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    assert num_parameters(build_outcome(PAPER.outcome, shape)) == 5_900_864
+    assert num_parameters(build_reward_end(PAPER.reward_end, shape)) == 5_900_864
     assert num_parameters(build_policy(PAPER.policy, shape)) == 3_229_637
 
 
 def test_networks_of_the_world_model_are_channels_last() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    for net in (build_denoiser(PAPER.denoiser, shape), build_outcome(PAPER.outcome, shape)):
+    for net in (build_denoiser(PAPER.denoiser, shape), build_reward_end(PAPER.reward_end, shape)):
         weights = [p for p in net.parameters() if p.ndim == 4 and min(p.shape) > 1]
         assert weights
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
@@ -98,8 +98,8 @@ def test_denoiser_keeps_any_size(height: int, width: int, patch: int, levels: in
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (30, 34), (17, 33)])
-def test_outcome_takes_any_size(height: int, width: int) -> None:
-    net = OutcomeNet(OutcomeNetShape(5, height, width, (8, 8, 16), (1, 2, 1), 12, 20))
+def test_reward_end_takes_any_size(height: int, width: int) -> None:
+    net = RewardEndNet(RewardEndNetShape(5, height, width, (8, 8, 16), (1, 2, 1), 12, 20))
     frames, actions = numbers(0, 2, 4, 3, height, width), torch.zeros(2, 4, dtype=torch.int64)
     rewards, ends, (hidden, cell) = net(frames, actions, frames, None)
     assert rewards.shape == (2, 4, 3)
@@ -107,8 +107,8 @@ def test_outcome_takes_any_size(height: int, width: int) -> None:
     assert hidden.shape == cell.shape == (2, 20)
 
 
-def test_outcome_in_two_parts_equals_the_whole() -> None:
-    net = OutcomeNet(OutcomeNetShape(5, 16, 16, (8, 8), (1, 1), 12, 20))
+def test_reward_end_in_two_parts_equals_the_whole() -> None:
+    net = RewardEndNet(RewardEndNetShape(5, 16, 16, (8, 8), (1, 1), 12, 20))
     awake(net)
     frames = numbers(0, 2, 7, 3, 16, 16)
     actions = torch.arange(12).reshape(2, 6) % 5
@@ -204,14 +204,14 @@ def test_without_gradients_the_memory_is_shared_and_the_bits_are_the_same(
     assert torch.equal(past, given[1])
 
 
-def test_outcome_and_policy_rows_do_not_depend_on_their_batch() -> None:
-    outcome = OutcomeNet(OutcomeNetShape(5, 16, 16, (8, 8), (1, 1), 12, 20))
+def test_reward_end_and_policy_rows_do_not_depend_on_their_batch() -> None:
+    reward_end = RewardEndNet(RewardEndNetShape(5, 16, 16, (8, 8), (1, 1), 12, 20))
     policy = ActorCriticNet(ActorCriticShape(5, 16, 16, (8, 8), 20))
-    awake(outcome)
+    awake(reward_end)
     awake(policy)
     frames, actions = numbers(0, 4, 3, 3, 16, 16), torch.arange(8).reshape(4, 2) % 5
-    rewards, _, _ = outcome(frames[:, :-1], actions, frames[:, 1:], None)
-    alone, _, _ = outcome(frames[2:3, :-1], actions[2:3], frames[2:3, 1:], None)
+    rewards, _, _ = reward_end(frames[:, :-1], actions, frames[:, 1:], None)
+    alone, _, _ = reward_end(frames[2:3, :-1], actions[2:3], frames[2:3, 1:], None)
     assert torch.allclose(alone, rewards[2:3], atol=ROUNDING)
     first = frames[:, 0]
     logits, _, _ = policy(first, policy.initial(4, first))
@@ -236,17 +236,17 @@ def test_low_precision_is_near_float32_and_told_the_same_noise_level() -> None:
     assert 0 < (drawn[0] - drawn[1]).abs().max() < 2e-2
 
 
-def test_low_precision_ends_at_the_encoders_of_outcome_and_policy() -> None:
+def test_low_precision_ends_at_the_encoders_of_reward_end_and_policy() -> None:
     frames, actions = numbers(0, 4, 3, 3, 16, 16), torch.arange(8).reshape(4, 2) % 5
     found = []
     for precision in get_args(Precision):
         sizes = (8, 8), (1, 1), 12, 20
         with seeded_init(0, Purpose.DENOISER_INIT):
-            outcome = OutcomeNet(OutcomeNetShape(5, 16, 16, *sizes, precision=precision))
+            reward_end = RewardEndNet(RewardEndNetShape(5, 16, 16, *sizes, precision=precision))
             policy = ActorCriticNet(ActorCriticShape(5, 16, 16, (8, 8), 20, precision=precision))
-        awake(outcome)
+        awake(reward_end)
         awake(policy)
-        rewards, ends, memory = outcome(frames[:, :-1], actions, frames[:, 1:], None)
+        rewards, ends, memory = reward_end(frames[:, :-1], actions, frames[:, 1:], None)
         logits, values, following = policy(frames[:, 2], policy.remember(frames[:, :2]))
         found.append((rewards, ends, *memory, logits, values, *following))
     for exact, low in zip(*found, strict=True):

@@ -178,14 +178,14 @@ def test_an_agent_whose_collected_frames_were_damaged_begins_anew(
 
 @pytest.mark.parametrize("game", GAMES)
 def test_every_game_is_collected_trained_on_and_played(game: str, tmp_path: Path) -> None:
-    few = [f"online.first_updates.{part}=1" for part in ("denoiser", "outcome", "policy")]
+    few = [f"online.first_updates.{part}=1" for part in ("denoiser", "reward_end", "policy")]
     plan = online_plan(
         *few, "online.final_epochs=1", "online.env_steps=80", "online.test.every_epochs=1",
         games=(game,),
     )  # fmt: skip
     spec = agent_of(plan)
     folder = make_agent(tmp_path, spec)
-    for part in ("denoiser", "outcome", "policy"):
+    for part in ("denoiser", "reward_end", "policy"):
         assert (folder / part / "weights.safetensors").is_file()
     steps, values = zip(*curves(folder), strict=True)
     assert steps == tuple(range(1, len(steps) + 1))
@@ -307,7 +307,7 @@ def test_padded_segments_of_the_replay_by_age_and_env_step(tmp_path: Path, growi
         replay.begin(np.full((2, 2, 3), 99, dtype=np.uint8))
     sampler = PaddedRecencySampler(replay, 4, (0.2, 0.8))
     num_draws = 20_000
-    drawn = sampler.sample(num_draws, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    drawn = sampler.sample(num_draws, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert drawn.frames.shape[:2] == (num_draws, 5)
     assert bool((drawn.valid[:, :-1] | ~drawn.valid[:, 1:]).all())  # padding comes last
     rows = drawn.frames[:, :-1, 0, 0, 0].add(1).mul(127.5).round().long()

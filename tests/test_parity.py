@@ -25,15 +25,15 @@ from diamond.data.dataset import CPU, SegmentSampler
 from diamond.diffusion.quantizer import quantize
 from diamond.diffusion.sampler import sample
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.records import Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import imagination_policy, outcome_loss
+from diamond.training.losses import imagination_policy, reward_end_loss
 from diamond.training.optimizer import make_optimizer
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondState, DiamondWorld
 from diamond.world.imagination import imagine
@@ -43,7 +43,7 @@ GOLDEN = Path(__file__).parent / "golden"
 PAPER = make_preset("paper", "Breakout")
 RELEASED_NAMES: Mapping[Part, str] = {
     "denoiser": "denoiser",
-    "outcome": "rew_end_model",
+    "reward_end": "rew_end_model",
     "policy": "actor_critic",
 }
 
@@ -95,8 +95,8 @@ def build(part: Part, num_actions: int, history: int) -> nn.Module:
             changes = {"history": history}
             config = DenoiserConfig.model_validate(PAPER.denoiser.model_dump() | changes)
             return build_denoiser(config, shape)
-        case "outcome":
-            return build_outcome(PAPER.outcome, shape)
+        case "reward_end":
+            return build_reward_end(PAPER.reward_end, shape)
         case "policy":
             return build_policy(PAPER.policy, shape)
         case _:
@@ -130,8 +130,8 @@ def denoiser(num_actions: int = 4, history: int = 4) -> Denoiser:
     return cast("Denoiser", network("denoiser", num_actions, history))
 
 
-def outcome(num_actions: int = 4) -> OutcomeNet:
-    return cast("OutcomeNet", network("outcome", num_actions, 4))
+def reward_end(num_actions: int = 4) -> RewardEndNet:
+    return cast("RewardEndNet", network("reward_end", num_actions, 4))
 
 
 def policy(num_actions: int = 4) -> ActorCriticNet:
@@ -241,8 +241,8 @@ def imagined_frame(case: formula.SampleCase, start: Tensor) -> Tensor:
         }
     )
     # The reward/end model plays no part in the frame; a small one fits the small frames.
-    with seeded_init(0, Purpose.OUTCOME_INIT):
-        small = OutcomeNet(OutcomeNetShape(4, 16, 16, (8,), (1,), 8, 8))
+    with seeded_init(0, Purpose.REWARD_END_INIT):
+        small = RewardEndNet(RewardEndNetShape(4, 16, 16, (8,), (1,), 8, 8))
     world = DiamondWorld(denoiser(), small, sampler)
     actions, zeros = formula.BASE.actions(), torch.zeros(formula.BASE.batch, 8)
     state = DiamondState(formula.BASE.past(), actions[:, :-1], zeros, zeros)
@@ -329,7 +329,7 @@ def test_denoising_loss_of_two_passes_and_its_gradients(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("num_actions", formula.NUM_ACTIONS)
 def test_outcome_logits_and_state(num_actions: int) -> None:
     frames, actions = formula.outcome_frames(), formula.outcome_actions(num_actions)
-    name, net = f"outcome/{num_actions}", outcome(num_actions)
+    name, net = f"outcome/{num_actions}", reward_end(num_actions)
     memory = formula.recurrent(name, formula.OUTCOME_BATCH)
     with torch.no_grad():
         outputs = {
@@ -369,11 +369,11 @@ def test_outcome_loss_with_true_final_frames_and_its_gradients(name: str, ends: 
         formula.before_padding(ends)[:, :-1],
     )
     sampler = cast("SegmentSampler", GivenSegments(segments))
-    loss, parts = outcome_loss(outcome(), PAPER.outcome, sampler, 0)(0)
+    loss, parts = reward_end_loss(reward_end(), PAPER.reward_end, sampler, 0)(0)
     assert_equal(parts["reward_loss"], f"loss/{name}/reward")
     assert_equal(parts["end_loss"], f"loss/{name}/end")
     assert_equal(loss, f"loss/{name}")
-    assert_gradients_equal("outcome", loss, name)
+    assert_gradients_equal("reward_end", loss, name)
 
 
 def play(num_actions: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
@@ -459,7 +459,7 @@ def test_policy_loss_over_imagination_and_its_gradients(monkeypatch: pytest.Monk
     sampler = SamplerConfig.model_validate(
         PAPER.sampler.model_dump() | {"steps": 1, "quantizer": "none"}
     )
-    world = DiamondWorld(denoiser(), outcome(), sampler)
+    world = DiamondWorld(denoiser(), reward_end(), sampler)
     taken = formula.IMAGINE_BATCH
     steps = iter(range(formula.IMAGINE_STEPS))
 

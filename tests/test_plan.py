@@ -66,7 +66,7 @@ def test_stages_are_shared_and_each_is_made_once() -> None:
         "inverse_dynamics": 1,
         "frames": 1,
         "denoiser": 1,
-        "outcome": 1,
+        "reward_end": 1,
         "rollouts": 5,
         "fidelity": 5,
         "policy": 3,
@@ -91,13 +91,13 @@ def test_every_stage_comes_after_those_that_it_reads(until: str | None) -> None:
         ("references", {"references"}, 0, False),
         ("frames", {"frames"}, 0, False),
         ("denoiser", {"frames", "denoiser"}, 0, False),
-        ("outcome", {"frames", "outcome"}, 0, False),
-        ("rollouts", {"references", "frames", "denoiser", "outcome", "rollouts"}, 2, False),
+        ("reward_end", {"frames", "reward_end"}, 0, False),
+        ("rollouts", {"references", "frames", "denoiser", "reward_end", "rollouts"}, 2, False),
         ("fidelity", set(STAGES) - {"policy", "policy_fidelity", "returns"}, 2, False),
         ("inverse_dynamics", {"inverse_dynamics"}, 0, False),
         ("policy_fidelity", set(STAGES) - {"inverse_dynamics", "fidelity", "returns"}, 2, False),
-        ("policy", {"frames", "denoiser", "outcome", "policy"}, 0, False),
-        ("returns", {"frames", "denoiser", "outcome", "policy", "returns"}, 0, True),
+        ("policy", {"frames", "denoiser", "reward_end", "policy"}, 0, False),
+        ("returns", {"frames", "denoiser", "reward_end", "policy", "returns"}, 0, True),
     ],
 )
 def test_until(until: str, stages: set[str], num_baselines: int, plays: bool) -> None:
@@ -122,7 +122,7 @@ def test_games_and_seeds_are_blocks() -> None:
     counts = stage_counts(plan)
     # Real frames belong to the game; everything trained belongs to game and seed.
     assert (counts["references"], counts["frames"]) == (2, 2)
-    assert (counts["denoiser"], counts["outcome"], counts["policy"]) == (6, 6, 18)
+    assert (counts["denoiser"], counts["reward_end"], counts["policy"]) == (6, 6, 18)
     assert set(plan.random_players) == {"Boxing", "Breakout"}
 
 

@@ -14,7 +14,7 @@ from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part, from_released, to_released
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 
 PAPER = make_preset("paper", "Breakout")
 SMOKE = make_preset("smoke", "Breakout")
@@ -26,7 +26,7 @@ def networks(preset: str, num_actions: int = 4) -> dict[Part, nn.Module]:
     with seeded_init(0, Purpose.DENOISER_INIT):
         return {
             "denoiser": build_denoiser(config.denoiser, shape),
-            "outcome": build_outcome(config.outcome, shape),
+            "reward_end": build_reward_end(config.reward_end, shape),
             "policy": build_policy(config.policy, shape),
         }
 
@@ -90,20 +90,20 @@ def test_names_of_the_released_modules() -> None:
             "denoiser",
             "net.unet.middle.1.attention.norm.weight",
         ),
-        "rew_end_model.act_emb.weight": ("outcome", "action_embedding.weight"),
+        "rew_end_model.act_emb.weight": ("reward_end", "action_embedding.weight"),
         "rew_end_model.encoder.blocks.3.resblocks.1.conv2.weight": (
-            "outcome",
+            "reward_end",
             "encoder.levels.3.1.conv2.weight",
         ),
         "rew_end_model.encoder.blocks.4.resblocks.0.attn.out_proj.weight": (
-            "outcome",
+            "reward_end",
             "encoder.last.0.attention.out.weight",
         ),
         "rew_end_model.encoder.downsamples.3.conv.weight": (
-            "outcome",
+            "reward_end",
             "encoder.downsamples.2.conv.weight",
         ),
-        "rew_end_model.lstm.weight_hh_l0": ("outcome", "lstm.weight_hh_l0"),
+        "rew_end_model.lstm.weight_hh_l0": ("reward_end", "lstm.weight_hh_l0"),
         "actor_critic.encoder.encoder.5.f.0.norm.weight": ("policy", "encoder.5.norm.weight"),
         "actor_critic.encoder.encoder.5.skip_projection.bias": ("policy", "encoder.5.skip.bias"),
         "actor_critic.encoder.encoder.7.f.2.weight": ("policy", "encoder.7.conv.weight"),
@@ -187,12 +187,12 @@ def test_a_whole_part_may_not_be_missing(smoke_agent: dict[str, Tensor]) -> None
         from_released(rest)
     parts = from_released(smoke_agent)
     del parts["policy"]
-    with pytest.raises(WeightsError, match=r"expected: \['denoiser', 'outcome', 'policy'\]"):
+    with pytest.raises(WeightsError, match=r"expected: \['denoiser', 'reward_end', 'policy'\]"):
         to_released(parts)
 
 
 def test_errors_of_our_own_names_are_of_our_side() -> None:
     parts = states(networks("smoke"))
-    del parts["outcome"]["head.2.weight"]
+    del parts["reward_end"]["head.2.weight"]
     with pytest.raises(WeightsError, match=r"state dict: missing tensor 'head\.2\.weight'"):
         to_released(parts)

@@ -37,7 +37,7 @@ from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
 from diamond.world.baselines import copy_last_world
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.interface import Step
 from tests.commands import attempt_in, finish
 
@@ -215,7 +215,7 @@ def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, Sta
     with seeded_init(0, Purpose.DENOISER_INIT):
         networks: dict[StageName, nn.Module] = {
             "denoiser": build_denoiser(config.denoiser, shape),
-            "outcome": build_outcome(config.outcome, shape),
+            "reward_end": build_reward_end(config.reward_end, shape),
         }
     for stage, net in networks.items():
         finish(store, specs[stage], partial(save_network, net, shape))

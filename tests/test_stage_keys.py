@@ -39,19 +39,19 @@ PLAYED: frozenset[StageName] = frozenset({"policy", "policy_fidelity", "returns"
 JUDGE: frozenset[StageName] = frozenset({"inverse_dynamics"})
 REFERENCES: frozenset[StageName] = frozenset({"references"})
 DENOISER: frozenset[StageName] = frozenset({"denoiser"})
-OUTCOME: frozenset[StageName] = frozenset({"outcome"})
+REWARD_END: frozenset[StageName] = frozenset({"reward_end"})
 # Read off the drawing in DESIGN.md section 4, by hand: the stages that a section reaches.
 REACHED: dict[str, frozenset[StageName]] = {
     "preset": frozenset(),
     "game": ALL,
-    "seed": DENOISER | OUTCOME | SCORED | PLAYED,
+    "seed": DENOISER | REWARD_END | SCORED | PLAYED,
     "data_seed": ALL,
     "emulator": ALL,
     "view": ALL - REFERENCES,
     "references": REFERENCES | SCORED,
     "frames": ALL - REFERENCES - JUDGE,
     "denoiser": DENOISER | SCORED | PLAYED,
-    "outcome": OUTCOME | SCORED | PLAYED,
+    "reward_end": REWARD_END | SCORED | PLAYED,
     "sampler": SCORED | PLAYED,
     "policy": PLAYED,
     "evaluation": frozenset({"returns"}),
@@ -111,13 +111,13 @@ def test_golden_keys_of_smoke() -> None:
         "references": "7f1be02f89c300c35eee",
         "frames": "f5bb245460d79df1f378",
         "denoiser": "a9220c308addacb73c2d",
-        "outcome": "6d82f3328876481b9345",
+        "reward_end": "55034fd417fb9f324699",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "33768de147bf47ea3ff5",
-        "fidelity": "855aad146ca33f0a6baa",
-        "policy": "3e16820e6df2da9d86c3",
-        "policy_fidelity": "6917387996970b4b1286",
-        "returns": "17ea406a3c77e2c62e98",
+        "rollouts": "09c36ac3c1f8c0147270",
+        "fidelity": "8bf11dd56b53d35cfe9e",
+        "policy": "c4d277582c791ba8dca3",
+        "policy_fidelity": "dba49f86ee1526cbe1a8",
+        "returns": "2bef3da63cf5f9a72add",
     }
 
 
@@ -130,7 +130,7 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
     )
     keys = keys_of(before)
     assert keys["references"] == "15deb665d174df7d7d78"
-    assert keys["rollouts"] == "ac376eaf67940d6b9776"
+    assert keys["rollouts"] == "4b332f3c58e06cf40733"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -145,12 +145,12 @@ def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
         "references": "7f1be02f89c300c35eee",
-        "agent": "c249bf81edc155b8c380",
+        "agent": "cc1403e573d225fc6605",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "8cfc3a10c36e8d59dbf1",
-        "fidelity": "b7fea54b3633cd9ad07d",
-        "policy_fidelity": "a6e94362b820077ee288",
-        "returns": "1b6fb69a0e237c88a717",
+        "rollouts": "1c1978ac59eaad849bf8",
+        "fidelity": "b3cc15e9f6f310970dcc",
+        "policy_fidelity": "cd62cd655041da37f6dc",
+        "returns": "2eef7d38f2d2275f5d65",
     }
 
 
@@ -181,7 +181,12 @@ def test_online_a_field_changes_the_agent_and_what_reads_it(
 def test_an_agent_of_the_real_game_does_not_depend_on_a_world_model() -> None:
     real = override(ONLINE, {"online.environment": "real"})
     assert set(keys_of(real)) == {"agent", "returns"}
-    for field in ("denoiser.history", "outcome.lstm_size", "sampler.steps", "rollouts.num_starts"):
+    for field in (
+        "denoiser.history",
+        "reward_end.lstm_size",
+        "sampler.steps",
+        "rollouts.num_starts",
+    ):
         assert keys_of(altered(real, field)) == keys_of(real)
     for field in ("policy.gamma", "online.final_epochs", "seed", "view.height"):
         assert keys_of(altered(real, field)) != keys_of(real)
@@ -233,7 +238,7 @@ def test_preset_name_is_part_of_no_key() -> None:
 def test_steps_share_what_does_not_sample() -> None:
     runs = [keys_of(override(SMOKE, {"sampler.steps": text})) for text in ("1", "3", "10")]
     for stage in STAGES:
-        shared = stage in {"references", "inverse_dynamics", "frames", "denoiser", "outcome"}
+        shared = stage in {"references", "inverse_dynamics", "frames", "denoiser", "reward_end"}
         assert len({run[stage] for run in runs}) == (1 if shared else 3)
 
 
@@ -257,7 +262,7 @@ def test_all_arms_protocols_and_baselines_have_one_judge() -> None:
         SMOKE.model_copy(update={"family": "copy_last"}),
         SMOKE.model_copy(update={"frames": SMOKE.frames.model_copy(update={"play": played})}),
         *(altered(SMOKE, name) for name in ("frames.num_frames", "denoiser.history", "seed")),
-        *(altered(SMOKE, name) for name in ("outcome.updates", "policy.gamma", "sampler.steps")),
+        *(altered(SMOKE, name) for name in ("reward_end.updates", "policy.gamma", "sampler.steps")),
     ]
     assert {keys_of(config)["inverse_dynamics"] for config in others} == {judge}
     for name in ("game", "emulator.frame_skip", "view.height", "data_seed"):

@@ -314,4 +314,4 @@ def test_the_work_of_a_stopped_training_is_that_of_its_updates() -> None:
     full = override(SMOKE, {"denoiser.updates": "8"})
     quarter = override(full, {"denoiser.stop_after": "2"})
     assert work_units(quarter, "denoiser") == work_units(full, "denoiser") / 4
-    assert work_units(quarter, "outcome") == work_units(full, "outcome")
+    assert work_units(quarter, "reward_end") == work_units(full, "reward_end")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig, OptimizerConfig, OutcomeConfig
+from diamond.config.networks import DenoiserConfig, OptimizerConfig, RewardEndConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import (
     CPU,
@@ -30,14 +30,14 @@ from diamond.data.dataset import (
 )
 from diamond.data.replay import RecencySampler, Replay
 from diamond.errors import ExitCode, StageFailedError
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, outcome_loss
+from diamond.training.losses import denoiser_loss, reward_end_loss
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
 from diamond.training.state import Loss, TrainingState, begin, train
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
@@ -176,14 +176,16 @@ class Given:
         return self.segments.to(device)
 
 
-def fresh_outcome() -> OutcomeNet:
-    with seeded_init(0, Purpose.OUTCOME_INIT):
-        return build_outcome(SMOKE.outcome, SHAPE)
+def fresh_reward_end() -> RewardEndNet:
+    with seeded_init(0, Purpose.REWARD_END_INIT):
+        return build_reward_end(SMOKE.reward_end, SHAPE)
 
 
-def outcome_terms(net: OutcomeNet, segments: Segments) -> tuple[dict[str, Tensor], list[Tensor]]:
+def reward_end_terms(
+    net: RewardEndNet, segments: Segments
+) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss and its parts, and the gradient of every parameter."""
-    loss, parts = outcome_loss(net, SMOKE.outcome, Given(segments), seed=0)(0)
+    loss, parts = reward_end_loss(net, SMOKE.reward_end, Given(segments), seed=0)(0)
     gradients = torch.autograd.grad(loss, list(net.parameters()))
     return {"loss": loss.detach(), **parts}, list(gradients)
 
@@ -191,7 +193,7 @@ def outcome_terms(net: OutcomeNet, segments: Segments) -> tuple[dict[str, Tensor
 def padded_segments() -> Segments:
     """Some cut at either edge of their episode, of 5 env steps: shorter than the segments."""
     sampler = PaddedSegmentSampler(toy_frames(4, 6), 7)
-    segments = sampler.sample(6, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    segments = sampler.sample(6, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert len(set(segments.valid.sum(dim=1).tolist())) > 2
     assert bool(segments.ends[segments.valid].any())
     return segments
@@ -202,8 +204,8 @@ def test_the_loss_of_padded_segments_is_that_of_each_alone_without_padding() -> 
 
     Means of another order in float32 differ by some 1e-7, and so do convolutions of other batches.
     """
-    net, segments = fresh_outcome(), padded_segments()
-    terms, gradients = outcome_terms(net, segments)
+    net, segments = fresh_reward_end(), padded_segments()
+    terms, gradients = reward_end_terms(net, segments)
     sums = {"reward_loss": torch.zeros(()), "end_loss": torch.zeros(())}
     num_steps = 0
     for item, valid in enumerate(segments.valid):
@@ -228,7 +230,7 @@ def test_the_loss_of_padded_segments_is_that_of_each_alone_without_padding() -> 
 
 def test_padding_carries_no_loss_and_no_gradient() -> None:
     """Whatever stands there, not a bit of the loss, its gradients or their source changes."""
-    net, segments = fresh_outcome(), padded_segments()
+    net, segments = fresh_reward_end(), padded_segments()
     padding, generator = ~segments.valid, torch.Generator().manual_seed(0)
     after = F.pad(padding, (1, 0))
     other = replace(
@@ -239,23 +241,23 @@ def test_padding_carries_no_loss_and_no_gradient() -> None:
         ends=segments.ends.masked_fill(padding, 1),
     )
     other.frames[after] = torch.rand(other.frames[after].shape, generator=generator)
-    terms, gradients = outcome_terms(net, segments)
-    others, other_gradients = outcome_terms(net, other)
+    terms, gradients = reward_end_terms(net, segments)
+    others, other_gradients = reward_end_terms(net, other)
     assert terms == others
     assert all(torch.equal(a, b) for a, b in zip(gradients, other_gradients, strict=True))
     other.frames.requires_grad_()
-    loss, _ = outcome_loss(net, SMOKE.outcome, Given(other), seed=0)(0)
+    loss, _ = reward_end_loss(net, SMOKE.reward_end, Given(other), seed=0)(0)
     (source,) = torch.autograd.grad(loss, [other.frames])
     assert not source[after].any()
     assert bool(source[~after].flatten(1).any(dim=1).all())
 
 
 def test_without_padding_the_loss_is_the_plain_mean_to_the_bit() -> None:
-    net = fresh_outcome()
+    net = fresh_reward_end()
     sampler = SegmentSampler(toy_frames(), 8)
-    segments = sampler.sample(4, torch_generator(0, Purpose.OUTCOME_SEGMENTS))
+    segments = sampler.sample(4, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert bool(segments.valid.all())
-    terms, _ = outcome_terms(net, segments)
+    terms, _ = reward_end_terms(net, segments)
     frames = segments.frames
     rewards, ends, _ = net(frames[:, :-1], segments.actions, frames[:, 1:], None)
     classes = segments.rewards.sign().long() + 1
@@ -267,14 +269,14 @@ def test_without_padding_the_loss_is_the_plain_mean_to_the_bit() -> None:
     )
 
 
-def test_the_outcome_model_learns_rewards_and_ends() -> None:
+def test_the_reward_end_model_learns_rewards_and_ends() -> None:
     """Reward and end together start near ln 3 + ln 2 = 1.79, and fall to less than half."""
-    config = OutcomeConfig.model_validate(
-        SMOKE.outcome.model_dump() | {"batch_size": 8, "sequence_steps": 8}
+    config = RewardEndConfig.model_validate(
+        SMOKE.reward_end.model_dump() | {"batch_size": 8, "sequence_steps": 8}
     )
-    with seeded_init(0, Purpose.OUTCOME_INIT):
-        net = build_outcome(config, SHAPE)
-    loss_of = outcome_loss(net, config, PaddedSegmentSampler(toy_frames(), 8), seed=0)
+    with seeded_init(0, Purpose.REWARD_END_INIT):
+        net = build_reward_end(config, SHAPE)
+    loss_of = reward_end_loss(net, config, PaddedSegmentSampler(toy_frames(), 8), seed=0)
     records = run(begin(net, OPTIMIZER), loss_of, 40, 40, 0.0)
     losses = [record.values["loss"] for record in records]
     assert losses[0] == pytest.approx(math.log(3) + math.log(2), abs=0.4)

@@ -610,7 +610,7 @@ def test_frames_of_another_view_and_folders_that_are_no_checkpoint_are_refused(
     with pytest.raises(RequestError, match="import-checkpoint"):
         make_vec(real)
     damaged = write_agent(tmp_path / "damaged")
-    (damaged / "outcome.safetensors").write_bytes(b"cut")
+    (damaged / "reward_end.safetensors").write_bytes(b"cut")
     with pytest.raises(WeightsError, match="damaged"):
         make_vec(damaged, starts=real)
 

@@ -12,7 +12,7 @@ from diamond.config.formulations import FORMULATION_FIELDS, Formulation
 from diamond.config.levels import ddpm_sigmas
 from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.rng import KeyedNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.baselines import copy_last_world, median_background_world
@@ -48,12 +48,12 @@ def diamond_world(
     )
     with seeded_init(0, Purpose.DENOISER_INIT):
         model = Denoiser(config, NUM_ACTIONS)
-        outcome = OutcomeNet(OutcomeNetShape(NUM_ACTIONS, SIDE, SIDE, (8, 8), (1, 1), 8, 12))
-    for module in (model, outcome):
+        reward_end = RewardEndNet(RewardEndNetShape(NUM_ACTIONS, SIDE, SIDE, (8, 8), (1, 1), 8, 12))
+    for module in (model, reward_end):
         module.requires_grad_(False)
         for index, parameter in enumerate(module.parameters()):
             parameter.data += 0.1 * numbers(index, *parameter.shape)
-    return DiamondWorld(model, outcome, sampler_config)
+    return DiamondWorld(model, reward_end, sampler_config)
 
 
 def formulated(formulation: Formulation, **sampler: Any) -> DiamondWorld:
@@ -86,7 +86,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "ddpm, one step, rounded": lambda: formulated("ddpm", steps=1, quantizer="round"),
     "flow": lambda: formulated("flow"),
     "diamond, noisy past, argmax": lambda: diamond_world(
-        {"cond_noise": 0.1, "outcome_sampling": "argmax"}, {"cond_noise": 0.2}
+        {"cond_noise": 0.1, "reward_end_sampling": "argmax"}, {"cond_noise": 0.2}
     ),
     "copy last": copy_last_world,
     "median background": median_world,
@@ -327,9 +327,9 @@ def test_noise_of_past_frames_is_added_once_told_and_kept_out_of_the_state(
 
 def test_most_likely_rewards_and_ends() -> None:
     """Where the heads prefer a class by little, sampling differs and argmax does not."""
-    sampled, likely = diamond_world(), diamond_world({"outcome_sampling": "argmax"})
+    sampled, likely = diamond_world(), diamond_world({"reward_end_sampling": "argmax"})
     for world in (sampled, likely):
-        head = world._outcome.head[2]
+        head = world._reward_end.head[2]
         weight = head.weight
         assert isinstance(weight, Tensor)
         weight.zero_()
@@ -400,7 +400,7 @@ def test_imagined_frames_are_levels_of_real_frames(quantizer: str) -> None:
 def test_rewards_and_ends_follow_the_heads() -> None:
     """With one logit far above the rest, every draw is that class, whatever the noise."""
     world = diamond_world()
-    head = world._outcome.head[2]
+    head = world._reward_end.head[2]
     for reward_class, end_class in ((0, 0), (1, 1), (2, 0)):
         head.register_parameter("bias", torch.nn.Parameter(torch.zeros(5), requires_grad=False))
         bias = head.bias

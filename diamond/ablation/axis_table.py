@@ -283,9 +283,9 @@ AXES: tuple[Axis, ...] = (
         f"{RELEASED} (call)",
     ),
     word_axis(
-        "outcome_sampling",
+        "reward_end_sampling",
         same_words("sample", "argmax"),
-        ("sampler.outcome_sampling",),
+        ("sampler.reward_end_sampling",),
         "whether imagined rewards and ends are drawn, or the most likely ones are taken",
         f"{RELEASED} (sample)",
     ),

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diamond.config.levels import calls_per_sample
-from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig
+from diamond.config.networks import DenoiserConfig, PolicyConfig, RewardEndConfig
 from diamond.config.run import InverseDynamicsConfig, RunConfig
 
-Part = Literal["denoiser", "outcome", "policy"]
+Part = Literal["denoiser", "reward_end", "policy"]
 BACKWARD = 3.0
 """Forward and backward pass together cost about three forward passes."""
 
@@ -28,7 +28,7 @@ def unet_multiplications(config: DenoiserConfig, height: int, width: int) -> flo
     return total + 4 * 9 * bottom**2 * (height >> last) * (width >> last)
 
 
-def outcome_multiplications(config: OutcomeConfig, height: int, width: int) -> float:
+def reward_end_multiplications(config: RewardEndConfig, height: int, width: int) -> float:
     """Multiplications of the reward/end model for one env step."""
     total = 9.0 * height * width * 6 * config.channels[0]
     for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
@@ -68,7 +68,7 @@ class Pass:
     """Multiplications of one pass of each network for one frame, and of one imagined frame."""
 
     denoiser: float
-    outcome: float
+    reward_end: float
     policy: float
     imagined: float
 
@@ -77,10 +77,10 @@ class Pass:
         """Count the multiplications of a run's networks."""
         height, width = config.view.height, config.view.width
         denoiser = unet_multiplications(config.denoiser, height, width)
-        outcome = outcome_multiplications(config.outcome, height, width)
+        reward_end = reward_end_multiplications(config.reward_end, height, width)
         policy = policy_multiplications(config.policy, height, width)
         calls = calls_per_sample(config.sampler.steps, config.sampler.order)
-        return Pass(denoiser, outcome, policy, calls * denoiser + outcome)
+        return Pass(denoiser, reward_end, policy, calls * denoiser + reward_end)
 
 
 def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
@@ -89,9 +89,12 @@ def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
         case "denoiser":
             samples = config.denoiser.batch_size * config.denoiser.autoregressive_passes
             return BACKWARD * samples * cost.denoiser
-        case "outcome":
+        case "reward_end":
             return (
-                BACKWARD * config.outcome.batch_size * config.outcome.sequence_steps * cost.outcome
+                BACKWARD
+                * config.reward_end.batch_size
+                * config.reward_end.sequence_steps
+                * cost.reward_end
             )
         case "policy":
             steps = config.policy.batch_size * config.policy.horizon_steps

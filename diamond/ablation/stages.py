@@ -23,7 +23,7 @@ StageName = Literal[
     "references",
     "frames",
     "denoiser",
-    "outcome",
+    "reward_end",
     "agent",
     "inverse_dynamics",
     "rollouts",
@@ -47,7 +47,7 @@ PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
         "returns",
     ),
 }
-"""Online, one agent takes the place of frames, denoiser, outcome and policy."""
+"""Online, one agent takes the place of frames, denoiser, reward_end and policy."""
 
 KEY_DIGITS = 20
 
@@ -56,7 +56,7 @@ NUMERICS: Mapping[StageName, int] = {
     "inverse_dynamics": 1,
     "frames": 1,
     "denoiser": 3,
-    "outcome": 4,
+    "reward_end": 4,
     "agent": 4,
     "rollouts": 2,
     "fidelity": 2,
@@ -71,8 +71,8 @@ SECTIONS: Mapping[StageName, tuple[str, ...]] = {
     "inverse_dynamics": ("game", "emulator", "view", "inverse_dynamics"),
     "frames": ("game", "emulator", "view", "frames"),
     "denoiser": ("denoiser",),
-    "outcome": ("outcome",),
-    "agent": ("game", "emulator", "view", "online", "denoiser", "outcome", "sampler", "policy"),
+    "reward_end": ("reward_end",),
+    "agent": ("game", "emulator", "view", "online", "denoiser", "reward_end", "sampler", "policy"),
     "rollouts": ("family", "view", "sampler", "rollouts"),
     "fidelity": ("view", "fidelity"),
     "policy": ("sampler", "policy"),
@@ -86,17 +86,17 @@ UPSTREAM: Mapping[StageName, tuple[StageName, ...]] = {
     "inverse_dynamics": (),
     "frames": (),
     "denoiser": ("frames",),
-    "outcome": ("frames",),
+    "reward_end": ("frames",),
     "agent": (),
-    "rollouts": ("references", "denoiser", "outcome"),
-    "fidelity": ("references", "rollouts", "inverse_dynamics", "outcome"),
-    "policy": ("frames", "denoiser", "outcome"),
+    "rollouts": ("references", "denoiser", "reward_end"),
+    "fidelity": ("references", "rollouts", "inverse_dynamics", "reward_end"),
+    "policy": ("frames", "denoiser", "reward_end"),
     "policy_fidelity": ("references", "rollouts", "policy"),
     "returns": ("policy",),
 }
 """The stages whose outputs a stage reads in the static protocol, for the diamond family."""
 
-WORLD_SECTIONS: frozenset[str] = frozenset({"denoiser", "outcome", "sampler"})
+WORLD_SECTIONS: frozenset[str] = frozenset({"denoiser", "reward_end", "sampler"})
 """Sections that an agent trained in the real game does not read."""
 
 REAL_STAGES: tuple[StageName, ...] = ("agent", "returns")
@@ -115,7 +115,11 @@ DATA_SEEDED: frozenset[StageName] = frozenset(
 )
 """Stages that draw from the data seed: arms and seeds share their games and noise."""
 
-IMPORTED: tuple[Literal["denoiser", "outcome", "policy"], ...] = ("denoiser", "outcome", "policy")
+IMPORTED: tuple[Literal["denoiser", "reward_end", "policy"], ...] = (
+    "denoiser",
+    "reward_end",
+    "policy",
+)
 """Stages whose outputs a checkpoint can bring."""
 
 BASELINE_STAGES: tuple[StageName, ...] = (
@@ -280,7 +284,7 @@ def _stage_names(config: RunConfig) -> tuple[StageName, ...]:
 
 
 def _imported(
-    config: RunConfig, imported: ImportedConfig, stage: Literal["denoiser", "outcome", "policy"]
+    config: RunConfig, imported: ImportedConfig, stage: Literal["denoiser", "reward_end", "policy"]
 ) -> StageSpec:
     """A trained stage that a checkpoint brings: its weights and architecture are what it is."""
     section = {

@@ -11,7 +11,7 @@ Part = Literal[
     "peak",
     "environment",
     "denoiser",
-    "outcome",
+    "reward_end",
     "policy",
     "imagination",
     "scoring",
@@ -23,9 +23,9 @@ PARTS: tuple[Part, ...] = get_args(Part)
 LONG_PARTS: tuple[Part, ...] = ("scale", "packing")
 """Parts that take long and are measured only where they are named."""
 DEFAULT_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part not in LONG_PARTS)
-COMPARED: tuple[Part, ...] = ("environment", "denoiser", "outcome", "policy", "imagination")
+COMPARED: tuple[Part, ...] = ("environment", "denoiser", "reward_end", "policy", "imagination")
 """Parts that the released code has too."""
-NETWORK_PARTS: tuple[Part, ...] = ("denoiser", "outcome", "policy", "imagination")
+NETWORK_PARTS: tuple[Part, ...] = ("denoiser", "reward_end", "policy", "imagination")
 """Parts whose arithmetic is held against the peak of the machine."""
 STEPS: tuple[int, ...] = (1, 3, 10)
 """Denoising steps of an imagined frame."""
@@ -37,7 +37,7 @@ SCORED_FRAMES = 256
 UNITS: Mapping[Part, str] = {
     "environment": "env steps",
     "denoiser": "updates",
-    "outcome": "updates",
+    "reward_end": "updates",
     "policy": "updates",
     "imagination": "frames",
     "scoring": "frames",
@@ -83,8 +83,8 @@ def cases_of(part: Part, config: RunConfig) -> tuple[Case, ...]:
             return (Case(part, 1),)
         case "denoiser":
             return (Case(part, config.denoiser.batch_size),)
-        case "outcome":
-            return (Case(part, config.outcome.batch_size),)
+        case "reward_end":
+            return (Case(part, config.reward_end.batch_size),)
         case "policy":
             return (Case(part, config.policy.batch_size),)
         case "imagination":
@@ -100,7 +100,7 @@ def precision_of(part: Part, config: RunConfig) -> Precision | None:
     match part:
         case "denoiser" | "policy" | "imagination":
             return config.denoiser.precision
-        case "outcome":
-            return config.outcome.precision
+        case "reward_end":
+            return config.reward_end.precision
         case _:
             return None

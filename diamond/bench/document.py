@@ -59,7 +59,7 @@ def _config(request: Request, found: Findings) -> Document:
     counts = found.facts.get("num_parameters", {})
     networks = [
         ("denoiser", config.denoiser.batch_size, config.denoiser.precision),
-        ("outcome", config.outcome.batch_size, config.outcome.precision),
+        ("reward_end", config.reward_end.batch_size, config.reward_end.precision),
         ("policy", config.policy.batch_size, "float32"),
     ]
     return {

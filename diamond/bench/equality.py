@@ -90,11 +90,11 @@ def limit_of(part: Part, config: RunConfig) -> float:
     """The relative limit of a part: that of the lowest precision among its networks."""
     networks: dict[Part, tuple[Precision, ...]] = {
         "denoiser": (config.denoiser.precision,),
-        "outcome": (config.outcome.precision,),
-        "imagination": (config.denoiser.precision, config.outcome.precision),
+        "reward_end": (config.reward_end.precision,),
+        "imagination": (config.denoiser.precision, config.reward_end.precision),
         "policy": (
             config.denoiser.precision,
-            config.outcome.precision,
+            config.reward_end.precision,
             config.policy.precision,
         ),
     }

@@ -13,14 +13,14 @@ from diamond.config.run import RunConfig
 from diamond.data.dataset import CPU
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.outcome_net import NUM_REWARD_CLASSES, OutcomeNet
+from diamond.nets.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
 from diamond.pipeline.arithmetic import compile_network
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.released import Part
 from diamond.records import Segments, to_unit
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 
 SEED = 0
@@ -30,7 +30,7 @@ END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
-TRAINING_PARTS = ("denoiser", "outcome")
+TRAINING_PARTS = ("denoiser", "reward_end")
 """Parts that train a network of the world model."""
 _SILU_OF_ONE = 0.73
 
@@ -42,7 +42,7 @@ class Networks:
     """The three networks of an agent."""
 
     denoiser: Denoiser
-    outcome: OutcomeNet
+    reward_end: RewardEndNet
     policy: ActorCriticNet
 
 
@@ -61,19 +61,19 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
     with seeded_init(SEED, Purpose.BENCH):
         nets = Networks(
             build_denoiser(config.denoiser, shape),
-            build_outcome(config.outcome, shape),
+            build_reward_end(config.reward_end, shape),
             build_policy(config.policy, shape),
         )
     for part, net in _named(nets):
         _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
         net.to(device)
-    _make_ends_rare(nets.outcome)
+    _make_ends_rare(nets.reward_end)
     return nets
 
 
 def compile_world(nets: Networks, part: str) -> None:
     """Have torch compile the world model for what is measured, as it does in stages."""
-    for net in (nets.denoiser.net, nets.outcome):
+    for net in (nets.denoiser.net, nets.reward_end):
         compile_network(net, trains=part in TRAINING_PARTS)
 
 
@@ -91,7 +91,7 @@ def num_parameters(nets: Networks) -> dict[Part, int]:
 
 
 def _named(nets: Networks) -> tuple[tuple[Part, nn.Module], ...]:
-    return ("denoiser", nets.denoiser), ("outcome", nets.outcome), ("policy", nets.policy)
+    return ("denoiser", nets.denoiser), ("reward_end", nets.reward_end), ("policy", nets.policy)
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def _fill_zeros(net: nn.Module, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def _make_ends_rare(net: OutcomeNet) -> None:
+def _make_ends_rare(net: RewardEndNet) -> None:
     hidden, last = net.head[0], net.head[2]
     assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
     hidden.bias.fill_(1.0)

@@ -22,7 +22,7 @@ from diamond.envs.live import LiveGame
 from diamond.records import Segments, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
+from diamond.training.losses import denoiser_loss, policy_loss, reward_end_loss
 from diamond.training.state import begin, train
 from diamond.world.diamond_world import DiamondWorld
 
@@ -58,8 +58,8 @@ class Ours:
                 return self._environment()
             case "denoiser":
                 return self._denoiser()
-            case "outcome":
-                return self._outcome()
+            case "reward_end":
+                return self._reward_end()
             case "policy":
                 return self._policy()
             case "imagination":
@@ -102,10 +102,10 @@ class Ours:
         updates = train(state, loss_of, config.optimizer, _NEVER, config.ema)
         return lambda: next(updates)
 
-    def _outcome(self) -> Run:
-        config, net = self._config.outcome, self._networks_of("outcome").outcome
+    def _reward_end(self) -> Run:
+        config, net = self._config.reward_end, self._networks_of("reward_end").reward_end
         source = GivenSegments(self._segments(config.batch_size, config.sequence_steps))
-        loss_of = outcome_loss(net, config, source, SEED)
+        loss_of = reward_end_loss(net, config, source, SEED)
         updates = train(begin(net, config.optimizer), loss_of, config.optimizer, _NEVER)
         return lambda: next(updates)
 
@@ -154,8 +154,8 @@ class Ours:
 
 def world_of(config: RunConfig, nets: Networks, steps: int) -> DiamondWorld:
     """The world model as stages load it: without gradients, in evaluation."""
-    for net in (nets.denoiser, nets.outcome):
+    for net in (nets.denoiser, nets.reward_end):
         net.requires_grad_(False)
         net.eval()
     sampler = config.sampler.model_copy(update={"steps": steps})
-    return DiamondWorld(nets.denoiser, nets.outcome, sampler)
+    return DiamondWorld(nets.denoiser, nets.reward_end, sampler)

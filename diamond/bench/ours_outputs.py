@@ -27,7 +27,7 @@ from diamond.config.run import RunConfig
 from diamond.records import Trajectories
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, outcome_loss
+from diamond.training.losses import denoiser_loss, reward_end_loss
 
 
 class OurOutputs:
@@ -48,8 +48,8 @@ class OurOutputs:
             match part:
                 case "denoiser":
                     return self._denoiser(nets)
-                case "outcome":
-                    return self._outcome(nets)
+                case "reward_end":
+                    return self._reward_end(nets)
                 case "policy":
                     return self._policy(nets)
                 case "imagination":
@@ -64,13 +64,13 @@ class OurOutputs:
         loss, _ = denoiser_loss(nets.denoiser, source, SEED)(0)
         return {"loss": loss, "gradient norm": gradient_norm(nets.denoiser, loss)}
 
-    def _outcome(self, nets: Networks) -> dict[str, Tensor]:
-        config = self._config.outcome
+    def _reward_end(self, nets: Networks) -> dict[str, Tensor]:
+        config = self._config.reward_end
         source = self._source(config.batch_size, config.sequence_steps)
         source = GivenSegments(with_ends(source.segments))
-        loss, parts = outcome_loss(nets.outcome, config, source, SEED)(0)
+        loss, parts = reward_end_loss(nets.reward_end, config, source, SEED)(0)
         named = {"reward loss": parts["reward_loss"], "end loss": parts["end_loss"]}
-        return named | {"gradient norm": gradient_norm(nets.outcome, loss)}
+        return named | {"gradient norm": gradient_norm(nets.reward_end, loss)}
 
     def _policy(self, nets: Networks) -> dict[str, Tensor]:
         play = make_play(self._config, self._num_actions, (CHECK_ROWS, CHECK_STEPS))
@@ -107,7 +107,7 @@ class OurOutputs:
             noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "unused"))
             _, step = world.step(state, actions[:, -1], noise)
             with torch.no_grad():
-                rewards, ends, _ = nets.outcome(
+                rewards, ends, _ = nets.reward_end(
                     frames[:, -1:],
                     actions[:, -1:],
                     step.frame[:, None],

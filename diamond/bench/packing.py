@@ -11,7 +11,7 @@ from diamond.bench.request import Request
 from diamond.bench.rounds import Timing, time_in_turn
 from diamond.pipeline.devices import visible_gpus
 
-PACKED: tuple[Part, ...] = ("denoiser", "outcome", "policy")
+PACKED: tuple[Part, ...] = ("denoiser", "reward_end", "policy")
 GPU_PROCESSES = (1, 2, 4, 8)
 Note = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from diamond.config.online_presets import go_online
 from diamond.config.run import RunConfig
 
 HOUR = 3600.0
-PROJECTED: tuple[Part, ...] = ("environment", "denoiser", "outcome", "policy")
+PROJECTED: tuple[Part, ...] = ("environment", "denoiser", "reward_end", "policy")
 """Parts of such an agent. What it also does takes little beside them: draw segments, log, test."""
 
 
@@ -40,7 +40,7 @@ def counts_of(config: RunConfig) -> dict[Part, int]:
     return {
         "environment": online.env_steps,
         "denoiser": first.denoiser + (num_epochs - 1) * later.denoiser,
-        "outcome": first.outcome + (num_epochs - 1) * later.outcome,
+        "reward_end": first.reward_end + (num_epochs - 1) * later.reward_end,
         "policy": first.policy + (num_epochs - 1) * later.policy,
     }
 

@@ -69,10 +69,14 @@ class Released:
     def agent(self) -> Any:
         """An agent of the config's sizes with the given weights."""
         diffusion = importlib.import_module("models.diffusion")
-        outcome_module = importlib.import_module("models.rew_end_model")
+        reward_end_module = importlib.import_module("models.rew_end_model")
         policy_module = importlib.import_module("models.actor_critic")
         module = importlib.import_module("agent")
-        denoiser, outcome, policy = self.config.denoiser, self.config.outcome, self.config.policy
+        denoiser, reward_end, policy = (
+            self.config.denoiser,
+            self.config.reward_end,
+            self.config.policy,
+        )
         size = self.config.view.height
         config = module.AgentConfig(
             denoiser=diffusion.DenoiserConfig(
@@ -87,14 +91,14 @@ class Released:
                 denoiser.sigma_data,
                 denoiser.offset_noise,
             ),
-            rew_end_model=outcome_module.RewEndModelConfig(
-                outcome.lstm_size,
+            rew_end_model=reward_end_module.RewEndModelConfig(
+                reward_end.lstm_size,
                 3,
                 size,
-                outcome.cond_channels,
-                list(outcome.depths),
-                list(outcome.channels),
-                [0] * len(outcome.depths),
+                reward_end.cond_channels,
+                list(reward_end.depths),
+                list(reward_end.channels),
+                [0] * len(reward_end.depths),
             ),
             actor_critic=policy_module.ActorCriticConfig(
                 policy.lstm_size, 3, size, list(policy.channels), [1] * len(policy.channels)
@@ -167,11 +171,11 @@ class Released:
                 num_frames = config.history + config.autoregressive_passes
                 batch = self.batch(self.segments(case.batch, num_frames - 1), num_frames)
                 return self._on_batch(self.agent().denoiser, config.optimizer, batch)
-            case "outcome":
-                steps = self.config.outcome.sequence_steps
+            case "reward_end":
+                steps = self.config.reward_end.sequence_steps
                 batch = self.batch(self.segments(case.batch, steps), steps + 1)
                 return self._on_batch(
-                    self.agent().rew_end_model, self.config.outcome.optimizer, batch
+                    self.agent().rew_end_model, self.config.reward_end.optimizer, batch
                 )
             case "policy":
                 return self._policy(case.batch)

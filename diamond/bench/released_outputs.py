@@ -30,8 +30,8 @@ def outputs_of(side: Released, part: str) -> Mapping[str, Tensor]:
         match part:
             case "denoiser":
                 return _denoiser(side, agent.denoiser)
-            case "outcome":
-                return _outcome(side, agent.rew_end_model)
+            case "reward_end":
+                return _reward_end(side, agent.rew_end_model)
             case "policy":
                 return _policy(side, agent.actor_critic)
             case "imagination":
@@ -61,8 +61,8 @@ def _denoiser(side: Released, net: Any) -> dict[str, Tensor]:
     return {"loss": loss, "gradient norm": gradient_norm(net, loss)}
 
 
-def _outcome(side: Released, net: Any) -> dict[str, Tensor]:
-    config = side.config.outcome
+def _reward_end(side: Released, net: Any) -> dict[str, Tensor]:
+    config = side.config.reward_end
     rows = min(config.batch_size, CHECK_ROWS)
     segments = with_ends(side.segments(rows, config.sequence_steps))
     loss, parts = net(side.batch(segments, config.sequence_steps + 1).to(side.device))

@@ -99,7 +99,7 @@ def misfits(config: RunConfig) -> list[str]:
         "sampler.grid": (config.sampler.grid, "karras"),
         "sampler.quantize_at": (config.sampler.quantize_at, "call"),
         "sampler.cond_noise": (config.sampler.cond_noise, 0.0),
-        "sampler.outcome_sampling": (config.sampler.outcome_sampling, "sample"),
+        "sampler.reward_end_sampling": (config.sampler.reward_end_sampling, "sample"),
         "policy.burn_in_frames": (config.policy.burn_in_frames, config.denoiser.history),
         "view.width": (config.view.width, config.view.height),
         "view.crop": (config.view.crop, None),
@@ -116,7 +116,7 @@ def _check_fits(config: RunConfig) -> None:
         reasons.append("it has EDM's formulation")
     if config.emulator.actions is not None:
         reasons.append("it has all actions of the game, not emulator.actions")
-    halvings = 2 ** (len(config.outcome.channels) - 1)
+    halvings = 2 ** (len(config.reward_end.channels) - 1)
     if config.view.height % halvings:
         reasons.append(f"its frames can be halved for every level: view.height in {halvings}s")
     if reasons:

@@ -15,7 +15,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[PART]...",
-            help="What to measure: peak, environment, denoiser, outcome, policy, imagination, "
+            help="What to measure: peak, environment, denoiser, reward_end, policy, imagination, "
             "scoring, startup, scale, packing; by default all but the last two.",
             show_default=False,
         ),

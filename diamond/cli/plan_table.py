@@ -100,7 +100,7 @@ def _basis(estimate: Estimate, todo: Sequence[StageSpec]) -> str:
 
 
 def _in_bfloat16(config: RunConfig) -> bool:
-    networks = (config.denoiser, config.outcome, config.policy)
+    networks = (config.denoiser, config.reward_end, config.policy)
     return any(network.precision == "bfloat16" for network in networks)
 
 

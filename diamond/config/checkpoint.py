@@ -10,16 +10,16 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from diamond.config.base import Record
-from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig
+from diamond.config.networks import DenoiserConfig, PolicyConfig, RewardEndConfig, SamplerConfig
 from diamond.config.run import Digest, EmulatorConfig, Game, ImportedConfig, RunConfig, ViewConfig
 from diamond.errors import RequestError
 
 CHECKPOINT_FILE = "checkpoint.json"
-AGENT_FIELDS = ("game", "emulator", "view", "denoiser", "outcome", "policy", "sampler")
+AGENT_FIELDS = ("game", "emulator", "view", "denoiser", "reward_end", "policy", "sampler")
 """Fields of a `RunConfig` that say what an agent is; a checkpoint holds all of them."""
 
 CHECKPOINT_SECTIONS: frozenset[str] = frozenset(
-    {"emulator", "view", "frames", "denoiser", "outcome", "policy"}
+    {"emulator", "view", "frames", "denoiser", "reward_end", "policy"}
 )
 """Sections of a `RunConfig` that a checkpoint fixes: what was seen, and what was trained on it."""
 
@@ -36,7 +36,7 @@ class Checkpoint(Record):
     emulator: EmulatorConfig
     view: ViewConfig
     denoiser: DenoiserConfig
-    outcome: OutcomeConfig
+    reward_end: RewardEndConfig
     policy: PolicyConfig
     sampler: SamplerConfig
     weights: ImportedConfig

@@ -61,7 +61,7 @@ class MetricSpec:
         return (self.name, f"{self.name}{REAL_SUFFIX}") if self.has_real else (self.name,)
 
 
-_OUTCOME_ROWS: tuple[tuple[str, str, str, Direction, Kind, int, int | None], ...] = (
+_REWARD_END_ROWS: tuple[tuple[str, str, str, Direction, Kind, int, int | None], ...] = (
     ("reward_f1", "Reward F1", "", "higher", "set", 0, 1),
     ("reward_recall_negative", "Recall of reward -1", "", "higher", "set", 0, 1),
     ("reward_recall_zero", "Recall of reward 0", "", "higher", "set", 0, 1),
@@ -149,7 +149,7 @@ METRICS: tuple[MetricSpec, ...] = (
         MetricSpec(
             name, label, unit, direction, "reward and end", kind, has_real=True, low=low, high=high
         )
-        for name, label, unit, direction, kind, low, high in _OUTCOME_ROWS
+        for name, label, unit, direction, kind, low, high in _REWARD_END_ROWS
     ),
     MetricSpec("kl_policy", "Policy KL", "nats", "lower", "policy", stage="policy_fidelity", low=0),
     MetricSpec("value_error", "Value error", "", "lower", "policy", stage="policy_fidelity", low=0),

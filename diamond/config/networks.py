@@ -164,7 +164,7 @@ class DenoiserConfig(Record):
         return self
 
 
-class OutcomeConfig(Record):
+class RewardEndConfig(Record):
     """The reward/end model: encoder, LSTM and heads."""
 
     channels: tuple[PositiveInt, ...] = Field(
@@ -228,7 +228,7 @@ class SamplerConfig(Record):
         description="noise added to past frames when a frame is drawn, at most denoiser.cond_noise",
         json_schema_extra={"neutral": 0.0},
     )
-    outcome_sampling: Literal["sample", "argmax"] = Field(
+    reward_end_sampling: Literal["sample", "argmax"] = Field(
         default="sample",
         description="whether rewards and ends are drawn, or the most likely ones are taken",
         json_schema_extra={"neutral": "sample"},

@@ -25,7 +25,7 @@ class UpdatesConfig(Record):
     """Optimiser steps of each network in one epoch."""
 
     denoiser: int = Field(ge=0, description="updates of the denoiser")
-    outcome: int = Field(ge=0, description="updates of the reward/end model")
+    reward_end: int = Field(ge=0, description="updates of the reward/end model")
     policy: int = Field(ge=0, description="updates of the actor-critic")
 
 

@@ -14,8 +14,8 @@ PAPER = OnlineConfig(
     max_episode_steps=27_000,
     epsilon=0.01,
     recency_weights=(0.1, 0.1, 0.1, 0.7),
-    first_updates=UpdatesConfig(denoiser=10_000, outcome=10_000, policy=5_000),
-    updates=UpdatesConfig(denoiser=400, outcome=400, policy=400),
+    first_updates=UpdatesConfig(denoiser=10_000, reward_end=10_000, policy=5_000),
+    updates=UpdatesConfig(denoiser=400, reward_end=400, policy=400),
     test=EpisodesConfig(every_epochs=10, num_episodes=4),
 )
 """Source: arXiv:2405.12399, appendix E, and the released configuration."""
@@ -26,8 +26,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
         update={
             "env_steps": 30_000,
             "final_epochs": 10,
-            "first_updates": UpdatesConfig(denoiser=5_000, outcome=2_000, policy=500),
-            "updates": UpdatesConfig(denoiser=60, outcome=20, policy=10),
+            "first_updates": UpdatesConfig(denoiser=5_000, reward_end=2_000, policy=500),
+            "updates": UpdatesConfig(denoiser=60, reward_end=20, policy=10),
         }
     ),
     "tiny": PAPER.model_copy(
@@ -39,8 +39,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "epoch_env_steps": 250,
             "final_epochs": 4,
             "max_episode_steps": 2_000,
-            "first_updates": UpdatesConfig(denoiser=900, outcome=120, policy=30),
-            "updates": UpdatesConfig(denoiser=50, outcome=6, policy=7),
+            "first_updates": UpdatesConfig(denoiser=900, reward_end=120, policy=30),
+            "updates": UpdatesConfig(denoiser=50, reward_end=6, policy=7),
             "test": EpisodesConfig(every_epochs=7, num_episodes=2),
         }
     ),
@@ -51,8 +51,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "epoch_env_steps": 20,
             "final_epochs": 2,
             "max_episode_steps": 50,
-            "first_updates": UpdatesConfig(denoiser=3, outcome=2, policy=2),
-            "updates": UpdatesConfig(denoiser=1, outcome=1, policy=1),
+            "first_updates": UpdatesConfig(denoiser=3, reward_end=2, policy=2),
+            "updates": UpdatesConfig(denoiser=1, reward_end=1, policy=1),
             "test": EpisodesConfig(every_epochs=2, num_episodes=1),
         }
     ),

@@ -36,7 +36,7 @@ STATIC_FIELDS: Mapping[str, str] = {
     "frames": "each agent collects its own frames: vary online.env_steps",
     "denoiser.updates": "updates are counted by epoch: vary online.updates.denoiser",
     "denoiser.stop_after": "an agent trains its networks in turn and to the end: leave it out",
-    "outcome.updates": "updates are counted by epoch: vary online.updates.outcome",
+    "reward_end.updates": "updates are counted by epoch: vary online.updates.reward_end",
     "policy.updates": "updates are counted by epoch: vary online.updates.policy",
 }
 """Sections and fields without a meaning in the online protocol, and what to vary instead."""

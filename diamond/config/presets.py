@@ -9,8 +9,8 @@ from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
 from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
-    OutcomeConfig,
     PolicyConfig,
+    RewardEndConfig,
     SamplerConfig,
 )
 from diamond.config.online_presets import go_online
@@ -82,7 +82,7 @@ def paper(game: str) -> RunConfig:
             precision="float32",
             final_frames="left_out",
         ),
-        outcome=OutcomeConfig(
+        reward_end=RewardEndConfig(
             channels=(32, 32, 32, 32),
             depths=(2, 2, 2, 2),
             cond_channels=128,
@@ -142,7 +142,7 @@ def small(game: str) -> RunConfig:
             "denoiser": base.denoiser.model_copy(
                 update={"updates": 20_000, "final_frames": "targets"}
             ),
-            "outcome": base.outcome.model_copy(update={"updates": 5_000}),
+            "reward_end": base.reward_end.model_copy(update={"updates": 5_000}),
             "policy": base.policy.model_copy(update={"updates": 2_000}),
             "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=27_000),
             "rollouts": RolloutsConfig(
@@ -191,7 +191,7 @@ def smoke(game: str) -> RunConfig:
                     "optimizer": optimizer,
                 }
             ),
-            "outcome": base.outcome.model_copy(
+            "reward_end": base.reward_end.model_copy(
                 update={
                     "channels": (8, 8),
                     "depths": (1, 1),
@@ -302,7 +302,7 @@ def _tiny_any(game: str) -> RunConfig:
                     "final_frames": "targets",
                 }
             ),
-            "outcome": OutcomeConfig(
+            "reward_end": RewardEndConfig(
                 channels=(16, 16, 16),
                 depths=(1, 1, 1),
                 cond_channels=32,

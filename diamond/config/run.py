@@ -12,9 +12,9 @@ from diamond.config.games import GAMES_WITH_EXPERT, check_game
 from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
-    OutcomeConfig,
     PolicyConfig,
     PositiveInt,
+    RewardEndConfig,
     SamplerConfig,
 )
 from diamond.config.online import OnlineConfig
@@ -237,7 +237,7 @@ class ImportedConfig(Record):
 
     num_actions: int = Field(ge=1, le=18, description="actions that the networks were trained on")
     denoiser: Digest
-    outcome: Digest
+    reward_end: Digest
     policy: Digest
 
 
@@ -256,7 +256,7 @@ class RunConfig(Record):
     references: ReferencesConfig
     frames: FramesConfig
     denoiser: DenoiserConfig
-    outcome: OutcomeConfig
+    reward_end: RewardEndConfig
     sampler: SamplerConfig
     policy: PolicyConfig
     evaluation: EvaluationConfig

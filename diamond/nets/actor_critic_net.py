@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from diamond.config.networks import Precision
 from diamond.nets.blocks import PlainResBlock, arithmetic, conv3x3, initialise_lstm
-from diamond.nets.outcome_net import Recurrent
+from diamond.nets.reward_end_net import Recurrent
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
-    OutcomeConfig,
     PolicyConfig,
+    RewardEndConfig,
     SamplerConfig,
 )
 from diamond.config.online import OnlineConfig
@@ -19,7 +19,7 @@ from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
 from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import build_policy, save_network
@@ -28,9 +28,9 @@ from diamond.rng import seeded_init
 from diamond.seeds import Purpose, derive
 from diamond.training.collector import Collector, Experience, Play, RealGames
 from diamond.training.evaluation import play_episodes, sampled_actor
-from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
+from diamond.training.losses import denoiser_loss, policy_loss, reward_end_loss
 from diamond.training.state import Loss, TrainingState, begin, strip, train
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
 
@@ -43,7 +43,7 @@ class Part:
     """One network in training. Mutable: its state is.
 
     Attributes:
-        name: denoiser, outcome or policy; also its folder in the agent's.
+        name: denoiser, reward_end or policy; also its folder in the agent's.
         state: Network and optimiser.
         loss_of: The loss of an update.
         optimizer: Learning rate and clipping.
@@ -167,13 +167,13 @@ class _Loop:
         replay = Replay(folder, self._online.env_steps, size)
         self._experience = Collector(self._play, net, replay)
         denoiser, denoiser_part = self._denoiser(replay)
-        outcome, outcome_part = self._outcome(replay)
+        reward_end, reward_end_part = self._reward_end(replay)
         sampler = SamplerConfig.model_validate(context.config["sampler"])
-        world = DiamondWorld(denoiser, outcome, sampler)
+        world = DiamondWorld(denoiser, reward_end, sampler)
         num_frames = max(denoiser.config.history, config.burn_in_frames)
         starts = RecencySampler(replay, num_frames, self._online.recency_weights)
         loss_of = policy_loss(net, config, world, starts, context.seed)
-        self._parts = [denoiser_part, outcome_part, self._policy(config, loss_of)]
+        self._parts = [denoiser_part, reward_end_part, self._policy(config, loss_of)]
 
     def _denoiser(self, replay: Replay) -> tuple[Denoiser, Part]:
         """The denoiser to imagine with, and its training."""
@@ -193,18 +193,18 @@ class _Loop:
             context.make_fast(used.net, trains=False)
         return used, part
 
-    def _outcome(self, replay: Replay) -> tuple[OutcomeNet, Part]:
+    def _reward_end(self, replay: Replay) -> tuple[RewardEndNet, Part]:
         """The reward/end model and its training."""
         context = self._context
-        config = OutcomeConfig.model_validate(context.config["outcome"])
-        with seeded_init(context.seed, Purpose.OUTCOME_INIT):
-            net = build_outcome(config, self._shape).to(context.device)
+        config = RewardEndConfig.model_validate(context.config["reward_end"])
+        with seeded_init(context.seed, Purpose.REWARD_END_INIT):
+            net = build_reward_end(config, self._shape).to(context.device)
         segments = PaddedRecencySampler(replay, config.sequence_steps, self._online.recency_weights)
-        updates = self._online.first_updates.outcome, self._online.updates.outcome
+        updates = self._online.first_updates.reward_end, self._online.updates.reward_end
         state = begin(net, config.optimizer)
         context.make_fast(net, trains=True)
-        loss_of = outcome_loss(net, config, segments, context.seed)
-        return net, Part("outcome", state, loss_of, config.optimizer, updates)
+        loss_of = reward_end_loss(net, config, segments, context.seed)
+        return net, Part("reward_end", state, loss_of, config.optimizer, updates)
 
     def _policy(self, config: PolicyConfig, loss_of: Loss) -> Part:
         updates = self._online.first_updates.policy, self._online.updates.policy

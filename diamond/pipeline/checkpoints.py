@@ -36,7 +36,7 @@ from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.released import Part, from_released
 from diamond.pipeline.store import StageResult, Store
 from diamond.weights import check_tensor, checked_file
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 
 HUB_SCHEME = "hf://"
 Parts = dict[Part, dict[str, Tensor]]
@@ -269,7 +269,7 @@ def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) 
     with torch.device("meta"):
         networks: dict[Part, nn.Module] = {
             "denoiser": build_denoiser(config.denoiser, shape),
-            "outcome": build_outcome(config.outcome, shape),
+            "reward_end": build_reward_end(config.reward_end, shape),
             "policy": build_policy(config.policy, shape),
         }
     bias = parts["policy"]["actor.bias"]

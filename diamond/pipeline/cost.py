@@ -18,7 +18,7 @@ SECONDS_PER_UNIT: Mapping[StageName, float] = {
     "inverse_dynamics": 1.0,
     "frames": 1.1e-3,
     "denoiser": 6.5e-11,
-    "outcome": 9.5e-11,
+    "reward_end": 9.5e-11,
     "agent": 1.0,
     "rollouts": 7.0e-11,
     "fidelity": 1.0,
@@ -56,7 +56,7 @@ def agent_seconds(config: RunConfig, cost: Pass) -> float:
         steps = config.policy.batch_size * config.policy.horizon_steps
         seen = 2 * BACKWARD * cost.policy * SECONDS_PER_UNIT["policy"]
         return num_updates("policy") * steps * (REAL_STEP_SECONDS + seen)
-    parts: tuple[Part, ...] = ("denoiser", "outcome", "policy")
+    parts: tuple[Part, ...] = ("denoiser", "reward_end", "policy")
     return online.env_steps * REAL_STEP_SECONDS + sum(
         num_updates(part) * update_units(config, cost, part) * SECONDS_PER_UNIT[part]
         for part in parts
@@ -96,8 +96,8 @@ def fidelity_seconds(config: RunConfig, cost: Pass) -> float:
     num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
     view = config.view
     pair = inverse_dynamics_multiplications(config.inverse_dynamics, view.height, view.width)
-    outcome = cost.outcome if config.family == "diamond" else 0.0
-    seen = pair * JUDGE_SECONDS + outcome * SECONDS_PER_UNIT["outcome"]
+    reward_end = cost.reward_end if config.family == "diamond" else 0.0
+    seen = pair * JUDGE_SECONDS + reward_end * SECONDS_PER_UNIT["reward_end"]
     return num_frames * (SCORED_FRAME_SECONDS + 2 * seen)
 
 
@@ -119,7 +119,7 @@ def work_units(config: RunConfig, stage: StageName) -> float:
             return judge_seconds(config)
         case "frames":
             return float(config.frames.num_frames)
-        case "denoiser" | "outcome" | "policy":
+        case "denoiser" | "reward_end" | "policy":
             return _num_updates(config, stage) * update_units(config, cost, stage)
         case "agent":
             return agent_seconds(config, cost)

@@ -13,13 +13,13 @@ from torch import Tensor
 from diamond.data.references import View
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_scores
-from diamond.fidelity.outcome import Outcomes, outcome_scores
 from diamond.fidelity.policy import Seen, policy_scores
+from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import load_inverse_dynamics, load_outcome, load_policy
+from diamond.pipeline.models import load_inverse_dynamics, load_policy, load_reward_end
 from diamond.records import to_unit
 
 FrameArray = NDArray[np.uint8]
@@ -36,7 +36,7 @@ def judge_rollouts(
     Nothing by the latter where the references do not know their rewards.
 
     Args:
-        context: Stage that reads `inverse_dynamics`, and `outcome` or an agent if anything was
+        context: Stage that reads `inverse_dynamics`, and `reward_end` or an agent if anything was
             trained.
         view: The references.
         imagined: (starts, horizon, h, w, 3) uint8.
@@ -45,9 +45,9 @@ def judge_rollouts(
         Arrays (starts, horizon), or (1, 1) for a metric of all frames, by name.
     """
     scores = _by_inverse_dynamics(context, view, imagined)
-    trained = "outcome" in context.upstream or "agent" in context.upstream
+    trained = "reward_end" in context.upstream or "agent" in context.upstream
     if trained and not np.isnan(view.rewards).any():
-        scores |= _by_outcome(context, view, imagined)
+        scores |= _by_reward_end(context, view, imagined)
     return scores
 
 
@@ -89,9 +89,9 @@ def read_actions(
 
 
 @torch.no_grad()
-def predict_outcomes(
-    net: OutcomeNet, view: View, frames: FrameArray, device: torch.device
-) -> Outcomes:
+def predict_rewards_and_ends(
+    net: RewardEndNet, view: View, frames: FrameArray, device: torch.device
+) -> PredictedRewardEnds:
     """What a reward/end model says of trajectories, after the real context of each.
 
     Args:
@@ -116,7 +116,7 @@ def predict_outcomes(
         rewards[:, part] = reward_logits.double().softmax(dim=-1).cpu().numpy()
         ends[:, part] = end_logits.double().softmax(dim=-1)[..., 1].cpu().numpy()
         last = following[:, -1:]
-    return Outcomes(rewards, ends)
+    return PredictedRewardEnds(rewards, ends)
 
 
 @torch.no_grad()
@@ -156,13 +156,16 @@ def _by_inverse_dynamics(
     ) | frechet_scores(real, dreamt, view.valid)
 
 
-def _by_outcome(context: StageContext, view: View, imagined: FrameArray) -> dict[str, FloatArray]:
-    net = load_outcome(context)
+def _by_reward_end(
+    context: StageContext, view: View, imagined: FrameArray
+) -> dict[str, FloatArray]:
+    net = load_reward_end(context)
     real, dreamt = (
-        predict_outcomes(net, view, frames, context.device) for frames in (view.targets, imagined)
+        predict_rewards_and_ends(net, view, frames, context.device)
+        for frames in (view.targets, imagined)
     )
     signs = np.sign(view.rewards).astype(np.int64)
-    return outcome_scores(signs, view.ends, view.valid | view.ends, real, dreamt)
+    return reward_end_scores(signs, view.ends, view.valid | view.ends, real, dreamt)
 
 
 def _parts(horizon: int, frames_per_step: int) -> Iterator[slice]:

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from diamond.config.networks import DenoiserConfig, OutcomeConfig, PolicyConfig, SamplerConfig
+from diamond.config.networks import DenoiserConfig, PolicyConfig, RewardEndConfig, SamplerConfig
 from diamond.config.run import InverseDynamicsConfig, ViewConfig
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import stage_manifest
 from diamond.weights import Network, filled
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.diamond_world import DiamondWorld
 
 
@@ -70,20 +70,20 @@ def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None
 
 
 def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
-    """The world model of a stage that reads `denoiser` and `outcome`, or an agent."""
+    """The world model of a stage that reads `denoiser` and `reward_end`, or an agent."""
     denoiser_folder = context.upstream_folder("denoiser")
     denoiser_config = DenoiserConfig.model_validate(context.upstream_config("denoiser")["denoiser"])
     denoiser = _loaded(partial(build_denoiser, denoiser_config), denoiser_folder, context.device)
-    outcome = load_outcome(context)
-    context.make_fast(denoiser.net, outcome, trains=False)
-    return DiamondWorld(denoiser, outcome, sampler)
+    reward_end = load_reward_end(context)
+    context.make_fast(denoiser.net, reward_end, trains=False)
+    return DiamondWorld(denoiser, reward_end, sampler)
 
 
-def load_outcome(context: StageContext) -> OutcomeNet:
-    """The reward/end model of a stage that reads `outcome`, or an agent."""
-    folder = context.upstream_folder("outcome")
-    config = OutcomeConfig.model_validate(context.upstream_config("outcome")["outcome"])
-    return _loaded(partial(build_outcome, config), folder, context.device)
+def load_reward_end(context: StageContext) -> RewardEndNet:
+    """The reward/end model of a stage that reads `reward_end`, or an agent."""
+    folder = context.upstream_folder("reward_end")
+    config = RewardEndConfig.model_validate(context.upstream_config("reward_end")["reward_end"])
+    return _loaded(partial(build_reward_end, config), folder, context.device)
 
 
 def load_inverse_dynamics(context: StageContext) -> InverseDynamicsNet:

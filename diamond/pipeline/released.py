@@ -12,14 +12,14 @@ from torch import Tensor
 
 from diamond.errors import WeightsError, nearest
 
-Part = Literal["denoiser", "outcome", "policy"]
-"""The three trained networks: `Denoiser`, `OutcomeNet`, `ActorCriticNet`."""
+Part = Literal["denoiser", "reward_end", "policy"]
+"""The three trained networks: `Denoiser`, `RewardEndNet`, `ActorCriticNet`."""
 
 _Side = Literal["ours", "released"]
 
 _PREFIXES: Mapping[Part, str] = {
     "denoiser": "denoiser.inner_model.",
-    "outcome": "rew_end_model.",
+    "reward_end": "rew_end_model.",
     "policy": "actor_critic.",
 }
 _WHERE: Mapping[_Side, str] = {"ours": "state dict", "released": "released agent"}
@@ -164,8 +164,8 @@ def _modules(part: Part, names: set[str], side: _Side) -> Iterator[_Module]:
     match part:
         case "denoiser":
             yield from _denoiser(names, side)
-        case "outcome":
-            yield from _outcome(names, side)
+        case "reward_end":
+            yield from _reward_end(names, side)
         case "policy":
             yield from _policy(names, side)
         case _:
@@ -212,7 +212,7 @@ def _denoiser(names: set[str], side: _Side) -> Iterator[_Module]:
             yield _resampling(f"{ours}.{way}", f"{released}.{way}", index)
 
 
-def _outcome(names: set[str], side: _Side) -> Iterator[_Module]:
+def _reward_end(names: set[str], side: _Side) -> Iterator[_Module]:
     yield _Module("action_embedding", "act_emb", ("weight",))
     yield _Module("encoder.conv_in", "encoder.conv_in")
     yield _Module("lstm", "lstm", tuple(f"{leaf}_l0" for leaf in _LSTM_LEAVES))

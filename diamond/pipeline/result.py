@@ -229,7 +229,7 @@ def _arm(
     plan: Plan,
     arm: Arm,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
+    reward_end: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
     scored = tuple(paths for run in arm.runs if (paths := scores_paths(run, store)))
@@ -243,7 +243,7 @@ def _arm(
         "aa": arm.aa,
         "matched": [{"field": one.field, "old": one.old, "new": one.new} for one in arm.matched],
         "imagines": imagines(arm),
-        "runs": [_run(plan, run, store, outcome, horizon) for run in arm.runs],
+        "runs": [_run(plan, run, store, reward_end, horizon) for run in arm.runs],
         "metrics": estimates.metrics if estimates else {},
         "curves": estimates.curves if estimates else {},
         "interval": estimates.interval if estimates else None,
@@ -254,10 +254,10 @@ def _run(
     plan: Plan,
     run: Run,
     store: Store,
-    outcome: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
+    reward_end: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
     horizon: int,
 ) -> dict[str, Any]:
-    errors, made, left_out = outcome
+    errors, made, left_out = reward_end
     scores = read_scores(run, store)
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
     missing = {spec.key for spec in run.stages if not _is_done(store, spec)}

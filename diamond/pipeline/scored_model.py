@@ -235,18 +235,18 @@ def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunCon
         _check_whole(store, "agent", upstream["agent"])
         return _agent_config(store, upstream["agent"], rollouts, settings)
     denoiser = _check_whole(store, "denoiser", upstream["denoiser"])
-    outcome = _check_whole(store, "outcome", upstream["outcome"])
+    reward_end = _check_whole(store, "reward_end", upstream["reward_end"])
     frames = _read(store, "frames", denoiser["upstream"]["frames"])
     config = _validated(
         frames["config"],
         denoiser["config"],
-        outcome["config"],
+        reward_end["config"],
         {name: rollouts["config"][name] for name in ("sampler", "rollouts")},
         _references(store, rollouts),
         _judge(store, rollouts),
         {"seed": denoiser["seed"], "data_seed": frames["seed"]},
     )
-    return _same_keys(_set(config, settings), {"denoiser": denoiser, "outcome": outcome})
+    return _same_keys(_set(config, settings), {"denoiser": denoiser, "reward_end": reward_end})
 
 
 def _agent_config(

@@ -19,7 +19,7 @@ from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 
-TRAINED_STAGES = ("denoiser", "outcome", "agent", "policy")
+TRAINED_STAGES = ("denoiser", "reward_end", "agent", "policy")
 
 
 def tracked_study(

@@ -1,4 +1,4 @@
-"""The stages that train: denoiser, outcome, policy and the judge; loops: `diamond.training`."""
+"""The stages that train: denoiser, reward_end, policy and the judge; loops: `diamond.training`."""
 
 import json
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
-    OutcomeConfig,
     PolicyConfig,
+    RewardEndConfig,
     SamplerConfig,
 )
 from diamond.config.run import EmulatorConfig, FramesConfig, InverseDynamicsConfig, ViewConfig
@@ -28,9 +28,9 @@ from diamond.pipeline.store import StageResult
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose, derive
 from diamond.training.inverse_dynamics import HeldOut, inverse_dynamics_loss, judge_held_out
-from diamond.training.losses import denoiser_loss, outcome_loss, policy_loss
+from diamond.training.losses import denoiser_loss, policy_loss, reward_end_loss
 from diamond.training.state import Loss, TrainingState, begin, train
-from diamond.world.build import build_denoiser, build_outcome
+from diamond.world.build import build_denoiser, build_reward_end
 
 RECORDS_PER_STAGE = 200
 """Training curves have about this many points, whatever the number of updates."""
@@ -80,17 +80,17 @@ def train_denoiser(context: StageContext) -> StageResult:
     return context.result(updates=state.update)
 
 
-def train_outcome(context: StageContext) -> StageResult:
+def train_reward_end(context: StageContext) -> StageResult:
     """Train the reward/end model; writes weights.safetensors and shape.json."""
-    config = OutcomeConfig.model_validate(context.config["outcome"])
+    config = RewardEndConfig.model_validate(context.config["reward_end"])
     shape = read_shape(context.upstream["frames"])
     frames = FrameSet.load(context.upstream["frames"])
     segments = PaddedSegmentSampler(frames, config.sequence_steps)
-    with seeded_init(context.seed, Purpose.OUTCOME_INIT):
-        net = build_outcome(config, shape).to(context.device)
+    with seeded_init(context.seed, Purpose.REWARD_END_INIT):
+        net = build_reward_end(config, shape).to(context.device)
     state = begin(net, config.optimizer)
     context.make_fast(net, trains=True)
-    loss_of = outcome_loss(net, config, segments, context.seed)
+    loss_of = reward_end_loss(net, config, segments, context.seed)
     _resume(context, state)
     _run(context, state, loss_of, _Course(config.optimizer, config.updates))
     save_network(state.result(), shape, context.folder)

@@ -142,13 +142,13 @@ def function_of(stage: StageName, imported: bool) -> Make:
             from diamond.pipeline import data_stages as data  # noqa: PLC0415
 
             return data.make_references if stage == "references" else data.make_frames
-        case "inverse_dynamics" | "denoiser" | "outcome" | "policy":
+        case "inverse_dynamics" | "denoiser" | "reward_end" | "policy":
             from diamond.pipeline import training_stages as training  # noqa: PLC0415
 
             return {
                 "inverse_dynamics": training.train_inverse_dynamics,
                 "denoiser": training.train_denoiser,
-                "outcome": training.train_outcome,
+                "reward_end": training.train_reward_end,
                 "policy": training.train_policy,
             }[stage]
         case "agent":

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
-from diamond.config.networks import OutcomeConfig, PolicyConfig
+from diamond.config.networks import PolicyConfig, RewardEndConfig
 from diamond.data.dataset import SegmentSource, draw_starts
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.outcome_net import OutcomeNet, Recurrent
+from diamond.nets.reward_end_net import Recurrent, RewardEndNet
 from diamond.records import Segments
 from diamond.rng import StreamNoise, categorical, torch_generator
 from diamond.seeds import Purpose
@@ -44,7 +44,9 @@ def denoiser_loss(denoiser: Denoiser, sampler: SegmentSource, seed: int) -> Loss
     return loss_of
 
 
-def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource, seed: int) -> Loss:
+def reward_end_loss(
+    net: RewardEndNet, config: RewardEndConfig, sampler: SegmentSource, seed: int
+) -> Loss:
     """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames.
 
     Both are means over the env steps of all segments; padding comes after them, so that the LSTM
@@ -52,16 +54,16 @@ def outcome_loss(net: OutcomeNet, config: OutcomeConfig, sampler: SegmentSource,
     """
 
     def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        generator = torch_generator(seed, Purpose.OUTCOME_SEGMENTS, update)
+        generator = torch_generator(seed, Purpose.REWARD_END_SEGMENTS, update)
         segments = sampler.sample(config.batch_size, generator, device_of(net))
-        reward_loss, end_loss = _outcome_terms(net, segments)
+        reward_loss, end_loss = _reward_end_terms(net, segments)
         parts = {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
         return reward_loss + end_loss, parts
 
     return loss_of
 
 
-def _outcome_terms(net: OutcomeNet, segments: Segments) -> tuple[Tensor, Tensor]:
+def _reward_end_terms(net: RewardEndNet, segments: Segments) -> tuple[Tensor, Tensor]:
     rewards, ends, _ = net(segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None)
     reward_classes = (segments.rewards.sign().long() + 1).masked_fill(~segments.valid, PADDING)
     end_classes = segments.ends.masked_fill(~segments.valid, PADDING)

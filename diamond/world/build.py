@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from diamond.config.checkpoint import Checkpoint
-from diamond.config.networks import DenoiserConfig, OutcomeConfig, SamplerConfig
-from diamond.nets.outcome_net import OutcomeNet, OutcomeNetShape
+from diamond.config.networks import DenoiserConfig, RewardEndConfig, SamplerConfig
+from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.weights import filled, read_weights
 from diamond.world.denoiser import Denoiser
 from diamond.world.diamond_world import DiamondWorld
@@ -19,10 +19,10 @@ def build_denoiser(config: DenoiserConfig, shape: dict[str, int]) -> Denoiser:
     return denoiser
 
 
-def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
+def build_reward_end(config: RewardEndConfig, shape: dict[str, int]) -> RewardEndNet:
     """A fresh reward/end model, weights in the layout that convolutions are fastest in."""
-    outcome = OutcomeNet(
-        OutcomeNetShape(
+    reward_end = RewardEndNet(
+        RewardEndNetShape(
             num_actions=shape["num_actions"],
             height=shape["height"],
             width=shape["width"],
@@ -33,8 +33,8 @@ def build_outcome(config: OutcomeConfig, shape: dict[str, int]) -> OutcomeNet:
             precision=config.precision,
         )
     )
-    outcome.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return outcome
+    reward_end.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return reward_end
 
 
 def world_of_checkpoint(
@@ -57,9 +57,9 @@ def world_of_checkpoint(
         read_weights(folder, "denoiser", checkpoint.weights.denoiser),
         device,
     )
-    outcome = filled(
-        lambda: build_outcome(checkpoint.outcome, shape),
-        read_weights(folder, "outcome", checkpoint.weights.outcome),
+    reward_end = filled(
+        lambda: build_reward_end(checkpoint.reward_end, shape),
+        read_weights(folder, "reward_end", checkpoint.weights.reward_end),
         device,
     )
-    return DiamondWorld(denoiser, outcome, sampler)
+    return DiamondWorld(denoiser, reward_end, sampler)

@@ -1,6 +1,6 @@
 """The DIAMOND family.
 
-A diffusion denoiser draws the next frame, the reward/end model its outcome.
+A diffusion denoiser draws the next frame, the reward/end model its reward_end.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from diamond.config.levels import initial_scale, levels_of
 from diamond.config.networks import Quantizer, SamplerConfig
 from diamond.diffusion.quantizer import quantize
 from diamond.diffusion.sampler import sample, sample_ancestral
-from diamond.nets.outcome_net import OutcomeNet
+from diamond.nets.reward_end_net import RewardEndNet
 from diamond.rng import Noise, categorical
 from diamond.world.denoiser import Denoiser
 from diamond.world.interface import Step
@@ -67,9 +67,11 @@ class DiamondWorld:
     Frames by diffusion, rewards and ends by an LSTM.
     """
 
-    def __init__(self, denoiser: Denoiser, outcome: OutcomeNet, sampler: SamplerConfig) -> None:
+    def __init__(
+        self, denoiser: Denoiser, reward_end: RewardEndNet, sampler: SamplerConfig
+    ) -> None:
         self._denoiser = denoiser
-        self._outcome = outcome
+        self._reward_end = reward_end
         self._sampler = sampler
         self._history = denoiser.config.history
         self._levels = levels_of(sampler)
@@ -80,11 +82,11 @@ class DiamondWorld:
         """Begin after real frames; the reward/end model is burnt in on all of them."""
         assert frames.shape[1] >= self._history and actions.shape[1] == frames.shape[1] - 1
         if actions.shape[1] == 0:
-            zeros = frames.new_zeros(len(frames), self._outcome.shape.lstm_size)
+            zeros = frames.new_zeros(len(frames), self._reward_end.shape.lstm_size)
             hidden, cell = zeros, zeros
         else:
             # Starts come in any number: a compiled network would be compiled anew for each.
-            _, _, (hidden, cell) = self._outcome.forward(
+            _, _, (hidden, cell) = self._reward_end.forward(
                 frames[:, :-1], actions, frames[:, 1:], None
             )
         recent = actions[:, actions.shape[1] - (self._history - 1) :]
@@ -97,11 +99,11 @@ class DiamondWorld:
         actions = torch.cat((state.actions, action[:, None]), dim=1)
         following = self._draw_frame(state.frames, actions, noise)
         recurrent = (state.hidden, state.cell)
-        reward_logits, end_logits, (hidden, cell) = self._outcome(
+        reward_logits, end_logits, (hidden, cell) = self._reward_end(
             state.frames[:, -1:], action[:, None], following[:, None], recurrent
         )
-        reward_class = self._outcome_class(reward_logits[:, 0], noise, SITE_REWARD)
-        end = self._outcome_class(end_logits[:, 0], noise, SITE_END)
+        reward_class = self._reward_end_class(reward_logits[:, 0], noise, SITE_REWARD)
+        end = self._reward_end_class(end_logits[:, 0], noise, SITE_END)
         frames = torch.cat((state.frames[:, 1:], following[:, None]), dim=1)
         new_state = DiamondState(frames, actions[:, 1:], hidden, cell)
         return new_state, Step(following, (reward_class - 1).float(), end.bool())
@@ -110,14 +112,14 @@ class DiamondWorld:
         """The current frame of every trajectory."""
         return state.frames[:, -1]
 
-    def _outcome_class(self, logits: Tensor, noise: Noise, site: str) -> Tensor:
-        match self._sampler.outcome_sampling:
+    def _reward_end_class(self, logits: Tensor, noise: Noise, site: str) -> Tensor:
+        match self._sampler.reward_end_sampling:
             case "sample":
                 return categorical(logits, noise.uniform(site, len(logits)).to(logits.device))
             case "argmax":
                 return logits.argmax(dim=-1)
             case _:
-                assert_never(self._sampler.outcome_sampling)
+                assert_never(self._sampler.reward_end_sampling)
 
     def _draw_frame(self, past: Tensor, actions: Tensor, noise: Noise) -> Tensor:
         sampler = self._sampler

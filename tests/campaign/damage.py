@@ -141,7 +141,7 @@ def _begun(state: State, reference: Reference, number: int) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         layout.copy_stages(reference.home, folder / "home", layout.CHEAP)
-        stages = (("denoiser", "outcome"), ("policy", "rollouts"), ("rollouts",))[number]
+        stages = (("denoiser", "reward_end"), ("policy", "rollouts"), ("rollouts",))[number]
         command = Command(folder, reference.arguments)
 
         def at_work() -> bool:

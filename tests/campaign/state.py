@@ -51,7 +51,7 @@ startup_trials = 2
 [budget]
 trials = 3
 """
-LONGER = "denoiser.updates=80 outcome.updates=20 policy.updates=8"
+LONGER = "denoiser.updates=80 reward_end.updates=20 policy.updates=8"
 SMOKE = ("--preset", "smoke")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "ablate": ("ablate", "steps=1,3", *SMOKE, "--set", LONGER),

@@ -18,8 +18,8 @@ Recurrent = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class OutcomeNetShape:
-    """Sizes of the network; see `OutcomeConfig` for their meaning and ranges."""
+class RewardEndNetShape:
+    """Sizes of the network; see `RewardEndConfig` for their meaning and ranges."""
 
     num_actions: int
     height: int
@@ -32,13 +32,13 @@ class OutcomeNetShape:
     precision: Precision = "float32"
 
 
-class OutcomeNet(nn.Module):
+class RewardEndNet(nn.Module):
     """Predicts the clipped reward {-1, 0, 1} and the end {0, 1} of every env step.
 
     Source: arXiv:2405.12399, section 3.3 and appendix D.
     """
 
-    def __init__(self, shape: OutcomeNetShape) -> None:
+    def __init__(self, shape: RewardEndNetShape) -> None:
         super().__init__()
         self.shape = shape
         self.encoder = ConditionedEncoder(

@@ -19,7 +19,7 @@ MIN_RANKED = 3
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class PredictedRewardEnds:
     """What a reward/end model says of a batch of trajectories.
 
     Attributes:
@@ -42,8 +42,12 @@ class Outcomes:
         return self.rewards[..., 2] - self.rewards[..., 0]
 
 
-def outcome_scores(
-    signs: NDArray[np.int64], ends: BoolArray, used: BoolArray, real: Outcomes, imagined: Outcomes
+def reward_end_scores(
+    signs: NDArray[np.int64],
+    ends: BoolArray,
+    used: BoolArray,
+    real: PredictedRewardEnds,
+    imagined: PredictedRewardEnds,
 ) -> dict[str, FloatArray]:
     """Score what a reward/end model says of real and of imagined frames by what the game said.
 
