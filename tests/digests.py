@@ -37,6 +37,7 @@ startup_trials = 2
 trials = 4
 """
 SMOKE = ("--preset", "smoke")
+TINY = ("--until", "denoiser", "--set", "denoiser.updates=300")
 GAME = ("--game", "Boxing")
 STUDY = "steps-boxing-smoke-static"
 COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -49,10 +50,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("import-checkpoint", "{files}/agent.pt", "--output", "{files}/agent", *GAME),
         ("ablate", "steps=1,2", "--checkpoint", "{files}/agent", *SMOKE),
     ),
-    "tiny": (
-        ("ablate", "steps=1", "--preset", "tiny", "--until", "denoiser")
-        + ("--set", "denoiser.updates=300"),
-    ),
+    "tiny": (("ablate", "steps=1", "--preset", "tiny", *TINY),),
 }
 """What is run, in this order in a home of its own each."""
 
