@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from mlflow.entities import Run
 
-from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.base import canonical
 from diamond.config.metrics import METRIC_OF, METRICS, is_set
 from diamond.config.presets import make_preset
+from diamond.stages.registry import PROTOCOL_STAGES
 from tests.commands import (
     ROOT,
     SMOKE,

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from diamond.ablation.axes import AXES, find_axis
-from diamond.ablation.stages import PROTOCOL_STAGES, STAGES
 from diamond.ablation.variants import apply_axes
 from diamond.cli.axes import axes_page
 from diamond.config.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
@@ -15,6 +14,7 @@ from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
+from diamond.stages.registry import PROTOCOL_STAGES, STAGES
 from tests.commands import ROOT, environment
 from tests.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of
 

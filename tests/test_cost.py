@@ -7,22 +7,23 @@ import pytest
 import torch
 from torch import nn
 
-from diamond.ablation.multiplications import (
-    policy_multiplications,
-    reward_end_multiplications,
-    unet_multiplications,
-)
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
-from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
+from diamond.ablation.stages import StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.reward_end_net import RewardEndNet
-from diamond.pipeline.cost import work_units
+from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import Store
+from diamond.stages.multiplications import (
+    policy_multiplications,
+    reward_end_multiplications,
+    unet_multiplications,
+)
+from diamond.stages.registry import PROTOCOL_STAGES
 from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.denoiser import Denoiser
 from tests.commands import diamond, smoke_plan
@@ -103,8 +104,8 @@ def test_an_arm_with_more_denoising_steps_costs_more_where_it_imagines() -> None
     )
     for stage in STAGES:
         imagines = stage in ("rollouts", "policy")
-        assert (work_units(ten, stage) > work_units(base, stage)) == imagines
-        assert (work_units(heun, stage) > 1.4 * work_units(ten, stage)) == imagines
+        assert (expected_seconds(ten, stage) > expected_seconds(base, stage)) == imagines
+        assert (expected_seconds(heun, stage) > 1.4 * expected_seconds(ten, stage)) == imagines
 
 
 # --- wall time --------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from diamond.ablation.declarations import (
 )
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
-from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.ablation.toml_lines import line_of
 from diamond.cli import ablate
 from diamond.cli.ablate import Options
@@ -27,6 +26,7 @@ from diamond.cli.app import app
 from diamond.cli.declared import declared_lines
 from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.history import read_entries, record_plan
+from diamond.stages.registry import PROTOCOL_STAGES
 from tests.commands import ROOT, diamond
 
 SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.plan import AA_NAME, Arm, Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.config.base import canonical
@@ -14,6 +13,7 @@ from diamond.config.levels import calls_per_sample
 from diamond.errors import RequestError
 from diamond.pipeline.history import check_history, known_aggregates, record_plan
 from diamond.pipeline.identity import aggregate_key, run_key_of
+from diamond.stages.denoiser import update_multiplications
 
 REQUEST = Request((), "smoke", ("Boxing",), 1, "fidelity", None)
 ENDS: dict[str, object] = {
@@ -198,9 +198,9 @@ def test_matched_calls_of_the_denoiser_are_equal() -> None:
 def test_matched_seconds_of_training_are_equal_but_for_rounding() -> None:
     plan = plan_of("denoiser.channels=[16,16],[8,8],[32,16]", match="seconds")
     configs = [arm.runs[0].config for arm in own(plan)]
-    costs = [c.denoiser.updates * update_units(c, Pass.of(c), "denoiser") for c in configs]
+    costs = [c.denoiser.updates * update_multiplications(c) for c in configs]
     for config, cost in zip(configs, costs, strict=True):
-        one_update = update_units(config, Pass.of(config), "denoiser")
+        one_update = update_multiplications(config)
         assert abs(cost - costs[0]) <= one_update / 2
     assert configs[1].denoiser.updates > 40 > configs[2].denoiser.updates
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.stages import PROTOCOL_STAGES
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.games import GAMES
 from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
 from diamond.pipeline.files import read_json
+from diamond.stages.registry import PROTOCOL_STAGES
 from tests.commands import (
     SMOKE,
     copy_home,
@@ -247,10 +247,10 @@ def test_axes_shows_what_each_one_does() -> None:
     text = diamond("axes").stdout
     for part in ("steps", "denoising steps", "1 to 1000", "rollouts", "2405.12399", "--fields"):
         assert part in text
-    fields = diamond("axes", "--fields").stdout
+    fields = f"\n{diamond('axes', '--fields').stdout}"
     varied = set(variable_fields())
     for name in field_names():
-        assert (f"│ {name} " in fields) == (name in varied)
+        assert (f"\n│ {name} " in fields) == (name in varied)
     # A default is spelled as it can be typed: brackets, not a Python tuple.
     crop = make_preset(DEFAULT_PRESET, DEFAULT_GAME).view.crop
     assert crop is not None
@@ -289,7 +289,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     plan = {spec.stage: spec for spec in smoke_plan().stages()}
 
     def folder(stage: str) -> Path:
-        spec = plan[stage]  # type: ignore[index]
+        spec = plan[stage]
         return home / "stages" / stage / spec.key
 
     frames = folder("frames") / "frames.npy"

@@ -70,7 +70,7 @@ for line in sys.stdin:
 
 def spec(number: int, *upstream: StageSpec) -> StageSpec:
     reads = {f"{other.stage}{index}": other.key for index, other in enumerate(upstream)}
-    return StageSpec("frames", {"number": number}, reads, 0)  # type: ignore[arg-type]
+    return StageSpec("frames", {"number": number}, reads, 0)
 
 
 class Bench:

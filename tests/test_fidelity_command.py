@@ -11,7 +11,7 @@ import pytest
 
 from diamond.ablation.one_arm import fidelity_plan
 from diamond.ablation.plan import Arm
-from diamond.ablation.stages import BASELINE_STAGES, StageSpec
+from diamond.ablation.stages import StageSpec
 from diamond.ablation.stages import key_of as key_of_stage
 from diamond.config.metrics import METRICS
 from diamond.config.presets import smoke
@@ -23,6 +23,7 @@ from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.recorded import keep_recorded
 from diamond.pipeline.scored_model import find_model, on_starts
 from diamond.pipeline.store import Store, read_manifest, write_manifest
+from diamond.stages.registry import stages_of_kind
 from tests.agents import write_agent
 from tests.commands import STUDY, copy_home, diamond, finish, smoke_plan
 
@@ -97,7 +98,7 @@ def test_every_way_to_name_a_stage_finds_the_same_keys(stage: str, smoke_home: P
         plan = fidelity_plan("model", on_starts(model.config, 2, 10, None), None)
         for spec in plan.arms[0].runs[0].stages:
             assert spec.key == expected[spec.stage]
-        assert {s.stage for s in plan.arms[1].runs[0].stages} == set(BASELINE_STAGES)
+        assert {s.stage for s in plan.arms[1].runs[0].stages} == set(stages_of_kind("baseline"))
 
 
 def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from diamond.ablation.axes import AXES, find_axis
 from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
-from diamond.ablation.stages import PROTOCOL_STAGES, StageSpec
+from diamond.ablation.stages import StageSpec
 from diamond.cli import plan_table
 from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
@@ -21,6 +21,7 @@ from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import Store
+from diamond.stages.registry import PROTOCOL_STAGES
 
 STAGES = PROTOCOL_STAGES["static"]
 

@@ -26,7 +26,6 @@ from diamond.envs.atari import AtariEnv
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.cost import imagined_steps
 from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
 from diamond.pipeline.models import save_network
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
@@ -36,6 +35,7 @@ from diamond.pipeline.worker import run_stage
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
+from diamond.stages.rollouts import imagined_steps
 from diamond.world.baselines import copy_last_world
 from diamond.world.build import build_denoiser, build_reward_end
 from diamond.world.interface import Step

@@ -58,7 +58,7 @@ def test_counters_are_not_mixed_up(
 
 
 def test_golden_seeds() -> None:
-    """Every result depends on these; if the change is meant, raise every number of NUMERICS."""
+    """Every result depends on these; if the change is meant, raise the numerics of every stage."""
     assert derive(0, Purpose.DENOISER_NOISE, 0) == 328_851_920_553_228_036
     assert (
         derive(7, Purpose.FIDELITY_NOISE, 3, 99, "denoiser/initial", 0) == 3_109_520_155_166_631_041

@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diamond.ablation.stages import (
-    NUMERICS,
-    PROTOCOL_STAGES,
-    StageName,
-    first_stage_of_field,
-    stages_of,
-)
+from diamond.ablation.stages import StageName, first_stage_of_field, stages_of
 from diamond.config.base import canonical
 from diamond.config.overrides import (
     field_names,
@@ -22,6 +16,7 @@ from diamond.config.overrides import (
 )
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
+from diamond.stages.registry import BY_NAME, PROTOCOL_STAGES
 
 
 def section_of(field: str) -> str:
@@ -103,7 +98,7 @@ def changed_stages(before: RunConfig, after: RunConfig) -> frozenset[StageName]:
 def test_golden_keys_of_smoke() -> None:
     """Keys name results on disk: a change here makes all results of users anew.
 
-    If the change is meant (a preset's recipe, a raised number in NUMERICS, a new field without a
+    If the change is meant (a preset's recipe, raised numerics of a stage, a new field without a
     neutral value), note it in CHANGELOG.md under Numerics and put the new keys here:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
@@ -219,7 +214,7 @@ def test_keys_are_hashes_of_canonical_json_whatever_was_hashed_before() -> None:
                 "config": spec.config,
                 "upstream": spec.upstream,
                 "seed": spec.seed,
-                "numerics": NUMERICS[spec.stage],
+                "numerics": BY_NAME[spec.stage].numerics,
             }
             text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
             assert spec.key == sha256(text.encode()).hexdigest()[:20]

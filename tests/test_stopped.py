@@ -19,7 +19,7 @@ from diamond.config.presets import make_preset
 from diamond.data.dataset import SegmentSampler
 from diamond.errors import RequestError
 from diamond.pipeline import training_stages
-from diamond.pipeline.cost import work_units
+from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.files import digest, read_json, write_json
 from diamond.pipeline.outputs import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import Store, read_manifest, write_manifest
@@ -313,5 +313,5 @@ def test_a_stop_is_not_scaled_with_the_updates() -> None:
 def test_the_work_of_a_stopped_training_is_that_of_its_updates() -> None:
     full = override(SMOKE, {"denoiser.updates": "8"})
     quarter = override(full, {"denoiser.stop_after": "2"})
-    assert work_units(quarter, "denoiser") == work_units(full, "denoiser") / 4
-    assert work_units(quarter, "reward_end") == work_units(full, "reward_end")
+    assert expected_seconds(quarter, "denoiser") == expected_seconds(full, "denoiser") / 4
+    assert expected_seconds(quarter, "reward_end") == expected_seconds(full, "reward_end")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from diamond.ablation.stages import NUMERICS, StageSpec, key_of, stages_of
+from diamond.ablation.stages import StageSpec, key_of, stages_of
 from diamond.config.presets import make_preset, smoke
 from diamond.errors import OvertakenError, StoreError
 from diamond.pipeline import claim as claim_module
@@ -149,7 +149,7 @@ def test_the_key_of_a_manifest_is_that_of_its_stage() -> None:
     specs = [*stages_of(smoke("Boxing")), *stages_of(make_preset("smoke", "Pong", "online"))]
     for spec in specs:
         config, upstream = json.loads(json.dumps([spec.config, spec.upstream]))
-        assert key_of(spec.stage, config, upstream, spec.seed, NUMERICS[spec.stage]) == spec.key
+        assert key_of(spec.stage, config, upstream, spec.seed, spec.numerics) == spec.key
 
 
 # --- attempts ---------------------------------------------------------------------------------

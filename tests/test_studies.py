@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from diamond.ablation import stages as stages_module
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
@@ -37,6 +38,7 @@ from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import TRASH, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
 from diamond.pipeline.study import StudyRun
+from diamond.stages.registry import BY_NAME
 from tests.agents import write_agent
 from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, finish, smoke_plan
 
@@ -149,12 +151,11 @@ def test_other_starts_are_another_study(tmp_path: Path) -> None:
 def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diamond.ablation import stages as stages_module
-
     old = plan_of("steps=1", name="a")
     store = made(tmp_path, old)
-    raised = {**stages_module.NUMERICS, "policy": stages_module.NUMERICS["policy"] + 1}
-    monkeypatch.setattr(stages_module, "NUMERICS", raised)
+    policy = BY_NAME["policy"]
+    raised = {**BY_NAME, "policy": replace(policy, numerics=policy.numerics + 1)}
+    monkeypatch.setattr(stages_module, "BY_NAME", raised)
     # Until the study has run again its results rest on the old ones.
     assert find_garbage(store, ()).items == ()
     new = plan_of("steps=1", name="a")

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from diamond.ablation.grammar import one_form
-from diamond.ablation.stages import STAGES, StageName, first_stage_of_field
+from diamond.ablation.stages import StageName, first_stage_of_field
 from diamond.config.base import canonical_json
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import unknown
+from diamond.stages.registry import STAGES
 
 Settings = Mapping[str, Any]
 """Value per dotted config field; text is read as on the command line."""

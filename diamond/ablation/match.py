@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from diamond.ablation.multiplications import Pass, update_units
 from diamond.ablation.request import Match
 from diamond.ablation.variants import Matched, Variant, baseline_of
 from diamond.config.levels import calls_per_sample
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError
+from diamond.stages.denoiser import update_multiplications
 
 UPDATE_FIELDS: dict[Protocol, tuple[str, ...]] = {
     "static": ("denoiser.updates",),
@@ -113,7 +113,7 @@ def _samples(config: RunConfig) -> float:
 
 
 def _update_cost(config: RunConfig) -> float:
-    return update_units(config, Pass.of(config), "denoiser")
+    return update_multiplications(config)
 
 
 def _scaled(old: int, base_cost: float, cost: float, variant: Variant, field: str) -> int:

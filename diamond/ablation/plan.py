@@ -19,7 +19,6 @@ from diamond.ablation.request import (
     check_stage,
 )
 from diamond.ablation.stages import (
-    STAGES,
     StageName,
     StageSpec,
     random_returns,
@@ -41,6 +40,7 @@ from diamond.config.games import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import Family, RunConfig
 from diamond.errors import RequestError
+from diamond.stages.registry import BY_NAME, STAGES
 
 BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
 BASELINE_NAMES: Mapping[Family, str] = {
@@ -50,14 +50,6 @@ BASELINE_NAMES: Mapping[Family, str] = {
 AA_NAME = "baseline, other seeds"
 MAX_ARMS = 1000
 PRIMARY_METRIC = "core_ratio"
-SCORED_STAGES: tuple[StageName, ...] = (
-    "references",
-    "inverse_dynamics",
-    "rollouts",
-    "fidelity",
-    "policy_fidelity",
-)
-"""Stages that only a run with a world model has."""
 AGENT_ARM = "agent"
 """Name of the arm of a study that varies nothing."""
 
@@ -415,7 +407,7 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
 def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
     """Refuse to stop at a stage that an arm does not have."""
     for arm in arms:
-        if until in SCORED_STAGES and not imagines(arm):
+        if until is not None and "real" not in BY_NAME[until].runs and not imagines(arm):
             raise RequestError(
                 f"--until {until}: the arm {arm.name!r} is trained in the real game and imagines "
                 "nothing\n  allowed with it: agent, returns, all"

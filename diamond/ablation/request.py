@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName
+from diamond.ablation.stages import StageName
 from diamond.config.run import Protocol
 from diamond.errors import RequestError, one_of
+from diamond.stages.registry import PROTOCOL_STAGES, STAGES
 
 if TYPE_CHECKING:
     from diamond.ablation.declarations import Declared

@@ -1,4 +1,4 @@
-"""Stages by name: what of a config each one depends on, and the key that follows from it.
+"""The stages of a run: what of its config each one depends on, and the key that follows from it.
 
 Nothing runs here.
 """
@@ -7,131 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import sha256
-from typing import Any, Literal, get_args
+from typing import Any
 
 from diamond.config.base import (
     Same,
     canonical,
     canonical_members,
     content_hash,
-    shared_canonical,
 )
-from diamond.config.metrics import METRICS
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
+from diamond.stages.registry import BY_NAME, PROTOCOL_STAGES, kind_of, stages_of_kind
+from diamond.stages.returns import RETURNS
 
-StageName = Literal[
-    "references",
-    "frames",
-    "denoiser",
-    "reward_end",
-    "agent",
-    "inverse_dynamics",
-    "rollouts",
-    "fidelity",
-    "policy",
-    "policy_fidelity",
-    "returns",
-]
-STAGES: tuple[StageName, ...] = get_args(StageName)
-"""The stages of both protocols, each after those that it reads."""
-
-PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
-    "static": tuple(stage for stage in STAGES if stage != "agent"),
-    "online": (
-        "references",
-        "agent",
-        "inverse_dynamics",
-        "rollouts",
-        "fidelity",
-        "policy_fidelity",
-        "returns",
-    ),
-}
-"""Online, one agent takes the place of frames, denoiser, reward_end and policy."""
-
+StageName = str
 KEY_DIGITS = 20
-
-NUMERICS: Mapping[StageName, int] = {
-    "references": 2,
-    "inverse_dynamics": 1,
-    "frames": 1,
-    "denoiser": 3,
-    "reward_end": 4,
-    "agent": 4,
-    "rollouts": 2,
-    "fidelity": 2,
-    "policy": 3,
-    "policy_fidelity": 1,
-    "returns": 1,
-}
-"""Raised by one when a change of code alters a stage's outputs at equal config and seed."""
-
-SECTIONS: Mapping[StageName, tuple[str, ...]] = {
-    "references": ("game", "emulator", "references"),
-    "inverse_dynamics": ("game", "emulator", "view", "inverse_dynamics"),
-    "frames": ("game", "emulator", "view", "frames"),
-    "denoiser": ("denoiser",),
-    "reward_end": ("reward_end",),
-    "agent": ("game", "emulator", "view", "online", "denoiser", "reward_end", "sampler", "policy"),
-    "rollouts": ("family", "view", "sampler", "rollouts"),
-    "fidelity": ("view", "fidelity"),
-    "policy": ("sampler", "policy"),
-    "policy_fidelity": ("view",),
-    "returns": ("game", "emulator", "view", "evaluation"),
-}
-"""The fields of `RunConfig` that a stage reads itself; the rest reaches it through other stages."""
-
-UPSTREAM: Mapping[StageName, tuple[StageName, ...]] = {
-    "references": (),
-    "inverse_dynamics": (),
-    "frames": (),
-    "denoiser": ("frames",),
-    "reward_end": ("frames",),
-    "agent": (),
-    "rollouts": ("references", "denoiser", "reward_end"),
-    "fidelity": ("references", "rollouts", "inverse_dynamics", "reward_end"),
-    "policy": ("frames", "denoiser", "reward_end"),
-    "policy_fidelity": ("references", "rollouts", "policy"),
-    "returns": ("policy",),
-}
-"""The stages whose outputs a stage reads in the static protocol, for the diamond family."""
-
-WORLD_SECTIONS: frozenset[str] = frozenset({"denoiser", "reward_end", "sampler"})
-"""Sections that an agent trained in the real game does not read."""
-
-REAL_STAGES: tuple[StageName, ...] = ("agent", "returns")
-"""All stages of an agent trained in the real game: it imagines nothing."""
-
-DATA_SEEDED: frozenset[StageName] = frozenset(
-    {
-        "references",
-        "inverse_dynamics",
-        "frames",
-        "rollouts",
-        "fidelity",
-        "policy_fidelity",
-        "returns",
-    }
-)
-"""Stages that draw from the data seed: arms and seeds share their games and noise."""
-
-IMPORTED: tuple[Literal["denoiser", "reward_end", "policy"], ...] = (
-    "denoiser",
-    "reward_end",
-    "policy",
-)
-"""Stages whose outputs a checkpoint can bring."""
-
-BASELINE_STAGES: tuple[StageName, ...] = (
-    "references",
-    "inverse_dynamics",
-    "rollouts",
-    "fidelity",
-)
-SCORING_STAGES: tuple[StageName, ...] = tuple(dict.fromkeys(spec.stage for spec in METRICS))
-"""Stages whose outputs are scores of a run."""
 RANDOM_PLAYER = "random"
-TRAINED_PLAYER = "policy"
 
 
 @dataclass(frozen=True)
@@ -156,7 +46,7 @@ class StageSpec:
         # Canonical JSON, written out: names of stages and keys have nothing to escape.
         upstream = ",".join([f'"{name}":"{key}"' for name, key in sorted(self.upstream.items())])
         text = (
-            f'{{"config":{{{_config_text(Same(self.config))}}},"numerics":{NUMERICS[self.stage]},'
+            f'{{"config":{{{_config_text(Same(self.config))}}},"numerics":{self.numerics},'
             f'"seed":{self.seed},"stage":"{self.stage}","upstream":{{{upstream}}}}}'
         )
         object.__setattr__(self, "key", sha256(text.encode()).hexdigest()[:KEY_DIGITS])
@@ -164,7 +54,7 @@ class StageSpec:
     @property
     def numerics(self) -> int:
         """Number of the code that makes its outputs."""
-        return NUMERICS[self.stage]
+        return BY_NAME[self.stage].numerics
 
 
 def key_of(
@@ -206,10 +96,11 @@ def stages_by_seed(
     sections: dict[StageName, dict[str, Any]] = {}
     shared: dict[StageName, StageSpec] = {}
     for name in names:
-        if name in IMPORTED and config.family == "diamond" and config.imported is not None:
+        stage = BY_NAME[name]
+        if stage.is_imported and config.family == "diamond" and config.imported is not None:
             shared[name] = _imported(config, config.imported, name)
         else:
-            sections[name] = _section(config, name, everything)
+            sections[name] = stage.section_of(config, everything)
     reads = {
         name: [other for other in upstream_of(name, config.protocol) if other in names[:place]]
         for place, name in enumerate(names)
@@ -222,7 +113,7 @@ def stages_by_seed(
                 specs[name] = shared[name]
                 continue
             upstream = {other: specs[other].key for other in reads[name]}
-            of_data = name in DATA_SEEDED
+            of_data = BY_NAME[name].shares_data_seed
             specs[name] = StageSpec(
                 name, sections[name], upstream, config.data_seed if of_data else seed
             )
@@ -236,15 +127,15 @@ def stages_by_seed(
 def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
     """The stages that a stage reads; online, an agent holds everything that is trained."""
     if protocol == "static":
-        return UPSTREAM[stage]
+        return BY_NAME[stage].reads
     kept = PROTOCOL_STAGES["online"]
-    return tuple(dict.fromkeys(name if name in kept else "agent" for name in UPSTREAM[stage]))
+    return tuple(dict.fromkeys(name if name in kept else "agent" for name in BY_NAME[stage].reads))
 
 
 def random_returns(config: RunConfig) -> StageSpec:
     """The stage that plays the real game at random, shared by all arms of a game."""
-    section = _section(config, "returns", canonical(config)) | {"player": RANDOM_PLAYER}
-    return StageSpec("returns", section, {}, config.data_seed)
+    section = RETURNS.section_of(config, canonical(config)) | {"player": RANDOM_PLAYER}
+    return StageSpec(RETURNS.name, section, {}, config.data_seed)
 
 
 def needed_for(stage: StageName, protocol: Protocol) -> set[StageName]:
@@ -271,21 +162,17 @@ def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field: of the static protocol where it has one."""
     section = dotted.split(".", maxsplit=1)[0]
     order = (*PROTOCOL_STAGES["static"], *PROTOCOL_STAGES["online"])
-    return next(stage for stage in order if section in SECTIONS[stage])
+    return next(stage for stage in order if section in BY_NAME[stage].sections)
 
 
 def _stage_names(config: RunConfig) -> tuple[StageName, ...]:
-    if config.family != "diamond":
-        return BASELINE_STAGES
-    if not config.imagines:
-        return REAL_STAGES
-    names = PROTOCOL_STAGES[config.protocol]
-    return names if config.imported is None else tuple(n for n in names if n != "frames")
+    names = stages_of_kind(kind_of(config))
+    if config.imported is None or config.family != "diamond":
+        return names
+    return tuple(name for name in names if name != "frames")
 
 
-def _imported(
-    config: RunConfig, imported: ImportedConfig, stage: Literal["denoiser", "reward_end", "policy"]
-) -> StageSpec:
+def _imported(config: RunConfig, imported: ImportedConfig, stage: StageName) -> StageSpec:
     """A trained stage that a checkpoint brings: its weights and architecture are what it is."""
     section = {
         stage: canonical(config)[stage],
@@ -303,18 +190,3 @@ def _imported(
 def _config_text(config: Same) -> str:
     """The inside of the canonical JSON of a config, which the seeds of a run share."""
     return canonical_members(config.value)
-
-
-def _section(config: RunConfig, stage: StageName, everything: Mapping[str, Any]) -> dict[str, Any]:
-    """What a stage reads of a config, whose canonical form is `everything`."""
-    section = {name: everything[name] for name in SECTIONS[stage] if name in everything}
-    if stage == "agent" and not config.imagines:
-        section = {name: value for name, value in section.items() if name not in WORLD_SECTIONS}
-    if stage == "rollouts" and config.family != "diamond":
-        del section["sampler"]
-    if stage == "inverse_dynamics":
-        # Whole, though a run leaves out the judge of the presets: no run is another for its judge.
-        section["inverse_dynamics"] = shared_canonical(config.inverse_dynamics)
-    if stage == "returns":
-        section["player"] = TRAINED_PLAYER
-    return section

@@ -9,26 +9,18 @@ import typer
 
 from diamond.ablation.axes import AXES, Axis
 from diamond.ablation.axis import shown
-from diamond.ablation.stages import PROTOCOL_STAGES, STAGES, StageName, first_stage_of_field
+from diamond.ablation.stages import StageName, first_stage_of_field
 from diamond.cli.terminal import console, text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.overrides import field_description, get_field, variable_fields
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
+from diamond.stages.registry import BY_NAME, PROTOCOL_STAGES, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT = f"default ({DEFAULT_PRESET})"
-SECTIONS = (
-    ("frames", "real frames, and everything after them, are made for each arm"),
-    ("denoiser", "arms share real frames and the reward/end model"),
-    ("rollouts", "arms share the world model; what they imagine, and policies, are their own"),
-    ("fidelity", "arms share everything but the scores"),
-    ("policy", "arms share the world model and what it imagines; policies are their own"),
-    ("agent", "each arm is an agent of its own"),
-)
-"""The stages that axes begin at, and what follows for the arms."""
 HOW_TO = (
     "Any config field can be varied by its dotted name: `diamond axes --fields` lists them.",
     "Games and seeds are no axes: --game A,B and --seeds N. Quote values with parentheses: "
@@ -92,7 +84,7 @@ def _order(stage: StageName) -> tuple[bool, int]:
 
 
 def _consequence(stage: StageName) -> str:
-    text = dict(SECTIONS)[stage]
+    text = BY_NAME[stage].arms
     return f"{text[0].upper()}{text[1:]}"
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from diamond.ablation.stages import STAGES
 from diamond.cli.studies import size_text
 from diamond.cli.terminal import console
 from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_home
+from diamond.stages.registry import STAGES
 
 
 def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]) -> None:

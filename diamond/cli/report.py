@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from diamond.ablation.stages import STAGES
 from diamond.cli.outputs import check_folder
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
@@ -20,6 +19,7 @@ from diamond.pipeline.studies import (
     find_study,
     report_of,
 )
+from diamond.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from diamond.report.render import ReportPaths

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.declarations import Declaration, load_declaration
-from diamond.ablation.stages import SCORING_STAGES
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
@@ -14,6 +13,7 @@ from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_view
+from diamond.stages.registry import SCORING_STAGES
 
 
 def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.ablation.stages import SCORING_STAGES
 from diamond.pipeline.arms import trained_model, view_of
 from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.path_result import path_document
 from diamond.pipeline.scores import Scores, load_scores
 from diamond.pipeline.store import Store
+from diamond.stages.registry import BY_NAME
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
@@ -27,7 +27,7 @@ def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
     return tuple(
         store.folder(spec.stage, spec.key) / SCORES_FILE
         for spec in run.stages
-        if spec.stage in SCORING_STAGES and store.status(spec) == "done"
+        if BY_NAME[spec.stage].scores_runs and store.status(spec) == "done"
     )
 
 

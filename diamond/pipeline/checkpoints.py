@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import IMPORTED
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint, read_checkpoint
 from diamond.config.games import GAMES, check_game
@@ -33,7 +32,7 @@ from diamond.pipeline.files import beside, digest, read_json
 from diamond.pipeline.kept_weights import weights_path
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
-from diamond.pipeline.released import Part, from_released
+from diamond.pipeline.released import PARTS, Part, from_released
 from diamond.pipeline.store import StageResult, Store
 from diamond.weights import check_tensor, checked_file
 from diamond.world.build import build_denoiser, build_reward_end
@@ -51,7 +50,7 @@ def adopt(folder: Path, home: Path) -> None:
         WeightsError: A file of weights is missing or not the one that the checkpoint names.
     """
     checkpoint = read_checkpoint(folder)
-    for part in IMPORTED:
+    for part in PARTS:
         _adopt(folder, part, getattr(checkpoint.weights, part), home)
 
 
@@ -139,7 +138,7 @@ def describe(
     Returns:
         What the file says.
     """
-    weights = {part: digest(folder / f"{part}.safetensors") for part in IMPORTED}
+    weights = {part: digest(folder / f"{part}.safetensors") for part in PARTS}
     own = {field: getattr(config, field) for field in AGENT_FIELDS}
     identity = {"weights": weights, **{name: canonical(config)[name] for name in AGENT_FIELDS}}
     checkpoint = Checkpoint(

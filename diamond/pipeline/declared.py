@@ -10,10 +10,10 @@ from typing import Any
 from diamond.ablation.declarations import Declaration, Declared, claims_hash
 from diamond.config.base import canonical_json
 from diamond.pipeline.store import Store
+from diamond.stages.registry import BY_NAME
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""
-SCORED = ("fidelity", "policy_fidelity", "returns")
 """Stages whose outputs claims are about."""
 DECLARED_BEFORE = "declared before"
 BEGAN_WITHOUT = "declared after the first arm started: the study began without claims"
@@ -121,7 +121,7 @@ def _first_scored_ms(run: Mapping[str, Any], store: Store) -> float:
     manifests = [
         store.manifest(name, stage["key"])
         for name, stage in run["stages"].items()
-        if name in SCORED and stage["state"] == "done"
+        if BY_NAME[name].is_result and stage["state"] == "done"
     ]
     return min(
         (m["timings"].get("finished_ms", float("inf")) for m in manifests if m),

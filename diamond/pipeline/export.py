@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from diamond.ablation.plan import AA_NAME
 from diamond.ablation.request import ALL_STAGES
-from diamond.ablation.stages import IMPORTED, stages_of
+from diamond.ablation.stages import stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
@@ -23,7 +23,7 @@ from diamond.pipeline.files import beside
 from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
-from diamond.pipeline.released import Part, to_released
+from diamond.pipeline.released import PARTS, Part, to_released
 from diamond.pipeline.store import Store
 from diamond.weights import read_weights
 
@@ -71,7 +71,7 @@ def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
     """
     checkpoint = read_checkpoint(folder)
     parts: Parts = {
-        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in IMPORTED
+        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in PARTS
     }
     return checkpoint, parts
 
@@ -98,7 +98,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
     store = Store(home)
     specs = {spec.stage: spec for spec in stages_of(config)}
     folders: dict[Part, Path] = {}
-    for part in IMPORTED:
+    for part in PARTS:
         spec = specs.get(part) or specs["agent"]
         if not store.is_published(spec.stage, spec.key):
             until = f"it was run with --until {entry['until']}; " if entry["until"] else ""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from diamond.ablation.stages import STAGES
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import is_in_use, locked
@@ -29,6 +28,7 @@ from diamond.pipeline.studies import (
     find_study,
     folder_bytes,
 )
+from diamond.stages.registry import STAGES
 
 WEIGHTS = "weights"
 """What an item is that is a file of imported weights."""

@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from diamond.ablation.stages import STAGES, StageName
+from diamond.ablation.stages import StageName
 from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.store import Store
+from diamond.stages.registry import STAGES
 
 RECENT = 32
 """Finished stages of a kind that are looked at, the newest first."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from diamond.errors import WeightsError, nearest
 
 Part = Literal["denoiser", "reward_end", "policy"]
+PARTS: tuple[Part, ...] = get_args(Part)
 """The three trained networks: `Denoiser`, `RewardEndNet`, `ActorCriticNet`."""
 
 _Side = Literal["ours", "released"]
@@ -110,9 +111,9 @@ def to_released(parts: Mapping[Part, Mapping[str, Tensor]]) -> dict[str, Tensor]
 
     Source: released code of arXiv:2405.12399, `src/models`.
     """
-    if set(parts) != set(get_args(Part)):
+    if set(parts) != set(PARTS):
         raise WeightsError(
-            f"released agent: got the parts {sorted(parts)}; expected: {sorted(get_args(Part))}"
+            f"released agent: got the parts {sorted(parts)}; expected: {sorted(PARTS)}"
         )
     return {
         _PREFIXES[part] + released: state[ours]

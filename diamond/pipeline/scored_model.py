@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.ablation.designs import read_setting
-from diamond.ablation.stages import KEY_DIGITS, NUMERICS, STAGES, StageName, stages_of
+from diamond.ablation.stages import KEY_DIGITS, StageName, stages_of
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
@@ -19,8 +19,9 @@ from diamond.config.presets import paper
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.store import Store, damage_of
+from diamond.stages.registry import BY_NAME, RECORDS, STAGES
 
-SCORED: tuple[StageName, ...] = ("denoiser", "agent", "rollouts")
+SCORED = tuple(one.name for one in RECORDS if one.is_scored)
 SHOWN = 6
 """Stages that an error lists."""
 HOW = (
@@ -374,10 +375,10 @@ def _check_whole(store: Store, stage: StageName, key: str) -> Manifest:
             f"the {stage} {key} is not trained, it is {manifest['state']}{cause}\n"
             "  the command of its study goes on with it"
         )
-    if manifest["numerics"] != NUMERICS[stage]:
+    if manifest["numerics"] != BY_NAME[stage].numerics:
         raise RequestError(
             f"the {stage} {key} was made by another version (numerics {manifest['numerics']}, now "
-            f"{NUMERICS[stage]})\n  make it again with the command of its study"
+            f"{BY_NAME[stage].numerics})\n  make it again with the command of its study"
         )
     damage = damage_of(store.folder(stage, key))
     if damage is not None:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from diamond.ablation.stages import TRAINED_PLAYER
 from diamond.config.levels import calls_per_sample
 from diamond.config.networks import SamplerConfig
 from diamond.config.run import (
@@ -34,6 +33,7 @@ from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SC
 from diamond.pipeline.rolling import passes_of, roll
 from diamond.pipeline.store import StageResult
 from diamond.records import to_unit
+from diamond.stages.returns import TRAINED_PLAYER
 from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
 from diamond.world.baselines import copy_last_world, median_background_world
 

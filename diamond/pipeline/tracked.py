@@ -15,11 +15,10 @@ from diamond.pipeline.files import write_text
 from diamond.pipeline.identity import aggregate_key, study_key
 from diamond.pipeline.outputs import EVENTS_FILE, committed_events
 from diamond.pipeline.store import RESULT, Store
+from diamond.stages.registry import BY_NAME
 from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
-
-TRAINED_STAGES = ("denoiser", "reward_end", "agent", "policy")
 
 
 def tracked_study(
@@ -145,7 +144,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         stages=tuple(
             stage_events(spec, store)
             for spec in run.stages
-            if arm.kind == "arm" and spec.stage in TRAINED_STAGES
+            if arm.kind == "arm" and BY_NAME[spec.stage].is_trained
         ),
         curves=curves if whole else {},
         summary=summary if whole else {},

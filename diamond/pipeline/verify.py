@@ -20,7 +20,6 @@ from diamond.ablation.claims import (
     render_quantity,
 )
 from diamond.ablation.declarations import Declaration, DeclaredClaim
-from diamond.ablation.stages import SCORING_STAGES
 from diamond.config.metrics import METRIC_OF, is_set
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
@@ -35,6 +34,7 @@ from diamond.pipeline.scores import (
 )
 from diamond.pipeline.store import Store
 from diamond.pipeline.verdict import Judgement, combine, judge_seeds, judge_starts
+from diamond.stages.registry import SCORING_STAGES
 from diamond.stats.intervals import FloatArray
 
 Values = Mapping[Quantity, FloatArray]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -27,6 +28,7 @@ from diamond.pipeline.devices import named_device
 from diamond.pipeline.failure import cause_of, is_lasting, trace_of
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.store import StageResult, Store
+from diamond.stages.registry import BY_NAME
 
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
@@ -137,33 +139,9 @@ def function_of(stage: StageName, imported: bool) -> Make:
         from diamond.pipeline.checkpoints import take_imported  # noqa: PLC0415
 
         return take_imported
-    match stage:
-        case "references" | "frames":
-            from diamond.pipeline import data_stages as data  # noqa: PLC0415
-
-            return data.make_references if stage == "references" else data.make_frames
-        case "inverse_dynamics" | "denoiser" | "reward_end" | "policy":
-            from diamond.pipeline import training_stages as training  # noqa: PLC0415
-
-            return {
-                "inverse_dynamics": training.train_inverse_dynamics,
-                "denoiser": training.train_denoiser,
-                "reward_end": training.train_reward_end,
-                "policy": training.train_policy,
-            }[stage]
-        case "agent":
-            from diamond.pipeline.agent_stage import train_agent  # noqa: PLC0415
-
-            return train_agent
-        case "rollouts" | "fidelity" | "policy_fidelity" | "returns":
-            from diamond.pipeline import scoring_stages as scoring  # noqa: PLC0415
-
-            return {
-                "rollouts": scoring.make_rollouts,
-                "fidelity": scoring.score_rollouts,
-                "policy_fidelity": scoring.score_policy,
-                "returns": scoring.play_real_game,
-            }[stage]
+    module, _, function = BY_NAME[stage].made_by.partition(":")
+    make: Make = getattr(import_module(module), function)
+    return make
 
 
 def main() -> None:

@@ -15,12 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna_dashboard import save_note
 
 from diamond.ablation.plan import Plan, Run
-from diamond.ablation.stages import STAGES, StageSpec
+from diamond.ablation.stages import StageSpec
 from diamond.errors import RequestError
 from diamond.pipeline.cost import denoiser_calls
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.store import Store
+from diamond.stages.registry import STAGES
 from diamond.study import proposals
 from diamond.study.declaration import Sweep
 from diamond.study.ownership import Ledger

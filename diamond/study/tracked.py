@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import STAGES, StageName
+from diamond.ablation.stages import StageName
 from diamond.config.base import canonical, canonical_json, content_hash
 from diamond.config.metrics import is_set
 from diamond.errors import StoreError
@@ -19,7 +19,8 @@ from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.scores import nan_mean, numbers
 from diamond.pipeline.store import Store
-from diamond.pipeline.tracked import TRAINED_STAGES, stage_events
+from diamond.pipeline.tracked import stage_events
+from diamond.stages.registry import BY_NAME, STAGES
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
@@ -225,7 +226,7 @@ def trial_run(
 def _events(sweep: Sweep, plan: Plan, store: Store) -> tuple[StageEvents, ...]:
     """Training curves of the first run's stages that differ from trial to trial."""
     touched = min(STAGES.index(first_stage(p)) for p in sweep.declaration.parameters)
-    own: set[StageName] = {stage for stage in STAGES[touched:] if stage in TRAINED_STAGES}
+    own: set[StageName] = {stage for stage in STAGES[touched:] if BY_NAME[stage].is_trained}
     return tuple(
         stage_events(spec, store) for spec in instances(plan)[0].stages if spec.stage in own
     )

@@ -8,13 +8,14 @@ from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
-from diamond.ablation.stages import NUMERICS, StageName, StageSpec
+from diamond.ablation.stages import StageName, StageSpec
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
+from diamond.stages.registry import RECORDS
 from diamond.study.declaration import Sweep
 from diamond.study.objectives import needs_lpips
 from diamond.study.space import Parameter, Value, texts_of
@@ -97,7 +98,7 @@ def base_config(sweep: Sweep, game: str) -> RunConfig:
 
 def identity_of(sweep: Sweep) -> str:
     """Hash of what the trials of a study must agree on to be compared: words and what they mean."""
-    numerics = {str(stage): version for stage, version in NUMERICS.items()}
+    numerics = {one.name: one.numerics for one in RECORDS}
     bases = {game: canonical(base_config(sweep, game)) for game in sweep.declaration.games}
     return content_hash({"said": sweep.identity, "bases": bases, "numerics": numerics})
 

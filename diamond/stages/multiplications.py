@@ -1,13 +1,11 @@
 """Multiplications of the networks, from a config alone; no seconds here."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from diamond.config.levels import calls_per_sample
 from diamond.config.networks import DenoiserConfig, PolicyConfig, RewardEndConfig
 from diamond.config.run import InverseDynamicsConfig, RunConfig
 
-Part = Literal["denoiser", "reward_end", "policy"]
 BACKWARD = 3.0
 """Forward and backward pass together cost about three forward passes."""
 
@@ -81,21 +79,3 @@ class Pass:
         policy = policy_multiplications(config.policy, height, width)
         calls = calls_per_sample(config.sampler.steps, config.sampler.order)
         return Pass(denoiser, reward_end, policy, calls * denoiser + reward_end)
-
-
-def update_units(config: RunConfig, cost: Pass, part: Part) -> float:
-    """Multiplications of one update of a network."""
-    match part:
-        case "denoiser":
-            samples = config.denoiser.batch_size * config.denoiser.autoregressive_passes
-            return BACKWARD * samples * cost.denoiser
-        case "reward_end":
-            return (
-                BACKWARD
-                * config.reward_end.batch_size
-                * config.reward_end.sequence_steps
-                * cost.reward_end
-            )
-        case "policy":
-            steps = config.policy.batch_size * config.policy.horizon_steps
-            return steps * (cost.imagined + 2 * BACKWARD * cost.policy)

@@ -1,0 +1,33 @@
+"""Scores of imagined trajectories against the real ones."""
+
+from diamond.config.run import RunConfig
+from diamond.stages import inverse_dynamics, reward_end
+from diamond.stages.multiplications import Pass
+from diamond.stages.record import Stage
+
+_FRAME_SECONDS = 1.8e-3
+"""A frame compared with the real one; what networks say of it comes on top."""
+
+
+def _seconds(config: RunConfig) -> float:
+    """Frames compared, and seen by the judge and the reward/end model."""
+    num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
+    seen = inverse_dynamics.pair_seconds(config)
+    if config.family == "diamond":
+        seen += Pass.of(config).reward_end * reward_end.SECONDS
+    return num_frames * (_FRAME_SECONDS + 2 * seen)
+
+
+FIDELITY = Stage(
+    name="fidelity",
+    numerics=2,
+    sections=("view", "fidelity"),
+    reads=("references", "rollouts", "inverse_dynamics", "reward_end"),
+    runs=frozenset({"static", "online", "baseline"}),
+    shares_data_seed=True,
+    made_by="diamond.pipeline.scoring_stages:score_rollouts",
+    seconds=_seconds,
+    scores_runs=True,
+    is_result=True,
+    arms="arms share everything but the scores",
+)

@@ -1,0 +1,26 @@
+"""Held-out real trajectories of a game, against which all arms are scored."""
+
+from diamond.config.run import RunConfig
+from diamond.stages.record import Stage
+
+_STEP_SECONDS = 7.5e-4
+
+
+def _seconds(config: RunConfig) -> float:
+    """Every start is played from a reset, at most to the end of its horizon."""
+    said = config.references
+    num_steps = said.max_offset_steps + said.horizon_steps
+    if said.counterfactuals is not None:  # the way to the state is played again
+        num_steps += said.max_offset_steps + said.counterfactuals.horizon_steps
+    return said.num_starts * num_steps * _STEP_SECONDS
+
+
+REFERENCES = Stage(
+    name="references",
+    numerics=2,
+    sections=("game", "emulator", "references"),
+    runs=frozenset({"static", "online", "baseline"}),
+    shares_data_seed=True,
+    made_by="diamond.pipeline.data_stages:make_references",
+    seconds=_seconds,
+)
