@@ -365,9 +365,10 @@ def test_a_run_that_is_not_there_is_not_exported(
 
 
 def test_a_home_without_studies_says_so(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
     done = diamond("export-checkpoint", "any", str(tmp_path / "agent"), "--home", str(tmp_path))
     assert done.returncode == 2
-    assert "there is no study yet" in done.stderr
+    assert "the home has none" in done.stderr
     assert "allowed" not in done.stderr
 
 

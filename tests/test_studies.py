@@ -33,7 +33,7 @@ from diamond.pipeline.history import (
 )
 from diamond.pipeline.identity import aggregate_key, tracked_key
 from diamond.pipeline.kept_weights import bringing_weights
-from diamond.pipeline.needs import needed_stages, read_needs
+from diamond.pipeline.needs import REPORT_FILE, needed_stages, read_needs
 from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import TRASH, Store
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
@@ -217,6 +217,18 @@ def test_a_history_that_cannot_be_read_is_not_begun_anew(tmp_path: Path) -> None
     assert all_studies(store) == []
     listed = diamond("studies", "--home", str(tmp_path))
     assert f"what it was asked is lost, {path.parent}" in listed.stdout
+
+
+def test_a_study_with_a_report_and_without_its_plans_is_not_asked_anew(tmp_path: Path) -> None:
+    plan = plan_of("steps=1", name="a")
+    made(tmp_path, plan)
+    folder = tmp_path / "studies" / "a"
+    (folder / REPORT_FILE).write_text("{}")
+    (folder / FILE_NAME).unlink()
+    for ask in (lambda: check_history(plan, folder), lambda: record_plan(plan, folder, "diamond")):
+        with pytest.raises(StoreError, match=r"plans\.json is missing"):
+            ask()
+    assert not (folder / FILE_NAME).exists()
 
 
 def test_the_report_knows_stages_that_the_history_cannot_name(

@@ -334,7 +334,8 @@ def test_lost_trials_of_a_sweep_are_told(
     assert "lost" not in capsys.readouterr().err
     Path(journal).unlink()
     _open(sweep, options, journal)
-    assert "the trials of mine are lost" in capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"the trials of mine are lost: {journal} has none" in told
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

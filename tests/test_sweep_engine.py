@@ -15,6 +15,7 @@ from diamond.errors import StoreError
 from diamond.pipeline.files import write_json
 from diamond.pipeline.sealed import sealed
 from diamond.study.declaration import SweepDeclaration
+from diamond.study.engine import SweepRun
 from diamond.study.proposals import make_sampler, quiet, suggest
 from diamond.study.storage import open_storage
 from tests.sweeps import (
@@ -100,6 +101,31 @@ def test_the_budget_of_calls_counts_what_trials_have_to_make(bench: Bench) -> No
     assert bench.attribute("denoiser_calls")[1] == imagined * 1, "nothing is trained again"
 
 
+def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.text = GRID
+    charge, seen = SweepRun._charge, Counter[str]()
+
+    def dies(run: SweepRun, spec: StageSpec) -> None:
+        seen[spec.key] += 1
+        draws = spec.stage == "denoiser" or spec.config.get("family") == "diamond"
+        if draws and seen[spec.key] == 1:
+            raise KeyboardInterrupt
+        charge(run, spec)
+
+    monkeypatch.setattr(SweepRun, "_charge", dies)
+    for _ in range(5):  # one denoiser and the rollouts of four trials
+        bench.kill(lambda: False)
+    run = bench.run()
+    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4)
+    assert bench.attribute("denoiser_calls") == [
+        trained + imagined * 3,
+        *(imagined * steps for steps in (1, 2, 4)),
+    ]
+    assert run.spent_calls() == trained + imagined * 10
+
+
 def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
     bench.store.check_writable()
     work = bench.home / "studies" / "mine" / "work"
@@ -115,6 +141,17 @@ def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
     assert len(bench.trials) == 4
     assert run.hours() == pytest.approx(0.75, abs=0.01)
     assert len(list(work.glob("*.json"))) == 4
+
+
+def test_what_is_left_of_the_work_on_a_finished_stage_goes(bench: Bench) -> None:
+    bench.text = GRID
+    bench.kill(lambda: bench.num_begun("denoiser") == 1)
+    (spec,) = [spec for spec in bench.executor.begun if spec.stage == "denoiser"]
+    left = bench.store.work(spec.stage, spec.key) / "claim-1.json"
+    left.parent.mkdir(parents=True)
+    write_json(left, {"owner": None, "token": "dead"})
+    bench.run()
+    assert not left.parent.exists()
 
 
 def test_damaged_working_hours_are_told(bench: Bench) -> None:

@@ -46,7 +46,7 @@ from diamond.study.trials import (
     instances,
     trial_plan,
 )
-from diamond.tracking.uris import absolute_uri, default_uri
+from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from diamond.study.engine import SweepRun
@@ -130,8 +130,8 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
 
     if read_entries(folder) and not study.get_trials(deepcopy=False):
         news(
-            f"the trials of {sweep.name} are lost: the storage has none of those that ran before; "
-            "the search begins again, on the stages that are there"
+            f"the trials of {sweep.name} are lost: {hide_secrets(address)} has none of those that "
+            "ran before; the search begins again, on the stages that are there"
         )
     return SweepRun(sweep, store, study, tracking, options.command, news)
 

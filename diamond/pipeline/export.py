@@ -20,11 +20,11 @@ from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
 from diamond.pipeline.files import beside
-from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
 from diamond.pipeline.released import PARTS, Part, to_released
 from diamond.pipeline.store import Store
+from diamond.pipeline.studies import named_study
 from diamond.weights import read_weights
 
 
@@ -184,11 +184,7 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
 
 def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str, dict[str, Any]]:
     """Config and arm of a run, and the last plan that has it."""
-    folder = home / "studies"
-    plans = read_entries(folder / study)
-    if not plans:
-        names = [path.parent.name for path in folder.glob(f"*/{FILE_NAME}")]
-        raise unknown("study", study, names, "give a study of this home, see --home")
+    plans = named_study(Store(home), study).entries
     if choice.seed is not None and choice.seed < 0:
         raise RequestError(f"--seed {choice.seed}: training seeds begin at 0")
     found: dict[str, dict[str, dict[str, Any]]] = {}

@@ -14,7 +14,7 @@ from diamond.config.base import canonical
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
-from diamond.pipeline.needs import record_needs
+from diamond.pipeline.needs import REPORT_FILE, record_needs
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
 FILE_NAME = "plans.json"
@@ -149,16 +149,17 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     """The plans that a study had, the oldest first; none where the folder is no study.
 
     Raises:
-        StoreError: The file of the plans is there and cannot be read.
+        StoreError: The file of the plans cannot be read, or a study with a report has none.
     """
     path = folder / FILE_NAME
     entries = read_json(path)
-    if isinstance(entries, list) and all(map(is_whole, entries)):
+    if isinstance(entries, list) and entries and all(map(is_whole, entries)):
         return [unsealed(entry) for entry in entries]
-    if not path.exists():
+    if not path.exists() and not (folder / REPORT_FILE).exists():
         return []
     raise StoreError(
-        f"what study {folder.name!r} was asked before cannot be read: {path} is damaged\n"
+        f"what study {folder.name!r} was asked before cannot be read: {path} is "
+        f"{'damaged' if path.exists() else 'missing'}\n"
         "  put a copy of the file back, or give the study another name with --name;\n"
         f"  to remove what is left of it: diamond gc --forget {folder.name}"
     )

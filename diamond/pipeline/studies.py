@@ -161,8 +161,7 @@ def _lost(study: Study) -> StoreError:
     lines = [
         f"study {study.name!r} is there, but what it was asked cannot be read: {path} is "
         f"{'damaged' if path.exists() else 'missing'}",
-        "  put a copy of the file back"
-        + ("" if path.exists() else ", or run the study's command again"),
+        "  put a copy of the file back",
     ]
     page = study.folder / PAGE_FILE
     if page.exists():

@@ -25,7 +25,16 @@ from diamond.stages.registry import STAGES
 from diamond.study import proposals
 from diamond.study.declaration import Sweep
 from diamond.study.ownership import Ledger
-from diamond.study.proposals import ATTEMPTS, CALLS, ERROR, MLFLOW_LINK, MLFLOW_RUN, SOURCE
+from diamond.study.proposals import (
+    ATTEMPTS,
+    CALLS,
+    ERROR,
+    MADE,
+    MLFLOW_LINK,
+    MLFLOW_RUN,
+    SOURCE,
+    TO_MAKE,
+)
 from diamond.study.scoring import run_value, trial_value
 from diamond.study.space import Value, texts_of, values_of
 from diamond.study.tracked import TrialState as Shown
@@ -76,7 +85,7 @@ class Active:
         phases: What is left, the first at work.
         attempts: How often it was begun after a failure, the first time included.
         claim: Closed to let go of it.
-        calls: Calls of the denoiser in what was made for it by this command, by stage.
+        made: What was made for it and its calls of the denoiser, by key of the stage.
         run_id: Its run in the tracking store, once that is written.
     """
 
@@ -88,7 +97,7 @@ class Active:
     attempts: int
     claim: ExitStack
     run_id: "Future[tuple[str, str]]"
-    calls: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    made: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -186,8 +195,7 @@ class SweepRun:
     def spent_calls(self) -> float:
         """Calls of the denoiser in the stages that were made for trials, shared ones once."""
         trials = self.study.get_trials(deepcopy=False)
-        told = sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in trials)
-        return told + sum(sum(active.calls.values()) for active in self._active.values())
+        return sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in trials)
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that the budget counts: not those that were taken over from other studies."""
@@ -271,9 +279,10 @@ class SweepRun:
             return False
         record_plan(plan, self.folder, self.command)
         shown = Shown(trial.number, plan, texts, source, {}, "RUNNING")
-        self._active[trial.number] = Active(
-            trial, plan, texts, source, phases, attempts, claim, self.tracking.show(shown)
-        )
+        run_id = self.tracking.show(shown)
+        made = trial.user_attrs.get(MADE, {})
+        active = Active(trial, plan, texts, source, phases, attempts, claim, run_id, dict(made))
+        self._active[trial.number] = active
         self.news(f"{name}: {' '.join(f'{axis}={text}' for axis, text in texts.items())}")
         self._hand_over(executor, trial.number)
         return True
@@ -308,9 +317,9 @@ class SweepRun:
                 self.news(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
             if self.store.status(spec) == "done":
                 self._done.add(spec.key)
-            else:
-                self.store.prepare(spec)
+            self.store.prepare(spec)
             self.names.setdefault(spec.key, f"{spec.stage} ({trial_name(number)})")
+        self._note_to_make(active)
         order = {spec.key: _priority(number, spec) for spec in specs}
         executor.add(specs, frozenset(self._done & order.keys()), order)
 
@@ -415,7 +424,6 @@ class SweepRun:
         active.trial.set_user_attr(MLFLOW_RUN, run_id)
         active.trial.set_user_attr(MLFLOW_LINK, link)
         save_note(active.trial, f"[{trial_name(number)} in MLflow]({link})")
-        self._note_calls(active)
         del self._active[number]
         self._tell(active.trial, active.claim, state, list(values.values()) or None, why)
         self._show(active, values, "FAILED" if state == TrialState.FAIL else "FINISHED", why)
@@ -466,33 +474,59 @@ class SweepRun:
         """Let go of the trials that were not brought to their end: the same command goes on."""
         self._ledger.note_work(at_end=True)
         for active in self._active.values():
-            self._note_calls(active)
             self._show(active, {}, "KILLED", "interrupted; the same command goes on")
             active.claim.close()
         self._active.clear()
 
     def _charge(self, spec: StageSpec) -> None:
-        """Charge a stage that was made to the first trial that waits for it.
+        """Charge a stage that was made to the first trial that waits for it."""
+        for active in self._active.values():
+            if any(own.key == spec.key for own in active.phases[0].specs):
+                self._charge_to(active, spec)
+                return
+
+    def _charge_to(self, active: Active, spec: StageSpec) -> None:
+        """Write down what was made for a trial, once, while it is this command's to tell of.
 
         A denoiser that went on from its stop counts once, with all of its updates.
         """
-        for active in self._active.values():
-            for run in active.phases[0].runs:
-                if any(own.key == spec.key for own in run.stages):
-                    calls = denoiser_calls(run.config, spec.stage)
-                    which = (spec.stage, run.config.game, run.config.seed)
-                    before = active.calls.get(which, 0.0)
-                    longer = max(before, calls)
-                    active.calls[which] = longer if spec.stage == "denoiser" else before + calls
-                    return
+        run = next(
+            (run for run in active.phases[0].runs if spec.key in {own.key for own in run.stages}),
+            None,
+        )
+        calls = 0.0 if run is None else denoiser_calls(run.config, spec.stage)
+        if run is None or not calls or spec.key in self._charged():
+            return
+        if self._stored(active.trial).state == TrialState.RUNNING:
+            what = f"{spec.stage} {run.config.game} {run.config.seed}"
+            active.made[spec.key] = what, calls
+            active.trial.set_user_attr(MADE, active.made)
+            active.trial.set_user_attr(CALLS, _calls(active.made.values()))
 
-    def _note_calls(self, active: Active) -> None:
-        """Write down what was made for a trial that is still this command's to tell of."""
-        stored = self._stored(active.trial)
-        if stored.state == TrialState.RUNNING:
-            before = float(stored.user_attrs.get(CALLS, 0.0))
-            active.trial.set_user_attr(CALLS, before + sum(active.calls.values()))
-        active.calls.clear()
+    def _charged(self) -> set[str]:
+        """Keys of the stages that trials are charged with."""
+        trials = self.study.get_trials(deepcopy=False)
+        return {key for trial in trials for key in trial.user_attrs.get(MADE, {})}
+
+    def _note_to_make(self, active: Active) -> None:
+        """Charge what a killed command made for a trial, and write down what is still to make."""
+        known = set(self._stored(active.trial).user_attrs.get(TO_MAKE, ()))
+        specs = active.phases[0].specs
+        for spec in specs:
+            if spec.key in known & self._done:
+                self._charge_to(active, spec)
+        wanted = known | {spec.key for spec in specs} - self._done
+        if wanted != known:
+            active.trial.set_user_attr(TO_MAKE, sorted(wanted))
+
+
+def _calls(made: Iterable[tuple[str, float]]) -> float:
+    """Calls of the denoiser in some stages; a denoiser counts once, with all of its updates."""
+    most: dict[str, float] = {}
+    for what, calls in made:
+        before = most.get(what, 0.0)
+        most[what] = max(before, calls) if what.startswith("denoiser ") else before + calls
+    return sum(most.values())
 
 
 def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]:
