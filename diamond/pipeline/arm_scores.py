@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import SCORING_STAGES
 from diamond.pipeline.arms import trained_model, view_of
-from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.path_result import path_document
-from diamond.pipeline.scores import Scores, load_scores
 from diamond.pipeline.store import Store
+from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
+from diamond.results.model import Comparison, NoiseFloor
+from diamond.results.model import Path as PathResult
+from diamond.results.paths import path_result
+from diamond.results.scores import Scores, load_scores
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
@@ -31,7 +32,7 @@ def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
     )
 
 
-def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
+def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
     """Every other arm of a game against its baseline arm.
 
     Nothing of arms without scores, nor of those at another view: pixel metrics of two
@@ -49,7 +50,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
     return [row for other in found for row in _rows(other, scored, game, primary)]
 
 
-def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
+def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[NoiseFloor]:
     """The noise floor of every metric of a game, from the seeds of its baseline arm."""
     baseline = plan.baseline(game)
     return noise_rows(_ScoredFiles.of(baseline, "arm", store).read(), game, horizon)
@@ -79,7 +80,7 @@ class _ScoredFiles:
 @lru_cache(maxsize=1024)
 def _rows(
     arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[Comparison, ...]:
     """The comparisons of an arm, made once: a running study is followed."""
     if not arm.files or not baseline.files:
         return ()
@@ -100,7 +101,7 @@ def role_of(arm: Arm, plan: Plan) -> Role:
     return "path" if on_the_way else "arm"
 
 
-def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, Any]:
+def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> PathResult:
     """The changes along a path, from the scores that are there."""
     return _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
 
@@ -119,7 +120,7 @@ def _score_files(
 @lru_cache(maxsize=64)
 def _path_rows(
     path: FlipPath, files: tuple[tuple[str, tuple[tuple[Path, ...], ...]], ...], num_seeds: int
-) -> dict[str, Any]:
+) -> PathResult:
     """The path of a game, made once: a running study is followed."""
     scores = {name: [load_scores(paths) for paths in found] for name, found in files}
-    return path_document(path, scores, num_seeds)
+    return path_result(path, scores, num_seeds)

@@ -13,6 +13,7 @@ from diamond.ablation.plan import BASELINE_NAMES, Plan
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
 from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.reports import read_result
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
 FILE_NAME = "stages.json"
@@ -52,12 +53,12 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
         for name, config in entry["arms"].items():
             for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
-    report = read_json(folder / REPORT_FILE)
-    for arm in report.get("arms", ()) if is_whole(report) else ():
-        for run in arm["runs"]:
-            own_seed = run["seed"] if arm["kind"] == "arm" else None
-            found = {stage: info["key"] for stage, info in run["stages"].items()}
-            needs.setdefault(run_name(arm["name"], arm["game"], own_seed), {}).update(found)
+    report = read_result(folder / REPORT_FILE)
+    for arm in report.arms if report else ():
+        for run in arm.runs:
+            own_seed = run.seed if arm.kind == "arm" else None
+            found = {name: stage.key for name, stage in run.stages.items()}
+            needs.setdefault(run_name(arm.name, arm.game, own_seed), {}).update(found)
     return needs
 
 

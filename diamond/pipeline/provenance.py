@@ -7,7 +7,8 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from diamond.results.model import Provenance
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _SOURCES = frozenset({".py", ".json", ".j2", ".css", ".js"})
@@ -24,7 +25,7 @@ LIBRARIES = (
 
 
 @cache
-def code_version() -> dict[str, Any]:
+def code_version() -> Provenance:
     """Commit, dirty flag, digest of the sources and versions, as they are at the first call.
 
     Commit and flag are None outside a git checkout.
@@ -33,13 +34,13 @@ def code_version() -> dict[str, Any]:
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     versions = {name: _version(name) for name in LIBRARIES}
-    return {
-        "git_commit": commit,
-        "dirty": None if commit is None or changes is None else bool(changes),
-        "sources": _digest(PACKAGE),
-        "versions": versions | {"python": platform.python_version()},
-        "platform": platform.platform(),
-    }
+    return Provenance(
+        git_commit=commit,
+        dirty=None if commit is None or changes is None else bool(changes),
+        sources=_digest(PACKAGE),
+        versions=versions | {"python": platform.python_version()},
+        platform=platform.platform(),
+    )
 
 
 def _digest(package: Path) -> str:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from diamond.ablation.plan import AA_NAME
 from diamond.errors import RequestError, StoreError, unknown
-from diamond.pipeline.files import read_json
 from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
-from diamond.pipeline.sealed import is_whole
+from diamond.pipeline.reports import read_result
 from diamond.pipeline.store import Store
+from diamond.results.model import Result
 
 PAGE_FILE = "report.md"
 RunState = Literal["done", "failed", "begun", "pending"]
@@ -275,34 +275,34 @@ def file_bytes(path: Path) -> int:
         return 0
 
 
-def check_whole(document: Mapping[str, Any], store: Store, stages: Iterable[str]) -> None:
+def check_whole(result: Result, store: Store, stages: Iterable[str]) -> None:
     """Read in full what a result says that its runs made, as far as the home still has it.
 
     Args:
-        document: The result of a study.
+        result: Of a study.
         store: The home.
         stages: Names of the stages to read.
 
     Raises:
         StoreError: A stage is not as it was written.
     """
-    runs = [run for arm in document["arms"] for run in arm["runs"]]
-    found = {(name, run["stages"][name]["key"]) for run in runs for name in run["stages"]}
+    runs = [run for arm in result.arms for run in arm.runs]
+    found = {(name, stage.key) for run in runs for name, stage in run.stages.items()}
     for stage, key in sorted(found):
         if stage in stages and store.is_published(stage, key):
             store.whole_folder(stage, key)
 
 
-def report_of(study: Study) -> dict[str, Any] | None:
-    """The result document of a study, None before its first command came to an end.
+def report_of(study: Study) -> Result | None:
+    """The result of a study, None before its first command came to an end.
 
     Raises:
-        StoreError: The document is damaged.
+        StoreError: It is damaged, or another version wrote it.
     """
     path = study.folder / REPORT_FILE
-    document = read_json(path)
-    if is_whole(document) and not document.keys().isdisjoint(("arms", "trials")):
-        return dict(document)
+    result = read_result(path)
+    if result is not None:
+        return result
     if not path.exists():
         return None
     command = study.entries[-1]["command"] if study.entries else None

@@ -6,8 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from diamond.config.games import GAMES
-from diamond.report.benchmark import Document
-from diamond.report.document import ABSENT, number, span
+from diamond.report.numbers import ABSENT, number, span
+from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
+from diamond.results.model import Estimate
 from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")
@@ -22,22 +23,22 @@ _NARROWEST = 9
 _WIDEST = 20
 
 
-def benchmark_tables(doc: Document) -> list[Table]:
+def benchmark_tables(doc: Benchmark) -> list[Table]:
     """Lay out a document for a terminal of 100 columns.
 
     Returns:
         Aggregates for every set of games that a file has, comparisons where there are several
         files, and scores by game, in several tables where the columns need them.
     """
-    tables = [_aggregates(doc, group) for group in doc["published"]]
-    if doc["comparisons"]:
+    tables = [_aggregates(doc, group) for group in doc.published]
+    if doc.comparisons:
         tables.append(_comparisons(doc))
     return [*tables, *_per_game(doc)]
 
 
-def level_name(doc: Document) -> str:
+def level_name(doc: Benchmark) -> str:
     """Return the nominal coverage of the intervals, such as ``95 %``."""
-    return f"{doc['level'] * 100:g} %"
+    return f"{doc.level * 100:g} %"
 
 
 def games_title(games: Sequence[str]) -> str:
@@ -48,29 +49,20 @@ def games_title(games: Sequence[str]) -> str:
     return f"{len(games)} of {len(GAMES)} games{named}"
 
 
-def shown_agents(doc: Document) -> dict[str, dict[str, float]]:
+def shown_agents(doc: Benchmark) -> dict[str, dict[str, float]]:
     """Return the scores by game of the published agents that get a column."""
     found: dict[str, dict[str, float]] = {name: {} for name in SHOWN_AGENTS}
-    for group in doc["published"]:
-        for agent in group["agents"]:
-            if agent["agent"] in found:
-                found[agent["agent"]] |= agent["scores"]
+    for group in doc.published:
+        for agent in group.agents:
+            if agent.agent in found:
+                found[agent.agent] |= agent.scores or {}
     return found
 
 
-def printed_or_computed(agent: Document, name: str) -> tuple[float | None, bool]:
-    """Return a value of a published agent and whether it is quoted, not computed from means."""
-    computed = agent.get(name)
-    if computed is not None:
-        return computed, False
-    quoted = (agent["printed"] or {}).get(name)
-    return quoted, quoted is not None
-
-
-def agent_name(agent: Document) -> str:
+def agent_name(agent: PublishedScores) -> str:
     """Name a published agent with its year, and its number of games where that is not the usual."""
-    games = (agent["printed"] or {}).get("games")
-    return f"{agent['agent']} ({agent['year']}{f', {games} games' if games else ''})"
+    games = agent.printed and agent.printed.games
+    return f"{agent.agent} ({agent.year}{f', {games} games' if games else ''})"
 
 
 def _table(title: str, caption: str = "") -> Table:
@@ -85,55 +77,55 @@ def _table(title: str, caption: str = "") -> Table:
     )
 
 
-def _aggregates(doc: Document, group: Document) -> Table:
-    files = [file for file in doc["files"] if file["games"] == group["games"]]
+def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
+    files = [file for file in doc.files if file.games == group.games]
     table = _table(
-        f"Human-normalised scores over {games_title(group['games'])}", _caption(doc, files, group)
+        f"Human-normalised scores over {games_title(group.games)}", _caption(doc, files, group)
     )
     table.add_column("agent", overflow="fold")
     for head in ("runs", "mean", "median", "IQM", "opt. gap", "superhuman"):
         table.add_column(head, justify="right")
     for file in files:
-        cells = [_estimate(file["aggregates"][name]) for name in AGGREGATES]
-        label = Text(file["label"], style="bold")
-        table.add_row(label, str(file["num_runs"]), *cells, str(file["superhuman"]))
-    for agent in group["agents"]:
+        cells = [_estimate(file.aggregates[name]) for name in AGGREGATES]
+        label = Text(file.label, style="bold")
+        table.add_row(label, str(file.num_runs), *cells, str(file.superhuman))
+    for agent in group.agents:
         cells = [_published_cell(agent, name) for name in AGGREGATES]
-        count = agent["superhuman"]
+        count = agent.superhuman
         last = ABSENT if count is None else str(count)
         name = agent_name(agent)
         table.add_row(name, ABSENT, *cells, last, style="dim")
     return table
 
 
-def _estimate(found: Document) -> Text:
-    text = Text(number(found["value"], PLACES))
-    interval = span(found["lo"], found["hi"], PLACES)
+def _estimate(found: Estimate) -> Text:
+    text = Text(number(found.mean, PLACES))
+    interval = span(found.lo, found.hi, PLACES)
     if interval:
         text.append(f"\n{interval}", style="dim")
     return text
 
 
-def _published_cell(agent: Document, name: str) -> Text:
-    value, quoted = printed_or_computed(agent, name)
+def _published_cell(agent: PublishedScores, name: str) -> Text:
+    value, quoted = agent.aggregate(name)
     return Text(number(value, PLACES) + (PRINTED_MARK if quoted else ""))
 
 
-def _caption(doc: Document, files: Sequence[Document], group: Document) -> str:
+def _caption(doc: Benchmark, files: Sequence[ScoredFile], group: PublishedGroup) -> str:
     told = []
-    if any(file["num_runs"] > 1 for file in files):
+    if any(file.num_runs > 1 for file in files):
         told.append(
-            f"Below a value: its {level_name(doc)} interval ({doc['method']}; "
-            f"{doc['num_resamples']} resamples, seed {doc['seed']})."
+            f"Below a value: its {level_name(doc)} interval ({doc.method}; "
+            f"{doc.num_resamples} resamples, seed {doc.seed})."
         )
-    told += [f"{file['label']}: {note}." for file in files for note in file["notes"]]
+    told += [f"{file.label}: {note}." for file in files for note in file.notes]
     told.append("Published agents, dim: computed from their mean scores of these same games.")
-    if len(group["games"]) == len(GAMES):
+    if len(group.games) == len(GAMES):
         told.append(f"{PRINTED_MARK} as printed by its source; the single runs are not published.")
     return "\n".join(told)
 
 
-def _comparisons(doc: Document) -> Table:
+def _comparisons(doc: Benchmark) -> Table:
     table = _table("Probability that a run of X scores above a run of Y, mean over games")
     table.add_column("X", overflow="fold")
     table.add_column("Y", overflow="fold")
@@ -141,22 +133,22 @@ def _comparisons(doc: Document) -> Table:
     table.add_column("P(X > Y)", justify="right")
     table.add_column(f"{level_name(doc)} interval", justify="right")
     table.add_column("note", overflow="fold")
-    for found in doc["comparisons"]:
+    for found in doc.comparisons:
         table.add_row(
-            Text(found["x"]),
-            Text(found["y"]),
-            str(len(found["games"])),
-            number(found["probability"], PLACES),
-            span(found["lo"], found["hi"], PLACES),
-            "; ".join(found["notes"]),
+            Text(found.x),
+            Text(found.y),
+            str(len(found.games)),
+            number(found.probability, PLACES),
+            span(found.lo, found.hi, PLACES),
+            "; ".join(found.notes),
         )
     return table
 
 
-def _per_game(doc: Document) -> list[Table]:
+def _per_game(doc: Benchmark) -> list[Table]:
     """Return scores by game: every file, and the published agents that fit beside the last."""
-    references = doc["references"]
-    files = [(Text(file["label"], style="bold"), _means(file)) for file in doc["files"]]
+    references = doc.references
+    files = [(Text(file.label, style="bold"), _means(file)) for file in doc.files]
     agents = [(Text(name), scores) for name, scores in shown_agents(doc).items()]
     tables = []
     for columns in _side_by_side(files, agents, _WIDTH - 15 - 2 * _NARROWEST):
@@ -170,15 +162,15 @@ def _per_game(doc: Document) -> list[Table]:
         for head, _ in columns:
             table.add_column(head, justify="right", overflow="fold", max_width=_WIDEST)
         for game, reference in references.items():
-            cells = [_score(scores.get(game), reference["human"]) for _, scores in columns]
-            known = (number(reference[name], 1) for name in ("random", "human"))
+            cells = [_score(scores.get(game), reference.human) for _, scores in columns]
+            known = (number(value, 1) for value in (reference.random, reference.human))
             table.add_row(game, *known, *cells)
         tables.append(table)
     return tables
 
 
-def _means(file: Document) -> dict[str, float]:
-    return {game: values["mean"] for game, values in file["per_game"].items()}
+def _means(file: ScoredFile) -> dict[str, float]:
+    return {game: values.mean for game, values in file.per_game.items()}
 
 
 def _score(value: float | None, human: float) -> Text:

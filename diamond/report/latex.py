@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from diamond.report.document import ABSENT
+from diamond.report.numbers import ABSENT
 from diamond.report.tables import Cell, Row, Table
 
 LATEX_ABSENT = "--"

@@ -11,8 +11,8 @@ from diamond.config.metrics import REAL_SUFFIX
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.result import run_costs
 from diamond.pipeline.returns import run_returns
-from diamond.pipeline.scores import BOOTSTRAP_SEED, Scores, nan_mean, number, over_horizon
 from diamond.pipeline.store import Store
+from diamond.results.scores import BOOTSTRAP_SEED, Scores, nan_mean, number, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import (
     DEFAULT_LEVEL,

@@ -3,23 +3,23 @@
 Differences of arms live in `comparisons`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from diamond.config.metrics import is_set
+from diamond.config.metrics import METRICS, is_set
+from diamond.results.model import MEAN, Curve, Estimate, Interval, Metric
 from diamond.seeds import Purpose, derive
+from diamond.stats import intervals as stats
 from diamond.stats.bands import bootstrap_band, t_band
 from diamond.stats.intervals import (
     DEFAULT_LEVEL,
     CurveIntervals,
-    Interval,
     bootstrap_curve,
     bootstrap_interval,
     t_curve,
@@ -32,7 +32,6 @@ Column j is time step t = j + 1; NaN where undefined or masked.
 """
 
 REPORT_STEPS = (1, 5, 10, 20, 50, 100)
-MEAN = "mean"
 METHOD_SEEDS = "t over seeds"
 METHOD_STARTS = "bootstrap over starts within one trained model"
 BAND_SEEDS = "t over seeds, spread pooled over neighbouring time steps"
@@ -47,9 +46,9 @@ class ArmEstimates:
     A metric of a set has its one value under `MEAN` and no curve.
     """
 
-    metrics: dict[str, dict[str, Any]]
-    curves: dict[str, dict[str, list[float | None]]]
-    interval: dict[str, Any]
+    metrics: dict[str, dict[str, Estimate | None]]
+    curves: dict[str, Curve]
+    interval: Interval
 
 
 @lru_cache(maxsize=16)
@@ -63,14 +62,39 @@ def report_steps(horizon: int) -> list[int]:
     return sorted({step for step in REPORT_STEPS if step <= horizon} | {horizon})
 
 
-def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float | None]]:
+def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float]]:
     """Means over starts at the report steps and over the whole horizon; of a set its one value."""
-    found: dict[str, dict[str, float | None]] = {}
+    found: dict[str, dict[str, float]] = {}
     for name, values in scores.items():
         steps = [] if is_set(name) else report_steps(horizon)
-        at = {str(step): number(nan_mean(values[:, step - 1])) for step in steps}
-        found[name] = at | {MEAN: number(nan_mean(over_horizon(values)))}
+        at = {str(step): nan_mean(values[:, step - 1]) for step in steps}
+        found[name] = at | {MEAN: nan_mean(over_horizon(values))}
     return found
+
+
+def run_curves(scores: Scores) -> dict[str, tuple[float, ...]]:
+    """Means over starts at each time step, of the metrics that have time steps."""
+    return {
+        name: tuple(nan_mean(column) for column in values.T)
+        for name, values in scores.items()
+        if not is_set(name)
+    }
+
+
+def described(names: Collection[str]) -> tuple[Metric, ...]:
+    """The metrics of these names, in the order of tables."""
+    return tuple(
+        Metric(
+            name=spec.name,
+            label=spec.label,
+            unit=spec.unit,
+            direction=spec.direction,
+            group=spec.group,
+            kind=spec.kind,
+        )
+        for spec in METRICS
+        if spec.name in names
+    )
 
 
 def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
@@ -80,8 +104,8 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     with one seed the start is the unit and the bootstrap says nothing of training again.
     """
     seeds_decide = len(per_seed) > 1
-    metrics: dict[str, dict[str, Any]] = {}
-    curves: dict[str, dict[str, list[float | None]]] = {}
+    metrics: dict[str, dict[str, Estimate | None]] = {}
+    curves: dict[str, Curve] = {}
     for name in dict.fromkeys(name for scores in per_seed for name in scores):
         arrays = [scores[name] for scores in per_seed if name in scores]
         steps = [] if is_set(name) else report_steps(horizon)
@@ -95,13 +119,13 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
     return ArmEstimates(
         metrics,
         curves,
-        {
-            "level": DEFAULT_LEVEL,
-            "method": METHOD_SEEDS if seeds_decide else METHOD_STARTS,
-            "band_method": BAND_SEEDS if seeds_decide else BAND_STARTS,
-            "unit": "seed" if seeds_decide else "start",
-            "n": len(per_seed) if seeds_decide else num_starts,
-        },
+        Interval(
+            level=DEFAULT_LEVEL,
+            method=METHOD_SEEDS if seeds_decide else METHOD_STARTS,
+            band_method=BAND_SEEDS if seeds_decide else BAND_STARTS,
+            unit="seed" if seeds_decide else "start",
+            n=len(per_seed) if seeds_decide else num_starts,
+        ),
     )
 
 
@@ -120,59 +144,39 @@ def nan_mean(values: NDArray[np.float64]) -> float:
     return float(defined.mean()) if len(defined) else float("nan")
 
 
-def number(value: float) -> float | None:
-    """A number for JSON: None for NaN."""
-    return None if np.isnan(value) else float(value)
-
-
-def numbers(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:
-    """Numbers for JSON."""
-    return [number(float(value)) for value in values]
-
-
-def _interval(interval: Interval) -> dict[str, Any]:
-    return {
-        "mean": number(interval.mean),
-        "lo": number(interval.lo),
-        "hi": number(interval.hi),
-        "n": interval.n,
-    }
+def _estimate(found: stats.Interval) -> Estimate | None:
+    """An interval as it stands in a result; None where no unit has a value."""
+    if np.isnan(found.mean):
+        return None
+    return Estimate(mean=found.mean, lo=found.lo, hi=found.hi, n=found.n)
 
 
 def _over_seeds(
     arrays: Sequence[NDArray[np.float64]], steps: Sequence[int]
-) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
+) -> tuple[dict[str, Estimate | None], Curve]:
     """Estimates of a metric from the means of each seed over its starts."""
     means = np.array([_mean_over_starts(array) for array in arrays])
     totals = np.array([nan_mean(over_horizon(array)) for array in arrays])
     found, total = t_curve(means), t_curve(totals[:, None])
-    at = {str(step): _interval(_at(found, step - 1)) for step in steps}
+    at = {str(step): _estimate(_at(found, step - 1)) for step in steps}
     _, band_lo, band_hi = t_band(means, derive(BOOTSTRAP_SEED, Purpose.BANDS))
-    return at | {MEAN: _interval(_at(total, 0))}, {
-        "mean": numbers(found.mean),
-        "lo": numbers(found.lo),
-        "hi": numbers(found.hi),
-        "band_lo": numbers(band_lo),
-        "band_hi": numbers(band_hi),
-    }
+    return at | {MEAN: _estimate(_at(total, 0))}, _curve(
+        found.mean, found.lo, found.hi, band_lo, band_hi
+    )
 
 
 def _over_starts(
     values: NDArray[np.float64], steps: Sequence[int], name: str
-) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
+) -> tuple[dict[str, Estimate | None], Curve]:
     """Estimates of a metric from the starts of one trained model."""
     seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, name)
     units = {str(step): values[:, step - 1] for step in steps}
     units[MEAN] = over_horizon(values)
     mean, lo, hi = bootstrap_curve(values, seed)
     _, band_lo, band_hi = bootstrap_band(values, derive(BOOTSTRAP_SEED, Purpose.BANDS, name))
-    return {at: _interval(bootstrap_interval(unit, seed)) for at, unit in units.items()}, {
-        "mean": numbers(mean),
-        "lo": numbers(lo),
-        "hi": numbers(hi),
-        "band_lo": numbers(band_lo),
-        "band_hi": numbers(band_hi),
-    }
+    return {at: _estimate(bootstrap_interval(unit, seed)) for at, unit in units.items()}, _curve(
+        mean, lo, hi, band_lo, band_hi
+    )
 
 
 def _mean_over_starts(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -180,9 +184,14 @@ def _mean_over_starts(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return over_horizon(values.T)
 
 
-def _at(found: CurveIntervals, index: int) -> Interval:
+def _curve(*parts: NDArray[np.float64]) -> Curve:
+    mean, lo, hi, band_lo, band_hi = (part.tolist() for part in parts)
+    return Curve(mean=mean, lo=lo, hi=hi, band_lo=band_lo, band_hi=band_hi)
+
+
+def _at(found: CurveIntervals, index: int) -> stats.Interval:
     """One of several intervals."""
-    return Interval(
+    return stats.Interval(
         float(found.mean[index]),
         float(found.lo[index]),
         float(found.hi[index]),
