@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.results.model import Estimate, Interval, Run, defined
+from diamond.results.model import Estimate, Interval, defined
 from diamond.results.scores import (
     BAND_SEEDS,
     BAND_STARTS,
     METHOD_SEEDS,
     METHOD_STARTS,
     arm_estimates,
+    arm_interval,
     report_steps,
-    run_metrics,
+    run_means,
 )
 from diamond.seeds import Purpose, derive
 from diamond.stats.bands import bootstrap_band, t_band
@@ -44,15 +45,14 @@ def test_report_steps_end_at_the_horizon(horizon: int, steps: list[int]) -> None
 
 
 def test_metrics_of_a_run_are_means_of_what_is_defined() -> None:
-    found = run_metrics(scores([1, 2, 3, 4, 5, 6], [3, NAN, NAN, NAN, NAN, NAN]), 6)["psnr"]
+    found = run_means(scores([1, 2, 3, 4, 5, 6], [3, NAN, NAN, NAN, NAN, NAN]), 6).metrics["psnr"]
     # At t=1 both starts count, at t=5 and t=6 one; over the horizon each start counts once.
     assert found == {"1": 2.0, "5": 5.0, "6": 6.0, "mean": (3.5 + 3) / 2}
 
 
 def test_what_is_never_defined_is_null_and_warns_of_nothing() -> None:
-    found = run_metrics(scores([NAN, NAN], [NAN, NAN]), 2)["psnr"]
-    assert Run(seed=0, metrics={"psnr": found}).metrics["psnr"] == dict.fromkeys(found)
-    assert list(found) == ["1", "2", "mean"]
+    found = run_means(scores([NAN, NAN], [NAN, NAN]), 2).metrics["psnr"]
+    assert found == {"1": None, "2": None, "mean": None}
     estimates = arm_estimates([scores([NAN, NAN], [NAN, NAN])], 2)
     assert estimates.metrics["psnr"]["mean"] is None
     parts = ("mean", "lo", "hi", "band_lo", "band_hi")
@@ -66,7 +66,7 @@ def test_zero_is_a_number_and_infinity_is_none() -> None:
 
 def test_with_one_seed_the_start_is_the_unit() -> None:
     estimates = arm_estimates([scores([1, 3], [2, 4], [6, 8])], 2)
-    assert estimates.interval == Interval(
+    assert arm_interval(1, estimates.num_starts) == Interval(
         level=0.95, method=METHOD_STARTS, band_method=BAND_STARTS, unit="start", n=3
     )
     mean = estimates.metrics["psnr"]["mean"]
@@ -81,7 +81,7 @@ def test_with_one_seed_the_start_is_the_unit() -> None:
 
 def test_with_two_seeds_the_seed_is_the_unit() -> None:
     estimates = arm_estimates([scores([1, 3], [5, 7]), scores([2, 4], [6, 12])], 2)
-    assert estimates.interval == Interval(
+    assert arm_interval(2, estimates.num_starts) == Interval(
         level=0.95, method=METHOD_SEEDS, band_method=BAND_SEEDS, unit="seed", n=2
     )
     # The means of the seeds are 4 and 6: mean 5, standard error 1.

@@ -16,7 +16,7 @@ from diamond.report.tables import metric_tables, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.model import Estimate
 from diamond.results.paths import path_result
-from diamond.results.scores import Scores, arm_estimates, run_metrics
+from diamond.results.scores import Scores, arm_estimates, run_means
 from tests.result_documents import result, three_arms
 
 FD = "fd_inverse_dynamics"
@@ -44,9 +44,9 @@ def test_every_metric_of_judges_is_in_the_table() -> None:
 
 
 def test_a_run_has_its_value_under_mean_alone() -> None:
-    found = run_metrics(run_scores(3.0), HORIZON)
+    found = run_means(run_scores(3.0), HORIZON).metrics
     assert found[FD] == {"mean": 3.0}
-    assert np.isnan(found["end_auroc"]["mean"])
+    assert found["end_auroc"] == {"mean": None}
     assert set(found["psnr"]) == {"1", "5", "10", "mean"}
 
 
@@ -60,7 +60,7 @@ def test_seeds_are_the_unit_and_one_seed_has_no_interval() -> None:
     assert set(many.metrics[FD]) == {"mean"} and FD not in many.curves and "psnr" in many.curves
     one = arm_estimates([run_scores(1.0)], HORIZON)
     assert one.metrics[FD]["mean"] == Estimate(mean=1.0, n=1)
-    assert one.interval.n == 4
+    assert one.num_starts == 4
     assert many.metrics["end_auroc"]["mean"] is None
 
 

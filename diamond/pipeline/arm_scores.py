@@ -1,12 +1,13 @@
 """The scores of arms in the store, and what they say of the baseline arm and of a path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.ablation.stages import SCORING_STAGES
+from diamond.config.metrics import METRICS
 from diamond.pipeline.arms import trained_model, view_of
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.store import Store
@@ -72,19 +73,46 @@ class _ScoredFiles:
         files = tuple((seed, paths) for seed, paths in found if paths)
         return _ScoredFiles(arm.name, role, files, len(arm.runs), trained_model(arm))
 
+    def of_stage(self, stage: str) -> "_ScoredFiles":
+        """The files of one stage, without the name of the arm."""
+        files = tuple(
+            (seed, tuple(path for path in paths if _stage(path) == stage))
+            for seed, paths in self.files
+        )
+        return replace(self, name="", files=files)
+
     def read(self) -> Scored:
         scores = {seed: load_scores(paths) for seed, paths in self.files}
         return Scored(self.name, self.role, scores, self.num_seeds, self.model)
 
 
-@lru_cache(maxsize=1024)
-def _rows(
+def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str) -> list[Comparison]:
+    """The comparisons of an arm, in the order of tables."""
+    if not arm.files or not baseline.files:
+        return []
+    runs = [{_stage(path) for path in paths} for _, paths in (*arm.files, *baseline.files)]
+    found = [
+        row.model_copy(update={"a": arm.name, "b": baseline.name})
+        for stage in set.intersection(*runs)
+        for row in _stage_rows(arm.of_stage(stage), baseline.of_stage(stage), game, primary)
+    ]
+    order = {spec.name: place for place, spec in enumerate(METRICS)}
+    return sorted(found, key=lambda row: order[row.metric])
+
+
+@lru_cache(maxsize=4096)
+def _stage_rows(
     arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
 ) -> tuple[Comparison, ...]:
-    """The comparisons of an arm, made once: a running study is followed."""
-    if not arm.files or not baseline.files:
-        return ()
+    """The comparisons in the metrics of one stage, without names: arms that share it share them.
+
+    Made once, as files never change once they are there: a running study is followed.
+    """
     return comparison_rows(arm.read(), baseline.read(), game, primary)
+
+
+def _stage(scores: Path) -> str:
+    return scores.parent.parent.name
 
 
 def role_of(arm: Arm, plan: Plan) -> Role:

@@ -32,7 +32,14 @@ from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.provenance import code_version
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.model import Arm, Places, Result, Run
-from diamond.results.scores import Scores, arm_estimates, described, report_steps, run_metrics
+from diamond.results.scores import (
+    Scores,
+    arm_estimates,
+    arm_interval,
+    described,
+    report_steps,
+    run_means,
+)
 
 REAL_FLAG, IMAGINED_FLAG, BACKGROUND_FLAG = "--real", "--imagined", "--background"
 IMAGINED = "imagined"
@@ -335,17 +342,16 @@ def _undefine(scores: dict[str, FloatArray]) -> None:
 
 
 def _arm(name: str, scores: Scores, horizon: int) -> Arm:
-    estimates = arm_estimates([scores], horizon)
-    curves = {metric: curve.mean for metric, curve in estimates.curves.items()}
+    estimates, means = arm_estimates([scores], horizon), run_means(scores, horizon)
     return Arm(
         name=name,
         kind="arm" if name == IMAGINED else "baseline",
         game=SUBJECT,
         is_baseline=name == IMAGINED,
-        runs=(Run(seed=0, metrics=run_metrics(scores, horizon), curves=curves),),
+        runs=(Run(seed=0, metrics=means.metrics, curves=means.curves),),
         metrics=estimates.metrics,
         curves=estimates.curves,
-        interval=estimates.interval,
+        interval=arm_interval(1, estimates.num_starts),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from diamond.ablation.declarations import Declared
@@ -13,14 +12,13 @@ from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
     path_rows,
-    read_scores,
-    scores_paths,
 )
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.declared import standing
 from diamond.pipeline.files import digest
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
+from diamond.pipeline.kept_estimates import kept_estimates, kept_means
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
 from diamond.pipeline.provenance import code_version
@@ -41,15 +39,7 @@ from diamond.results.model import (
     Stage,
 )
 from diamond.results.model import Run as RunResult
-from diamond.results.scores import (
-    ArmEstimates,
-    arm_estimates,
-    described,
-    load_scores,
-    report_steps,
-    run_curves,
-    run_metrics,
-)
+from diamond.results.scores import arm_interval, described, report_steps
 
 
 def build_result(
@@ -209,18 +199,9 @@ def _unmade(run: RunResult) -> RunResult:
     return run.model_copy(update={"stages": stages})
 
 
-@lru_cache(maxsize=1024)
-def _estimates(runs: tuple[tuple[Path, ...], ...], horizon: int) -> ArmEstimates:
-    """Estimates from files that never change once they are there.
-
-    A running study is followed: without the cache its bootstraps would be drawn every time.
-    """
-    return arm_estimates([load_scores(paths) for paths in runs], horizon)
-
-
 def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
-    scored = tuple(paths for run in arm.runs if (paths := scores_paths(run, found.store)))
-    estimates = _estimates(scored, horizon) if scored else None
+    scored = kept_estimates(arm, found.store, horizon)
+    num_seeds, estimates = scored or (0, None)
     return ArmResult(
         name=arm.name,
         kind=arm.kind,
@@ -233,13 +214,13 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
         runs=tuple(_run(plan, run, found, horizon) for run in arm.runs),
         metrics=estimates.metrics if estimates else {},
         curves=estimates.curves if estimates else {},
-        interval=estimates.interval if estimates else None,
+        interval=arm_interval(num_seeds, estimates.num_starts) if estimates else None,
     )
 
 
 def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
     store, errors = found.store, found.errors
-    scores = read_scores(run, store) or {}
+    means = kept_means(run, store, horizon)
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
     missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
     unfinished: RunState = "pending" if missing & found.left_out else "cut"
@@ -257,8 +238,8 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
             )
             for spec in run.stages
         },
-        metrics=run_metrics(scores, horizon),
-        curves=run_curves(scores),
+        metrics=means.metrics,
+        curves=means.curves,
         returns=run_returns(plan, run, store),
         costs=run_costs(run, store),
     )

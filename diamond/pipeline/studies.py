@@ -10,6 +10,7 @@ from typing import Any, Literal
 from diamond.ablation.plan import AA_NAME
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.pipeline.history import FILE_NAME, read_entries
+from diamond.pipeline.kept_estimates import estimate_files
 from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
@@ -241,20 +242,22 @@ class StageStates:
 def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
     """Bytes that would be free without each study.
 
-    Its folder, and the stages and imported weights that no other one needs.
+    Its folder, and the stages, their estimates and imported weights that no other one needs.
     """
     studies, stored = list(studies), stored_weights(store.home)
     needed = {study.name: needed_stages(study.needs) for study in studies}
     weights = {study.name: named_weights(store.home, study.entries) for study in studies}
     users = Counter(stage for stages in needed.values() for stage in stages)
     readers = Counter(digest for digests in weights.values() for digest in digests)
+    estimates = Counter[str]()
+    for key, path in estimate_files(store.home):
+        estimates[key] += file_bytes(path)
     return {
         study.name: folder_bytes(study.folder)
         + sum(
-            folder_bytes(folder)
+            estimates[stage[1]] + sum(folder_bytes(folder) for folder in store.folders(*stage))
             for stage in needed[study.name]
             if users[stage] == 1
-            for folder in store.folders(*stage)
         )
         + sum(file_bytes(stored[digest]) for digest in weights[study.name] if readers[digest] == 1)
         for study in studies

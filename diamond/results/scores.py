@@ -4,16 +4,17 @@ Differences of arms live in `comparisons`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from safetensors.numpy import load_file
 
+from diamond.config.base import Record
 from diamond.config.metrics import METRICS, is_set
-from diamond.results.model import MEAN, Curve, Estimate, Interval, Metric
+from diamond.results.model import MEAN, Curve, Estimate, Interval, Metric, Number, Numbers
 from diamond.seeds import Purpose, derive
 from diamond.stats import intervals as stats
 from diamond.stats.bands import bootstrap_band, t_band
@@ -39,16 +40,21 @@ BAND_STARTS = "bootstrap-t over starts within one trained model"
 BOOTSTRAP_SEED = 0
 
 
-@dataclass(frozen=True)
-class ArmEstimates:
-    """Numbers of one arm: at report steps and over the horizon, and curves with intervals.
+class RunMeans(Record):
+    """Means over the starts of a run."""
 
-    A metric of a set has its one value under `MEAN` and no curve.
-    """
+    metrics: dict[str, dict[str, Number]] = Field(description="at report steps and `MEAN`")
+    curves: dict[str, Numbers] = Field(description="at each time step; none of a set")
 
-    metrics: dict[str, dict[str, Estimate | None]]
-    curves: dict[str, Curve]
-    interval: Interval
+
+class ArmEstimates(Record):
+    """Numbers of one arm: at report steps and over the horizon, and curves with intervals."""
+
+    metrics: dict[str, dict[str, Estimate | None]] = Field(
+        description="at report steps and `MEAN`; a metric of a set has its one value there"
+    )
+    curves: dict[str, Curve] = Field(description="none of a set")
+    num_starts: int = Field(description="of the first run")
 
 
 @lru_cache(maxsize=16)
@@ -62,23 +68,22 @@ def report_steps(horizon: int) -> list[int]:
     return sorted({step for step in REPORT_STEPS if step <= horizon} | {horizon})
 
 
-def run_metrics(scores: Scores, horizon: int) -> dict[str, dict[str, float]]:
-    """Means over starts at the report steps and over the whole horizon; of a set its one value."""
-    found: dict[str, dict[str, float]] = {}
-    for name, values in scores.items():
-        steps = [] if is_set(name) else report_steps(horizon)
-        at = {str(step): nan_mean(values[:, step - 1]) for step in steps}
-        found[name] = at | {MEAN: nan_mean(over_horizon(values))}
-    return found
+def run_means(scores: Scores, horizon: int) -> RunMeans:
+    """Means of a run at the report steps, over the horizon and at every time step."""
+    return RunMeans(
+        metrics={name: _means(name, values, horizon) for name, values in scores.items()},
+        curves={
+            name: tuple(nan_mean(column) for column in values.T)
+            for name, values in scores.items()
+            if not is_set(name)
+        },
+    )
 
 
-def run_curves(scores: Scores) -> dict[str, tuple[float, ...]]:
-    """Means over starts at each time step, of the metrics that have time steps."""
-    return {
-        name: tuple(nan_mean(column) for column in values.T)
-        for name, values in scores.items()
-        if not is_set(name)
-    }
+def _means(name: str, values: NDArray[np.float64], horizon: int) -> dict[str, float]:
+    steps = [] if is_set(name) else report_steps(horizon)
+    at = {str(step): nan_mean(values[:, step - 1]) for step in steps}
+    return at | {MEAN: nan_mean(over_horizon(values))}
 
 
 def described(names: Collection[str]) -> tuple[Metric, ...]:
@@ -97,13 +102,20 @@ def described(names: Collection[str]) -> tuple[Metric, ...]:
     )
 
 
-def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
+def arm_estimates(
+    per_seed: Sequence[Scores], horizon: int, num_seeds: int | None = None
+) -> ArmEstimates:
     """Estimates of an arm from the scores of its runs.
 
     With two or more seeds the seed is the unit and t intervals are over the means of the seeds;
     with one seed the start is the unit and the bootstrap says nothing of training again.
+
+    Args:
+        per_seed: Scores of its runs; at least one.
+        horizon: Time steps of its rollouts.
+        num_seeds: Runs that have any score, None where these are all.
     """
-    seeds_decide = len(per_seed) > 1
+    seeds_decide = (num_seeds or len(per_seed)) > 1
     metrics: dict[str, dict[str, Estimate | None]] = {}
     curves: dict[str, Curve] = {}
     for name in dict.fromkeys(name for scores in per_seed for name in scores):
@@ -116,16 +128,18 @@ def arm_estimates(per_seed: Sequence[Scores], horizon: int) -> ArmEstimates:
         if not is_set(name):
             curves[name] = curve
     num_starts = max(len(values) for values in per_seed[0].values())
-    return ArmEstimates(
-        metrics,
-        curves,
-        Interval(
-            level=DEFAULT_LEVEL,
-            method=METHOD_SEEDS if seeds_decide else METHOD_STARTS,
-            band_method=BAND_SEEDS if seeds_decide else BAND_STARTS,
-            unit="seed" if seeds_decide else "start",
-            n=len(per_seed) if seeds_decide else num_starts,
-        ),
+    return ArmEstimates(metrics=metrics, curves=curves, num_starts=num_starts)
+
+
+def arm_interval(num_seeds: int, num_starts: int) -> Interval:
+    """How the intervals of an arm with so many scored runs, of so many starts, are made."""
+    many = num_seeds > 1
+    return Interval(
+        level=DEFAULT_LEVEL,
+        method=METHOD_SEEDS if many else METHOD_STARTS,
+        band_method=BAND_SEEDS if many else BAND_STARTS,
+        unit="seed" if many else "start",
+        n=num_seeds if many else num_starts,
     )
 
 
