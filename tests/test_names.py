@@ -22,6 +22,7 @@ from diamond.report.console import result_table
 from diamond.report.latex import escape as latex
 from diamond.report.looks import figure_bytes, plain, settings
 from diamond.report.page import write_report
+from diamond.report.terminal import terminal as laid_out
 from diamond.tracking.markdown import code, escape
 from tests.commands import client, copy_home, diamond, smoke_plan, tracked
 from tests.result_documents import films_of, result, three_arms
@@ -151,7 +152,7 @@ def test_the_terminal_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr("sys.stdout", stream)
         document = named(names)
         out = terminal.console()
-        out.print(result_table(result(document), document["games"][0]))
+        out.print(laid_out(result_table(result(document), document["games"][0])))
         spec = smoke_plan().stages()[0]
         view = ProgressView({spec.key: names[0]}, out)
         for event in (

@@ -24,6 +24,7 @@ from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.tables import comparison_table, exploratory_table, metric_tables, noise_table
+from diamond.report.terminal import terminal
 from diamond.results.model import first_cause
 from tests.result_documents import (
     HORIZON,
@@ -400,7 +401,7 @@ def test_markdown_code_fences_hold_any_text() -> None:
 def rendered(doc: dict[str, Any]) -> str:
     """Return the terminal table of Boxing at 100 columns."""
     console = Console(width=100, file=io.StringIO(), force_terminal=False, color_system=None)
-    console.print(result_table(result(doc), "Boxing"))
+    console.print(terminal(result_table(result(doc), "Boxing")))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -26,7 +26,8 @@ from diamond.report.numbers import shown_decimals
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players
 from diamond.report.survival import survival_figure, survival_sentence, survival_table
-from diamond.report.tables import Cell, Row, Table, metric_groups
+from diamond.report.table import Cell, Row, Table
+from diamond.report.tables import metric_groups
 from diamond.report.tradeoff import points, tradeoff_figure
 from diamond.results.model import Metric
 from diamond.stats.pareto import pareto

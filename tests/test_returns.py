@@ -69,7 +69,7 @@ def test_arms_are_aggregated_over_the_same_games() -> None:
         ("a", ("Boxing", "Alien")),
         ("b", ("Boxing", "Alien")),
     ]
-    assert hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Krull", 4.0)]) == []
+    assert hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Krull", 4.0)]) == ()
 
 
 def test_one_run_has_no_interval() -> None:
@@ -78,4 +78,4 @@ def test_one_run_has_no_interval() -> None:
 
 
 def test_one_game_is_no_aggregate() -> None:
-    assert hns_over_games([arm("a", "Boxing", 1.0, 2.0)]) == []
+    assert hns_over_games([arm("a", "Boxing", 1.0, 2.0)]) == ()

@@ -143,7 +143,7 @@ def test_tables_show_one_value_and_figures_none() -> None:
 
 def test_terminal_and_sentence_say_that_it_is_of_all_frames() -> None:
     doc = document()
-    heads = [str(column.header) for column in result_table(result(doc), "Boxing").columns]
+    heads = result_table(result(doc), "Boxing").columns
     assert "FD-inverse-dynamics\nall frames" in heads
     assert "over all frames of 100 time steps" in summarise(result(doc))
 

@@ -22,6 +22,7 @@ from diamond.pipeline.store import Store
 from diamond.report.page import write_report
 from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
+from diamond.report.terminal import terminal
 from diamond.results.model import Result
 from diamond.results.scores import Scores
 
@@ -204,7 +205,7 @@ def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> N
         print_document(result)
         return
     out = console()
-    out.print(fidelity_table(result))
+    out.print(terminal(fidelity_table(result)))
     stages = {
         f"{name} {stage.key}": "made" if stage.made else "was there"
         for name, stage in result.arms[0].runs[0].stages.items()

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from rich.table import Table
-from rich.text import Text
-
 from diamond.report.numbers import ABSENT, number, shown_decimals, span
-from diamond.results.model import MEAN, Arm, Result, level_text
+from diamond.report.table import Cell, Row, Table
+from diamond.results.model import MEAN, Estimate, Result, level_text
 
 REAL = "real frames"
 ALWAYS_DEFINED = "l1"
@@ -22,33 +20,28 @@ def fidelity_table(doc: Result) -> Table:
     game = doc.games[0]
     steps = [str(step) for step in doc.report_steps]
     arms = doc.arms_of(game)
-    table = Table(
-        title=f"{game}: imagined frames against the real ones, {doc.horizon} time steps",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-    )
-    table.add_column("")
-    for step in (*steps, MEAN):
-        table.add_column(step if step == MEAN else f"t={step}", justify="right", no_wrap=True)
+    rows = []
     for info in doc.scored:
-        rows = [[arm.estimate(info.name, at) for at in (*steps, MEAN)] for arm in arms]
-        places = shown_decimals(info, [one.mean for row in rows for one in row if one])
-        table.add_row(Text(f"{info.title}: {info.better}", style="bold"))
-        for arm, found in zip(arms, rows, strict=True):
-            values = [Text(number(one.mean if one else None, places)) for one in found]
-            if arm.kind == "arm":
-                for text, one in zip(values, found, strict=True):
-                    if one and one.lo is not None and one.hi is not None:
-                        bounds = span(one.lo, one.hi, places).replace(" to ", "\n")
-                        text.append(f"\n{bounds}", style="dim")
-            table.add_row(f"  {arm.name}", *values, style=_style(arm))
+        found = [[arm.estimate(info.name, at) for at in (*steps, MEAN)] for arm in arms]
+        places = shown_decimals(info, [one.mean for row in found for one in row if one])
+        rows.append(Row(f"{info.title}: {info.better}", "head", ()))
+        for arm, row in zip(arms, found, strict=True):
+            cells = (_cell(one, places, arm.kind == "arm") for one in row)
+            rows.append(Row(f"  {arm.name}", arm.kind, tuple(cells)))
         real = [doc.real(game, info.name, at) for at in (*steps, MEAN)]
         if any(real):
-            values = [Text(number(one.mean if one else None, places)) for one in real]
-            table.add_row(f"  {REAL}", *values, style="dim")
-    return table
+            cells = (_cell(one, places, has_bounds=False) for one in real)
+            rows.append(Row(f"  {REAL}", "real", tuple(cells)))
+    title = f"{game}: imagined frames against the real ones, {doc.horizon} time steps"
+    return Table(title, ("", *(f"t={step}" for step in steps), MEAN), tuple(rows))
+
+
+def _cell(found: Estimate | None, places: int, has_bounds: bool) -> Cell:
+    """A value, and below it one bound of its interval in a line."""
+    if found is None:
+        return Cell(number(None, places))
+    bounds = span(found.lo, found.hi, places).replace(" to ", "\n") if has_bounds else ""
+    return Cell(number(found.mean, places), bounds)
 
 
 def fidelity_notes(doc: Result) -> Iterator[str]:
@@ -83,7 +76,3 @@ def fidelity_notes(doc: Result) -> Iterator[str]:
             f"not defined at any time step: {', '.join(never)}; docs/metrics.md says when a metric "
             "is, for instance where no pixel differs from the background"
         )
-
-
-def _style(arm: Arm) -> str:
-    return "dim" if arm.kind == "baseline" else ""

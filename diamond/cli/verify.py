@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from diamond.pipeline.declared import last_declared, standing
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
-from diamond.report.claims import claims_sentences, claims_view
+from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.terminal import terminal
 
 SHOWN = {"study", "question", "primary_metric", "declaration", "claims"}
 """What `--json` prints of the result."""
@@ -59,7 +61,7 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
         return
     out = console()
     out.print(f"{study}: {judged.question}", style="bold")
-    out.print(claims_view(judged))
+    out.print(terminal(replace(claims_table(judged), title="")))
     for sentence in [*note, *claims_sentences(judged)]:
         out.print(sentence)
 

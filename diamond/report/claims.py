@@ -1,15 +1,14 @@
-"""The claims of a study with their verdicts: as a table, for a terminal, and in words."""
+"""The claims of a study with their verdicts: as a table and in words."""
 
-from rich.table import Table as TerminalTable
-from rich.text import Text
+from collections.abc import Mapping
 
 from diamond.pipeline.declared import verdict_text
 from diamond.report.numbers import ABSENT, counted, number, p_text, span, visible_decimals
-from diamond.report.tables import Cell, Row, Table
-from diamond.results.model import ClaimGame, ClaimPart, Result
+from diamond.report.table import Cell, Row, Table, Tone
+from diamond.results.model import ClaimGame, ClaimPart, Result, Verdict
 
 _PLACES = 3
-_STYLES = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow"}
+_TONES: Mapping[Verdict, Tone] = {"PASS": "good", "FAIL": "bad", "UNDECIDED": "open"}
 _COLUMNS = ("claim", "verdict", "left - right", "p (smallest)", "n")
 
 
@@ -19,13 +18,14 @@ def claims_table(doc: Result) -> Table:
     rows = []
     for claim in doc.claims:
         empty = (Cell(""),) * (len(_COLUMNS) - 2)
-        verdict = Cell(verdict_text(claim.verdict, claim.within_model, post_hoc))
+        told = verdict_text(claim.verdict, claim.within_model, post_hoc)
+        verdict = Cell(told, tone=_TONES[claim.verdict])
         rows.append(Row(claim.name, "arm", (verdict, *empty)))
         for game in claim.games:
             if not game.parts:
                 rows.append(Row(game.game, "baseline", (Cell(game.verdict), *empty)))
             rows += [_part_row(game, part) for part in game.parts]
-    return Table("Claims", _COLUMNS, tuple(rows))
+    return Table("Claims", _COLUMNS, tuple(rows), words=frozenset(_COLUMNS))
 
 
 def _part_row(game: ClaimGame, part: ClaimPart) -> Row:
@@ -38,24 +38,6 @@ def _part_row(game: ClaimGame, part: ClaimPart) -> Row:
         Cell(counted(part.n, part.unit)),
     )
     return Row(f"{game.game}: {part.difference} {part.relation} 0", "baseline", cells)
-
-
-def claims_view(doc: Result) -> TerminalTable:
-    """Lay out the claims for a terminal; the verdict of a claim is coloured."""
-    found = claims_table(doc)
-    view = TerminalTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    for column in found.columns:
-        view.add_column(column, overflow="fold")
-    for row in found.rows:
-        is_claim = row.kind == "arm"
-        name = Text(row.name if is_claim else f"  {row.name}", "bold" if is_claim else "dim")
-        cells = [
-            Text(cell.text + (f"\n{cell.detail}" if cell.detail else "")) for cell in row.cells
-        ]
-        if is_claim:
-            cells[0].stylize(f"bold {_STYLES[row.cells[0].text.split()[0].strip(',')]}")
-        view.add_row(name, *cells)
-    return view
 
 
 def claims_sentences(doc: Result) -> list[str]:

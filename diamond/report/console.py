@@ -1,17 +1,14 @@
-"""The result of a study as one table for a terminal; it loads no matplotlib."""
+"""The result of a study in one table that fits a terminal; it loads no matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rich.table import Table
-from rich.text import Text
-
 from diamond.config.metrics import is_set
 from diamond.report.numbers import ABSENT, number, visible_decimals
-from diamond.report.tables import hns_table
+from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import WIDTH
 from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
 
-_WIDTH = 100
 _STEPS = ("5", "10")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
@@ -45,48 +42,25 @@ def result_table(doc: Result, game: str) -> Table:
         game: One of its games.
 
     Returns:
-        A table whose baselines are dim and whose arms without a result say so.
+        A table whose arms without a result say so.
     """
     arms = doc.arms_of(game)
     widest_name = max((len(arm.name) for arm in arms), default=0)
-    columns = _fitted(_columns(doc, game, arms), _WIDTH - widest_name - 1)
-    table = Table(
-        title=f"{game}: imagined frames against the real ones, {doc.horizon} time steps",
-        caption=_caption(doc, game, columns),
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("\narm", overflow="fold")
-    for column in columns:
-        table.add_column(Text("\n".join(column.head)), justify="right", no_wrap=True)
-    if not columns:
-        table.add_column("")
+    columns = _fitted(_columns(doc, game, arms), WIDTH - widest_name - 1)
+    rows = []
     for index, arm in enumerate(arms):
-        cells = [_cell(column.values[index], column.intervals[index]) for column in columns]
+        cells = [Cell(column.values[index], column.intervals[index]) for column in columns]
         lost = _lost(arm)
         if lost:
-            cells[:1] = [Text(lost, style="dim" if lost == "pending" else "red")]
-        name = Text(arm.name, style="bold" if arm.kind == "arm" else "")
-        table.add_row(name, *cells, style="dim" if arm.kind == "baseline" else "")
-    return table
-
-
-def hns_over_games(doc: Result) -> Table | None:
-    """Lay out the aggregates over games for a terminal; None where no arm has any."""
-    found = hns_table(doc)
-    if not found.rows:
-        return None
-    table = Table(
-        title=found.title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left"
+            cells[:1] = [Cell(lost, tone="soft" if lost == "pending" else "bad")]
+        rows.append(Row(arm.name, arm.kind, tuple(cells)))
+    heads = ["\n".join(column.head) for column in columns] or [""]
+    return Table(
+        f"{game}: imagined frames against the real ones, {doc.horizon} time steps",
+        ("arm", *heads),
+        tuple(rows),
+        _caption(doc, game, columns),
     )
-    for column in found.columns:
-        table.add_column(column, justify="left" if column in ("arm", "games") else "right")
-    for row in found.rows:
-        table.add_row(Text(row.name, "bold"), *(_cell(c.text, c.detail) for c in row.cells))
-    return table
 
 
 def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
@@ -198,13 +172,6 @@ def _interval(value: Estimate | Comparison | Returns | None, places: int) -> str
         return ""
     lo, hi = number(value.lo, places), number(value.hi, places)
     return f"{lo} to {hi}" if "-" in lo + hi else f"{lo}-{hi}"
-
-
-def _cell(value: str, interval: str) -> Text:
-    text = Text(value)
-    if interval:
-        text.append(f"\n{interval}", style="dim")
-    return text
 
 
 def _lost(arm: Arm) -> str:

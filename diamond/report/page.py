@@ -25,6 +25,7 @@ from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
+from diamond.report.table import Table
 from diamond.results.model import Result
 
 _SCRIPTS = ("tables.js", "player.js")
@@ -58,7 +59,7 @@ def write_report(
 
 def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
     """Return the LaTeX tables of the report by their file names; empty ones are left out."""
-    found: dict[str, tables.Table] = {
+    found: dict[str, Table] = {
         name: context[name] for name in ("claims", "comparisons", "exploratory", "noise", "hns")
     }
     for game in context["games"]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diamond.report.numbers import ABSENT, decimals, signed, span, visible_decimals
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Change, Factor, Result
 
 

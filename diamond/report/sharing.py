@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from diamond.report.numbers import number
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Arm, Result
 
 

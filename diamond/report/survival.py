@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from diamond.report.looks import draw_grid, looks, plain, settings
 from diamond.report.numbers import ABSENT, counted, number, span
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Result, SurvivalCurve
 
 _PLACES = 2

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from diamond.report.numbers import (
     ABSENT,
@@ -15,18 +13,20 @@ from diamond.report.numbers import (
     value_text,
 )
 from diamond.report.sweep_prose import confirm_command, sweep_summary
+from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import terminal
 from diamond.results.model import Result, Search, Trial
 
 MOST_ROWS = 12
 """Trials of a long front that the terminal shows."""
-_HEAD_WIDTH = 18
+PARAMETERS = "parameters"
 
 
 def show_sweep(result: Result, console: Console) -> None:
     """Print the front or the best trials with the baseline, the answer, paths and commands."""
     search = result.search
     assert search is not None, "a sweep has trials"
-    console.print(sweep_table(result.study, search))
+    console.print(terminal(sweep_table(result.study, search)))
     console.print(result.summary or sweep_summary(result))
     paths = result.paths
     lines = [("report:", paths.report_html), ("", paths.report_md),
@@ -43,26 +43,19 @@ def sweep_table(study: str, search: Search) -> Table:
     Parameters stand in one column and go on in the next line, however many there are.
     """
     trials = search.leading()
-    table = Table(
-        title=f"{study}: {'the best trials' if search.is_single else 'the front'}",
-        caption=_caption(search, len(trials)),
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("trial", overflow="fold", vertical="top")
-    for objective in search.objectives:
-        head = Text(f"{label_of(objective)} ({objective.better})")
-        table.add_column(head, justify="right", max_width=_HEAD_WIDTH)
-    table.add_column("parameters", overflow="fold")
     shown = _spread(trials)
-    for trial in shown:
-        _add_trial(table, search, trial)
+    rows = [_trial_row(search, trial) for trial in shown]
     if search.baseline.trial not in [trial.number for trial in shown]:
-        _add_baseline(table, search)
-    return table
+        rows.append(_baseline_row(search))
+    heads = (f"{label_of(objective)} ({objective.better})" for objective in search.objectives)
+    what = "the best trials" if search.is_single else "the front"
+    return Table(
+        f"{study}: {what}",
+        ("trial", *heads, PARAMETERS),
+        tuple(rows),
+        _caption(search, len(trials)),
+        frozenset({PARAMETERS}),
+    )
 
 
 def _spread(trials: Sequence[Trial]) -> list[Trial]:
@@ -73,39 +66,31 @@ def _spread(trials: Sequence[Trial]) -> list[Trial]:
     return [trials[round(index * gap)] for index in range(MOST_ROWS)]
 
 
-def _add_trial(table: Table, search: Search, trial: Trial) -> None:
+def _trial_row(search: Search, trial: Trial) -> Row:
     is_baseline = trial.number == search.baseline.trial
     cells = [
-        _cell(
-            value_text(value, value_places(search, index)),
-            bounds_text(trial.interval(index), value_places(search, index)),
-        )
+        Cell(value_text(value, places), bounds_text(trial.interval(index), places))
         for index, value in enumerate(trial.values)
+        for places in (value_places(search, index),)
     ]
     asked = [each.name for each in search.space if each.name in trial.params]
     settings = "  ".join(f"{name}={parameter_text(trial.params[name])}" for name in asked)
-    name = Text(f"{trial.name} (baseline)" if is_baseline else trial.name)
-    name.stylize("bold" if trial.number == search.best or not search.is_single else "")
-    table.add_row(name, *cells, Text(settings), style="dim" if is_baseline else "")
+    name = f"{trial.name} (baseline)" if is_baseline else trial.name
+    leads = trial.number == search.best or not search.is_single
+    kind = "baseline" if is_baseline else "arm" if leads else "trial"
+    return Row(name, kind, (*cells, Cell(settings)))
 
 
-def _add_baseline(table: Table, search: Search) -> None:
-    """Add the preset's values, whether a trial had them or not."""
+def _baseline_row(search: Search) -> Row:
+    """The preset's values, whether a trial had them or not."""
     values = search.baseline.values
     cells = []
     for index in range(len(search.objectives)):
         places = value_places(search, index)
         text = value_text(values[index], places) if values else ABSENT
-        cells.append(_cell(text, bounds_text(search.baseline_interval(index), places)))
+        cells.append(Cell(text, bounds_text(search.baseline_interval(index), places)))
     settings = "  ".join(f"{each.name}={parameter_text(each.baseline)}" for each in search.space)
-    table.add_row(Text("baseline"), *cells, Text(settings), style="dim")
-
-
-def _cell(value: str, interval: str) -> Text:
-    text = Text(value)
-    if interval:
-        text.append(f"\n{interval}", style="dim")
-    return text
+    return Row("baseline", "baseline", (*cells, Cell(settings)))
 
 
 def _caption(search: Search, num_trials: int) -> str:

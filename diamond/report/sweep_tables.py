@@ -16,7 +16,7 @@ from diamond.report.numbers import (
     value_places,
     value_text,
 )
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.table import Cell, Row, Table
 from diamond.results.model import ConfirmedRow, Constraint, Objective, Parameter, Search, Trial
 
 

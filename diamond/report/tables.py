@@ -1,6 +1,5 @@
 """The tables of the report as rows of text, the same for HTML and for Markdown."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from diamond.report.numbers import (
@@ -13,35 +12,10 @@ from diamond.report.numbers import (
     span,
     visible_decimals,
 )
+from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Comparison, Estimate, Metric, Result, Stage
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A value as text, with its interval or another detail below it."""
-
-    text: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table; `kind` (arm, control, baseline, real) decides how strongly it is shown."""
-
-    name: str
-    kind: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a title; the first column holds the names of the rows."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
 
 
 def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
@@ -250,7 +224,8 @@ def hns_table(doc: Result) -> Table:
         games = ", ".join(f"{game} {hns:.3f}" for game, hns in found.per_game.items())
         rows.append(Row(found.arm, "arm", (Cell(str(found.num_runs)), *cells, Cell(games))))
     columns = ("arm", "runs of each game", *HNS_LABELS.values(), "games")
-    return Table("Human-normalised scores over games", columns, tuple(rows))
+    title = "Human-normalised scores over games"
+    return Table(title, columns, tuple(rows), words=frozenset({"games"}))
 
 
 def costs_table(doc: Result, game: str) -> Table:
