@@ -46,7 +46,7 @@ def study_description(result: Result, shown: Shown) -> str:
     parts = [
         escape(result.summary) or "No answer yet: the study has not come to its end.",
         _where(result, shown),
-        f"**Question:** {escape(result['question'])}",
+        f"**Question:** {escape(result.question)}",
         *(_primary(result, game) for game in result.games),
         *_claims(result),
         _again(result),
@@ -62,7 +62,7 @@ def _where(result: Result, shown: Shown) -> str:
     compared = {game: ids for game, ids in shown.compared.items() if ids}
     links = [
         _link(
-            f"{primary['label']} with intervals{f', {game}' if several else ''}",
+            f"{primary.label} with intervals{f', {game}' if several else ''}",
             curves_link(shown.experiment_id, ids, primary.name),
         )
         for game, ids in compared.items()
@@ -85,11 +85,11 @@ def _primary(result: Result, game: str) -> str:
     }
     baseline = result.baseline_arm
     info = result.metric(metric)
-    over = f", mean over {result['horizon']} time steps" if info.kind == "frame" else ""
+    over = f", mean over {result.horizon} time steps" if info.kind == "frame" else ""
     level = next((100 * arm.interval.level for arm in rows if arm.interval), 95)
     head = [
         f"arm, {game}",
-        f"{info['label']}{over}",
+        f"{info.label}{over}",
         f"{level:g}% interval",
         f"minus {baseline}",
         f"{level:g}% interval",
@@ -120,17 +120,18 @@ def _claims(result: Result) -> list[str]:
     if declared is None:
         return []
     rows = [
-        f"- {escape(verdict_text(row, declared['post_hoc']))}: {escape(row['name'])}"
+        f"- {escape(verdict_text(row.verdict, row.within_model, declared.post_hoc))}: "
+        f"{escape(row.name)}"
         for row in result.claims
     ]
     return ["\n".join(["**Claims:**", "", *rows])]
 
 
 def _again(result: Result) -> str:
-    lines = [f"**Make it again:** {code(result['command'])}"]
+    lines = [f"**Make it again:** {code(result.command)}"]
     if result.paths.report_html is not None:
         lines.append(
-            f"The report on disk: {code(result['paths']['report_html'])}; here it is under"
+            f"The report on disk: {code(result.paths.report_html)}; here it is under"
             " Artifacts, the figures in the folder `figures`."
         )
     return "\n\n".join(lines)

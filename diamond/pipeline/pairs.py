@@ -29,7 +29,7 @@ from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips
 from diamond.fidelity.metrics import WINDOW, FloatArray
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
-from diamond.pipeline.provenance import code_version
+from diamond.pipeline.provenance import provenance
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.model import Arm, Places, Result, Run
 from diamond.results.scores import (
@@ -232,7 +232,7 @@ def pairs_result(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> Re
         comparisons=corrected([row for rows in compared for row in rows]),
         noise_floor=noise_rows(imagined, SUBJECT, pairs.horizon),
         notes=_notes(pairs),
-        provenance=code_version(),
+        provenance=provenance(None, {}),
         paths=Places(real=str(pairs.paths[0]), imagined=str(pairs.paths[1])),
     )
 

@@ -4,9 +4,11 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from diamond.results.model import Provenance
 
@@ -25,7 +27,7 @@ LIBRARIES = (
 
 
 @cache
-def code_version() -> Provenance:
+def code_version() -> dict[str, Any]:
     """Commit, dirty flag, digest of the sources and versions, as they are at the first call.
 
     Commit and flag are None outside a git checkout.
@@ -34,13 +36,18 @@ def code_version() -> Provenance:
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     versions = {name: _version(name) for name in LIBRARIES}
-    return Provenance(
-        git_commit=commit,
-        dirty=None if commit is None or changes is None else bool(changes),
-        sources=_digest(PACKAGE),
-        versions=versions | {"python": platform.python_version()},
-        platform=platform.platform(),
-    )
+    return {
+        "git_commit": commit,
+        "dirty": None if commit is None or changes is None else bool(changes),
+        "sources": _digest(PACKAGE),
+        "versions": versions | {"python": platform.python_version()},
+        "platform": platform.platform(),
+    }
+
+
+def provenance(device: str | None, config: Mapping[str, dict[str, Any]]) -> Provenance:
+    """What made a result: this code, on a device, from resolved configs by name."""
+    return Provenance.model_validate({**code_version(), "device": device, "config": config})
 
 
 def _digest(package: Path) -> str:

@@ -21,7 +21,7 @@ from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.kept_estimates import kept_estimates, kept_means
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
-from diamond.pipeline.provenance import code_version
+from diamond.pipeline.provenance import provenance
 from diamond.pipeline.reports import read_result
 from diamond.pipeline.returns import hns_over_games, run_returns
 from diamond.pipeline.store import Store
@@ -93,13 +93,9 @@ def build_result(
         hns=hns_over_games(arms),
         notes=(*study_notes(plan), *judge_notes(plan, store)),
         costs=_costs(plan, found, wall_seconds),
-        provenance=code_version().model_copy(
-            update={
-                "device": _device(store, plan.stages()),
-                "config": {
-                    f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms
-                },
-            }
+        provenance=provenance(
+            _device(store, plan.stages()),
+            {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms},
         ),
         paths=Places(home=str(store.home)),
     )

@@ -108,7 +108,7 @@ def is_compared(run: TrackedRun, game: str) -> bool:
 
 def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRun:
     plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
-    config_file = snapshot.configs / f"config-{result['run_key']}.json"
+    config_file = snapshot.configs / f"config-{result.run_key}.json"
     config_file.parent.mkdir(parents=True, exist_ok=True)
     text = canonical_json(canonical(run.config)) + "\n"
     if not config_file.exists() or config_file.read_bytes() != text.encode():
@@ -214,7 +214,7 @@ def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
     specs = [spec for arm in arms for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
-        name=f"{row['arm']} | {len(row['games'])} games | mean of {row['num_runs']}",
+        name=f"{row.arm} | {len(row.games)} games | mean of {row.num_runs}",
         kind="aggregate",
         params=_params(plan, arms[0]) | {"game": ", ".join(row.games), "seeds": str(row.num_runs)},
         tags=_provenance(outcome)
@@ -299,8 +299,6 @@ def _claim_tags(outcome: Result) -> dict[str, str]:
         "diamond.claims.status": declared.status,
     }
     return tags | {
-        f"diamond.claim.{row['name']}": verdict_text(
-            row.verdict, row.within_model, declared.post_hoc
-        )
+        f"diamond.claim.{row.name}": verdict_text(row.verdict, row.within_model, declared.post_hoc)
         for row in outcome.claims
     }

@@ -275,7 +275,7 @@ def _band_legend(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Patch]:
         "band_lo": f"{level_text(arms)} band, all t together",
     }
     if has_bands(arms, metrics):
-        names.lo += " at each t"
+        names["lo"] += " at each t"
     return [
         Patch(facecolor="#808080", alpha=alpha, edgecolor="none", label=names[lower])
         for lower, _, alpha in reversed(BANDS)

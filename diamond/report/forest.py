@@ -115,6 +115,7 @@ def _draw(axes: Axes, doc: Result, game: str, rows: Sequence[Comparison | None])
 def _draw_row(axes: Axes, place: int, row: Comparison, look: Look) -> None:
     if row.lo is not None and row.hi is not None:
         axes.plot([row.lo, row.hi], [place] * 2, color=look.colour, linewidth=2.2)
+    assert row.difference is not None, "only comparisons with a difference are drawn"
     is_shown = row.is_shown
     axes.plot(
         [row.difference],

@@ -96,7 +96,8 @@ def _draw_walk(
             axes.plot([value, value], [last_row, row], color="#b0b0b0", linewidth=0.9)
         axes.plot([value], [row], marker=marker, color="black", markersize=5)
         # On the side where there is room: the middle of the figure.
-        inwards = value < sum(values.values()) / len(values)
+        known = [one for one in values.values() if one is not None]
+        inwards = value < sum(known) / len(known)
         label = axes.annotate(
             plain(name),
             (value, row),
@@ -117,11 +118,12 @@ def _draw_ranges(
     for one in ranges:
         here = [rows[name] for name in one.factors]
         middle, _ = _place(here)
-        if one.min is None:
+        forward, backward = one.forward.change, one.backward.change
+        if forward is None or backward is None:
             _absent(axes, middle)
             continue
-        forward, backward = one.forward.change, one.backward.change
-        axes.plot([one.min, one.max], [middle] * 2, color="#8c8c8c", linewidth=3, zorder=1)
+        ends = sorted((forward, backward))
+        axes.plot(ends, [middle] * 2, color="#8c8c8c", linewidth=3, zorder=1)
         axes.plot([forward], [middle], marker="v", color="black", markersize=6)
         axes.plot([backward], [middle], marker="^", color="black", mfc="white", markersize=6)
         axes.annotate(
@@ -157,7 +159,8 @@ def _grid(axes: Axes) -> None:
 
 
 def _legend(found: PathMetric, has_real: bool) -> list[Any]:
-    units = {flip.change.unit for walk in found.walks.values() for flip in walk} - {None}
+    flips = [flip for walk in found.walks.values() for flip in walk]
+    units = {flip.change.unit for flip in flips if flip.change.unit is not None}
     over = "".join(f" over {unit}s" for unit in sorted(units))
     real = [Line2D([], [], color="black", linestyle=":", label="real frames")] if has_real else []
     return [

@@ -11,7 +11,7 @@ from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Plan
 from diamond.config.base import canonical
 from diamond.pipeline.notes import scoring_notes
-from diamond.pipeline.provenance import code_version
+from diamond.pipeline.provenance import provenance
 from diamond.pipeline.store import Store
 from diamond.results.model import (
     INSTANCES,
@@ -88,11 +88,9 @@ def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | No
         horizon=base_config(sweep, said.games[0]).rollouts.horizon_steps,
         search=search,
         notes=_notes(run, search.trials),
-        provenance=code_version().model_copy(
-            update={
-                "device": _device(run.store, search.trials),
-                "config": {game: canonical(base_config(sweep, game)) for game in said.games},
-            }
+        provenance=provenance(
+            _device(run.store, search.trials),
+            {game: canonical(base_config(sweep, game)) for game in said.games},
         ),
         paths=_paths(run, storage, home, tracking_uri),
     )
