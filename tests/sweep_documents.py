@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from diamond.results.model import Result, Search
+from diamond.results.model import Result
+from diamond.results.search import Search
 
 SKILL = {
     "name": "skill_copy_l1_fg",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.results.model import Estimate, Interval, defined
+from diamond.results.model import Estimate, Interval
 from diamond.results.scores import (
     BAND_SEEDS,
     BAND_STARTS,
@@ -17,6 +17,7 @@ from diamond.results.scores import (
     report_steps,
     run_means,
 )
+from diamond.results.values import defined
 from diamond.seeds import Purpose, derive
 from diamond.stats.bands import bootstrap_band, t_band
 from diamond.stats.intervals import t_interval

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
-from diamond.results.model import Importance
+from diamond.results.search import Importance
 from diamond.study.front import Point, pareto_front, spread
 from diamond.study.importance import MIN_TRIALS, importance_of
 from diamond.study.objectives import Aim

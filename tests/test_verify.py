@@ -23,8 +23,9 @@ from diamond.pipeline.declared import BEGAN_WITHOUT, DECLARED_BEFORE, standing, 
 from diamond.pipeline.store import Store
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_table
+from diamond.results.claims import Claim
 from diamond.results.document import to_document
-from diamond.results.model import Claim, Result
+from diamond.results.model import Result
 from diamond.results.verdict import (
     combine,
     judge_seeds,

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from diamond.report.numbers import ABSENT, number, shown_decimals, span
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import MEAN, Estimate, Result, level_text
+from diamond.results.model import Estimate, Result, level_text
+from diamond.results.values import MEAN
 
 REAL = "real frames"
 ALWAYS_DEFINED = "l1"

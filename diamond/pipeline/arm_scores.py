@@ -13,7 +13,7 @@ from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.store import Store
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.results.model import Comparison, NoiseFloor
-from diamond.results.model import Path as PathResult
+from diamond.results.path_model import Path as PathResult
 from diamond.results.paths import path_result
 from diamond.results.scores import Scores, load_scores
 

@@ -10,8 +10,9 @@ from typing import Any
 from diamond.ablation.declarations import Declared, claims_hash
 from diamond.config.base import canonical_json
 from diamond.pipeline.store import Store
-from diamond.results.model import Declared as DeclaredResult
-from diamond.results.model import Result, Run, Verdict
+from diamond.results.claims import Declared as DeclaredResult
+from diamond.results.claims import Verdict
+from diamond.results.model import Result, Run
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""

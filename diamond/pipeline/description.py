@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.pipeline.declared import verdict_text
-from diamond.results.model import MEAN, Comparison, Decision, Estimate, Result
+from diamond.results.model import Comparison, Decision, Estimate, Result
+from diamond.results.values import MEAN
 from diamond.tracking.links import artifact_link, charts_link, curves_link
 from diamond.tracking.markdown import code, escape
 

@@ -29,15 +29,7 @@ from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
 from diamond.results.comparisons import corrected
 from diamond.results.model import Arm as ArmResult
-from diamond.results.model import (
-    Costs,
-    FrameCost,
-    Matched,
-    Places,
-    Result,
-    RunState,
-    Stage,
-)
+from diamond.results.model import Costs, FrameCost, Matched, Places, Result, RunState, Stage
 from diamond.results.model import Run as RunResult
 from diamond.results.scores import arm_interval, described, report_steps
 

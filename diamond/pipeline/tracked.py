@@ -14,9 +14,10 @@ from diamond.pipeline.files import write_text
 from diamond.pipeline.identity import aggregate_key, study_key
 from diamond.pipeline.outputs import EVENTS_FILE, committed_events
 from diamond.pipeline.store import RESULT, Store
-from diamond.results.model import MEAN, GameScores, NoiseFloor, Result
 from diamond.results.model import Arm as ArmResult
+from diamond.results.model import GameScores, NoiseFloor, Result
 from diamond.results.model import Run as RunResult
+from diamond.results.values import MEAN
 from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy

@@ -26,7 +26,8 @@ from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.store import Store
-from diamond.results.model import Arm, Claim, ClaimGame, ClaimPart, Result, Run
+from diamond.results.claims import Claim, ClaimGame, ClaimPart
+from diamond.results.model import Arm, Result, Run
 from diamond.results.scores import (
     Scores,
     load_scores,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from diamond.pipeline.declared import verdict_text
 from diamond.report.numbers import ABSENT, counted, number, p_text, span, visible_decimals
 from diamond.report.table import Cell, Row, Table, Tone
-from diamond.results.model import ClaimGame, ClaimPart, Result, Verdict
+from diamond.results.claims import ClaimGame, ClaimPart, Verdict
+from diamond.results.model import Result
 
 _PLACES = 3
 _TONES: Mapping[Verdict, Tone] = {"PASS": "good", "FAIL": "bad", "UNDECIDED": "open"}

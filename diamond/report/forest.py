@@ -13,7 +13,8 @@ from matplotlib.ticker import NullLocator
 
 from diamond.report.looks import INK, NOISE, Look, draw_grid, looks, plain, settings
 from diamond.report.numbers import decimals, number, span, visible_decimals
-from diamond.results.model import MEAN, Comparison, Metric, Result
+from diamond.results.model import Comparison, Metric, Result
+from diamond.results.values import MEAN
 
 _PANELS_A_ROW = 3
 _MANY_SIZES = 20.0

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable
 
 from diamond.config.metrics import METRIC_OF
-from diamond.results.model import Bounds, ConfirmedRow, Constraint, Metric, Objective, Search, Value
+from diamond.results.model import Metric
+from diamond.results.search import Bounds, ConfirmedRow, Constraint, Objective, Search, Value
 
 ABSENT = "–"
 _DECIMALS = {"psnr": 2, "psnr_fg": 2, "l1": 4, "l1_fg": 4}

@@ -5,7 +5,8 @@ from typing import Any
 
 from diamond.report.numbers import ABSENT, decimals, signed, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Change, Factor, Result
+from diamond.results.model import Result
+from diamond.results.path_model import Change, Factor
 
 
 def path_table(doc: Result, game: str, metric: str) -> Table:

@@ -3,7 +3,8 @@
 import json
 
 from diamond.report.numbers import decimals, number, visible_decimals
-from diamond.results.model import MEAN, Result
+from diamond.results.model import Result
+from diamond.results.values import MEAN
 
 _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "

@@ -15,7 +15,8 @@ from diamond.report.numbers import (
 from diamond.report.sweep_prose import confirm_command, sweep_summary
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import terminal
-from diamond.results.model import Result, Search, Trial
+from diamond.results.model import Result
+from diamond.results.search import Search, Trial
 
 MOST_ROWS = 12
 """Trials of a long front that the terminal shows."""

@@ -29,7 +29,7 @@ from diamond.report.sweep_axes import (
     scale_of,
     wrapped,
 )
-from diamond.results.model import Search, Trial, TrialState
+from diamond.results.search import Search, Trial, TrialState
 
 FEW_TRIALS = 40
 """Up to so many trials have whiskers; of more only the front and the baseline have them."""

@@ -35,7 +35,7 @@ from diamond.report.sweep_figures import (
     mark_of,
     objective_scale,
 )
-from diamond.results.model import Search
+from diamond.results.search import Search
 
 _RUG_HEIGHT = 0.03
 _DASHED = (0, (5.0, 2.0))

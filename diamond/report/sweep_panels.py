@@ -26,7 +26,7 @@ from diamond.report.sweep_axes import (
     wrapped,
 )
 from diamond.report.sweep_figures import draw_trials, objective_scale, trial_handles
-from diamond.results.model import Importance, Parameter, Search, Trial
+from diamond.results.search import Importance, Parameter, Search, Trial
 
 SLICES_PER_ROW = 4
 _WIDEST = 14.0

@@ -11,7 +11,8 @@ from diamond.report.numbers import (
     value_places,
     value_text,
 )
-from diamond.results.model import Bounds, Confirmation, ConfirmedRow, Result, Search, TrialState
+from diamond.results.model import Result
+from diamond.results.search import Bounds, Confirmation, ConfirmedRow, Search, TrialState
 
 CAVEAT = (
     "A search result is not a finding until it is confirmed: the best of many trials looks better "

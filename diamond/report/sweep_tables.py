@@ -17,7 +17,7 @@ from diamond.report.numbers import (
     value_text,
 )
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import ConfirmedRow, Constraint, Objective, Parameter, Search, Trial
+from diamond.results.search import ConfirmedRow, Constraint, Objective, Parameter, Search, Trial
 
 
 def leading_table(search: Search) -> Table:

@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 
 from diamond.report.looks import OKABE_ITO, plain, settings
 from diamond.report.numbers import decimals
-from diamond.results.model import FactorRange, Path, PathMetric, Result
+from diamond.results.model import Result
+from diamond.results.path_model import FactorRange, Path, PathMetric
 
 _RAISES, _LOWERS = OKABE_ITO[0], OKABE_ITO[1]
 _BAR = 0.62

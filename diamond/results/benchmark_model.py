@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from diamond.config.base import Record
-from diamond.results.model import Estimate, Number, Numbers
+from diamond.results.model import Estimate
+from diamond.results.values import Number, Numbers
 
 
 class Profile(Record):

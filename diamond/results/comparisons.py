@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metrics import METRICS, MetricSpec
-from diamond.results.model import MEAN, Comparison, Decision, Family, NoiseFloor
+from diamond.results.model import Comparison, Decision, Family, NoiseFloor
 from diamond.results.scores import (
     BOOTSTRAP_SEED,
     Scores,
@@ -19,6 +19,7 @@ from diamond.results.scores import (
     over_horizon,
     report_steps,
 )
+from diamond.results.values import MEAN
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
 from diamond.stats.intervals import DEFAULT_LEVEL

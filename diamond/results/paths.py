@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from diamond.ablation.path import DIRECTIONS, Direction, Path
 from diamond.config.base import Record, canonical
-from diamond.results import model
+from diamond.results import path_model as model
 from diamond.results.comparisons import scored_metrics
 from diamond.results.scores import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive

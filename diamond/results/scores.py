@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 from diamond.config.base import Record
 from diamond.config.metrics import METRICS, is_set
-from diamond.results.model import MEAN, Curve, Estimate, Interval, Metric, Number, Numbers
+from diamond.results.model import Curve, Estimate, Interval, Metric
+from diamond.results.values import MEAN, Number, Numbers
 from diamond.seeds import Purpose, derive
 from diamond.stats import intervals as stats
 from diamond.stats.bands import bootstrap_band, t_band

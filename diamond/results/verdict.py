@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from diamond.ablation.claims import Relation
-from diamond.results.model import Verdict
+from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import FloatArray, bootstrap_interval
 from diamond.stats.paired import paired_seeds

@@ -10,8 +10,8 @@ from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.store import Store
-from diamond.results.model import Confirmation, ConfirmedRow, ConfirmVerdict
 from diamond.results.scores import BOOTSTRAP_SEED
+from diamond.results.search import Confirmation, ConfirmedRow, ConfirmVerdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
 from diamond.stats.intervals import DEFAULT_LEVEL

@@ -8,7 +8,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from diamond.results.model import Importance, Share
+from diamond.results.search import Importance, Share
 from diamond.seeds import Purpose, derive
 from diamond.study.proposals import quiet
 

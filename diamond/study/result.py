@@ -13,7 +13,8 @@ from diamond.config.base import canonical
 from diamond.pipeline.notes import scoring_notes
 from diamond.pipeline.provenance import provenance
 from diamond.pipeline.store import Store
-from diamond.results.model import (
+from diamond.results.model import Places, Result
+from diamond.results.search import (
     INSTANCES,
     Bounds,
     Budget,
@@ -21,16 +22,14 @@ from diamond.results.model import (
     Constraint,
     Objective,
     Parameter,
-    Places,
     Preset,
     Pruner,
-    Result,
     Sampler,
     Search,
     Trial,
     When,
 )
-from diamond.results.model import TrialState as TrialEnd
+from diamond.results.search import TrialState as TrialEnd
 from diamond.study import proposals
 from diamond.study.addresses import default_storage
 from diamond.study.confirm import MAX_CONFIRMED, command_of, confirm_request, confirmation

@@ -19,8 +19,9 @@ from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import TRAINED_STAGES, stage_events
-from diamond.results.model import Result, defined
+from diamond.results.model import Result
 from diamond.results.scores import nan_mean
+from diamond.results.values import defined
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
