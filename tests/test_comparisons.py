@@ -211,7 +211,7 @@ def test_one_seed_has_no_noise_floor_and_says_why() -> None:
     assert (row.n, row.reason) == (1, NO_FLOOR)
     assert row.at == {"1": None, "2": None, "mean": None}
     assert row.curve == (None, None)
-    assert noise_rows(Scored("arm", "arm", {}, 1), "Boxing", 2) == []
+    assert noise_rows(Scored("arm", "arm", {}, 1), "Boxing", 2) == ()
 
 
 def test_roles_follow_from_the_plan() -> None:

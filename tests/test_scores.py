@@ -42,7 +42,7 @@ def scores(*rows: list[float], metric: str = "psnr") -> dict[str, NDArray[np.flo
     ],
 )
 def test_report_steps_end_at_the_horizon(horizon: int, steps: list[int]) -> None:
-    assert report_steps(horizon) == steps
+    assert list(report_steps(horizon)) == steps
 
 
 def test_metrics_of_a_run_are_means_of_what_is_defined() -> None:

@@ -51,7 +51,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
     return [row for other in found for row in _rows(other, scored, game, primary)]
 
 
-def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[NoiseFloor]:
+def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> tuple[NoiseFloor, ...]:
     """The noise floor of every metric of a game, from the seeds of its baseline arm."""
     baseline = plan.baseline(game)
     return noise_rows(_ScoredFiles.of(baseline, "arm", store).read(), game, horizon)

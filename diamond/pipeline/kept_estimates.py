@@ -43,18 +43,18 @@ def kept_means(run: Run, store: Store, horizon: int) -> RunMeans:
 
 def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstimates] | None:
     """The number of runs of an arm that have scores, and its estimates; None before any has."""
-    scored = [keys for run in arm.runs if (keys := _scored(run, store))]
+    scored = [found for run in arm.runs if (found := _scored(run, store))]
     if not scored:
         return None
-    found = [
+    parts = [
         _arm_estimates(store.home, stage, keys, len(scored), horizon)
         for stage in SCORING_STAGES
-        if (keys := tuple(keys[stage] for keys in scored if stage in keys))
+        if (keys := tuple(run[stage] for run in scored if stage in run))
     ]
     return len(scored), ArmEstimates(
-        metrics={name: at for one in found for name, at in one.metrics.items()},
-        curves={name: curve for one in found for name, curve in one.curves.items()},
-        num_starts=max(one.num_starts for one in found),
+        metrics={name: at for one in parts for name, at in one.metrics.items()},
+        curves={name: curve for one in parts for name, curve in one.curves.items()},
+        num_starts=max(one.num_starts for one in parts),
     )
 
 

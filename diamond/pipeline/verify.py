@@ -222,7 +222,9 @@ def _values(part: Linear, evidence: _Evidence, seed: int) -> Values | str:
         run = _run(arm, seed)
         if quantity.metric in RETURN_METRICS:
             earned = run.returns
-            value = earned and (earned.mean if quantity.metric == "return" else earned.hns)
+            value = None
+            if earned is not None:
+                value = earned.mean if quantity.metric == "return" else earned.hns
             if value is None:
                 return f"{arm.name} has no {quantity.metric}"
             returns[quantity] = np.array([value])

@@ -176,7 +176,7 @@ def _draw_slice(
 def _parameter_scale(parameter: Parameter, trials: Sequence[Trial]) -> Scale:
     """Return the scale of a parameter: the whole range, and what trials had beyond it."""
     if parameter.kind == "categorical":
-        last = len(parameter.choices) - 1
+        last = len(parameter.choices or ()) - 1
         return Scale("linear", -_COLUMN_MARGIN, last + _COLUMN_MARGIN, 0.0, float(last))
     values = [float(trial.params[parameter.name]) for trial in trials]
     values += [float(end) for end in (parameter.low, parameter.high) if end is not None]
@@ -191,7 +191,7 @@ def _parameter_scale(parameter: Parameter, trials: Sequence[Trial]) -> Scale:
 def _place(parameter: Parameter, trial: Trial) -> float:
     """Return where the value of a trial is on the axis of a parameter."""
     value = trial.params[parameter.name]
-    return float(parameter.choices.index(value) if parameter.choices else value)
+    return float(parameter.choices.index(str(value)) if parameter.choices else value)
 
 
 def _baseline_place(parameter: Parameter) -> float | None:
@@ -199,9 +199,8 @@ def _baseline_place(parameter: Parameter) -> float | None:
     if not parameter.in_range:
         return None
     if parameter.choices:
-        choices = list(parameter.choices)
-        found = parameter.baseline
-        return float(choices.index(found)) if found in choices else None
+        found = parameter.baseline or ""
+        return float(parameter.choices.index(found)) if found in parameter.choices else None
     return parameter.baseline_number
 
 

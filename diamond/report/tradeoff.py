@@ -1,6 +1,6 @@
 """Fidelity against what an imagined frame costs, with the arms that none beats in both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -11,10 +11,10 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from diamond.report.figures import is_logarithmic
 from diamond.report.looks import INK, draw_grid, looks, plain, settings
-from diamond.results.model import Estimate, Result
+from diamond.results.model import CostName, Estimate, Result
 from diamond.stats.pareto import pareto
 
-COSTS = {
+COSTS: Mapping[CostName, str] = {
     "denoiser_calls_per_frame": "denoiser calls per frame",
     "ms_per_frame": "ms per imagined frame",
 }
@@ -30,7 +30,7 @@ class Point:
     loss: float
 
 
-def points(doc: Result, game: str, cost: str) -> list[Point]:
+def points(doc: Result, game: str, cost: CostName) -> list[Point]:
     """Return the arms that have a cost above 0 and a value of the primary metric.
 
     Args:

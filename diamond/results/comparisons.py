@@ -165,7 +165,7 @@ def scored_metrics(runs: Iterable[Scores]) -> list[MetricSpec]:
     return [spec for spec in METRICS if all(spec.name in scores for scores in found)]
 
 
-def noise_rows(baseline: Scored, game: str, horizon: int) -> list[NoiseFloor]:
+def noise_rows(baseline: Scored, game: str, horizon: int) -> tuple[NoiseFloor, ...]:
     """The noise floor of every metric from the seeds of the baseline arm.
 
     Returns:
@@ -174,7 +174,7 @@ def noise_rows(baseline: Scored, game: str, horizon: int) -> list[NoiseFloor]:
         not defined. Nothing where nothing was scored.
     """
     if not baseline.scores:
-        return []
+        return ()
     rows = []
     for spec in scored_metrics(baseline.scores.values()):
         runs = [run[spec.name] for run in baseline.scores.values()]
@@ -182,7 +182,7 @@ def noise_rows(baseline: Scored, game: str, horizon: int) -> list[NoiseFloor]:
         means = np.array([[nan_mean(column) for column in run.T] for run in runs])
         curve = np.array([noise_floor(column) for column in means.T] if has_steps else [])
         over = noise_floor(_seed_means(baseline.scores.values(), spec.name))
-        steps = report_steps(horizon) if has_steps else []
+        steps = report_steps(horizon) if has_steps else ()
         at = {str(step): curve[step - 1] for step in steps}
         rows.append(
             NoiseFloor(
@@ -195,7 +195,7 @@ def noise_rows(baseline: Scored, game: str, horizon: int) -> list[NoiseFloor]:
                 reason=NO_FLOOR if len(runs) < 2 else None,
             )
         )
-    return rows
+    return tuple(rows)
 
 
 def _reason(arm: Scored, baseline: Scored, found: Difference) -> str | None:

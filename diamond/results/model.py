@@ -19,6 +19,7 @@ from diamond.results.values import MEAN, Number, Numbers, Unit
 Direction = Literal["higher", "lower", "real"]
 MetricKind = Literal["frame", "set"]
 ArmKind = Literal["arm", "baseline"]
+CostName = Literal["denoiser_calls_per_frame", "ms_per_frame", "rollout_seconds", "num_parameters"]
 RunState = Literal["done", "failed", "cut", "pending"]
 Family = Literal["primary", "secondary", "control", "reference", "path"]
 Decision = Literal["shown", "shown alone", "not shown", "undefined"]
@@ -147,7 +148,7 @@ class Run(Record):
     seed: int = Field(description="training seed")
     state: RunState = Field(default="done", description="`pending`: left out by `--only`")
     error: str | None = Field(default=None, description="why it failed: the stage and the cause")
-    run_key: str | None = Field(default=None, description="of its run in the tracking store")
+    run_key: str = Field(default="", description="of its run in the tracking store")
     stages: dict[str, Stage] = Field(default={}, description="by name, in the order of work")
     metrics: dict[str, dict[str, Number]] = Field(
         default={}, description="means over starts, by metric and `at`: a time step or `mean`"
@@ -201,10 +202,7 @@ class Arm(Record):
         """The mean of a number of the returns over the runs that have it."""
         return _mean(getattr(run.returns, name) for run in self.runs if run.returns)
 
-    def mean_cost(
-        self, name: Literal["denoiser_calls_per_frame", "ms_per_frame", "rollout_seconds",
-                            "num_parameters"]
-    ) -> float | None:  # fmt: skip
+    def mean_cost(self, name: CostName) -> float | None:
         """The mean of a cost over the runs that have it."""
         return _mean(getattr(run.costs, name) for run in self.runs if run.costs)
 

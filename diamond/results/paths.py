@@ -86,7 +86,9 @@ def factor_groups(path: Path) -> list[tuple[str, ...]]:
 
 def _metric(path: Path, whole: Mapping[str, Sequence[Scores]], metric: str) -> model.PathMetric:
     values = _values(whole, metric)
-    walks = {direction: _walk(path, direction, values) for direction in DIRECTIONS}
+    walks: dict[str, tuple[model.Flip, ...]] = {
+        direction: _walk(path, direction, values) for direction in DIRECTIONS
+    }
     return model.PathMetric(
         values={arm: nan_mean(units) for arm, units in values.units.items()},
         cells_share=values.share,

@@ -64,9 +64,9 @@ def load_scores(paths: tuple[Path, ...]) -> Scores:
     return {name: array for path in paths for name, array in load_file(path).items()}
 
 
-def report_steps(horizon: int) -> list[int]:
+def report_steps(horizon: int) -> tuple[int, ...]:
     """The time steps shown in tables and film strips: those within the horizon, and its end."""
-    return sorted({step for step in REPORT_STEPS if step <= horizon} | {horizon})
+    return tuple(sorted({step for step in REPORT_STEPS if step <= horizon} | {horizon}))
 
 
 def run_means(scores: Scores, horizon: int) -> RunMeans:
@@ -81,9 +81,9 @@ def run_means(scores: Scores, horizon: int) -> RunMeans:
     )
 
 
-def _means(name: str, values: NDArray[np.float64], horizon: int) -> dict[str, float]:
-    steps = [] if is_set(name) else report_steps(horizon)
-    at = {str(step): nan_mean(values[:, step - 1]) for step in steps}
+def _means(name: str, values: NDArray[np.float64], horizon: int) -> dict[str, float | None]:
+    steps = () if is_set(name) else report_steps(horizon)
+    at: dict[str, float | None] = {str(step): nan_mean(values[:, step - 1]) for step in steps}
     return at | {MEAN: nan_mean(over_horizon(values))}
 
 
@@ -121,7 +121,7 @@ def arm_estimates(
     curves: dict[str, Curve] = {}
     for name in dict.fromkeys(name for scores in per_seed for name in scores):
         arrays = [scores[name] for scores in per_seed if name in scores]
-        steps = [] if is_set(name) else report_steps(horizon)
+        steps = () if is_set(name) else report_steps(horizon)
         if seeds_decide:
             metrics[name], curve = _over_seeds(arrays, steps)
         else:

@@ -203,7 +203,9 @@ def _trial(sweep: Sweep, store: Store, trial: FrozenTrial) -> Trial:
     said = sweep.declaration
     texts = texts_of(said.parameters, trial.params)
     complete = trial.state == TrialState.COMPLETE
-    seconds, stages, intervals = None, {}, ()
+    seconds: float | None = None
+    stages: dict[str, str] = {}
+    intervals: tuple[Bounds | None, ...] = ()
     if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         plan = trial_plan(sweep, trial_name(trial.number), texts)
         seconds = round(trial_seconds(plan, store), 3)
