@@ -25,13 +25,13 @@ from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
-from diamond.results.model import Result
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from diamond.pipeline.study import StudyRun
+    from diamond.results.model import Result
     from diamond.tracking.records import RunStatus
 
 MAX_NAME = 200
@@ -162,7 +162,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
-def _report(store: Store, result: Result, folder: Path, options: Options) -> Result:
+def _report(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
     """Write page and document of a study; returns the result with what was written."""
     from diamond.pipeline.reports import write_result
     from diamond.report.summary import summarise
@@ -177,13 +177,13 @@ def _report(store: Store, result: Result, folder: Path, options: Options) -> Res
     return result
 
 
-def uploaded(result: Result, folder: Path) -> dict[str, Path]:
+def uploaded(result: "Result", folder: Path) -> dict[str, Path]:
     """The files of a report that the tracking store shows, by their names there."""
     names = [name for name in result.files if name.endswith((".html", ".md", ".png"))]
     return {name: folder / name for name in (*names, REPORT_FILE)}
 
 
-def write_page(result: Result, store: Store, folder: Path) -> Result:
+def write_page(result: "Result", store: Store, folder: Path) -> "Result":
     """Write page, Markdown, figures and tables of a study, unless they show these results already.
 
     What is damaged or missing is written again.
@@ -239,7 +239,7 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
         )
 
 
-def _show(result: Result, options: Options) -> None:
+def _show(result: "Result", options: Options) -> None:
     if options.as_json:
         print_document(result)
         return

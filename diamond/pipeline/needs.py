@@ -13,7 +13,6 @@ from diamond.ablation.plan import BASELINE_NAMES, Plan
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
 from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.reports import read_result
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
 FILE_NAME = "stages.json"
@@ -53,6 +52,9 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
         for name, config in entry["arms"].items():
             for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
+    # Dry runs, which have no report to read, do without the records of a result.
+    from diamond.pipeline.reports import read_result  # noqa: PLC0415
+
     report = read_result(folder / REPORT_FILE)
     for arm in report.arms if report else ():
         for run in arm.runs:
