@@ -239,7 +239,7 @@ def test_one_seed_of_arms_trained_apart_decides_nothing() -> None:
     for model, reason in (("one", None), ("two", ONE_SEED)):
         arm = replace(scored([[5.0], [5.1], [5.3]]), model=model)
         row = corrected(comparison_rows(arm, baseline, "Boxing", PRIMARY))[0]
-        assert row.lo > 0
+        assert row.lo is not None and row.lo > 0
         assert row.reason == reason
         assert row.decision == ("shown" if reason is None else "undefined")
         assert ("of one trained model per arm" in row.method) == (reason is not None)

@@ -46,7 +46,7 @@ from tests.result_documents import (
 
 
 def test_coinciding_arms_differ_in_width_and_in_where_their_marks_are() -> None:
-    arms = [look for arm, look in looks(three_arms(), "Boxing") if arm["kind"] == "arm"]
+    arms = [look for arm, look in looks(result(three_arms()), "Boxing") if arm.kind == "arm"]
     assert [look.width for look in arms] == sorted({look.width for look in arms}, reverse=True)
     places = [marked_steps(look, HORIZON, logarithmic=True) for look in arms]
     # All but the early time steps, where a logarithmic axis has no room between two of them.

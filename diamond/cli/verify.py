@@ -81,4 +81,4 @@ def _declared(
     if path.is_file():
         return load_declaration(str(path)), []
     note = f"{path} is not there any more: the claims are those that the study recorded."
-    return Declared(Declaration.model_validate(recorded["declaration"]), path), [note]
+    return Declared(path, Declaration.model_validate(recorded["declaration"])), [note]
