@@ -93,7 +93,7 @@ def test_the_answer_says_where_the_baseline_is_from_the_front() -> None:
     )
     apart = doc | {"front": [1, 2], "baseline": {"trial": None, "values": [0.3, 3.0]}}
     assert "none beats the baseline (0.300; 3.0 ms) without a loss" in sweep_summary(result(apart))
-    unknown = doc | {"front": [1], "baseline": {"trial": None, "values": None}}
+    unknown = doc | {"front": [1], "baseline": {"trial": None, "values": []}}
     assert "trial 1 (0.500; 20.0 ms) alone is on the front" in sweep_summary(result(unknown))
     assert "; the baseline has no value." in sweep_summary(result(unknown))
 
@@ -144,14 +144,14 @@ def test_the_front_of_a_pair_holds_what_no_trial_of_the_front_beats_in_it() -> N
 
 def test_the_leading_trials_are_the_front_or_the_five_best_feasible_ones() -> None:
     doc = one_objective()
-    leading = [each["values"][0] for each in search(doc).leading()]
+    leading = [each.values[0] for each in search(doc).leading()]
     assert (
         leading == sorted((t["values"][0] for t in doc["trials"] if t["values"]), reverse=True)[:5]
     )
     barred = [each | {"feasible": each["number"] != doc["best"]} for each in doc["trials"]]
-    assert doc["best"] not in [t["number"] for t in search(doc | {"trials": barred}).leading()]
+    assert doc["best"] not in [t.number for t in search(doc | {"trials": barred}).leading()]
     two = two_objectives()
-    assert [each["number"] for each in search(two).leading()] == two["front"]
+    assert [each.number for each in search(two).leading()] == two["front"]
 
 
 def test_reports_of_instances_are_running_means() -> None:
@@ -255,7 +255,7 @@ def test_the_history_draws_the_best_so_far_and_every_kind_of_trial() -> None:
 def test_slices_have_a_row_for_each_objective_and_name_conditions() -> None:
     doc = two_objectives(16)
     rows = slice_rows(search(doc))
-    assert [each["name"] for row in rows for each in row] == [
+    assert [each.name for row in rows for each in row] == [
         "steps",
         "order",
         "churn",
@@ -497,7 +497,7 @@ def test_the_table_of_trials_is_written_with_all_digits() -> None:
     assert [int(row["number"]) for row in rows] == [t["number"] for t in doc["trials"]]
     assert rows[9]["error"].endswith("disk <full>") and rows[9]["ms_per_frame"] == ""
     for row, each in zip(rows, doc["trials"], strict=True):
-        if each["values"] is not None:
+        if each["values"]:
             assert float(row["skill_copy_l1_fg"]) == each["values"][0]
             assert float(row["sigma_max"]) == each["params"]["sigma_max"]
             assert float(row["beyond_denoiser_calls_per_frame"]) == each["constraints"][0]
