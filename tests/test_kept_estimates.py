@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from diamond.ablation.plan import Arm
 from diamond.pipeline import kept_estimates as kept
 from diamond.pipeline.arms import find_stage
+from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.garbage import find_garbage
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.store import Store
@@ -80,7 +81,7 @@ def test_lost_ones_are_made_again(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path)
     arm, _ = scored(store)
     first = kept.kept_estimates(arm, store, HORIZON)
-    (file,) = (path for _, path in kept.estimate_files(tmp_path))
+    (file,) = (path for _, path in estimate_files(tmp_path))
     text = file.read_text()
     match damage:
         case "gone":
@@ -98,7 +99,7 @@ def test_an_arm_without_scores_has_none(tmp_path: Path) -> None:
     arm, store = smoke_plan().arms[0], Store(tmp_path)
     assert kept.kept_estimates(arm, store, HORIZON) is None
     assert kept.kept_means(arm.runs[0], store, HORIZON).metrics == {}
-    assert not (tmp_path / kept.FOLDER).exists()
+    assert not (tmp_path / ESTIMATES).exists()
 
 
 def test_they_go_with_their_stage(tmp_path: Path) -> None:
@@ -108,6 +109,6 @@ def test_they_go_with_their_stage(tmp_path: Path) -> None:
     record_plan(plan, tmp_path / "studies" / plan.study, "diamond ablate")
     kept.kept_estimates(arm, store, HORIZON)
     found = {item.what for item in find_garbage(store, ()).items}
-    assert kept.FOLDER not in found
+    assert ESTIMATES not in found
     found = {item.what for item in find_garbage(store, (plan.study,)).items}
-    assert {kept.FOLDER, "fidelity"} <= found
+    assert {ESTIMATES, "fidelity"} <= found

@@ -10,10 +10,9 @@ from uuid import uuid4
 from diamond.ablation.stages import STAGES
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim, living_holders
+from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.files import is_in_use, locked
 from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
-from diamond.pipeline.kept_estimates import FOLDER as ESTIMATES
-from diamond.pipeline.kept_estimates import estimate_files
 from diamond.pipeline.kept_weights import (
     named_weights,
     removing_weights,

@@ -5,7 +5,7 @@ A published stage never changes, so what is estimated from it lies in a folder o
 missing, and of no study's own: `diamond gc` removes it with its stage.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -15,18 +15,15 @@ from pydantic import ValidationError
 
 from diamond.ablation.plan import Arm, Run
 from diamond.ablation.stages import SCORING_STAGES, StageName
-from diamond.config.base import Record, content_hash
+from diamond.config.base import Record
 from diamond.pipeline.arms import find_stage
+from diamond.pipeline.estimate_files import estimate_path
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 from diamond.pipeline.store import Store
 from diamond.results.scores import ArmEstimates, RunMeans, arm_estimates, load_scores, run_means
 
-FOLDER = "estimates"
-VERSION = 1
-"""Raised by a change of what is estimated from equal scores."""
-DIGITS = 12
 Kept = TypeVar("Kept", bound=Record)
 
 
@@ -58,12 +55,6 @@ def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstima
     )
 
 
-def estimate_files(home: Path) -> Iterator[tuple[str, Path]]:
-    """The estimates of a home, each with the key of the stage that it goes with."""
-    for path in sorted((home / FOLDER).glob("*.json")):
-        yield path.name.partition("-")[0], path
-
-
 def _scored(run: Run, store: Store) -> Mapping[StageName, str]:
     """Key per scoring stage of a run that is done."""
     specs = [find_stage(run, stage) for stage in SCORING_STAGES]
@@ -72,7 +63,7 @@ def _scored(run: Run, store: Store) -> Mapping[StageName, str]:
 
 @lru_cache(maxsize=4096)
 def _run_means(home: Path, stage: StageName, key: str, horizon: int) -> RunMeans:
-    path = _path(home, key, {"run": stage, "horizon": horizon})
+    path = estimate_path(home, key, {"run": stage, "horizon": horizon})
     return _kept(
         path, RunMeans, lambda: run_means(load_scores((_file(home, stage, key),)), horizon)
     )
@@ -88,16 +79,11 @@ def _arm_estimates(
         scores = [load_scores((_file(home, stage, key),)) for key in keys]
         return arm_estimates(scores, horizon, num_seeds)
 
-    return _kept(_path(home, keys[0], depends), ArmEstimates, make)
+    return _kept(estimate_path(home, keys[0], depends), ArmEstimates, make)
 
 
 def _file(home: Path, stage: StageName, key: str) -> Path:
     return Store(home).folder(stage, key) / SCORES_FILE
-
-
-def _path(home: Path, key: str, depends: Mapping[str, object]) -> Path:
-    digest = content_hash({"version": VERSION, **depends})[:DIGITS]
-    return home / FOLDER / f"{key}-{digest}.json"
 
 
 def _kept(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from diamond.ablation.plan import AA_NAME
 from diamond.errors import RequestError, StoreError, unknown
+from diamond.pipeline.estimate_files import estimate_files
 from diamond.pipeline.history import FILE_NAME, read_entries
-from diamond.pipeline.kept_estimates import estimate_files
 from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
