@@ -224,8 +224,9 @@ def test_the_changes_of_each_walk_sum_to_the_total(num_seeds: int) -> None:
     path = walked(make_plan(SHORT))
     found = path_result(path, scores_of(path, num_seeds), num_seeds).metrics["psnr"]
     total = found.total.change
-    values = found.values
-    assert total == pytest.approx(values[path.end] - values[path.start], abs=1e-12)
+    first, last = found.values[path.start], found.values[path.end]
+    assert first is not None and last is not None
+    assert total == pytest.approx(last - first, abs=1e-12)
     for direction in DIRECTIONS:
         assert found.sums[direction] == pytest.approx(total, abs=1e-12)
         changes = [getattr(row, direction).change for row in found.ranges]
@@ -235,7 +236,7 @@ def test_the_changes_of_each_walk_sum_to_the_total(num_seeds: int) -> None:
         assert (row.min, row.max) == (min(both), max(both))
     unit = "start" if num_seeds == 1 else "seed"
     assert {flip.change.unit for flip in found.walks["forward"]} == {unit}
-    assert 0 < found.cells_share < 1
+    assert found.cells_share is not None and 0 < found.cells_share < 1
 
 
 def test_the_change_of_a_flip_is_paired_over_common_cells() -> None:
