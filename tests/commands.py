@@ -22,6 +22,7 @@ from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.futures import CONTROL_COLUMNS
 from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import EVENTS_FILE
+from diamond.pipeline.sealed import unsealed
 from diamond.pipeline.store import (
     OWN_FILES,
     Attempt,
@@ -30,6 +31,7 @@ from diamond.pipeline.store import (
     read_manifest,
     write_manifest,
 )
+from diamond.results.document import from_document
 from diamond.tracking.mlflow_store import MlflowStore, open_store
 from diamond.tracking.records import Home
 from diamond.tracking.uris import default_uri
@@ -43,11 +45,12 @@ TIMEOUT_SECONDS = 240.0
 PAGELESS = """
 from diamond.cli import ablate
 from diamond.pipeline.files import digest
-def write_page(document, store, folder):
+def write_page(result, store, folder):
     names = ("report.html", "report.md")
     for name in names:
         (folder / name).write_text("")
-    return {name: digest(folder / name) for name in names}
+    files = {name: digest(folder / name) for name in names}
+    return result.model_copy(update={"files": files})
 ablate.write_page = write_page
 from diamond.cli.app import main
 main()
@@ -92,12 +95,21 @@ def diamond(
     )
 
 
+def plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as it was written, with the numbers of each arm and run in their place."""
+    return from_document(unsealed(document)).model_dump(mode="json")
+
+
+def report(home: Path, study: str = STUDY) -> dict[str, Any]:
+    """The result of a study of a home, with the numbers of each arm and run in their place."""
+    return plain(read_json(home / "studies" / study / "report.json"))
+
+
 def ablate(home: Path, *arguments: str, page: bool = False) -> dict[str, Any]:
     """Run `diamond ablate ... --json`, which must succeed, and return the document."""
     done = diamond("ablate", *arguments, "--home", str(home), "--json", page=page)
     assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+    return plain(json.loads(done.stdout))
 
 
 def begin(

@@ -1,4 +1,4 @@
-"""Result documents like those of a small study, for the tests of what is made from them."""
+"""Results like those of a small study as plain fields, which tests change before use."""
 
 import re
 from typing import Any
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from diamond.pipeline.films import Film
 from diamond.report.strips import Strips
+from diamond.results.model import Result
 
 HORIZON = 100
 STEPS = (1, 5, 10, 20, 50, 100)
@@ -35,6 +36,11 @@ SHAPES = {
     "core_ratio_real": (0.681, 0.679, 0.01),
 }
 MALICIOUS = 'steps=3"><script>alert(1)</script><img src=x> | `b` $x$ {{ 7*7 }}'
+
+
+def result(document: dict[str, Any]) -> Result:
+    """Return the result that the fields of a document make."""
+    return Result.model_validate(document)
 
 
 def curve_of(metric: str, core: float | None, shift: float) -> dict[str, list[float | None]]:
@@ -98,7 +104,7 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
         "name": name,
         "kind": kind,
         "game": game,
-        "axis_values": {"steps": calls},
+        "axis_values": {"steps": str(calls)},
         "runs": [run | {"seed": seed} for seed in seeds],
         "metrics": metrics,
         "curves": curves,
@@ -144,7 +150,6 @@ def document(
         for name, core in baselines
     ]
     return {
-        "schema": 1,
         "study": "steps-boxing-tiny",
         "question": "How does steps (denoising steps) change fidelity in Boxing?",
         "command": "diamond ablate steps=1,3,10",
@@ -287,9 +292,11 @@ def survival_row(arm: str, median: float | None) -> dict[str, Any]:
     """Return a survival curve that falls from 1 to about a half over the horizon."""
     survival = np.linspace(1.0, 0.45, HORIZON)
     return {
-        "game": "Boxing", "arm": arm, "threshold": 0.08, "n": 12, "median": median,
-        "unit": "start",
-        "steps": list(range(1, HORIZON + 1)), "survival": survival.tolist(),
-        "lo": (survival - 0.1).tolist(), "hi": np.minimum(survival + 0.1, 1).tolist(),
-        "at_risk": list(np.linspace(12, 6, HORIZON).astype(int).tolist()),
+        "game": "Boxing", "arm": arm,
+        "curve": {
+            "threshold": 0.08, "n": 12, "median": median, "unit": "start",
+            "steps": list(range(1, HORIZON + 1)), "survival": survival.tolist(),
+            "lo": (survival - 0.1).tolist(), "hi": np.minimum(survival + 0.1, 1).tolist(),
+            "at_risk": list(np.linspace(12, 6, HORIZON).astype(int).tolist()),
+        },
     }  # fmt: skip

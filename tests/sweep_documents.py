@@ -1,10 +1,13 @@
-"""Documents of sweeps for the tests of their report, by the contract of the search."""
+"""Results of sweeps as plain fields, which the tests of their report change before use."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from diamond.results.model import Result
+from diamond.results.search import Search
 
 SKILL = {
     "name": "skill_copy_l1_fg",
@@ -31,6 +34,20 @@ LIMIT = {
 }
 MALICIOUS = '<script>alert("$x_1$")</script>'
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def result(document: Mapping[str, Any]) -> Result:
+    """The result that the fields of a document make."""
+    search = {name: document[name] for name in Search.model_fields if name in document}
+    head = {name: value for name, value in document.items() if name not in search}
+    return Result.model_validate(head | {"design": "search", "search": search})
+
+
+def search(document: Mapping[str, Any]) -> Search:
+    """The search of a document."""
+    found = result(document).search
+    assert found is not None
+    return found
 
 
 def parameter(name: str, kind: str, baseline: str, **more: Any) -> dict[str, Any]:
@@ -61,9 +78,9 @@ def trial(number: int, values: Sequence[float] | None, **more: Any) -> dict[str,
         "state": "complete" if values is not None else "failed",
         "source": "baseline" if number == 0 else "sampled",
         "params": {"steps": 3, "order": "1", "sigma_max": 5.0},
-        "values": None if values is None else list(values),
-        "intervals": None,
-        "constraints": None,
+        "values": list(values or ()),
+        "intervals": [],
+        "constraints": [],
         "feasible": True,
         "intermediate": {},
         "attempts": 1,
@@ -83,8 +100,6 @@ def sweep(
     base = next((t for t in trials if t["source"] == "baseline" and t["values"]), None)
     confirmed = front[:2]
     return {
-        "schema": 1,
-        "kind": "sweep",
         "study": "sampler",
         "question": "Which sampler settings are good and quick?",
         "command": "diamond sweep studies/sampler.toml",
@@ -105,7 +120,7 @@ def sweep(
         "trials": list(trials),
         "baseline": {
             "trial": None if base is None else base["number"],
-            "values": None if base is None else base["values"],
+            "values": [] if base is None else base["values"],
         },
         "front": front,
         "best": front[0] if single and front else None,
@@ -159,7 +174,7 @@ def importance(
     objective: int, trials: Sequence[Mapping[str, Any]], space: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Shares of the parameters, or why there are none."""
-    if sum(t["values"] is not None for t in trials) < 4:
+    if sum(bool(t["values"]) for t in trials) < 4:
         return {"objective": objective, "reason": "fewer than 4 complete trials", "rows": []}
     shares = [2.0**-index for index in range(1, len(space))]
     shares.append(shares[-1])
@@ -215,13 +230,13 @@ def limited(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def pruned(each: dict[str, Any], at: Sequence[int], value: float) -> dict[str, Any]:
     """The trial as one that the pruner stopped after some reports."""
     reported = {str(step): value * (0.8 + 0.1 * i) for i, step in enumerate(at)}
-    return each | {"state": "pruned", "values": None, "intervals": None, "constraints": None,
+    return each | {"state": "pruned", "values": [], "intervals": [], "constraints": [],
                    "intermediate": reported}  # fmt: skip
 
 
 def failed(each: dict[str, Any], error: str) -> dict[str, Any]:
     """The trial as one that failed at its second attempt."""
-    return each | {"state": "failed", "values": None, "intervals": None, "constraints": None,
+    return each | {"state": "failed", "values": [], "intervals": [], "constraints": [],
                    "error": error, "attempts": 2}  # fmt: skip
 
 
@@ -276,8 +291,8 @@ def confirmed(doc: dict[str, Any], verdict: str = "confirmed") -> dict[str, Any]
         "baseline_value": 0.392, "searched_value": 0.467, "difference": 0.039,
         "lo": 0.011, "hi": 0.067, "verdict": verdict,
     }  # fmt: skip
-    result = {"num_seeds": 3, "starts": "16 to 31", "rows": [row]}
-    return doc | {"confirm": doc["confirm"] | {"result": result}}
+    found = {"num_seeds": 3, "first_seed": 1, "starts": "16 to 31", "rows": [row]}
+    return doc | {"confirm": doc["confirm"] | {"result": found}}
 
 
 def wide(num_trials: int = 40) -> dict[str, Any]:

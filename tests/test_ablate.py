@@ -28,7 +28,9 @@ from tests.commands import (
     digests,
     environment,
     manifests,
+    plain,
     points,
+    report,
     smoke_plan,
     stages_made,
     tracked,
@@ -76,7 +78,7 @@ def _moment(home: Path, *arguments: str) -> Moment:
     done = diamond("ablate", *arguments, "--home", str(home), "--json", page=False)
     assert done.returncode == 0, done.stderr
     return Moment(
-        json.loads(done.stdout),
+        plain(json.loads(done.stdout)),
         done.stdout,
         done.stderr,
         json.loads((home / "studies" / STUDY / "report.json").read_text()),
@@ -261,7 +263,7 @@ def test_the_report_is_one_file_and_shows_every_arm(smoke_home: Path) -> None:
 
 
 def test_the_document_is_complete(smoke_home: Path) -> None:
-    document = json.loads((smoke_home / "studies" / STUDY / "report.json").read_text())
+    document = report(smoke_home)
     assert document["study"] == STUDY
     assert document["horizon"] == HORIZON
     assert document["report_steps"] == [1, 5, 10]
@@ -290,13 +292,13 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     assert [row["arm"] for row in document["survival"]] == [arm["name"] for arm in document["arms"]]
     for row in document["survival"]:
         assert row["reason"] is None
-        assert len(row["survival"]) == len(row["at_risk"]) == HORIZON
+        assert len(row["curve"]["survival"]) == len(row["curve"]["at_risk"]) == HORIZON
     for path in ("report_html", "report_md", "report_json"):
         assert Path(document["paths"][path]).is_file()
 
 
 def test_every_result_carries_its_provenance(smoke_home: Path) -> None:
-    document = json.loads((smoke_home / "studies" / STUDY / "report.json").read_text())
+    document = report(smoke_home)
     provenance = document["provenance"]
     config = make_preset("smoke", "Boxing")
     three = config.model_copy(update={"sampler": config.sampler.model_copy(update={"steps": 3})})
@@ -397,7 +399,7 @@ def test_curves_over_the_horizon_and_over_training_are_there(smoke_home: Path) -
 
 
 def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
-    document = json.loads((smoke_home / "studies" / STUDY / "report.json").read_text())
+    document = report(smoke_home)
     by_key = {run.data.tags["diamond.run_key"]: run for run in tracked(smoke_home)}
     for arm in document["arms"]:
         (result,) = arm["runs"]

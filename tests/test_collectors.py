@@ -267,7 +267,7 @@ def test_a_path_from_one_collector_to_another_at_equal_time(agent: Path, tmp_pat
     (path,) = document["path"].values()
     names = [factor["name"] for factor in path["factors"]]
     assert names == ["collector", "width"]
-    (policy,) = (v for k, v in path["factors"][0]["to"].items() if k == "frames.policy")
+    (policy,) = (v for k, v in path["factors"][0]["new"].items() if k == "frames.policy")
     assert policy["weights"] == digest(agent / "policy.safetensors")
     narrow = [arm for arm in document["arms"] if arm.get("matched")]
     assert len(narrow) == 2

@@ -14,7 +14,9 @@ from diamond.ablation.request import Request
 from diamond.config.metrics import METRICS
 from diamond.pipeline.arm_scores import role_of
 from diamond.pipeline.arms import trained_model
-from diamond.pipeline.comparisons import (
+from diamond.pipeline.notes import study_notes
+from diamond.pipeline.tracked import noise_curves
+from diamond.results.comparisons import (
     NO_FLOOR,
     ONE_SEED,
     Role,
@@ -24,8 +26,7 @@ from diamond.pipeline.comparisons import (
     corrected,
     noise_rows,
 )
-from diamond.pipeline.notes import study_notes
-from diamond.pipeline.tracked import noise_curves
+from diamond.results.model import Comparison
 from diamond.stats.multiple import holm
 
 NAN = math.nan
@@ -109,7 +110,7 @@ def test_a_control_is_compared_without_pairs() -> None:
     assert "unpaired" in found.method
 
 
-def study(num_seeds: int, num_arms: int = 3) -> list[dict[str, Any]]:
+def study(num_seeds: int, num_arms: int = 3) -> tuple[Comparison, ...]:
     """Comparisons of a study with a baseline arm, others, a control and a reference."""
     rng = np.random.default_rng(2)
     baseline = random_arm(rng, num_seeds, 0.0, "base")
@@ -130,12 +131,12 @@ def study(num_seeds: int, num_arms: int = 3) -> list[dict[str, Any]]:
 def test_every_arm_is_compared_with_the_baseline_arm_alone() -> None:
     rows = study(1)
     assert len(rows) == 5 * len(METRICS)
-    assert {row["b"] for row in rows} == {"base"}
-    assert [row["a"] for row in rows if row["metric"] == PRIMARY] == [
+    assert {row.b for row in rows} == {"base"}
+    assert [row.a for row in rows if row.metric == PRIMARY] == [
         "arm 1", "arm 2", "arm 3", "again", "copy",
     ]  # fmt: skip
-    assert {row["p_t_corrected"] for row in rows} == {None}
-    assert {row["decision"] for row in rows if row["family"] == "control"} == {"undefined"}
+    assert {row.p_t_corrected for row in rows} == {None}
+    assert {row.decision for row in rows if row.family == "control"} == {"undefined"}
 
 
 @pytest.mark.parametrize("name", ["p_t", "p"])
@@ -143,26 +144,31 @@ def test_each_family_is_corrected_for_its_own_number(name: str) -> None:
     rows = study(6)
     sizes = {"primary": 3, "secondary": 3 * (len(METRICS) - 1)}
     for family, size in sizes.items():
-        members = [row for row in rows if row["family"] == family]
-        assert {row["family_size"] for row in members} == {size} == {len(members)}
-        assert [row[f"{name}_corrected"] for row in members] == holm([r[name] for r in members])
-        assert {row["metric"] == PRIMARY for row in members} == {family == "primary"}
+        members = [row for row in rows if row.family == family]
+        assert {row.family_size for row in members} == {size} == {len(members)}
+        raw = [getattr(row, name) for row in members]
+        assert [getattr(row, f"{name}_corrected") for row in members] == holm(raw)
+        assert {row.metric == PRIMARY for row in members} == {family == "primary"}
     for row in rows:
-        if row["family"] in ("control", "reference"):
-            assert row["family_size"] is None
-            assert row[f"{name}_corrected"] == row[name]
+        if row.family in ("control", "reference"):
+            assert row.family_size is None
+            assert getattr(row, f"{name}_corrected") == getattr(row, name)
 
 
 def test_the_primary_family_is_over_the_games() -> None:
-    rows = [row | {"game": game} for game in ("Boxing", "Pong") for row in study(3)]
-    members = [row for row in corrected(rows) if row["family"] == "primary"]
-    assert {row["family_size"] for row in members} == {6}
+    games = ("Boxing", "Pong")
+    rows = [row.model_copy(update={"game": game}) for game in games for row in study(3)]
+    members = [row for row in corrected(rows) if row.family == "primary"]
+    assert {row.family_size for row in members} == {6}
 
 
-def row_of(**changes: Any) -> dict[str, Any]:
-    row = {"family": "primary", "lo": 0.1, "hi": 0.2, "p_t": 0.04, "p": 0.25, "unit": "seed"}
-    row["reason"] = None
-    return row | changes
+def row_of(**changes: Any) -> Comparison:
+    row = {
+        "game": "Boxing", "metric": PRIMARY, "a": "a", "b": "b", "family": "primary",
+        "difference": 0.15, "lo": 0.1, "hi": 0.2, "n": 3, "unit": "seed", "method": "",
+        "p_t": 0.04, "p": 0.25,
+    }  # fmt: skip
+    return Comparison.model_validate(row | changes)
 
 
 @pytest.mark.parametrize(
@@ -178,34 +184,34 @@ def row_of(**changes: Any) -> dict[str, Any]:
         ([row_of(lo=-0.2, hi=-0.1)], ["shown"]),
     ],
 )
-def test_decisions(rows: list[dict[str, Any]], decisions: list[str]) -> None:
-    assert [row["decision"] for row in corrected(rows)] == decisions
+def test_decisions(rows: list[Comparison], decisions: list[str]) -> None:
+    assert [row.decision for row in corrected(rows)] == decisions
 
 
 def test_a_difference_within_the_noise_floor_is_marked() -> None:
     baseline = scored([[0.0]], [[2.0]])  # two seeds differ by 2
     small = comparison_rows(scored([[1.9]], [[3.9]]), baseline, "Boxing", PRIMARY)[0]
     large = comparison_rows(scored([[2.1]], [[4.1]]), baseline, "Boxing", PRIMARY)[0]
-    assert (small["within_noise"], large["within_noise"]) == (True, False)
+    assert (small.within_noise, large.within_noise) == (True, False)
     one = comparison_rows(scored([[1.9]]), scored([[0.0]]), "Boxing", PRIMARY)[0]
-    assert (one["within_noise"], one["detectable"]) == (None, None)
+    assert (one.within_noise, one.detectable) == (None, None)
 
 
 def test_the_noise_floor_is_what_two_seeds_differ_by() -> None:
     # Starts count alike: the means of the seeds are 1 and 4 at t=1, 2 and 3 at t=2.
     baseline = scored([[0, 2], [2, 2]], [[4, 3], [4, 3]])
     row = noise_rows(baseline, "Boxing", 2)[0]
-    assert row["curve"] == pytest.approx([3, 1])
-    assert row["at"] == {"1": pytest.approx(3), "2": pytest.approx(1), "mean": pytest.approx(2)}
-    assert (row["n"], row["reason"], row["arm"]) == (2, None, "arm")
+    assert row.curve == pytest.approx([3, 1])
+    assert row.at == {"1": pytest.approx(3), "2": pytest.approx(1), "mean": pytest.approx(2)}
+    assert (row.n, row.reason, row.arm) == (2, None, "arm")
 
 
 def test_one_seed_has_no_noise_floor_and_says_why() -> None:
     row = noise_rows(scored([[0, 2], [2, 2]]), "Boxing", 2)[0]
-    assert (row["n"], row["reason"]) == (1, NO_FLOOR)
-    assert row["at"] == {"1": None, "2": None, "mean": None}
-    assert row["curve"] == [None, None]
-    assert noise_rows(Scored("arm", "arm", {}, 1), "Boxing", 2) == []
+    assert (row.n, row.reason) == (1, NO_FLOOR)
+    assert row.at == {"1": None, "2": None, "mean": None}
+    assert row.curve == (None, None)
+    assert noise_rows(Scored("arm", "arm", {}, 1), "Boxing", 2) == ()
 
 
 def test_roles_follow_from_the_plan() -> None:
@@ -233,12 +239,12 @@ def test_one_seed_of_arms_trained_apart_decides_nothing() -> None:
     for model, reason in (("one", None), ("two", ONE_SEED)):
         arm = replace(scored([[5.0], [5.1], [5.3]]), model=model)
         row = corrected(comparison_rows(arm, baseline, "Boxing", PRIMARY))[0]
-        assert row["lo"] > 0
-        assert row["reason"] == reason
-        assert row["decision"] == ("shown" if reason is None else "undefined")
-        assert ("of one trained model per arm" in row["method"]) == (reason is not None)
+        assert row.lo is not None and row.lo > 0
+        assert row.reason == reason
+        assert row.decision == ("shown" if reason is None else "undefined")
+        assert ("of one trained model per arm" in row.method) == (reason is not None)
     reference = replace(scored([[5.0], [5.1], [5.3]], role="reference"), model=None)
-    assert corrected(comparison_rows(reference, baseline, "Boxing", PRIMARY))[0]["reason"] is None
+    assert corrected(comparison_rows(reference, baseline, "Boxing", PRIMARY))[0].reason is None
 
 
 @pytest.mark.parametrize(
@@ -265,6 +271,6 @@ def test_only_the_end_of_a_path_is_primary() -> None:
     rng = np.random.default_rng(0)
     baseline, arm = random_arm(rng, 3, 0.0, "base"), random_arm(rng, 3, 5.0, "way")
     rows = corrected(comparison_rows(replace(arm, role="path"), baseline, "Boxing", PRIMARY))
-    assert {(row["family"], row["family_size"], row["decision"]) for row in rows} == {
+    assert {(row.family, row.family_size, row.decision) for row in rows} == {
         ("path", None, "undefined")
     }

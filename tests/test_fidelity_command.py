@@ -25,7 +25,7 @@ from diamond.pipeline.scored_model import find_model, on_starts
 from diamond.pipeline.store import Store, read_manifest, write_manifest
 from diamond.stages.registry import stages_of_kind
 from tests.agents import write_agent
-from tests.commands import STUDY, copy_home, diamond, finish, smoke_plan
+from tests.commands import copy_home, diamond, finish, plain, report, smoke_plan
 
 OWN = ("--starts", "2", "--horizon", "10")
 """Starts and horizon of the smoke preset: the study's own."""
@@ -46,8 +46,7 @@ main()
 def fidelity(home: Path, *arguments: str, program: str | None = None) -> dict[str, Any]:
     done = diamond("fidelity", *arguments, "--home", str(home), "--json", program=program)
     assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+    return plain(json.loads(done.stdout))
 
 
 def study_arm(name: str) -> Arm:
@@ -69,8 +68,8 @@ def home(smoke_home: Path, tmp_path: Path) -> Path:
 
 def test_a_stage_of_a_study_gives_the_numbers_of_its_arm(home: Path, smoke_home: Path) -> None:
     """The rollouts say how frames are drawn; all stages are those of the study."""
-    report = read_json(smoke_home / "studies" / STUDY / "report.json")
-    own = next(arm for arm in report["arms"] if arm["name"] == "steps=3")
+    result = report(smoke_home)
+    own = next(arm for arm in result["arms"] if arm["name"] == "steps=3")
     document = fidelity(home, key_of("denoiser")[:12], "steps=3", *OWN)
     arm = document["arms"][0]
     # No policy is trained to score a world model, so there is none to compare on its frames.
@@ -79,7 +78,7 @@ def test_a_stage_of_a_study_gives_the_numbers_of_its_arm(home: Path, smoke_home:
         expected = {name: own[part][name] for name in own[part] if name not in policies}
         assert arm[part] == expected
     assert document["costs"]["stages_made"] == 0
-    baselines = [arm for arm in report["arms"] if arm["kind"] == "baseline"]
+    baselines = [arm for arm in result["arms"] if arm["kind"] == "baseline"]
     for found, expected in zip(document["arms"][1:], baselines, strict=True):
         assert found["name"] == expected["name"]
         assert found["metrics"] == expected["metrics"]
@@ -143,7 +142,7 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     again = fidelity(home, str(folder), *OWN, "--out", str(out), program=SMALL_JUDGE)
     assert again["costs"]["stages_made"] == 0
     assert again["arms"][0]["metrics"] == first["arms"][0]["metrics"]
-    assert read_json(out / "scores.json") == again
+    assert plain(read_json(out / "scores.json")) == again
     with np.load(out / "scores.npz") as arrays:
         mean = arrays["agent/l1"].mean(axis=0)
     assert mean.tolist() == pytest.approx(first["arms"][0]["curves"]["l1"]["mean"])
@@ -338,7 +337,7 @@ def test_pairs_are_scored_from_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for text in ("PSNR", "copy last frame", "one start", "again:   diamond fidelity --real"):
         assert text in done.stdout
-    document = read_json(tmp_path / "out" / "scores.json")
+    document = plain(read_json(tmp_path / "out" / "scores.json"))
     expected = np.abs(2 * frames[1:].astype(float) - 255).mean() / 255
     assert document["arms"][0]["metrics"]["l1"]["mean"]["mean"] == pytest.approx(expected)
     assert (tmp_path / "out" / "report.html").is_file()

@@ -12,8 +12,8 @@ from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, written_needs
-from diamond.pipeline.score_files import read_score_file
 from diamond.pipeline.studies import Study, report_of
+from diamond.results.score_files import read_score_file
 from diamond.study.declaration import SweepOptions, load_sweep
 
 DEPTH = 100_000

@@ -22,9 +22,10 @@ from diamond.report.console import result_table
 from diamond.report.latex import escape as latex
 from diamond.report.looks import figure_bytes, plain, settings
 from diamond.report.page import write_report
+from diamond.report.terminal import terminal as laid_out
 from diamond.tracking.markdown import code, escape
 from tests.commands import client, copy_home, diamond, smoke_plan, tracked
-from tests.result_documents import films_of, three_arms
+from tests.result_documents import films_of, result, three_arms
 
 NASTY = (
     "ours [v1]",
@@ -88,7 +89,7 @@ PAIRS = [NASTY[index : index + 2] for index in range(0, len(NASTY), 2)]
 @pytest.mark.parametrize("names", [(" ".join(NASTY[1:6]), " ".join([NASTY[9], *NASTY[6:9]]))])
 def test_a_page_shows_names_as_they_are(names: tuple[str, str], tmp_path: Path) -> None:
     document = named(names)
-    paths = write_report(document, [], tmp_path, films_of(document))
+    paths = write_report(result(document), [], tmp_path, films_of(document))
     page = _Page(paths.html.read_text())
     for name in names:
         assert page.texts.count(name) > 5
@@ -113,7 +114,7 @@ def test_the_text_of_a_study_in_mlflow_shows_names_as_they_are(names: tuple[str,
     document = named(names)
     document["command"] = f"diamond ablate --arm '{names[0]}: steps=1' --arm '{names[1]}: steps=2'"
     shown = Shown("1", "f00", {game: ["r"] for game in document["games"]}, frozenset())
-    text = study_description(document, shown)
+    text = study_description(result(document), shown)
     rendered = _Page(MarkdownIt("commonmark").enable("table").render(text))
     assert document["summary"] in rendered.texts
     assert f" {document['question']}" in rendered.texts
@@ -151,7 +152,7 @@ def test_the_terminal_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr("sys.stdout", stream)
         document = named(names)
         out = terminal.console()
-        out.print(result_table(document, document["games"][0]))
+        out.print(laid_out(result_table(result(document), document["games"][0])))
         spec = smoke_plan().stages()[0]
         view = ProgressView({spec.key: names[0]}, out)
         for event in (

@@ -15,7 +15,8 @@ from diamond.data.trajectories import natural, read_frame
 from diamond.data.videos import read_video
 from diamond.errors import RequestError
 from diamond.fidelity.metrics import score_frame
-from diamond.pipeline.pairs import Pairs, find_pairs, pairs_document, score_pairs
+from diamond.pipeline.pairs import Pairs, find_pairs, pairs_result, score_pairs
+from diamond.results.model import Estimate
 
 Frames = NDArray[np.uint8]
 VIDEOS = Path(__file__).parent / "videos"
@@ -165,15 +166,15 @@ def test_one_still_pair_has_no_interval_and_says_what_is_not_defined(tmp_path: P
     write_array(tmp_path / "a", still)
     write_array(tmp_path / "b", still)
     pairs = pairs_of(tmp_path / "a.npy", tmp_path / "b.npy")
-    document = pairs_document(pairs, score_pairs(pairs), "diamond fidelity")
-    told = list(fidelity_notes(document))
+    result = pairs_result(pairs, score_pairs(pairs), "diamond fidelity")
+    told = list(fidelity_notes(result))
     assert told[0] == "one start: an interval is not defined"
     never = told[-1].partition(": ")[2].partition("; ")[0].split(", ")
     assert {"psnr_fg", "l1_fg", "ssim_fg", "skill_copy_l1", "foreground_iou"} <= set(never)
     assert not {"l1", "psnr", "ssim"} & set(never)
-    found = document["arms"][0]["metrics"]
-    assert found["l1"]["mean"] == {"mean": 0.0, "lo": None, "hi": None, "n": 1}
-    assert found["psnr_fg"]["mean"]["mean"] is None
+    found = result.arms[0].metrics
+    assert found["l1"]["mean"] == Estimate(mean=0.0, n=1)
+    assert found["psnr_fg"]["mean"] is None
 
 
 def test_names_are_sorted_as_people_count() -> None:

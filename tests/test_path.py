@@ -18,12 +18,12 @@ from diamond.config.metrics import METRICS
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
-from diamond.pipeline.path_result import factor_groups, path_document
 from diamond.report.looks import figure_bytes
 from diamond.report.page import write_report
 from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.waterfall import waterfall_figure
-from tests.result_documents import document
+from diamond.results.paths import factor_groups, path_result
+from tests.result_documents import document, result
 
 REQUEST = Request(
     (),
@@ -152,9 +152,9 @@ def test_a_flip_that_is_joint_on_one_walk_is_one_group_on_both(
     assert steps_of(path, "forward") == [(STEPS,), (BATCH, WEIGHT)]
     assert steps_of(path, "backward") == [(WEIGHT,), (BATCH,), (STEPS,)]
     assert factor_groups(path) == [(STEPS,), (BATCH, WEIGHT)]
-    found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
+    found = path_result(path, scores_of(path, 2), 2).metrics["psnr"]
     for direction in DIRECTIONS:
-        assert found["sums"][direction] == pytest.approx(found["total"]["change"], abs=1e-12)
+        assert found.sums[direction] == pytest.approx(found.total.change, abs=1e-12)
 
 
 def test_one_blocked_factor_takes_no_other_with_it() -> None:
@@ -222,35 +222,36 @@ def scores_of(path: Path, num_seeds: int) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_the_changes_of_each_walk_sum_to_the_total(num_seeds: int) -> None:
     path = walked(make_plan(SHORT))
-    found = path_document(path, scores_of(path, num_seeds), num_seeds)["metrics"]["psnr"]
-    total = found["total"]["change"]
-    values = found["values"]
-    assert total == pytest.approx(values[path.end] - values[path.start], abs=1e-12)
+    found = path_result(path, scores_of(path, num_seeds), num_seeds).metrics["psnr"]
+    total = found.total.change
+    first, last = found.values[path.start], found.values[path.end]
+    assert first is not None and last is not None
+    assert total == pytest.approx(last - first, abs=1e-12)
     for direction in DIRECTIONS:
-        assert found["sums"][direction] == pytest.approx(total, abs=1e-12)
-        changes = [row[direction]["change"] for row in found["ranges"]]
+        assert found.sums[direction] == pytest.approx(total, abs=1e-12)
+        changes = [getattr(row, direction).change for row in found.ranges]
         assert sum(changes) == pytest.approx(total, abs=1e-12)
-    for row in found["ranges"]:
-        both = [row[direction]["change"] for direction in DIRECTIONS]
-        assert (row["min"], row["max"]) == (min(both), max(both))
+    for row in found.ranges:
+        both = [getattr(row, direction).change for direction in DIRECTIONS]
+        assert (row.min, row.max) == (min(both), max(both))
     unit = "start" if num_seeds == 1 else "seed"
-    assert {flip["unit"] for flip in found["walks"]["forward"]} == {unit}
-    assert 0 < found["cells_share"] < 1
+    assert {flip.change.unit for flip in found.walks["forward"]} == {unit}
+    assert found.cells_share is not None and 0 < found.cells_share < 1
 
 
 def test_the_change_of_a_flip_is_paired_over_common_cells() -> None:
     path = walked(make_plan(SHORT))
     scores = scores_of(path, 3)
     first = path.walks["backward"][0]
-    found = path_document(path, scores, 3)["metrics"]["psnr"]
+    found = path_result(path, scores, 3).metrics["psnr"]
     every = np.array([[run["psnr"] for run in runs] for runs in scores.values()])
     lost = list(np.isnan(every).any(axis=0))
     differences = [
         np.nanmean(np.nanmean(np.where(gone, np.nan, one["psnr"] - other["psnr"]), axis=1))
         for one, other, gone in zip(scores[first.arm], scores[path.start], lost, strict=True)
     ]
-    assert found["walks"]["backward"][0]["change"] == pytest.approx(float(np.mean(differences)))
-    assert found["walks"]["backward"][0]["n"] == 3
+    assert found.walks["backward"][0].change.change == pytest.approx(float(np.mean(differences)))
+    assert found.walks["backward"][0].change.n == 3
 
 
 def test_an_arm_without_result_takes_away_its_flips_and_no_more() -> None:
@@ -258,26 +259,26 @@ def test_an_arm_without_result_takes_away_its_flips_and_no_more() -> None:
     scores = scores_of(path, 1)
     lost = path.walks["forward"][0].arm
     scores[lost] = []
-    found = path_document(path, scores, 1)["metrics"]["psnr"]
-    forward = [flip["change"] for flip in found["walks"]["forward"]]
+    found = path_result(path, scores, 1).metrics["psnr"]
+    forward = [flip.change.change for flip in found.walks["forward"]]
     assert [change is None for change in forward] == [True, True, False]
-    assert None not in [flip["change"] for flip in found["walks"]["backward"]]
-    assert found["sums"]["forward"] is None
-    assert found["total"]["change"] is not None
-    assert [row["min"] is None for row in found["ranges"]] == [True, True, False]
-    nothing = path_document(path, {arm: [] for arm in scores}, 1)["metrics"]["psnr"]
-    assert (nothing["values"], nothing["total"]["change"]) == ({}, None)
+    assert None not in [flip.change.change for flip in found.walks["backward"]]
+    assert found.sums["forward"] is None
+    assert found.total.change is not None
+    assert [row.min is None for row in found.ranges] == [True, True, False]
+    nothing = path_result(path, {arm: [] for arm in scores}, 1).metrics["psnr"]
+    assert (nothing.values, nothing.total.change) == ({}, None)
 
 
 def test_a_joint_flip_has_one_change_on_both_walks(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, *APART)
     path = walked(make_plan(SHORT))
-    found = path_document(path, scores_of(path, 2), 2)["metrics"]["psnr"]
-    joint, alone = found["ranges"]
-    assert (joint["factors"], alone["factors"]) == ([STEPS, BATCH], [WEIGHT])
+    found = path_result(path, scores_of(path, 2), 2).metrics["psnr"]
+    joint, alone = found.ranges
+    assert (joint.factors, alone.factors) == ((STEPS, BATCH), (WEIGHT,))
     for direction in DIRECTIONS:
-        last = found["walks"][direction][-1]
-        assert joint[direction]["change"] == pytest.approx(last["change"])
+        last = found.walks[direction][-1]
+        assert getattr(joint, direction).change == pytest.approx(last.change.change)
 
 
 # --- what a reader sees -----------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_a_joint_flip_has_one_change_on_both_walks(monkeypatch: pytest.MonkeyPat
 
 def path_page(path: Path, scores: dict[str, list[Any]], num_seeds: int) -> dict[str, Any]:
     doc = document(dict.fromkeys(path.arms(), 0.6), [])
-    return doc | {"path": {"Boxing": path_document(path, scores, num_seeds)}}
+    return doc | {"path": {"Boxing": path_result(path, scores, num_seeds)}}
 
 
 def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,29 +294,29 @@ def test_the_report_shows_the_path(tmp_path: FilePath, monkeypatch: pytest.Monke
     path = walked(make_plan(SHORT))
     doc = path_page(path, scores_of(path, 3), 3)
     doc["metrics"] = [row for row in doc["metrics"] if row["name"].startswith("core_ratio")]
-    paths = write_report(doc, [], tmp_path)
+    paths = write_report(result(doc), [], tmp_path)
     assert (tmp_path / "figures" / "boxing-path.png").stat().st_size > 1000
     for text in (paths.html.read_text(), paths.markdown.read_text().replace("\\", "")):
         assert "Path: Boxing" in text
         assert "steps + denoiser.batch_size" in text
         assert "a combination without sense" in text
         assert "sum of the changes" in text
-    table = path_table(doc, "Boxing", "core_ratio")
+    table = path_table(result(doc), "Boxing", "core_ratio")
     assert [row.name for row in table.rows][-2:] == ["sum of the changes", "end minus start"]
     sums, total = table.rows[-2].cells, table.rows[-1].cells
     assert sums[1].text == sums[2].text == total[1].text
-    assert "range is part of the answer" in path_sentences(doc, "Boxing")[0]
+    assert "range is part of the answer" in path_sentences(result(doc), "Boxing")[0]
 
 
 def test_the_waterfall_draws_every_flip_and_names_the_factors() -> None:
     path = walked(make_plan(SHORT))
     doc = path_page(path, scores_of(path, 3), 3)
-    figure = waterfall_figure(doc, "Boxing", "core_ratio")
+    figure = waterfall_figure(result(doc), "Boxing", "core_ratio")
     forward, backward, ranges = figure.axes
-    found = doc["path"]["Boxing"]["metrics"]["core_ratio"]
+    found = doc["path"]["Boxing"].metrics["core_ratio"]
     for axes, direction in ((forward, "forward"), (backward, "backward")):
         widths = [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
-        assert widths == pytest.approx([f["change"] for f in found["walks"][direction]])
+        assert widths == pytest.approx([f.change.change for f in found.walks[direction]])
     # The forward walk begins above the first row of factors, the backward walk below the last.
     for axes, begins_above in ((forward, True), (backward, False)):
         rows = {text.get_text(): text.xy[1] for text in axes.texts}  # type: ignore[attr-defined]
@@ -323,7 +324,7 @@ def test_the_waterfall_draws_every_flip_and_names_the_factors() -> None:
     assert [label.get_text() for label in forward.get_yticklabels()] == [STEPS, BATCH, WEIGHT]
     assert len([text for text in ranges.texts if "/" in text.get_text()]) == 3
     assert figure_bytes(figure, "png") == figure_bytes(
-        waterfall_figure(copy.deepcopy(doc), "Boxing", "core_ratio"), "png"
+        waterfall_figure(result(copy.deepcopy(doc)), "Boxing", "core_ratio"), "png"
     )
 
 
@@ -331,6 +332,6 @@ def test_a_waterfall_says_where_a_value_is_missing() -> None:
     path = walked(make_plan(SHORT))
     scores = scores_of(path, 1)
     scores[path.walks["forward"][0].arm] = []
-    figure = waterfall_figure(path_page(path, scores, 1), "Boxing", "core_ratio")
+    figure = waterfall_figure(result(path_page(path, scores, 1)), "Boxing", "core_ratio")
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert [found.count("no value") for found in texts] == [2, 0, 2]

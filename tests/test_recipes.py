@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from diamond.pipeline.files import read_json
+from tests.commands import report
 
 SEEDS = 3
 
@@ -16,10 +16,7 @@ def _study(tmp_path: Path, game: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "diamond", "ablate", "steps=1,3,10", "--game", game]
     command += ["--seeds", str(SEEDS), "--until", "fidelity", "--home", str(tmp_path)]
     subprocess.run(command, check=True)
-    document: dict[str, Any] = read_json(
-        tmp_path / "studies" / f"steps-{game.lower()}-tiny-static" / "report.json"
-    )
-    return document
+    return report(tmp_path, f"steps-{game.lower()}-tiny-static")
 
 
 def _metrics(document: dict[str, Any], arm: str, seed: int) -> dict[str, dict[str, float]]:

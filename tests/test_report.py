@@ -16,14 +16,16 @@ from rich.console import Console
 
 from diamond.report import markdown
 from diamond.report.console import result_table
-from diamond.report.document import first_cause, number, visible_decimals
 from diamond.report.figures import horizon_figure, horizon_panels
 from diamond.report.looks import figure_bytes
+from diamond.report.numbers import number, visible_decimals
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.tables import comparison_table, exploratory_table, metric_tables, noise_table
+from diamond.report.terminal import terminal
+from diamond.results.model import first_cause
 from tests.result_documents import (
     HORIZON,
     LABEL,
@@ -35,6 +37,7 @@ from tests.result_documents import (
     fail,
     frames_of,
     noise_row,
+    result,
     seeded,
     strips_of,
     three_arms,
@@ -59,13 +62,13 @@ def test_the_cause_of_a_traceback_is_its_last_line() -> None:
 def test_figures_are_equal_to_the_byte_on_a_second_call() -> None:
     doc = three_arms()
     for kind in ("svg", "png"):
-        first = figure_bytes(horizon_figure(doc, "Boxing", "core_ratio"), kind)
-        second = figure_bytes(horizon_figure(doc, "Boxing", "core_ratio"), kind)
+        first = figure_bytes(horizon_figure(result(doc), "Boxing", "core_ratio"), kind)
+        second = figure_bytes(horizon_figure(result(doc), "Boxing", "core_ratio"), kind)
         assert first == second
 
 
 def test_a_figure_draws_arms_baselines_and_the_real_value() -> None:
-    figure = horizon_figure(three_arms(), "Boxing", "core_ratio")
+    figure = horizon_figure(result(three_arms()), "Boxing", "core_ratio")
     axes = figure.axes[0]
     drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
     assert [len(line) for line in drawn] == [HORIZON] * 6
@@ -81,11 +84,11 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "from matplotlib import rcParams\n"
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
-        "from tests.result_documents import three_arms\n"
+        "from tests.result_documents import result, three_arms\n"
         "from diamond.report.figures import horizon_panels\n"
         "from diamond.report.looks import figure_bytes\n"
         "from diamond.report.pictures import MAIN_METRICS\n"
-        "figure = horizon_panels(three_arms(), 'Boxing', MAIN_METRICS)\n"
+        "figure = horizon_panels(result(three_arms()), 'Boxing', MAIN_METRICS)\n"
         "figure_bytes(figure, 'png')\n"
         "assert len(figure.axes) == 6\n"
         "assert figure.axes[2].get_ylabel() == 'PSNR [dB]'\n"
@@ -101,7 +104,7 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
 
 def test_panels_without_a_metric_are_refused() -> None:
     with pytest.raises(ValueError, match="no metric to draw"):
-        horizon_panels(three_arms(), "Boxing", [])
+        horizon_panels(result(three_arms()), "Boxing", [])
 
 
 # Film strips.
@@ -185,7 +188,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
             for key in ("name", "a", "b"):
                 if row.get(key) == "steps=3":
                     row[key] = MALICIOUS
-    return write_report(doc, strips_of(doc), tmp_path_factory.mktemp("report"))
+    return write_report(result(doc), strips_of(doc), tmp_path_factory.mktemp("report"))
 
 
 def test_the_page_is_whole_and_asks_for_nothing_from_outside(report: ReportPaths) -> None:
@@ -255,9 +258,9 @@ def test_no_temporary_file_is_left(report: ReportPaths) -> None:
 def test_a_second_report_equals_the_first(tmp_path: Path) -> None:
     doc = document({"steps=3": 0.66}, [])
     doc["metrics"] = [row for row in doc["metrics"] if row["name"] == "core_ratio"]
-    first = write_report(doc, strips_of(doc), tmp_path)
+    first = write_report(result(doc), strips_of(doc), tmp_path)
     before = {path: path.read_bytes() for path in (first.html, first.markdown, *first.figures)}
-    second = write_report(copy.deepcopy(doc), strips_of(doc), tmp_path)
+    second = write_report(result(copy.deepcopy(doc)), strips_of(doc), tmp_path)
     assert second == first
     assert {path: path.read_bytes() for path in before} == before
     assert "a comparison needs two arms with results" in parsed(second).text
@@ -268,7 +271,7 @@ def test_a_study_without_results_still_has_a_page_that_says_why(tmp_path: Path) 
     doc["arms"] = [arm for arm in doc["arms"] if arm["kind"] == "arm"]
     for name in ("steps=1", "steps=3", "steps=10"):
         fail(doc, name, "Traceback (most recent call last):\n  ...\nOSError: disk <full>")
-    paths = write_report(doc, [], tmp_path)
+    paths = write_report(result(doc), [], tmp_path)
     text = parsed(paths).text
     assert paths.figures == paths.tables == ()
     assert "OSError: disk <full>" in text
@@ -282,7 +285,7 @@ def test_a_study_that_stops_early_names_the_stage_in_every_empty_section(tmp_pat
         arm |= {"metrics": {}, "curves": {}}
         for run in arm["runs"]:
             run |= {"state": "cut", "returns": None, "costs": None}
-    text = parsed(write_report(doc, [], tmp_path)).text
+    text = parsed(write_report(result(doc), [], tmp_path)).text
     assert "Failed runs" not in text
     for section in ("No fidelity was measured", "No film strips", "No returns"):
         assert f"{section}: the study was to stop after the stage denoiser." in text
@@ -292,7 +295,7 @@ def test_a_study_that_stops_early_names_the_stage_in_every_empty_section(tmp_pat
 
 
 def test_metric_tables_start_with_the_primary_metric_and_its_real_value() -> None:
-    first, second = metric_tables(three_arms(), "Boxing")[:2]
+    first, second = metric_tables(result(three_arms()), "Boxing")[:2]
     assert first.title == "Core ratio: closer to the real frames is better, primary metric"
     assert [row.name for row in first.rows] == [
         "real frames", "steps=1", "steps=3", "steps=10", "copy-last",
@@ -303,14 +306,19 @@ def test_metric_tables_start_with_the_primary_metric_and_its_real_value() -> Non
 
 
 def test_the_comparison_table_says_what_each_interval_shows() -> None:
-    rows = comparison_table(three_arms()).rows
+    rows = comparison_table(result(three_arms())).rows
     assert [row.cells[1].text for row in rows] == ["a difference"] * 2
     assert rows[0].cells[0].detail == "0.070 to 0.110"
 
 
 def test_the_comparison_table_has_p_values_with_their_smallest_possible_one() -> None:
-    assert comparison_table(three_arms()).columns == ("arm", "difference", "shows", "replicates")
-    table = comparison_table(seeded())
+    assert comparison_table(result(three_arms())).columns == (
+        "arm",
+        "difference",
+        "shows",
+        "replicates",
+    )
+    table = comparison_table(result(seeded()))
     assert table.title == "Core ratio: difference to steps=1"
     assert table.columns[4:] == ("p (Holm)", "sign-flip p", "within noise floor", "could show")
     assert {len(row.cells) for row in table.rows} == {len(table.columns) - 1}
@@ -329,10 +337,10 @@ def test_the_comparison_table_has_p_values_with_their_smallest_possible_one() ->
 
 
 def test_other_metrics_are_an_exploratory_table_with_stars() -> None:
-    table = exploratory_table(seeded())
+    table = exploratory_table(result(seeded()))
     assert (table.columns[0], [row.name for row in table.rows]) == ("metric", ["PSNR [dB]"])
     assert [cell.text for cell in table.rows[0].cells] == ["-0.40", "-0.80*", "0.80"]
-    assert exploratory_table(three_arms()).rows == ()
+    assert exploratory_table(result(three_arms())).rows == ()
 
 
 def test_tables_of_several_games_name_the_game() -> None:
@@ -341,43 +349,45 @@ def test_tables_of_several_games_name_the_game() -> None:
         [comparison("steps=3", "steps=1", (0.0, -0.1, 0.1), game=g) for g in ("Boxing", "Pong")],
         games=("Boxing", "Pong"),
     )
-    table = comparison_table(doc)
+    table = comparison_table(result(doc))
     assert table.columns[1] == "game"
     assert [row.cells[0].text for row in table.rows] == ["Boxing", "Pong"]
 
 
 def test_the_noise_floor_is_a_table_and_a_sentence() -> None:
-    table = noise_table(seeded())
+    table = noise_table(result(seeded()))
     assert [row.name for row in table.rows] == ["Core ratio", "PSNR"]
     assert len(table.rows[0].cells) == len(table.columns) - 1 == len(STEPS) + 1
-    assert noise_sentences(seeded()) == [
+    assert noise_sentences(result(seeded())) == [
         "Noise floor of steps=1, from 3 seeds: two trainings of this same configuration typically "
         "differ by 0.040 in Core ratio over the horizon (root mean square)."
     ]
     one = three_arms() | {"noise_floor": [noise_row(None)]}
-    assert noise_table(one).rows == ()
-    assert noise_sentences(one) == [
+    assert noise_table(result(one)).rows == ()
+    assert noise_sentences(result(one)) == [
         "Noise floor of steps=1: not defined: needs two seeds of the baseline arm."
     ]
 
 
 def test_the_comparison_sentences_say_what_decides() -> None:
-    seeds = " ".join(comparison_sentences(seeded()))
+    seeds = " ".join(comparison_sentences(result(seeded())))
     assert "minus that of the baseline arm, steps=1." in seeds
     assert "corrected by Holm over 2 comparisons" in seeds
     assert "nothing is paired" in seeds
-    starts = " ".join(comparison_sentences(three_arms()))
+    starts = " ".join(comparison_sentences(result(three_arms())))
     assert "Holm" not in starts
     assert "within this model, is not corrected" in starts
 
 
 def test_a_figure_outlines_the_noise_floor() -> None:
-    axes = horizon_figure(seeded(), "Boxing", "core_ratio").axes[0]
+    axes = horizon_figure(result(seeded()), "Boxing", "core_ratio").axes[0]
     band = np.asarray(axes.collections[0].get_paths()[0].vertices, float)
     assert float(band[:, 1].max() - band[:, 1].min()) == pytest.approx(0.08, abs=0.01)
-    legend = horizon_figure(seeded(), "Boxing", "psnr").legends[0]
+    legend = horizon_figure(result(seeded()), "Boxing", "psnr").legends[0]
     assert legend.get_texts()[-1].get_text() == "noise floor of steps=1"
-    bare = horizon_figure(seeded() | {"noise_floor": [noise_row(None)]}, "Boxing", "core_ratio")
+    bare = horizon_figure(
+        result(seeded() | {"noise_floor": [noise_row(None)]}), "Boxing", "core_ratio"
+    )
     assert "noise" not in bare.legends[0].get_texts()[-1].get_text()
 
 
@@ -391,7 +401,7 @@ def test_markdown_code_fences_hold_any_text() -> None:
 def rendered(doc: dict[str, Any]) -> str:
     """Return the terminal table of Boxing at 100 columns."""
     console = Console(width=100, file=io.StringIO(), force_terminal=False, color_system=None)
-    console.print(result_table(doc, "Boxing"))
+    console.print(terminal(result_table(result(doc), "Boxing")))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from diamond.pipeline.films import Film
 from diamond.report.page import write_report
-from tests.result_documents import HORIZON, films_of, seeded, strips_of, survival_row
+from tests.result_documents import HORIZON, films_of, result, seeded, strips_of, survival_row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, films: list[Film]) -> Path:
     """The page of a study with everything that a report can show."""
     doc = seeded() | {"survival": [survival_row("steps=1", 91.0), survival_row("steps=3", None)]}
     folder = tmp_path_factory.mktemp("report")
-    return write_report(doc, strips_of(doc), folder, films).html
+    return write_report(result(doc), strips_of(doc), folder, films).html
 
 
 @pytest.fixture(scope="module")

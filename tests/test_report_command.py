@@ -1,6 +1,5 @@
 """`diamond report`: the report once more, and what it refuses."""
 
-import json
 import re
 from pathlib import Path
 
@@ -9,9 +8,10 @@ import pytest
 from diamond.cli.report import write_again
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.history import record_plan
-from diamond.pipeline.sealed import sealed
+from diamond.pipeline.reports import write_result
 from diamond.pipeline.store import Store
 from tests.commands import STUDY, diamond, smoke_plan
+from tests.result_documents import document, result
 
 
 def planned(home: Path) -> Path:
@@ -36,7 +36,9 @@ def test_a_study_without_scores_says_how_to_go_on(tmp_path: Path) -> None:
     expected = "nothing of study .* is scored yet.*\n.*diamond ablate steps=1,3 --preset smoke"
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)
-    (folder / "report.json").write_text(json.dumps(sealed({"arms": [{"metrics": {}}]})))
+    unscored = result(document({"steps=1": 0.5}, []))
+    arms = [arm.model_copy(update={"metrics": {}}) for arm in unscored.arms]
+    write_result(folder / "report.json", unscored.model_copy(update={"arms": arms}))
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)
 

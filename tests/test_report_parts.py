@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from diamond.report.document import Estimate, MetricInfo, arms_of, shown_decimals
 from diamond.report.figures import (
     PANEL_POINTS,
     drawn_steps,
@@ -21,16 +22,21 @@ from diamond.report.figures import (
 from diamond.report.forest import forest_figure, forest_panels
 from diamond.report.latex import table_latex
 from diamond.report.looks import OKABE_ITO, figure_bytes, looks, marked_steps
+from diamond.report.numbers import shown_decimals
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players
 from diamond.report.survival import survival_figure, survival_sentence, survival_table
-from diamond.report.tables import Cell, Row, Table, metric_groups
-from diamond.report.tradeoff import Point, pareto, points, tradeoff_figure
+from diamond.report.table import Cell, Row, Table
+from diamond.report.tables import metric_groups
+from diamond.report.tradeoff import points, tradeoff_figure
+from diamond.results.model import Metric
+from diamond.stats.pareto import pareto
 from tests.result_documents import (
     HORIZON,
     curve_of,
     document,
     films_of,
+    result,
     seeded,
     survival_row,
     three_arms,
@@ -40,7 +46,7 @@ from tests.result_documents import (
 
 
 def test_coinciding_arms_differ_in_width_and_in_where_their_marks_are() -> None:
-    arms = [look for arm, look in looks(three_arms(), "Boxing") if arm["kind"] == "arm"]
+    arms = [look for arm, look in looks(result(three_arms()), "Boxing") if arm.kind == "arm"]
     assert [look.width for look in arms] == sorted({look.width for look in arms}, reverse=True)
     places = [marked_steps(look, HORIZON, logarithmic=True) for look in arms]
     # All but the early time steps, where a logarithmic axis has no room between two of them.
@@ -51,12 +57,12 @@ def test_coinciding_arms_differ_in_width_and_in_where_their_marks_are() -> None:
 
 def test_a_simultaneous_band_is_drawn_below_the_interval_and_named() -> None:
     doc = three_arms()
-    bare = horizon_figure(doc, "Boxing", "psnr")
-    for arm in arms_of(doc, "Boxing", "arm"):
+    bare = horizon_figure(result(doc), "Boxing", "psnr")
+    for arm in [arm for arm in doc["arms"] if arm["kind"] == "arm"]:
         curve = arm["curves"]["psnr"]
         curve["band_lo"] = [value - 5 for value in curve["lo"]]
         curve["band_hi"] = [value + 5 for value in curve["hi"]]
-    figure = horizon_figure(doc, "Boxing", "psnr")
+    figure = horizon_figure(result(doc), "Boxing", "psnr")
     assert len(figure.axes[0].collections) == 2 * len(bare.axes[0].collections)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names[-2:] == ["95% interval at each t", "95% band, all t together"]
@@ -70,30 +76,30 @@ def test_a_simultaneous_band_is_drawn_below_the_interval_and_named() -> None:
 
 def test_intervals_below_zero_end_at_zero_and_the_page_is_told() -> None:
     doc = three_arms()
-    assert not is_cut(doc, "Boxing", "l1")
+    assert not is_cut(result(doc), "Boxing", "l1")
     doc["arms"][0]["curves"]["l1"]["lo"][3] = -0.5
-    assert is_cut(doc, "Boxing", "l1")
-    assert horizon_figure(doc, "Boxing", "l1").axes[0].get_ylim()[0] == 0
+    assert is_cut(result(doc), "Boxing", "l1")
+    assert horizon_figure(result(doc), "Boxing", "l1").axes[0].get_ylim()[0] == 0
 
 
 def test_errors_of_different_sizes_have_a_logarithmic_scale() -> None:
     doc = three_arms()
-    assert not is_logarithmic(doc, "Boxing", "l1")
+    assert not is_logarithmic(result(doc), "Boxing", "l1")
     curve = doc["arms"][0]["curves"]["l1"]
     curve["mean"] = [50 * value for value in curve["mean"]]
-    assert is_logarithmic(doc, "Boxing", "l1")
-    axes = horizon_figure(doc, "Boxing", "l1").axes[0]
+    assert is_logarithmic(result(doc), "Boxing", "l1")
+    axes = horizon_figure(result(doc), "Boxing", "l1").axes[0]
     assert axes.get_yscale() == "log"
     smallest = min(min(arm["curves"]["l1"]["mean"]) for arm in doc["arms"])
     assert axes.get_ylim()[0] == pytest.approx(smallest / 2)
-    assert not is_logarithmic(doc, "Boxing", "psnr")
+    assert not is_logarithmic(result(doc), "Boxing", "psnr")
 
 
 # Differences.
 
 
 def test_the_forest_has_a_row_an_arm_with_its_interval_its_p_and_the_floor() -> None:
-    figure = forest_figure(seeded(), "Boxing", "core_ratio")
+    figure = forest_figure(result(seeded()), "Boxing", "core_ratio")
     axes = figure.axes[0]
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == ["steps=3", "steps=10", "steps=1 again (A/A)", "copy-last (not trained)"]
@@ -107,7 +113,7 @@ def test_the_forest_has_a_row_an_arm_with_its_interval_its_p_and_the_floor() -> 
 
 
 def test_a_difference_that_is_not_shown_has_a_hollow_mark() -> None:
-    axes = forest_figure(seeded(), "Boxing", "core_ratio").axes[0]
+    axes = forest_figure(result(seeded()), "Boxing", "core_ratio").axes[0]
     faces = [
         line.get_markerfacecolor() for line in axes.lines if len(np.ravel(line.get_xdata())) == 1
     ]
@@ -115,7 +121,7 @@ def test_a_difference_that_is_not_shown_has_a_hollow_mark() -> None:
 
 
 def test_the_other_metrics_share_the_rows_of_the_forest() -> None:
-    figure = forest_panels(seeded(), "Boxing", ["psnr"])
+    figure = forest_panels(result(seeded()), "Boxing", ["psnr"])
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["steps=3", "steps=10", "copy-last"]
     assert figure.axes[0].get_title() == "PSNR [dB]"
@@ -124,44 +130,37 @@ def test_the_other_metrics_share_the_rows_of_the_forest() -> None:
 # Costs.
 
 
-def test_the_pareto_front_holds_what_no_other_arm_beats() -> None:
-    def point(name: str, cost: float, loss: float) -> Point:
-        return Point(name, cost, Estimate(loss, None, None), loss)
-
-    found = [
-        point("cheap", 1, 9), point("beaten", 3, 9), point("middle", 3, 5), point("same", 3, 5),
-        point("dear", 10, 4), point("worst", 11, 20),
-    ]  # fmt: skip
-    assert [one.arm for one in pareto(found)] == ["cheap", "middle", "same", "dear"]
+@given(st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 2), max_size=12))
+def test_the_pareto_front_holds_what_no_other_point_beats(losses: list[tuple[float, ...]]) -> None:
     brute = [
-        one
-        for one in found
-        if all(
-            (other.cost, other.loss) == (one.cost, one.loss)
-            or other.cost > one.cost
-            or other.loss > one.loss
-            for other in found
-        )
+        index
+        for index, own in enumerate(losses)
+        if all(one == own or one[0] > own[0] or one[1] > own[1] for one in losses)
     ]
-    assert pareto(found) == sorted(brute, key=lambda one: (one.cost, one.loss))
+    assert pareto(losses) == sorted(brute, key=lambda index: losses[index])
 
 
 def test_the_loss_of_a_metric_follows_its_direction() -> None:
     doc = three_arms()
-    by_real = {one.arm: one.loss for one in points(doc, "Boxing", "denoiser_calls_per_frame")}
+    by_real = {
+        one.arm: one.loss for one in points(result(doc), "Boxing", "denoiser_calls_per_frame")
+    }
     real = float(np.mean(np.array(curve_of("core_ratio_real", 0.0, 0.0)["mean"], float)))
     assert by_real["steps=1"] == pytest.approx(abs(0.57 - real), abs=0.01)
     for metric, sign in (("psnr", -1), ("l1", 1)):
-        found = points(doc | {"primary_metric": metric}, "Boxing", "ms_per_frame")
+        found = points(result(doc | {"primary_metric": metric}), "Boxing", "ms_per_frame")
         assert all(one.loss == sign * one.value.mean for one in found)
-    assert len(tradeoff_figure(doc, "Boxing").axes) == 2
+    assert len(tradeoff_figure(result(doc), "Boxing").axes) == 2
 
 
 def test_arms_without_costs_are_no_points() -> None:
     doc = three_arms()
     for run in doc["arms"][0]["runs"]:
         run["costs"] = None
-    assert [one.arm for one in points(doc, "Boxing", "ms_per_frame")] == ["steps=3", "steps=10"]
+    assert [one.arm for one in points(result(doc), "Boxing", "ms_per_frame")] == [
+        "steps=3",
+        "steps=10",
+    ]
 
 
 # Small panels.
@@ -181,12 +180,13 @@ def test_a_small_panel_draws_at_most_so_many_time_steps(num_steps: int) -> None:
 
 
 def test_small_errors_show_two_digits_and_other_metrics_their_own() -> None:
-    mse = MetricInfo("mse", "MSE", "", "lower")
+    mse = Metric(name="mse", label="MSE", direction="lower")
     assert shown_decimals(mse, [0.0, None, 0.000072, 0.5]) == 6
     assert shown_decimals(mse, [0.2, 0.5]) == 3
     assert shown_decimals(mse, []) == 3
     # A skill of 0 by chance is no reason for six decimals.
-    assert shown_decimals(MetricInfo("skill_copy_mse", "", "", "higher"), [0.00001]) == 3
+    skill = Metric(name="skill_copy_mse", label="", direction="higher")
+    assert shown_decimals(skill, [0.00001]) == 3
 
 
 # Survival.
@@ -196,13 +196,13 @@ def test_survival_is_drawn_and_told_where_the_document_has_it() -> None:
     doc = three_arms() | {
         "survival": [survival_row("steps=1", 91.0), survival_row("steps=3", None)]
     }
-    axes = survival_figure(doc, "Boxing").axes[0]
+    axes = survival_figure(result(doc), "Boxing").axes[0]
     assert [len(np.ravel(line.get_ydata())) for line in axes.lines] == [HORIZON] * 2
-    table = survival_table(doc, "Boxing")
+    table = survival_table(result(doc), "Boxing")
     assert [cell.text for cell in table.rows[0].cells] == ["91", "0.45", "6", "12 starts"]
     assert table.rows[1].cells[0].text == "–"
-    assert "above 0.08" in survival_sentence(doc, "Boxing")
-    assert survival_table(three_arms(), "Boxing").rows == ()
+    assert "above 0.08" in survival_sentence(result(doc), "Boxing")
+    assert survival_table(result(three_arms()), "Boxing").rows == ()
 
 
 # Player.
@@ -228,7 +228,7 @@ def test_divergence_is_the_first_step_of_each_sign() -> None:
 def test_the_sheets_of_the_player_hold_every_frame_exactly() -> None:
     doc = three_arms()
     films = films_of(doc)
-    (player,) = players(doc, films)
+    (player,) = players(result(doc), films)
     assert player["steps"] == list(range(1, HORIZON + 1))
     assert [start["start"] for start in player["starts"]] == [0, 1]
     for film, start in zip(films, player["starts"], strict=True):
@@ -245,19 +245,19 @@ def test_the_sheets_of_the_player_hold_every_frame_exactly() -> None:
 
 def test_a_large_study_shows_fewer_starts_and_steps_and_says_so() -> None:
     doc = three_arms()
-    (player,) = players(doc, films_of(doc, size=48))
+    (player,) = players(result(doc), films_of(doc, size=48))
     sheets = [track["sheet"] for start in player["starts"] for track in start["tracks"]]
     assert sum(map(len, sheets)) <= BUDGET_BYTES
     assert len(player["starts"]) == 1
     assert player["steps"][:2] == [1, 5]
     assert "Only 1 start, to keep the file small." in player["chosen"]
     assert "One time step in 4," in player["chosen"]
-    assert players(doc, []) == []
+    assert players(result(doc), []) == []
 
 
 def test_the_threshold_of_the_player_is_that_of_the_survival_curves() -> None:
     doc = three_arms() | {"survival": [survival_row("steps=1", None)]}
-    assert players(doc, films_of(doc))[0]["threshold"] == 0.08
+    assert players(result(doc), films_of(doc))[0]["threshold"] == 0.08
 
 
 # LaTeX.
@@ -313,7 +313,7 @@ def numbers(svg: str) -> list[float]:
 
 
 def test_a_figure_of_the_page_draws_the_same_lines_to_a_tenth_of_a_point() -> None:
-    plain = figure_bytes(horizon_figure(three_arms(), "Boxing", "psnr"), "svg")
+    plain = figure_bytes(horizon_figure(result(three_arms()), "Boxing", "psnr"), "svg")
     small = page_svg(plain)
     assert len(small) < 0.6 * len(plain)
     ElementTree.fromstring(small)
@@ -322,7 +322,7 @@ def test_a_figure_of_the_page_draws_the_same_lines_to_a_tenth_of_a_point() -> No
 
 
 def test_a_figure_of_the_page_has_a_second_set_of_colours() -> None:
-    small = page_svg(figure_bytes(horizon_figure(three_arms(), "Boxing", "psnr"), "svg"))
+    small = page_svg(figure_bytes(horizon_figure(result(three_arms()), "Boxing", "psnr"), "svg"))
     assert "prefers-color-scheme: dark" in small
     for colour in OKABE_ITO[:3]:
         assert small.count(colour) == 1  # where the variable is defined
@@ -339,7 +339,7 @@ def test_metrics_stand_in_their_groups_after_the_primary_one() -> None:
     doc = document({"steps=1": 0.57}, [])
     for row in doc["metrics"]:
         row["group"] = "objects" if row["name"] == "foreground_iou" else "pixels"
-    groups = metric_groups(doc, "Boxing")
+    groups = metric_groups(result(doc), "Boxing")
     assert [group["name"] for group in groups] == ["primary metric", "pixels", "objects"]
     assert list(groups[2]["tables"]) == ["foreground_iou"]
 
@@ -350,6 +350,8 @@ def test_a_metric_of_a_whole_set_has_one_column() -> None:
         {"name": "fd", "label": "FD", "unit": "", "direction": "lower", "kind": "set"}
     )
     doc["arms"][0]["metrics"]["fd"] = {"mean": {"mean": 3.0, "lo": 2.0, "hi": 4.0, "n": 3}}
-    table = next(g["tables"]["fd"] for g in metric_groups(doc, "Boxing") if "fd" in g["tables"])
+    table = next(
+        g["tables"]["fd"] for g in metric_groups(result(doc), "Boxing") if "fd" in g["tables"]
+    )
     assert table.columns == ("arm", "all frames")
     assert table.rows[0].cells == (Cell("3.000", "2.000 to 4.000"),)

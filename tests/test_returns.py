@@ -1,12 +1,11 @@
 """Human-normalised scores: which runs have them, and their aggregates over games."""
 
-from typing import Any
-
 import pytest
 
 from diamond.config.presets import make_preset
 from diamond.config.published import published
 from diamond.pipeline.returns import hns_over_games, run_hns
+from diamond.results.model import Arm, ArmKind, Estimate, Returns, Run
 
 
 def test_random_play_is_zero_and_the_human_reference_one() -> None:
@@ -30,9 +29,10 @@ def test_only_the_whole_game_is_normalised() -> None:
     assert run_hns(paper.model_copy(update={"emulator": emulator}), 10.0, any_cut=False) is None
 
 
-def arm(name: str, game: str, *hns: float | None, kind: str = "arm") -> dict[str, Any]:
-    runs = [{"returns": None if score is None else {"hns": score}} for score in hns]
-    return {"name": name, "kind": kind, "game": game, "runs": runs}
+def arm(name: str, game: str, *hns: float | None, kind: ArmKind = "arm") -> Arm:
+    found = [None if score is None else Returns(mean=0.0, n=1, hns=score) for score in hns]
+    runs = tuple(Run(seed=seed, returns=returns) for seed, returns in enumerate(found))
+    return Arm(name=name, kind=kind, game=game, runs=runs)
 
 
 def test_aggregates_over_games_by_hand() -> None:
@@ -46,35 +46,36 @@ def test_aggregates_over_games_by_hand() -> None:
             arm("a", "Alien", 0.5, 0.5),
         ]
     )
-    assert [row["arm"] for row in rows] == ["a"]  # b has one game with all of its runs
+    assert [row.arm for row in rows] == ["a"]  # b has one game with all of its runs
     (row,) = rows
-    assert row["games"] == ["Boxing", "Pong", "Alien"]
-    assert row["num_runs"] == 2
-    assert row["per_game"] == {"Boxing": 1.0, "Pong": 5.0, "Alien": 0.5}
-    values = {name: found["value"] for name, found in row["aggregates"].items()}
+    assert row.games == ("Boxing", "Pong", "Alien")
+    assert row.num_runs == 2
+    assert row.per_game == {"Boxing": 1.0, "Pong": 5.0, "Alien": 0.5}
+    values = {name: found.mean for name, found in row.aggregates.items()}
     assert values["mean"] == pytest.approx(6.5 / 3)
     assert values["median"] == pytest.approx(1.0)
     # Pooled: 0, .5, .5, 2, 4, 6; a quarter of six is one at each end.
     assert values["iqm"] == pytest.approx((0.5 + 0.5 + 2 + 4) / 4)
     assert values["optimality_gap"] == pytest.approx(1 - (0 + 0.5 + 0.5 + 1 + 1 + 1) / 6)
-    for found in row["aggregates"].values():
-        assert found["lo"] <= found["value"] <= found["hi"]
+    for found in row.aggregates.values():
+        assert found.lo is not None and found.hi is not None
+        assert found.lo <= found.mean <= found.hi
 
 
 def test_arms_are_aggregated_over_the_same_games() -> None:
     arms = [arm("a", game, 1.0) for game in ("Boxing", "Pong", "Alien")]
     rows = hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Alien", 4.0)])
-    assert [(row["arm"], row["games"]) for row in rows] == [
-        ("a", ["Boxing", "Alien"]),
-        ("b", ["Boxing", "Alien"]),
+    assert [(row.arm, row.games) for row in rows] == [
+        ("a", ("Boxing", "Alien")),
+        ("b", ("Boxing", "Alien")),
     ]
-    assert hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Krull", 4.0)]) == []
+    assert hns_over_games([*arms, arm("b", "Boxing", 2.0), arm("b", "Krull", 4.0)]) == ()
 
 
 def test_one_run_has_no_interval() -> None:
     (row,) = hns_over_games([arm("a", "Boxing", 1.0), arm("a", "Pong", 3.0)])
-    assert row["aggregates"]["mean"] == {"value": 2.0, "lo": None, "hi": None}
+    assert row.aggregates["mean"] == Estimate(mean=2.0, n=1)
 
 
 def test_one_game_is_no_aggregate() -> None:
-    assert hns_over_games([arm("a", "Boxing", 1.0, 2.0)]) == []
+    assert hns_over_games([arm("a", "Boxing", 1.0, 2.0)]) == ()

@@ -172,13 +172,13 @@ def test_the_published_means_of_diamond_give_its_printed_aggregates(
     doc = document(capsys, write(tmp_path / "means.json", scores))
     (file,) = doc["files"]
     printed = published().agents["DIAMOND"].published_aggregates
-    assert round(file["aggregates"]["mean"]["value"], 3) == printed.mean == 1.459
+    assert round(file["aggregates"]["mean"]["mean"], 3) == printed.mean == 1.459
     assert file["superhuman"] == printed.superhuman == 11
     assert all(found["lo"] is found["hi"] is None for found in file["aggregates"].values())
     assert set(file["profile"]["lo"]) == {None}
     assert "no interval" in file["notes"][0]
     agents = {agent["agent"]: agent for agent in doc["published"][0]["agents"]}
-    assert agents["DIAMOND"]["mean"] == pytest.approx(file["aggregates"]["mean"]["value"])
+    assert agents["DIAMOND"]["mean"] == pytest.approx(file["aggregates"]["mean"]["mean"])
     assert agents["DIAMOND"]["printed"]["iqm"] == 0.641
     assert agents["EDELINE"]["printed"]["mean"] == 1.866
     assert agents["Hieros"]["printed"]["games"] == 25
@@ -201,9 +201,9 @@ def test_a_seed_reproduces_and_another_file_changes_nothing(
     other_seed = document(capsys, x, y, "--seed", "1")
     for name, found in both["files"][0]["aggregates"].items():
         other = other_seed["files"][0]["aggregates"][name]
-        assert found["value"] == other["value"]
+        assert found["mean"] == other["mean"]
         assert (found["lo"], found["hi"]) != (other["lo"], other["hi"])
-        assert found["lo"] < found["value"] < found["hi"]
+        assert found["lo"] < found["mean"] < found["hi"]
     (comparison,) = both["comparisons"]
     assert 0.5 < comparison["lo"] < comparison["probability"] < comparison["hi"] < 1
 

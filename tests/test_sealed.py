@@ -8,14 +8,15 @@ import pytest
 
 from diamond.cli.report import write_again
 from diamond.errors import ExitCode, StoreError
-from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.files import read_json
 from diamond.pipeline.history import begin_sweep, check_sweep_folder, read_entries, record_plan
 from diamond.pipeline.needs import read_needs, written_needs
+from diamond.pipeline.reports import write_result
 from diamond.pipeline.result import kept_files
 from diamond.pipeline.sealed import DIGEST, is_whole, sealed, unsealed
 from diamond.report.page import write_report
 from tests.commands import SMOKE, STUDY, client, copy_home, diamond, smoke_plan, tracked
-from tests.result_documents import films_of, three_arms
+from tests.result_documents import films_of, result, three_arms
 
 
 def change(path: Path, before: str, after: str) -> None:
@@ -74,22 +75,23 @@ def cut(path: Path) -> None:
 def test_a_report_is_kept_only_while_all_its_files_are_whole(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    document = three_arms()
-    files = dict(write_report(document, [], tmp_path, films_of(document)).digests)
-    write_json(tmp_path / "report.json", sealed(document | {"files": files}))
+    found = result(three_arms())
+    films = films_of(three_arms())
+    files = dict(write_report(found, [], tmp_path, films).digests)
+    write_result(tmp_path / "report.json", found.model_copy(update={"files": files}))
     on_disk = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     assert on_disk == {*files, "report.json"}
-    assert kept_files(tmp_path, document) == files
-    assert kept_files(tmp_path, document | {"command": "another"}) == files
-    assert kept_files(tmp_path, document | {"summary": "another"}) is None
+    assert kept_files(tmp_path, found) == files
+    assert kept_files(tmp_path, found.model_copy(update={"command": "another"})) == files
+    assert kept_files(tmp_path, found.model_copy(update={"summary": "another"})) is None
     for name in ("report.html", "report.md", *sorted(files)[:1], *sorted(files)[-1:]):
         content = (tmp_path / name).read_bytes()
         damage(tmp_path / name)
-        assert kept_files(tmp_path, document) is None, name
+        assert kept_files(tmp_path, found) is None, name
         (tmp_path / name).write_bytes(content)
-    assert kept_files(tmp_path, document) == files
+    assert kept_files(tmp_path, found) == files
     change(tmp_path / "report.json", '"command": "', '"command": "x')
-    assert kept_files(tmp_path, document) is None
+    assert kept_files(tmp_path, found) is None
 
 
 @pytest.mark.slow

@@ -10,14 +10,14 @@ from diamond.ablation.claims import parse_claim
 from diamond.ablation.path import Path as FlipPath
 from diamond.config.metrics import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
-from diamond.pipeline.comparisons import Scored, comparison_rows, corrected, noise_rows
-from diamond.pipeline.path_result import path_document
-from diamond.pipeline.scores import Scores, arm_estimates, run_metrics
 from diamond.report.console import result_table
-from diamond.report.document import has_curve
 from diamond.report.summary import summarise
 from diamond.report.tables import metric_tables, noise_table
-from tests.result_documents import three_arms
+from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
+from diamond.results.model import Estimate
+from diamond.results.paths import path_result
+from diamond.results.scores import Scores, arm_estimates, run_means
+from tests.result_documents import result, three_arms
 
 FD = "fd_inverse_dynamics"
 HORIZON = 10
@@ -44,7 +44,7 @@ def test_every_metric_of_judges_is_in_the_table() -> None:
 
 
 def test_a_run_has_its_value_under_mean_alone() -> None:
-    found = run_metrics(run_scores(3.0), HORIZON)
+    found = run_means(run_scores(3.0), HORIZON).metrics
     assert found[FD] == {"mean": 3.0}
     assert found["end_auroc"] == {"mean": None}
     assert set(found["psnr"]) == {"1", "5", "10", "mean"}
@@ -53,28 +53,29 @@ def test_a_run_has_its_value_under_mean_alone() -> None:
 def test_seeds_are_the_unit_and_one_seed_has_no_interval() -> None:
     many = arm_estimates([run_scores(d) for d in (1.0, 2.0, 3.0)], HORIZON)
     value = many.metrics[FD]["mean"]
+    assert value is not None and value.hi is not None
     # Standard error 1 / sqrt(3); t with two degrees of freedom is 4.302653.
-    assert value["mean"] == pytest.approx(2)
-    assert value["hi"] == pytest.approx(2 + 4.302653 / np.sqrt(3), rel=1e-5)
+    assert value.mean == pytest.approx(2)
+    assert value.hi == pytest.approx(2 + 4.302653 / np.sqrt(3), rel=1e-5)
     assert set(many.metrics[FD]) == {"mean"} and FD not in many.curves and "psnr" in many.curves
     one = arm_estimates([run_scores(1.0)], HORIZON)
-    assert one.metrics[FD]["mean"] == {"mean": 1.0, "lo": None, "hi": None, "n": 1}
-    assert one.interval["n"] == 4
-    assert many.metrics["end_auroc"]["mean"]["mean"] is None
+    assert one.metrics[FD]["mean"] == Estimate(mean=1.0, n=1)
+    assert one.num_starts == 4
+    assert many.metrics["end_auroc"]["mean"] is None
 
 
 def test_arms_are_compared_by_seed() -> None:
     rows = comparison_rows(arm("a", 2.0, 4.0, 6.0), arm("b", 1.0, 2.0, 3.0), "Boxing", FD)
-    done = {row["metric"]: row for row in corrected(rows)}
-    assert done[FD]["difference"] == pytest.approx(2)
-    assert (done[FD]["n"], done[FD]["unit"], done[FD]["family"]) == (3, "seed", "primary")
-    assert done["end_auroc"]["decision"] == "undefined"
+    done = {row.metric: row for row in corrected(rows)}
+    assert done[FD].difference == pytest.approx(2)
+    assert (done[FD].n, done[FD].unit, done[FD].family) == (3, "seed", "primary")
+    assert done["end_auroc"].decision == "undefined"
     (single,) = (
         row
         for row in corrected(comparison_rows(arm("a", 2.0), arm("b", 1.0), "Boxing", FD))
-        if row["metric"] == FD
+        if row.metric == FD
     )
-    assert (single["difference"], single["decision"]) == (1.0, "undefined")
+    assert (single.difference, single.decision) == (1.0, "undefined")
 
 
 def test_what_only_one_side_was_scored_in_is_not_compared() -> None:
@@ -82,24 +83,24 @@ def test_what_only_one_side_was_scored_in_is_not_compared() -> None:
     world = arm("a", 2.0, 4.0)
     still = Scored("copy", "reference", {0: {"psnr": np.ones((4, HORIZON))}}, 1)
     found = comparison_rows(still, world, "Boxing", FD)
-    assert [row["metric"] for row in found] == ["psnr"]
+    assert [row.metric for row in found] == ["psnr"]
 
 
 def test_the_noise_floor_has_no_curve() -> None:
-    rows = {row["metric"]: row for row in noise_rows(arm("b", 1.0, 3.0), "Boxing", HORIZON)}
+    rows = {row.metric: row for row in noise_rows(arm("b", 1.0, 3.0), "Boxing", HORIZON)}
     # Two seeds: sqrt(2) times a standard deviation of sqrt(2) is their difference.
-    assert rows[FD]["at"] == {"mean": pytest.approx(2.0)}
-    assert rows[FD]["curve"] == [] and len(rows["psnr"]["curve"]) == HORIZON
+    assert rows[FD].at == {"mean": pytest.approx(2.0)}
+    assert rows[FD].curve == () and len(rows["psnr"].curve) == HORIZON
 
 
 def test_a_path_sums_it_up() -> None:
     walks: Any = {"forward": (), "backward": ()}
     path = FlipPath("a", "b", (), walks, ())
     scores = {"a": [run_scores(1.0), run_scores(2.0)], "b": [run_scores(4.0), run_scores(7.0)]}
-    found = path_document(path, scores, 2)["metrics"][FD]
-    assert found["values"] == {"a": 1.5, "b": 5.5}
-    assert found["total"]["change"] == pytest.approx(4.0)
-    assert found["total"]["unit"] == "seed"
+    found = path_result(path, scores, 2).metrics[FD]
+    assert found.values == {"a": 1.5, "b": 5.5}
+    assert found.total.change == pytest.approx(4.0)
+    assert found.total.unit == "seed"
 
 
 def test_a_claim_names_no_time_step_of_it() -> None:
@@ -130,27 +131,27 @@ def document() -> dict[str, Any]:
 
 def test_tables_show_one_value_and_figures_none() -> None:
     doc = document()
-    first = metric_tables(doc, "Boxing")[0]
+    first = metric_tables(result(doc), "Boxing")[0]
     assert first.title == "FD-inverse-dynamics: lower is better, primary metric"
     assert [row.cells[-1].text for row in first.rows][:2] == ["1.000", "2.000"]
     assert first.columns == ("arm", "all frames")
-    assert not has_curve(doc, "Boxing", FD)
-    floor = noise_table(doc)
+    assert not result(doc).has_curve("Boxing", FD)
+    floor = noise_table(result(doc))
     assert floor.rows[0].cells[-1].text == "0.250"
     assert {cell.text for cell in floor.rows[0].cells[:-1]} == {"–"}
 
 
 def test_terminal_and_sentence_say_that_it_is_of_all_frames() -> None:
     doc = document()
-    heads = [str(column.header) for column in result_table(doc, "Boxing").columns]
+    heads = result_table(result(doc), "Boxing").columns
     assert "FD-inverse-dynamics\nall frames" in heads
-    assert "over all frames of 100 time steps" in summarise(doc)
+    assert "over all frames of 100 time steps" in summarise(result(doc))
 
 
 def test_scores_of_several_stages_are_read_as_one(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    from diamond.pipeline.scores import load_scores
+    from diamond.results.scores import load_scores
 
     frames, policies = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_file(dict(run_scores(1.0)), frames)

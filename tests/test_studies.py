@@ -134,9 +134,9 @@ def test_fresh_seeds_belong_to_the_study_that_they_confirm(tmp_path: Path) -> No
     assert study.num_seeds == 4
     keys = [tracked_key(fresh, run) for run in fresh.arms[0].runs]
     assert aggregate_key(keys) in known_aggregates(fresh, folder)
-    document = StudyRun(fresh, Store(tmp_path / "empty"), "diamond").document()
-    assert document["seeds"] == [4, 5]
-    assert [run["seed"] for run in document["arms"][0]["runs"]] == [4, 5]
+    result = StudyRun(fresh, Store(tmp_path / "empty"), "diamond").result()
+    assert result.seeds == (4, 5)
+    assert [run.seed for run in result.arms[0].runs] == [4, 5]
 
 
 def test_other_starts_are_another_study(tmp_path: Path) -> None:

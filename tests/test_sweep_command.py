@@ -184,14 +184,15 @@ def test_the_document_and_the_page_say_what_was_found(killed: Killed) -> None:
     document = json.loads(killed.done.stdout)
     folder = killed.home / "studies" / "mine"
     assert document == read_json(folder / "report.json")
-    assert (document["kind"], document["study"]) == ("sweep", "mine")
-    assert [row["state"] for row in document["trials"]] == ["complete"] * NUM_TRIALS
-    assert [row["attempts"] for row in document["trials"]] == [1] * NUM_TRIALS
-    assert document["baseline"]["trial"] == 0
-    assert document["front"]
-    assert document["best"] is None
-    assert [one["name"] for one in document["objectives"]] == ["l1", "denoiser_calls_per_frame"]
-    for row, trial in zip(document["trials"], trials_of(killed.home), strict=True):
+    assert document["study"] == "mine"
+    search = document["search"]
+    assert [row["state"] for row in search["trials"]] == ["complete"] * NUM_TRIALS
+    assert [row["attempts"] for row in search["trials"]] == [1] * NUM_TRIALS
+    assert search["baseline"]["trial"] == 0
+    assert search["front"]
+    assert search["best"] is None
+    assert [one["name"] for one in search["objectives"]] == ["l1", "denoiser_calls_per_frame"]
+    for row, trial in zip(search["trials"], trials_of(killed.home), strict=True):
         assert row["values"] == trial.values
         calls = int(row["params"]["order"]) * (row["params"]["steps"] - 1) + 1
         assert row["values"][1] == calls, "Heun takes one call in its last step"
@@ -265,7 +266,7 @@ def test_a_constant_objective_is_told_as_such(made: Path) -> None:
     path = write(made.parent, MADE + '[[objectives]]\nmetric = "num_parameters"\n', "constant")
     done = invoke(str(path), "--home", str(made), "--json")
     assert done.exit_code == ExitCode.DONE, done.stderr
-    document = json.loads(done.stdout)
+    document = json.loads(done.stdout)["search"]
     first, second = (row["values"] for row in document["trials"])
     assert first == second
     assert document["front"] == [0], "of equal trials the first"
@@ -282,7 +283,7 @@ def test_a_sweep_whose_trials_all_fail_ends_with_their_cause(made: Path) -> None
     assert isinstance(done.exception, SystemExit)
     assert done.exit_code == ExitCode.RUN_FAILED
     assert "trial 0: energy_score@10 is not defined for it" in done.stderr
-    document = read_json(made / "studies" / "undefined" / "report.json")
+    document = read_json(made / "studies" / "undefined" / "report.json")["search"]
     assert [row["state"] for row in document["trials"]] == ["failed"] * 2
     assert {row["error"] for row in document["trials"]} == {"energy_score@10 is not defined for it"}
     assert (made / "studies" / "undefined" / "report.html").is_file()

@@ -77,13 +77,14 @@ def test_what_a_confirmation_says(
     request = confirm_request(bench.sweep, chosen)
     found = confirmation(bench.sweep, request, bench.store, chosen)
     assert found is not None
-    assert (found["num_seeds"], found["first_seed"], found["starts"]) == (3, 1, "2 to 3")
-    (row,) = found["rows"]
-    assert (row["arm"], row["objective"], row["searched_value"]) == ("trial 7", 0, 0.5)
-    assert row["baseline_value"] == pytest.approx(2.0)
-    assert row["difference"] == pytest.approx(np.mean(own) - 2.0)
-    assert row["lo"] <= row["difference"] <= row["hi"]
-    assert row["verdict"] == verdict
+    assert (found.num_seeds, found.first_seed, found.starts) == (3, 1, "2 to 3")
+    (row,) = found.rows
+    assert (row.arm, row.objective, row.searched_value) == ("trial 7", 0, 0.5)
+    assert row.baseline_value == pytest.approx(2.0)
+    assert row.difference == pytest.approx(np.mean(own) - 2.0)
+    assert row.lo is not None and row.difference is not None and row.hi is not None
+    assert row.lo <= row.difference <= row.hi
+    assert row.verdict == verdict
 
 
 def test_a_confirmation_with_one_seed_has_no_interval_and_without_scores_no_result(
@@ -96,8 +97,8 @@ def test_a_confirmation_with_one_seed_has_no_interval_and_without_scores_no_resu
     monkeypatch.setattr(confirm, "run_value", lambda *_: 1.0)
     found = confirmation(bench.sweep, request, bench.store, chosen)
     assert found is not None
-    assert found["rows"][0]["verdict"] == "no interval"
-    assert found["rows"][0]["lo"] is None
+    assert found.rows[0].verdict == "no interval"
+    assert found.rows[0].lo is None
 
 
 def test_of_many_differences_a_small_one_is_not_confirmed(
@@ -115,8 +116,8 @@ def test_of_many_differences_a_small_one_is_not_confirmed(
         chosen = {n: {"steps": "4", "churn": f"{n}.5"} for n in range(count)}
         found = confirmation(bench.sweep, confirm_request(bench.sweep, chosen), bench.store, chosen)
         assert found is not None
-        assert {row["verdict"] for row in found["rows"]} == {verdict}
-        assert all(row["p_corrected"] == pytest.approx(count * row["p"]) for row in found["rows"])
+        assert {row.verdict for row in found.rows} == {verdict}
+        assert all(row.p_corrected == pytest.approx(count * (row.p or 0.0)) for row in found.rows)
 
 
 def test_constraints_are_looked_at_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ def test_constraints_are_looked_at_again(bench: Bench, monkeypatch: pytest.Monke
     chosen = {7: {"steps": "4", "churn": "0.0"}}
     found = confirmation(bench.sweep, confirm_request(bench.sweep, chosen), bench.store, chosen)
     assert found is not None
-    assert found["broken"] == ["trial 7: psnr is 28.5, below 30"]
+    assert found.broken == ("trial 7: psnr is 28.5, below 30",)
 
 
 @pytest.mark.parametrize(

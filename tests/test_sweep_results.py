@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
+from diamond.results.search import Importance
 from diamond.study.front import Point, pareto_front, spread
-from diamond.study.importance import MIN_TRIALS, importance_rows
+from diamond.study.importance import MIN_TRIALS, importance_of
 from diamond.study.objectives import Aim
 from diamond.study.ownership import union_seconds
 from tests.sweeps import Bench, pretend_values, pretended, text
@@ -92,21 +93,27 @@ def study_of(num_trials: int, value: Callable[[float, float], float]) -> optuna.
 
 
 def test_the_parameter_that_matters_comes_first() -> None:
-    rows, why = importance_rows(study_of(60, lambda x, z: (x - 0.3) ** 2 + 0.01 * z), 0, 20)
-    assert why is None
-    assert [row["name"] for row in rows] == ["x", "z"]
-    assert sum(row["value"] for row in rows) == pytest.approx(1)
-    assert rows[0]["value"] > 0.7
-    for row in rows:
-        assert 0 <= row["lo"] <= row["hi"] <= 1
-    assert rows[0]["lo"] > rows[1]["hi"]
+    found = importance_of(study_of(60, lambda x, z: (x - 0.3) ** 2 + 0.01 * z), 0, 20)
+    assert found.reason is None
+    rows = found.rows
+    assert [row.name for row in rows] == ["x", "z"]
+    assert sum(row.value for row in rows) == pytest.approx(1)
+    assert rows[0].value > 0.7
+    bounds = [(row.lo or 0.0, row.hi or 0.0) for row in rows]
+    for lo, hi in bounds:
+        assert 0 <= lo <= hi <= 1
+    assert bounds[0][0] > bounds[1][1]
 
 
 def test_the_importance_of_too_few_trials_or_a_constant_is_not_told() -> None:
     few = study_of(MIN_TRIALS - 1, lambda x, z: x)
-    assert importance_rows(few, 0) == ([], "9 complete trials are too few; at least 10 are needed")
+    assert importance_of(few, 0) == Importance(
+        objective=0, reason="9 complete trials are too few; at least 10 are needed"
+    )
     same = study_of(30, lambda x, z: 2.0)
-    assert importance_rows(same, 0) == ([], "the objective is the same in all trials")
+    assert importance_of(same, 0) == Importance(
+        objective=0, reason="the objective is the same in all trials"
+    )
 
 
 def test_importance_of_a_sweep_with_conditions_and_failures(
@@ -123,14 +130,16 @@ quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floo
     )
     pretend_values(monkeypatch, lambda c, _: None if c.sampler.steps == 9 else c.sampler.steps)
     bench.run()
-    rows, why = importance_rows(bench.study, 0, resamples=5)
-    assert why is None
-    assert rows[0]["name"] == "steps"
+    found = importance_of(bench.study, 0, resamples=5)
+    assert found.reason is None
+    rows = found.rows
+    assert rows[0].name == "steps"
     assert "FAIL" in bench.states()
 
 
 def test_one_bad_trial_among_the_rest_says_nothing_alarming(bench: Bench) -> None:
     study = study_of(20, lambda x, z: float(x > 0.9))
-    rows, why = importance_rows(study, 0, resamples=10)
-    assert why is None
-    assert sum(row["value"] for row in rows) == pytest.approx(1)
+    found = importance_of(study, 0, resamples=10)
+    assert found.reason is None
+    rows = found.rows
+    assert sum(row.value for row in rows) == pytest.approx(1)

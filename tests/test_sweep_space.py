@@ -18,7 +18,6 @@ from diamond.study.space import (
     condition_text,
     grid_of,
     is_asked,
-    plain_space,
     range_text,
     rounded,
     texts_of,
@@ -228,19 +227,3 @@ def test_texts_outside_a_space_are_no_point_of_it() -> None:
     }
     assert values_of(space, texts | {"sigma_max": "0.5"}) is None
     assert values_of(space, texts | {"sampler.quantizer": "ceil"}) is None
-
-
-def test_a_space_as_plain_data() -> None:
-    steps, *_, hanging = plain_space(read().parameters)
-    assert steps == {
-        "name": "steps",
-        "kind": "int",
-        "low": 1,
-        "high": 10,
-        "step": 1,
-        "log": False,
-        "choices": None,
-        "when": None,
-    }
-    assert hanging["choices"] == ["call", "end"]
-    assert hanging["when"] == {"name": "sampler.quantizer", "values": ["floor", "round"]}

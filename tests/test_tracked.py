@@ -20,7 +20,7 @@ from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_
 from diamond.tracking.records import TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
 from tests.commands import opened, tracked
-from tests.result_documents import three_arms
+from tests.result_documents import result, three_arms
 from tests.sweeps import Bench, text
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
@@ -66,7 +66,7 @@ def test_a_link_says_the_same_after_the_browser_read_it() -> None:
 def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_table() -> None:
     doc = {**document(), "summary": "One step is as good as three."}
     shown = Shown("1", "f00", {game: ["r1"] for game in doc["games"]}, frozenset({"report.html"}))
-    text = study_description(doc, shown)
+    text = study_description(result(doc), shown)
     places = [
         text.index(part)
         for part in (
@@ -82,7 +82,7 @@ def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_ta
     ]
     assert places[0] == 0
     assert places == sorted(places)
-    waiting = study_description({**doc, "summary": ""}, Shown("1", "f00", {}, frozenset()))
+    waiting = study_description(result({**doc, "summary": ""}), Shown("1", "f00", {}, frozenset()))
     assert waiting.startswith("No answer yet")
     assert "Look at" not in waiting
 
@@ -90,7 +90,7 @@ def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_ta
 def test_text_that_markdown_would_read_as_markup_stays_text() -> None:
     doc = document()
     doc["arms"][0]["name"] = "a|b*c*"
-    assert r"| a\|b\*c\* |" in study_description(doc, Shown("1", "f00", {}, frozenset()))
+    assert r"| a\|b\*c\* |" in study_description(result(doc), Shown("1", "f00", {}, frozenset()))
 
 
 def study_with(artifacts: dict[str, Path] | None) -> TrackedStudy:

@@ -1,6 +1,5 @@
 """What a person sees in MLflow's user interface, in a real browser on a real server."""
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.commands import STUDY, environment, wait_until
+from tests.commands import STUDY, environment, report, wait_until
 
 CHROMIUM = shutil.which("chromium")
 WAIT_MS = 120_000
@@ -90,7 +89,7 @@ def opened(page: Page, link: Locator) -> Page:
 def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     smoke_home: Path, address: str, page: Page
 ) -> None:
-    document = json.loads((smoke_home / "studies" / STUDY / "report.json").read_text())
+    document = report(smoke_home)
     page.goto(address)
     expect(page.get_by_text("Each row is a study")).to_be_visible()
     page.get_by_role("link", name=STUDY).click()
@@ -101,9 +100,11 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     table = page.locator("table", has_text="Core ratio, mean over")
     expect(table.locator("tbody tr")).to_have_count(len(document["arms"]))
     for arm, row in zip(document["arms"], table.locator("tbody tr").all(), strict=True):
-        mean = arm["metrics"]["core_ratio"]["mean"]["mean"]
+        found = arm["metrics"]["core_ratio"]["mean"]
         expect(row.locator("td").nth(0)).to_have_text(arm["name"])
-        expect(row.locator("td").nth(1)).to_have_text("–" if mean is None else f"{mean:.3g}")
+        expect(row.locator("td").nth(1)).to_have_text(
+            "–" if found is None else f"{found['mean']:.3g}"
+        )
     metrics = page.locator("table", has_text="L1 drift, foreground")
     expect(metrics.locator("tbody tr")).to_have_count(len(document["metrics"]))
     expect(page.get_by_text(document["command"]).first).to_be_visible()
@@ -135,8 +136,8 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     assert places == sorted(places)
     assert len({y for y, _ in places}) == 1, "the three charts stand in one row"
 
-    report = opened(page, page.get_by_role("link", name="the report, with film strips"))
-    frame = report.frame_locator("iframe")
+    sheet = opened(page, page.get_by_role("link", name="the report, with film strips"))
+    frame = sheet.frame_locator("iframe")
     expect(frame.get_by_text(document["question"]).first).to_be_visible()
 
 

@@ -14,20 +14,23 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy import stats
 
-from diamond.ablation.declarations import Declaration, claims_hash
+from diamond.ablation.declarations import Declaration, Declared, claims_hash
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import ImportedConfig
 from diamond.pipeline.declared import BEGAN_WITHOUT, DECLARED_BEFORE, standing, verdict_text
 from diamond.pipeline.store import Store
-from diamond.pipeline.verdict import (
+from diamond.pipeline.verify import claim_rows
+from diamond.report.claims import claims_sentences, claims_table
+from diamond.results.claims import Claim
+from diamond.results.document import to_document
+from diamond.results.model import Result
+from diamond.results.verdict import (
     combine,
     judge_seeds,
     judge_starts,
 )
-from diamond.pipeline.verify import claim_rows
-from diamond.report.claims import claims_sentences, claims_table
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 from tests.commands import finish, finished_at
 
@@ -147,6 +150,12 @@ class _Study:
     def __init__(self, home: Path, games: Sequence[str] = ("Boxing",)) -> None:
         self.store = Store(home)
         self.document: dict[str, Any] = {
+            "study": "mine",
+            "question": "Which?",
+            "command": "diamond ablate",
+            "preset": "smoke",
+            "protocol": "static",
+            "seeds": [0],
             "games": list(games),
             "horizon": HORIZON,
             "arms": [],
@@ -172,7 +181,7 @@ class _Study:
                 {
                     "seed": seed,
                     "stages": {"fidelity": {"key": spec.key, "state": "done"}},
-                    "returns": None if mean is None else {"mean": mean, "hns": None},
+                    "returns": None if mean is None else {"mean": mean, "n": 1},
                 }
             )
         config = make_preset("smoke", game).model_copy(update={"imported": imported})
@@ -188,8 +197,12 @@ class _Study:
             }
         )
 
-    def rows(self, declaration: Declaration) -> list[dict[str, Any]]:
-        return claim_rows(declaration, self.document, self.store)
+    @property
+    def result(self) -> Result:
+        return Result.model_validate(self.document)
+
+    def rows(self, declaration: Declaration) -> tuple[Claim, ...]:
+        return claim_rows(declaration, self.result, self.store)
 
 
 def _flat(*levels: float) -> dict[str, Floats]:
@@ -214,21 +227,21 @@ def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
             "l1[steps=1] < l1[steps=3]",
         )
     )
-    (part,) = above["games"][0]["parts"]
-    assert part["seeds"] == [0, 1, 2]
-    assert part["values"] == pytest.approx([4.0, 4.1, 3.9])
+    (part,) = above.games[0].parts
+    assert part.seeds == (0, 1, 2)
+    assert part.values == pytest.approx([4.0, 4.1, 3.9])
     expected = stats.t.interval(0.95, 2, 4.0, stats.sem([4.0, 4.1, 3.9]))
-    assert (part["lo"], part["hi"]) == pytest.approx(expected)
-    assert [row["verdict"] for row in (above, twice, below)] == ["PASS", "FAIL", "FAIL"]
-    assert twice["games"][0]["parts"][0]["values"] == pytest.approx([-1.0, -0.8, -1.0])
-    assert above["games"][0]["arms"] == {"l1[steps=1]": "steps=1", "l1[steps=3]": "steps=3"}
-    assert all(row["on_primary"] for row in (above, twice, below))
+    assert (part.lo, part.hi) == pytest.approx(expected)
+    assert [row.verdict for row in (above, twice, below)] == ["PASS", "FAIL", "FAIL"]
+    assert twice.games[0].parts[0].values == pytest.approx([-1.0, -0.8, -1.0])
+    assert above.games[0].arms == {"l1[steps=1]": "steps=1", "l1[steps=3]": "steps=3"}
+    assert all(row.on_primary for row in (above, twice, below))
 
 
 def test_a_margin_of_equivalence_needs_both_sides(tmp_path: Path) -> None:
     study = _three_seeds(tmp_path)
     verdicts = {
-        text: row["verdict"]
+        text: row.verdict
         for text in (
             "abs(l1[steps=1] - l1[steps=3]) < 5",
             "abs(l1[steps=1] - l1[steps=3]) < 3",
@@ -247,8 +260,8 @@ def test_values_are_compared_where_both_are_defined(tmp_path: Path) -> None:
     study.add("steps=1", {0: one, 1: one})
     study.add("steps=3", {0: other, 1: other})
     (row,) = study.rows(_declaration("core_ratio[steps=1] > core_ratio[steps=3]"))
-    assert row["games"][0]["parts"][0]["values"] == pytest.approx([0.1, 0.1])
-    assert not row["on_primary"]
+    assert row.games[0].parts[0].values == pytest.approx([0.1, 0.1])
+    assert not row.on_primary
 
 
 def test_a_time_step_is_counted_from_one(tmp_path: Path) -> None:
@@ -257,7 +270,7 @@ def test_a_time_step_is_counted_from_one(tmp_path: Path) -> None:
         rising = {"l1": factor * np.array([[1.0, 10.0, 100.0, 1000.0]])}
         study.add(name, {0: rising, 1: rising})
     (row,) = study.rows(_declaration("l1[steps=1 @2] - l1[steps=3 @4] < 0"))
-    assert row["games"][0]["parts"][0]["values"] == [20.0 - 1000.0] * 2
+    assert row.games[0].parts[0].values == (20.0 - 1000.0,) * 2
 
 
 def test_all_games_must_hold(tmp_path: Path) -> None:
@@ -266,8 +279,8 @@ def test_all_games_must_hold(tmp_path: Path) -> None:
         study.add("steps=1", {0: _flat(level), 1: _flat(level + 0.1)}, game)
         study.add("steps=3", {0: _flat(1.0), 1: _flat(1.1)}, game)
     (row,) = study.rows(_declaration("l1[steps=1] > l1[steps=3]"))
-    assert [game["verdict"] for game in row["games"]] == ["PASS", "FAIL"]
-    assert row["verdict"] == "FAIL"
+    assert [game.verdict for game in row.games] == ["PASS", "FAIL"]
+    assert row.verdict == "FAIL"
 
 
 @pytest.mark.parametrize(
@@ -286,8 +299,8 @@ def test_what_cannot_be_judged_is_undecided_with_the_reason(
     study.add("steps=1", {0: _flat(2.0), 1: _flat(2.0)})
     study.add("steps=3", {0: _flat(1.0), 5: _flat(1.0)})
     (row,) = study.rows(_declaration(expression))
-    assert row["verdict"] == "UNDECIDED"
-    assert reason in row["games"][0]["reason"]
+    assert row.verdict == "UNDECIDED"
+    assert reason in (row.games[0].reason or "")
 
 
 def test_lost_scores_are_named(tmp_path: Path) -> None:
@@ -296,7 +309,7 @@ def test_lost_scores_are_named(tmp_path: Path) -> None:
     lost = study.document["arms"][0]["runs"][1]["stages"]["fidelity"]["key"]
     (study.store.folder("fidelity", lost) / "scores.safetensors").unlink()
     (row,) = study.rows(_declaration("l1[steps=1] > 0"))
-    assert row["games"][0]["parts"][0]["absent"] == ["seed 1: the scores of steps=1 are not there"]
+    assert row.games[0].parts[0].absent == ("seed 1: the scores of steps=1 are not there",)
 
 
 def test_returns_are_judged_by_seed(tmp_path: Path) -> None:
@@ -305,8 +318,8 @@ def test_returns_are_judged_by_seed(tmp_path: Path) -> None:
     study.add("steps=1", seeds, returns={0: 10.0, 1: 11.0, 2: 12.0})
     study.add("steps=3", seeds, returns={0: 1.0, 1: 2.0, 2: 3.5})
     (row,) = study.rows(_declaration("return[steps=1] > return[steps=3] + 5"))
-    assert row["games"][0]["parts"][0]["values"] == [4.0, 4.0, 3.5]
-    assert row["verdict"] == "PASS"
+    assert row.games[0].parts[0].values == (4.0, 4.0, 3.5)
+    assert row.verdict == "PASS"
 
 
 def test_an_imported_model_is_judged_by_its_starts(tmp_path: Path) -> None:
@@ -316,9 +329,9 @@ def test_an_imported_model_is_judged_by_its_starts(tmp_path: Path) -> None:
     study.add("steps=1", {0: _flat(2.0, 2.1, 2.2, 1.9)}, imported=imported)
     study.add("steps=3", {0: _flat(1.0, 1.0, 1.0, 1.0)}, imported=imported)
     (row,) = study.rows(_declaration("l1[steps=1] > l1[steps=3]"))
-    assert (row["verdict"], row["within_model"]) == ("PASS", True)
-    assert row["games"][0]["parts"][0]["unit"] == "start"
-    assert verdict_text(row, post_hoc=False) == "PASS within this model"
+    assert (row.verdict, row.within_model) == ("PASS", True)
+    assert row.games[0].parts[0].unit == "start"
+    assert verdict_text(row.verdict, row.within_model, post_hoc=False) == "PASS within this model"
 
 
 # --- before or after --------------------------------------------------------------------------
@@ -336,9 +349,9 @@ def test_claims_stand_as_their_history_says(tmp_path: Path) -> None:
     now = claims_hash(declaration)
 
     def status(history: list[dict[str, Any]]) -> tuple[str, bool]:
-        told = standing(declaration, study.document, history, study.store)
-        assert told["hash"] == now
-        return told["status"], told["post_hoc"]
+        told = standing(Declared(Path("x.toml"), declaration), study.result, history, study.store)
+        assert told.hash == now
+        return told.status, told.post_hoc
 
     assert status(_history(now)) == (DECLARED_BEFORE, False)
     assert status(_history(now, "other", now)) == (DECLARED_BEFORE, False)
@@ -350,8 +363,8 @@ def test_claims_stand_as_their_history_says(tmp_path: Path) -> None:
     assert status(_history(now, seconds=1000)) == (DECLARED_BEFORE, False)
     late, post_hoc = status(_history(now, seconds=1001))
     assert "after 6 of 6 runs had been scored" in late and post_hoc
-    told = standing(declaration, study.document, _history(now), study.store)
-    assert told["declared_at"] == "1970-01-01T00:00:00Z"
+    told = standing(Declared(Path("x.toml"), declaration), study.result, _history(now), study.store)
+    assert told.declared_at == "1970-01-01T00:00:00Z"
 
 
 def test_a_model_that_was_scored_before_in_another_way_is_known(tmp_path: Path) -> None:
@@ -375,12 +388,12 @@ def test_a_model_that_was_scored_before_in_another_way_is_known(tmp_path: Path) 
     ):  # fmt: skip
         scores(rollouts(starts, denoiser, steps), seconds)
     history = _history(claims_hash(declaration), seconds=500)
-    told = standing(declaration, study.document, history, study.store)
-    assert (told["status"], told["post_hoc"]) == (DECLARED_BEFORE, False)
+    told = standing(Declared(Path("x.toml"), declaration), study.result, history, study.store)
+    assert (told.status, told.post_hoc) == (DECLARED_BEFORE, False)
     scores(rollouts("before", "a", 1), 100)
-    told = standing(declaration, study.document, history, study.store)
-    assert told["status"] == "declared after 1 of 6 runs had been scored"
-    assert told["post_hoc"]
+    told = standing(Declared(Path("x.toml"), declaration), study.result, history, study.store)
+    assert told.status == "declared after 1 of 6 runs had been scored"
+    assert told.post_hoc
 
 
 # --- what is shown ----------------------------------------------------------------------------
@@ -389,8 +402,11 @@ def test_a_model_that_was_scored_before_in_another_way_is_known(tmp_path: Path) 
 def test_the_table_shows_verdicts_and_evidence(tmp_path: Path) -> None:
     study = _three_seeds(tmp_path)
     declaration = _declaration("l1[steps=1] > l1[steps=3]", "l1[steps=1 @9] < l1[steps=3]")
-    told = standing(declaration, study.document, _history("x" * 64), study.store)
-    document = {"claims": study.rows(declaration), "declaration": told}
+    told = standing(
+        Declared(Path("x.toml"), declaration), study.result, _history("x" * 64), study.store
+    )
+    claims = study.rows(declaration)
+    document = study.result.model_copy(update={"claims": claims, "declaration": told})
     rows = {row.name: [cell.text for cell in row.cells] for row in claims_table(document).rows}
     assert rows["claim 0"][0] == "PASS, post hoc"
     assert rows["Boxing: l1[steps=1] - l1[steps=3] > 0"] == [
@@ -404,6 +420,6 @@ def test_the_table_shows_verdicts_and_evidence(tmp_path: Path) -> None:
         "Boxing: UNDECIDED: time step 9 is beyond the horizon of 4",
     ):
         assert words in text
-    json.dumps(document, allow_nan=False)
-    assert claims_table({"claims": []}).rows == ()
-    assert claims_sentences({"claims": []}) == []
+    json.dumps(to_document(document), allow_nan=False)
+    assert claims_table(study.result).rows == ()
+    assert claims_sentences(study.result) == []

@@ -3,27 +3,26 @@
 From a request to plan, stages, table, report and runs in the tracking store.
 """
 
-import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
+from diamond.cli.documents import print_document, report_places
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import show_plan
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use, write_json
+from diamond.pipeline.files import in_use
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.sealed import sealed
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from diamond.pipeline.study import StudyRun
+    from diamond.results.model import Result
+    from diamond.tracking.records import RunStatus
 
 MAX_NAME = 200
 
@@ -149,56 +150,51 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         with ProgressView(stage_names(plan), log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
-        document, artifacts = _report(store, study.document(), study.folder, options)
-        _show(document, options)
+        result = _report(store, study.result(), study.folder, options)
+        _show(result, options)
         show_failed(study, log)
         failed = bool(study.failed())
-        tracking.finish(document, artifacts, "FAILED" if failed else "FINISHED")
+        status: RunStatus = "FAILED" if failed else "FINISHED"
+        tracking.finish(result, uploaded(result, study.folder), status)
     except BaseException:
         tracking.abandon()
         raise
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
-def _report(
-    store: Store, document: dict[str, Any], folder: Path, options: Options
-) -> tuple[dict[str, Any], dict[str, Path]]:
+def _report(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
+    """Write page and document of a study; returns the result with what was written."""
+    from diamond.pipeline.reports import write_result
     from diamond.report.summary import summarise
 
-    document["summary"] = summarise(document)
     uri = options.tracking_uri
     tracking = [] if uri is None else ["--tracking-uri", hide_secrets(uri)]
-    json_path = folder / "report.json"
-    document["paths"] |= {
-        "report_html": str(folder / "report.html"),
-        "report_md": str(folder / "report.md"),
-        "report_json": str(json_path),
-        "mlflow_command": shlex.join(["diamond", "ui", "--home", str(options.home), *tracking]),
-    }
-    document["files"] = write_page(document, store, folder)
-    document = sealed(document)
-    write_json(json_path, document)
-    return document, uploaded(document, folder)
+    mlflow = shlex.join(["diamond", "ui", "--home", str(options.home), *tracking])
+    places = report_places(result.paths, folder, mlflow)
+    result = result.model_copy(update={"summary": summarise(result), "paths": places})
+    result = write_page(result, store, folder)
+    write_result(folder / REPORT_FILE, result)
+    return result
 
 
-def uploaded(document: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+def uploaded(result: "Result", folder: Path) -> dict[str, Path]:
     """The files of a report that the tracking store shows, by their names there."""
-    names = [name for name in document["files"] if name.endswith((".html", ".md", ".png"))]
+    names = [name for name in result.files if name.endswith((".html", ".md", ".png"))]
     return {name: folder / name for name in (*names, REPORT_FILE)}
 
 
-def write_page(document: dict[str, Any], store: Store, folder: Path) -> Mapping[str, str]:
+def write_page(result: "Result", store: Store, folder: Path) -> "Result":
     """Write page, Markdown, figures and tables of a study, unless they show these results already.
 
     What is damaged or missing is written again.
 
     Args:
-        document: The result; its film strips are named here.
+        result: Of the study.
         store: Where the frames of films are.
         folder: The study's folder.
 
     Returns:
-        SHA-256 of each file, by name.
+        The result with its film strips, and SHA-256 of each file by name.
 
     Raises:
         StoreError: The frames cannot be read.
@@ -206,21 +202,14 @@ def write_page(document: dict[str, Any], store: Store, folder: Path) -> Mapping[
     from diamond.pipeline.films import load_films
     from diamond.pipeline.result import kept_files
     from diamond.report.page import write_report
-    from diamond.report.strips import film_strips
+    from diamond.report.strips import film_strips, named_strips
 
-    films = load_films(document, store)
-    strips = film_strips(films, document["report_steps"])
-    document["strips"] = [
-        {
-            "game": s.game,
-            "start": s.start,
-            "steps": list(s.steps),
-            "rows": [name for name, _ in s.rows],
-        }
-        for s in strips
-    ]
-    kept = kept_files(folder, document)
-    return write_report(document, strips, folder, films).digests if kept is None else kept
+    films = load_films(result, store)
+    strips = film_strips(films, result.report_steps)
+    result = result.model_copy(update={"strips": named_strips(strips)})
+    kept = kept_files(folder, result)
+    files = write_report(result, strips, folder, films).digests if kept is None else kept
+    return result.model_copy(update={"files": dict(files)})
 
 
 def show_failed(study: "StudyRun", log: "Console") -> None:
@@ -250,14 +239,13 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
         )
 
 
-def _show(document: dict[str, Any], options: Options) -> None:
+def _show(result: "Result", options: Options) -> None:
     if options.as_json:
-        json.dump(document, sys.stdout, indent=1, allow_nan=False)
-        sys.stdout.write("\n")
+        print_document(result)
         return
     from diamond.cli.result_view import show_result
 
-    show_result(document)
+    show_result(result)
 
 
 def check_name(study: str) -> None:

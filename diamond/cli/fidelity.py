@@ -1,29 +1,30 @@
 """`diamond fidelity`: score one world model, or the imagined frames of any project."""
 
 import io
-import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diamond.cli.documents import document_text, print_document, report_places
 from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
 from diamond.cli.interrupt import interruptible, resumable
 from diamond.cli.terminal import console
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
 from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use, write_json, write_together
+from diamond.pipeline.files import in_use, write_together
 from diamond.pipeline.history import RUNNING_NAME, record_plan
-from diamond.pipeline.scores import Scores
-from diamond.pipeline.sealed import sealed
+from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.report.page import write_report
 from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
+from diamond.report.terminal import terminal
+from diamond.results.model import Result
+from diamond.results.scores import Scores
 
 if TYPE_CHECKING:
     from diamond.pipeline.study import StudyRun
@@ -93,7 +94,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
     Raises:
         RequestError: The files do not fit; nothing is scored.
     """
-    from diamond.pipeline.pairs import find_pairs, pairs_document, pairs_lpips, score_pairs
+    from diamond.pipeline.pairs import find_pairs, pairs_lpips, pairs_result, score_pairs
 
     _check_out(showing.out)
     lpips = pairs_lpips(request.settings)
@@ -109,9 +110,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
             scores = score_pairs(pairs, lpips)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted: nothing was written") from None
-    document = pairs_document(pairs, scores, showing.command)
-    document["summary"] = summarise(document)
-    _finish(document, scores, showing)
+    _finish(_summarised(pairs_result(pairs, scores, showing.command)), scores, showing)
 
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
@@ -161,79 +160,81 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
         show_failed(study, log)
         return ExitCode.RUN_FAILED
     scores = {arm.name: read_scores(arm.runs[0], store) for arm in plan.arms}
-    _finish(_model_document(study), {n: s for n, s in scores.items() if s is not None}, showing)
+    _finish(_model_result(study), {n: s for n, s in scores.items() if s is not None}, showing)
     return ExitCode.DONE
 
 
-def _model_document(study: "StudyRun") -> dict[str, Any]:
-    """The document of a scored world model; it is kept as that of a study, for `diamond show`."""
+def _model_result(study: "StudyRun") -> Result:
+    """The result of a scored world model; it is kept as that of a study, for `diamond show`."""
     from diamond.pipeline.films import load_films
     from diamond.pipeline.notes import judge_notes, scoring_notes
+    from diamond.pipeline.reports import write_result
     from diamond.pipeline.result import kept_files
 
     plan, folder = study.plan, study.folder
-    arm = plan.arms[0]
-    config = arm.runs[0].config
-    document = study.document()
-    document |= {
-        "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
-        "seeds": [config.seed],
-        "notes": [*scoring_notes(plan), *judge_notes(plan, study.store), *study.damaged],
-    }
-    document["summary"] = summarise(document)
-    path = folder / "report.json"
-    document["paths"] |= {
-        "report_html": str(folder / "report.html"),
-        "report_md": str(folder / "report.md"),
-        "report_json": str(path),
-        "mlflow_command": None,
-    }
-    files = kept_files(folder, document)
+    arm, found = plan.arms[0], study.result()
+    notes = (*scoring_notes(plan), *judge_notes(plan, study.store), *study.damaged)
+    result = _summarised(
+        found.model_copy(
+            update={
+                "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
+                "seeds": (arm.runs[0].config.seed,),
+                "notes": notes,
+                "paths": report_places(found.paths, folder, None),
+            }
+        )
+    )
+    files = kept_files(folder, result)
     if files is None:
-        films = load_films(document, study.store)
-        strips = film_strips(films, document["report_steps"])
-        files = dict(write_report(document, strips, folder, films).digests)
-    document = sealed(document | {"files": files})
-    write_json(path, document)
-    return document
+        films = load_films(result, study.store)
+        strips = film_strips(films, result.report_steps)
+        files = dict(write_report(result, strips, folder, films).digests)
+    result = result.model_copy(update={"files": files})
+    write_result(folder / REPORT_FILE, result)
+    return result
 
 
-def _finish(document: dict[str, Any], scores: Mapping[str, Scores], showing: Showing) -> None:
+def _summarised(result: Result) -> Result:
+    return result.model_copy(update={"summary": summarise(result)})
+
+
+def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> None:
     if showing.out is not None:
-        _write(document, scores, showing.out)
+        _write(result, scores, showing.out)
     if showing.as_json:
-        json.dump(document, sys.stdout, indent=1, allow_nan=False)
-        sys.stdout.write("\n")
+        print_document(result)
         return
     out = console()
-    out.print(fidelity_table(document))
+    out.print(terminal(fidelity_table(result)))
     stages = {
-        f"{stage} {info['key']}": "made" if info["made"] else "was there"
-        for stage, info in document["arms"][0]["runs"][0]["stages"].items()
+        f"{name} {stage.key}": "made" if stage.made else "was there"
+        for name, stage in result.arms[0].runs[0].stages.items()
     }
-    lines = [*fidelity_notes(document), *document["notes"]]
+    lines = [*fidelity_notes(result), *result.notes]
     if stages:
         lines.append("stages:  " + ", ".join(f"{name} ({how})" for name, how in stages.items()))
-        lines.append(f"report:  {document['paths']['report_html']}")
+        lines.append(f"report:  {result.paths.report_html}")
     if showing.out is not None:
         lines.append(f"written: {showing.out}")
-    for line in (*lines, f"again:   {document['command']}"):
+    for line in (*lines, f"again:   {result.command}"):
         out.print(line, soft_wrap=True)
 
 
-def _write(document: dict[str, Any], scores: Mapping[str, Scores], folder: Path) -> None:
+def _write(result: Result, scores: Mapping[str, Scores], folder: Path) -> None:
     """Write document, arrays, report and figures; arrays are named ``arm/metric``."""
     arrays = {f"{arm}/{name}": a for arm, found in scores.items() for name, a in found.items()}
     buffer = io.BytesIO()
     # The stub takes its keyword arguments for its own options.
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     try:
         folder.mkdir(exist_ok=True)
         write_together(
-            {folder / DOCUMENT_FILE: text.encode(), folder / ARRAYS_FILE: buffer.getvalue()}
+            {
+                folder / DOCUMENT_FILE: document_text(result).encode(),
+                folder / ARRAYS_FILE: buffer.getvalue(),
+            }
         )
-        write_report(document, (), folder)
+        write_report(result, (), folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {str(folder)!r}: {error.strerror or error}\n"

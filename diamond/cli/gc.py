@@ -8,6 +8,7 @@ from rich.table import Table
 
 from diamond.cli.studies import size_text
 from diamond.cli.terminal import console
+from diamond.pipeline.estimate_files import ESTIMATES
 from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
@@ -45,7 +46,7 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     table.add_column("what")
     table.add_column("number", justify="right")
     table.add_column("size", justify="right")
-    for what in ("study", *STAGES, WEIGHTS, "trash"):
+    for what in ("study", *STAGES, ESTIMATES, WEIGHTS, "trash"):
         found = [item for item in garbage.items if item.what == what]
         if found:
             size = size_text(sum(item.num_bytes for item in found))
@@ -77,7 +78,7 @@ def _forget_trials(home: Path, sweeps: Sequence[str]) -> None:
 
 
 def _sum_text(items: Sequence[Item]) -> str:
-    files = sum(item.what == WEIGHTS for item in items)
+    files = sum(item.what in (ESTIMATES, WEIGHTS) for item in items)
     counts = {"folder": len(items) - files, "file": files}
     parts = [f"{num} {name}{'' if num == 1 else 's'}" for name, num in counts.items() if num]
     size = size_text(sum(item.num_bytes for item in items))

@@ -1,15 +1,13 @@
-"""`diamond report`: the report of a study once more, from its result document and the store."""
+"""`diamond report`: the report of a study once more, from its result and the store."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from diamond.cli.outputs import check_folder
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
-from diamond.pipeline.files import write_json
-from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.sealed import sealed
+from diamond.pipeline.reports import write_result
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import (
     Study,
@@ -19,6 +17,7 @@ from diamond.pipeline.studies import (
     find_study,
     report_of,
 )
+from diamond.results.model import Result
 from diamond.stages.registry import STAGES
 
 if TYPE_CHECKING:
@@ -31,22 +30,23 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
     Raises:
         RequestError: There is no such study, nothing of it is scored, or the folder cannot be
             written.
-        StoreError: Its document or its frames are damaged.
+        StoreError: Its result or its frames are damaged.
     """
     store = Store(home)
     lost = [study for study in damaged_studies(store) if study.name == name]
     study = lost[0] if lost else find_study(all_studies(store), name)
-    sweep = is_sweep(study.folder)
-    document = _document(study, "trials" if sweep else "arms")
+    result = _scored(study)
     folder = study.folder if out is None else out
     check_folder("--out", folder)
     if out is None:
         store.check_writable()
     # The home may have been moved since.
-    document["paths"] |= {"home": str(home)}
-    paths = _write_sweep(document, folder) if sweep else _write(document, store, folder)
+    places = result.paths.model_copy(update={"home": str(home)})
+    result = result.model_copy(update={"paths": places})
+    paths = _write(result, store, folder)
     if folder == study.folder:
-        write_json(folder / REPORT_FILE, sealed(document | {"files": paths.digests}))
+        files = dict(paths.digests)
+        write_result(folder / REPORT_FILE, result.model_copy(update={"files": files}))
     for what, value in (
         ("page", paths.html),
         ("markdown", paths.markdown),
@@ -56,35 +56,29 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
         console().print(f"{what}: {value}", soft_wrap=True)
 
 
-def _write(document: dict[str, Any], store: Store, folder: Path) -> "ReportPaths":
+def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
+    if result.search is not None:
+        from diamond.report.sweep_page import write_sweep_report
+
+        return write_sweep_report(result, folder)
     from diamond.pipeline.films import load_films
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
 
-    check_whole(document, store, STAGES)
-    films = load_films(document, store)
-    return write_report(document, film_strips(films, document["report_steps"]), folder, films)
+    check_whole(result, store, STAGES)
+    films = load_films(result, store)
+    return write_report(result, film_strips(films, result.report_steps), folder, films)
 
 
-def _write_sweep(document: dict[str, Any], folder: Path) -> "ReportPaths":
-    from diamond.report.sweep_page import write_sweep_report
-
-    return write_sweep_report(document, folder)
-
-
-def _document(study: Study, part: Literal["arms", "trials"]) -> dict[str, Any]:
-    """The result document of a study in which something is scored.
-
-    Args:
-        study: The study.
-        part: Where the document has what was scored.
-    """
-    document = report_of(study)
-    scored = {"arms": "metrics", "trials": "values"}[part]
-    if document is None or not any(one[scored] for one in document[part]):
-        raise RequestError(
-            f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
-            f"  `diamond show {study.name}` says how far it is"
-            + (f"; this goes on: {study.entries[-1]['command']}" if study.entries else "")
-        )
-    return document
+def _scored(study: Study) -> Result:
+    """The result of a study in which something is scored."""
+    result = report_of(study)
+    if result is not None:
+        trials = () if result.search is None else result.search.trials
+        if any(arm.metrics for arm in result.arms) or any(trial.values for trial in trials):
+            return result
+    raise RequestError(
+        f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
+        f"  `diamond show {study.name}` says how far it is"
+        + (f"; this goes on: {study.entries[-1]['command']}" if study.entries else "")
+    )

@@ -9,9 +9,11 @@ from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import write_together
-from diamond.pipeline.score_files import read_score_files
-from diamond.report.benchmark import Document, benchmark_document
-from diamond.report.benchmark_tables import benchmark_tables
+from diamond.report.benchmark_tables import benchmark_latex, terminal_tables
+from diamond.report.terminal import terminal
+from diamond.results.benchmark import benchmark
+from diamond.results.benchmark_model import Benchmark
+from diamond.results.score_files import read_score_files
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 LATEX_SUFFIXES = (".tex",)
@@ -44,25 +46,23 @@ def show_scores(paths: Sequence[Path], options: ScoreOptions) -> None:
         )
     _check_outputs(paths, options)
     files = read_score_files(paths)
-    doc = benchmark_document(files, options.seed, options.num_resamples)
+    doc = benchmark(files, options.seed, options.num_resamples)
     outputs = _outputs(doc, options)
     _write(outputs)
     if options.as_json:
-        print(json.dumps(doc, indent=1, allow_nan=False))
+        print(json.dumps(doc.model_dump(mode="json"), indent=1, allow_nan=False))
     else:
         out = console()
-        for table in benchmark_tables(doc):
-            out.print(table)
+        for table in terminal_tables(doc):
+            out.print(terminal(table))
             out.print()
     for path in outputs:
         console(stderr=True).print(f"wrote {path}", soft_wrap=True)
 
 
-def _outputs(doc: Document, options: ScoreOptions) -> dict[Path, bytes]:
+def _outputs(doc: Benchmark, options: ScoreOptions) -> dict[Path, bytes]:
     contents: dict[Path, bytes] = {}
     if options.latex:
-        from diamond.report.benchmark_latex import benchmark_latex
-
         contents[options.latex] = benchmark_latex(doc).encode()
     if options.figure:
         from diamond.report.benchmark_figure import benchmark_figure

@@ -4,10 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from diamond.cli.documents import report_places
 from diamond.cli.terminal import console
 from diamond.errors import StoreError
 from diamond.pipeline.history import is_sweep
@@ -23,6 +23,7 @@ from diamond.pipeline.studies import (
     own_bytes,
     report_of,
 )
+from diamond.results.model import Result
 
 STATES: tuple[RunState, ...] = ("done", "failed", "begun", "pending")
 MAX_NAME_WIDTH = 44
@@ -77,30 +78,26 @@ def show_study(home: Path, name: str) -> None:
     """Print the result of a study from its report; without one, how far its runs are."""
     store, out = Store(home), console()
     study = named_study(store, name)
-    states, document = StageStates(store), report_of(study)
+    states, result = StageStates(store), report_of(study)
     counts = states.runs(study)
-    if document is not None:
+    if result is not None:
         # The home may have been moved since.
-        document["paths"] |= {
-            "report_html": str(study.folder / "report.html"),
-            "report_md": str(study.folder / "report.md"),
-            "report_json": str(study.folder / REPORT_FILE),
-        }
-        _show_document(document, is_sweep(study.folder))
-    if document is None or counts["done"] < counts.total():
+        places = report_places(result.paths, study.folder, result.paths.mlflow_command)
+        _show_result(result.model_copy(update={"paths": places}))
+    if result is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
 
 
-def _show_document(document: dict[str, Any], sweep: bool) -> None:
-    if sweep:
+def _show_result(result: Result) -> None:
+    if result.search is not None:
         from diamond.report.sweep_console import show_sweep
 
-        show_sweep(document, console())
+        show_sweep(result, console())
     else:
         from diamond.cli.result_view import show_result
 
-        show_result(document)
+        show_result(result)
 
 
 def _varied(study: Study) -> str:
@@ -108,10 +105,11 @@ def _varied(study: Study) -> str:
     if not is_sweep(study.folder):
         return ", ".join(study.axes) or "nothing"
     try:
-        document = report_of(study) or {"space": []}
+        result = report_of(study)
     except StoreError:
         return f"sweep, its {REPORT_FILE} is damaged"
-    return f"sweep: {', '.join(one['name'] for one in document['space'])}".rstrip(": ")
+    space = () if result is None or result.search is None else result.search.space
+    return f"sweep: {', '.join(one.name for one in space)}".rstrip(": ")
 
 
 def _widest(studies: Sequence[Study]) -> int:

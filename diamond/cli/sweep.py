@@ -1,10 +1,9 @@
 """`diamond sweep`: from a declared space to trials, page, table and runs in the tracking store."""
 
-import json
 import sys
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -12,6 +11,7 @@ from diamond.ablation.plan import Plan
 from diamond.ablation.stages import scores_lpips
 from diamond.cli.ablate import Options, check_name, run_study, uploaded
 from diamond.cli.declared import override_lines
+from diamond.cli.documents import print_document
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import duration_text
@@ -19,7 +19,7 @@ from diamond.cli.terminal import console, table_lines, text_width, wrapper
 from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.estimate import Estimate
-from diamond.pipeline.files import in_use, write_json
+from diamond.pipeline.files import in_use
 from diamond.pipeline.history import (
     RUNNING_NAME,
     begin_sweep,
@@ -28,7 +28,6 @@ from diamond.pipeline.history import (
 )
 from diamond.pipeline.home import open_home
 from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import Store
 from diamond.stages.registry import BY_NAME
 from diamond.study.addresses import (
@@ -49,6 +48,7 @@ from diamond.study.trials import (
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
+    from diamond.results.model import Result
     from diamond.study.engine import SweepRun
     from diamond.tracking.records import TrackedStudy
 
@@ -151,20 +151,20 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
     with database_errors("use", address):
         try:
             _search(run, work, options)
-            document = write_result(run, _document(run, address, options))
+            result = report_sweep(run, _result(run, address, options))
             confirmed = ExitCode.DONE
             if work.confirm:
-                confirmed = _confirm(run, document, options)
-                document = write_result(run, _document(run, address, options))
-            _show_in_store(run, document)
+                confirmed = _confirm(run, result, options)
+                result = report_sweep(run, _result(run, address, options))
+            _show_in_store(run, result)
         finally:
             run.tracking.stop()
     if options.as_json:
-        json.dump(document, sys.stdout, indent=1, allow_nan=False)
-        sys.stdout.write("\n")
+        print_document(result)
     else:
-        show_sweep(document, console())
-    return confirmed if any(t["values"] for t in document["trials"]) else ExitCode.RUN_FAILED
+        show_sweep(result, console())
+    assert result.search is not None, "a sweep has trials"
+    return confirmed if any(t.values for t in result.search.trials) else ExitCode.RUN_FAILED
 
 
 def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
@@ -188,7 +188,7 @@ def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
         run.news(run.stopped)
 
 
-def _confirm(run: "SweepRun", document: dict[str, Any], options: Options) -> ExitCode:
+def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
     """Run the ablation that confirms the best of a sweep, once all trials are at their end."""
     from diamond.study.confirm import confirm_request
     from diamond.study.result import confirmed_points
@@ -200,7 +200,7 @@ def _confirm(run: "SweepRun", document: dict[str, Any], options: Options) -> Exi
             "; the same command confirms once they are done"
         )
         return ExitCode.DONE
-    texts = confirmed_points(run.sweep, document)
+    texts = confirmed_points(run.sweep, result)
     if not texts:
         run.news("nothing to confirm: no trial is better than the preset's own values")
         return ExitCode.DONE
@@ -219,33 +219,33 @@ def _confirm(run: "SweepRun", document: dict[str, Any], options: Options) -> Exi
         return run_study(request, ablation)
 
 
-def _document(run: "SweepRun", address: str, options: Options) -> dict[str, Any]:
+def _result(run: "SweepRun", address: str, options: Options) -> "Result":
     from diamond.report.sweep_prose import sweep_summary
-    from diamond.study.result import sweep_document
+    from diamond.study.result import sweep_result
 
-    document = sweep_document(run, address, options.home, options.tracking_uri)
-    document["summary"] = sweep_summary(document)
-    return document
+    result = sweep_result(run, address, options.home, options.tracking_uri)
+    return result.model_copy(update={"summary": sweep_summary(result)})
 
 
-def write_result(run: "SweepRun", document: dict[str, Any]) -> dict[str, Any]:
-    """Write the page and the document of a sweep; returns the document with what was written."""
+def report_sweep(run: "SweepRun", result: "Result") -> "Result":
+    """Write the page and the document of a sweep; returns the result with what was written."""
+    from diamond.pipeline.reports import write_result
     from diamond.report.sweep_page import write_sweep_report
 
-    paths = write_sweep_report(document, run.folder)
-    document = sealed(document | {"files": paths.digests})
-    write_json(run.folder / REPORT_FILE, document)
-    return document
+    files = dict(write_sweep_report(result, run.folder).digests)
+    result = result.model_copy(update={"files": files})
+    write_result(run.folder / REPORT_FILE, result)
+    return result
 
 
-def _show_in_store(run: "SweepRun", document: dict[str, Any]) -> None:
+def _show_in_store(run: "SweepRun", result: "Result") -> None:
     """Show the study with its files in the tracking store."""
-    artifacts = uploaded(document, run.folder)
+    artifacts = uploaded(result, run.folder)
 
     def study(experiment_id: str, run_id: str) -> "TrackedStudy":
         from diamond.study.tracked import tracked_sweep
 
-        return tracked_sweep(document, artifacts, experiment_id, run_id)
+        return tracked_sweep(result, artifacts, experiment_id, run_id)
 
     run.tracking.finish(study)
 

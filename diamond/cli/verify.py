@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diamond.ablation.declarations import Declaration, load_declaration
+from diamond.ablation.declarations import Declaration, Declared, load_declaration
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
-from diamond.report.claims import claims_sentences, claims_view
+from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.terminal import terminal
 from diamond.stages.registry import SCORING_STAGES
+
+SHOWN = {"study", "question", "primary_metric", "declaration", "claims"}
+"""What `--json` prints of the result."""
 
 
 def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> None:
@@ -31,42 +36,42 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     """
     store = Store(home)
     found = named_study(store, study)
-    document = report_of(found)
-    if document is None:
+    result = report_of(found)
+    if result is None:
         raise RequestError(
             f"study {study!r} has no result yet\n  the command that began it goes on with it"
         )
-    declaration, path, note = _declaration(study, last_declared(found.entries), word)
-    if not declaration.claims:
+    declared, note = _declared(study, last_declared(found.entries), word)
+    if not declared.declaration.claims:
         raise RequestError(
-            f"the declaration of study {study!r} has no claims: {path}\n"
+            f"the declaration of study {study!r} has no claims: {declared.path}\n"
             "  add [[claims]] to it; docs/declarations.md shows how"
         )
-    check_whole(document, store, SCORING_STAGES)
-    result = {
-        "study": study,
-        "question": declaration.question,
-        "primary_metric": declaration.primary,
-        "declaration": {"file": str(path)} | standing(declaration, document, found.entries, store),
-        "claims": claim_rows(declaration, document, store),
-    }
+    check_whole(result, store, SCORING_STAGES)
+    judged = result.model_copy(
+        update={
+            "question": declared.declaration.question,
+            "primary_metric": declared.declaration.primary,
+            "declaration": standing(declared, result, found.entries, store),
+            "claims": claim_rows(declared.declaration, result, store),
+        }
+    )
     if as_json:
-        print(json.dumps(result, indent=1, allow_nan=False))
+        print(json.dumps(judged.model_dump(mode="json", include=SHOWN), indent=1, allow_nan=False))
         return
     out = console()
-    out.print(f"{study}: {declaration.question}", style="bold")
-    out.print(claims_view(result))
-    for sentence in [*note, *claims_sentences(result)]:
+    out.print(f"{study}: {judged.question}", style="bold")
+    out.print(terminal(replace(claims_table(judged), title="")))
+    for sentence in [*note, *claims_sentences(judged)]:
         out.print(sentence)
 
 
-def _declaration(
+def _declared(
     study: str, recorded: Mapping[str, Any] | None, word: str | None
-) -> tuple[Declaration, Path, list[str]]:
-    """What is judged, the file, and a remark where the file is not there any more."""
+) -> tuple[Declared, list[str]]:
+    """What is judged, and a remark where its file is not there any more."""
     if word is not None:
-        declared = load_declaration(word)
-        return declared.declaration, declared.path, []
+        return load_declaration(word), []
     if recorded is None:
         raise RequestError(
             f"study {study!r} has no claims: it was not made from a declaration\n"
@@ -74,6 +79,6 @@ def _declaration(
         )
     path = Path(recorded["file"])
     if path.is_file():
-        return load_declaration(str(path)).declaration, path, []
+        return load_declaration(str(path)), []
     note = f"{path} is not there any more: the claims are those that the study recorded."
-    return Declaration.model_validate(recorded["declaration"]), path, [note]
+    return Declared(path, Declaration.model_validate(recorded["declaration"])), [note]

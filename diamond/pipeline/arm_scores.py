@@ -1,18 +1,20 @@
 """The scores of arms in the store, and what they say of the baseline arm and of a path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
+from diamond.config.metrics import METRICS
 from diamond.pipeline.arms import trained_model, view_of
-from diamond.pipeline.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.path_result import path_document
-from diamond.pipeline.scores import Scores, load_scores
 from diamond.pipeline.store import Store
+from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
+from diamond.results.model import Comparison, NoiseFloor
+from diamond.results.path_model import Path as PathResult
+from diamond.results.paths import path_result
+from diamond.results.scores import Scores, load_scores
 from diamond.stages.registry import BY_NAME
 
 
@@ -31,7 +33,7 @@ def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
     )
 
 
-def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
+def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
     """Every other arm of a game against its baseline arm.
 
     Nothing of arms without scores, nor of those at another view: pixel metrics of two
@@ -49,7 +51,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[dict[str, Any]]:
     return [row for other in found for row in _rows(other, scored, game, primary)]
 
 
-def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
+def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> tuple[NoiseFloor, ...]:
     """The noise floor of every metric of a game, from the seeds of its baseline arm."""
     baseline = plan.baseline(game)
     return noise_rows(_ScoredFiles.of(baseline, "arm", store).read(), game, horizon)
@@ -71,19 +73,46 @@ class _ScoredFiles:
         files = tuple((seed, paths) for seed, paths in found if paths)
         return _ScoredFiles(arm.name, role, files, len(arm.runs), trained_model(arm))
 
+    def of_stage(self, stage: str) -> "_ScoredFiles":
+        """The files of one stage, without the name of the arm."""
+        files = tuple(
+            (seed, tuple(path for path in paths if _stage(path) == stage))
+            for seed, paths in self.files
+        )
+        return replace(self, name="", files=files)
+
     def read(self) -> Scored:
         scores = {seed: load_scores(paths) for seed, paths in self.files}
         return Scored(self.name, self.role, scores, self.num_seeds, self.model)
 
 
-@lru_cache(maxsize=1024)
-def _rows(
-    arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
-) -> tuple[dict[str, Any], ...]:
-    """The comparisons of an arm, made once: a running study is followed."""
+def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str) -> list[Comparison]:
+    """The comparisons of an arm, in the order of tables."""
     if not arm.files or not baseline.files:
-        return ()
+        return []
+    runs = [{_stage(path) for path in paths} for _, paths in (*arm.files, *baseline.files)]
+    found = [
+        row.model_copy(update={"a": arm.name, "b": baseline.name})
+        for stage in set.intersection(*runs)
+        for row in _stage_rows(arm.of_stage(stage), baseline.of_stage(stage), game, primary)
+    ]
+    order = {spec.name: place for place, spec in enumerate(METRICS)}
+    return sorted(found, key=lambda row: order[row.metric])
+
+
+@lru_cache(maxsize=4096)
+def _stage_rows(
+    arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str
+) -> tuple[Comparison, ...]:
+    """The comparisons in the metrics of one stage, without names: arms that share it share them.
+
+    Made once, as files never change once they are there: a running study is followed.
+    """
     return comparison_rows(arm.read(), baseline.read(), game, primary)
+
+
+def _stage(scores: Path) -> str:
+    return scores.parent.parent.name
 
 
 def role_of(arm: Arm, plan: Plan) -> Role:
@@ -100,7 +129,7 @@ def role_of(arm: Arm, plan: Plan) -> Role:
     return "path" if on_the_way else "arm"
 
 
-def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> dict[str, Any]:
+def path_rows(plan: Plan, game: str, path: FlipPath, store: Store) -> PathResult:
     """The changes along a path, from the scores that are there."""
     return _path_rows(path, _score_files(plan, game, path, store), plan.request.num_seeds)
 
@@ -119,7 +148,7 @@ def _score_files(
 @lru_cache(maxsize=64)
 def _path_rows(
     path: FlipPath, files: tuple[tuple[str, tuple[tuple[Path, ...], ...]], ...], num_seeds: int
-) -> dict[str, Any]:
+) -> PathResult:
     """The path of a game, made once: a running study is followed."""
     scores = {name: [load_scores(paths) for paths in found] for name, found in files}
-    return path_document(path, scores, num_seeds)
+    return path_result(path, scores, num_seeds)

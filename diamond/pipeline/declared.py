@@ -7,9 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diamond.ablation.declarations import Declaration, Declared, claims_hash
+from diamond.ablation.declarations import Declared, claims_hash
 from diamond.config.base import canonical_json
 from diamond.pipeline.store import Store
+from diamond.results.claims import Declared as DeclaredResult
+from diamond.results.claims import Verdict
+from diamond.results.model import Result, Run
 from diamond.stages.registry import BY_NAME
 
 History = Sequence[Mapping[str, Any]]
@@ -35,54 +38,57 @@ def last_declared(history: History) -> Mapping[str, Any] | None:
     return entries[-1] if entries else None
 
 
-def standing(
-    declaration: Declaration, document: Mapping[str, Any], history: History, store: Store
-) -> dict[str, Any]:
+def standing(declared: Declared, result: Result, history: History, store: Store) -> DeclaredResult:
     """Say whether claims are those that were declared before the first arm started.
 
     Args:
-        declaration: What is claimed now.
-        document: The study's result document, of which the arms are read.
+        declared: What is claimed now.
+        result: Of the study; its arms are read.
         history: The plans that the study had.
         store: Where it is written when the stages of the arms were done.
 
     Returns:
-        The hash of the claims, when they were declared first, a sentence, and whether verdicts on
-        them are post hoc.
+        When the claims were declared first, a sentence, and whether verdicts on them are post hoc.
     """
-    now = claims_hash(declaration)
+    now = claims_hash(declared.declaration)
     hashes = [entry.get("declared", {}).get("hash") for entry in history]
     since = next((e["time"] for e, old in zip(history, hashes, strict=True) if old == now), None)
     if not hashes or hashes[0] is None:
-        return _told(now, since, BEGAN_WITHOUT, post_hoc=True)
+        return _told(declared, since, BEGAN_WITHOUT, post_hoc=True)
     if hashes[0] != now:
-        return _told(now, since, f"changed since: {hashes[0]}", post_hoc=True)
-    early, num_runs = _earlier_runs(document, store, history[0]["time"])
+        return _told(declared, since, f"changed since: {hashes[0]}", post_hoc=True)
+    early, num_runs = _earlier_runs(result, store, history[0]["time"])
     if early:
         status = f"declared after {early} of {num_runs} runs had been scored"
-        return _told(now, since, status, post_hoc=True)
-    return _told(now, since, DECLARED_BEFORE, post_hoc=False)
+        return _told(declared, since, status, post_hoc=True)
+    return _told(declared, since, DECLARED_BEFORE, post_hoc=False)
 
 
-def verdict_text(row: Mapping[str, Any], post_hoc: bool) -> str:
+def verdict_text(verdict: Verdict, within_model: bool, post_hoc: bool) -> str:
     """Write a verdict with what limits it: ``PASS within this model, post hoc``."""
-    verdict = str(row["verdict"])
-    within = " within this model" if row["within_model"] and verdict != "UNDECIDED" else ""
+    within = " within this model" if within_model and verdict != "UNDECIDED" else ""
     return f"{verdict}{within}{', post hoc' if post_hoc else ''}"
 
 
-def _told(digest: str, since: int | None, status: str, post_hoc: bool) -> dict[str, Any]:
+def _told(declared: Declared, since: int | None, status: str, post_hoc: bool) -> DeclaredResult:
     when = None if since is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
-    return {"hash": digest, "declared_at": when, "status": status, "post_hoc": post_hoc}
+    return DeclaredResult(
+        file=str(declared.path),
+        hash=claims_hash(declared.declaration),
+        declared_at=when,
+        status=status,
+        post_hoc=post_hoc,
+        overrides=declared.overrides,
+    )
 
 
-def _earlier_runs(document: Mapping[str, Any], store: Store, since: int) -> tuple[int, int]:
+def _earlier_runs(result: Result, store: Store, since: int) -> tuple[int, int]:
     """Trained runs with a score from before a time, and all trained runs.
 
     A world model that was scored before on other starts, or by an older version of the scores, is
     known too: what tells it apart is what was trained and how frames are drawn from it.
     """
-    runs = [run for arm in document["arms"] if arm["kind"] == "arm" for run in arm["runs"]]
+    runs = [run for arm in result.arms if arm.kind == "arm" for run in arm.runs]
     known = _scored_models(store, 1000 * since)
     early = [
         run
@@ -103,10 +109,10 @@ def _scored_models(store: Store, before_ms: int) -> set[str]:
     return found
 
 
-def _model(run: Mapping[str, Any], store: Store) -> str | None:
+def _model(run: Run, store: Store) -> str | None:
     """What the frames of a run are drawn from and how; None where no frames were drawn."""
-    rollouts = run["stages"].get("rollouts")
-    return None if rollouts is None else _drawn_from(store.manifest("rollouts", rollouts["key"]))
+    rollouts = run.stages.get("rollouts")
+    return None if rollouts is None else _drawn_from(store.manifest("rollouts", rollouts.key))
 
 
 def _drawn_from(rollouts: Mapping[str, Any] | None) -> str | None:
@@ -116,12 +122,12 @@ def _drawn_from(rollouts: Mapping[str, Any] | None) -> str | None:
     return canonical_json({"sampler": rollouts["config"]["sampler"], "trained": upstream})
 
 
-def _first_scored_ms(run: Mapping[str, Any], store: Store) -> float:
+def _first_scored_ms(run: Run, store: Store) -> float:
     """When the first score of a run was there; infinity where there is none."""
     manifests = [
-        store.manifest(name, stage["key"])
-        for name, stage in run["stages"].items()
-        if BY_NAME[name].is_result and stage["state"] == "done"
+        store.manifest(name, stage.key)
+        for name, stage in run.stages.items()
+        if BY_NAME[name].is_result and stage.state == "done"
     ]
     return min(
         (m["timings"].get("finished_ms", float("inf")) for m in manifests if m),

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from diamond.pipeline.declared import verdict_text
+from diamond.results.model import Comparison, Decision, Estimate, Result
+from diamond.results.values import MEAN
 from diamond.tracking.links import artifact_link, charts_link, curves_link
 from diamond.tracking.markdown import code, escape
 
 REPORT = "report.html"
 _ABSENT = "–"
 _SIGNIFICANT = 3
-_DECISIONS = {
+_DECISIONS: Mapping[Decision, str] = {
     "shown": "a difference is shown",
     "shown alone": "a difference, but not once corrected for all arms",
     "not shown": "none is shown",
@@ -36,38 +37,37 @@ class Shown:
     files: frozenset[str]
 
 
-def study_description(document: Mapping[str, Any], shown: Shown) -> str:
+def study_description(result: Result, shown: Shown) -> str:
     """The text of a study as Markdown: what matters most first, the longest table last.
 
     Args:
-        document: The result document so far; its summary is empty until the study has come to its
-            end.
+        result: What is known so far; its summary is empty until the study has come to its end.
         shown: What the text links to.
     """
     parts = [
-        escape(document["summary"]) or "No answer yet: the study has not come to its end.",
-        _where(document, shown),
-        f"**Question:** {escape(document['question'])}",
-        *(_primary(document, game) for game in document["games"]),
-        *_claims(document),
-        _again(document),
-        *(_all_metrics(document, game) for game in document["games"]),
+        escape(result.summary) or "No answer yet: the study has not come to its end.",
+        _where(result, shown),
+        f"**Question:** {escape(result.question)}",
+        *(_primary(result, game) for game in result.games),
+        *_claims(result),
+        _again(result),
+        *(_all_metrics(result, game) for game in result.games),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _where(document: Mapping[str, Any], shown: Shown) -> str:
+def _where(result: Result, shown: Shown) -> str:
     """Links to the curves of the primary metric, all charts and the report."""
-    primary = _info(document, document["primary_metric"])
-    several = len(document["games"]) > 1
+    primary = result.primary
+    several = len(result.games) > 1
     compared = {game: ids for game, ids in shown.compared.items() if ids}
     links = [
         _link(
-            f"{primary['label']} with intervals{f', {game}' if several else ''}",
-            curves_link(shown.experiment_id, ids, primary["name"]),
+            f"{primary.label} with intervals{f', {game}' if several else ''}",
+            curves_link(shown.experiment_id, ids, primary.name),
         )
         for game, ids in compared.items()
-        if primary["kind"] == "frame"
+        if primary.kind == "frame"
     ]
     if compared:
         links.append(_link("all metrics", charts_link(shown.experiment_id, shown.study_id)))
@@ -77,22 +77,20 @@ def _where(document: Mapping[str, Any], shown: Shown) -> str:
     return f"**Look at:** {' · '.join(links)}" if links else ""
 
 
-def _primary(document: Mapping[str, Any], game: str) -> str:
+def _primary(result: Result, game: str) -> str:
     """The primary metric of each arm with its interval, and its difference to the baseline arm."""
-    metric = document["primary_metric"]
-    rows = [arm for arm in document["arms"] if arm["game"] == game]
+    metric = result.primary_metric
+    rows = result.arms_of(game)
     compared = {
-        row["a"]: row
-        for row in document["comparisons"]
-        if (row["game"], row["metric"]) == (game, metric)
+        row.a: row for row in result.comparisons if (row.game, row.metric) == (game, metric)
     }
-    baseline = document["baseline_arm"]
-    info = _info(document, metric)
-    over = f", mean over {document['horizon']} time steps" if info["kind"] == "frame" else ""
-    level = next((100 * arm["interval"]["level"] for arm in rows if arm["interval"]), 95)
+    baseline = result.baseline_arm
+    info = result.metric(metric)
+    over = f", mean over {result.horizon} time steps" if info.kind == "frame" else ""
+    level = next((100 * arm.interval.level for arm in rows if arm.interval), 95)
     head = [
         f"arm, {game}",
-        f"{info['label']}{over}",
+        f"{info.label}{over}",
         f"{level:g}% interval",
         f"minus {baseline}",
         f"{level:g}% interval",
@@ -100,73 +98,65 @@ def _primary(document: Mapping[str, Any], game: str) -> str:
     ]
     lines = [_row(head), "|---" * len(head) + "|"]
     for arm in rows:
-        value = _overall(arm, metric)
-        against = compared.get(arm["name"], {})
-        difference = against.get("difference")
-        decision = against.get("decision", "") if against.get("family") == "primary" else ""
+        value, against = arm.estimate(metric, MEAN), compared.get(arm.name)
+        difference = None if against is None else against.difference
+        decision = against.decision if against and against.family == "primary" else None
         lines.append(
             _row(
                 [
-                    arm["name"],
-                    _number(value.get("mean")),
+                    arm.name,
+                    _number(None if value is None else value.mean),
                     _span(value),
                     _number(difference),
                     _span(against) if difference is not None else "",
-                    _DECISIONS.get(decision, decision),
+                    _DECISIONS[decision] if decision else "",
                 ]
             )
         )
     return "\n".join(lines)
 
 
-def _claims(document: Mapping[str, Any]) -> list[str]:
-    declared = document["declaration"]
+def _claims(result: Result) -> list[str]:
+    declared = result.declaration
     if declared is None:
         return []
     rows = [
-        f"- {escape(verdict_text(row, declared['post_hoc']))}: {escape(row['name'])}"
-        for row in document["claims"]
+        f"- {escape(verdict_text(row.verdict, row.within_model, declared.post_hoc))}: "
+        f"{escape(row.name)}"
+        for row in result.claims
     ]
     return ["\n".join(["**Claims:**", "", *rows])]
 
 
-def _again(document: Mapping[str, Any]) -> str:
-    lines = [f"**Make it again:** {code(document['command'])}"]
-    if "report_html" in document["paths"]:
+def _again(result: Result) -> str:
+    lines = [f"**Make it again:** {code(result.command)}"]
+    if result.paths.report_html is not None:
         lines.append(
-            f"The report on disk: {code(document['paths']['report_html'])}; here it is under"
+            f"The report on disk: {code(result.paths.report_html)}; here it is under"
             " Artifacts, the figures in the folder `figures`."
         )
     return "\n\n".join(lines)
 
 
-def _all_metrics(document: Mapping[str, Any], game: str) -> str:
+def _all_metrics(result: Result, game: str) -> str:
     """Every metric that has a value, one line each: the table may grow and be cut at its end."""
-    arms = [arm for arm in document["arms"] if arm["game"] == game and arm["metrics"]]
+    arms = [arm for arm in result.arms_of(game) if arm.metrics]
     if not arms:
         return ""
     lines = [
         f"**All metrics, {game}**: means over time steps and starts, or the one value of a metric "
         "of the whole set of frames.",
         "",
-        _row(["metric", *(arm["name"] for arm in arms)]),
+        _row(["metric", *(arm.name for arm in arms)]),
         "|---" * (len(arms) + 1) + "|",
     ]
-    for metric in document["metrics"]:
-        values = [_overall(arm, metric["name"]).get("mean") for arm in arms]
-        if any(value is not None for value in values):
-            unit = f" ({metric['unit']})" if metric["unit"] else ""
-            lines.append(_row([metric["label"] + unit, *(_number(value) for value in values)]))
+    for metric in result.metrics:
+        found = [arm.estimate(metric.name, MEAN) for arm in arms]
+        if any(found):
+            unit = f" ({metric.unit})" if metric.unit else ""
+            values = (_number(None if one is None else one.mean) for one in found)
+            lines.append(_row([metric.label + unit, *values]))
     return "\n".join(lines)
-
-
-def _overall(arm: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = arm["metrics"].get(metric, {}).get("mean", {})
-    return found
-
-
-def _info(document: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
-    return next(row for row in document["metrics"] if row["name"] == metric)
 
 
 def _number(value: float | None) -> str:
@@ -174,9 +164,10 @@ def _number(value: float | None) -> str:
     return _ABSENT if value is None else f"{value:.{_SIGNIFICANT}g}"
 
 
-def _span(bounds: Mapping[str, Any]) -> str:
-    lo, hi = bounds.get("lo"), bounds.get("hi")
-    return _ABSENT if lo is None or hi is None else f"{_number(lo)} to {_number(hi)}"
+def _span(found: Estimate | Comparison | None) -> str:
+    if found is None or found.lo is None or found.hi is None:
+        return _ABSENT
+    return f"{_number(found.lo)} to {_number(found.hi)}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from diamond.errors import RequestError
 from diamond.pipeline.models import build_policy
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import PAPER_LABEL, plays_the_whole_game
-from diamond.pipeline.score_files import EVALUATION
+from diamond.results.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
 from diamond.training.evaluation import Episode, Playing, finished, play_side_by_side, sampled_actor

@@ -1,8 +1,7 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from diamond.errors import StoreError
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
 from diamond.pipeline.store import Store
+from diamond.results.model import Arm, Result
 
 MAX_FILMS = 2
 REAL = "real"
@@ -52,11 +52,11 @@ class _Imagined:
     frames: NDArray[np.uint8]
 
 
-def load_films(document: Mapping[str, Any], store: Store) -> list[Film]:
+def load_films(result: Result, store: Store) -> list[Film]:
     """Read the films of every game: the first starts whose real episode lasts longest.
 
     Args:
-        document: The result document of a study; arms without rollouts in the store have no row.
+        result: Of a study; arms without rollouts in the store have no row.
         store: Where its rollouts and references are.
 
     Returns:
@@ -66,20 +66,17 @@ def load_films(document: Mapping[str, Any], store: Store) -> list[Film]:
         StoreError: The references of its rollouts are gone, or another version planned it.
     """
     films: list[Film] = []
-    for game in document["games"]:
-        rows = [arm for arm in document["arms"] if arm["game"] == game]
-        found = [_imagined(document, arm, store) for arm in rows]
+    for game in result.games:
+        found = [_imagined(result, arm, store) for arm in result.arms_of(game)]
         arms = [one for one in found if one is not None]
         if arms:
             films += _game_films(game, arms, store)
     return films
 
 
-def _imagined(
-    document: Mapping[str, Any], arm: Mapping[str, Any], store: Store
-) -> _Imagined | None:
-    run = arm["runs"][0]
-    keys = {stage: info["key"] for stage, info in run["stages"].items()}
+def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
+    run = arm.runs[0]
+    keys = {name: stage.key for name, stage in run.stages.items()}
     if "rollouts" not in keys:
         return None
     manifest = store.manifest("rollouts", keys["rollouts"])
@@ -87,16 +84,14 @@ def _imagined(
     if manifest is None or manifest["state"] != "done" or not path.is_file():
         return None
     try:
-        config = RunConfig.model_validate(
-            document["provenance"]["config"][f"{arm['name']} | {arm['game']}"]
-        )
+        config = RunConfig.model_validate(result.provenance.config[f"{arm.name} | {arm.game}"])
     except (KeyError, ValidationError) as error:
         raise StoreError(
-            f"the configuration of arm {arm['name']!r} cannot be read: another version of diamond "
-            f"planned it, or the report is damaged\n  make it again: {document['command']}"
+            f"the configuration of arm {arm.name!r} cannot be read: another version of diamond "
+            f"planned it, or the report is damaged\n  make it again: {result.command}"
         ) from error
     frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return _Imagined(arm["name"], config, run["seed"], keys["references"], frames)
+    return _Imagined(arm.name, config, run.seed, keys["references"], frames)
 
 
 def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film]:

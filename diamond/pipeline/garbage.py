@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from diamond.errors import RequestError
 from diamond.pipeline.claim import Claim, living_holders
+from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.files import is_in_use, locked
 from diamond.pipeline.history import FILE_NAME, LOCK_NAME, RUNNING_NAME
 from diamond.pipeline.kept_weights import (
@@ -36,11 +37,11 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True)
 class Item:
-    """A folder, or file of weights, that nobody needs.
+    """A folder, or file of weights or estimates, that nobody needs.
 
     Attributes:
         path: Where it is.
-        what: Name of its stage, or study, weights, trash.
+        what: Name of its stage, or study, weights, estimates, trash.
         num_bytes: Its size.
     """
 
@@ -100,6 +101,12 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
         busy.append(f"all weights: the plans of study {lost[0]!r} are lost, it may need them")
     else:
         items += _weights(store.home, named_weights(store.home, documents))
+    keys = {key for _, key in needed}
+    items += [
+        Item(path, ESTIMATES, file_bytes(path))
+        for key, path in estimate_files(store.home)
+        if key not in keys
+    ]
     left = store.home / TRASH
     if left.is_dir():
         items.append(Item(left, "trash", folder_bytes(left)))

@@ -52,12 +52,15 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
         for name, config in entry["arms"].items():
             for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
                 _recompute(needs, name.rpartition(" | ")[0], config | {"seed": seed}, entry)
-    report = read_json(folder / REPORT_FILE)
-    for arm in report.get("arms", ()) if is_whole(report) else ():
-        for run in arm["runs"]:
-            own_seed = run["seed"] if arm["kind"] == "arm" else None
-            found = {stage: info["key"] for stage, info in run["stages"].items()}
-            needs.setdefault(run_name(arm["name"], arm["game"], own_seed), {}).update(found)
+    # Dry runs, which have no report to read, do without the records of a result.
+    from diamond.pipeline.reports import read_result  # noqa: PLC0415
+
+    report = read_result(folder / REPORT_FILE)
+    for arm in report.arms if report else ():
+        for run in arm.runs:
+            own_seed = run.seed if arm.kind == "arm" else None
+            found = {name: stage.key for name, stage in run.stages.items()}
+            needs.setdefault(run_name(arm.name, arm.game, own_seed), {}).update(found)
     return needs
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import BASELINE_NAMES, PRIMARY_METRIC
 from diamond.ablation.variants import apply_axes
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.config.metrics import METRIC_OF, METRICS
+from diamond.config.metrics import METRIC_OF
 from diamond.config.presets import make_preset
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
@@ -30,9 +29,17 @@ from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips
 from diamond.fidelity.metrics import WINDOW, FloatArray
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
-from diamond.pipeline.comparisons import Scored, comparison_rows, corrected, noise_rows
-from diamond.pipeline.provenance import code_version
-from diamond.pipeline.scores import Scores, arm_estimates, report_steps, run_metrics
+from diamond.pipeline.provenance import provenance
+from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
+from diamond.results.model import Arm, Places, Result, Run
+from diamond.results.scores import (
+    Scores,
+    arm_estimates,
+    arm_interval,
+    described,
+    report_steps,
+    run_means,
+)
 
 REAL_FLAG, IMAGINED_FLAG, BACKGROUND_FLAG = "--real", "--imagined", "--background"
 IMAGINED = "imagined"
@@ -192,8 +199,8 @@ def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
     return dict(scores)
 
 
-def pairs_document(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> dict[str, Any]:
-    """The result document of scored pairs, in the form of docs/reference/result.md.
+def pairs_result(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> Result:
+    """The result of scored pairs.
 
     Args:
         pairs: What was scored.
@@ -204,60 +211,30 @@ def pairs_document(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> 
         name: Scored(name, "arm" if name == IMAGINED else "reference", {0: found}, 1, name)
         for name, found in scores.items()
     }
+    imagined = scored[IMAGINED]
     references = [one for one in scored.values() if one.role == "reference"]
-    primary = PRIMARY_METRIC
-    return {
-        "schema": 1,
-        "study": "pairs of frames",
-        "question": "How faithful are these imagined frames to the real ones?",
-        "command": command,
-        "preset": "none: frames from files",
-        "games": [SUBJECT],
-        "seeds": [0],
-        "protocol": "none: frames from files",
-        "until": "fidelity",
-        "design": "arms",
-        "match": None,
-        "horizon": pairs.horizon,
-        "report_steps": report_steps(pairs.horizon),
-        "primary_metric": primary,
-        "baseline_arm": IMAGINED,
-        "metrics": [
-            {
-                "name": m.name,
-                "label": m.label,
-                "unit": m.unit,
-                "direction": m.direction,
-                "group": m.group,
-                "kind": m.kind,
-            }
-            for m in METRICS
-            if m.name in scores[IMAGINED]
-        ],
-        "arms": [_arm(name, found, pairs.horizon) for name, found in scores.items()],
-        "path": {},
-        "comparisons": corrected(
-            [
-                row
-                for one in references
-                for row in comparison_rows(one, scored[IMAGINED], SUBJECT, primary)
-            ]
-        ),
-        "noise_floor": noise_rows(scored[IMAGINED], SUBJECT, pairs.horizon),
-        "hns": [],
-        "declaration": None,
-        "claims": [],
-        "summary": "",
-        "notes": _notes(pairs),
-        "strips": [],
-        "costs": {"wall_seconds": 0.0, "stage_seconds": {}, "stages_made": 0, "stages_reused": 0},
-        "provenance": {**code_version(), "device": None, "config": {}},
-        "paths": {
-            "real": str(pairs.paths[0]),
-            "imagined": str(pairs.paths[1]),
-            "mlflow_command": None,
-        },
-    }
+    compared = [comparison_rows(one, imagined, SUBJECT, PRIMARY_METRIC) for one in references]
+    return Result(
+        study="pairs of frames",
+        question="How faithful are these imagined frames to the real ones?",
+        command=command,
+        preset="none: frames from files",
+        games=(SUBJECT,),
+        seeds=(0,),
+        protocol="none: frames from files",
+        until="fidelity",
+        horizon=pairs.horizon,
+        report_steps=report_steps(pairs.horizon),
+        primary_metric=PRIMARY_METRIC,
+        baseline_arm=IMAGINED,
+        metrics=described(scores[IMAGINED]),
+        arms=tuple(_arm(name, found, pairs.horizon) for name, found in scores.items()),
+        comparisons=corrected([row for rows in compared for row in rows]),
+        noise_floor=noise_rows(imagined, SUBJECT, pairs.horizon),
+        notes=_notes(pairs),
+        provenance=provenance(None, {}),
+        paths=Places(real=str(pairs.paths[0]), imagined=str(pairs.paths[1])),
+    )
 
 
 def _match(real: Sequence[Trajectory], imagined: Sequence[Trajectory]) -> tuple[Pair, ...]:
@@ -364,36 +341,21 @@ def _undefine(scores: dict[str, FloatArray]) -> None:
             values[:, 0] = np.nan
 
 
-def _arm(name: str, scores: Scores, horizon: int) -> dict[str, Any]:
-    estimates = arm_estimates([scores], horizon)
-    run = {
-        "seed": 0,
-        "state": "done",
-        "error": None,
-        "run_key": None,
-        "stages": {},
-        "metrics": run_metrics(scores, horizon),
-        "curves": {name: curve["mean"] for name, curve in estimates.curves.items()},
-        "returns": None,
-        "costs": None,
-    }
-    return {
-        "name": name,
-        "kind": "arm" if name == IMAGINED else "baseline",
-        "game": SUBJECT,
-        "axis_values": {},
-        "is_baseline": name == IMAGINED,
-        "aa": False,
-        "matched": [],
-        "imagines": True,
-        "runs": [run],
-        "metrics": estimates.metrics,
-        "curves": estimates.curves,
-        "interval": estimates.interval,
-    }
+def _arm(name: str, scores: Scores, horizon: int) -> Arm:
+    estimates, means = arm_estimates([scores], horizon), run_means(scores, horizon)
+    return Arm(
+        name=name,
+        kind="arm" if name == IMAGINED else "baseline",
+        game=SUBJECT,
+        is_baseline=name == IMAGINED,
+        runs=(Run(seed=0, metrics=means.metrics, curves=means.curves),),
+        metrics=estimates.metrics,
+        curves=estimates.curves,
+        interval=arm_interval(1, estimates.num_starts),
+    )
 
 
-def _notes(pairs: Pairs) -> list[str]:
+def _notes(pairs: Pairs) -> tuple[str, ...]:
     context = (
         f"the first {pairs.context} frames of each are context and not scored"
         if pairs.context
@@ -406,8 +368,8 @@ def _notes(pairs: Pairs) -> list[str]:
         else "the given frame"
     )
     height, width = pairs.size
-    return [
+    return (
         f"{len(pairs.pairs)} pairs of {height} x {width} pixels; {context}.",
         f"The background is {background}.",
         *(f"{remark}." for remark in pairs.remarks),
-    ]
+    )

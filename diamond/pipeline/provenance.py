@@ -4,10 +4,13 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from diamond.results.model import Provenance
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _SOURCES = frozenset({".py", ".json", ".j2", ".css", ".js"})
@@ -40,6 +43,11 @@ def code_version() -> dict[str, Any]:
         "versions": versions | {"python": platform.python_version()},
         "platform": platform.platform(),
     }
+
+
+def provenance(device: str | None, config: Mapping[str, dict[str, Any]]) -> Provenance:
+    """What made a result: this code, on a device, from resolved configs by name."""
+    return Provenance.model_validate({**code_version(), "device": device, "config": config})
 
 
 def _digest(package: Path) -> str:

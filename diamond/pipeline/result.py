@@ -1,51 +1,40 @@
-"""The result document.
+"""The result of an ablation: for JSON, report, tracking and terminal, from the store alone."""
 
-One plain value for JSON, report, tracking and the terminal, made from the store alone.
-"""
-
-import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from diamond.ablation.declarations import Declared
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
-from diamond.config.metrics import METRICS, is_set
 from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
     path_rows,
-    read_scores,
-    scores_paths,
 )
 from diamond.pipeline.arms import find_stage
-from diamond.pipeline.comparisons import corrected
 from diamond.pipeline.declared import standing
-from diamond.pipeline.files import digest, read_json
+from diamond.pipeline.files import digest
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
+from diamond.pipeline.kept_estimates import kept_estimates, kept_means
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
-from diamond.pipeline.provenance import code_version
+from diamond.pipeline.provenance import provenance
+from diamond.pipeline.reports import read_result
 from diamond.pipeline.returns import hns_over_games, run_returns
-from diamond.pipeline.scores import (
-    ArmEstimates,
-    arm_estimates,
-    load_scores,
-    nan_mean,
-    numbers,
-    report_steps,
-    run_metrics,
-)
-from diamond.pipeline.sealed import DIGEST, is_whole
 from diamond.pipeline.store import Store
 from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
+from diamond.results.comparisons import corrected
+from diamond.results.model import Arm as ArmResult
+from diamond.results.model import Costs, FrameCost, Matched, Places, Result, RunState, Stage
+from diamond.results.model import Run as RunResult
+from diamond.results.scores import arm_interval, described, report_steps
 
 
-def build_document(
+def build_result(
     plan: Plan,
     store: Store,
     errors: Mapping[str, str],
@@ -53,7 +42,7 @@ def build_document(
     wall_seconds: float,
     command: str,
     left_out: frozenset[str] = frozenset(),
-) -> dict[str, Any]:
+) -> Result:
     """Gather everything that is known of a study.
 
     Args:
@@ -66,94 +55,78 @@ def build_document(
         left_out: Keys that this command was not to make: runs that lack one are pending.
 
     Returns:
-        The document; DESIGN section 7 and docs/reference/result.md name its parts.
+        The result, its summary empty: what is shown makes it.
     """
     horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
-    specs = plan.stages()
-    stage_seconds: dict[str, float] = {}
-    for spec in specs:
-        stage_seconds[spec.stage] = round(
-            stage_seconds.get(spec.stage, 0.0) + _seconds(store, spec), 3
-        )
-    arms = [_arm(plan, arm, store, (errors, made, left_out), horizon) for arm in plan.arms]
-    document: dict[str, Any] = {
-        "schema": 1,
-        "study": plan.study,
-        "question": _question(plan),
-        "command": command,
-        "preset": plan.request.preset,
-        "games": list(plan.request.games),
-        "seeds": list(plan.request.seeds),
-        "protocol": plan.request.protocol,
-        "until": plan.until or "report",
-        "design": plan.design,
-        "match": plan.request.match,
-        "horizon": horizon,
-        "report_steps": report_steps(horizon),
-        "primary_metric": plan.primary_metric,
-        "baseline_arm": plan.baseline(plan.request.games[0]).name,
-        "metrics": [
-            {
-                "name": m.name,
-                "label": m.label,
-                "unit": m.unit,
-                "direction": m.direction,
-                "group": m.group,
-                "kind": m.kind,
-            }
-            for m in METRICS
-            if m.name == plan.primary_metric or any(m.name in arm["metrics"] for arm in arms)
-        ],
-        "arms": arms,
-        "path": {game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
-        "comparisons": corrected(
-            [row for game in plan.request.games for row in comparisons(plan, game, store)]
+    games, declared = plan.request.games, plan.request.declared
+    found = _Found(store, errors, made, left_out)
+    arms = tuple(_arm(plan, arm, found, horizon) for arm in plan.arms)
+    result = Result(
+        study=plan.study,
+        question=_question(plan) if declared is None else declared.declaration.question,
+        command=command,
+        preset=plan.request.preset,
+        games=games,
+        seeds=tuple(plan.request.seeds),
+        protocol=plan.request.protocol,
+        until=plan.until or "report",
+        design=plan.design,
+        match=plan.request.match,
+        horizon=horizon,
+        report_steps=report_steps(horizon),
+        primary_metric=plan.primary_metric,
+        baseline_arm=plan.baseline(games[0]).name,
+        metrics=described({plan.primary_metric}.union(*(arm.metrics for arm in arms))),
+        arms=arms,
+        path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
+        comparisons=corrected([row for game in games for row in comparisons(plan, game, store)]),
+        noise_floor=tuple(row for game in games for row in noise_floor(plan, game, store, horizon)),
+        survival=tuple(row for game in games for row in survival_rows(plan, game, store, horizon)),
+        hns=hns_over_games(arms),
+        notes=(*study_notes(plan), *judge_notes(plan, store)),
+        costs=_costs(plan, found, wall_seconds),
+        provenance=provenance(
+            _device(store, plan.stages()),
+            {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms},
         ),
-        "noise_floor": [
-            row for game in plan.request.games for row in noise_floor(plan, game, store, horizon)
-        ],
-        "survival": [
-            row for game in plan.request.games for row in survival_rows(plan, game, store, horizon)
-        ],
-        "hns": hns_over_games(arms),
-        "declaration": None,
-        "claims": [],
-        "summary": "",
-        "files": {},
-        "notes": [*study_notes(plan), *judge_notes(plan, store)],
-        "strips": [],
-        "costs": {
-            "wall_seconds": round(wall_seconds, 1),
-            "stage_seconds": stage_seconds,
-            "stages_made": len(made),
-            "stages_reused": sum(_is_done(store, spec) for spec in specs if spec.key not in made),
-        },
-        "provenance": {
-            **code_version(),
-            "device": _device(store, specs),
-            "config": {
-                f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms
-            },
-        },
-        "paths": {"home": str(store.home)},
-    }
-    return document if plan.request.declared is None else document | _claims(plan, document, store)
+        paths=Places(home=str(store.home)),
+    )
+    return result if declared is None else _judged(result, declared, store)
 
 
-def _claims(plan: Plan, document: Mapping[str, Any], store: Store) -> dict[str, Any]:
-    """The parts of a document that a declaration decides."""
-    declared = plan.request.declared
-    assert declared is not None
-    history = read_entries(store.home / "studies" / plan.study)
-    return {
-        "question": declared.declaration.question,
-        "declaration": {
-            "file": str(declared.path),
-            "overrides": [override.model_dump() for override in declared.overrides],
+@dataclass(frozen=True)
+class _Found:
+    """What is known of stages: where they are, why some failed, what was made and left out."""
+
+    store: Store
+    errors: Mapping[str, str]
+    made: frozenset[str]
+    left_out: frozenset[str]
+
+
+def _judged(result: Result, declared: Declared, store: Store) -> Result:
+    """A result with what its declaration decides."""
+    history = read_entries(store.home / "studies" / result.study)
+    return result.model_copy(
+        update={
+            "declaration": standing(declared, result, history, store),
+            "claims": claim_rows(declared.declaration, result, store),
         }
-        | standing(declared.declaration, document, history, store),
-        "claims": claim_rows(declared.declaration, document, store),
-    }
+    )
+
+
+def _costs(plan: Plan, found: _Found, wall_seconds: float) -> Costs:
+    stage_seconds: dict[str, float] = {}
+    for spec in plan.stages():
+        seconds = stage_seconds.get(spec.stage, 0.0) + _seconds(found.store, spec)
+        stage_seconds[spec.stage] = round(seconds, 3)
+    there = [spec for spec in plan.stages() if spec.key not in found.made]
+    return Costs(
+        wall_seconds=round(wall_seconds, 1),
+        stage_seconds=stage_seconds,
+        stages_made=len(found.made),
+        stages_reused=sum(_is_done(found.store, spec) for spec in there),
+    )
 
 
 def _question(plan: Plan) -> str:
@@ -174,122 +147,93 @@ def _question(plan: Plan) -> str:
     return f"How does {axes} change the fidelity of imagined trajectories in {games}?"
 
 
-def same_results(old: Any, new: Mapping[str, Any]) -> bool:
-    """Whether two documents differ only in what each command did, not in what is known."""
-    return isinstance(old, dict) and _without_effort(old) == _without_effort(
-        json.loads(json.dumps(new))
-    )
+def same_results(old: Result, new: Result) -> bool:
+    """Whether two results differ only in what each command did, not in what is known."""
+    return _without_effort(old) == _without_effort(new)
 
 
-def kept_files(folder: Path, document: Mapping[str, Any]) -> dict[str, str] | None:
+def kept_files(folder: Path, result: Result) -> dict[str, str] | None:
     """Digests of the files of a report, by name, where all are whole and show these results.
 
     Args:
         folder: The folder of the study.
-        document: Its result.
+        result: What is known of it now.
 
     Returns:
         None where the report must be written again.
     """
-    old = read_json(folder / REPORT_FILE)
-    if not is_whole(old) or not old.get("files") or not same_results(old, document):
+    old = read_result(folder / REPORT_FILE)
+    if old is None or not old.files or not same_results(old, result):
         return None
-    files: dict[str, str] = old["files"]
-    whole = all((folder / n).is_file() and digest(folder / n) == d for n, d in files.items())
-    return files if whole else None
+    whole = all(
+        (folder / name).is_file() and digest(folder / name) == known
+        for name, known in old.files.items()
+    )
+    return old.files if whole else None
 
 
-def _without_effort(document: Mapping[str, Any]) -> dict[str, Any]:
-    left_out = ("command", "costs", "files", DIGEST)
-    kept = {name: part for name, part in document.items() if name not in left_out}
-    kept["arms"] = [
-        arm
-        | {
-            "runs": [
-                run
-                | {"stages": {name: {**info, "made": None} for name, info in run["stages"].items()}}
-                for run in arm["runs"]
-            ]
-        }
-        for arm in document["arms"]
+def _without_effort(result: Result) -> Result:
+    arms = [
+        arm.model_copy(update={"runs": tuple(_unmade(run) for run in arm.runs)})
+        for arm in result.arms
     ]
-    return kept
+    return result.model_copy(
+        update={"command": "", "costs": Costs(), "files": {}, "arms": tuple(arms)}
+    )
 
 
-@lru_cache(maxsize=1024)
-def _estimates(runs: tuple[tuple[Path, ...], ...], horizon: int) -> ArmEstimates:
-    """Estimates from files that never change once they are there.
-
-    A running study is followed: without the cache its bootstraps would be drawn every time.
-    """
-    return arm_estimates([load_scores(paths) for paths in runs], horizon)
+def _unmade(run: RunResult) -> RunResult:
+    stages = {n: stage.model_copy(update={"made": False}) for n, stage in run.stages.items()}
+    return run.model_copy(update={"stages": stages})
 
 
-def _arm(
-    plan: Plan,
-    arm: Arm,
-    store: Store,
-    reward_end: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
-    horizon: int,
-) -> dict[str, Any]:
-    scored = tuple(paths for run in arm.runs if (paths := scores_paths(run, store)))
-    estimates = _estimates(scored, horizon) if scored else None
-    return {
-        "name": arm.name,
-        "kind": arm.kind,
-        "game": arm.game,
-        "axis_values": dict(arm.axis_values),
-        "is_baseline": arm.is_baseline,
-        "aa": arm.aa,
-        "matched": [{"field": one.field, "old": one.old, "new": one.new} for one in arm.matched],
-        "imagines": imagines(arm),
-        "runs": [_run(plan, run, store, reward_end, horizon) for run in arm.runs],
-        "metrics": estimates.metrics if estimates else {},
-        "curves": estimates.curves if estimates else {},
-        "interval": estimates.interval if estimates else None,
-    }
+def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
+    scored = kept_estimates(arm, found.store, horizon)
+    num_seeds, estimates = scored or (0, None)
+    return ArmResult(
+        name=arm.name,
+        kind=arm.kind,
+        game=arm.game,
+        axis_values=dict(arm.axis_values),
+        is_baseline=arm.is_baseline,
+        aa=arm.aa,
+        matched=tuple(Matched(field=m.field, old=m.old, new=m.new) for m in arm.matched),
+        imagines=imagines(arm),
+        runs=tuple(_run(plan, run, found, horizon) for run in arm.runs),
+        metrics=estimates.metrics if estimates else {},
+        curves=estimates.curves if estimates else {},
+        interval=arm_interval(num_seeds, estimates.num_starts) if estimates else None,
+    )
 
 
-def _run(
-    plan: Plan,
-    run: Run,
-    store: Store,
-    reward_end: tuple[Mapping[str, str], frozenset[str], frozenset[str]],
-    horizon: int,
-) -> dict[str, Any]:
-    errors, made, left_out = reward_end
-    scores = read_scores(run, store)
+def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
+    store, errors = found.store, found.errors
+    means = kept_means(run, store, horizon)
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
     missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
-    unfinished = "pending" if missing & left_out else "cut"
-    return {
-        "seed": run.config.seed,
-        "state": "done" if not missing else "failed" if causes else unfinished,
-        "error": causes[0] if causes else None,
-        "run_key": tracked_key(plan, run),
-        "stages": {
-            spec.stage: {
-                "key": spec.key,
-                "made": spec.key in made,
-                "seconds": _seconds(store, spec),
-                "state": store.status(spec),
-            }
+    unfinished: RunState = "pending" if missing & found.left_out else "cut"
+    return RunResult(
+        seed=run.config.seed,
+        state="done" if not missing else "failed" if causes else unfinished,
+        error=causes[0] if causes else None,
+        run_key=tracked_key(plan, run),
+        stages={
+            spec.stage: Stage(
+                key=spec.key,
+                made=spec.key in found.made,
+                seconds=_seconds(store, spec),
+                state=store.status(spec),
+            )
             for spec in run.stages
         },
-        "metrics": run_metrics(scores, horizon) if scores else {},
-        "curves": {
-            name: numbers([nan_mean(column) for column in values.T])
-            for name, values in scores.items()
-            if not is_set(name)
-        }
-        if scores
-        else {},
-        "returns": run_returns(plan, run, store),
-        "costs": run_costs(run, store),
-    }
+        metrics=means.metrics,
+        curves=means.curves,
+        returns=run_returns(plan, run, store),
+        costs=run_costs(run, store),
+    )
 
 
-def run_costs(run: Run, store: Store) -> dict[str, Any] | None:
+def run_costs(run: Run, store: Store) -> FrameCost | None:
     """What an imagined frame of a run cost, None where it imagined none."""
     spec = find_stage(run, "rollouts")
     if spec is None or not _is_done(store, spec) or run.config.family != "diamond":
@@ -297,12 +241,12 @@ def run_costs(run: Run, store: Store) -> dict[str, Any] | None:
     manifest = store.manifest(spec.stage, spec.key)
     assert manifest is not None
     timings = manifest["timings"]
-    return {
-        "denoiser_calls_per_frame": int(timings["denoiser_calls_per_frame"]),
-        "ms_per_frame": timings["ms_per_frame"],
-        "rollout_seconds": timings["seconds"],
-        "num_parameters": int(timings["num_parameters"]),
-    }
+    return FrameCost(
+        denoiser_calls_per_frame=int(timings["denoiser_calls_per_frame"]),
+        ms_per_frame=timings["ms_per_frame"],
+        rollout_seconds=timings["seconds"],
+        num_parameters=int(timings["num_parameters"]),
+    )
 
 
 def _is_done(store: Store, spec: StageSpec) -> bool:

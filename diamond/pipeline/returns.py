@@ -13,8 +13,8 @@ from diamond.config.checkpoint import Checkpoint
 from diamond.config.published import published
 from diamond.config.run import RunConfig
 from diamond.pipeline.outputs import RETURNS_FILE
-from diamond.pipeline.scores import number, numbers
 from diamond.pipeline.store import Store
+from diamond.results.model import Arm, Estimate, GameScores, Returns
 from diamond.seeds import Purpose, derive
 from diamond.stats.aggregates import (
     AGGREGATES,
@@ -38,7 +38,7 @@ PUBLISHED_MAX_STEPS = 27_000
 HNS_METHOD = "percentile bootstrap, runs resampled within each game"
 
 
-def run_returns(plan: Plan, run: Run, store: Store) -> dict[str, Any] | None:
+def run_returns(plan: Plan, run: Run, store: Store) -> Returns | None:
     """The returns of a run with an interval over its episodes; None when it did not play."""
     spec = next((spec for spec in run.stages if spec.stage == "returns"), None)
     if spec is None or store.status(spec) != "done":
@@ -49,16 +49,15 @@ def run_returns(plan: Plan, run: Run, store: Store) -> dict[str, Any] | None:
     random_mean = None
     if random_spec is not None and store.status(random_spec) == "done":
         random_mean = float(_returns(_episodes(store, random_spec)).mean())
-    lo, hi = numbers([interval.lo, interval.hi])
-    return {
-        "mean": interval.mean,
-        "lo": lo,
-        "hi": hi,
-        "n": interval.n,
-        "random_mean": random_mean,
-        "hns": run_hns(run.config, interval.mean, any(e["truncated"] for e in episodes)),
-        "label": _label(run.config),
-    }
+    return Returns(
+        mean=interval.mean,
+        lo=interval.lo,
+        hi=interval.hi,
+        n=interval.n,
+        random_mean=random_mean,
+        hns=run_hns(run.config, interval.mean, any(e["truncated"] for e in episodes)),
+        label=_label(run.config),
+    )
 
 
 def _label(config: RunConfig) -> str:
@@ -93,14 +92,14 @@ def plays_the_whole_game(agent: Checkpoint | RunConfig) -> bool:
     return agent.view.crop is None and emulator.actions is None and emulator.frame_skip == 4
 
 
-def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def hns_over_games(arms: Sequence[Arm]) -> tuple[GameScores, ...]:
     """Aggregates of human-normalised scores over games, the same games for every arm.
 
     An arm that has them in fewer than two games is left out; the others are aggregated over the
     games that all of them have, if there are two.
 
     Args:
-        arms: The arms of a result document, the same names in every game.
+        arms: The arms of a result, the same names in every game.
 
     Returns:
         One entry per arm: games, runs, mean, median, IQM and optimality gap with intervals, and
@@ -108,9 +107,9 @@ def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     by_name: dict[str, dict[str, list[float | None]]] = defaultdict(dict)
     for arm in arms:
-        if arm["kind"] == "arm":
-            found = [run["returns"]["hns"] if run["returns"] else None for run in arm["runs"]]
-            by_name[arm["name"]][arm["game"]] = found
+        if arm.kind == "arm":
+            found = [run.returns.hns if run.returns else None for run in arm.runs]
+            by_name[arm.name][arm.game] = found
     scored = {
         name: {game: np.array(v, np.float64) for game, v in games.items() if None not in v}
         for name, games in by_name.items()
@@ -119,32 +118,33 @@ def hns_over_games(arms: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     first = next(iter(scored.values()), {})
     common = [game for game in first if all(game in games for games in scored.values())]
     if len(common) < 2:
-        return []
-    return [
+        return ()
+    return tuple(
         _aggregate(name, {game: games[game] for game in common}) for name, games in scored.items()
-    ]
+    )
 
 
-def _aggregate(name: str, games: Mapping[str, "np.ndarray[Any, Any]"]) -> dict[str, Any]:
+def _aggregate(name: str, games: Mapping[str, "np.ndarray[Any, Any]"]) -> GameScores:
     scores = np.stack(list(games.values()), axis=1)
     estimates = stratified_bootstrap(
         scores, aggregates, derive(0, Purpose.SCORES_BOOTSTRAP, "aggregates")
     )
-    return {
-        "arm": name,
-        "games": list(games),
-        "num_runs": len(scores),
-        "method": HNS_METHOD,
-        "aggregates": {
-            label: {
-                "value": float(estimates.values[index]),
-                "lo": number(float(estimates.lo[index])),
-                "hi": number(float(estimates.hi[index])),
-            }
+    return GameScores(
+        arm=name,
+        games=tuple(games),
+        num_runs=len(scores),
+        method=HNS_METHOD,
+        aggregates={
+            label: Estimate(
+                mean=float(estimates.values[index]),
+                lo=float(estimates.lo[index]),
+                hi=float(estimates.hi[index]),
+                n=len(scores),
+            )
             for index, label in enumerate(AGGREGATES)
         },
-        "per_game": {game: float(found.mean()) for game, found in games.items()},
-    }
+        per_game={game: float(found.mean()) for game, found in games.items()},
+    )
 
 
 def _episodes(store: Store, spec: StageSpec) -> list[dict[str, Any]]:

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from diamond.ablation.plan import AA_NAME
 from diamond.errors import RequestError, StoreError, unknown
-from diamond.pipeline.files import read_json
+from diamond.pipeline.estimate_files import estimate_files
 from diamond.pipeline.history import FILE_NAME, read_entries
 from diamond.pipeline.kept_weights import named_weights, stored_weights
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, read_needs, written_needs
-from diamond.pipeline.sealed import is_whole
+from diamond.pipeline.reports import read_result
 from diamond.pipeline.store import Store
+from diamond.results.model import Result
 
 PAGE_FILE = "report.md"
 RunState = Literal["done", "failed", "begun", "pending"]
@@ -240,20 +241,22 @@ class StageStates:
 def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
     """Bytes that would be free without each study.
 
-    Its folder, and the stages and imported weights that no other one needs.
+    Its folder, and the stages, their estimates and imported weights that no other one needs.
     """
     studies, stored = list(studies), stored_weights(store.home)
     needed = {study.name: needed_stages(study.needs) for study in studies}
     weights = {study.name: named_weights(store.home, study.entries) for study in studies}
     users = Counter(stage for stages in needed.values() for stage in stages)
     readers = Counter(digest for digests in weights.values() for digest in digests)
+    estimates = Counter[str]()
+    for key, path in estimate_files(store.home):
+        estimates[key] += file_bytes(path)
     return {
         study.name: folder_bytes(study.folder)
         + sum(
-            folder_bytes(folder)
+            estimates[stage[1]] + sum(folder_bytes(folder) for folder in store.folders(*stage))
             for stage in needed[study.name]
             if users[stage] == 1
-            for folder in store.folders(*stage)
         )
         + sum(file_bytes(stored[digest]) for digest in weights[study.name] if readers[digest] == 1)
         for study in studies
@@ -274,34 +277,34 @@ def file_bytes(path: Path) -> int:
         return 0
 
 
-def check_whole(document: Mapping[str, Any], store: Store, stages: Iterable[str]) -> None:
+def check_whole(result: Result, store: Store, stages: Iterable[str]) -> None:
     """Read in full what a result says that its runs made, as far as the home still has it.
 
     Args:
-        document: The result of a study.
+        result: Of a study.
         store: The home.
         stages: Names of the stages to read.
 
     Raises:
         StoreError: A stage is not as it was written.
     """
-    runs = [run for arm in document["arms"] for run in arm["runs"]]
-    found = {(name, run["stages"][name]["key"]) for run in runs for name in run["stages"]}
+    runs = [run for arm in result.arms for run in arm.runs]
+    found = {(name, stage.key) for run in runs for name, stage in run.stages.items()}
     for stage, key in sorted(found):
         if stage in stages and store.is_published(stage, key):
             store.whole_folder(stage, key)
 
 
-def report_of(study: Study) -> dict[str, Any] | None:
-    """The result document of a study, None before its first command came to an end.
+def report_of(study: Study) -> Result | None:
+    """The result of a study, None before its first command came to an end.
 
     Raises:
-        StoreError: The document is damaged.
+        StoreError: It is damaged, or another version wrote it.
     """
     path = study.folder / REPORT_FILE
-    document = read_json(path)
-    if is_whole(document) and not document.keys().isdisjoint(("arms", "trials")):
-        return dict(document)
+    result = read_result(path)
+    if result is not None:
+        return result
     if not path.exists():
         return None
     command = study.entries[-1]["command"] if study.entries else None

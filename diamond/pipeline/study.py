@@ -18,11 +18,12 @@ from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
 from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import study_key
-from diamond.pipeline.result import build_document
+from diamond.pipeline.result import build_result
 from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
+from diamond.results.model import Result
 from diamond.tracking.records import RunStatus
 
 TRACKING_SECONDS = 15.0
@@ -123,8 +124,8 @@ class StudyRun:
                 note(StageEvent("still_failed", spec, note=failed[spec.key]))
         executor.run(specs, done, order, note, on_tick, frozenset(failed))
 
-    def document(self, seen: SeenStore | None = None) -> dict[str, Any]:
-        """The result document as of now; arms that were not asked for are as they are.
+    def result(self, seen: SeenStore | None = None) -> Result:
+        """The result as of now; arms that were not asked for are as they are.
 
         Args:
             seen: What the caller saw of the home before, None to look at everything.
@@ -133,7 +134,7 @@ class StudyRun:
         seen.look_again()
         selected = {spec.key for spec in selected_stages(self.plan, self.only)}
         others = [spec for spec in self.plan.stages() if spec.key not in selected]
-        document = build_document(
+        result = build_result(
             self.plan,
             seen,
             self.errors | failures(seen, others),
@@ -142,8 +143,7 @@ class StudyRun:
             self.command,
             frozenset(spec.key for spec in others),
         )
-        document["notes"] += self.damaged
-        return document
+        return result.model_copy(update={"notes": (*result.notes, *self.damaged)})
 
     def failed(self) -> list[tuple[StageSpec, str]]:
         """Stages that failed, with the cause; those that only read them are in `blocked`."""
@@ -197,12 +197,12 @@ class Tracking:
             raise self._error
 
     def finish(
-        self, document: dict[str, Any], artifacts: Mapping[str, Path] | None, status: RunStatus
+        self, result: Result, artifacts: Mapping[str, Path] | None, status: RunStatus
     ) -> None:
         """Write the final state; every run that was shown as running gets its end.
 
         Args:
-            document: The result.
+            result: What it gave.
             artifacts: Files of the study by their place among its files in the tracking store; None
                 leaves what is there.
             status: How the command ended.
@@ -215,7 +215,7 @@ class Tracking:
             self._thread.join()
         self.check()
         self._seen.look_again()
-        self._write(document, artifacts, status, finished=True)
+        self._write(result, artifacts, status, finished=True)
 
     def abandon(self) -> None:
         """Write how far the study is, and end every run: something else than `finish` ends it.
@@ -229,8 +229,8 @@ class Tracking:
             return
         try:
             with suppress(Exception):
-                document = self._study.document(self._seen)
-                self._write(document, None, "KILLED", finished=True)
+                result = self._study.result(self._seen)
+                self._write(result, None, "KILLED", finished=True)
         finally:
             with suppress(Exception):
                 self._store.end_own()
@@ -245,8 +245,8 @@ class Tracking:
             began = time.thread_time()
             # What a busy or restarting store refuses now is sent with the next import.
             with suppress(StoreError):
-                document = self._study.document(self._seen)
-                self._write(document, None, "RUNNING", finished=False)
+                result = self._study.result(self._seen)
+                self._write(result, None, "RUNNING", finished=False)
             if self._stop.wait(pause_seconds(time.thread_time() - began)):
                 return
 
@@ -255,7 +255,7 @@ class Tracking:
 
     def _write(
         self,
-        document: dict[str, Any],
+        result: Result,
         artifacts: Mapping[str, Path] | None,
         status: RunStatus,
         finished: bool,
@@ -263,7 +263,7 @@ class Tracking:
         if self._store is None:
             self._open()
         study = self._study
-        snapshot = Snapshot(study.plan, document, self._seen, study.folder / "configs", finished)
+        snapshot = Snapshot(study.plan, result, self._seen, study.folder / "configs", finished)
         # Two commands may work on one study: each reads what the other wrote before it writes.
         with locked(study.folder / ".tracking.lock"):
             self._store.reconcile()
@@ -281,4 +281,4 @@ class Tracking:
                 },
                 frozenset(artifacts or ()),
             )
-            self._store.write_study(tracked_study(study.plan, document, artifacts, status, shown))
+            self._store.write_study(tracked_study(study.plan, result, artifacts, status, shown))

@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,9 @@ from diamond.ablation.plan import Arm, Plan
 from diamond.config.metrics import METRIC_OF
 from diamond.pipeline.arms import find_stage, view_of
 from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.scores import load_scores, nan_mean, number, numbers, over_horizon
 from diamond.pipeline.store import Store
+from diamond.results.model import SurvivalCurve, SurvivalRow
+from diamond.results.scores import load_scores, nan_mean, over_horizon
 from diamond.stats.survival import Survival, first_above, kaplan_meier, survival_over_seeds
 
 Files = tuple[Path, ...]
@@ -36,7 +36,7 @@ NO_SCORES = "no scores"
 OTHER_VIEW = "scored at another view than the arm that repeats the last frame"
 
 
-def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dict[str, Any]]:
+def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> tuple[SurvivalRow, ...]:
     """Survival of the fidelity of each arm of a game that imagines.
 
     A start is lost at the first time step at which its drift is above the threshold: the mean drift
@@ -44,7 +44,7 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dic
     its real episode and by the horizon.
 
     Returns:
-        A row for each arm whose plan scores it; what is not defined is null with its `reason`.
+        A row for each arm whose plan scores it; where nothing is defined, with the `reason`.
     """
     arms = [
         arm
@@ -66,23 +66,9 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> list[dic
             reason = OTHER_VIEW
         else:
             reason = None
-        found = survival_of(files, drift[0], horizon) if reason is None else _UNDEFINED
-        rows.append({"game": game, "arm": arm.name, "metric": METRIC, "reason": reason} | found)
-    return rows
-
-
-_UNDEFINED: dict[str, Any] = {
-    "threshold": None,
-    "steps": [],
-    "survival": [],
-    "lo": [],
-    "hi": [],
-    "at_risk": [],
-    "n": 0,
-    "median": None,
-    "unit": None,
-    "method": None,
-}
+        found = survival_of(files, drift[0], horizon) if reason is None else SurvivalCurve()
+        rows.append(SurvivalRow(game=game, arm=arm.name, metric=METRIC, reason=reason, curve=found))
+    return tuple(rows)
 
 
 def _files(arm: Arm, store: Store) -> tuple[Files, ...]:
@@ -102,7 +88,7 @@ def threshold_of(drift: Files) -> float:
 
 
 @lru_cache(maxsize=1024)
-def survival_of(runs: tuple[Files, ...], drift: Files, horizon: int) -> dict[str, Any]:
+def survival_of(runs: tuple[Files, ...], drift: Files, horizon: int) -> SurvivalCurve:
     """The survival of an arm, made once: files of scores never change once they are there."""
     threshold = threshold_of(drift)
     times = [first_above(load_scores(files)[METRIC], threshold) for files in runs]
@@ -110,15 +96,15 @@ def survival_of(runs: tuple[Files, ...], drift: Files, horizon: int) -> dict[str
     found: Survival = (
         survival_over_seeds(times, horizon) if seeds_decide else kaplan_meier(times[0], horizon)
     )
-    return {
-        "threshold": number(threshold),
-        "steps": np.arange(1, horizon + 1).tolist(),
-        "survival": numbers(found.survival),
-        "lo": numbers(found.lo),
-        "hi": numbers(found.hi),
-        "at_risk": found.at_risk.tolist(),
-        "n": len(times) if seeds_decide else len(times[0].steps),
-        "median": found.median,
-        "unit": "seed" if seeds_decide else "start",
-        "method": METHOD_SEEDS if seeds_decide else METHOD_STARTS,
-    }
+    return SurvivalCurve(
+        threshold=threshold,
+        steps=tuple(range(1, horizon + 1)),
+        survival=found.survival.tolist(),
+        lo=found.lo.tolist(),
+        hi=found.hi.tolist(),
+        at_risk=found.at_risk.tolist(),
+        n=len(times) if seeds_decide else len(times[0].steps),
+        median=found.median,
+        unit="seed" if seeds_decide else "start",
+        method=METHOD_SEEDS if seeds_decide else METHOD_STARTS,
+    )

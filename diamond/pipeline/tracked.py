@@ -1,9 +1,8 @@
-"""From a plan and its result document to the runs that the tracking store shows."""
+"""From a plan and its result outcome to the runs that the tracking store shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Arm, Plan, Run
@@ -15,6 +14,10 @@ from diamond.pipeline.files import write_text
 from diamond.pipeline.identity import aggregate_key, study_key
 from diamond.pipeline.outputs import EVENTS_FILE, committed_events
 from diamond.pipeline.store import RESULT, Store
+from diamond.results.model import Arm as ArmResult
+from diamond.results.model import GameScores, NoiseFloor, Result
+from diamond.results.model import Run as RunResult
+from diamond.results.values import MEAN
 from diamond.stages.registry import BY_NAME
 from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
@@ -23,7 +26,7 @@ from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, Tracked
 
 def tracked_study(
     plan: Plan,
-    document: Mapping[str, Any],
+    outcome: Result,
     artifacts: Mapping[str, Path] | None,
     status: RunStatus,
     shown: Shown,
@@ -32,11 +35,11 @@ def tracked_study(
     return TrackedStudy(
         run_key=study_key(plan.study),
         name=plan.study,
-        tags={"diamond.kind": "study", "diamond.command": document["command"]}
-        | _claim_tags(document)
-        | _provenance(document),
+        tags={"diamond.kind": "study", "diamond.command": outcome.command}
+        | _claim_tags(outcome)
+        | _provenance(outcome),
         params={"preset": plan.request.preset, "protocol": plan.request.protocol},
-        description=study_description(document, shown),
+        description=study_description(outcome, shown),
         artifacts=artifacts,
         status=status,
     )
@@ -48,14 +51,14 @@ class Snapshot:
 
     Attributes:
         plan: The study.
-        document: Its result so far.
+        outcome: Its result so far.
         store: Where events and timings are.
         configs: Folder for the resolved configs that are logged as artifacts.
         finished: Whether the command is at its end; until then runs not whole show as running.
     """
 
     plan: Plan
-    document: Mapping[str, Any]
+    outcome: Result
     store: Store
     configs: Path
     finished: bool
@@ -66,20 +69,16 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
 
     A run is there from its first stage that is its own: of thousands that wait nothing is shown.
     """
-    plan, document = snapshot.plan, snapshot.document
+    plan, outcome = snapshot.plan, snapshot.outcome
     shared = _shared_by_all(plan)
     runs: list[TrackedRun] = []
-    for arm, shown in zip(plan.arms, document["arms"], strict=True):
-        for run, result in zip(arm.runs, shown["runs"], strict=True):
-            if result["state"] not in ("pending", "cut") or _has_begun(result, shared):
+    for arm, shown in zip(plan.arms, outcome.arms, strict=True):
+        for run, result in zip(arm.runs, shown.runs, strict=True):
+            if result.state not in ("pending", "cut") or _has_begun(result, shared):
                 runs.append(_one(snapshot, arm, run, result))
-        if (
-            arm.kind == "arm"
-            and shown["metrics"]
-            and all(r["state"] == "done" for r in shown["runs"])
-        ):
+        if arm.kind == "arm" and shown.metrics and all(r.state == "done" for r in shown.runs):
             runs.append(_aggregate(snapshot, arm, shown))
-    return runs + [_over_games(snapshot, row) for row in document["hns"]]
+    return runs + [_over_games(snapshot, row) for row in outcome.hns]
 
 
 def _shared_by_all(plan: Plan) -> frozenset[str]:
@@ -94,11 +93,11 @@ def _shared_by_all(plan: Plan) -> frozenset[str]:
     return frozenset(found)
 
 
-def _has_begun(result: Mapping[str, Any], shared: frozenset[str]) -> bool:
+def _has_begun(result: RunResult, shared: frozenset[str]) -> bool:
     """Whether anything is there of the stages that are a run's own."""
-    return result["state"] == "cut" and any(
-        info["state"] in ("partial", "done") and info["key"] not in shared
-        for info in result["stages"].values()
+    return result.state == "cut" and any(
+        info.state in ("partial", "done") and info.key not in shared
+        for info in result.stages.values()
     )
 
 
@@ -107,37 +106,35 @@ def is_compared(run: TrackedRun, game: str) -> bool:
     return COMPARE_TAG in run.tags and run.params["game"] == game and bool(run.curves)
 
 
-def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> TrackedRun:
-    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
-    config_file = snapshot.configs / f"config-{result['run_key']}.json"
+def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRun:
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    config_file = snapshot.configs / f"config-{result.run_key}.json"
     config_file.parent.mkdir(parents=True, exist_ok=True)
     text = canonical_json(canonical(run.config)) + "\n"
     if not config_file.exists() or config_file.read_bytes() != text.encode():
         write_text(config_file, text)
-    whole = result["state"] == "done"
-    stage_tags = {f"diamond.stage.{name}": info["key"] for name, info in result["stages"].items()}
+    whole = result.state == "done"
+    stage_tags = {f"diamond.stage.{name}": info.key for name, info in result.stages.items()}
     summary = {
-        overall_name(metric): values["mean"]
-        for metric, values in result["metrics"].items()
-        if values["mean"] is not None
+        overall_name(metric): value
+        for metric, values in result.metrics.items()
+        if (value := values[MEAN]) is not None
     }
-    if result["returns"]:
-        summary["return/mean"] = result["returns"]["mean"]
-        if result["returns"]["hns"] is not None:
-            summary["return/hns"] = result["returns"]["hns"]
-    if result["costs"]:
-        summary["cost/denoiser_calls_per_frame"] = float(
-            result["costs"]["denoiser_calls_per_frame"]
-        )
-    curves = {curve_name(metric, "mean"): values for metric, values in result["curves"].items()}
+    if result.returns:
+        summary["return/mean"] = result.returns.mean
+        if result.returns.hns is not None:
+            summary["return/hns"] = result.returns.hns
+    if result.costs:
+        summary["cost/denoiser_calls_per_frame"] = float(result.costs.denoiser_calls_per_frame)
+    curves = {curve_name(metric, "mean"): values for metric, values in result.curves.items()}
     return TrackedRun(
-        run_key=result["run_key"],
+        run_key=result.run_key,
         name=f"{arm.name} | {arm.game} | seed {run.config.seed}"
         if arm.kind == "arm"
         else f"{arm.name} | {arm.game}",
         kind=arm.kind,
         params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
-        tags=_provenance(document)
+        tags=_provenance(outcome)
         | stage_tags
         | {"diamond.study": plan.study, "diamond.arm": arm.name}
         | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
@@ -150,35 +147,35 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: Mapping[str, Any]) -> T
         summary=summary if whole else {},
         time_ms=_time_ms(run.stages, store),
         artifacts={config_file.name: config_file},
-        status=_status(result["state"], snapshot.finished),
+        status=_status(result.state, snapshot.finished),
     )
 
 
-def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> TrackedRun:
-    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
-    keys = [result["run_key"] for result in shown["runs"]]
+def _aggregate(snapshot: Snapshot, arm: Arm, shown: ArmResult) -> TrackedRun:
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    keys = [result.run_key for result in shown.runs]
     curves: dict[str, Sequence[float | None]] = {}
-    for metric, parts in shown["curves"].items():
-        curves[curve_name(metric, "mean")] = parts["mean"]
-        curves[curve_name(metric, "lower")] = parts["lo"]
-        curves[curve_name(metric, "upper")] = parts["hi"]
+    for metric, parts in shown.curves.items():
+        curves[curve_name(metric, "mean")] = parts.mean
+        curves[curve_name(metric, "lower")] = parts.lo
+        curves[curve_name(metric, "upper")] = parts.hi
     summary = {
-        overall_name(metric): values["mean"]["mean"]
-        for metric, values in shown["metrics"].items()
-        if values["mean"]["mean"] is not None
+        overall_name(metric): found.mean
+        for metric in shown.metrics
+        if (found := shown.estimate(metric, MEAN)) is not None
     }
-    curves |= noise_curves(document["noise_floor"], arm.name, arm.game)
+    curves |= noise_curves(outcome.noise_floor, arm.name, arm.game)
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
         name=f"{arm.name} | {arm.game} | mean of {_seeds(len(keys))}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
-        tags=_provenance(document)
+        tags=_provenance(outcome)
         | {
             "diamond.study": plan.study,
             "diamond.arm": arm.name,
-            "diamond.interval": shown["interval"]["method"],
+            "diamond.interval": shown.interval.method if shown.interval else "",
             COMPARE_TAG: plan.study,
         },
         stages=(),
@@ -191,45 +188,40 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: Mapping[str, Any]) -> Tracke
 
 
 def noise_curves(
-    rows: Sequence[Mapping[str, Any]], arm: str, game: str
+    rows: Sequence[NoiseFloor], arm: str, game: str
 ) -> dict[str, Sequence[float | None]]:
     """The noise floor against the time step, where it comes from this arm."""
     return {
-        noise_floor_name(row["metric"]): row["curve"]
+        noise_floor_name(row.metric): row.curve
         for row in rows
-        if (row["arm"], row["game"], row["reason"]) == (arm, game, None)
+        if (row.arm, row.game, row.reason) == (arm, game, None)
     }
 
 
-def _over_games(snapshot: Snapshot, row: Mapping[str, Any]) -> TrackedRun:
+def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
     """Human-normalised scores of an arm over the games of the study."""
-    plan, document, store = snapshot.plan, snapshot.document, snapshot.store
-    arms = [arm for arm in plan.arms if arm.name == row["arm"]]
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    arms = [arm for arm in plan.arms if arm.name == row.arm]
     keys = [
-        result["run_key"]
-        for shown in document["arms"]
-        if shown["name"] == row["arm"]
-        for result in shown["runs"]
+        result.run_key for shown in outcome.arms if shown.name == row.arm for result in shown.runs
     ]
     summary = {}
-    for name, found in row["aggregates"].items():
-        summary[f"hns/{name}"] = found["value"]
-        summary |= {
-            f"hns/{name}_{end}": found[end] for end in ("lo", "hi") if found[end] is not None
-        }
-    summary |= {f"hns/{game}": value for game, value in row["per_game"].items()}
+    for name, found in row.aggregates.items():
+        summary[f"hns/{name}"] = found.mean
+        bounds = {f"hns/{name}_lo": found.lo, f"hns/{name}_hi": found.hi}
+        summary |= {end: value for end, value in bounds.items() if value is not None}
+    summary |= {f"hns/{game}": value for game, value in row.per_game.items()}
     specs = [spec for arm in arms for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
-        name=f"{row['arm']} | {len(row['games'])} games | mean of {row['num_runs']}",
+        name=f"{row.arm} | {len(row.games)} games | mean of {row.num_runs}",
         kind="aggregate",
-        params=_params(plan, arms[0])
-        | {"game": ", ".join(row["games"]), "seeds": str(row["num_runs"])},
-        tags=_provenance(document)
+        params=_params(plan, arms[0]) | {"game": ", ".join(row.games), "seeds": str(row.num_runs)},
+        tags=_provenance(outcome)
         | {
             "diamond.study": plan.study,
-            "diamond.arm": row["arm"],
-            "diamond.interval": row["method"],
+            "diamond.arm": row.arm,
+            "diamond.interval": row.method,
         },
         stages=(),
         curves={},
@@ -282,31 +274,31 @@ def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
     return max((m["timings"].get("finished_ms", 0) for m in manifests if m), default=0)
 
 
-def _provenance(document: Mapping[str, Any]) -> dict[str, str]:
-    provenance = document["provenance"]
+def _provenance(outcome: Result) -> dict[str, str]:
+    provenance = outcome.provenance
     tags = {
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": "diamond",
-        "diamond.dirty": str(provenance["dirty"]),
-        "diamond.device": str(provenance["device"]),
-        "diamond.versions": canonical_json(provenance["versions"]),
+        "diamond.dirty": str(provenance.dirty),
+        "diamond.device": str(provenance.device),
+        "diamond.versions": canonical_json(provenance.versions),
     }
-    if provenance["git_commit"]:
-        tags["mlflow.source.git.commit"] = provenance["git_commit"]
+    if provenance.git_commit:
+        tags["mlflow.source.git.commit"] = provenance.git_commit
     return tags
 
 
-def _claim_tags(document: Mapping[str, Any]) -> dict[str, str]:
+def _claim_tags(outcome: Result) -> dict[str, str]:
     """The hash of the claims, when they were declared, and the verdicts so far."""
-    declared = document["declaration"]
+    declared = outcome.declaration
     if declared is None:
         return {}
     tags = {
-        "diamond.claims.hash": declared["hash"],
-        "diamond.claims.declared_at": str(declared["declared_at"]),
-        "diamond.claims.status": declared["status"],
+        "diamond.claims.hash": declared.hash,
+        "diamond.claims.declared_at": str(declared.declared_at),
+        "diamond.claims.status": declared.status,
     }
     return tags | {
-        f"diamond.claim.{row['name']}": verdict_text(row, declared["post_hoc"])
-        for row in document["claims"]
+        f"diamond.claim.{row.name}": verdict_text(row.verdict, row.within_model, declared.post_hoc)
+        for row in outcome.claims
     }

@@ -1,11 +1,11 @@
-"""Verdicts on the claims of a study: what each seed says, from its result document and its scores.
+"""Verdicts on the claims of a study: what each seed says, from its result and its scores.
 
 The statistics are in `verdict`; whether claims were made beforehand is in `declared`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -24,16 +24,16 @@ from diamond.config.metrics import METRIC_OF, is_set
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.pipeline.outputs import SCORES_FILE
-from diamond.pipeline.scores import (
+from diamond.pipeline.store import Store
+from diamond.results.claims import Claim, ClaimGame, ClaimPart
+from diamond.results.model import Arm, Result, Run
+from diamond.results.scores import (
     Scores,
     load_scores,
     nan_mean,
-    number,
-    numbers,
     over_horizon,
 )
-from diamond.pipeline.store import Store
-from diamond.pipeline.verdict import Judgement, combine, judge_seeds, judge_starts
+from diamond.results.verdict import Judgement, combine, judge_seeds, judge_starts
 from diamond.stages.registry import SCORING_STAGES
 from diamond.stats.intervals import FloatArray
 
@@ -46,121 +46,98 @@ class _Evidence:
     """What a claim reads on one game.
 
     Attributes:
-        arms: The arm of each quantity, as in the document.
+        arms: The arm of each quantity.
         seeds: Training seeds that all its trained arms have.
         within: Whether it can only be judged within one trained model.
         store: Where the scores are.
     """
 
-    arms: Mapping[Quantity, Mapping[str, Any]]
+    arms: Mapping[Quantity, Arm]
     seeds: tuple[int, ...]
     within: bool
     store: Store
 
 
-def claim_rows(
-    declaration: Declaration, document: Mapping[str, Any], store: Store
-) -> list[dict[str, Any]]:
+def claim_rows(declaration: Declaration, result: Result, store: Store) -> tuple[Claim, ...]:
     """Judge every claim of a declaration on every game of a study.
 
     Args:
         declaration: What was claimed.
-        document: The study's result document, of which arms, games and configs are read.
+        result: Of the study; its arms, games and configs are read.
         store: Where the scores of its runs are.
-
-    Returns:
-        One entry per claim; docs/reference/result.md names its parts.
     """
-    return [_claim(claim, declaration.primary, document, store) for claim in declaration.claims]
+    return tuple(_claim(claim, declaration.primary, result, store) for claim in declaration.claims)
 
 
-def _claim(
-    claim: DeclaredClaim, primary: str, document: Mapping[str, Any], store: Store
-) -> dict[str, Any]:
+def _claim(claim: DeclaredClaim, primary: str, result: Result, store: Store) -> Claim:
     comparison = claim.comparison
     reading = read_claim(comparison)
     metrics = {quantity.metric for part in reading.parts for quantity in part.terms}
-    games = [_on_game(claim, reading, game, document, store) for game in document["games"]]
-    return {
-        "name": claim.name,
-        "text": claim.text,
-        "expression": render_claim(comparison),
-        "on_primary": metrics <= {primary, f"{primary}_real"},
-        "verdict": combine([game["verdict"] for game in games], "all"),
-        "within_model": any(game["within_model"] for game in games),
-        "games": games,
-    }
+    games = tuple(_on_game(claim, reading, game, result, store) for game in result.games)
+    return Claim(
+        name=claim.name,
+        text=claim.text,
+        expression=render_claim(comparison),
+        on_primary=metrics <= {primary, f"{primary}_real"},
+        verdict=combine([game.verdict for game in games], "all"),
+        within_model=any(game.within_model for game in games),
+        games=games,
+    )
 
 
 def _on_game(
-    claim: DeclaredClaim,
-    reading: Reading,
-    game: str,
-    document: Mapping[str, Any],
-    store: Store,
-) -> dict[str, Any]:
+    claim: DeclaredClaim, reading: Reading, game: str, result: Result, store: Store
+) -> ClaimGame:
     try:
-        evidence = _evidence(claim, game, document, store)
+        evidence = _evidence(claim, game, result, store)
     except RequestError as error:
         return _undecided(game, str(error))
     late = [
-        f"time step {q.time_step} is beyond the horizon of {document['horizon']}"
+        f"time step {q.time_step} is beyond the horizon of {result.horizon}"
         for q in evidence.arms
-        if q.time_step is not None and q.time_step > document["horizon"]
+        if q.time_step is not None and q.time_step > result.horizon
     ]
     if late:
         return _undecided(game, late[0])
-    parts = [_part(part, reading, evidence) for part in reading.parts]
-    verdict = combine([part["verdict"] for part in parts], reading.holds)
-    return {
-        "game": game,
-        "verdict": verdict,
-        "reason": _reason(parts, reading.holds) if verdict == "UNDECIDED" else None,
-        "within_model": evidence.within,
-        "holds": reading.holds,
-        "arms": {render_quantity(q): arm["name"] for q, arm in evidence.arms.items()},
-        "parts": parts,
-    }
+    parts = tuple(_part(part, reading, evidence) for part in reading.parts)
+    verdict = combine([part.verdict for part in parts], reading.holds)
+    return ClaimGame(
+        game=game,
+        verdict=verdict,
+        reason=_reason(parts, reading.holds) if verdict == "UNDECIDED" else None,
+        within_model=evidence.within,
+        holds=reading.holds,
+        arms={render_quantity(q): arm.name for q, arm in evidence.arms.items()},
+        parts=parts,
+    )
 
 
-def _reason(parts: Sequence[Mapping[str, Any]], holds: Literal["all", "any"]) -> str | None:
+def _reason(parts: Sequence[ClaimPart], holds: Literal["all", "any"]) -> str | None:
     """Why a claim is undecided: of several parts, by the one that a decision waits for."""
-    undecided = [part for part in parts if part["verdict"] == "UNDECIDED"]
-    undecided.sort(key=lambda part: part["seeds_missing"] or 0, reverse=holds == "all")
-    reason: str | None = undecided[0]["reason"]
-    return reason
+    undecided = [part for part in parts if part.verdict == "UNDECIDED"]
+    undecided.sort(key=lambda part: part.seeds_missing or 0, reverse=holds == "all")
+    return undecided[0].reason
 
 
-def _undecided(game: str, reason: str) -> dict[str, Any]:
-    return {
-        "game": game,
-        "verdict": "UNDECIDED",
-        "reason": reason,
-        "within_model": False,
-        "holds": "all",
-        "arms": {},
-        "parts": [],
-    }
+def _undecided(game: str, reason: str) -> ClaimGame:
+    return ClaimGame(game=game, verdict="UNDECIDED", reason=reason)
 
 
-def _evidence(
-    claim: DeclaredClaim, game: str, document: Mapping[str, Any], store: Store
-) -> _Evidence:
-    rows = [arm for arm in document["arms"] if arm["game"] == game]
-    configs = document["provenance"]["config"]
+def _evidence(claim: DeclaredClaim, game: str, result: Result, store: Store) -> _Evidence:
+    rows, configs = result.arms_of(game), result.provenance.config
     named = [
         NamedArm(
-            arm["name"],
-            arm["kind"] == "arm",
-            arm["axis_values"],
-            RunConfig.model_validate(configs[f"{arm['name']} | {game}"]),
+            arm.name,
+            arm.kind == "arm",
+            arm.axis_values,
+            RunConfig.model_validate(configs[f"{arm.name} | {game}"]),
         )
         for arm in rows
     ]
-    by_name = {arm["name"]: arm for arm in rows}
+    by_name = {arm.name: arm for arm in rows}
     found = find_arms(claim.comparison, named)
     trained = [arm for arm in found.values() if arm.is_trained]
-    seeds = [{run["seed"] for run in by_name[arm.name]["runs"]} for arm in trained]
+    seeds = [{run.seed for run in by_name[arm.name].runs} for arm in trained]
     common = tuple(sorted(set.intersection(*seeds)))
     imported = any(arm.config.imported is not None for arm in trained)
     return _Evidence(
@@ -171,7 +148,7 @@ def _evidence(
     )
 
 
-def _part(part: Linear, reading: Reading, evidence: _Evidence) -> dict[str, Any]:
+def _part(part: Linear, reading: Reading, evidence: _Evidence) -> ClaimPart:
     per_seed: dict[int, float] = {}
     starts: FloatArray = np.empty(0)
     absent: list[str] = []
@@ -200,28 +177,28 @@ def _row(
     judged: Judgement,
     per_seed: Mapping[int, float],
     absent: Sequence[str],
-) -> dict[str, Any]:
+) -> ClaimPart:
     reason = judged.reason
     if judged.n == 0:
         reason = "; ".join(absent) or "its arms have no training seed in common"
-    return {
-        "difference": _shown(part),
-        "relation": reading.relation,
-        "verdict": judged.verdict,
-        "reason": reason,
-        "seeds": list(per_seed),
-        "values": numbers(list(per_seed.values())),
-        "absent": list(absent),
-        "mean": number(judged.mean),
-        "lo": number(judged.lo),
-        "hi": number(judged.hi),
-        "n": judged.n,
-        "unit": judged.unit,
-        "method": judged.method,
-        "p": judged.p,
-        "p_min": judged.p_min,
-        "seeds_missing": judged.missing,
-    }
+    return ClaimPart(
+        difference=_shown(part),
+        relation=reading.relation,
+        verdict=judged.verdict,
+        reason=reason,
+        seeds=tuple(per_seed),
+        values=tuple(per_seed.values()),
+        absent=tuple(absent),
+        mean=judged.mean,
+        lo=judged.lo,
+        hi=judged.hi,
+        n=judged.n,
+        unit=judged.unit,
+        method=judged.method,
+        p=judged.p,
+        p_min=judged.p_min,
+        seeds_missing=judged.missing,
+    )
 
 
 def _combined(part: Linear, values: Values) -> FloatArray:
@@ -244,17 +221,20 @@ def _values(part: Linear, evidence: _Evidence, seed: int) -> Values | str:
         arm = evidence.arms[quantity]
         run = _run(arm, seed)
         if quantity.metric in RETURN_METRICS:
-            value = (run["returns"] or {}).get("mean" if quantity.metric == "return" else "hns")
+            earned = run.returns
+            value = None
+            if earned is not None:
+                value = earned.mean if quantity.metric == "return" else earned.hns
             if value is None:
-                return f"{arm['name']} has no {quantity.metric}"
+                return f"{arm.name} has no {quantity.metric}"
             returns[quantity] = np.array([value])
             continue
         scores = _scores(run, evidence.store)
         if scores is None:
-            return f"the scores of {arm['name']} are not there"
+            return f"the scores of {arm.name} are not there"
         array = scores.get(quantity.metric)
         if array is None:
-            return f"{quantity.metric} of {arm['name']} was not measured"
+            return f"{quantity.metric} of {arm.name} was not measured"
         at = quantity.time_step
         cells[quantity] = array if at is None else array[:, at - 1 : at]
     for quantity, array in list(cells.items()):
@@ -268,19 +248,18 @@ def _values(part: Linear, evidence: _Evidence, seed: int) -> Values | str:
     return returns
 
 
-def _run(arm: Mapping[str, Any], seed: int) -> Mapping[str, Any]:
+def _run(arm: Arm, seed: int) -> Run:
     """The run of a seed; a baseline without training has one for all seeds."""
-    if arm["kind"] == "baseline":
-        run: Mapping[str, Any] = arm["runs"][0]
-        return run
-    return next(run for run in arm["runs"] if run["seed"] == seed)
+    if arm.kind == "baseline":
+        return arm.runs[0]
+    return next(run for run in arm.runs if run.seed == seed)
 
 
-def _scores(run: Mapping[str, Any], store: Store) -> Scores | None:
+def _scores(run: Run, store: Store) -> Scores | None:
     done = [
-        store.folder(stage, run["stages"][stage]["key"]) / SCORES_FILE
-        for stage in SCORING_STAGES
-        if run["stages"].get(stage, {}).get("state") == "done"
+        store.folder(name, stage.key) / SCORES_FILE
+        for name in SCORING_STAGES
+        if (stage := run.stages.get(name)) is not None and stage.state == "done"
     ]
     paths = tuple(path for path in done if path.is_file())
     return load_scores(paths) if paths else None

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.benchmark import Document
-from diamond.report.benchmark_tables import LABELS, games_title, level_name, printed_or_computed
+from diamond.report.benchmark_tables import games_title, level_name
 from diamond.report.looks import OKABE_ITO, plain, settings
+from diamond.report.tables import HNS_LABELS as LABELS
+from diamond.results.benchmark_model import Benchmark, ScoredFile
 from diamond.stats.aggregates import AGGREGATES
 
 _Dash = Literal["-", "--", ":"]
@@ -22,17 +23,17 @@ _REFERENCE_COLOUR = "#6b6b6b"
 _LABEL_WIDTH = 22
 
 
-def benchmark_figure(doc: Document) -> Figure:
+def benchmark_figure(doc: Benchmark) -> Figure:
     """Draw the aggregates of every file in a row of panels, and below them the profiles.
 
     Args:
-        doc: The document of `benchmark_document`.
+        doc: What is known of the files.
 
     Returns:
         A figure 9 inches wide, not bound to any window. The published mean and median of DIAMOND
         are a dashed line where all files have the same games.
     """
-    files = doc["files"]
+    files = doc.files
     with matplotlib.rc_context(settings()):
         top = 0.9 + 0.34 * len(files)
         bottom = max(3.0, 0.9 + 0.34 * len(files))
@@ -48,20 +49,20 @@ def benchmark_figure(doc: Document) -> Figure:
         return figure
 
 
-def _aggregate_panel(axes: Axes, doc: Document, name: str, is_first: bool) -> None:
-    files = doc["files"]
+def _aggregate_panel(axes: Axes, doc: Benchmark, name: str, is_first: bool) -> None:
+    files = doc.files
     for row, file in enumerate(files):
-        found = file["aggregates"][name]
+        found = file.aggregates[name]
         colour = _colour(row)
-        if found["lo"] is not None:
-            axes.plot([found["lo"], found["hi"]], [row, row], color=colour, linewidth=4, alpha=0.45)
-        axes.plot([found["value"]], [row], color=colour, marker="o", markersize=5)
+        if found.lo is not None:
+            axes.plot([found.lo, found.hi], [row, row], color=colour, linewidth=4, alpha=0.45)
+        axes.plot([found.mean], [row], color=colour, marker="o", markersize=5)
     reference = _reference(doc, name)
     if reference is not None:
         axes.axvline(reference, color=_REFERENCE_COLOUR, linestyle=(0, (5.0, 2.0)), linewidth=1.2)
     better = "lower" if name == "optimality_gap" else "higher"
     axes.set_title(f"{LABELS[name]}\n({better} is better)", fontsize=10)
-    labels = [_label(file["label"]) for file in files] if is_first else [""] * len(files)
+    labels = [_label(file.label) for file in files] if is_first else [""] * len(files)
     axes.set_yticks(range(len(files)), labels)
     axes.set_ylim(len(files) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -71,37 +72,36 @@ def _aggregate_panel(axes: Axes, doc: Document, name: str, is_first: bool) -> No
     axes.set_axisbelow(True)
 
 
-def _profile_panel(axes: Axes, doc: Document) -> None:
+def _profile_panel(axes: Axes, doc: Benchmark) -> None:
     last = 1.0
-    for row, file in enumerate(doc["files"]):
-        profile = file["profile"]
-        taus, fraction = np.array(profile["tau"]), np.array(profile["fraction"])
-        if profile["lo"][0] is not None:
-            axes.fill_between(
-                taus, profile["lo"], profile["hi"], color=_colour(row), alpha=0.18, linewidth=0
-            )
+    for row, file in enumerate(doc.files):
+        profile = file.profile
+        taus, fraction = np.array(profile.tau), np.array(profile.fraction)
+        if profile.lo[0] is not None:
+            lo, hi = np.array(profile.lo, np.float64), np.array(profile.hi, np.float64)
+            axes.fill_between(taus, lo, hi, color=_colour(row), alpha=0.18, linewidth=0)
         axes.plot(taus, fraction, color=_colour(row), linestyle=_dash(row), linewidth=1.8)
         above = taus[fraction > 0]
         last = max(last, float(above[-1]) if above.size else 0.0)
     axes.axvline(1.0, color="black", linestyle=":", linewidth=1.0)
     axes.set_xlim(0.0, min(last * 1.03, float(taus[-1])))
     axes.set_ylim(0.0, 1.02)
-    axes.set_title(f"Performance profile, {_games(doc['files'])}", fontsize=10)
+    axes.set_title(f"Performance profile, {_games(doc.files)}", fontsize=10)
     axes.set_xlabel("human-normalised score τ (dotted: human)")
     axes.set_ylabel("share of runs above τ")
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _legend(doc: Document) -> list[Line2D]:
+def _legend(doc: Benchmark) -> list[Line2D]:
     lines = [
         Line2D(
             [], [], color=_colour(row), linestyle=_dash(row), marker="o", markersize=5,
-            label=_label(file["label"]),
+            label=_label(file.label),
         )
-        for row, file in enumerate(doc["files"])
+        for row, file in enumerate(doc.files)
     ]  # fmt: skip
-    if any(file["num_runs"] > 1 for file in doc["files"]):
+    if any(file.num_runs > 1 for file in doc.files):
         label = f"{level_name(doc)} interval"
         lines.append(Line2D([], [], color="#bbbbbb", linewidth=7, alpha=0.6, label=label))
     if any(_reference(doc, name) is not None for name in AGGREGATES):
@@ -111,17 +111,17 @@ def _legend(doc: Document) -> list[Line2D]:
     return lines
 
 
-def _reference(doc: Document, name: str) -> float | None:
+def _reference(doc: Benchmark, name: str) -> float | None:
     """Return a value of the published DIAMOND over the games that all files have."""
-    if len(doc["published"]) != 1:
+    if len(doc.published) != 1:
         return None
-    agents = {agent["agent"]: agent for agent in doc["published"][0]["agents"]}
-    value, _ = printed_or_computed(agents[_REFERENCE_AGENT], name)
+    agents = {agent.agent: agent for agent in doc.published[0].agents}
+    value, _ = agents[_REFERENCE_AGENT].aggregate(name)
     return value
 
 
-def _games(files: Sequence[Document]) -> str:
-    sets = {tuple(file["games"]) for file in files}
+def _games(files: Sequence[ScoredFile]) -> str:
+    sets = {file.games for file in files}
     return games_title(sets.pop()) if len(sets) == 1 else "each file over its own games"
 
 

@@ -1,43 +1,60 @@
-"""Scores of a benchmark as tables for a terminal; LaTeX is in `benchmark_latex`."""
+"""Scores of a benchmark as tables."""
 
 from collections.abc import Sequence
-
-from rich.table import Table
-from rich.text import Text
+from dataclasses import replace
 
 from diamond.config.games import GAMES
-from diamond.report.benchmark import Document
-from diamond.report.document import ABSENT, number, span
+from diamond.report.latex import table_latex
+from diamond.report.numbers import ABSENT, number, span
+from diamond.report.table import Cell, Row, Table
+from diamond.report.tables import HNS_LABELS as LABELS
+from diamond.report.terminal import HEAD_WIDTH, WIDTH
+from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
+from diamond.results.model import Estimate
 from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")
 """Published agents with a column of their own, as far as they fit; the document has all."""
 
-LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 PRINTED_MARK = "†"
 PLACES = 3
 
-_WIDTH = 100
+_GAME_WIDTH = 15
 _NARROWEST = 9
-_WIDEST = 20
+_NUM_KNOWN = 2
+"""Columns of random and human scores, before those of the files."""
 
 
-def benchmark_tables(doc: Document) -> list[Table]:
-    """Lay out a document for a terminal of 100 columns.
+def benchmark_tables(doc: Benchmark) -> list[Table]:
+    """Lay out what is known of files of scores.
 
     Returns:
         Aggregates for every set of games that a file has, comparisons where there are several
-        files, and scores by game, in several tables where the columns need them.
+        files, and scores by game.
     """
-    tables = [_aggregates(doc, group) for group in doc["published"]]
-    if doc["comparisons"]:
+    tables = [_aggregates(doc, group) for group in doc.published]
+    if doc.comparisons:
         tables.append(_comparisons(doc))
-    return [*tables, *_per_game(doc)]
+    return [*tables, _per_game(doc)]
 
 
-def level_name(doc: Document) -> str:
+def terminal_tables(doc: Benchmark) -> list[Table]:
+    """Return the tables as they fit a terminal: scores by game in several where they are wide."""
+    *tables, per_game = benchmark_tables(doc)
+    return [*tables, *_side_by_side(per_game, len(doc.files))]
+
+
+def benchmark_latex(doc: Benchmark) -> str:
+    """Write the tables as LaTeX, one after the other."""
+    seed = f"{doc.seed}, {doc.num_resamples} resamples; {doc.method}"
+    notes = {"made by": "diamond scores", "seed": seed}
+    tables = enumerate(benchmark_tables(doc), start=1)
+    return "\n".join(table_latex(table, f"scores-{number}", notes) for number, table in tables)
+
+
+def level_name(doc: Benchmark) -> str:
     """Return the nominal coverage of the intervals, such as ``95 %``."""
-    return f"{doc['level'] * 100:g} %"
+    return f"{doc.level * 100:g} %"
 
 
 def games_title(games: Sequence[str]) -> str:
@@ -48,166 +65,124 @@ def games_title(games: Sequence[str]) -> str:
     return f"{len(games)} of {len(GAMES)} games{named}"
 
 
-def shown_agents(doc: Document) -> dict[str, dict[str, float]]:
+def shown_agents(doc: Benchmark) -> dict[str, dict[str, float]]:
     """Return the scores by game of the published agents that get a column."""
     found: dict[str, dict[str, float]] = {name: {} for name in SHOWN_AGENTS}
-    for group in doc["published"]:
-        for agent in group["agents"]:
-            if agent["agent"] in found:
-                found[agent["agent"]] |= agent["scores"]
+    for group in doc.published:
+        for agent in group.agents:
+            if agent.agent in found:
+                found[agent.agent] |= agent.scores or {}
     return found
 
 
-def printed_or_computed(agent: Document, name: str) -> tuple[float | None, bool]:
-    """Return a value of a published agent and whether it is quoted, not computed from means."""
-    computed = agent.get(name)
-    if computed is not None:
-        return computed, False
-    quoted = (agent["printed"] or {}).get(name)
-    return quoted, quoted is not None
-
-
-def agent_name(agent: Document) -> str:
+def agent_name(agent: PublishedScores) -> str:
     """Name a published agent with its year, and its number of games where that is not the usual."""
-    games = (agent["printed"] or {}).get("games")
-    return f"{agent['agent']} ({agent['year']}{f', {games} games' if games else ''})"
+    games = agent.printed and agent.printed.games
+    return f"{agent.agent} ({agent.year}{f', {games} games' if games else ''})"
 
 
-def _table(title: str, caption: str = "") -> Table:
-    return Table(
-        title=title,
-        caption=caption or None,
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-
-
-def _aggregates(doc: Document, group: Document) -> Table:
-    files = [file for file in doc["files"] if file["games"] == group["games"]]
-    table = _table(
-        f"Human-normalised scores over {games_title(group['games'])}", _caption(doc, files, group)
-    )
-    table.add_column("agent", overflow="fold")
-    for head in ("runs", "mean", "median", "IQM", "opt. gap", "superhuman"):
-        table.add_column(head, justify="right")
-    for file in files:
-        cells = [_estimate(file["aggregates"][name]) for name in AGGREGATES]
-        label = Text(file["label"], style="bold")
-        table.add_row(label, str(file["num_runs"]), *cells, str(file["superhuman"]))
-    for agent in group["agents"]:
-        cells = [_published_cell(agent, name) for name in AGGREGATES]
-        count = agent["superhuman"]
-        last = ABSENT if count is None else str(count)
-        name = agent_name(agent)
-        table.add_row(name, ABSENT, *cells, last, style="dim")
-    return table
-
-
-def _estimate(found: Document) -> Text:
-    text = Text(number(found["value"], PLACES))
-    interval = span(found["lo"], found["hi"], PLACES)
-    if interval:
-        text.append(f"\n{interval}", style="dim")
-    return text
-
-
-def _published_cell(agent: Document, name: str) -> Text:
-    value, quoted = printed_or_computed(agent, name)
-    return Text(number(value, PLACES) + (PRINTED_MARK if quoted else ""))
-
-
-def _caption(doc: Document, files: Sequence[Document], group: Document) -> str:
-    told = []
-    if any(file["num_runs"] > 1 for file in files):
-        told.append(
-            f"Below a value: its {level_name(doc)} interval ({doc['method']}; "
-            f"{doc['num_resamples']} resamples, seed {doc['seed']})."
+def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
+    files = [file for file in doc.files if file.games == group.games]
+    rows = [
+        Row(
+            file.label,
+            "arm",
+            (
+                Cell(str(file.num_runs)),
+                *(_estimate(file.aggregates[name]) for name in AGGREGATES),
+                Cell(str(file.superhuman)),
+            ),
         )
-    told += [f"{file['label']}: {note}." for file in files for note in file["notes"]]
-    told.append("Published agents, dim: computed from their mean scores of these same games.")
-    if len(group["games"]) == len(GAMES):
+        for file in files
+    ]
+    for agent in group.agents:
+        count = ABSENT if agent.superhuman is None else str(agent.superhuman)
+        cells = (_published_cell(agent, name) for name in AGGREGATES)
+        rows.append(Row(agent_name(agent), "baseline", (Cell(ABSENT), *cells, Cell(count))))
+    title = f"Human-normalised scores over {games_title(group.games)}"
+    columns = ("agent", "runs", *LABELS.values(), "superhuman")
+    return Table(title, columns, tuple(rows), _caption(doc, files, group))
+
+
+def _estimate(found: Estimate) -> Cell:
+    return Cell(number(found.mean, PLACES), span(found.lo, found.hi, PLACES))
+
+
+def _published_cell(agent: PublishedScores, name: str) -> Cell:
+    value, quoted = agent.aggregate(name)
+    return Cell(number(value, PLACES) + (PRINTED_MARK if quoted else ""))
+
+
+def _caption(doc: Benchmark, files: Sequence[ScoredFile], group: PublishedGroup) -> str:
+    told = []
+    if any(file.num_runs > 1 for file in files):
+        told.append(
+            f"Below a value: its {level_name(doc)} interval ({doc.method}; "
+            f"{doc.num_resamples} resamples, seed {doc.seed})."
+        )
+    told += [f"{file.label}: {note}." for file in files for note in file.notes]
+    told.append("Published agents, last: computed from their mean scores of these same games.")
+    if len(group.games) == len(GAMES):
         told.append(f"{PRINTED_MARK} as printed by its source; the single runs are not published.")
     return "\n".join(told)
 
 
-def _comparisons(doc: Document) -> Table:
-    table = _table("Probability that a run of X scores above a run of Y, mean over games")
-    table.add_column("X", overflow="fold")
-    table.add_column("Y", overflow="fold")
-    table.add_column("games", justify="right")
-    table.add_column("P(X > Y)", justify="right")
-    table.add_column(f"{level_name(doc)} interval", justify="right")
-    table.add_column("note", overflow="fold")
-    for found in doc["comparisons"]:
-        table.add_row(
-            Text(found["x"]),
-            Text(found["y"]),
-            str(len(found["games"])),
-            number(found["probability"], PLACES),
-            span(found["lo"], found["hi"], PLACES),
-            "; ".join(found["notes"]),
+def _comparisons(doc: Benchmark) -> Table:
+    rows = [
+        Row(
+            found.x,
+            "arm",
+            (
+                Cell(found.y),
+                Cell(str(len(found.games))),
+                Cell(number(found.probability, PLACES), span(found.lo, found.hi, PLACES)),
+                Cell("; ".join(found.notes)),
+            ),
         )
-    return table
+        for found in doc.comparisons
+    ]
+    title = "Probability that a run of X scores above a run of Y, mean over games"
+    columns = ("X", "Y", "games", "P(X > Y)", "note")
+    caption = f"Below a value: its {level_name(doc)} interval."
+    return Table(title, columns, tuple(rows), caption, frozenset({"Y", "note"}))
 
 
-def _per_game(doc: Document) -> list[Table]:
-    """Return scores by game: every file, and the published agents that fit beside the last."""
-    references = doc["references"]
-    files = [(Text(file["label"], style="bold"), _means(file)) for file in doc["files"]]
-    agents = [(Text(name), scores) for name, scores in shown_agents(doc).items()]
-    tables = []
-    for columns in _side_by_side(files, agents, _WIDTH - 15 - 2 * _NARROWEST):
-        table = _table(
-            "Mean score of each game",
-            "Bold: at least the human score. All agents and their sources: --json.",
-        )
-        table.add_column("game")
-        for name in ("random", "human"):
-            table.add_column(name, justify="right")
-        for head, _ in columns:
-            table.add_column(head, justify="right", overflow="fold", max_width=_WIDEST)
-        for game, reference in references.items():
-            cells = [_score(scores.get(game), reference["human"]) for _, scores in columns]
-            known = (number(reference[name], 1) for name in ("random", "human"))
-            table.add_row(game, *known, *cells)
-        tables.append(table)
-    return tables
+def _per_game(doc: Benchmark) -> Table:
+    """Return scores by game: every file, then the published agents."""
+    agents = shown_agents(doc)
+    scores = [{game: found.mean for game, found in file.per_game.items()} for file in doc.files]
+    rows = []
+    for game, reference in doc.references.items():
+        known = (Cell(number(value, 1)) for value in (reference.random, reference.human))
+        cells = (_score(found.get(game), reference.human) for found in (*scores, *agents.values()))
+        rows.append(Row(game, "game", (*known, *cells)))
+    columns = ("game", "random", "human", *(file.label for file in doc.files), *agents)
+    caption = "Bold: at least the human score. All agents and their sources: --json."
+    return Table("Mean score of each game", columns, tuple(rows), caption)
 
 
-def _means(file: Document) -> dict[str, float]:
-    return {game: values["mean"] for game, values in file["per_game"].items()}
+def _score(value: float | None, human: float) -> Cell:
+    return Cell(number(value, 1), tone="strong" if value is not None and value >= human else "")
 
 
-def _score(value: float | None, human: float) -> Text:
-    superhuman = value is not None and value >= human
-    return Text(number(value, 1), style="bold" if superhuman else "")
-
-
-_Column = tuple[Text, dict[str, float]]
-
-
-def _side_by_side(
-    needed: Sequence[_Column], optional: Sequence[_Column], room: int
-) -> list[list[_Column]]:
-    """Group the columns in order so that they fit; optional ones only where room is left."""
-    groups: list[list[_Column]] = [[]]
-    left = room
-    for column in needed:
-        if groups[-1] and _width(column) > left:
+def _side_by_side(table: Table, num_files: int) -> list[Table]:
+    """Part a table of scores by game so that it fits; agents only where room is left."""
+    groups: list[list[int]] = [[]]
+    room = left = WIDTH - _GAME_WIDTH - _NUM_KNOWN * _NARROWEST
+    for place, column in enumerate(table.columns[1 + _NUM_KNOWN :]):
+        needed = max(_NARROWEST, min(HEAD_WIDTH, len(column))) + 1
+        if needed > left and place >= num_files:
+            break
+        if needed > left and groups[-1]:
             groups.append([])
             left = room
-        groups[-1].append(column)
-        left -= _width(column)
-    for column in optional:
-        if _width(column) > left:
-            break
-        groups[-1].append(column)
-        left -= _width(column)
-    return groups
+        groups[-1].append(_NUM_KNOWN + place)
+        left -= needed
+    return [_part(table, [*range(_NUM_KNOWN), *group]) for group in groups]
 
 
-def _width(column: _Column) -> int:
-    return max(_NARROWEST, min(_WIDEST, column[0].cell_len)) + 1
+def _part(table: Table, places: Sequence[int]) -> Table:
+    """Return a table with some of its columns beside the names."""
+    columns = (table.columns[0], *(table.columns[1 + place] for place in places))
+    rows = (replace(row, cells=tuple(row.cells[place] for place in places)) for row in table.rows)
+    return replace(table, columns=columns, rows=tuple(rows))

@@ -1,76 +1,57 @@
-"""The claims of a study with their verdicts: as a table, for a terminal, and in words."""
+"""The claims of a study with their verdicts: as a table and in words."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from rich.table import Table as TerminalTable
-from rich.text import Text
 
 from diamond.pipeline.declared import verdict_text
-from diamond.report.document import ABSENT, number, span, visible_decimals
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.numbers import ABSENT, counted, number, p_text, span, visible_decimals
+from diamond.report.table import Cell, Row, Table, Tone
+from diamond.results.claims import ClaimGame, ClaimPart, Verdict
+from diamond.results.model import Result
 
 _PLACES = 3
-_STYLES = {"PASS": "green", "FAIL": "red", "UNDECIDED": "yellow"}
+_TONES: Mapping[Verdict, Tone] = {"PASS": "good", "FAIL": "bad", "UNDECIDED": "open"}
 _COLUMNS = ("claim", "verdict", "left - right", "p (smallest)", "n")
 
 
-def claims_table(doc: Mapping[str, Any]) -> Table:
+def claims_table(doc: Result) -> Table:
     """Return a row for each claim, and below it one for each game and difference that it reads."""
-    post_hoc = bool(doc["claims"]) and doc["declaration"]["post_hoc"]
+    post_hoc = doc.declaration is not None and doc.declaration.post_hoc
     rows = []
-    for claim in doc["claims"]:
+    for claim in doc.claims:
         empty = (Cell(""),) * (len(_COLUMNS) - 2)
-        verdict = Cell(verdict_text(claim, post_hoc))
-        rows.append(Row(claim["name"], "arm", (verdict, *empty)))
-        for game in claim["games"]:
-            if not game["parts"]:
-                rows.append(Row(game["game"], "baseline", (Cell(game["verdict"]), *empty)))
-            rows += [_part_row(game, part) for part in game["parts"]]
-    return Table("Claims", _COLUMNS, tuple(rows))
+        told = verdict_text(claim.verdict, claim.within_model, post_hoc)
+        verdict = Cell(told, tone=_TONES[claim.verdict])
+        rows.append(Row(claim.name, "arm", (verdict, *empty)))
+        for game in claim.games:
+            if not game.parts:
+                rows.append(Row(game.game, "baseline", (Cell(game.verdict), *empty)))
+            rows += [_part_row(game, part) for part in game.parts]
+    return Table("Claims", _COLUMNS, tuple(rows), words=frozenset(_COLUMNS))
 
 
-def _part_row(game: Mapping[str, Any], part: Mapping[str, Any]) -> Row:
-    places = visible_decimals((part["mean"], part["lo"], part["hi"]), _PLACES)
-    p = ABSENT if part["p"] is None else f"{part['p']:.3g} ({part['p_min']:.3g})"
+def _part_row(game: ClaimGame, part: ClaimPart) -> Row:
+    places = visible_decimals((part.mean, part.lo, part.hi), _PLACES)
+    p = ABSENT if part.p is None else f"{p_text(part.p)} ({p_text(part.p_min)})"
     cells = (
-        Cell(verdict_text({**part, "within_model": game["within_model"]}, post_hoc=False)),
-        Cell(number(part["mean"], places), span(part["lo"], part["hi"], places)),
+        Cell(verdict_text(part.verdict, game.within_model, post_hoc=False)),
+        Cell(number(part.mean, places), span(part.lo, part.hi, places)),
         Cell(p),
-        Cell(f"{part['n']} {part['unit']}{'' if part['n'] == 1 else 's'}"),
+        Cell(counted(part.n, part.unit)),
     )
-    return Row(f"{game['game']}: {part['difference']} {part['relation']} 0", "baseline", cells)
+    return Row(f"{game.game}: {part.difference} {part.relation} 0", "baseline", cells)
 
 
-def claims_view(doc: Mapping[str, Any]) -> TerminalTable:
-    """Lay out the claims for a terminal; the verdict of a claim is coloured."""
-    found = claims_table(doc)
-    view = TerminalTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    for column in found.columns:
-        view.add_column(column, overflow="fold")
-    for row in found.rows:
-        is_claim = row.kind == "arm"
-        name = Text(row.name if is_claim else f"  {row.name}", "bold" if is_claim else "dim")
-        cells = [
-            Text(cell.text + (f"\n{cell.detail}" if cell.detail else "")) for cell in row.cells
-        ]
-        if is_claim:
-            cells[0].stylize(f"bold {_STYLES[row.cells[0].text.split()[0].strip(',')]}")
-        view.add_row(name, *cells)
-    return view
-
-
-def claims_sentences(doc: Mapping[str, Any]) -> list[str]:
+def claims_sentences(doc: Result) -> list[str]:
     """Say when the claims were made, what each says and what its seeds showed."""
-    if not doc["claims"]:
+    declared = doc.declaration
+    if declared is None or not doc.claims:
         return []
-    declared = doc["declaration"]
-    when = "" if declared["declared_at"] is None else f" at {declared['declared_at']}"
-    sentences = [f"Claims {declared['hash'][:12]}{when}: {declared['status']}."]
-    for claim in doc["claims"]:
-        secondary = "" if claim["on_primary"] else " Not on the primary metric."
-        sentences.append(f"{claim['name']}: {claim['text']} {claim['expression']}.{secondary}")
-        sentences += [line for game in claim["games"] for line in _game_lines(game)]
+    when = "" if declared.declared_at is None else f" at {declared.declared_at}"
+    sentences = [f"Claims {declared.hash[:12]}{when}: {declared.status}."]
+    for claim in doc.claims:
+        secondary = "" if claim.on_primary else " Not on the primary metric."
+        sentences.append(f"{claim.name}: {claim.text} {claim.expression}.{secondary}")
+        sentences += [line for game in claim.games for line in _game_lines(game)]
     sentences.append(
         "PASS: the 95% interval of left minus right lies on the claimed side of 0; FAIL: on the "
         "other; p is the exact sign-flip value beside the smallest that so many seeds can give."
@@ -78,16 +59,16 @@ def claims_sentences(doc: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _game_lines(game: Mapping[str, Any]) -> list[str]:
+def _game_lines(game: ClaimGame) -> list[str]:
     lines = []
-    for part in game["parts"]:
-        places = visible_decimals(part["values"], _PLACES)
+    for part in game.parts:
+        places = visible_decimals(part.values, _PLACES)
         shown = ", ".join(
             f"seed {seed} {number(value, places)}"
-            for seed, value in zip(part["seeds"], part["values"], strict=True)
+            for seed, value in zip(part.seeds, part.values, strict=True)
         )
         if shown:
-            lines.append(f"{game['game']}: {part['difference']}: {shown}.")
-    if game["reason"]:
-        lines.append(f"{game['game']}: UNDECIDED: {game['reason']}.")
+            lines.append(f"{game.game}: {part.difference}: {shown}.")
+    if game.reason:
+        lines.append(f"{game.game}: UNDECIDED: {game.reason}.")
     return lines

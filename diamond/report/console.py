@@ -1,32 +1,14 @@
-"""The result of a study as one table for a terminal; it loads no matplotlib."""
+"""The result of a study in one table that fits a terminal; it loads no matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from rich.table import Table
-from rich.text import Text
 
 from diamond.config.metrics import is_set
-from diamond.report.document import (
-    ABSENT,
-    Arm,
-    Document,
-    Estimate,
-    arms_of,
-    estimate,
-    level_text,
-    metric_info,
-    metric_infos,
-    number,
-    real_estimate,
-    return_labels,
-    run_mean,
-    visible_decimals,
-)
-from diamond.report.tables import hns_table
+from diamond.report.numbers import ABSENT, number, visible_decimals
+from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import WIDTH
+from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
 
-_WIDTH = 100
 _STEPS = ("5", "10")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
@@ -49,7 +31,7 @@ class _Column:
         return max(len(line) for line in (*self.head, *self.values, *self.intervals)) + 1
 
 
-def result_table(doc: Document, game: str) -> Table:
+def result_table(doc: Result, game: str) -> Table:
     """Lay out arms x selected metrics of one game for a terminal of 100 columns.
 
     The name of an arm is never cut: where names are long, intervals are left out, those of the
@@ -60,54 +42,31 @@ def result_table(doc: Document, game: str) -> Table:
         game: One of its games.
 
     Returns:
-        A table whose baselines are dim and whose arms without a result say so.
+        A table whose arms without a result say so.
     """
-    arms = arms_of(doc, game)
-    widest_name = max((len(arm["name"]) for arm in arms), default=0)
-    columns = _fitted(_columns(doc, game, arms), _WIDTH - widest_name - 1)
-    table = Table(
-        title=f"{game}: imagined frames against the real ones, {doc['horizon']} time steps",
-        caption=_caption(doc, game, columns),
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("\narm", overflow="fold")
-    for column in columns:
-        table.add_column(Text("\n".join(column.head)), justify="right", no_wrap=True)
-    if not columns:
-        table.add_column("")
+    arms = doc.arms_of(game)
+    widest_name = max((len(arm.name) for arm in arms), default=0)
+    columns = _fitted(_columns(doc, game, arms), WIDTH - widest_name - 1)
+    rows = []
     for index, arm in enumerate(arms):
-        cells = [_cell(column.values[index], column.intervals[index]) for column in columns]
+        cells = [Cell(column.values[index], column.intervals[index]) for column in columns]
         lost = _lost(arm)
         if lost:
-            cells[:1] = [Text(lost, style="dim" if lost == "pending" else "red")]
-        name = Text(arm["name"], style="bold" if arm["kind"] == "arm" else "")
-        table.add_row(name, *cells, style="dim" if arm["kind"] == "baseline" else "")
-    return table
-
-
-def hns_over_games(doc: Document) -> Table | None:
-    """Lay out the aggregates over games for a terminal; None where no arm has any."""
-    found = hns_table(doc)
-    if not found.rows:
-        return None
-    table = Table(
-        title=found.title, box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left"
+            cells[:1] = [Cell(lost, tone="soft" if lost == "pending" else "bad")]
+        rows.append(Row(arm.name, arm.kind, tuple(cells)))
+    heads = ["\n".join(column.head) for column in columns] or [""]
+    return Table(
+        f"{game}: imagined frames against the real ones, {doc.horizon} time steps",
+        ("arm", *heads),
+        tuple(rows),
+        _caption(doc, game, columns),
     )
-    for column in found.columns:
-        table.add_column(column, justify="left" if column in ("arm", "games") else "right")
-    for row in found.rows:
-        table.add_row(Text(row.name, "bold"), *(_cell(c.text, c.detail) for c in row.cells))
-    return table
 
 
-def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
+def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     """Return the columns that have values, in reading order."""
-    primary = doc["primary_metric"]
-    steps = [step for step in _STEPS if int(step) in doc["report_steps"]]
+    primary = doc.primary_metric
+    steps = [step for step in _STEPS if int(step) in doc.report_steps]
     wanted = [(metric, step) for step in steps for metric in ("psnr", "foreground_iou")]
     wanted += [(metric, "mean") for metric in ("core_ratio", "ssim", "l1")]
     if primary not in {metric for metric, _ in wanted}:
@@ -115,7 +74,7 @@ def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
     columns = []
     for metric, at in wanted:
         columns.append(_metric_column(doc, arms, metric, at))
-        real = real_estimate(doc, game, metric, at)
+        real = doc.real(game, metric, at)
         if real:
             text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
             columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
@@ -124,12 +83,12 @@ def _columns(doc: Document, game: str, arms: Sequence[Arm]) -> list[_Column]:
     return [column for column in columns if any(value != ABSENT for value in column.values)]
 
 
-def _metric_column(doc: Document, arms: Sequence[Arm], metric: str, at: str) -> _Column:
+def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:
     """Return a column of estimates; the higher its rank, the longer it keeps its intervals."""
-    labels = {info.name: info.label for info in metric_infos(doc)} | _SHORT_LABELS
+    labels = {info.name: info.label for info in doc.scored} | _SHORT_LABELS
     places = _PLACES.get(metric, _DEFAULT_PLACES)
-    found = [estimate(arm, metric, at) for arm in arms]
-    rank = 2 if metric == doc["primary_metric"] else int(at != "mean")
+    found = [arm.estimate(metric, at) for arm in arms]
+    rank = 2 if metric == doc.primary_metric else int(at != "mean")
     return _Column(
         (labels.get(metric, metric), _at_text(metric, at)),
         tuple(number(value.mean if value else None, places) for value in found),
@@ -145,61 +104,52 @@ def _at_text(metric: str, at: str) -> str:
     return "all frames" if is_set(metric) else "mean"
 
 
-def _difference_column(doc: Document, game: str, arms: Sequence[Arm]) -> _Column:
+def _difference_column(doc: Result, game: str, arms: Sequence[Arm]) -> _Column:
     """Return the differences to the baseline arm; `_difference_caption` says what marks mean."""
     rows = _differences(doc, game)
     values, intervals = [], []
     for arm in arms:
-        row = rows.get(arm["name"])
+        row = rows.get(arm.name)
         if row is None:
-            values.append(_BASE if rows and arm["name"] == _base(rows) else ABSENT)
+            values.append(_BASE if rows and arm.name == _base(rows) else ABSENT)
             intervals.append("")
             continue
-        places = _PLACES.get(row["metric"], _DEFAULT_PLACES)
-        places = visible_decimals((row["difference"], row["lo"], row["hi"]), places)
-        marks = (_STAR if row["decision"] == "shown" else "") + (
-            _WITHIN if row["within_noise"] else ""
-        )
-        values.append(number(row["difference"], places) + marks)
-        found = Estimate(row["difference"], row["lo"], row["hi"])
-        intervals.append(_interval(found, places))
+        places = _PLACES.get(row.metric, _DEFAULT_PLACES)
+        places = visible_decimals((row.difference, row.lo, row.hi), places)
+        marks = (_STAR if row.is_shown else "") + (_WITHIN if row.within_noise else "")
+        values.append(number(row.difference, places) + marks)
+        intervals.append(_interval(row, places))
     return _Column(("difference", "to base"), tuple(values), tuple(intervals), 3)
 
 
-def _differences(doc: Document, game: str) -> dict[str, Mapping[str, Any]]:
+def _differences(doc: Result, game: str) -> dict[str, Comparison]:
     """Return the comparisons with the baseline arm on the primary metric by the arm's name."""
     return {
-        row["a"]: row
-        for row in doc["comparisons"]
-        if row["game"] == game
-        and row["metric"] == doc["primary_metric"]
-        and row["family"] != "reference"
-        and row["difference"] is not None
+        row.a: row for row in doc.compared(game, doc.primary_metric) if row.family != "reference"
     }
 
 
-def _base(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    return str(next(iter(rows.values()))["b"])
+def _base(rows: Mapping[str, Comparison]) -> str:
+    return next(iter(rows.values())).b
 
 
 def _return_column(arms: Sequence[Arm]) -> _Column:
     """Return the mean return of each arm, with the interval of the run where there is only one."""
-    means = tuple(number(run_mean(arm, "returns", "mean"), 1) for arm in arms)
+    means = tuple(number(arm.mean_return("mean"), 1) for arm in arms)
     intervals = []
     for arm in arms:
-        found = [run["returns"] for run in arm["runs"] if run.get("returns")]
-        one = found[0] if len(found) == 1 else {"mean": 0.0}
-        intervals.append(_interval(Estimate(one["mean"], one.get("lo"), one.get("hi")), 1))
+        found = [run.returns for run in arm.runs if run.returns]
+        intervals.append(_interval(found[0] if len(found) == 1 else None, 1))
     return _Column(("return", "mean"), means, tuple(intervals), 0)
 
 
 def _hns_column(arms: Sequence[Arm]) -> _Column:
-    means = tuple(number(run_mean(arm, "returns", "hns"), 2) for arm in arms)
+    means = tuple(number(arm.mean_return("hns"), 2) for arm in arms)
     return _Column(("HNS", "mean"), means, ("",) * len(arms), 0)
 
 
 def _time_column(arms: Sequence[Arm]) -> _Column:
-    means = tuple(number(run_mean(arm, "costs", "ms_per_frame"), 1) for arm in arms)
+    means = tuple(number(arm.mean_cost("ms_per_frame"), 1) for arm in arms)
     return _Column(("ms per", "frame"), means, ("",) * len(arms), 0)
 
 
@@ -216,7 +166,7 @@ def _fitted(columns: Sequence[_Column], room: int) -> list[_Column]:
     return fitted
 
 
-def _interval(value: Estimate | None, places: int) -> str:
+def _interval(value: Estimate | Comparison | Returns | None, places: int) -> str:
     """Write an interval narrowly: 0.57-0.66, with `to` in place of the dash beside a minus sign."""
     if value is None or value.lo is None or value.hi is None:
         return ""
@@ -224,59 +174,54 @@ def _interval(value: Estimate | None, places: int) -> str:
     return f"{lo} to {hi}" if "-" in lo + hi else f"{lo}-{hi}"
 
 
-def _cell(value: str, interval: str) -> Text:
-    text = Text(value)
-    if interval:
-        text.append(f"\n{interval}", style="dim")
-    return text
-
-
 def _lost(arm: Arm) -> str:
     """Return the state of an arm without any number, empty for any other."""
-    states = [run["state"] for run in arm["runs"]]
-    return "" if arm["metrics"] or not states or "done" in states else str(states[0])
+    states = [run.state for run in arm.runs]
+    return "" if arm.metrics or not states or "done" in states else states[0]
 
 
-def _caption(doc: Document, game: str, columns: Sequence[_Column]) -> str:
+def _caption(doc: Result, game: str, columns: Sequence[_Column]) -> str:
     """Say what the second lines are, where the table has any, and what the returns are worth."""
     told = []
-    arms = [arm for arm in arms_of(doc, game, "arm") if arm.get("interval")]
+    arms = [arm for arm in doc.arms_of(game, "arm") if arm.interval]
     if arms and any(interval for column in columns for interval in column.intervals):
-        told.append(
-            f"Below a value: its {level_text(arms)} interval ({arms[0]['interval']['method']})."
-        )
+        told.append(f"Below a value: its {level_text(arms)} interval ({_method(arms[0])}).")
     told += _difference_caption(doc, game)
     random_return = next(
         (
             mean
-            for arm in arms_of(doc, game, "arm")
-            if (mean := run_mean(arm, "returns", "random_mean")) is not None
+            for arm in doc.arms_of(game, "arm")
+            if (mean := arm.mean_return("random_mean")) is not None
         ),
         None,
     )
     if random_return is not None:
         told.append(
-            f"Return: {'; '.join(return_labels(doc))}; a random policy gets {random_return:.1f}."
+            f"Return: {'; '.join(doc.return_labels())}; a random policy gets {random_return:.1f}."
         )
     return "\n".join(told)
 
 
-def _difference_caption(doc: Document, game: str) -> list[str]:
+def _method(arm: Arm) -> str:
+    return "" if arm.interval is None else arm.interval.method
+
+
+def _difference_caption(doc: Result, game: str) -> list[str]:
     """Say what the column of differences is and what its marks mean."""
     rows = _differences(doc, game)
     if not rows:
         return []
-    label = metric_info(doc, doc["primary_metric"]).label
+    label = doc.primary.label
     told = f"Difference to base: {label}, mean, minus that of {_base(rows)}."
-    size = next((row["family_size"] for row in rows.values() if row["family_size"]), None)
-    if any(row["decision"] == "shown" for row in rows.values()):
+    size = next((row.family_size for row in rows.values() if row.family_size), None)
+    if any(row.is_shown for row in rows.values()):
         across = "" if size is None else f" by a t test, Holm over {size}"
         told += f" {_STAR} shown{across}."
-    if any(row["within_noise"] for row in rows.values()):
+    if any(row.within_noise for row in rows.values()):
         told += f" {_WITHIN} within the noise floor."
     undefined = [
-        f"Noise floor: {row['reason']}."
-        for row in doc.get("noise_floor") or ()
-        if row["game"] == game and row["metric"] == doc["primary_metric"] and row["reason"]
+        f"Noise floor: {row.reason}."
+        for row in doc.noise_floor
+        if row.game == game and row.metric == doc.primary_metric and row.reason
     ]
     return [told, *undefined]

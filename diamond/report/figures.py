@@ -1,7 +1,6 @@
 """Fidelity against horizon as figures, from the result document."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -13,17 +12,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from diamond.config.metrics import METRIC_OF
-from diamond.report.document import (
-    Arm,
-    CurvePart,
-    Document,
-    arms_of,
-    better,
-    curve,
-    level_text,
-    metric_info,
-)
 from diamond.report.looks import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
+from diamond.results.model import Arm, CurvePart, Result, level_text
 
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
     ("band_lo", "band_hi", 0.08),
@@ -40,7 +30,7 @@ _MANY_SIZES = 30.0
 """An error whose curves differ by this factor is drawn on a logarithmic scale."""
 
 
-def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
+def horizon_figure(doc: Result, game: str, metric: str) -> Figure:
     """Draw one metric against the time step: a line and an interval band for each arm.
 
     Args:
@@ -54,9 +44,9 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(8.5, 5.6), layout="constrained")
         axes = figure.subplots()
-        info = metric_info(doc, metric)
+        info = doc.metric(metric)
         _draw(axes, doc, game, metric, MOST_POINTS)
-        axes.set_title(f"{game}: {info.label} ({better(info)})")
+        axes.set_title(f"{game}: {info.label} ({info.better})")
         axes.set_xlabel("time step t after the start (env steps)")
         figure.legend(
             handles=_legend(doc, game, [metric]),
@@ -67,7 +57,7 @@ def horizon_figure(doc: Document, game: str, metric: str) -> Figure:
         return figure
 
 
-def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
+def horizon_panels(doc: Result, game: str, metrics: Sequence[str]) -> Figure:
     """Draw metrics as small multiples with one legend.
 
     Args:
@@ -90,12 +80,12 @@ def horizon_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False))
         for index, (axes, metric) in enumerate(zip(panels, metrics, strict=False)):
-            info = metric_info(doc, metric)
+            info = doc.metric(metric)
             _draw(axes, doc, game, metric, PANEL_POINTS)
             if axes.get_yscale() == "linear":
                 axes.yaxis.set_major_locator(MaxNLocator(_PANEL_TICKS))
             axes.yaxis.set_minor_locator(NullLocator())
-            axes.set_title(f"{info.label}\n({better(info)})", fontsize=10)
+            axes.set_title(f"{info.label}\n({info.better})", fontsize=10)
             if index + num_columns < len(metrics):
                 axes.tick_params(labelbottom=False)  # the panel below has the same axis
             else:
@@ -127,16 +117,16 @@ def drawn_steps(num_steps: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.rint(np.geomspace(1, num_steps, most)).astype(np.int64)) - 1
 
 
-def _draw(axes: Axes, doc: Document, game: str, metric: str, most: int) -> None:
-    info = metric_info(doc, metric)
+def _draw(axes: Axes, doc: Result, game: str, metric: str, most: int) -> None:
+    info = doc.metric(metric)
     _draw_noise(axes, doc, game, metric, most)
-    is_long = doc["horizon"] > _LONG_HORIZON
+    is_long = doc.horizon > _LONG_HORIZON
     for arm, look in looks(doc, game):
-        mean = _values(curve(arm, metric, "mean"))
+        mean = _values(arm.curve(metric, "mean"))
         drawn = drawn_steps(len(mean), most)
         for lower, upper, alpha in BANDS:
-            lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
-            if arm["kind"] == "arm" and len(lo) == len(hi) == len(mean):
+            lo, hi = _values(arm.curve(metric, lower)), _values(arm.curve(metric, upper))
+            if arm.kind == "arm" and len(lo) == len(hi) == len(mean):
                 axes.fill_between(
                     drawn + 1, lo[drawn], hi[drawn], color=look.colour, alpha=alpha, linewidth=0
                 )
@@ -154,13 +144,13 @@ def _draw(axes: Axes, doc: Document, game: str, metric: str, most: int) -> None:
     real = _real_curve(doc, game, metric)
     drawn = drawn_steps(len(real), most)
     axes.plot(drawn + 1, real[drawn], color=INK, linestyle=":", linewidth=1.6)
-    axes.set_ylabel(f"{info.label} [{info.unit}]" if info.unit else info.label)
+    axes.set_ylabel(info.title)
     draw_grid(axes)
     _set_values(axes, doc, game, metric)
     _set_steps(axes, doc)
 
 
-def _set_values(axes: Axes, doc: Document, game: str, metric: str) -> None:
+def _set_values(axes: Axes, doc: Result, game: str, metric: str) -> None:
     """Scale the vertical axis; it ends where values of the metric end, whatever an interval says.
 
     An error whose curves differ by far is drawn on a logarithmic scale, from half of its smallest
@@ -176,25 +166,25 @@ def _set_values(axes: Axes, doc: Document, game: str, metric: str) -> None:
         axes.set_ylim(top=min(high, axes.get_ylim()[1]))
 
 
-def is_logarithmic(doc: Document, game: str, metric: str) -> bool:
+def is_logarithmic(doc: Result, game: str, metric: str) -> bool:
     """Tell whether a metric is drawn on a logarithmic scale."""
     low, high = _bounds(metric)
     means = _means(doc, game, metric)
     return (
         (low, high) == (0.0, None)
-        and metric_info(doc, metric).direction == "lower"
+        and doc.metric(metric).direction == "lower"
         and len(means) > 0
         and bool(means.min() > 0)
         and bool(means.max() / means.min() > _MANY_SIZES)
     )
 
 
-def is_cut(doc: Document, game: str, metric: str) -> bool:
+def is_cut(doc: Result, game: str, metric: str) -> bool:
     """Tell whether an interval of an arm reaches beyond what values of the metric can be."""
     low, high = _bounds(metric)
-    for arm in arms_of(doc, game, "arm"):
+    for arm in doc.arms_of(game, "arm"):
         for lower, upper, _ in BANDS:
-            lo, hi = _values(curve(arm, metric, lower)), _values(curve(arm, metric, upper))
+            lo, hi = _values(arm.curve(metric, lower)), _values(arm.curve(metric, upper))
             if low is not None and (lo < low).any() or high is not None and (hi > high).any():
                 return True
     return False
@@ -206,51 +196,44 @@ def _bounds(metric: str) -> tuple[float | None, float | None]:
     return (None, None) if spec is None else (spec.low, spec.high)
 
 
-def _means(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
+def _means(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
     """Return every mean that is drawn, (n,)."""
-    drawn = [_values(curve(arm, metric, "mean")) for arm in arms_of(doc, game)]
+    drawn = [_values(arm.curve(metric, "mean")) for arm in doc.arms_of(game)]
     found = np.concatenate([*drawn, np.empty(0)])
     finite: NDArray[np.float64] = found[np.isfinite(found)]
     return finite
 
 
-def _draw_noise(axes: Axes, doc: Document, game: str, metric: str, most: int) -> None:
+def _draw_noise(axes: Axes, doc: Result, game: str, metric: str, most: int) -> None:
     """Shade the noise floor: the mean of the baseline arm, give or take the floor."""
-    row = _noise_row(doc, game, metric)
+    row = doc.floor(game, metric)
     if row is None:
         return
-    arm = next(arm for arm in arms_of(doc, game, "arm") if arm["name"] == row["arm"])
-    mean, floor = _values(curve(arm, metric, "mean")), _values(row["curve"])
+    arm = next(arm for arm in doc.arms_of(game, "arm") if arm.name == row.arm)
+    mean, floor = _values(arm.curve(metric, "mean")), _values(row.curve)
     drawn = drawn_steps(len(mean), most)
     low, high = (mean - floor)[drawn], (mean + floor)[drawn]
     axes.fill_between(drawn + 1, low, high, color=NOISE, linewidth=0)
 
 
-def _noise_row(doc: Document, game: str, metric: str) -> Mapping[str, Any] | None:
-    """Return the noise floor of a metric, None where it is not defined."""
-    rows = doc.get("noise_floor") or ()
-    found = (row for row in rows if row["game"] == game and row["metric"] == metric)
-    return next((row for row in found if row["reason"] is None), None)
-
-
-def _set_steps(axes: Axes, doc: Document) -> None:
+def _set_steps(axes: Axes, doc: Result) -> None:
     """Scale the horizontal axis: logarithmic over long horizons, where most changes come first."""
-    horizon = doc["horizon"]
+    horizon = doc.horizon
     if horizon > _LONG_HORIZON:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
-    ticks = [step for step in doc["report_steps"] if step <= horizon]
+    ticks = [step for step in doc.report_steps if step <= horizon]
     axes.set_xticks(ticks, [str(step) for step in ticks])
     axes.set_xlim(1, max(horizon, 2))
 
 
-def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | Patch]:
+def _legend(doc: Result, game: str, metrics: Sequence[str]) -> list[Line2D | Patch]:
     """Return the legend: arms, the real frames where drawn, baselines, and what the bands are."""
     shown = [
         (arm, look)
         for arm, look in looks(doc, game)
-        if any(np.isfinite(_values(curve(arm, metric, "mean"))).any() for metric in metrics)
+        if any(np.isfinite(_values(arm.curve(metric, "mean"))).any() for metric in metrics)
     ]
     lines = {
         kind: [
@@ -262,25 +245,25 @@ def _legend(doc: Document, game: str, metrics: Sequence[str]) -> list[Line2D | P
                 linewidth=look.width,
                 marker=look.marker,
                 markersize=5.5,
-                label=plain(arm["name"]),
+                label=plain(arm.name),
             )
             for arm, look in shown
-            if arm["kind"] == kind
+            if arm.kind == kind
         ]
         for kind in ("arm", "baseline")
     }
     real = [Line2D([], [], color=INK, linestyle=":", linewidth=1.6, label="real frames")]
     has_real = any(len(_real_curve(doc, game, metric)) for metric in metrics)
-    noise = (row for metric in metrics if (row := _noise_row(doc, game, metric)))
+    noise = (row for metric in metrics if (row := doc.floor(game, metric)))
     floors = [
-        Patch(facecolor=NOISE, edgecolor="none", label=f"noise floor of {plain(row['arm'])}")
+        Patch(facecolor=NOISE, edgecolor="none", label=f"noise floor of {plain(row.arm)}")
         for row in noise
     ]
     return [
         *lines["arm"],
         *(real if has_real else []),
         *lines["baseline"],
-        *_band_legend([arm for arm, _ in shown if arm["kind"] == "arm"], metrics),
+        *_band_legend([arm for arm, _ in shown if arm.kind == "arm"], metrics),
         *floors[:1],
     ]
 
@@ -300,7 +283,7 @@ def _band_legend(arms: Sequence[Arm], metrics: Sequence[str]) -> list[Patch]:
             value is not None
             for arm in arms
             for metric in metrics
-            for value in curve(arm, metric, lower)
+            for value in arm.curve(metric, lower)
         )
     ]
 
@@ -311,12 +294,12 @@ def has_bands(arms: Sequence[Arm], metrics: Sequence[str]) -> bool:
         value is not None
         for arm in arms
         for metric in metrics
-        for value in curve(arm, metric, "band_lo")
+        for value in arm.curve(metric, "band_lo")
     )
 
 
-def _real_curve(doc: Document, game: str, metric: str) -> NDArray[np.float64]:
-    curves = (_values(curve(arm, f"{metric}_real", "mean")) for arm in arms_of(doc, game))
+def _real_curve(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
+    curves = (_values(arm.curve(f"{metric}_real", "mean")) for arm in doc.arms_of(game))
     return next((found for found in curves if np.isfinite(found).any()), np.empty(0))
 
 

@@ -1,8 +1,7 @@
 """Differences to the baseline arm as a forest plot, beside the noise floor."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -12,32 +11,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
-from diamond.report.document import (
-    Document,
-    MetricInfo,
-    decimals,
-    metric_info,
-    number,
-    span,
-    visible_decimals,
-)
 from diamond.report.looks import INK, NOISE, Look, draw_grid, looks, plain, settings
+from diamond.report.numbers import decimals, number, span, visible_decimals
+from diamond.results.model import Comparison, Metric, Result
+from diamond.results.values import MEAN
 
-Pair = Mapping[str, Any]
 _PANELS_A_ROW = 3
 _MANY_SIZES = 20.0
 
 
-def forest_rows(doc: Document, game: str, metric: str) -> list[Pair]:
-    """Return the comparisons of a metric that have a difference, in the order of the document."""
-    return [
-        row
-        for row in doc["comparisons"]
-        if row["game"] == game and row["metric"] == metric and row["difference"] is not None
-    ]
-
-
-def forest_figure(doc: Document, game: str, metric: str) -> Figure:
+def forest_figure(doc: Result, game: str, metric: str) -> Figure:
     """Draw each arm minus the baseline arm in one metric, with interval, corrected p and floor.
 
     Args:
@@ -45,7 +28,7 @@ def forest_figure(doc: Document, game: str, metric: str) -> Figure:
         game: One of its games.
         metric: A metric with at least one difference in this game.
     """
-    rows, info = forest_rows(doc, game, metric), metric_info(doc, metric)
+    rows, info = doc.compared(game, metric), doc.metric(metric)
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(9.5, 0.42 * len(rows) + 1.9), layout="constrained")
         axes = figure.subplots()
@@ -68,14 +51,14 @@ def forest_figure(doc: Document, game: str, metric: str) -> Figure:
             fontsize=9,
         )
         unit = f" [{info.unit}]" if info.unit else ""
-        axes.set_xlabel(f"{info.label}{unit}: arm minus {plain(str(rows[0]['b']))}\n{_sides(info)}")
+        axes.set_xlabel(f"{info.label}{unit}: arm minus {plain(rows[0].b)}\n{_sides(info)}")
         figure.legend(
             handles=_legend(rows, floor), loc="outside lower center", ncols=4, frameon=False
         )
         return figure
 
 
-def forest_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
+def forest_panels(doc: Result, game: str, metrics: Sequence[str]) -> Figure:
     """Draw the differences in several metrics, a panel each, without numbers.
 
     Args:
@@ -83,8 +66,8 @@ def forest_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         game: One of its games.
         metrics: Metrics with at least one difference in this game; one or more.
     """
-    found = {metric: forest_rows(doc, game, metric) for metric in metrics}
-    names = list(dict.fromkeys(str(row["a"]) for rows in found.values() for row in rows))
+    found = {metric: doc.compared(game, metric) for metric in metrics}
+    names = list(dict.fromkeys(row.a for rows in found.values() for row in rows))
     num_columns = min(_PANELS_A_ROW, len(metrics))
     num_rows = -(-len(metrics) // num_columns)
     with matplotlib.rc_context(settings()):
@@ -93,10 +76,10 @@ def forest_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         panels = np.ravel(figure.subplots(num_rows, num_columns, squeeze=False, sharey=True))
         floors = []
         for axes, metric in zip(panels, metrics, strict=False):
-            by_name = {str(row["a"]): row for row in found[metric]}
+            by_name = {row.a: row for row in found[metric]}
             rows = [by_name.get(name) for name in names]
             floors.append(_draw(axes, doc, game, rows))
-            info = metric_info(doc, metric)
+            info = doc.metric(metric)
             axes.set_title(f"{info.label}{f' [{info.unit}]' if info.unit else ''}", fontsize=10)
             axes.set_xlabel(_sides(info), fontsize=9)
             axes.locator_params(axis="x", nbins=5)
@@ -114,28 +97,29 @@ def forest_panels(doc: Document, game: str, metrics: Sequence[str]) -> Figure:
         return figure
 
 
-def _draw(axes: Axes, doc: Document, game: str, rows: Sequence[Pair | None]) -> float | None:
+def _draw(axes: Axes, doc: Result, game: str, rows: Sequence[Comparison | None]) -> float | None:
     """Draw the floor, the zero line and the differences; return the floor."""
-    of_arm = {str(arm["name"]): look for arm, look in looks(doc, game)}
-    metric = next(row["metric"] for row in rows if row)
+    of_arm = {arm.name: look for arm, look in looks(doc, game)}
+    metric = next(row.metric for row in rows if row)
     floor = _floor(doc, game, metric)
     if floor is not None:
         axes.axvspan(-floor, floor, color=NOISE, linewidth=0)
     axes.axvline(0, color=INK, linewidth=0.9)
     for place, row in enumerate(rows):
         if row is not None:
-            _draw_row(axes, place, row, of_arm[str(row["a"])])
+            _draw_row(axes, place, row, of_arm[row.a])
     draw_grid(axes, "x")
     axes.tick_params(axis="y", length=0)
     return floor
 
 
-def _draw_row(axes: Axes, place: int, row: Pair, look: Look) -> None:
-    if row["lo"] is not None and row["hi"] is not None:
-        axes.plot([row["lo"], row["hi"]], [place] * 2, color=look.colour, linewidth=2.2)
-    is_shown = row["decision"] == "shown"
+def _draw_row(axes: Axes, place: int, row: Comparison, look: Look) -> None:
+    if row.lo is not None and row.hi is not None:
+        axes.plot([row.lo, row.hi], [place] * 2, color=look.colour, linewidth=2.2)
+    assert row.difference is not None, "only comparisons with a difference are drawn"
+    is_shown = row.is_shown
     axes.plot(
-        [row["difference"]],
+        [row.difference],
         [place],
         marker=look.marker or "o",
         markersize=7,
@@ -145,34 +129,31 @@ def _draw_row(axes: Axes, place: int, row: Pair, look: Look) -> None:
     )
 
 
-def _floor(doc: Document, game: str, metric: str) -> float | None:
+def _floor(doc: Result, game: str, metric: str) -> float | None:
     """Return the noise floor of the mean over the horizon; None where it is not defined."""
-    for row in doc.get("noise_floor") or ():
-        if row["game"] == game and row["metric"] == metric and row["reason"] is None:
-            found: float | None = row["at"]["mean"]
-            return found
-    return None
+    found = doc.floor(game, metric)
+    return None if found is None else found.at[MEAN]
 
 
-def _label_rows(axes: Axes, rows: Sequence[Pair]) -> None:
+def _label_rows(axes: Axes, rows: Sequence[Comparison]) -> None:
     notes = {"control": " (A/A)", "reference": " (not trained)"}
-    names = [plain(str(row["a"])) + notes.get(row["family"], "") for row in rows]
+    names = [plain(row.a) + notes.get(row.family, "") for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
 
 
-def is_symmetric_logarithmic(rows: Sequence[Pair]) -> bool:
+def is_symmetric_logarithmic(rows: Sequence[Comparison]) -> bool:
     """Tell whether differences are so unlike in size that a linear scale would hide the small."""
-    sizes = [abs(row["difference"]) for row in rows if row["difference"]]
+    sizes = [abs(row.difference) for row in rows if row.difference]
     return len(sizes) > 1 and max(sizes) > _MANY_SIZES * min(sizes)
 
 
-def _scale(axes: Axes, rows: Sequence[Pair], floor: float | None) -> None:
+def _scale(axes: Axes, rows: Sequence[Comparison], floor: float | None) -> None:
     """Where differences are of very unlike size: linear within the floor, logarithmic beyond."""
     if not is_symmetric_logarithmic(rows):
         return
-    bounds = [abs(row[name]) for row in rows for name in ("difference", "lo", "hi") if row[name]]
-    linear = floor or min(abs(row["difference"]) for row in rows if row["difference"])
+    bounds = [abs(end) for row in rows for end in (row.difference, row.lo, row.hi) if end]
+    linear = floor or min(abs(row.difference) for row in rows if row.difference)
     axes.set_xscale("symlog", linthresh=linear, linscale=0.6)
     powers = range(math.ceil(math.log10(linear)), math.floor(math.log10(max(bounds))) + 1)
     low, high = axes.get_xlim()
@@ -182,18 +163,16 @@ def _scale(axes: Axes, rows: Sequence[Pair], floor: float | None) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _numbers(row: Pair) -> str:
-    places = visible_decimals(
-        (row["difference"], row["lo"], row["hi"]), decimals(str(row["metric"]))
-    )
-    text = number(row["difference"], places)
-    if interval := span(row["lo"], row["hi"], places):
+def _numbers(row: Comparison) -> str:
+    places = visible_decimals((row.difference, row.lo, row.hi), decimals(row.metric))
+    text = number(row.difference, places)
+    if interval := span(row.lo, row.hi, places):
         text += f" ({interval})"
-    p = row["p_t_corrected"]
+    p = row.p_t_corrected
     return text if p is None else f"{text}   {p:.3g}"
 
 
-def _sides(info: MetricInfo) -> str:
+def _sides(info: Metric) -> str:
     match info.direction:
         case "higher":
             return "\N{LEFTWARDS ARROW} worse    better \N{RIGHTWARDS ARROW}"
@@ -203,13 +182,13 @@ def _sides(info: MetricInfo) -> str:
             return "closer to the real frames is better"
 
 
-def _legend(rows: Sequence[Pair], floor: float | None) -> list[Line2D | Patch]:
+def _legend(rows: Sequence[Comparison], floor: float | None) -> list[Line2D | Patch]:
     def mark(face: str, label: str) -> Line2D:
         return Line2D(
             [], [], color="#808080", marker="o", markersize=7, markerfacecolor=face, label=label
         )
 
-    decisions = {row["decision"] == "shown" for row in rows}
+    decisions = {row.is_shown for row in rows}
     shown = [mark("#808080", "a difference is shown")] if True in decisions else []
     hollow = [mark("#ffffff", "none is shown")] if False in decisions else []
     floors = [] if floor is None else [Patch(color=NOISE, label="noise floor")]

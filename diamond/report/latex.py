@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from diamond.report.document import ABSENT
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.numbers import ABSENT
+from diamond.report.table import Cell, Row, Table
 
 LATEX_ABSENT = "--"
 _MOST_BLOCKS = 3
@@ -28,6 +28,7 @@ _SPECIAL = {
     "[": "{[}",  # After the end of a row, these would belong to it.
     "*": "{*}",
     ABSENT: LATEX_ABSENT,
+    "\N{DAGGER}": r"\textdagger{}",
 }
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
@@ -35,41 +36,6 @@ _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 def escape(text: str) -> str:
     """Write a text so that LaTeX prints it as it is."""
     return "".join(_SPECIAL.get(character, character) for character in text)
-
-
-def tabular(
-    head: Sequence[str],
-    blocks: Sequence[Sequence[Sequence[str]]],
-    caption: str,
-    label: str | None = None,
-) -> str:
-    """Lay out a table with booktabs.
-
-    Args:
-        head: Headings, as LaTeX.
-        blocks: Rows of cells, as LaTeX; a line is drawn between two blocks.
-        caption: As LaTeX.
-        label: Name for references, without ``tab:``; None for none.
-    """
-    body = "\n\\midrule\n".join(
-        "\n".join(" & ".join(row) + r" \\" for row in block) for block in blocks
-    )
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{caption}}}",
-            *([] if label is None else [rf"\label{{tab:{label}}}"]),
-            rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-            r"\toprule",
-            " & ".join(head) + r" \\",
-            r"\midrule",
-            body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-    )
 
 
 def table_latex(table: Table, name: str, notes: Mapping[str, str]) -> str:
@@ -87,17 +53,47 @@ def table_latex(table: Table, name: str, notes: Mapping[str, str]) -> str:
     ]
     if len(blocks) > _MOST_BLOCKS:
         blocks = [list(table.rows)]
+    words, caption = {table.columns[0], *table.words}, " ".join(table.caption.split())
     lines = [
         r"% needs \usepackage{booktabs}",
         *(f"% {what}: {' '.join(text.split())}" for what, text in notes.items()),
-        tabular(
+        _tabular(
             [escape(column) for column in table.columns],
             [[_line(row) for row in block] for block in blocks],
-            escape(table.title),
+            "".join("l" if column in words else "r" for column in table.columns),
+            escape(f"{table.title}. {caption}" if caption else table.title),
             name,
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tabular(
+    head: Sequence[str],
+    blocks: Sequence[Sequence[Sequence[str]]],
+    spec: str,
+    caption: str,
+    label: str,
+) -> str:
+    body = "\n\\midrule\n".join(
+        "\n".join(" & ".join(row) + r" \\" for row in block) for block in blocks
+    )
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{caption}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{{spec}}}",
+            r"\toprule",
+            " & ".join(head) + r" \\",
+            r"\midrule",
+            body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
 
 
 def _line(row: Row) -> list[str]:
@@ -106,4 +102,5 @@ def _line(row: Row) -> list[str]:
 
 def _cell(cell: Cell) -> str:
     text = _MINUS.sub("$-$", escape(cell.text))
+    text = rf"\textbf{{{text}}}" if cell.tone == "strong" else text
     return f"{text} [{_MINUS.sub('$-$', escape(cell.detail))}]" if cell.detail else text

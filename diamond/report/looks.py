@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from diamond.report.document import Arm, Document, arms_of
+from diamond.results.model import Arm, Result
 
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 INK = "#1b1b1b"
@@ -72,7 +72,7 @@ class Look:
     phase: float = 0.0
 
 
-def looks(doc: Document, game: str) -> list[tuple[Arm, Look]]:
+def looks(doc: Result, game: str) -> list[tuple[Arm, Look]]:
     """Return the arms with their looks, the baselines first, so that arms are drawn over them.
 
     Arms with equal curves stay visible: later ones are thinner, and marks are set at other places.
@@ -86,9 +86,9 @@ def looks(doc: Document, game: str) -> list[tuple[Arm, Look]]:
                 1.4,
             ),
         )
-        for index, arm in enumerate(arms_of(doc, game, "baseline"))
+        for index, arm in enumerate(doc.arms_of(game, "baseline"))
     ]
-    found = arms_of(doc, game, "arm")
+    found = doc.arms_of(game, "arm")
     arms = [
         (
             arm,

@@ -1,6 +1,6 @@
 """Text as Markdown: all of it is escaped unless it is marked as Markdown; no templates here."""
 
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.table import Cell, Row, Table
 from diamond.tracking import markdown as plain
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from diamond.pipeline.films import Film
 from diamond.report import prose, tables
 from diamond.report.claims import claims_sentences, claims_table
-from diamond.report.document import Document, failures, return_labels
 from diamond.report.latex import table_latex
-from diamond.report.path_tables import path_of, path_sentences, path_table
+from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
 from diamond.report.player import players
 from diamond.report.render import (
@@ -26,12 +25,14 @@ from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
+from diamond.report.table import Table
+from diamond.results.model import Result
 
 _SCRIPTS = ("tables.js", "player.js")
 
 
 def write_report(
-    doc: Document, strips: Sequence[Strips], folder: Path, films: Sequence[Film] = ()
+    doc: Result, strips: Sequence[Strips], folder: Path, films: Sequence[Film] = ()
 ) -> ReportPaths:
     """Write the report of a study; each file appears whole or not at all.
 
@@ -56,9 +57,9 @@ def write_report(
     return write_files(folder, page, text, {**figures, **latex})
 
 
-def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:
+def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
     """Return the LaTeX tables of the report by their file names; empty ones are left out."""
-    found: dict[str, tables.Table] = {
+    found: dict[str, Table] = {
         name: context[name] for name in ("claims", "comparisons", "exploratory", "noise", "hns")
     }
     for game in context["games"]:
@@ -70,15 +71,15 @@ def _latex(doc: Document, context: Mapping[str, Any]) -> dict[str, str]:
         found |= {
             f"{part}-{name}": game[name] for name in ("returns", "costs", "sharing", "survival")
         }
-    notes = {"study": doc["study"], "command": doc["command"]}
+    notes = {"study": doc.study, "command": doc.command}
     return {
-        f"tables/{name}.tex": table_latex(table, f"{file_part(doc['study'])}-{name}", notes)
+        f"tables/{name}.tex": table_latex(table, f"{file_part(doc.study)}-{name}", notes)
         for name, table in found.items()
         if table.rows
     }
 
 
-def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, Any]:
+def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, Any]:
     """Return everything that the templates show; they choose only the order and the markup."""
     shown = {player["game"]: player for player in players(doc, films)}
     games = [
@@ -96,7 +97,7 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
                 role: [p for p in pictures if p.game == game and p.role == role] for role in ROLES
             },
         }
-        for game in doc["games"]
+        for game in doc.games
     ]
     scripts = [asset(name) for name in _SCRIPTS]
     style = asset(STYLE)
@@ -106,7 +107,7 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
         "scripts": scripts,
         "style": style,
         "policy": policy(scripts, style),
-        "answer": doc.get("summary") or summarise(doc),
+        "answer": doc.summary or summarise(doc),
         "intervals": prose.interval_sentences(doc),
         "claims": claims_table(doc),
         "claims_sentences": claims_sentences(doc),
@@ -116,8 +117,8 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
         "exploratory": tables.exploratory_table(doc),
         "noise_sentences": prose.noise_sentences(doc),
         "noise": tables.noise_table(doc),
-        "failures": failures(doc),
-        "return_labels": return_labels(doc),
+        "failures": doc.failures(),
+        "return_labels": doc.return_labels(),
         "hns": tables.hns_table(doc),
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),
@@ -127,13 +128,13 @@ def _context(doc: Document, pictures: Sequence[Picture], films: Sequence[Film]) 
         "config": prose.config_text(doc),
         "why_absent": prose.why_absent(doc),
         "why_no_films": prose.why_no_films(doc),
-        "report_command": shlex.join(["diamond", "report", doc["study"], *prose.home_flag(doc)]),
+        "report_command": shlex.join(["diamond", "report", doc.study, *prose.home_flag(doc)]),
         "why_not_compared": prose.why_not_compared(doc),
     }
 
 
-def _path_section(doc: Document, game: str) -> dict[str, Any] | None:
-    if path_of(doc, game) is None:
+def _path_section(doc: Result, game: str) -> dict[str, Any] | None:
+    if game not in doc.path:
         return None
-    table = path_table(doc, game, doc["primary_metric"])
+    table = path_table(doc, game, doc.primary_metric)
     return {"table": table, "sentences": path_sentences(doc, game)}

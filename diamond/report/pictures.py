@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from diamond.report.document import Document, MetricInfo, better, has_curve, metric_infos
 from diamond.report.figures import (
     MOST_POINTS,
     PANEL_POINTS,
@@ -23,16 +22,15 @@ from diamond.report.figures import (
 from diamond.report.forest import (
     forest_figure,
     forest_panels,
-    forest_rows,
     is_symmetric_logarithmic,
 )
 from diamond.report.looks import figure_bytes, settings
 from diamond.report.page_svg import page_svg, svg_uri
-from diamond.report.path_tables import path_of
 from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
 from diamond.report.survival import survival_figure, survival_rows
 from diamond.report.tradeoff import COSTS, points, tradeoff_figure
 from diamond.report.waterfall import waterfall_figure
+from diamond.results.model import Metric, Result
 
 MAIN_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
 ROLES = ("path", "primary", "overview", "group", "metric", "forest", "forests", "cost", "survival",
@@ -68,10 +66,10 @@ class Picture:
             return image_uri(np.asarray(image.convert("RGB")))
 
 
-def pictures_of(doc: Document, strips: Sequence[Strips]) -> list[Picture]:
+def pictures_of(doc: Result, strips: Sequence[Strips]) -> list[Picture]:
     """Draw everything that the document has values for."""
     pictures = []
-    for game in doc["games"]:
+    for game in doc.games:
         pictures += [
             *_path(doc, game),
             *_curves(doc, game),
@@ -82,22 +80,22 @@ def pictures_of(doc: Document, strips: Sequence[Strips]) -> list[Picture]:
     return [*pictures, *(_strip(item) for item in strips)]
 
 
-def _path(doc: Document, game: str) -> list[Picture]:
+def _path(doc: Result, game: str) -> list[Picture]:
     """Draw the walks of a path in the primary metric, where any arm of the path has a value."""
-    path = path_of(doc, game)
-    if path is None or not path["metrics"][doc["primary_metric"]]["values"]:
+    path = doc.path.get(game)
+    if path is None or not path.metrics[doc.primary_metric].values:
         return []
-    title = f"{game}: what each flip changes from {path['from']} to {path['to']}"
-    figure = waterfall_figure(doc, game, doc["primary_metric"])
+    title = f"{game}: what each flip changes from {path.start} to {path.end}"
+    figure = waterfall_figure(doc, game, doc.primary_metric)
     return [_picture(game, "path", title, "path", figure)]
 
 
-def _curves(doc: Document, game: str) -> list[Picture]:
+def _curves(doc: Result, game: str) -> list[Picture]:
     """Draw the primary and the main metrics, each alone and together, and the rest by group."""
-    infos = [info for info in metric_infos(doc) if has_curve(doc, game, info.name)]
-    others = [info for info in infos if info.name != doc["primary_metric"]]
+    infos = [info for info in doc.scored if doc.has_curve(game, info.name)]
+    others = [info for info in infos if info.name != doc.primary_metric]
     main = [info for name in MAIN_METRICS for info in others if info.name == name]
-    alone = [info for info in infos if info.name == doc["primary_metric"] or info in main]
+    alone = [info for info in infos if info.name == doc.primary_metric or info in main]
     pictures = [_metric(doc, game, info) for info in alone]
     panels = [("overview", "the main other metrics", "overview", main)]
     rest = [info for info in others if info not in main]
@@ -114,21 +112,21 @@ def _curves(doc: Document, game: str) -> list[Picture]:
     return pictures
 
 
-def _metric(doc: Document, game: str, info: MetricInfo) -> Picture:
-    role = "primary" if info.name == doc["primary_metric"] else "metric"
-    title = f"{game}: {info.label} ({better(info)}) against the time step"
+def _metric(doc: Result, game: str, info: Metric) -> Picture:
+    role = "primary" if info.name == doc.primary_metric else "metric"
+    title = f"{game}: {info.label} ({info.better}) against the time step"
     figure = horizon_figure(doc, game, info.name)
     return _picture(
         game, role, title, info.name, figure, _note(doc, game, [info.name], MOST_POINTS)
     )
 
 
-def _note(doc: Document, game: str, metrics: Sequence[str], most: int) -> str:
+def _note(doc: Result, game: str, metrics: Sequence[str], most: int) -> str:
     """Say what is not drawn as it is: time steps left out, scales not linear, intervals cut."""
     told = []
-    if doc["horizon"] > most:
-        shown = len(drawn_steps(doc["horizon"], most))
-        told.append(f"{shown} of the {doc['horizon']} time steps are drawn, evenly spaced.")
+    if doc.horizon > most:
+        shown = len(drawn_steps(doc.horizon, most))
+        told.append(f"{shown} of the {doc.horizon} time steps are drawn, evenly spaced.")
     if any(is_logarithmic(doc, game, metric) for metric in metrics):
         told.append("Errors that differ by far have a logarithmic scale.")
     if any(is_cut(doc, game, metric) for metric in metrics):
@@ -139,22 +137,22 @@ def _note(doc: Document, game: str, metrics: Sequence[str], most: int) -> str:
     return " ".join(told)
 
 
-def _forests(doc: Document, game: str) -> list[Picture]:
-    primary = doc["primary_metric"]
+def _forests(doc: Result, game: str) -> list[Picture]:
+    primary = doc.primary_metric
     pictures = []
-    if forest_rows(doc, game, primary):
+    if doc.compared(game, primary):
         title = f"{game}: differences to the baseline arm in the primary metric"
         figure = forest_figure(doc, game, primary)
         note = (
             "The scale is linear within the noise floor and logarithmic beyond it."
-            if is_symmetric_logarithmic(forest_rows(doc, game, primary))
+            if is_symmetric_logarithmic(doc.compared(game, primary))
             else ""
         )
         pictures.append(_picture(game, "forest", title, "forest", figure, note))
     others = [
         info.name
-        for info in metric_infos(doc)
-        if info.name in MAIN_METRICS and info.name != primary and forest_rows(doc, game, info.name)
+        for info in doc.scored
+        if info.name in MAIN_METRICS and info.name != primary and doc.compared(game, info.name)
     ]
     if others:
         title = f"{game}: differences to the baseline arm in the main other metrics, exploratory"
@@ -163,17 +161,17 @@ def _forests(doc: Document, game: str) -> list[Picture]:
     return pictures
 
 
-def _cost(doc: Document, game: str) -> list[Picture]:
+def _cost(doc: Result, game: str) -> list[Picture]:
     if not all(points(doc, game, cost) for cost in COSTS):
         return []
     title = f"{game}: the primary metric against the cost of a frame"
     note = "Ringed: no other arm is both as cheap and as good (Pareto front)."
-    if is_logarithmic(doc, game, doc["primary_metric"]):
+    if is_logarithmic(doc, game, doc.primary_metric):
         note += " Both scales are logarithmic; intervals end at the lower edge."
     return [_picture(game, "cost", title, "cost", tradeoff_figure(doc, game), note)]
 
 
-def _survival(doc: Document, game: str) -> list[Picture]:
+def _survival(doc: Result, game: str) -> list[Picture]:
     if not survival_rows(doc, game):
         return []
     title = f"{game}: share of starts that have not diverged, against the time step"

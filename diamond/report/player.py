@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.pipeline.films import REAL, Film
-from diamond.report.document import Document, arms_of
 from diamond.report.strips import image_uri
+from diamond.results.model import Result
 
 MAX_ROWS = 10
 """Arms and baselines in the player; the baselines and the first arms."""
@@ -22,7 +22,7 @@ ERROR_FACTOR = 4
 """How much the player amplifies |real - imagined|."""
 
 
-def players(doc: Document, films: Sequence[Film]) -> list[dict[str, Any]]:
+def players(doc: Result, films: Sequence[Film]) -> list[dict[str, Any]]:
     """Return what the player shows, one entry a game that has films, as plain data.
 
     Frames are whole and exact; a sheet is an image with one time step a row, all pixels of the
@@ -39,7 +39,7 @@ def players(doc: Document, films: Sequence[Film]) -> list[dict[str, Any]]:
         shown, in words) and ``starts``, each with ``start``, ``length`` and ``tracks``: ``name``,
         ``sheet`` (data URI), ``l1`` per shown time step and ``marks``, the divergence markers.
     """
-    games = [game for game in doc["games"] if any(film.game == game for film in films)]
+    games = [game for game in doc.games if any(film.game == game for film in films)]
     return [
         _player(
             doc, game, [film for film in films if film.game == game], BUDGET_BYTES // len(games)
@@ -85,7 +85,7 @@ def drift(real: NDArray[np.uint8], imagined: NDArray[np.uint8]) -> NDArray[np.fl
     return apart
 
 
-def _player(doc: Document, game: str, films: Sequence[Film], budget: int) -> dict[str, Any]:
+def _player(doc: Result, game: str, films: Sequence[Film], budget: int) -> dict[str, Any]:
     names = _names(doc, game, films[0])
     horizon = len(films[0].rows[0][1])
     stride = -(-horizon // MAX_STEPS)
@@ -117,37 +117,32 @@ def _player(doc: Document, game: str, films: Sequence[Film], budget: int) -> dic
     }
 
 
-def _names(doc: Document, game: str, film: Film) -> list[str]:
+def _names(doc: Result, game: str, film: Film) -> list[str]:
     """Return the rows to show: the first arms, then the baselines."""
     there = {name for name, _ in film.rows}
-    arms = [arm["name"] for arm in arms_of(doc, game, "arm") if arm["name"] in there]
-    baselines = [arm["name"] for arm in arms_of(doc, game, "baseline") if arm["name"] in there]
+    arms = [arm.name for arm in doc.arms_of(game, "arm") if arm.name in there]
+    baselines = [arm.name for arm in doc.arms_of(game, "baseline") if arm.name in there]
     return arms[: MAX_ROWS - len(baselines)] + baselines
 
 
-def _first_shown(doc: Document, game: str, names: Sequence[str]) -> list[str]:
+def _first_shown(doc: Result, game: str, names: Sequence[str]) -> list[str]:
     """Return two arms to begin with: the baseline arm, and the one that differs most clearly."""
-    a = doc["baseline_arm"] if doc["baseline_arm"] in names else names[0]
+    a = doc.baseline_arm if doc.baseline_arm in names else names[0]
     rows = [
         row
-        for row in doc["comparisons"]
-        if row["game"] == game
-        and row["metric"] == doc["primary_metric"]
-        and row["family"] == "primary"
-        and row["difference"] is not None
-        and row["a"] in names
+        for row in doc.compared(game, doc.primary_metric)
+        if row.family == "primary" and row.a in names
     ]
     if rows:
-        main = max(rows, key=lambda row: (row["decision"] == "shown", abs(row["difference"])))
-        return [a, str(main["a"])]
+        main = max(rows, key=lambda row: (row.is_shown, abs(row.difference or 0.0)))
+        return [a, main.a]
     return [a, next((name for name in names if name != a), a)]
 
 
-def _threshold(doc: Document, game: str) -> float:
+def _threshold(doc: Result, game: str) -> float:
     """Return the drift that counts as diverged: that of the survival curves where there are any."""
-    rows = [row for row in doc.get("survival") or () if row["game"] == game]
-    found = (row["threshold"] for row in rows if row["threshold"] is not None)
-    return float(next(found, DIVERGED_L1))
+    found = (row.curve.threshold for row in doc.survival if row.game == game)
+    return next((threshold for threshold in found if threshold is not None), DIVERGED_L1)
 
 
 def _start(

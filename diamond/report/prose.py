@@ -1,20 +1,10 @@
 """What the report says in words: how intervals were made, what is missing, provenance."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
-from diamond.report.document import (
-    Document,
-    arms_of,
-    decimals,
-    estimate,
-    failures,
-    imagines,
-    metric_info,
-    number,
-    visible_decimals,
-)
+from diamond.report.numbers import decimals, number, visible_decimals
+from diamond.results.model import Result
+from diamond.results.values import MEAN
 
 _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "
@@ -26,17 +16,17 @@ COST_NOTE = (
 )
 
 
-def interval_sentences(doc: Document) -> list[str]:
+def interval_sentences(doc: Result) -> list[str]:
     """Say how the intervals were made and what was replicated, each way once."""
     told: dict[str, None] = {}
-    for arm in doc["arms"]:
-        interval = arm.get("interval")
-        if arm["kind"] != "arm" or not interval or not arm.get("metrics"):
+    for arm in doc.arms:
+        interval = arm.interval
+        if arm.kind != "arm" or not interval or not arm.metrics:
             continue
-        unit, n = interval["unit"], interval["n"]
-        units = {"seed": "training seed", "start": "start"}.get(unit, unit)
+        unit, n = interval.unit, interval.n
+        units = {"seed": "training seed", "start": "start"}[unit]
         text = (
-            f"Intervals are {100 * interval['level']:g}% intervals, made by: {interval['method']}. "
+            f"Intervals are {100 * interval.level:g}% intervals, made by: {interval.method}. "
             f"The unit of replication is the {units} (n = {n})."
         )
         if unit == "seed":
@@ -50,17 +40,17 @@ def interval_sentences(doc: Document) -> list[str]:
     return [*told, _HELD_OUT] if told else []
 
 
-def comparison_sentences(doc: Document) -> list[str]:
+def comparison_sentences(doc: Result) -> list[str]:
     """Say how to read the differences to the baseline arm and how they were made."""
-    rows = [row for row in doc["comparisons"] if row["metric"] == doc["primary_metric"]]
-    bases = ", ".join(dict.fromkeys(str(row["b"]) for row in rows))
-    methods = dict.fromkeys(row["method"] for row in rows if row["difference"] is not None)
+    rows = [row for row in doc.comparisons if row.metric == doc.primary_metric]
+    bases = ", ".join(dict.fromkeys(row.b for row in rows))
+    methods = dict.fromkeys(row.method for row in rows if row.difference is not None)
     told = [
         "Each line is the mean over the horizon of one arm minus that of the baseline arm, "
         f"{bases}. "
         f"Intervals are 95% intervals, each for its own line, made by: {'; '.join(methods)}."
     ]
-    sizes = [row["family_size"] for row in rows if row["family_size"] is not None]
+    sizes = [row.family_size for row in rows if row.family_size is not None]
     if sizes:
         told.append(
             "A difference is shown where the interval leaves out 0 and the p value of the same t "
@@ -70,26 +60,26 @@ def comparison_sentences(doc: Document) -> list[str]:
             "baseline arm differ by. Could show: the smallest true difference that so many seeds "
             "show 4 times in 5, at the observed spread."
         )
-    elif rows and all(row["unit"] == "start" for row in rows):
+    elif rows and all(row.unit == "start" for row in rows):
         told.append(
             "A difference is shown where the interval leaves out 0 and both arms have the same "
             "trained model; arms that were trained apart need two seeds. It holds within this "
             "model, is not corrected for the number of arms and says nothing of training again."
         )
-    if any(row["family"] == "control" for row in rows):
+    if any(row.family == "control" for row in rows):
         told.append(
             "A/A is the baseline arm with other seeds: nothing is paired, and in 1 of 20 its "
             "interval leaves out 0 by chance. It is not counted in the correction."
         )
-    if any(row["family"] == "reference" for row in rows):
+    if any(row.family == "reference" for row in rows):
         told.append("World models without training are not counted in the correction.")
     return told
 
 
-def exploratory_sentence(doc: Document) -> str:
+def exploratory_sentence(doc: Result) -> str:
     """Say what the comparisons on the other metrics are worth."""
-    rows = [row for row in doc["comparisons"] if row["metric"] != doc["primary_metric"]]
-    size = next((row["family_size"] for row in rows if row["family_size"] is not None), None)
+    rows = [row for row in doc.comparisons if row.metric != doc.primary_metric]
+    size = next((row.family_size for row in rows if row.family_size is not None), None)
     star = (
         "* the interval leaves out 0; not corrected, within one trained model."
         if size is None
@@ -102,100 +92,97 @@ def _comparisons(size: int) -> str:
     return "1 comparison" if size == 1 else f"{size} comparisons"
 
 
-def noise_sentences(doc: Document) -> list[str]:
+def noise_sentences(doc: Result) -> list[str]:
     """Say what two trainings of the baseline arm differ by, or why that is not known."""
     told = []
-    for row in doc.get("noise_floor") or ():
-        if row["metric"] != doc["primary_metric"]:
+    for row in doc.noise_floor:
+        if row.metric != doc.primary_metric:
             continue
-        label = metric_info(doc, row["metric"]).label
-        where = f"Noise floor of {row['arm']}" + (
-            f" in {row['game']}" if len(doc["games"]) > 1 else ""
-        )
-        if row["reason"] is not None:
-            told.append(f"{where}: {row['reason']} of the baseline arm.")
+        label = doc.metric(row.metric).label
+        where = f"Noise floor of {row.arm}" + (f" in {row.game}" if len(doc.games) > 1 else "")
+        if row.reason is not None:
+            told.append(f"{where}: {row.reason} of the baseline arm.")
             continue
-        floor = row["at"]["mean"]
-        places = visible_decimals((floor,), decimals(row["metric"]))
+        floor = row.at[MEAN]
+        places = visible_decimals((floor,), decimals(row.metric))
         told.append(
-            f"{where}, from {row['n']} seeds: two trainings of this same configuration typically "
+            f"{where}, from {row.n} seeds: two trainings of this same configuration typically "
             f"differ by {number(floor, places)} in {label} over the horizon (root mean square)."
         )
     return told
 
 
-def why_absent(doc: Document) -> str:
+def why_absent(doc: Result) -> str:
     """Say why a section has nothing to show."""
-    primary = doc["primary_metric"]
-    arms = [arm for game in doc["games"] for arm in arms_of(doc, game, "arm")]
-    measured = [arm for arm in arms if estimate(arm, primary, "mean")]
-    if failures(doc) and not measured:
+    primary = doc.primary_metric
+    arms = [arm for game in doc.games for arm in doc.arms_of(game, "arm")]
+    measured = [arm for arm in arms if arm.estimate(primary, "mean")]
+    if doc.failures() and not measured:
         return "no run came to an end (see the failed runs)"
-    if doc["until"] != "report":
-        return f"the study was to stop after the stage {doc['until']}"
-    if not any(imagines(arm) for arm in arms):
+    if doc.until != "report":
+        return f"the study was to stop after the stage {doc.until}"
+    if not any(arm.imagines for arm in arms):
         return "no arm has a world model"
     return "the document holds none"
 
 
-def why_no_films(doc: Document) -> str:
+def why_no_films(doc: Result) -> str:
     """Say why there are no frames: as `why_absent`, or because the store has them no longer."""
-    stages = [run["stages"] for arm in doc["arms"] for run in arm["runs"]]
-    if any(found.get("rollouts", {}).get("state") == "done" for found in stages):
+    stages = [run.stages.get("rollouts") for arm in doc.arms for run in arm.runs]
+    if any(found is not None and found.state == "done" for found in stages):
         return "the rollouts are no longer in the stage store"
     return why_absent(doc)
 
 
-def home_flag(doc: Document) -> list[str]:
+def home_flag(doc: Result) -> list[str]:
     """Return the option that names the home of a study; none for the default one."""
-    home = (doc.get("paths") or {}).get("home")
-    return [] if home in (None, "mlruns") else ["--home", str(home)]
+    home = doc.paths.home
+    return [] if home is None or home == "mlruns" else ["--home", home]
 
 
-def why_not_compared(doc: Document) -> str:
+def why_not_compared(doc: Result) -> str:
     """Say why there is no comparison."""
-    primary = doc["primary_metric"]
+    primary = doc.primary_metric
     measured = [
-        [arm for arm in arms_of(doc, game, "arm") if estimate(arm, primary, "mean")]
-        for game in doc["games"]
+        [arm for arm in doc.arms_of(game, "arm") if arm.estimate(primary, "mean")]
+        for game in doc.games
     ]
     if any(measured) and all(len(arms) < 2 for arms in measured):
         return "a comparison needs two arms with results"
-    baseline = doc.get("baseline_arm")
-    if any(measured) and all(arm["name"] != baseline for arms in measured for arm in arms):
+    baseline = doc.baseline_arm
+    if any(measured) and all(arm.name != baseline for arms in measured for arm in arms):
         return f"the baseline arm {baseline} has no result"
     return why_absent(doc)
 
 
-def costs_sentence(doc: Document) -> str:
+def costs_sentence(doc: Result) -> str:
     """Say what the whole command took and how much of it was there before."""
-    costs = doc["costs"]
-    stages = ", ".join(f"{name} {s:.0f} s" for name, s in costs["stage_seconds"].items() if s)
+    costs = doc.costs
+    stages = ", ".join(f"{name} {s:.0f} s" for name, s in costs.stage_seconds.items() if s)
     return (
-        f"The command took {costs['wall_seconds']:.0f} s; it made {costs['stages_made']} stages "
-        f"and found {costs['stages_reused']} done"
+        f"The command took {costs.wall_seconds:.0f} s; it made {costs.stages_made} stages "
+        f"and found {costs.stages_reused} done"
         + (f" (time by stage: {stages})." if stages else ".")
     )
 
 
-def provenance_rows(doc: Document) -> list[tuple[str, str]]:
+def provenance_rows(doc: Result) -> list[tuple[str, str]]:
     """Return what made the result, as (name, value) pairs in reading order."""
-    made_by = doc["provenance"]
-    commit = made_by["git_commit"] or "unknown"
+    made_by = doc.provenance
+    commit = made_by.git_commit or "unknown"
     dirty = {True: " with uncommitted changes", False: "", None: " (changes unknown)"}
-    versions = ", ".join(f"{name} {version}" for name, version in made_by["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in made_by.versions.items())
     return [
-        ("study", doc["study"]),
-        ("preset", doc["preset"]),
-        ("protocol", doc["protocol"]),
-        ("seeds", ", ".join(str(seed) for seed in doc["seeds"])),
-        ("git commit", f"{commit}{dirty[made_by['dirty']]}"),
-        ("device", str(made_by["device"])),
+        ("study", doc.study),
+        ("preset", doc.preset),
+        ("protocol", doc.protocol),
+        ("seeds", ", ".join(str(seed) for seed in doc.seeds)),
+        ("git commit", f"{commit}{dirty[made_by.dirty]}"),
+        ("device", str(made_by.device)),
         ("versions", versions),
     ]
 
 
-def config_text(doc: Document) -> str:
+def config_text(doc: Result) -> str:
     """Return the resolved configurations as indented JSON with sorted keys."""
-    config: Mapping[str, Any] = doc["provenance"]["config"]
-    return json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    return json.dumps(doc.provenance.config, indent=2, sort_keys=True, ensure_ascii=False)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from diamond.report.document import Arm, Document, arms_of, failures, number
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.numbers import number
+from diamond.report.table import Cell, Row, Table
+from diamond.results.model import Arm, Result
 
 
 @dataclass(frozen=True)
@@ -30,29 +31,29 @@ class SharedCost:
         return self.together / self.apart
 
 
-def shared_costs(doc: Document, game: str) -> list[SharedCost]:
+def shared_costs(doc: Result, game: str) -> list[SharedCost]:
     """Return what the arms of a game cost, in their order.
 
     Baselines without training and arms that have not come to their end are left out.
     """
-    unfinished = {failure.arm for failure in failures(doc, game)}
+    unfinished = {failure.arm for failure in doc.failures(game)}
     found: list[SharedCost] = []
     seen: set[tuple[str, str]] = set()
     together = apart = 0.0
-    for arm in arms_of(doc, game):
+    for arm in doc.arms_of(game):
         own = _seconds(arm)
         alone = sum(own.values())
-        pending = any(run["state"] == "pending" for run in arm["runs"])
-        if arm["kind"] != "arm" or arm["name"] in unfinished or pending or not alone:
+        pending = any(run.state == "pending" for run in arm.runs)
+        if arm.kind != "arm" or arm.name in unfinished or pending or not alone:
             continue
         added = sum(seconds for stage, seconds in own.items() if stage not in seen)
         seen |= own.keys()
         together, apart = together + added, apart + alone
-        found.append(SharedCost(arm["name"], alone, added, together, apart))
+        found.append(SharedCost(arm.name, alone, added, together, apart))
     return found
 
 
-def sharing_table(doc: Document, game: str) -> Table:
+def sharing_table(doc: Result, game: str) -> Table:
     """Return the cost of the arms as they are added one by one; empty below two arms."""
     found = shared_costs(doc, game)
     rows = [
@@ -71,9 +72,9 @@ def sharing_table(doc: Document, game: str) -> Table:
     return Table(f"Stages shared: {game}", columns, tuple(rows) if len(rows) > 1 else ())
 
 
-def sharing_sentence(doc: Document) -> str:
+def sharing_sentence(doc: Result) -> str:
     """Say what sharing stages saved over all games; empty where nothing could be shared."""
-    last = [costs[-1] for game in doc["games"] if len(costs := shared_costs(doc, game)) > 1]
+    last = [costs[-1] for game in doc.games if len(costs := shared_costs(doc, game)) > 1]
     if not last:
         return ""
     together, apart = sum(cost.together for cost in last), sum(cost.apart for cost in last)
@@ -86,7 +87,5 @@ def sharing_sentence(doc: Document) -> str:
 def _seconds(arm: Arm) -> dict[tuple[str, str], float]:
     """Seconds per stage and key of all runs of an arm."""
     return {
-        (stage, str(entry["key"])): float(entry["seconds"])
-        for run in arm["runs"]
-        for stage, entry in run["stages"].items()
+        (stage, entry.key): entry.seconds for run in arm.runs for stage, entry in run.stages.items()
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from diamond.pipeline.films import Film
+from diamond.results.model import Strip
 
 _FONT_SIZE = 18
 _LINE_PIXELS = 22
@@ -56,6 +57,14 @@ def film_strips(films: Sequence[Film], steps: Sequence[int]) -> list[Strips]:
         )
         for film in films
     ]
+
+
+def named_strips(strips: Sequence[Strips]) -> tuple[Strip, ...]:
+    """Which strips a report has, without their frames."""
+    return tuple(
+        Strip(game=s.game, start=s.start, steps=s.steps, rows=tuple(name for name, _ in s.rows))
+        for s in strips
+    )
 
 
 @dataclass(frozen=True)

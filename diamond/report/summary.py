@@ -3,24 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from diamond.config.metrics import is_set
-from diamond.report.document import (
-    Arm,
-    Document,
-    MetricInfo,
-    arms_of,
-    estimate,
-    failures,
-    imagines,
-    level_text,
-    metric_info,
-    number,
-    real_estimate,
-    span,
-    visible_decimals,
-)
+from diamond.report.numbers import number, span, visible_decimals
+from diamond.results.model import Arm, Comparison, Metric, Result, level_text
 
 _PLACES = 2
 _NAMED_FURTHER_PAIRS = 3
@@ -74,7 +60,7 @@ class _Pair:
         return self.decision == "undefined"
 
 
-def summarise(doc: Document) -> str:
+def summarise(doc: Result) -> str:
     """Say in one sentence what the study found about its primary metric, one clause a game.
 
     A difference is said to be there only when its interval leaves out 0; otherwise the sentence
@@ -87,13 +73,13 @@ def summarise(doc: Document) -> str:
     Returns:
         One sentence, ending in a full stop.
     """
-    return "; ".join(f"{game}: {_clause(doc, game)}" for game in doc["games"]) + "."
+    return "; ".join(f"{game}: {_clause(doc, game)}" for game in doc.games) + "."
 
 
-def _clause(doc: Document, game: str) -> str:
-    metric = metric_info(doc, doc["primary_metric"])
-    arms = arms_of(doc, game, "arm")
-    measured = [arm for arm in arms if estimate(arm, metric.name, "mean")]
+def _clause(doc: Result, game: str) -> str:
+    metric = doc.primary
+    arms = doc.arms_of(game, "arm")
+    measured = [arm for arm in arms if arm.estimate(metric.name, "mean")]
     if not measured:
         return _nothing_measured(doc, game)
     pairs = _pairs(doc, game, metric.name)
@@ -101,37 +87,31 @@ def _clause(doc: Document, game: str) -> str:
     return told + _lost_runs(doc, game, measured)
 
 
-def _pairs(doc: Document, game: str, metric: str) -> list[_Pair]:
+def _pairs(doc: Result, game: str, metric: str) -> list[_Pair]:
     """Return the comparisons to tell: arms with the baseline arm, no controls or references."""
-    by_name = {arm["name"]: arm for arm in arms_of(doc, game)}
-    return [
-        _pair(row, by_name)
-        for row in doc["comparisons"]
-        if row["game"] == game
-        and row["metric"] == metric
-        and row["family"] == "primary"
-        and row["difference"] is not None
-    ]
+    by_name = {arm.name: arm for arm in doc.arms_of(game)}
+    return [_pair(row, by_name) for row in doc.compared(game, metric) if row.family == "primary"]
 
 
-def _pair(row: Mapping[str, Any], by_name: Mapping[str, Arm]) -> _Pair:
+def _pair(row: Comparison, by_name: Mapping[str, Arm]) -> _Pair:
     """Return a comparison with the baseline arm first, as the sentence speaks of it."""
+    assert row.difference is not None, "only comparisons with a difference are told"
     return _Pair(
-        by_name[row["b"]],
-        by_name[row["a"]],
-        str(row["at"]),
-        -row["difference"],
-        None if row["hi"] is None else -row["hi"],
-        None if row["lo"] is None else -row["lo"],
-        row["n"],
-        row["unit"],
-        row["decision"],
-        row["family_size"],
-        row["within_noise"],
+        by_name[row.b],
+        by_name[row.a],
+        row.at,
+        -row.difference,
+        None if row.hi is None else -row.hi,
+        None if row.lo is None else -row.lo,
+        row.n,
+        row.unit,
+        row.decision,
+        row.family_size,
+        row.within_noise,
     )
 
 
-def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
+def _compared(doc: Result, metric: Metric, pairs: Sequence[_Pair]) -> str:
     main = max(pairs, key=lambda pair: (pair.clear, pair.alone, abs(pair.difference)))
     a, b = _phrases(main.a, main.b)
     numbers = _numbers(doc, metric, main)
@@ -157,10 +137,10 @@ def _compared(doc: Document, metric: MetricInfo, pairs: Sequence[_Pair]) -> str:
     return head + _further([pair for pair in pairs if pair is not main])
 
 
-def _numbers(doc: Document, metric: MetricInfo, pair: _Pair) -> str:
+def _numbers(doc: Result, metric: Metric, pair: _Pair) -> str:
     """Return the two values, the real one, the difference, its interval and its replicates."""
-    one, two = (estimate(arm, metric.name, pair.at) for arm in (pair.a, pair.b))
-    real = real_estimate(doc, pair.a["game"], metric.name, pair.at)
+    one, two = (arm.estimate(metric.name, pair.at) for arm in (pair.a, pair.b))
+    real = doc.real(pair.a.game, metric.name, pair.at)
     unit = f" {metric.unit}" if metric.unit else ""
     values = _label(metric)
     if one and two:
@@ -171,15 +151,12 @@ def _numbers(doc: Document, metric: MetricInfo, pair: _Pair) -> str:
     return f"{values}; {_difference(pair)} {_replicates(doc, pair)}{_noise(doc, pair)}"
 
 
-def _noise(doc: Document, pair: _Pair) -> str:
+def _noise(doc: Result, pair: _Pair) -> str:
     """Tell the noise floor beside a difference, and whether it is within it."""
     if pair.within_noise is None:
         return ""
-    floor = next(
-        row["at"][pair.at]
-        for row in doc["noise_floor"]
-        if row["game"] == pair.a["game"] and row["metric"] == doc["primary_metric"]
-    )
+    row = doc.floor(pair.a.game, doc.primary_metric)
+    floor = None if row is None else row.at[pair.at]
     where = "within the" if pair.within_noise else "above the"
     return f"; {where} noise floor of {number(floor, visible_decimals((floor,), _PLACES))}"
 
@@ -211,46 +188,44 @@ def _versus(pair: _Pair) -> str:
     return f"{a} and {b}"
 
 
-def _described(doc: Document, game: str, metric: MetricInfo, measured: Sequence[Arm]) -> str:
+def _described(doc: Result, game: str, metric: Metric, measured: Sequence[Arm]) -> str:
     """Tell the values without a comparison: one arm alone, or several that were not compared."""
-    if len(arms_of(doc, game, "arm")) == 1:
+    if len(doc.arms_of(game, "arm")) == 1:
         head = "there is one arm, so nothing was compared"
     else:
         head = "the arms were not compared"
     values = []
     for arm in measured:
-        found = estimate(arm, metric.name, "mean")
+        found = arm.estimate(metric.name, "mean")
         assert found is not None, "measured arms have a mean"
         text = f"{_phrase(arm)} {number(found.mean, _PLACES)}"
         interval = span(found.lo, found.hi, _PLACES)
         values.append(f"{text} ({level_text([arm])} interval {interval})" if interval else text)
-    real = real_estimate(doc, game, metric.name, "mean")
+    real = doc.real(game, metric.name, "mean")
     if real:
         values.append(f"real {number(real.mean, _PLACES)}")
-    baselines = [
-        (arm, estimate(arm, metric.name, "mean")) for arm in arms_of(doc, game, "baseline")
-    ]
-    values += [f"{arm['name']} {number(e.mean, _PLACES)}" for arm, e in baselines if e]
+    baselines = [(arm, arm.estimate(metric.name, "mean")) for arm in doc.arms_of(game, "baseline")]
+    values += [f"{arm.name} {number(e.mean, _PLACES)}" for arm, e in baselines if e]
     if not baselines:
         values.append("no baseline was measured")
     unit = f" in {metric.unit}" if metric.unit else ""
     return f"{head}; {_label(metric)}{unit} {_when(doc, metric, 'mean')}: {', '.join(values)}"
 
 
-def _nothing_measured(doc: Document, game: str) -> str:
-    lost = failures(doc, game)
+def _nothing_measured(doc: Result, game: str) -> str:
+    lost = doc.failures(game)
     if lost:
         causes = ", ".join(f"{run.arm} {run.state}: {_plain(run.cause)}" for run in lost)
         return f"nothing was measured, because no run came to an end ({causes})"
-    if not any(imagines(arm) for arm in arms_of(doc, game, "arm")):
+    if not any(arm.imagines for arm in doc.arms_of(game, "arm")):
         return "no fidelity was measured, because the agent has no world model"
-    return f"no fidelity was measured, because the study was to stop after the stage {doc['until']}"
+    return f"no fidelity was measured, because the study was to stop after the stage {doc.until}"
 
 
-def _lost_runs(doc: Document, game: str, measured: Sequence[Arm]) -> str:
+def _lost_runs(doc: Result, game: str, measured: Sequence[Arm]) -> str:
     """Tell the arms and the seeds that are missing from the numbers."""
-    names = {arm["name"] for arm in measured}
-    lost = failures(doc, game)
+    names = {arm.name for arm in measured}
+    lost = doc.failures(game)
     arms = [run for run in lost if run.arm not in names]
     seeds = [run for run in lost if run.arm in names]
     told = [f"{run.arm} has no result ({run.state}: {_plain(run.cause)})" for run in arms]
@@ -261,18 +236,18 @@ def _lost_runs(doc: Document, game: str, measured: Sequence[Arm]) -> str:
     return "".join(f", {text}" for text in dict.fromkeys(told))
 
 
-def _replicates(doc: Document, pair: _Pair) -> str:
+def _replicates(doc: Result, pair: _Pair) -> str:
     if pair.unit == "seed":
         return f"over {pair.n} training seed{'s' if pair.n != 1 else ''}"
     starts = f"over {pair.n} start{'s' if pair.n != 1 else ''}"
-    if len(doc["seeds"]) > 1:
-        return f"{starts} within {len(doc['seeds'])} training seeds"
+    if len(doc.seeds) > 1:
+        return f"{starts} within {len(doc.seeds)} training seeds"
     shared = _model_keys(pair.a) == _model_keys(pair.b)
     return f"{starts} of one trained model{'' if shared or not _trained(pair) else ' per arm'}"
 
 
 def _trained(pair: _Pair) -> bool:
-    return {pair.a["kind"], pair.b["kind"]} == {"arm"}
+    return {pair.a.kind, pair.b.kind} == {"arm"}
 
 
 def _model_keys(arm: Arm) -> set[str]:
@@ -280,19 +255,17 @@ def _model_keys(arm: Arm) -> set[str]:
 
     That is the denoiser, or online the whole agent.
     """
-    stages = [run["stages"] for run in arm["runs"]]
-    return {
-        found[name]["key"] for found in stages for name in ("denoiser", "agent") if name in found
-    }
+    stages = [run.stages for run in arm.runs]
+    return {found[name].key for found in stages for name in ("denoiser", "agent") if name in found}
 
 
-def _when(doc: Document, metric: MetricInfo, at: str) -> str:
+def _when(doc: Result, metric: Metric, at: str) -> str:
     if is_set(metric.name):
-        return f"over all frames of {doc['horizon']} time steps"
-    return f"on average over {doc['horizon']} time steps" if at == "mean" else f"at t={at}"
+        return f"over all frames of {doc.horizon} time steps"
+    return f"on average over {doc.horizon} time steps" if at == "mean" else f"at t={at}"
 
 
-def _label(metric: MetricInfo) -> str:
+def _label(metric: Metric) -> str:
     """Return the label as it stands inside a sentence: `Core ratio` small, `PSNR` as it is."""
     label = metric.label
     return label[0].lower() + label[1:] if label[1:2].islower() else label
@@ -307,12 +280,12 @@ def _phrases(a: Arm, b: Arm) -> tuple[str, str]:
 def _phrase(arm: Arm) -> str:
     steps = _steps(arm)
     if steps is None:
-        return str(arm["name"])
+        return arm.name
     return f"{steps} denoising step{'s' if steps != '1' else ''}"
 
 
 def _steps(arm: Arm) -> str | None:
-    found = re.fullmatch(r"steps=(\d+)", arm["name"])
+    found = re.fullmatch(r"steps=(\d+)", arm.name)
     return found[1] if found else None
 
 

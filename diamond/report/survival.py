@@ -1,6 +1,6 @@
 """Survival of fidelity: the share of starts still below a threshold of drift, as steps."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -8,55 +8,55 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.document import ABSENT, Document, arms_of, number, span
 from diamond.report.looks import draw_grid, looks, plain, settings
-from diamond.report.tables import Cell, Row, Table
+from diamond.report.numbers import ABSENT, counted, number, span
+from diamond.report.table import Cell, Row, Table
+from diamond.results.model import Result, SurvivalCurve
 
 _PLACES = 2
 _LONG_HORIZON = 20
 
 
-def survival_rows(doc: Document, game: str) -> list[Mapping[str, Any]]:
-    """Return the survival curves of a game that are defined, in the order of its arms."""
-    rows = [row for row in doc.get("survival") or () if row["game"] == game and row["steps"]]
-    found = {row["arm"]: row for row in rows}
-    return [found[arm["name"]] for arm in arms_of(doc, game) if arm["name"] in found]
+def survival_rows(doc: Result, game: str) -> dict[str, SurvivalCurve]:
+    """Return the survival curves of a game that are defined by arm, in the order of its arms."""
+    rows = {row.arm: row.curve for row in doc.survival if row.game == game and row.curve.steps}
+    return {arm.name: rows[arm.name] for arm in doc.arms_of(game) if arm.name in rows}
 
 
-def survival_figure(doc: Document, game: str) -> Figure:
+def survival_figure(doc: Result, game: str) -> Figure:
     """Draw the survival of each arm and baseline against the time step, bands for the arms.
 
     Args:
         doc: The result document.
         game: One of its games, with survival curves.
     """
-    by_arm = {row["arm"]: row for row in survival_rows(doc, game)}
+    by_arm = survival_rows(doc, game)
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(8.5, 5.2), layout="constrained")
         axes = figure.subplots()
         handles: dict[str, list[Line2D]] = {"arm": [], "baseline": []}
         for arm, look in looks(doc, game):
-            row = by_arm.get(arm["name"])
+            row = by_arm.get(arm.name)
             if row is None:
                 continue
-            steps = _values(row["steps"])
-            if arm["kind"] == "arm":
-                lo, hi = _values(row["lo"]), _values(row["hi"])
+            steps = _values(row.steps)
+            if arm.kind == "arm":
+                lo, hi = _values(row.lo), _values(row.hi)
                 axes.fill_between(
                     steps, lo, hi, step="post", color=look.colour, alpha=0.14, linewidth=0
                 )
             style: dict[str, Any] = {
                 "color": look.colour, "linestyle": look.dash, "linewidth": look.width,
             }  # fmt: skip
-            axes.step(steps, _values(row["survival"]), where="post", **style)
-            handles[arm["kind"]].append(Line2D([], [], label=plain(arm["name"]), **style))
+            axes.step(steps, _values(row.survival), where="post", **style)
+            handles[arm.kind].append(Line2D([], [], label=plain(arm.name), **style))
         axes.set_ylim(0, 1.02)
-        if doc["horizon"] > _LONG_HORIZON:
+        if doc.horizon > _LONG_HORIZON:
             axes.set_xscale("log")
-        ticks = [step for step in doc["report_steps"] if step <= doc["horizon"]]
+        ticks = [step for step in doc.report_steps if step <= doc.horizon]
         axes.set_xticks(ticks, [str(step) for step in ticks])
         axes.minorticks_off()
-        axes.set_xlim(1, max(doc["horizon"], 2))
+        axes.set_xlim(1, max(doc.horizon, 2))
         axes.set_xlabel("time step t after the start (env steps)")
         axes.set_ylabel("share of starts not yet diverged")
         draw_grid(axes)
@@ -69,28 +69,28 @@ def survival_figure(doc: Document, game: str) -> Figure:
         return figure
 
 
-def survival_table(doc: Document, game: str) -> Table:
+def survival_table(doc: Result, game: str) -> Table:
     """Return how long fidelity lasts in each arm: median time step, share left at the horizon."""
-    kinds = {arm["name"]: arm["kind"] for arm in arms_of(doc, game)}
+    kinds = {arm.name: arm.kind for arm in doc.arms_of(game)}
     rows = []
-    for row in survival_rows(doc, game):
-        interval = span(row["lo"][-1], row["hi"][-1], _PLACES)
+    for arm, row in survival_rows(doc, game).items():
+        interval = span(row.lo[-1], row.hi[-1], _PLACES)
         cells = (
-            Cell(ABSENT if row["median"] is None else f"{row['median']:g}"),
-            Cell(number(row["survival"][-1], _PLACES), interval),
-            Cell(str(row["at_risk"][-1])),
-            Cell(f"{row['n']} {row['unit']}{'' if row['n'] == 1 else 's'}"),
+            Cell(ABSENT if row.median is None else f"{row.median:g}"),
+            Cell(number(row.survival[-1], _PLACES), interval),
+            Cell(str(row.at_risk[-1])),
+            Cell(counted(row.n, row.unit or "")),
         )
-        rows.append(Row(row["arm"], kinds[row["arm"]], cells))
-    columns = ("arm", "median time step", f"left at t={doc['horizon']}", "still followed there",
+        rows.append(Row(arm, kinds[arm], cells))
+    columns = ("arm", "median time step", f"left at t={doc.horizon}", "still followed there",
                "replicates")  # fmt: skip
     return Table(f"{game}: how long fidelity lasts", columns, tuple(rows))
 
 
-def survival_sentence(doc: Document, game: str) -> str:
+def survival_sentence(doc: Result, game: str) -> str:
     """Say what counts as diverged and what an absent median means."""
-    rows = survival_rows(doc, game)
-    thresholds = ", ".join(f"{row['threshold']:.2g}" for row in _distinct(rows))
+    found = dict.fromkeys(row.threshold for row in survival_rows(doc, game).values())
+    thresholds = ", ".join(f"{threshold:.2g}" for threshold in found)
     return (
         f"A start has diverged at the first time step where L1 drift is above {thresholds}, the "
         "mean drift of the last frame repeated: from there on, a still picture was as near. Starts "
@@ -99,9 +99,5 @@ def survival_sentence(doc: Document, game: str) -> str:
     )
 
 
-def _distinct(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return list({row["threshold"]: row for row in rows}.values())
-
-
-def _values(points: list[float | None]) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _values(points: Sequence[float | None]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.array([np.nan if point is None else point for point in points], dtype=np.float64)

@@ -3,69 +3,60 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from diamond.report.document import ABSENT, Document
-from diamond.report.sweep_document import (
-    BETTER,
-    Trial,
-    baseline_interval,
-    interval_of,
-    interval_text,
-    is_single,
+from diamond.report.numbers import (
+    ABSENT,
+    bounds_text,
     label_of,
-    leading_trials,
     parameter_text,
     value_places,
     value_text,
 )
 from diamond.report.sweep_prose import confirm_command, sweep_summary
+from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import terminal
+from diamond.results.model import Result
+from diamond.results.search import Search, Trial
 
 MOST_ROWS = 12
 """Trials of a long front that the terminal shows."""
-_HEAD_WIDTH = 18
+PARAMETERS = "parameters"
 
 
-def show_sweep(doc: Document, console: Console) -> None:
+def show_sweep(result: Result, console: Console) -> None:
     """Print the front or the best trials with the baseline, the answer, paths and commands."""
-    console.print(sweep_table(doc))
-    console.print(doc["summary"] or sweep_summary(doc))
-    paths = doc["paths"]
-    lines = [("report:", paths["report_html"]), ("", paths["report_md"]),
-             ("search:", paths["dashboard_command"]), ("compare:", paths["mlflow_command"]),
-             ("confirm:", confirm_command(doc))]  # fmt: skip
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    console.print(terminal(sweep_table(result.study, search)))
+    console.print(result.summary or sweep_summary(result))
+    paths = result.paths
+    lines = [("report:", paths.report_html), ("", paths.report_md),
+             ("search:", paths.dashboard_command), ("compare:", paths.mlflow_command),
+             ("confirm:", confirm_command(search))]  # fmt: skip
     for head, text in lines:
         if text:
             console.print(f"{head:<9}{text}", soft_wrap=True)
 
 
-def sweep_table(doc: Document) -> Table:
+def sweep_table(study: str, search: Search) -> Table:
     """Lay out the trials to show first above the baseline, for a terminal of 100 columns.
 
     Parameters stand in one column and go on in the next line, however many there are.
     """
-    trials = leading_trials(doc)
-    table = Table(
-        title=f"{doc['study']}: {'the best trials' if is_single(doc) else 'the front'}",
-        caption=_caption(doc, len(trials)),
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("trial", overflow="fold", vertical="top")
-    for objective in doc["objectives"]:
-        head = Text(f"{label_of(objective)} ({BETTER[objective['direction']]})")
-        table.add_column(head, justify="right", max_width=_HEAD_WIDTH)
-    table.add_column("parameters", overflow="fold")
+    trials = search.leading()
     shown = _spread(trials)
-    for trial in shown:
-        _add_trial(table, doc, trial)
-    if doc["baseline"]["trial"] not in [trial["number"] for trial in shown]:
-        _add_baseline(table, doc)
-    return table
+    rows = [_trial_row(search, trial) for trial in shown]
+    if search.baseline.trial not in [trial.number for trial in shown]:
+        rows.append(_baseline_row(search))
+    heads = (f"{label_of(objective)} ({objective.better})" for objective in search.objectives)
+    what = "the best trials" if search.is_single else "the front"
+    return Table(
+        f"{study}: {what}",
+        ("trial", *heads, PARAMETERS),
+        tuple(rows),
+        _caption(search, len(trials)),
+        frozenset({PARAMETERS}),
+    )
 
 
 def _spread(trials: Sequence[Trial]) -> list[Trial]:
@@ -76,47 +67,37 @@ def _spread(trials: Sequence[Trial]) -> list[Trial]:
     return [trials[round(index * gap)] for index in range(MOST_ROWS)]
 
 
-def _add_trial(table: Table, doc: Document, trial: Trial) -> None:
-    is_baseline = trial["number"] == doc["baseline"]["trial"]
+def _trial_row(search: Search, trial: Trial) -> Row:
+    is_baseline = trial.number == search.baseline.trial
     cells = [
-        _cell(
-            value_text(value, value_places(doc, index)),
-            interval_text(interval_of(trial, index), value_places(doc, index)),
-        )
-        for index, value in enumerate(trial["values"])
+        Cell(value_text(value, places), bounds_text(trial.interval(index), places))
+        for index, value in enumerate(trial.values)
+        for places in (value_places(search, index),)
     ]
-    asked = [each["name"] for each in doc["space"] if each["name"] in trial["params"]]
-    settings = "  ".join(f"{name}={parameter_text(trial['params'][name])}" for name in asked)
-    name = Text(f"{trial['name']} (baseline)" if is_baseline else trial["name"])
-    name.stylize("bold" if trial["number"] == doc["best"] or not is_single(doc) else "")
-    table.add_row(name, *cells, Text(settings), style="dim" if is_baseline else "")
+    asked = [each.name for each in search.space if each.name in trial.params]
+    settings = "  ".join(f"{name}={parameter_text(trial.params[name])}" for name in asked)
+    name = f"{trial.name} (baseline)" if is_baseline else trial.name
+    leads = trial.number == search.best or not search.is_single
+    kind = "baseline" if is_baseline else "arm" if leads else "trial"
+    return Row(name, kind, (*cells, Cell(settings)))
 
 
-def _add_baseline(table: Table, doc: Document) -> None:
-    """Add the preset's values, whether a trial had them or not."""
-    values = doc["baseline"]["values"]
+def _baseline_row(search: Search) -> Row:
+    """The preset's values, whether a trial had them or not."""
+    values = search.baseline.values
     cells = []
-    for index in range(len(doc["objectives"])):
-        places = value_places(doc, index)
-        text = ABSENT if values is None else value_text(values[index], places)
-        cells.append(_cell(text, interval_text(baseline_interval(doc, index), places)))
-    settings = "  ".join(
-        f"{each['name']}={parameter_text(each['baseline'])}" for each in doc["space"]
-    )
-    table.add_row(Text("baseline"), *cells, Text(settings), style="dim")
+    for index in range(len(search.objectives)):
+        places = value_places(search, index)
+        text = value_text(values[index], places) if values else ABSENT
+        cells.append(Cell(text, bounds_text(search.baseline_interval(index), places)))
+    settings = "  ".join(f"{each.name}={parameter_text(each.baseline)}" for each in search.space)
+    return Row("baseline", "baseline", (*cells, Cell(settings)))
 
 
-def _cell(value: str, interval: str) -> Text:
-    text = Text(value)
-    if interval:
-        text.append(f"\n{interval}", style="dim")
-    return text
-
-
-def _caption(doc: Document, num_trials: int) -> str:
+def _caption(search: Search, num_trials: int) -> str:
     """Say what the second lines are, where there are any, and what is left out."""
     told = []
-    if any(trial["intervals"] for trial in leading_trials(doc)):
+    if any(trial.intervals for trial in search.leading()):
         told.append("Below a value: its 95% interval.")
     if num_trials > MOST_ROWS:
         told.append(f"{MOST_ROWS} of the {num_trials} on the front; the report has all.")

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.document import Document
 from diamond.report.looks import draw_grid, settings
+from diamond.report.numbers import label_of
 from diamond.report.sweep_axes import (
     BASELINE,
     BASELINE_COLOUR,
@@ -29,18 +29,7 @@ from diamond.report.sweep_axes import (
     scale_of,
     wrapped,
 )
-from diamond.report.sweep_document import (
-    BETTER,
-    Trial,
-    baseline_interval,
-    interval_of,
-    label_of,
-    pair_front,
-    sign,
-    trial_of,
-    trials_in,
-    valued_trials,
-)
+from diamond.results.search import Search, Trial, TrialState
 
 FEW_TRIALS = 40
 """Up to so many trials have whiskers; of more only the front and the baseline have them."""
@@ -57,17 +46,17 @@ class Drawn:
     note: str
 
 
-def front_figure(doc: Document) -> Drawn:
+def front_figure(search: Search) -> Drawn:
     """Draw every pair of two or more objectives: all trials, the front, the baseline.
 
     Args:
-        doc: The document of a sweep with at least one trial that has values.
+        search: A search with at least one trial that has values.
 
     Returns:
         Up to three panels a row. A line joins the trials of the front that are unbeaten in the two
         objectives of its panel.
     """
-    pairs = list(combinations(range(len(doc["objectives"])), 2))
+    pairs = list(combinations(range(len(search.objectives)), 2))
     num_columns = min(3, len(pairs))
     num_rows = -(-len(pairs) // num_columns)
     size = (7.6, 5.0) if len(pairs) == 1 else (_PANEL_WIDTH * num_columns,
@@ -76,53 +65,53 @@ def front_figure(doc: Document) -> Drawn:
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel().tolist()
         for axes, (y, x) in zip(panels, pairs, strict=False):
-            _draw_pair(axes, doc, x, y)
+            _draw_pair(axes, search, x, y)
         for axes in panels[len(pairs) :]:
             axes.set_axis_off()
         figure.legend(
-            handles=_front_legend(doc), loc="outside lower center", ncols=4, frameon=False
+            handles=_front_legend(search), loc="outside lower center", ncols=4, frameon=False
         )
         figure.draw_without_rendering()  # the numbers need the layout, which stays as it is now
         figure.set_layout_engine("none")
-        lost = [_number_pair(axes, doc, x, y) for axes, (y, x) in zip(panels, pairs, strict=False)]
-    told = [_valueless_note(doc), beyond_note(num_beyond(doc))]
+        lost = [
+            _number_pair(axes, search, x, y) for axes, (y, x) in zip(panels, pairs, strict=False)
+        ]
+    told = [_valueless_note(search), beyond_note(num_beyond(search))]
     if any(lost):
         told.append("Trials of the front have their numbers where there is room.")
     return Drawn(figure, " ".join(text for text in told if text))
 
 
-def _draw_pair(axes: Axes, doc: Document, x: int, y: int) -> None:
+def _draw_pair(axes: Axes, search: Search, x: int, y: int) -> None:
     """Draw two objectives; less important marks lie below."""
-    scales = {index: objective_scale(doc, index) for index in (x, y)}
+    scales = {index: objective_scale(search, index) for index in (x, y)}
     for index, axis in ((x, "x"), (y, "y")):
         scales[index].apply_to(axes, "x" if axis == "x" else "y")
-    trials = valued_trials(doc)
-    chosen = {*doc["front"], doc["baseline"]["trial"]}
+    trials = search.valued()
+    chosen = {*search.front, search.baseline.trial}
     for trial in trials:
-        if len(trials) <= FEW_TRIALS or trial["number"] in chosen:
-            on_front = trial["number"] in doc["front"]
+        if len(trials) <= FEW_TRIALS or trial.number in chosen:
+            on_front = trial.number in search.front
             colour = FRONT_COLOUR if on_front else mark_of(trial).colour
             for index in (x, y):
                 _draw_whisker(axes, trial, (x, y), index, colour)
-    front = pair_front(doc, x, y)
+    front = search.pair_front(x, y)
     axes.plot(
         [pair[0] for pair in front],
         [pair[1] for pair in front],
         color=FRONT_COLOUR,
         linewidth=1.4,
-        drawstyle="steps-post" if sign(doc["objectives"][x]) > 0 else "steps-pre",
+        drawstyle="steps-post" if search.objectives[x].sign > 0 else "steps-pre",
     )
-    draw_trials(
-        axes, [((scales[x], t["values"][x]), (scales[y], t["values"][y]), t) for t in trials]
-    )
-    ringed = [trial_of(doc, number)["values"] for number in doc["front"]]
+    draw_trials(axes, [((scales[x], t.values[x]), (scales[y], t.values[y]), t) for t in trials])
+    ringed = [search.trial(number).values for number in search.front]
     ON_FRONT.draw(axes, [each[x] for each in ringed], [each[y] for each in ringed], 1.0)
-    base = doc["baseline"]["values"]
-    if base is not None:
+    base = search.baseline.values
+    if base:
         BASELINE.draw(axes, [base[x]], [base[y]], 1.0)
     for index, set_label in ((x, axes.set_xlabel), (y, axes.set_ylabel)):
-        objective = doc["objectives"][index]
-        set_label(f"{wrapped(label_of(objective), 40)}\n({BETTER[objective['direction']]})")
+        objective = search.objectives[index]
+        set_label(f"{wrapped(label_of(objective), 40)}\n({objective.better})")
     draw_grid(axes)
 
 
@@ -146,32 +135,32 @@ def draw_trials(
         mark.draw(axes, [x for x, _ in places], [y for _, y in places], alpha)
 
 
-def objective_scale(doc: Document, objective: int, further: Iterable[float] = ()) -> Scale:
+def objective_scale(search: Search, objective: int, further: Iterable[float] = ()) -> Scale:
     """Return the scale of an objective, with places for the front, the baseline, their intervals.
 
     Args:
-        doc: The document of a sweep.
+        search: A search.
         objective: Index of one of its objectives.
         further: Other values on the same axis.
     """
-    values = [*(trial["values"][objective] for trial in valued_trials(doc)), *further]
-    chosen = [trial_of(doc, number) for number in doc["front"]]
-    base = doc["baseline"]["values"]
-    kept = [trial["values"][objective] for trial in chosen]
-    kept += [] if base is None else [base[objective]]
-    intervals = [baseline_interval(doc, objective), *(interval_of(t, objective) for t in chosen)]
+    values = [*(trial.values[objective] for trial in search.valued()), *further]
+    chosen = [search.trial(number) for number in search.front]
+    base = search.baseline.values
+    kept = [trial.values[objective] for trial in chosen]
+    kept += [base[objective]] if base else []
+    intervals = [search.baseline_interval(objective), *(t.interval(objective) for t in chosen)]
     least = min([*values, *kept], default=0.0)
-    ends = [found[end] for found in intervals if found is not None for end in ("lo", "hi")]
+    ends = [end for found in intervals if found is not None for end in (found.lo, found.hi)]
     kept += [end for end in ends if end > 0 or least <= 0]  # an end may forbid no logarithm
-    return scale_of(values, sign(doc["objectives"][objective]), kept)
+    return scale_of(values, search.objectives[objective].sign, kept)
 
 
-def num_beyond(doc: Document) -> int:
+def num_beyond(search: Search) -> int:
     """Count the trials that stand at an edge because a value of theirs is far worse than most."""
-    scales = [objective_scale(doc, index) for index in range(len(doc["objectives"]))]
+    scales = [objective_scale(search, index) for index in range(len(search.objectives))]
     return sum(
-        any(scale.is_beyond(value) for scale, value in zip(scales, trial["values"], strict=True))
-        for trial in valued_trials(doc)
+        any(scale.is_beyond(value) for scale, value in zip(scales, trial.values, strict=True))
+        for trial in search.valued()
     )
 
 
@@ -183,59 +172,60 @@ def beyond_note(count: int) -> str:
     return f"{who} far worse than most: shown at the edge."
 
 
-def trial_handles(doc: Document) -> list[Line2D]:
+def trial_handles(search: Search) -> list[Line2D]:
     """Return the legend of trials with values: each mark that occurs."""
-    trials = valued_trials(doc)
+    trials = search.valued()
     marks = [
-        (FEASIBLE, any(trial["feasible"] for trial in trials)),
-        (INFEASIBLE, any(not trial["feasible"] for trial in trials)),
-        (BEYOND, num_beyond(doc) > 0),
+        (FEASIBLE, any(trial.feasible for trial in trials)),
+        (INFEASIBLE, any(not trial.feasible for trial in trials)),
+        (BEYOND, num_beyond(search) > 0),
     ]
     return [mark.handle() for mark, occurs in marks if occurs]
 
 
 def mark_of(trial: Trial) -> Mark:
     """Return how a trial with values is drawn."""
-    return FEASIBLE if trial["feasible"] else INFEASIBLE
+    return FEASIBLE if trial.feasible else INFEASIBLE
 
 
 def _draw_whisker(axes: Axes, trial: Trial, pair: tuple[int, int], along: int, colour: str) -> None:
     """Draw the interval of one objective of a pair, where the trial has one."""
-    interval = interval_of(trial, along)
+    interval = trial.interval(along)
     if interval is None:
         return
-    x, y = (trial["values"][index] for index in pair)
-    ends = [interval["lo"], interval["hi"]]
+    x, y = (trial.values[index] for index in pair)
+    ends = [interval.lo, interval.hi]
     xs, ys = (ends, [y, y]) if along == pair[0] else ([x, x], ends)
     axes.plot(xs, ys, color=colour, linewidth=1.1, alpha=0.4)
 
 
-def _number_pair(axes: Axes, doc: Document, x: int, y: int) -> int:
+def _number_pair(axes: Axes, search: Search, x: int, y: int) -> int:
     """Write the numbers of the front; return how many found no room."""
-    chosen = [trial_of(doc, number) for number in doc["front"]]
-    points = [(t["values"][x], t["values"][y], str(t["number"])) for t in chosen]
-    marks = [(t["values"][x], t["values"][y]) for t in valued_trials(doc)]
-    better = -sign(doc["objectives"][x]), -sign(doc["objectives"][y])
+    chosen = [search.trial(number) for number in search.front]
+    points = [(t.values[x], t.values[y], str(t.number)) for t in chosen]
+    marks = [(t.values[x], t.values[y]) for t in search.valued()]
+    better = -search.objectives[x].sign, -search.objectives[y].sign
     return put_numbers(axes, points, marks, better)
 
 
-def _front_legend(doc: Document) -> list[Line2D]:
-    handles = trial_handles(doc)
-    if doc["front"]:
+def _front_legend(search: Search) -> list[Line2D]:
+    handles = trial_handles(search)
+    if search.front:
         label = f"{ON_FRONT.label} (with its number)"
         handles.append(
             Line2D([], [], color=FRONT_COLOUR, marker="o", markersize=9.5, markerfacecolor="none",
                    markeredgewidth=1.4, linewidth=1.4, label=label)
         )  # fmt: skip
-    if doc["baseline"]["values"] is not None:
+    if search.baseline.values:
         handles.append(BASELINE.handle())
-    if any(trial["intervals"] for trial in valued_trials(doc)):
+    if any(trial.intervals for trial in search.valued()):
         handles.append(Line2D([], [], color=BASELINE_COLOUR, alpha=0.6, label="95% interval"))
     return handles
 
 
-def _valueless_note(doc: Document) -> str:
+def _valueless_note(search: Search) -> str:
     """Say which trials have no place in the figure."""
-    counts = {state: len(trials_in(doc, state)) for state in ("pruned", "failed", "running")}
+    valueless: tuple[TrialState, ...] = ("pruned", "failed", "running")
+    counts = {state: len(search.in_state(state)) for state in valueless}
     told = [f"{count} {state}" for state, count in counts.items() if count]
     return f"Not drawn, for want of values: {', '.join(told)}." if told else ""

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from diamond.report import sweep_prose as prose
 from diamond.report import sweep_tables as tables
-from diamond.report.document import Document, first_cause
 from diamond.report.latex import table_latex
 from diamond.report.pictures import Picture, figure_files, file_part
 from diamond.report.render import (
@@ -21,7 +20,6 @@ from diamond.report.render import (
     policy,
     write_files,
 )
-from diamond.report.sweep_document import is_single, valued_trials
 from diamond.report.sweep_figures import Drawn, front_figure
 from diamond.report.sweep_history import history_figure
 from diamond.report.sweep_panels import (
@@ -31,6 +29,8 @@ from diamond.report.sweep_panels import (
     slice_rows,
     slices_figure,
 )
+from diamond.results.model import Result, first_cause
+from diamond.results.search import Search
 
 ROLES = ("search", "importance", "slices", "reports")
 """The history or the front, shares of the parameters, slices, reports to the pruner."""
@@ -46,59 +46,61 @@ class Shown:
     kind: Literal["curve", "wide"]
 
 
-def write_sweep_report(doc: Document, folder: Path) -> ReportPaths:
+def write_sweep_report(result: Result, folder: Path) -> ReportPaths:
     """Write the report of a sweep; each file appears whole or not at all.
 
     Sections without data are left out or say why they are empty.
 
     Args:
-        doc: The document of a sweep; where its ``summary`` is empty, the answer is made here.
+        result: Of a sweep; where its ``summary`` is empty, the answer is made here.
         folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it, the
             table of all trials to ``tables``, as LaTeX and with all digits as CSV.
 
     Returns:
         The paths of what was written.
     """
-    pictures = sweep_pictures(doc)
-    context = _context(doc, pictures)
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    pictures = sweep_pictures(search)
+    context = _context(result, search, pictures)
     page = html_templates().get_template("sweep.html.j2").render(context)
     text = markdown_templates().get_template("sweep.md.j2").render(context)
     figures = {name: data for shown in pictures for name, data in shown.picture.files.items()}
-    trials = {name: data.encode() for name, data in _trials(doc).items()}
+    trials = {name: data.encode() for name, data in _trials(result, search).items()}
     return write_files(folder, page, text, {**figures, **trials})
 
 
-def sweep_pictures(doc: Document) -> list[Shown]:
+def sweep_pictures(search: Search) -> list[Shown]:
     """Draw everything that the document has values for, in the order of `ROLES`."""
     pictures = []
-    search = search_figure(doc)
-    if search is not None:
-        if is_single(doc):
+    drawn = search_figure(search)
+    if drawn is not None:
+        if search.is_single:
             title, name = "Value of each trial, and the best so far", "history"
         else:
             title, name = "Every trial by its objectives, and the front", "front"
-        pictures.append(_picture("search", title, name, search.figure, search.note))
-    if any(entry["rows"] for entry in doc["importance"]):
+        pictures.append(_picture("search", title, name, drawn.figure, drawn.note))
+    if any(entry.rows for entry in search.importance):
         title = "How much each parameter matters, with intervals"
-        pictures.append(_picture("importance", title, "importance", importance_figure(doc)))
-    rows = slice_rows(doc)
+        pictures.append(_picture("importance", title, "importance", importance_figure(search)))
+    rows = slice_rows(search)
     for index, parameters in enumerate(rows):
-        names = ", ".join(each["name"] for each in parameters)
-        title = f"The objectives against {names}" if not is_single(doc) else f"Against {names}"
+        names = ", ".join(each.name for each in parameters)
+        title = f"The objectives against {names}" if not search.is_single else f"Against {names}"
         name = "slices" if len(rows) == 1 else f"slices-{index + 1}"
-        pictures.append(_picture("slices", title, name, slices_figure(doc, parameters)))
-    if has_reports(doc):
+        pictures.append(_picture("slices", title, name, slices_figure(search, parameters)))
+    if has_reports(search):
         title = "What trials reported to the pruner"
-        pictures.append(_picture("reports", title, "reports", reports_figure(doc)))
+        pictures.append(_picture("reports", title, "reports", reports_figure(search)))
     return pictures
 
 
-def search_figure(doc: Document) -> Drawn | None:
+def search_figure(search: Search) -> Drawn | None:
     """Draw the history of one objective or the front of several; None without any value."""
-    if not is_single(doc):
-        return front_figure(doc) if valued_trials(doc) else None
-    has_value = valued_trials(doc) or has_reports(doc)
-    return history_figure(doc) if has_value else None
+    if not search.is_single:
+        return front_figure(search) if search.valued() else None
+    has_value = search.valued() or has_reports(search)
+    return history_figure(search) if has_value else None
 
 
 def _picture(role: str, title: str, name: str, figure: Figure, note: str = "") -> Shown:
@@ -108,49 +110,49 @@ def _picture(role: str, title: str, name: str, figure: Figure, note: str = "") -
     return Shown(picture, "wide" if figure.get_figwidth() > _WIDE_INCHES else "curve")
 
 
-def _trials(doc: Document) -> dict[str, str]:
+def _trials(result: Result, search: Search) -> dict[str, str]:
     """Return the files of the table of all trials; none without trials."""
-    table = tables.trials_table(doc)
+    table = tables.trials_table(search)
     if not table.rows:
         return {}
-    notes = {"study": doc["study"], "command": doc["command"]}
+    notes = {"study": result.study, "command": result.command}
     return {
-        "tables/trials.tex": table_latex(table, f"{file_part(doc['study'])}-trials", notes),
-        "tables/trials.csv": tables.trials_csv(doc),
+        "tables/trials.tex": table_latex(table, f"{file_part(result.study)}-trials", notes),
+        "tables/trials.csv": tables.trials_csv(search),
     }
 
 
-def _context(doc: Document, pictures: Sequence[Shown]) -> Mapping[str, Any]:
+def _context(result: Result, search: Search, pictures: Sequence[Shown]) -> Mapping[str, Any]:
     """Return everything that the templates show; they choose only the order and the markup."""
     scripts = [asset(name) for name in _SCRIPTS]
     style = asset(STYLE)
     return {
-        "doc": doc,
+        "doc": result,
         "scripts": scripts,
         "style": style,
         "policy": policy(scripts, style),
-        "answer": doc["summary"] or prose.sweep_summary(doc),
+        "answer": result.summary or prose.sweep_summary(result),
         "pictures": {role: [s for s in pictures if s.picture.role == role] for role in ROLES},
-        "single": is_single(doc),
-        "leading": tables.leading_table(doc),
-        "objectives_sentence": prose.objectives_sentence(doc),
-        "front_sentence": prose.front_sentence(doc),
-        "confirm_command": prose.confirm_command(doc),
-        "confirmation": tables.confirmation_table(doc),
-        "confirmation_sentence": prose.confirmation_sentence(doc),
-        "why_no_figure": prose.why_no_figure(doc),
-        "importance": tables.importance_table(doc),
-        "importance_reasons": prose.importance_reasons(doc),
-        "constraints": tables.constraints_table(doc),
+        "single": search.is_single,
+        "leading": tables.leading_table(search),
+        "objectives_sentence": prose.objectives_sentence(search),
+        "front_sentence": prose.front_sentence(search),
+        "confirm_command": prose.confirm_command(search),
+        "confirmation": tables.confirmation_table(search),
+        "confirmation_sentence": prose.confirmation_sentence(search),
+        "why_no_figure": prose.why_no_figure(search),
+        "importance": tables.importance_table(search),
+        "importance_reasons": prose.importance_reasons(search),
+        "constraints": tables.constraints_table(search),
         "failed": [
-            {"name": trial["name"], "cause": first_cause(trial["error"]),
-             "attempts": trial["attempts"], "error": (trial["error"] or "").strip()}
-            for trial in tables.failed_trials(doc)
+            {"name": trial.name, "cause": first_cause(trial.error),
+             "attempts": trial.attempts, "error": (trial.error or "").strip()}
+            for trial in tables.failed_trials(search)
         ],
-        "trials": tables.trials_table(doc),
-        "space": tables.space_table(doc),
-        "budget": tables.budget_table(doc),
-        "search": prose.search_sentence(doc),
-        "provenance": prose.sweep_provenance(doc),
-        "config": prose.sweep_config_text(doc),
+        "trials": tables.trials_table(search),
+        "space": tables.space_table(search),
+        "budget": tables.budget_table(search),
+        "search": prose.search_sentence(search),
+        "provenance": prose.sweep_provenance(result),
+        "config": prose.sweep_config_text(result),
     }  # fmt: skip

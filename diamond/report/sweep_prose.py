@@ -1,108 +1,103 @@
 """What the report of a sweep says in words: the answer, the confirmation, what is missing."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from diamond.report.document import Document
-from diamond.report.sweep_document import (
-    BETTER,
-    STATES,
-    baseline_interval,
-    compared,
-    interval_of,
-    interval_text,
-    is_single,
+from diamond.report.numbers import (
+    bounds_text,
+    counted,
     label_of,
     short_label,
-    sign,
-    trial_of,
-    trials_in,
     value_places,
     value_text,
-    valued_trials,
 )
+from diamond.results.model import Result
+from diamond.results.search import Bounds, Confirmation, ConfirmedRow, Search, TrialState
 
 CAVEAT = (
     "A search result is not a finding until it is confirmed: the best of many trials looks better "
     "than it is."
 )
 _MOST_NAMED = 4
+STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running")
 _VERDICTS = ("confirmed", "refuted", "undecided", "no interval")
 
 
-def sweep_summary(doc: Document) -> str:
+def sweep_summary(result: Result) -> str:
     """Say how the search ended: trials, the best or the front, the baseline, the confirmation.
 
     Args:
-        doc: The document of a sweep; its own ``summary`` is not read.
+        result: Of a sweep; its own ``summary`` is not read.
 
     Returns:
         Two sentences without line breaks.
     """
-    if not valued_trials(doc):
-        return f"There is no result: none of {_counts(doc)} has a value."
-    if not doc["front"]:
-        return f"There is no result: of {_counts(doc)}, no complete one keeps the constraints."
-    found = _best_sentences(doc) if is_single(doc) else _front_sentences(doc)
-    return f"{found} {_confirmed(doc) or CAVEAT}"
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    if not search.valued():
+        return f"There is no result: none of {_counts(search)} has a value."
+    if not search.front:
+        return f"There is no result: of {_counts(search)}, no complete one keeps the constraints."
+    found = _best_sentences(search) if search.is_single else _front_sentences(search)
+    return f"{found} {_confirmed(search) or CAVEAT}"
 
 
-def _counts(doc: Document) -> str:
+def _counts(search: Search) -> str:
     """Return how many trials there are, and how they ended where not all of them are complete."""
-    num_trials = len(doc["trials"])
-    counts = [(state, len(trials_in(doc, state))) for state in STATES]
+    num_trials = len(search.trials)
+    counts = [(state, len(search.in_state(state))) for state in STATES]
     told = ", ".join(f"{count} {state}" for state, count in counts if count)
     text = "1 trial" if num_trials == 1 else f"{num_trials} trials"
     return text if num_trials == counts[0][1] else f"{text} ({told})"
 
 
-def _best_sentences(doc: Document) -> str:
+def _best_sentences(search: Search) -> str:
     """Say which trial is the best and how far it is from the baseline."""
-    objective, places = doc["objectives"][0], value_places(doc, 0)
-    best = trial_of(doc, doc["best"])
-    value = best["values"][0]
-    text = f"{label_of(objective)} {_alone(doc, 0, value, interval_of(best, 0))}"
-    if best["number"] == doc["baseline"]["trial"]:
-        return f"None of {_counts(doc)} beats the baseline, which has {text}."
-    told = f"The best of {_counts(doc)} is {best['name']} with {text}"
-    if doc["baseline"]["values"] is None:
+    objective, places = search.objectives[0], value_places(search, 0)
+    best = search.trial(search.front[0])
+    value = best.values[0]
+    text = f"{label_of(objective)} {_alone(search, 0, value, best.interval(0))}"
+    if best.number == search.baseline.trial:
+        return f"None of {_counts(search)} beats the baseline, which has {text}."
+    told = f"The best of {_counts(search)} is {best.name} with {text}"
+    if not search.baseline.values:
         return f"{told}; the baseline has no value."
-    base = doc["baseline"]["values"][0]
-    gain = sign(objective) * (base - value)
+    base = search.baseline.values[0]
+    gain = objective.sign * (base - value)
     if gain == 0:
         return f"{told}, as much as the baseline has."
-    than = f"the baseline's {_alone(doc, 0, base, baseline_interval(doc, 0))}"
+    than = f"the baseline's {_alone(search, 0, base, search.baseline_interval(0))}"
     way = "better" if gain > 0 else "worse"
     return f"{told}, {value_text(abs(gain), places)} {way} than {than}."
 
 
-def _front_sentences(doc: Document) -> str:
+def _front_sentences(search: Search) -> str:
     """Say how long the front is, where it ends and where the baseline is."""
-    front = [trial_of(doc, number) for number in doc["front"]]
-    labels = _listed([objective["label"] for objective in doc["objectives"]])
-    first = f"{front[0]['name']} ({_point(doc, front[0]['values'])})"
+    front = [search.trial(number) for number in search.front]
+    labels = _listed([objective.label for objective in search.objectives])
+    first = f"{front[0].name} ({_point(search, front[0].values)})"
     if len(front) == 1:
-        told = f"Of {_counts(doc)}, {first} alone is on the front of {labels}"
+        told = f"Of {_counts(search)}, {first} alone is on the front of {labels}"
     else:
-        last = f"{front[-1]['name']} ({_point(doc, front[-1]['values'])})"
+        last = f"{front[-1].name} ({_point(search, front[-1].values)})"
         told = (
-            f"Of {_counts(doc)}, {len(front)} are on the front of {labels}, from {first} to {last}"
+            f"Of {_counts(search)}, {len(front)} are on the front of {labels}, "
+            f"from {first} to {last}"
         )
-    return f"{told}; {_baseline_clause(doc)}."
+    return f"{told}; {_baseline_clause(search)}."
 
 
-def _baseline_clause(doc: Document) -> str:
+def _baseline_clause(search: Search) -> str:
     """Say whether the front beats the baseline of a sweep with several objectives."""
-    base = doc["baseline"]
-    if base["values"] is None:
+    base = search.baseline
+    if not base.values:
         return "the baseline has no value"
-    point = _point(doc, base["values"])
-    if base["trial"] in doc["front"]:
+    point = _point(search, base.values)
+    if base.trial in search.front:
         return f"the baseline ({point}) is on it"
     beating = []
-    for number in doc["front"]:
-        num_better, num_worse = compared(doc, trial_of(doc, number)["values"])
+    for number in search.front:
+        num_better, num_worse = search.against_baseline(search.trial(number).values)
         if num_better and not num_worse:
             beating.append(str(number))
     if not beating:
@@ -113,83 +108,80 @@ def _baseline_clause(doc: Document) -> str:
     return f"{who} the baseline ({point}) without a loss in any objective"
 
 
-def _confirmed(doc: Document) -> str:
+def _confirmed(search: Search) -> str:
     """Say what the confirmation said; empty where there was none."""
-    result = (doc["confirm"] or {}).get("result")
-    if not result or not result["rows"]:
+    result = search.confirmation
+    if result is None or not result.rows:
         return ""
-    head = f"Confirmation ({_seeds(result['num_seeds'])}, starts {result['starts']}): "
-    if len(result["rows"]) == 1:
-        return f"{head}{_row_text(doc, result['rows'][0])}.{_broken(result)}"
+    head = f"Confirmation ({counted(result.num_seeds, 'seed')}, starts {result.starts}): "
+    if len(result.rows) == 1:
+        return f"{head}{_row_text(search, result.rows[0])}.{_broken(result)}"
     told = []
-    several = len({row["game"] for row in result["rows"]}) > 1
+    several = len({row.game for row in result.rows}) > 1
     for verdict in _VERDICTS:
-        rows = [row for row in result["rows"] if row["verdict"] == verdict]
-        names = [_about(doc, row, several) for row in rows]
+        rows = [row for row in result.rows if row.verdict == verdict]
+        names = [_about(search, row, several) for row in rows]
         if names:
             told.append(f"{verdict}: {', '.join(names)}")
     return f"{head}{'; '.join(told)}.{_broken(result)}"
 
 
-def _row_text(doc: Document, row: Mapping[str, Any]) -> str:
+def _row_text(search: Search, row: ConfirmedRow) -> str:
     """Write a row of the confirmation with its difference."""
-    places = value_places(doc, row["objective"])
-    bounds = None if row["lo"] is None or row["hi"] is None else {"lo": row["lo"], "hi": row["hi"]}
-    span = f" ({interval_text(bounds, places)})" if bounds else ""
+    places = value_places(search, row.objective)
+    interval = bounds_text(row, places)
+    span = f" ({interval})" if interval else ""
     return (
-        f"{row['arm']} differs from the baseline by {value_text(row['difference'], places)}{span} "
-        f"in {label_of(doc['objectives'][row['objective']])}: {row['verdict']}"
+        f"{row.arm} differs from the baseline by {value_text(row.difference, places)}{span} "
+        f"in {label_of(search.objectives[row.objective])}: {row.verdict}"
     )
 
 
-def _about(doc: Document, row: Mapping[str, Any], several_games: bool) -> str:
-    game = f", {row['game']}" if several_games else ""
-    return f"{row['arm']} ({doc['objectives'][row['objective']]['label']}{game})"
+def _about(search: Search, row: ConfirmedRow, several_games: bool) -> str:
+    game = f", {row.game}" if several_games else ""
+    return f"{row.arm} ({search.objectives[row.objective].label}{game})"
 
 
-def confirmation_sentence(doc: Document) -> str:
+def confirmation_sentence(search: Search) -> str:
     """Say what the table of the confirmation holds, or that there was none."""
-    result = (doc["confirm"] or {}).get("result")
-    if not result:
+    result = search.confirmation
+    if result is None:
         return f"Nothing was confirmed yet. {CAVEAT}"
     text = (
-        f"The arms were run apart from the search with {_seeds(result['num_seeds'])}, on the "
-        f"starts {result['starts']}. Searched: the value that the search saw."
+        f"The arms were run apart from the search with {counted(result.num_seeds, 'seed')}, on the "
+        f"starts {result.starts}. Searched: the value that the search saw."
     )
-    if any(row.get("p_corrected") is not None for row in result["rows"]):
+    if any(row.p_corrected is not None for row in result.rows):
         text += (
             f" A difference counts where its interval leaves out 0 and its p is at most .05 after "
-            f"Holm over {len(result['rows'])} comparisons."
+            f"Holm over {len(result.rows)} comparisons."
         )
     return f"{text}{_broken(result)}"
 
 
-def _broken(result: Mapping[str, Any]) -> str:
+def _broken(result: Confirmation) -> str:
     """Say which constraints are not kept on the fresh runs."""
-    found = result.get("broken", [])
-    return f" Constraints not kept there: {'; '.join(found)}." if found else ""
+    kept = "; ".join(result.broken)
+    return f" Constraints not kept there: {kept}." if kept else ""
 
 
-def confirm_command(doc: Document) -> str:
+def confirm_command(search: Search) -> str:
     """Return the command that confirms the result; empty where there is nothing to confirm."""
-    return str((doc["confirm"] or {}).get("command") or "")
+    return "" if search.confirm is None else search.confirm.command
 
 
-def objectives_sentence(doc: Document) -> str:
+def objectives_sentence(search: Search) -> str:
     """Say what the objectives are, by the names that tables have, and what is good."""
-    told = (
-        f"{short_label(each)}: {each['label']} ({BETTER[each['direction']]})"
-        for each in doc["objectives"]
-    )
+    told = (f"{short_label(each)}: {each.label} ({each.better})" for each in search.objectives)
     return f"{'; '.join(told)}."
 
 
-def front_sentence(doc: Document) -> str:
+def front_sentence(search: Search) -> str:
     """Say what the table of the front or of the best trials is."""
     told = (
         "Below a value: its 95% interval. A dash among the parameters: not asked for in this trial."
     )
-    if is_single(doc):
+    if search.is_single:
         return told
     return (
         "On the front are the trials that no other one beats in an objective without a loss in "
@@ -197,84 +189,82 @@ def front_sentence(doc: Document) -> str:
     )
 
 
-def why_no_figure(doc: Document) -> str:
+def why_no_figure(search: Search) -> str:
     """Say why there is nothing to draw."""
-    if not doc["trials"]:
+    if not search.trials:
         return "no trial was made"
     return "no trial has a value"
 
 
-def importance_reasons(doc: Document) -> list[str]:
+def importance_reasons(search: Search) -> list[str]:
     """Say for which objectives nothing is known of the importance, and why."""
     return [
-        f"{label_of(doc['objectives'][entry['objective']])}: no importance, {entry['reason']}."
-        for entry in doc["importance"]
-        if entry["reason"] is not None
+        f"{label_of(search.objectives[entry.objective])}: no importance, {entry.reason}."
+        for entry in search.importance
+        if entry.reason is not None
     ]
 
 
-def search_sentence(doc: Document) -> str:
+def search_sentence(search: Search) -> str:
     """Say how the search was made."""
-    sampler, pruner = doc["sampler"], doc["pruner"]
-    told = f"Sampler {sampler['name']}, seed {sampler['seed']}; "
+    sampler, pruner = search.sampler, search.pruner
+    told = f"Sampler {sampler.name}, seed {sampler.seed}; "
     if pruner is None:
         return f"{told}no pruner."
-    if not pruner["at"]:
-        return f"{told}pruner {pruner['name']}, over {pruner['what']}."
-    steps = ", ".join(str(step) for step in pruner["at"])
-    return f"{told}pruner {pruner['name']} at {steps} {pruner['what']}."
+    if not pruner.at:
+        return f"{told}pruner {pruner.name}, over {pruner.what}."
+    steps = ", ".join(str(step) for step in pruner.at)
+    return f"{told}pruner {pruner.name} at {steps} {pruner.what}."
 
 
-def sweep_provenance(doc: Document) -> list[tuple[str, str]]:
+def sweep_provenance(result: Result) -> list[tuple[str, str]]:
     """Return what made the result, as (name, value) pairs in reading order."""
-    made_by = doc["provenance"]
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    made_by = result.provenance
     dirty = {True: " with uncommitted changes", False: "", None: " (changes unknown)"}
-    versions = ", ".join(f"{name} {version}" for name, version in made_by["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in made_by.versions.items())
     return [
-        ("study", doc["study"]),
-        ("file", _known(doc["file"])),
-        ("preset", doc["preset"]),
-        ("games", ", ".join(doc["games"])),
-        ("seeds", ", ".join(str(seed) for seed in doc["seeds"])),
-        ("protocol", doc["protocol"]),
-        ("last stage of a trial", _known(doc["until"])),
-        ("horizon", f"{doc['horizon']} time steps"),
-        ("search", search_sentence(doc)),
-        ("storage", _known(doc["paths"]["storage"])),
-        ("git commit", f"{_known(made_by['git_commit'])}{dirty[made_by['dirty']]}"),
-        ("device", _known(made_by["device"])),
+        ("study", result.study),
+        ("file", _known(search.file)),
+        ("preset", result.preset),
+        ("games", ", ".join(result.games)),
+        ("seeds", ", ".join(str(seed) for seed in result.seeds)),
+        ("protocol", result.protocol),
+        ("last stage of a trial", _known(result.until)),
+        ("horizon", f"{result.horizon} time steps"),
+        ("search", search_sentence(search)),
+        ("storage", _known(result.paths.storage)),
+        ("git commit", f"{_known(made_by.git_commit)}{dirty[made_by.dirty]}"),
+        ("device", _known(made_by.device)),
         ("versions", versions),
     ]
 
 
-def sweep_config_text(doc: Document) -> str:
+def sweep_config_text(result: Result) -> str:
     """Return the configuration that trials change, as indented JSON with sorted keys."""
-    config = doc["provenance"]["config"]
+    config = result.provenance.config
     return json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _alone(
-    doc: Document, objective: int, value: float, interval: Mapping[str, float] | None
-) -> str:
-    places = value_places(doc, objective)
-    span = f" ({interval_text(interval, places)})" if interval is not None else ""
+def _alone(search: Search, objective: int, value: float, interval: Bounds | None) -> str:
+    places = value_places(search, objective)
+    span = f" ({bounds_text(interval, places)})" if interval is not None else ""
     return f"{value_text(value, places)}{span}"
 
 
-def _point(doc: Document, values: Sequence[float]) -> str:
+def _point(search: Search, values: Sequence[float]) -> str:
     texts = []
     for index, value in enumerate(values):
-        unit = doc["objectives"][index]["unit"]
-        texts.append(f"{value_text(value, value_places(doc, index))}{f' {unit}' if unit else ''}")
+        unit = search.objectives[index].unit
+        texts.append(
+            f"{value_text(value, value_places(search, index))}{f' {unit}' if unit else ''}"
+        )
     return "; ".join(texts)
 
 
 def _known(value: object) -> str:
     return "unknown" if value is None else str(value)
-
-
-def _seeds(num_seeds: int) -> str:
-    return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
 
 
 def _listed(names: Sequence[str]) -> str:

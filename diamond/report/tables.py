@@ -1,59 +1,24 @@
 """The tables of the report as rows of text, the same for HTML and for Markdown."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from diamond.report.document import (
+from diamond.report.numbers import (
     ABSENT,
-    Arm,
-    Document,
-    Estimate,
-    MetricInfo,
-    arms_of,
-    better,
+    counted,
     decimals,
-    estimate,
-    metric_info,
-    metric_infos,
     number,
-    real_estimate,
-    run_mean,
+    p_text,
     shown_decimals,
     span,
     visible_decimals,
 )
+from diamond.report.table import Cell, Row, Table
+from diamond.results.model import Comparison, Estimate, Metric, Result, Stage
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A value as text, with its interval or another detail below it."""
-
-    text: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of a table; `kind` (arm, control, baseline, real) decides how strongly it is shown."""
-
-    name: str
-    kind: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a title; the first column holds the names of the rows."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-def metric_groups(doc: Document, game: str) -> list[dict[str, Any]]:
+def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
     """Return the tables of the measured metrics by what they are about.
 
     Args:
@@ -64,9 +29,9 @@ def metric_groups(doc: Document, game: str) -> list[dict[str, Any]]:
         Per group ``name`` (empty where the document names none), and ``tables`` by metric. The
         first group is the primary metric alone.
     """
-    primary = doc["primary_metric"]
+    primary = doc.primary_metric
     found: dict[str, dict[str, Table]] = {}
-    for info in sorted(metric_infos(doc), key=lambda info: info.name != primary):
+    for info in sorted(doc.scored, key=lambda info: info.name != primary):
         table = _metric_table(doc, game, info)
         if table is not None:
             name = "primary metric" if info.name == primary else info.group
@@ -74,38 +39,35 @@ def metric_groups(doc: Document, game: str) -> list[dict[str, Any]]:
     return [{"name": name, "tables": members} for name, members in found.items()]
 
 
-def metric_tables(doc: Document, game: str) -> list[Table]:
+def metric_tables(doc: Result, game: str) -> list[Table]:
     """Return a table for each measured metric, the primary one first: arms x (time steps, mean)."""
     return [table for group in metric_groups(doc, game) for table in group["tables"].values()]
 
 
-def _metric_table(doc: Document, game: str, info: MetricInfo) -> Table | None:
+def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     """Return the table of a metric, None where no arm has a value.
 
     A metric of a set has one value a run, and its table no time steps.
     """
     is_set = info.kind == "set"
-    steps = [] if is_set else [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
-    found = [
-        [estimate(arm, info.name, at) for at in (*steps, "mean")] for arm in arms_of(doc, game)
-    ]
+    steps = [] if is_set else [str(step) for step in doc.report_steps if step <= doc.horizon]
+    found = [[arm.estimate(info.name, at) for at in (*steps, "mean")] for arm in doc.arms_of(game)]
     places = shown_decimals(info, [each.mean for row in found for each in row if each])
     rows = [
-        Row(arm["name"], arm["kind"], tuple(_estimate_cell(each, places) for each in row))
-        for arm, row in zip(arms_of(doc, game), found, strict=True)
+        Row(arm.name, arm.kind, tuple(_estimate_cell(each, places) for each in row))
+        for arm, row in zip(doc.arms_of(game), found, strict=True)
     ]
     rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
     if not rows:
         return None
-    real = [real_estimate(doc, game, info.name, at) for at in (*steps, "mean")]
+    real = [doc.real(game, info.name, at) for at in (*steps, "mean")]
     if any(real):
         cells = (Cell(number(each.mean if each else None, places)) for each in real)
         rows.insert(0, Row("real frames", "real", tuple(cells)))
-    unit = f" [{info.unit}]" if info.unit else ""
-    mark = ", primary metric" if info.name == doc["primary_metric"] else ""
-    over = "all frames" if is_set else f"mean of t=1..{doc['horizon']}"
+    mark = ", primary metric" if info.name == doc.primary_metric else ""
+    over = "all frames" if is_set else f"mean of t=1..{doc.horizon}"
     columns = ("arm", *(f"t={step}" for step in steps), over)
-    return Table(f"{info.label}{unit}: {better(info)}{mark}", columns, tuple(rows))
+    return Table(f"{info.title}: {info.better}{mark}", columns, tuple(rows))
 
 
 def _estimate_cell(found: Estimate | None, places: int) -> Cell:
@@ -114,197 +76,198 @@ def _estimate_cell(found: Estimate | None, places: int) -> Cell:
     return Cell(number(found.mean, places), span(found.lo, found.hi, places))
 
 
-SHOWS = {
-    "shown": "a difference",
-    "shown alone": "a difference alone, not across {family_size}",
-    "not shown": "no difference",
-    "undefined": "nothing ({reason})",
-}
-
-
-def comparison_table(doc: Document) -> Table:
+def comparison_table(doc: Result) -> Table:
     """Return every arm against the baseline arm on the primary metric, all games.
 
     What the document has nowhere (p values with one seed, more than one game) gets no column.
     Controls and world models without training come last, with their own kind of row.
     """
-    metric = metric_info(doc, doc["primary_metric"])
+    metric = doc.primary
     pairs = [
         row
-        for row in doc["comparisons"]
-        if row["metric"] == metric.name
-        and (row["difference"] is not None or row["family"] == "primary")
+        for row in doc.comparisons
+        if row.metric == metric.name and (row.difference is not None or row.family == "primary")
     ]
-    has = {name: any(row[name] is not None for row in pairs) for name in ("p_t", "p")}
-    columns = ["arm", *(["game"] if len(doc["games"]) > 1 else [])]
+    has_t, has_p = (
+        any(row.p_t is not None for row in pairs),
+        any(row.p is not None for row in pairs),
+    )
+    columns = ["arm", *(["game"] if len(doc.games) > 1 else [])]
     columns += ["difference", "shows", "replicates"]
-    columns += [*(["p (Holm)"] if has["p_t"] else []), *(["sign-flip p"] if has["p"] else [])]
-    columns += ["within noise floor", "could show"] if has["p_t"] else []
-    rows = tuple(_comparison_row(doc, pair, has) for pair in pairs)
-    names = ", ".join(dict.fromkeys(f"{pair['b']}" for pair in pairs))
+    columns += [*(["p (Holm)"] if has_t else []), *(["sign-flip p"] if has_p else [])]
+    columns += ["within noise floor", "could show"] if has_t else []
+    rows = tuple(_comparison_row(doc, pair, has_t, has_p) for pair in pairs)
+    names = ", ".join(dict.fromkeys(pair.b for pair in pairs))
     return Table(f"{metric.label}: difference to {names}", tuple(columns), rows)
 
 
-def _comparison_row(doc: Document, pair: Mapping[str, Any], has: Mapping[str, bool]) -> Row:
-    places = decimals(pair["metric"])
-    cells = [Cell(pair["game"])] if len(doc["games"]) > 1 else []
+def _comparison_row(doc: Result, pair: Comparison, has_t: bool, has_p: bool) -> Row:
+    places = decimals(pair.metric)
+    cells = [Cell(pair.game)] if len(doc.games) > 1 else []
     cells += [
         _difference_cell(pair, places),
-        Cell(SHOWS[pair["decision"]].format_map(pair)),
-        Cell(f"{pair['n']} {pair['unit']}{'s' if pair['n'] != 1 else ''}"),
+        Cell(_shows(pair)),
+        Cell(counted(pair.n, pair.unit)),
     ]
-    if has["p_t"]:
-        cells.append(Cell(_p_text(pair["p_t_corrected"])))
-    if has["p"]:
-        smallest = pair["p_min"]
-        detail = "" if smallest is None else f"at least {_p_text(smallest)}"
-        cells.append(Cell(_p_text(pair["p"]), detail))
-    if has["p_t"]:
-        within = {True: "yes", False: "no", None: ABSENT}[pair["within_noise"]]
-        places = visible_decimals((pair["detectable"],), places)
-        cells += [Cell(within), Cell(number(pair["detectable"], places))]
+    if has_t:
+        cells.append(Cell(p_text(pair.p_t_corrected)))
+    if has_p:
+        smallest = pair.p_min
+        detail = "" if smallest is None else f"at least {p_text(smallest)}"
+        cells.append(Cell(p_text(pair.p), detail))
+    if has_t:
+        within = {True: "yes", False: "no", None: ABSENT}[pair.within_noise]
+        places = visible_decimals((pair.detectable,), places)
+        cells += [Cell(within), Cell(number(pair.detectable, places))]
     return Row(*_named(pair), tuple(cells))
 
 
-def exploratory_table(doc: Document) -> Table:
+def _shows(pair: Comparison) -> str:
+    match pair.decision:
+        case "shown":
+            return "a difference"
+        case "shown alone":
+            return f"a difference alone, not across {pair.family_size}"
+        case "not shown":
+            return "no difference"
+        case "undefined":
+            return f"nothing ({pair.reason})"
+
+
+def exploratory_table(doc: Result) -> Table:
     """Return the differences to the baseline arm on the other metrics: metrics x arms.
 
     A star marks a difference of an arm that is shown across all of them.
     """
-    primary = doc["primary_metric"]
-    pairs = [row for row in doc["comparisons"] if row["metric"] != primary]
-    found = {(row["game"], row["metric"], row["a"]): row for row in pairs}
+    primary = doc.primary_metric
+    pairs = [row for row in doc.comparisons if row.metric != primary]
+    found = {(row.game, row.metric, row.a): row for row in pairs}
     arms = dict.fromkeys(_named(row)[0] for row in pairs)
-    names = dict.fromkeys(row["a"] for row in pairs)
-    several = len(doc["games"]) > 1
+    names = dict.fromkeys(row.a for row in pairs)
+    several = len(doc.games) > 1
     rows = []
-    for info in metric_infos(doc):
-        for game in dict.fromkeys(r["game"] for r in pairs if r["metric"] == info.name):
+    for info in doc.scored:
+        for game in dict.fromkeys(r.game for r in pairs if r.metric == info.name):
             line = [found.get((game, info.name, name)) for name in names]
             cells = [
                 _difference_cell(pair, decimals(info.name), _star(pair)) if pair else Cell(ABSENT)
                 for pair in line
             ]
-            label = f"{info.label}{f' [{info.unit}]' if info.unit else ''}"
-            rows.append(Row(label, "arm", (*([Cell(game)] if several else []), *cells)))
+            rows.append(Row(info.title, "arm", (*([Cell(game)] if several else []), *cells)))
     columns = ("metric", *(["game"] if several else []), *arms)
     return Table("Other metrics: differences, exploratory", columns, tuple(rows))
 
 
-def _star(pair: Mapping[str, Any]) -> str:
-    return "*" if pair["family"] == "secondary" and pair["decision"] == "shown" else ""
+def _star(pair: Comparison) -> str:
+    return "*" if pair.family == "secondary" and pair.decision == "shown" else ""
 
 
-def _difference_cell(pair: Mapping[str, Any], places: int, star: str = "") -> Cell:
-    places = visible_decimals((pair["difference"], pair["lo"], pair["hi"]), places)
-    return Cell(number(pair["difference"], places) + star, span(pair["lo"], pair["hi"], places))
+def _difference_cell(pair: Comparison, places: int, star: str = "") -> Cell:
+    places = visible_decimals((pair.difference, pair.lo, pair.hi), places)
+    return Cell(number(pair.difference, places) + star, span(pair.lo, pair.hi, places))
 
 
-def _named(pair: Mapping[str, Any]) -> tuple[str, str]:
+def _named(pair: Comparison) -> tuple[str, str]:
     """Return the name of the row of a comparison and its kind."""
-    match pair["family"]:
+    match pair.family:
         case "control":
-            return f"{pair['a']} (A/A)", "control"
+            return f"{pair.a} (A/A)", "control"
         case "reference":
-            return str(pair["a"]), "baseline"
+            return pair.a, "baseline"
         case _:
-            return str(pair["a"]), "arm"
+            return pair.a, "arm"
 
 
-def noise_table(doc: Document) -> Table:
+def noise_table(doc: Result) -> Table:
     """Return the noise floor of each metric, the primary one first; empty where it is undefined."""
-    found = [row for row in doc.get("noise_floor") or () if row["reason"] is None]
-    found.sort(key=lambda row: row["metric"] != doc["primary_metric"])
-    steps = [str(step) for step in doc["report_steps"] if step <= doc["horizon"]]
-    several = len(doc["games"]) > 1
+    found = [row for row in doc.noise_floor if row.reason is None]
+    found.sort(key=lambda row: row.metric != doc.primary_metric)
+    steps = [str(step) for step in doc.report_steps if step <= doc.horizon]
+    several = len(doc.games) > 1
     rows = []
     for row in found:
-        values = [row["at"].get(at) for at in (*steps, "mean")]
-        places = shown_decimals(metric_info(doc, row["metric"]), values)
+        values = [row.at.get(at) for at in (*steps, "mean")]
+        places = shown_decimals(doc.metric(row.metric), values)
         texts = (number(value, places) for value in values)
-        cells = (*([Cell(row["game"])] if several else []), *(Cell(text) for text in texts))
-        rows.append(Row(metric_info(doc, row["metric"]).label, "arm", cells))
-    over = f"mean of t=1..{doc['horizon']}"
+        cells = (*([Cell(row.game)] if several else []), *(Cell(text) for text in texts))
+        rows.append(Row(doc.metric(row.metric).label, "arm", cells))
+    over = f"mean of t=1..{doc.horizon}"
     columns = ("metric", *(["game"] if several else []), *(f"t={step}" for step in steps), over)
     return Table("Noise floor", columns, tuple(rows))
 
 
-def _p_text(p: float | None) -> str:
-    return ABSENT if p is None else f"{p:.3g}"
-
-
-def returns_table(doc: Document, game: str) -> Table:
+def returns_table(doc: Result, game: str) -> Table:
     """Return what each policy earned in the real game, one line a run, beside random play."""
     rows = []
-    for arm in arms_of(doc, game, "arm"):
-        for run in arm["runs"]:
-            found = run.get("returns")
+    for arm in doc.arms_of(game, "arm"):
+        for run in arm.runs:
+            found = run.returns
             if found:
                 cells = (
-                    Cell(str(run["seed"])),
-                    Cell(number(found["mean"], 2), span(found.get("lo"), found.get("hi"), 2)),
-                    Cell(number(found.get("random_mean"), 2)),
-                    Cell(number(found.get("hns"), 3)),
-                    Cell(str(found["n"])),
+                    Cell(str(run.seed)),
+                    Cell(number(found.mean, 2), span(found.lo, found.hi, 2)),
+                    Cell(number(found.random_mean, 2)),
+                    Cell(number(found.hns, 3)),
+                    Cell(str(found.n)),
                 )
-                rows.append(Row(arm["name"], "arm", cells))
+                rows.append(Row(arm.name, "arm", cells))
     columns = ("arm", "seed", "mean return", "random policy", "HNS", "episodes")
     return Table(game, columns, tuple(rows))
 
 
-def hns_table(doc: Document) -> Table:
+def hns_table(doc: Result) -> Table:
     """Return human-normalised scores over games, one line an arm; empty where no arm has any."""
     rows = []
-    for found in doc.get("hns") or ():
-        values = [found["aggregates"][name] for name in HNS_LABELS]
-        cells = [Cell(number(v["value"], 3), span(v["lo"], v["hi"], 3)) for v in values]
-        games = ", ".join(f"{game} {hns:.3f}" for game, hns in found["per_game"].items())
-        rows.append(Row(found["arm"], "arm", (Cell(str(found["num_runs"])), *cells, Cell(games))))
+    for found in doc.hns:
+        values = [found.aggregates[name] for name in HNS_LABELS]
+        cells = [Cell(number(v.mean, 3), span(v.lo, v.hi, 3)) for v in values]
+        games = ", ".join(f"{game} {hns:.3f}" for game, hns in found.per_game.items())
+        rows.append(Row(found.arm, "arm", (Cell(str(found.num_runs)), *cells, Cell(games))))
     columns = ("arm", "runs of each game", *HNS_LABELS.values(), "games")
-    return Table("Human-normalised scores over games", columns, tuple(rows))
+    title = "Human-normalised scores over games"
+    return Table(title, columns, tuple(rows), words=frozenset({"games"}))
 
 
-def costs_table(doc: Document, game: str) -> Table:
+def costs_table(doc: Result, game: str) -> Table:
     """Return what an imagined frame costs in each arm, as means over its runs."""
     rows = []
-    for arm in arms_of(doc, game):
-        calls = run_mean(arm, "costs", "denoiser_calls_per_frame")
+    for arm in doc.arms_of(game):
+        calls = arm.mean_cost("denoiser_calls_per_frame")
         if calls is None:
             continue
-        size = run_mean(arm, "costs", "num_parameters")
+        size = arm.mean_cost("num_parameters")
         cells = (
             Cell(f"{calls:g}"),
-            Cell(number(run_mean(arm, "costs", "ms_per_frame"), 1)),
-            Cell(number(run_mean(arm, "costs", "rollout_seconds"), 1)),
+            Cell(number(arm.mean_cost("ms_per_frame"), 1)),
+            Cell(number(arm.mean_cost("rollout_seconds"), 1)),
             Cell(ABSENT if size is None else f"{size:,.0f}"),
         )
-        rows.append(Row(arm["name"], arm["kind"], cells))
+        rows.append(Row(arm.name, arm.kind, cells))
     columns = ("arm", "denoiser calls per frame", "ms per imagined frame", "rollouts [s]",
                "parameters")  # fmt: skip
     return Table(game, columns, tuple(rows))
 
 
-def stages_table(doc: Document) -> Table:
+def stages_table(doc: Result) -> Table:
     """Return every stage of every run: its key, and whether it was made or found done."""
     rows = []
-    for arm in doc["arms"]:
-        for run in arm["runs"]:
-            for stage, entry in run["stages"].items():
-                seconds = entry.get("seconds")
+    for arm in doc.arms:
+        for run in arm.runs:
+            for stage, entry in run.stages.items():
                 cells = (
-                    Cell(arm["game"]),
-                    Cell(str(run["seed"])),
+                    Cell(arm.game),
+                    Cell(str(run.seed)),
                     Cell(stage),
-                    Cell(str(entry["key"])[:12]),
+                    Cell(entry.key[:12]),
                     Cell(_origin(entry)),
-                    Cell(number(seconds, 1)),
+                    Cell(number(entry.seconds, 1)),
                 )
-                rows.append(Row(arm["name"], arm["kind"], cells))
+                rows.append(Row(arm.name, arm.kind, cells))
     columns = ("arm", "game", "seed", "stage", "key", "state", "seconds")
     return Table("Stages", columns, tuple(rows))
 
 
-def _origin(entry: Arm) -> str:
-    if entry["state"] != "done":
-        return str(entry["state"])
-    return "made" if entry["made"] else "found done"
+def _origin(entry: Stage) -> str:
+    if entry.state != "done":
+        return entry.state
+    return "made" if entry.made else "found done"

@@ -1,6 +1,6 @@
 """Fidelity against what an imagined frame costs, with the arms that none beats in both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -9,20 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-from diamond.report.document import (
-    Document,
-    Estimate,
-    arms_of,
-    better,
-    estimate,
-    metric_info,
-    real_estimate,
-    run_mean,
-)
 from diamond.report.figures import is_logarithmic
 from diamond.report.looks import INK, draw_grid, looks, plain, settings
+from diamond.results.model import CostName, Estimate, Result
+from diamond.stats.pareto import pareto
 
-COSTS = {
+COSTS: Mapping[CostName, str] = {
     "denoiser_calls_per_frame": "denoiser calls per frame",
     "ms_per_frame": "ms per imagined frame",
 }
@@ -38,7 +30,7 @@ class Point:
     loss: float
 
 
-def points(doc: Document, game: str, cost: str) -> list[Point]:
+def points(doc: Result, game: str, cost: CostName) -> list[Point]:
     """Return the arms that have a cost above 0 and a value of the primary metric.
 
     Args:
@@ -46,11 +38,11 @@ def points(doc: Document, game: str, cost: str) -> list[Point]:
         game: One of its games.
         cost: A name of `COSTS`.
     """
-    metric = metric_info(doc, doc["primary_metric"])
-    real = real_estimate(doc, game, metric.name, "mean")
+    metric = doc.primary
+    real = doc.real(game, metric.name, "mean")
     found = []
-    for arm in arms_of(doc, game, "arm"):
-        paid, value = run_mean(arm, "costs", cost), estimate(arm, metric.name, "mean")
+    for arm in doc.arms_of(game, "arm"):
+        paid, value = arm.mean_cost(cost), arm.estimate(metric.name, "mean")
         if not paid or value is None or (metric.direction == "real" and real is None):
             continue
         match metric.direction:
@@ -61,36 +53,18 @@ def points(doc: Document, game: str, cost: str) -> list[Point]:
             case "real":
                 assert real is not None
                 loss = abs(value.mean - real.mean)
-        found.append(Point(str(arm["name"]), paid, value, loss))
+        found.append(Point(arm.name, paid, value, loss))
     return found
 
 
-def pareto(found: Sequence[Point]) -> list[Point]:
-    """Return the points that no other one beats in cost or loss without being worse in the other.
-
-    Sorted by cost. Points that are equal in both all belong to the front.
-    """
-    front = [
-        one
-        for one in found
-        if not any(
-            other.cost <= one.cost
-            and other.loss <= one.loss
-            and (other.cost, other.loss) != (one.cost, one.loss)
-            for other in found
-        )
-    ]
-    return sorted(front, key=lambda point: (point.cost, point.loss))
-
-
-def tradeoff_figure(doc: Document, game: str) -> Figure:
+def tradeoff_figure(doc: Result, game: str) -> Figure:
     """Draw the primary metric against denoiser calls and against milliseconds per frame.
 
     Args:
         doc: The result document.
         game: One of its games, with at least one point.
     """
-    metric = metric_info(doc, doc["primary_metric"])
+    metric = doc.primary
     with matplotlib.rc_context(settings()):
         figure = Figure(figsize=(9.5, 3.9), layout="constrained")
         panels = figure.subplots(1, len(COSTS), sharey=True)
@@ -98,7 +72,7 @@ def tradeoff_figure(doc: Document, game: str) -> Figure:
             _draw(axes, doc, game, points(doc, game, cost))
             axes.set_xlabel(label)
         unit = f" [{metric.unit}]" if metric.unit else ""
-        panels[0].set_ylabel(f"{metric.label}{unit}, mean over t\n({better(metric)})")
+        panels[0].set_ylabel(f"{metric.label}{unit}, mean over t\n({metric.better})")
         names = {point.arm for cost in COSTS for point in points(doc, game, cost)}
         handles = [
             Line2D(
@@ -108,10 +82,10 @@ def tradeoff_figure(doc: Document, game: str) -> Figure:
                 marker=look.marker,
                 linestyle="",
                 markersize=7,
-                label=plain(arm["name"]),
+                label=plain(arm.name),
             )
             for arm, look in looks(doc, game)
-            if arm["name"] in names
+            if arm.name in names
         ]
         front = Line2D(
             [],
@@ -127,9 +101,9 @@ def tradeoff_figure(doc: Document, game: str) -> Figure:
         return figure
 
 
-def _draw(axes: Axes, doc: Document, game: str, found: Sequence[Point]) -> None:
-    of_arm = {str(arm["name"]): look for arm, look in looks(doc, game)}
-    front = pareto(found)
+def _draw(axes: Axes, doc: Result, game: str, found: Sequence[Point]) -> None:
+    of_arm = {arm.name: look for arm, look in looks(doc, game)}
+    front = [found[index] for index in pareto([(one.cost, one.loss) for one in found])]
     axes.plot(
         [point.cost for point in front],
         [point.value.mean for point in front],
@@ -144,7 +118,7 @@ def _draw(axes: Axes, doc: Document, game: str, found: Sequence[Point]) -> None:
         if value.lo is not None and value.hi is not None:
             axes.plot([point.cost] * 2, [value.lo, value.hi], color=look.colour, linewidth=1.6)
         axes.plot([point.cost], [value.mean], marker=look.marker, markersize=7, color=look.colour)
-    real = real_estimate(doc, game, doc["primary_metric"], "mean")
+    real = doc.real(game, doc.primary_metric, "mean")
     if real is not None:
         axes.axhline(real.mean, color=INK, linestyle=":", linewidth=1.4)
     axes.set_xscale("log")
@@ -155,7 +129,7 @@ def _draw(axes: Axes, doc: Document, game: str, found: Sequence[Point]) -> None:
         axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
-    if is_logarithmic(doc, game, doc["primary_metric"]):
+    if is_logarithmic(doc, game, doc.primary_metric):
         axes.set_yscale("log")
         axes.set_ylim(bottom=min(point.value.mean for point in found) / 2)
     axes.margins(x=0.12)

@@ -3,15 +3,15 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.pipeline.arm_scores import read_scores
-from diamond.pipeline.scores import BOOTSTRAP_SEED, number
 from diamond.pipeline.store import Store
+from diamond.results.scores import BOOTSTRAP_SEED
+from diamond.results.search import Confirmation, ConfirmedRow, ConfirmVerdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
 from diamond.stats.intervals import DEFAULT_LEVEL
@@ -33,7 +33,6 @@ from diamond.tracking.uris import hide_secrets
 SUFFIX = "-confirm"
 MAX_CONFIRMED = 5
 """Trials of a front that are confirmed: its ends, and others between them."""
-Verdict = Literal["confirmed", "refuted", "undecided", "no interval"]
 
 
 def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Request:
@@ -96,7 +95,7 @@ def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
 
 def confirmation(
     sweep: Sweep, request: Request, store: Store, searched: Mapping[int, Mapping[str, str]]
-) -> dict[str, Any] | None:
+) -> Confirmation | None:
     """What a confirmation says; None before all of its runs are scored.
 
     Args:
@@ -111,34 +110,37 @@ def confirmation(
         p of the t test after Holm over all rows; and whether it is confirmed.
     """
     plan, said = make_plan(request), sweep.declaration
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[ConfirmedRow, Aim]] = []
     for number_, texts in searched.items():
         before = trial_plan(sweep, trial_name(number_), texts)
         for index, (measure, aim) in enumerate(zip(said.measures, said.directions, strict=True)):
             for game in plan.request.games:
-                row = _row(plan, store, (trial_name(number_), game), measure)
-                if row is None:
-                    return None
                 runs = [run for run in instances(before) if run.config.game == game]
                 value = trial_value(before, runs, store, measure)
-                rows.append(row | {"objective": index, "searched_value": value, "aim": aim})
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_corrected"] = p
-        row["verdict"] = _verdict(row, row.pop("aim"))
+                row = _row(plan, store, (trial_name(number_), game), (index, measure), value)
+                if row is None:
+                    return None
+                rows.append((row, aim))
+    corrected = holm([row.p for row, _ in rows])
     first, count = request.first_start, _num_starts(plan)
-    return {
-        "num_seeds": request.num_seeds,
-        "first_seed": request.first_seed,
-        "starts": f"{first} to {first + count - 1}",
-        "rows": rows,
-        "broken": _broken(sweep, plan, store, [trial_name(number_) for number_ in searched]),
-    }
+    return Confirmation(
+        num_seeds=request.num_seeds,
+        first_seed=request.first_seed,
+        starts=f"{first} to {first + count - 1}",
+        rows=tuple(_judged(row, aim, p) for (row, aim), p in zip(rows, corrected, strict=True)),
+        broken=tuple(_broken(sweep, plan, store, [trial_name(one) for one in searched])),
+    )
 
 
 def _row(
-    plan: Plan, store: Store, which: tuple[str, str], measure: Measure
-) -> dict[str, Any] | None:
-    name, game = which
+    plan: Plan,
+    store: Store,
+    which: tuple[str, str],
+    objective: tuple[int, Measure],
+    searched: float | None,
+) -> ConfirmedRow | None:
+    """A row without its verdict, for which all rows are needed; None where a score is missing."""
+    (name, game), (index, measure) = which, objective
     arm, baseline = _arm(plan, name, game), _arm(plan, BASELINE, game)
     own, base = (_values(plan, one, store, measure) for one in (arm, baseline))
     if own is None or base is None:
@@ -146,17 +148,23 @@ def _row(
     found = paired_seeds(np.array(own), np.array(base))
     if len(own) == 1:
         found = _over_starts(arm.runs[0], baseline.runs[0], store, measure) or found
-    return {
-        "arm": name,
-        "game": game,
-        "arm_value": float(np.mean(own)),
-        "baseline_value": float(np.mean(base)),
-        "difference": number(found.difference),
-        "lo": number(found.lo),
-        "hi": number(found.hi),
-        "unit": found.unit,
-        "p": found.p_t,
-    }
+    return ConfirmedRow(
+        arm=name,
+        game=game,
+        objective=index,
+        searched_value=searched,
+        arm_value=float(np.mean(own)),
+        baseline_value=float(np.mean(base)),
+        difference=found.difference,
+        lo=found.lo,
+        hi=found.hi,
+        unit=found.unit,
+        p=found.p_t,
+    )
+
+
+def _judged(row: ConfirmedRow, aim: Aim, p: float | None) -> ConfirmedRow:
+    return row.model_copy(update={"p_corrected": p, "verdict": _verdict(row, aim, p)})
 
 
 def _over_starts(arm: Run, baseline: Run, store: Store, measure: Measure) -> Difference | None:
@@ -171,14 +179,14 @@ def _over_starts(arm: Run, baseline: Run, store: Store, measure: Measure) -> Dif
     )
 
 
-def _verdict(row: Mapping[str, Any], aim: Aim) -> Verdict:
+def _verdict(row: ConfirmedRow, aim: Aim, p: float | None) -> ConfirmVerdict:
     """Whether a difference leaves out 0, and is small enough a p where there are several."""
-    if row["lo"] is None or row["hi"] is None:
+    if row.lo is None or row.hi is None:
         return "no interval"
-    lost = row["p_corrected"] is not None and row["p_corrected"] > 1 - DEFAULT_LEVEL
-    if lost or row["lo"] <= 0 <= row["hi"]:
+    lost = p is not None and p > 1 - DEFAULT_LEVEL
+    if lost or row.lo <= 0 <= row.hi:
         return "undecided"
-    return "confirmed" if (row["lo"] > 0) == (aim == "maximize") else "refuted"
+    return "confirmed" if (row.lo > 0) == (aim == "maximize") else "refuted"
 
 
 def _broken(sweep: Sweep, plan: Plan, store: Store, names: Sequence[str]) -> list[str]:

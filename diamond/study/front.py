@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diamond.stats.pareto import pareto
 from diamond.study.objectives import Aim
 
 
@@ -23,15 +24,11 @@ def pareto_front(points: Sequence[Point], directions: Sequence[Aim]) -> list[Poi
         points: Points that keep all constraints.
         directions: What is better, per objective.
     """
-    losses = {point.number: _losses(point, directions) for point in points}
-    front: list[Point] = []
-    for point in sorted(points, key=lambda one: (losses[one.number], one.number)):
-        own = losses[point.number]
-        if not any(
-            all(a <= b for a, b in zip(losses[kept.number], own, strict=True)) for kept in front
-        ):
-            front.append(point)
-    return front
+    first: dict[tuple[float, ...], Point] = {}
+    for point in sorted(points, key=lambda one: one.number):
+        first.setdefault(_losses(point, directions), point)
+    distinct = list(first.values())
+    return [distinct[index] for index in pareto(list(first))]
 
 
 def spread(front: Sequence[Point], most: int) -> list[Point]:

@@ -8,6 +8,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from diamond.results.search import Importance, Share
 from diamond.seeds import Purpose, derive
 from diamond.study.proposals import quiet
 
@@ -18,9 +19,7 @@ LEVEL = 0.95
 SEED = 0
 
 
-def importance_rows(
-    study: optuna.Study, objective: int, resamples: int = RESAMPLES
-) -> tuple[list[dict[str, Any]], str | None]:
+def importance_of(study: optuna.Study, objective: int, resamples: int = RESAMPLES) -> Importance:
     """Share of each parameter in what tells good trials from the others.
 
     PED-ANOVA on the complete trials: how far the values of the better tenth depart from those of
@@ -33,20 +32,22 @@ def importance_rows(
         resamples: Bootstrap samples behind every interval.
 
     Returns:
-        A row for each parameter (name, value, lo, hi; shares of 1), the greatest first, and why
-        there are none, None where there are.
+        The shares, the greatest first, or why there are none.
 
     Source: Watanabe, Bansal, Hutter, "PED-ANOVA", IJCAI 2023 (arXiv 2304.10255).
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(trials) < MIN_TRIALS:
-        return [], f"{len(trials)} complete trials are too few; at least {MIN_TRIALS} are needed"
+        few = f"{len(trials)} complete trials are too few; at least {MIN_TRIALS} are needed"
+        return Importance(objective=objective, reason=few)
     if len({trial.values[objective] for trial in trials}) < 2:
-        return [], "the objective is the same in all trials"
+        return Importance(objective=objective, reason="the objective is the same in all trials")
     direction = study.directions[objective]
     found = _shares(trials, objective, direction)
     if found is None:
-        return [], "no trial differs from the others in a parameter"
+        return Importance(
+            objective=objective, reason="no trial differs from the others in a parameter"
+        )
     generator = np.random.Generator(
         np.random.PCG64(derive(SEED, Purpose.IMPORTANCE_BOOTSTRAP, objective))
     )
@@ -66,8 +67,8 @@ def importance_rows(
             if len(shares) > resamples / 2
             else (None, None)
         )
-        rows.append({"name": name, "value": value, "lo": lo, "hi": hi})
-    return rows, None
+        rows.append(Share(name=name, value=value, lo=lo, hi=hi))
+    return Importance(objective=objective, rows=tuple(rows))
 
 
 def _shares(

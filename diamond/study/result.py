@@ -1,28 +1,46 @@
-"""The sweep's document: one plain value for JSON, page, terminal and tracking store."""
+"""The result of a sweep: for JSON, page, terminal and tracking store."""
 
+import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from diamond.ablation.axes import find_axis
+from diamond.ablation.plan import Plan
 from diamond.config.base import canonical
 from diamond.pipeline.notes import scoring_notes
-from diamond.pipeline.provenance import code_version
-from diamond.pipeline.scores import number
+from diamond.pipeline.provenance import provenance
 from diamond.pipeline.store import Store
+from diamond.results.model import Places, Result
+from diamond.results.search import (
+    INSTANCES,
+    Bounds,
+    Budget,
+    Confirm,
+    Constraint,
+    Objective,
+    Parameter,
+    Preset,
+    Pruner,
+    Sampler,
+    Search,
+    Trial,
+    When,
+)
+from diamond.results.search import TrialState as TrialEnd
 from diamond.study import proposals
 from diamond.study.addresses import default_storage
 from diamond.study.confirm import MAX_CONFIRMED, command_of, confirm_request, confirmation
 from diamond.study.declaration import Sweep
 from diamond.study.engine import SweepRun
 from diamond.study.front import Point, pareto_front, spread
-from diamond.study.importance import importance_rows
+from diamond.study.importance import importance_of
+from diamond.study.objectives import Measure
 from diamond.study.proposals import SOURCE
 from diamond.study.scoring import trial_interval, trial_seconds
-from diamond.study.space import plain_space, texts_of, values_of
+from diamond.study.space import texts_of, values_of
 from diamond.study.trials import (
     base_config,
     baseline_texts,
@@ -33,7 +51,7 @@ from diamond.study.trials import (
 )
 from diamond.tracking.uris import hide_secrets
 
-STATES: Mapping[TrialState, str] = {
+STATES: Mapping[TrialState, TrialEnd] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -42,10 +60,8 @@ STATES: Mapping[TrialState, str] = {
 }
 
 
-def sweep_document(
-    run: SweepRun, storage: str, home: Path, tracking_uri: str | None
-) -> dict[str, Any]:
-    """Gather everything that is known of a sweep; its summary is made where it is shown.
+def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> Result:
+    """Gather everything that is known of a sweep.
 
     Args:
         run: The sweep.
@@ -54,193 +70,203 @@ def sweep_document(
         tracking_uri: MLflow tracking URI, None for the home's own.
 
     Returns:
-        The document; docs/reference/result.md names its parts.
+        The result, its summary empty: what is shown makes it.
     """
     sweep, said = run.sweep, run.sweep.declaration
-    trials = run.study.get_trials(deepcopy=False)
-    rows = [_trial(sweep, run.store, trial) for trial in trials]
-    points = [Point(r["number"], tuple(r["values"])) for r in rows if r["values"] and r["feasible"]]
-    front = pareto_front(points, said.directions)
-    config = base_config(sweep, said.games[0])
-    return {
-        "schema": 1,
-        "kind": "sweep",
-        "study": sweep.name,
-        "question": said.question,
-        "command": run.command,
-        "file": str(sweep.path),
-        "preset": said.preset,
-        "games": list(said.games),
-        "seeds": list(range(said.seeds)),
-        "protocol": said.protocol,
-        "until": said.until or "returns",
-        "horizon": config.rollouts.horizon_steps,
-        "sampler": {"name": said.sampler.name, "seed": said.sampler.seed},
-        "pruner": None if said.pruner is None else _pruner(sweep),
-        "budget": said.budget.model_dump(),
-        "spent": {
-            "trials": len(run.counted()),
-            "hours": round(run.hours(), 4),
-            "denoiser_calls": run.spent_calls(),
-        },
-        "space": _space(sweep),
-        "objectives": [
-            {
-                "name": measure.name,
-                "at": measure.at,
-                "label": measure.label,
-                "unit": measure.quantity.unit,
-                "direction": aim,
-            }
+    search = _search(run, home, tracking_uri)
+    return Result(
+        study=sweep.name,
+        question=said.question,
+        command=run.command,
+        preset=said.preset,
+        games=said.games,
+        seeds=tuple(range(said.seeds)),
+        protocol=said.protocol,
+        until=said.until or "returns",
+        design="search",
+        horizon=base_config(sweep, said.games[0]).rollouts.horizon_steps,
+        search=search,
+        notes=_notes(run, search.trials),
+        provenance=provenance(
+            _device(run.store, search.trials),
+            {game: canonical(base_config(sweep, game)) for game in said.games},
+        ),
+        paths=_paths(run, storage, home, tracking_uri),
+    )
+
+
+def _search(run: SweepRun, home: Path, tracking_uri: str | None) -> Search:
+    sweep, said = run.sweep, run.sweep.declaration
+    trials = tuple(
+        _trial(sweep, run.store, trial) for trial in run.study.get_trials(deepcopy=False)
+    )
+    front = pareto_front(_points(t for t in trials if t.feasible), said.directions)
+    baseline = _baseline(sweep, trials)
+    importance = [importance_of(run.study, index) for index in range(len(said.objectives))]
+    return Search(
+        file=str(sweep.path),
+        sampler=Sampler(name=said.sampler.name, seed=said.sampler.seed),
+        pruner=_pruner(sweep),
+        budget=Budget(**said.budget.model_dump()),
+        spent=Budget(
+            trials=len(run.counted()),
+            hours=round(run.hours(), 4),
+            denoiser_calls=run.spent_calls(),
+        ),
+        space=_space(sweep),
+        objectives=tuple(
+            Objective(
+                name=measure.name,
+                at=measure.at,
+                label=measure.label,
+                unit=measure.quantity.unit,
+                direction=aim,
+            )
             for measure, aim in zip(said.measures, said.directions, strict=True)
-        ],
-        "constraints": [
-            {
-                "name": measure.name,
-                "at": measure.at,
-                "label": measure.label,
-                "unit": measure.quantity.unit,
-                "at_most": bound.at_most,
-                "at_least": bound.at_least,
-            }
+        ),
+        constraints=tuple(
+            Constraint(
+                name=measure.name,
+                at=measure.at,
+                label=measure.label,
+                unit=measure.quantity.unit,
+                at_most=bound.at_most,
+                at_least=bound.at_least,
+            )
             for measure, bound in zip(said.bounds, said.constraints, strict=True)
-        ],
-        "trials": rows,
-        "baseline": _baseline(sweep, rows),
-        "front": [point.number for point in front],
-        "best": front[0].number if front and len(said.objectives) == 1 else None,
-        "importance": [
-            {"objective": index, "rows": found, "reason": reason}
-            for index in range(len(said.objectives))
-            for found, reason in (importance_rows(run.study, index),)
-        ],
-        "confirm": _confirm(run, front, rows, home, tracking_uri),
-        "summary": "",
-        "notes": _notes(run, rows),
-        "provenance": {
-            **code_version(),
-            "device": _device(run.store, sweep, rows),
-            "config": {game: canonical(base_config(sweep, game)) for game in said.games},
-        },
-        "paths": _paths(run, storage, home, tracking_uri),
-    }
+        ),
+        trials=trials,
+        baseline=baseline,
+        front=tuple(point.number for point in front),
+        best=front[0].number if front and len(said.objectives) == 1 else None,
+        importance=tuple(importance),
+        confirm=_confirm(run, _texts(sweep, _chosen(front, baseline), trials), home, tracking_uri),
+    )
 
 
-def confirmed_points(sweep: Sweep, document: Mapping[str, Any]) -> dict[int, dict[str, str]]:
+def confirmed_points(sweep: Sweep, result: Result) -> dict[int, dict[str, str]]:
     """Text per axis of the trials that are to be confirmed, by number.
 
     The preset's own point is left out: it is what the others are held against.
     """
-    trials = {trial["number"]: trial for trial in document["trials"]}
-    front = [
-        Point(number_, tuple(trials[number_]["values"]))
-        for number_ in document["front"]
-        if number_ != document["baseline"]["trial"]
-    ]
-    return _texts(sweep, spread(front, MAX_CONFIRMED), trials)
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    front = _points(search.trial(number) for number in search.front)
+    return _texts(sweep, _chosen(front, search.baseline), search.trials)
+
+
+def _points(trials: Iterable[Trial]) -> list[Point]:
+    return [Point(trial.number, trial.values) for trial in trials if trial.values]
+
+
+def _chosen(front: Sequence[Point], baseline: Preset) -> list[Point]:
+    return spread([point for point in front if point.number != baseline.trial], MAX_CONFIRMED)
 
 
 def _texts(
-    sweep: Sweep, points: Sequence[Point], trials: Mapping[int, Mapping[str, Any]]
+    sweep: Sweep, points: Sequence[Point], trials: Sequence[Trial]
 ) -> dict[int, dict[str, str]]:
-    space = sweep.declaration.parameters
-    return {one.number: texts_of(space, trials[one.number]["params"]) for one in points}
+    space, params = sweep.declaration.parameters, {one.number: one.params for one in trials}
+    return {one.number: texts_of(space, params[one.number]) for one in points}
 
 
-def _space(sweep: Sweep) -> list[dict[str, Any]]:
+def _space(sweep: Sweep) -> tuple[Parameter, ...]:
     texts, space = baseline_texts(sweep), sweep.declaration.parameters
-    return [
-        row
-        | {
-            "baseline": texts[parameter.name],
-            "in_range": parameter.read(texts[parameter.name]) is not None,
-            "meaning": find_axis(parameter.name).meaning,
-            "first_stage": first_stage(parameter),
-        }
-        for row, parameter in zip(plain_space(space), space, strict=True)
-    ]
+    return tuple(
+        Parameter(
+            name=p.name,
+            kind=p.kind,
+            low=None if p.kind == "categorical" else p.low,
+            high=None if p.kind == "categorical" else p.high,
+            step=p.step,
+            log=p.log,
+            choices=tuple(p.choices) if p.kind == "categorical" else None,
+            when=None if p.when is None else When(name=p.when.name, values=tuple(p.when.values)),
+            baseline=texts[p.name],
+            in_range=p.read(texts[p.name]) is not None,
+            meaning=find_axis(p.name).meaning,
+            first_stage=first_stage(p),
+        )
+        for p in space
+    )
 
 
-def _pruner(sweep: Sweep) -> dict[str, Any]:
+def _pruner(sweep: Sweep) -> Pruner | None:
     pruner = sweep.declaration.pruner
-    assert pruner is not None
-    what = "instances" if pruner.name == "wilcoxon" else "updates of the denoiser"
-    return {"name": pruner.name, "at": list(pruner.at), "what": what}
+    if pruner is None:
+        return None
+    what = INSTANCES if pruner.name == "wilcoxon" else "updates of the denoiser"
+    return Pruner(name=pruner.name, at=tuple(pruner.at), what=what)
 
 
-def _trial(sweep: Sweep, store: Store, trial: FrozenTrial) -> dict[str, Any]:
+def _trial(sweep: Sweep, store: Store, trial: FrozenTrial) -> Trial:
     said = sweep.declaration
     texts = texts_of(said.parameters, trial.params)
     complete = trial.state == TrialState.COMPLETE
-    seconds, stages, intervals = None, {}, None
+    seconds: float | None = None
+    stages: dict[str, str] = {}
+    intervals: tuple[Bounds | None, ...] = ()
     if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         plan = trial_plan(sweep, trial_name(trial.number), texts)
         seconds = round(trial_seconds(plan, store), 3)
         stages = {spec.stage: spec.key for spec in instances(plan)[0].stages}
         if complete:
-            intervals = [
-                None
-                if (found := trial_interval(plan, store, measure)) is None
-                else {"lo": number(found.lo), "hi": number(found.hi)}
-                for measure in said.measures
-            ]
-    kept = list(trial.constraints.values())
-    return {
-        "number": trial.number,
-        "name": trial_name(trial.number),
-        "state": STATES[trial.state],
-        "source": str(trial.user_attrs.get(SOURCE, proposals.SAMPLED)),
-        "params": {p.name: trial.params[p.name] for p in said.parameters if p.name in trial.params},
-        "values": list(trial.values) if complete else None,
-        "intervals": intervals,
-        "constraints": kept if complete and said.constraints else None,
-        "feasible": complete and all(value <= 0 for value in kept),
-        "intermediate": {str(step): v for step, v in trial.intermediate_values.items()},
-        "attempts": int(trial.user_attrs.get(proposals.ATTEMPTS, 1)),
-        "error": trial.user_attrs.get(proposals.ERROR),
-        "seconds": seconds,
-        "mlflow_run": trial.user_attrs.get(proposals.MLFLOW_RUN),
-        "stages": stages,
-    }
+            intervals = tuple(_bounds(plan, store, measure) for measure in said.measures)
+    kept = tuple(trial.constraints.values())
+    return Trial(
+        number=trial.number,
+        name=trial_name(trial.number),
+        state=STATES[trial.state],
+        source=str(trial.user_attrs.get(SOURCE, proposals.SAMPLED)),
+        params={p.name: trial.params[p.name] for p in said.parameters if p.name in trial.params},
+        values=tuple(trial.values) if complete else (),
+        intervals=intervals,
+        constraints=kept if complete and said.constraints else (),
+        feasible=complete and all(value <= 0 for value in kept),
+        intermediate=trial.intermediate_values,
+        attempts=int(trial.user_attrs.get(proposals.ATTEMPTS, 1)),
+        error=trial.user_attrs.get(proposals.ERROR),
+        seconds=seconds,
+        mlflow_run=trial.user_attrs.get(proposals.MLFLOW_RUN),
+        stages=stages,
+    )
 
 
-def _baseline(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _bounds(plan: Plan, store: Store, measure: Measure) -> Bounds | None:
+    found = trial_interval(plan, store, measure)
+    if found is None or math.isnan(found.lo + found.hi):
+        return None
+    return Bounds(lo=found.lo, hi=found.hi)
+
+
+def _baseline(sweep: Sweep, trials: Sequence[Trial]) -> Preset:
     """The trial that has the preset's values."""
     said = sweep.declaration
     point = values_of(said.parameters, baseline_texts(sweep)) or {}
     texts = texts_of(said.parameters, point)
-    for row in rows:
-        if texts and row["values"] and texts_of(said.parameters, row["params"]) == texts:
-            return {"trial": row["number"], "values": row["values"]}
-    return {"trial": None, "values": None}
+    for trial in trials:
+        if texts and trial.values and texts_of(said.parameters, trial.params) == texts:
+            return Preset(trial=trial.number, values=trial.values)
+    return Preset()
 
 
 def _confirm(
-    run: SweepRun,
-    front: Sequence[Point],
-    rows: Sequence[Mapping[str, Any]],
-    home: Path,
-    tracking_uri: str | None,
-) -> dict[str, Any] | None:
+    run: SweepRun, texts: Mapping[int, Mapping[str, str]], home: Path, tracking_uri: str | None
+) -> Confirm | None:
     """How the best of a sweep is confirmed, and what that said; None where nothing is better."""
-    sweep = run.sweep
-    baseline = _baseline(sweep, rows)["trial"]
-    trials = {row["number"]: row for row in rows}
-    chosen = spread([point for point in front if point.number != baseline], MAX_CONFIRMED)
-    if not chosen:
+    if not texts:
         return None
-    texts = _texts(sweep, chosen, trials)
-    request = confirm_request(sweep, texts)
-    return {
-        "command": command_of(request, home, tracking_uri),
-        "study": request.name,
-        "trials": list(texts),
-        "arms": ["baseline", *(trial_name(number_) for number_ in texts)],
-        "result": confirmation(sweep, request, run.store, texts),
-    }
+    request = confirm_request(run.sweep, texts)
+    return Confirm(
+        command=command_of(request, home, tracking_uri),
+        study=str(request.name),
+        trials=tuple(texts),
+        arms=("baseline", *(trial_name(number) for number in texts)),
+        result=confirmation(run.sweep, request, run.store, texts),
+    )
 
 
-def _notes(run: SweepRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notes(run: SweepRun, trials: Sequence[Trial]) -> tuple[str, ...]:
     """What a reader must know of how trials were scored and chosen."""
     sweep, said = run.sweep, run.sweep.declaration
     notes = [
@@ -249,7 +275,7 @@ def _notes(run: SweepRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     if run.stopped:
         notes.append(f"No further trial is begun: {run.stopped}.")
-    outside = [row["name"] for row in _space(sweep) if not row["in_range"]]
+    outside = [parameter.name for parameter in _space(sweep) if not parameter.in_range]
     if outside and said.baseline:
         notes.append(
             f"The preset's own value of {', '.join(outside)} lies outside the space: there is no "
@@ -261,37 +287,37 @@ def _notes(run: SweepRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{' and '.join(played)}: search and confirmation play the same episodes of the real "
             "game (no-ops and draws of actions); training seeds are fresh in the confirmation."
         )
-    warm = [row for row in rows if row["source"].startswith(proposals.WARM)]
+    warm = [trial for trial in trials if trial.source.startswith(proposals.WARM)]
     if warm:
         notes.append(f"{len(warm)} trials are arms of other studies; the budget leaves them out.")
-    complete = next((row for row in rows if row["values"]), None)
+    complete = next((trial for trial in trials if trial.values), None)
     if complete is not None:
-        texts = texts_of(said.parameters, complete["params"])
-        notes += scoring_notes(trial_plan(sweep, complete["name"], texts))
-    return notes
+        texts = texts_of(said.parameters, complete.params)
+        notes += scoring_notes(trial_plan(sweep, complete.name, texts))
+    return tuple(notes)
 
 
-def _device(store: Store, sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> str | None:
+def _device(store: Store, trials: Sequence[Trial]) -> str | None:
     found = set()
-    for row in rows:
-        for stage, key in row["stages"].items():
+    for trial in trials:
+        for stage, key in trial.stages.items():
             manifest = store.manifest(stage, key)
             if manifest and manifest["device"]:
                 found.add(manifest["device"])
     return ", ".join(sorted(found)) or None
 
 
-def _paths(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> dict[str, Any]:
+def _paths(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> Places:
     where = [] if home == Path("mlruns").absolute() else ["--home", str(home)]
     tracking = [] if tracking_uri is None else ["--tracking-uri", hide_secrets(tracking_uri)]
     is_own = storage == default_storage(home)
     own_storage = [] if is_own else ["--storage", hide_secrets(storage)]
-    return {
-        "home": str(home),
-        "report_html": str(run.folder / "report.html"),
-        "report_md": str(run.folder / "report.md"),
-        "report_json": str(run.folder / "report.json"),
-        "storage": hide_secrets(storage),
-        "dashboard_command": shlex.join(["diamond", "ui", "--studies", *where, *own_storage]),
-        "mlflow_command": shlex.join(["diamond", "ui", *where, *tracking]),
-    }
+    return Places(
+        home=str(home),
+        report_html=str(run.folder / "report.html"),
+        report_md=str(run.folder / "report.md"),
+        report_json=str(run.folder / "report.json"),
+        storage=hide_secrets(storage),
+        dashboard_command=shlex.join(["diamond", "ui", "--studies", *where, *own_storage]),
+        mlflow_command=shlex.join(["diamond", "ui", *where, *tracking]),
+    )

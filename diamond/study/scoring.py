@@ -11,8 +11,8 @@ from diamond.config.metrics import REAL_SUFFIX
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.result import run_costs
 from diamond.pipeline.returns import run_returns
-from diamond.pipeline.scores import BOOTSTRAP_SEED, Scores, nan_mean, number, over_horizon
 from diamond.pipeline.store import Store
+from diamond.results.scores import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import (
     DEFAULT_LEVEL,
@@ -39,14 +39,15 @@ def run_value(plan: Plan, run: Run, store: Store, measure: Measure) -> float | N
             found = _skill(plan, run, store, measure)
         case "return":
             earned = run_returns(plan, run, store)
-            key = "mean" if own.name == "return" else own.name
-            found = None if earned is None else earned[key]
+            if earned is None:
+                return None
+            found = earned.mean if own.name == "return" else earned.hns
         case "cost":
             costs = run_costs(run, store)
-            found = None if costs is None else float(costs[own.name])
+            found = None if costs is None else float(getattr(costs, own.name))
         case _:
             assert_never(own.origin)
-    return None if found is None else number(found)
+    return None if found is None or np.isnan(found) else found
 
 
 def trial_value(plan: Plan, runs: Sequence[Run], store: Store, measure: Measure) -> float | None:

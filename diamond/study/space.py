@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
@@ -285,22 +285,3 @@ def check_conditions(space: Sequence[Parameter]) -> str | None:
                 )
         before[parameter.name] = parameter
     return None
-
-
-def plain_space(space: Space) -> list[dict[str, Any]]:
-    """The space as plain data."""
-    return [
-        {
-            "name": p.name,
-            "kind": p.kind,
-            "low": None if p.kind == "categorical" else p.low,
-            "high": None if p.kind == "categorical" else p.high,
-            "step": p.step,
-            "log": p.log,
-            "choices": list(p.choices) if p.kind == "categorical" else None,
-            "when": None
-            if p.when is None
-            else {"name": p.when.name, "values": list(p.when.values)},
-        }
-        for p in space
-    ]

@@ -17,9 +17,11 @@ from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.files import locked, write_text
 from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import KEY_DIGITS, study_key
-from diamond.pipeline.scores import nan_mean, numbers
 from diamond.pipeline.store import Store
 from diamond.pipeline.tracked import stage_events
+from diamond.results.model import Result
+from diamond.results.scores import nan_mean
+from diamond.results.values import defined
 from diamond.stages.registry import BY_NAME, STAGES
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
@@ -243,8 +245,8 @@ def _curves(plan: Plan, store: Store) -> dict[str, Sequence[float | None]]:
         for name in names
     }
     return {
-        curve_name(name, "mean"): numbers(
-            [sum(values) / len(values) for values in zip(*rows, strict=True)]
+        curve_name(name, "mean"): defined(
+            sum(values) / len(values) for values in zip(*rows, strict=True)
         )
         for name, rows in means.items()
     }
@@ -257,7 +259,7 @@ def _finished_ms(plan: Plan, store: Store) -> int:
 
 
 def tracked_sweep(
-    document: Mapping[str, Any],
+    result: Result,
     artifacts: Mapping[str, Path],
     experiment_id: str,
     run_id: str,
@@ -265,36 +267,39 @@ def tracked_sweep(
     """The parent run of a sweep.
 
     Args:
-        document: The sweep's document with its summary.
+        result: Of the sweep, with its summary.
         artifacts: Files of the study by their place among its files in the tracking store.
         experiment_id: Where runs are.
         run_id: The parent run.
     """
+    search = result.search
+    assert search is not None, "a sweep has trials"
+    confirm = search.confirm
     report = artifact_link(experiment_id, run_id, "report.html")
-    dashboard = code(document["paths"]["dashboard_command"])
+    dashboard = code(result.paths.dashboard_command or "")
     look = [f"[the report](/{report})", f"dashboard: {dashboard}"]
     lines = [
-        escape(document["summary"]),
+        escape(result.summary),
         f"**Look at:** {' · '.join(look)}",
-        f"**Question:** {escape(document['question'])}",
+        f"**Question:** {escape(result.question)}",
     ]
-    if document["confirm"] is not None and document["confirm"]["result"] is None:
-        lines.append(f"**Confirm it:** {code(document['confirm']['command'])}")
-    failed = not any(trial["values"] for trial in document["trials"])
-    provenance = document["provenance"]
+    if confirm is not None and confirm.result is None:
+        lines.append(f"**Confirm it:** {code(confirm.command)}")
+    failed = not any(trial.values for trial in search.trials)
+    provenance = result.provenance
     tags = {
         "diamond.kind": "study",
-        "diamond.command": str(document["command"]),
-        "diamond.dirty": str(provenance["dirty"]),
-        "diamond.device": str(provenance["device"]),
-        "diamond.versions": canonical_json(provenance["versions"]),
-        "optuna.study": str(document["study"]),
+        "diamond.command": result.command,
+        "diamond.dirty": str(provenance.dirty),
+        "diamond.device": str(provenance.device),
+        "diamond.versions": canonical_json(provenance.versions),
+        "optuna.study": result.study,
     }
     return TrackedStudy(
-        run_key=study_key(document["study"]),
-        name=document["study"],
+        run_key=study_key(result.study),
+        name=result.study,
         tags=tags,
-        params={"preset": document["preset"], "protocol": document["protocol"]},
+        params={"preset": result.preset, "protocol": result.protocol},
         description="\n\n".join(lines),
         artifacts=artifacts,
         status="FAILED" if failed else "FINISHED",

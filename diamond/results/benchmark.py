@@ -1,31 +1,35 @@
-"""Files of scores as one document of plain data: aggregates, profiles, comparisons, facts.
+"""From files of scores to what they say: aggregates, profiles, comparisons, published agents."""
 
-Tables, LaTeX and the figure are made from this document and nothing else.
-"""
-
-import math
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from diamond.config.games import GAMES
 from diamond.config.published import AggregatesOnly, PublishedAgent, published
-from diamond.pipeline.score_files import ScoreFile
+from diamond.results.benchmark_model import (
+    Benchmark,
+    GameMean,
+    Improvement,
+    Printed,
+    Profile,
+    PublishedGroup,
+    PublishedScores,
+    Reference,
+    ScoredFile,
+)
+from diamond.results.model import Estimate
+from diamond.results.score_files import ScoreFile
 from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates
 from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
 
-FORMAT = "diamond-scores/1"
 PROFILE_STEP = 0.05
 PROFILE_END = 8.0
 """In HNS; the best published game means lie below, but for three of ten times human and more."""
 
-Document = dict[str, Any]
 
-
-def benchmark_document(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Document:
+def benchmark(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Benchmark:
     """Compute everything that is known of some files of scores.
 
     Args:
@@ -33,66 +37,62 @@ def benchmark_document(files: Sequence[ScoreFile], seed: int, num_resamples: int
         seed: Seed of all resampling. Intervals of a file depend on it and on the file alone, so
             that another file beside it changes nothing.
         num_resamples: Number of bootstrap samples.
-
-    Returns:
-        Plain data, ready for JSON; what is not defined is None. HNS are human-normalised scores.
     """
     facts = published()
-    return {
-        "format": FORMAT,
-        "benchmark": facts.benchmark,
-        "hns": facts.hns,
-        "seed": seed,
-        "num_resamples": num_resamples,
-        "level": DEFAULT_LEVEL,
-        "method": "percentile bootstrap, runs resampled within each game",
-        "files": [_file(file, seed, num_resamples) for file in files],
-        "comparisons": [_comparison(x, y, seed, num_resamples) for x, y in combinations(files, 2)],
-        "references": {
-            game: {"random": facts.random[game], "human": facts.human[game]}
+    return Benchmark(
+        benchmark=facts.benchmark,
+        hns=facts.hns,
+        seed=seed,
+        num_resamples=num_resamples,
+        level=DEFAULT_LEVEL,
+        method="percentile bootstrap, runs resampled within each game",
+        files=tuple(_file(file, seed, num_resamples) for file in files),
+        comparisons=tuple(
+            _comparison(x, y, seed, num_resamples) for x, y in combinations(files, 2)
+        ),
+        references={
+            game: Reference(random=facts.random[game], human=facts.human[game])
             for game in _games_of(files)
         },
-        "published": [
+        published=tuple(
             _published_group(games) for games in dict.fromkeys(file.games for file in files)
-        ],
-    }
+        ),
+    )
 
 
-def _file(file: ScoreFile, seed: int, num_resamples: int) -> Document:
+def _file(file: ScoreFile, seed: int, num_resamples: int) -> ScoredFile:
     scores, hns = _points(file, file.games), _hns(file, file.games)
     stream = derive(seed, Purpose.SCORES_BOOTSTRAP, "aggregates")
     found = aggregates.stratified_bootstrap(
         hns, aggregates.aggregates, stream, num_resamples=num_resamples
     )
     human = np.array([published().human[game] for game in file.games])
-    return {
-        "label": file.label,
-        "path": str(file.path),
-        "games": list(file.games),
-        "num_runs": file.num_runs,
-        "aggregates": {
-            name: {
-                "value": _defined(found.values[index]),
-                "lo": _defined(found.lo[index]),
-                "hi": _defined(found.hi[index]),
-            }
+    return ScoredFile(
+        label=file.label,
+        path=str(file.path),
+        games=file.games,
+        num_runs=file.num_runs,
+        aggregates={
+            name: Estimate(
+                mean=found.values[index], lo=found.lo[index], hi=found.hi[index], n=file.num_runs
+            )
             for index, name in enumerate(aggregates.AGGREGATES)
         },
-        "superhuman": aggregates.superhuman(scores, human),
-        "profile": _profile(hns, seed, num_resamples),
-        "per_game": {
-            game: {
-                "scores": list(file.scores[game]),
-                "mean": float(scores[:, index].mean()),
-                "hns": float(hns[:, index].mean()),
-            }
+        superhuman=aggregates.superhuman(scores, human),
+        profile=_profile(hns, seed, num_resamples),
+        per_game={
+            game: GameMean(
+                scores=file.scores[game],
+                mean=float(scores[:, index].mean()),
+                hns=float(hns[:, index].mean()),
+            )
             for index, game in enumerate(file.games)
         },
-        "notes": _notes(file),
-    }
+        notes=_notes(file),
+    )
 
 
-def _profile(hns: FloatArray, seed: int, num_resamples: int) -> Document:
+def _profile(hns: FloatArray, seed: int, num_resamples: int) -> Profile:
     num_taus = round(PROFILE_END / PROFILE_STEP) + 1
     taus = np.linspace(0.0, PROFILE_END, num_taus, dtype=np.float64)
     found = aggregates.stratified_bootstrap(
@@ -101,15 +101,15 @@ def _profile(hns: FloatArray, seed: int, num_resamples: int) -> Document:
         derive(seed, Purpose.SCORES_BOOTSTRAP, "profile"),
         num_resamples=num_resamples,
     )
-    return {
-        "tau": [round(float(tau), 6) for tau in taus],
-        "fraction": [_defined(value) for value in found.values],
-        "lo": [_defined(value) for value in found.lo],
-        "hi": [_defined(value) for value in found.hi],
-    }
+    return Profile(
+        tau=tuple(round(float(tau), 6) for tau in taus),
+        fraction=found.values.tolist(),
+        lo=found.lo.tolist(),
+        hi=found.hi.tolist(),
+    )
 
 
-def _notes(file: ScoreFile) -> list[str]:
+def _notes(file: ScoreFile) -> tuple[str, ...]:
     notes = []
     if len(file.games) < len(GAMES):
         notes.append(
@@ -118,19 +118,21 @@ def _notes(file: ScoreFile) -> list[str]:
     if file.num_runs == 1:
         notes.append("one run of each game: its spread is unknown, so there is no interval")
         notes.append("where scores are means of runs, IQM and optimality gap are not those of runs")
-    return notes
+    return tuple(notes)
 
 
-def _comparison(x: ScoreFile, y: ScoreFile, seed: int, num_resamples: int) -> Document:
+def _comparison(x: ScoreFile, y: ScoreFile, seed: int, num_resamples: int) -> Improvement:
     games = tuple(game for game in x.games if game in y.scores)
-    about = {"x": x.label, "y": y.label, "games": list(games)}
     if not games:
-        return about | {
-            "probability": None,
-            "lo": None,
-            "hi": None,
-            "notes": ["not compared: no game in common"],
-        }
+        return Improvement(
+            x=x.label,
+            y=y.label,
+            games=(),
+            probability=None,
+            lo=None,
+            hi=None,
+            notes=("not compared: no game in common",),
+        )
     found = aggregates.probability_of_improvement(
         _points(x, games),
         _points(y, games),
@@ -143,26 +145,29 @@ def _comparison(x: ScoreFile, y: ScoreFile, seed: int, num_resamples: int) -> Do
         notes.append(f"over the {counted} that both have")
     if min(x.num_runs, y.num_runs) == 1:
         notes.append("no interval: one side has one run of each game")
-    return about | {
-        "probability": found.probability,
-        "lo": _defined(found.lo),
-        "hi": _defined(found.hi),
-        "notes": notes,
-    }
+    return Improvement(
+        x=x.label,
+        y=y.label,
+        games=games,
+        probability=found.probability,
+        lo=found.lo,
+        hi=found.hi,
+        notes=tuple(notes),
+    )
 
 
-def _published_group(games: tuple[str, ...]) -> Document:
+def _published_group(games: tuple[str, ...]) -> PublishedGroup:
     """Return the published agents over some games; printed aggregates only over all of them."""
     facts = published()
     whole = len(games) == len(GAMES)
     agents = [_published_agent(name, agent, games, whole) for name, agent in facts.agents.items()]
     quoted = [_aggregates_only(agent) for agent in facts.aggregates_only] if whole else []
-    return {"games": list(games), "agents": agents + quoted}
+    return PublishedGroup(games=games, agents=(*agents, *quoted))
 
 
 def _published_agent(
     name: str, agent: PublishedAgent, games: tuple[str, ...], whole: bool
-) -> Document:
+) -> PublishedScores:
     """Compute what per-game means allow: the IQM and the optimality gap need the single runs."""
     facts = published()
     scores = np.array([[agent.scores[game] for game in games]])
@@ -170,34 +175,40 @@ def _published_agent(
     human = np.array([facts.human[game] for game in games])
     hns = aggregates.human_normalised(scores, random, human)
     printed = agent.published_aggregates
-    return {
-        "agent": name,
-        "year": agent.year,
-        "family": agent.family,
-        "mean": float(aggregates.mean_score(hns)),
-        "median": float(aggregates.median_score(hns)),
-        "superhuman": aggregates.superhuman(scores, human),
-        "scores": {game: agent.scores[game] for game in games},
-        "printed": printed.model_dump() | {"games": None} if whole else None,
-        "source": agent.source,
-        "notes": agent.notes,
-    }
+    return PublishedScores(
+        agent=name,
+        year=agent.year,
+        family=agent.family,
+        mean=float(aggregates.mean_score(hns)),
+        median=float(aggregates.median_score(hns)),
+        superhuman=aggregates.superhuman(scores, human),
+        scores={game: agent.scores[game] for game in games},
+        printed=Printed(**printed.model_dump(), games=None) if whole else None,
+        source=agent.source,
+        notes=agent.notes,
+    )
 
 
-def _aggregates_only(agent: AggregatesOnly) -> Document:
-    printed = agent.model_dump(include={"mean", "median", "iqm", "games", "source"})
-    return {
-        "agent": agent.agent,
-        "year": agent.year,
-        "family": None,
-        "mean": None,
-        "median": None,
-        "superhuman": None,
-        "scores": None,
-        "printed": printed | {"superhuman": None},
-        "source": agent.source,
-        "notes": None,
-    }
+def _aggregates_only(agent: AggregatesOnly) -> PublishedScores:
+    return PublishedScores(
+        agent=agent.agent,
+        year=agent.year,
+        family=None,
+        mean=None,
+        median=None,
+        superhuman=None,
+        scores=None,
+        printed=Printed(
+            mean=agent.mean,
+            median=agent.median,
+            iqm=agent.iqm,
+            superhuman=None,
+            games=agent.games,
+            source=agent.source,
+        ),
+        source=agent.source,
+        notes=None,
+    )
 
 
 def _points(file: ScoreFile, games: Sequence[str]) -> FloatArray:
@@ -214,7 +225,3 @@ def _hns(file: ScoreFile, games: Sequence[str]) -> FloatArray:
 
 def _games_of(files: Sequence[ScoreFile]) -> list[str]:
     return [game for game in GAMES if any(game in file.scores for file in files)]
-
-
-def _defined(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

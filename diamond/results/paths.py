@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from diamond.ablation.path import DIRECTIONS, Direction, Path
 from diamond.config.base import Record, canonical
-from diamond.pipeline.comparisons import scored_metrics
-from diamond.pipeline.scores import BOOTSTRAP_SEED, MEAN, Scores, nan_mean, number, over_horizon
+from diamond.results import path_model as model
+from diamond.results.comparisons import scored_metrics
+from diamond.results.scores import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.paired import paired_seeds, paired_starts
 
@@ -32,9 +33,7 @@ class _Values:
     share: float | None
 
 
-def path_document(
-    path: Path, scores: Mapping[str, Sequence[Scores]], num_seeds: int
-) -> dict[str, Any]:
+def path_result(path: Path, scores: Mapping[str, Sequence[Scores]], num_seeds: int) -> model.Path:
     """The walks of a path on one game, with what they changed in every metric.
 
     All arms of the path are compared over the cells (start, time step) in which every one of them
@@ -47,20 +46,20 @@ def path_document(
     """
     whole = {arm: runs for arm, runs in scores.items() if len(runs) == num_seeds}
     measured = scored_metrics(run for runs in whole.values() for run in runs)
-    return {
-        "from": path.start,
-        "to": path.end,
-        "at": MEAN,
-        "factors": [
-            {"name": factor.name, "from": _plain(factor.old), "to": _plain(factor.new)}
+    return model.Path(
+        start=path.start,
+        end=path.end,
+        factors=tuple(
+            model.Factor(name=factor.name, old=_plain(factor.old), new=_plain(factor.new))
             for factor in path.factors
-        ],
-        "walks": {
-            direction: [asdict(flip) for flip in path.walks[direction]] for direction in DIRECTIONS
+        ),
+        walks={
+            direction: tuple(model.Step(**asdict(flip)) for flip in path.walks[direction])
+            for direction in DIRECTIONS
         },
-        "left_out": [asdict(left) for left in path.left_out],
-        "metrics": {spec.name: _metric(path, whole, spec.name) for spec in measured},
-    }
+        left_out=tuple(model.LeftOut(**asdict(left)) for left in path.left_out),
+        metrics={spec.name: _metric(path, whole, spec.name) for spec in measured},
+    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,17 +84,19 @@ def factor_groups(path: Path) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(ordered))
 
 
-def _metric(path: Path, whole: Mapping[str, Sequence[Scores]], metric: str) -> dict[str, Any]:
+def _metric(path: Path, whole: Mapping[str, Sequence[Scores]], metric: str) -> model.PathMetric:
     values = _values(whole, metric)
-    walks = {direction: _walk(path, direction, values) for direction in DIRECTIONS}
-    return {
-        "values": {arm: number(nan_mean(units)) for arm, units in values.units.items()},
-        "cells_share": values.share,
-        "walks": walks,
-        "ranges": [_range(path, group, values) for group in factor_groups(path)],
-        "total": _change([(path.start, path.end)], values),
-        "sums": {direction: _sum(walks[direction]) for direction in DIRECTIONS},
+    walks: dict[str, tuple[model.Flip, ...]] = {
+        direction: _walk(path, direction, values) for direction in DIRECTIONS
     }
+    return model.PathMetric(
+        values={arm: nan_mean(units) for arm, units in values.units.items()},
+        cells_share=values.share,
+        walks=walks,
+        ranges=tuple(_range(path, group, values) for group in factor_groups(path)),
+        total=_change([(path.start, path.end)], values),
+        sums={direction: _sum(walks[direction]) for direction in DIRECTIONS},
+    )
 
 
 def _values(whole: Mapping[str, Sequence[Scores]], metric: str) -> _Values:
@@ -117,40 +118,47 @@ def _values(whole: Mapping[str, Sequence[Scores]], metric: str) -> _Values:
     return _Values(metric, units, over, float((~lost).sum() / defined.sum()))
 
 
-def _walk(path: Path, direction: Direction, values: _Values) -> list[dict[str, Any]]:
-    before, rows = path.start, []
+def _walk(path: Path, direction: Direction, values: _Values) -> tuple[model.Flip, ...]:
+    before, flips = path.start, []
     for flip in path.walks[direction]:
-        ends = {"factors": list(flip.factors), "before": before, "after": flip.arm}
-        rows.append(ends | _change([(before, flip.arm)], values))
+        change = _change([(before, flip.arm)], values)
+        flips.append(model.Flip(factors=flip.factors, before=before, after=flip.arm, change=change))
         before = flip.arm
-    return rows
+    return tuple(flips)
 
 
-def _range(path: Path, group: tuple[str, ...], values: _Values) -> dict[str, Any]:
+def _range(path: Path, group: tuple[str, ...], values: _Values) -> model.FactorRange:
     """What a group of factors changed in both walks, and how far the two are apart."""
-    row: dict[str, Any] = {"factors": list(group)}
+    found: dict[Direction, model.Change] = {}
     for direction in DIRECTIONS:
         steps, before = [], path.start
         for flip in path.walks[direction]:
             if set(flip.factors) <= set(group):
                 steps.append((before, flip.arm))
             before = flip.arm
-        row[direction] = _change(steps, values)
-    changes = [row[direction]["change"] for direction in DIRECTIONS]
-    known = None not in changes
-    return row | {"min": min(changes) if known else None, "max": max(changes) if known else None}
+        found[direction] = _change(steps, values)
+    known = [change.change for change in found.values() if change.change is not None]
+    both = len(known) == len(found)
+    return model.FactorRange(
+        factors=group,
+        forward=found["forward"],
+        backward=found["backward"],
+        min=min(known) if both else None,
+        max=max(known) if both else None,
+    )
 
 
-def _sum(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    changes = [row["change"] for row in rows]
-    return None if None in changes else float(sum(changes))
+def _sum(flips: Sequence[model.Flip]) -> float | None:
+    changes = [flip.change.change for flip in flips]
+    known = [change for change in changes if change is not None]
+    return float(sum(known)) if len(known) == len(changes) else None
 
 
-def _change(steps: Sequence[tuple[str, str]], values: _Values) -> dict[str, Any]:
+def _change(steps: Sequence[tuple[str, str]], values: _Values) -> model.Change:
     """The sum of the changes between pairs of arms, with an interval over the replicates."""
     units = values.units
     if not all(arm in units for step in steps for arm in step):
-        return {"change": None, "lo": None, "hi": None, "n": 0, "unit": None, "method": None}
+        return model.Change()
     before = np.sum([units[one] for one, _ in steps], axis=0)
     after = np.sum([units[other] for _, other in steps], axis=0)
     if values.over == "seed":
@@ -158,11 +166,11 @@ def _change(steps: Sequence[tuple[str, str]], values: _Values) -> dict[str, Any]
     else:
         seed = derive(BOOTSTRAP_SEED, Purpose.BOOTSTRAP, values.metric)
         paired = paired_starts(after, before, seed)
-    return {
-        "change": number(paired.difference),
-        "lo": number(paired.lo),
-        "hi": number(paired.hi),
-        "n": paired.n,
-        "unit": paired.unit,
-        "method": paired.method,
-    }
+    return model.Change(
+        change=paired.difference,
+        lo=paired.lo,
+        hi=paired.hi,
+        n=paired.n,
+        unit=paired.unit,
+        method=paired.method,
+    )

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 
 from diamond.ablation.claims import Relation
+from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import FloatArray, bootstrap_interval
 from diamond.stats.paired import paired_seeds
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 
-Verdict = Literal["PASS", "FAIL", "UNDECIDED"]
 METHOD_WITHIN = "bootstrap over starts within one trained model"
 ASSUMPTION = "to decide 4 times in 5 if mean and standard deviation stay as they are"
 

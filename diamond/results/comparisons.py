@@ -5,22 +5,21 @@ What a difference is lives in `diamond.stats`, what a run and an arm scored in `
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metrics import METRICS, MetricSpec
-from diamond.pipeline.scores import (
+from diamond.results.model import Comparison, Decision, Family, NoiseFloor
+from diamond.results.scores import (
     BOOTSTRAP_SEED,
-    MEAN,
     Scores,
     nan_mean,
-    number,
-    numbers,
     over_horizon,
     report_steps,
 )
+from diamond.results.values import MEAN
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
 from diamond.stats.intervals import DEFAULT_LEVEL
@@ -32,8 +31,6 @@ from diamond.stats.unpaired import welch
 Role = Literal["arm", "control", "reference", "path"]
 """An arm, an A/A arm (the baseline arm with other seeds), a world model without training, an arm
 on the way of a path."""
-
-Decision = Literal["shown", "shown alone", "not shown", "undefined"]
 
 FAMILIES = ("primary", "secondary")
 """Families of comparisons that are corrected, each for its own number."""
@@ -96,13 +93,13 @@ def _trained_apart(arm: Scored, baseline: Scored) -> bool:
 
 def comparison_rows(
     arm: Scored, baseline: Scored, game: str, primary: str
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[Comparison, ...]:
     """Compare an arm with the baseline arm on every metric that both were scored in.
 
     `corrected` adds what depends on all rows.
 
     Returns:
-        A row for JSON for each metric, a - b with `b` the baseline arm.
+        A row for each metric, a - b with `b` the baseline arm.
     """
     rows = []
     for spec in scored_metrics([*arm.scores.values(), *baseline.scores.values()]):
@@ -114,31 +111,30 @@ def comparison_rows(
             else bool(abs(found.difference) <= floor)
         )
         rows.append(
-            {
-                "game": game,
-                "metric": spec.name,
-                "at": MEAN,
-                "a": arm.name,
-                "b": baseline.name,
-                "family": _family(arm.role, spec.name == primary),
-                "difference": number(found.difference),
-                "lo": number(found.lo),
-                "hi": number(found.hi),
-                "n": found.n,
-                "unit": found.unit,
-                "method": found.method,
-                "p_t": found.p_t,
-                "p": found.p,
-                "p_min": found.p_min,
-                "within_noise": within,
-                "detectable": number(detectable_difference(found.sd, found.n)),
-                "reason": _reason(arm, baseline, found),
-            }
+            Comparison(
+                game=game,
+                metric=spec.name,
+                a=arm.name,
+                b=baseline.name,
+                family=_family(arm.role, spec.name == primary),
+                difference=found.difference,
+                lo=found.lo,
+                hi=found.hi,
+                n=found.n,
+                unit=found.unit,
+                method=found.method,
+                p_t=found.p_t,
+                p=found.p,
+                p_min=found.p_min,
+                within_noise=within,
+                detectable=detectable_difference(found.sd, found.n),
+                reason=_reason(arm, baseline, found),
+            )
         )
     return tuple(rows)
 
 
-def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def corrected(rows: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Correct the comparisons of a study for their number and decide what each shows.
 
     A family is all arms and games on the primary metric, or all arms, games and other metrics;
@@ -150,22 +146,17 @@ def corrected(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows: What `comparison_rows` returned, of all arms and games.
 
     Returns:
-        The rows in their order with `p_t_corrected`, `p_corrected`, `family_size` (null where
+        The rows in their order with `p_t_corrected`, `p_corrected`, `family_size` (None where
         nothing is corrected) and `decision`.
     """
-    done: list[dict[str, Any]] = [
-        {**row, "p_t_corrected": row["p_t"], "p_corrected": row["p"], "family_size": None}
-        for row in rows
-    ]
+    done = [row.model_copy(update={"p_t_corrected": row.p_t, "p_corrected": row.p}) for row in rows]
     for family in FAMILIES:
-        members = [row for row in done if row["family"] == family and row["p_t"] is not None]
-        for name in ("p_t", "p"):
-            values = holm([row[name] for row in members])
-            for row, value in zip(members, values, strict=True):
-                row |= {f"{name}_corrected": value, "family_size": len(members)}
-    for row in done:
-        row["decision"] = _decision(row)
-    return done
+        places = [i for i, row in enumerate(done) if row.family == family and row.p_t is not None]
+        p_t, p = holm([done[i].p_t for i in places]), holm([done[i].p for i in places])
+        for place, own_t, own in zip(places, p_t, p, strict=True):
+            found = {"p_t_corrected": own_t, "p_corrected": own, "family_size": len(places)}
+            done[place] = done[place].model_copy(update=found)
+    return tuple(row.model_copy(update={"decision": _decision(row)}) for row in done)
 
 
 def scored_metrics(runs: Iterable[Scores]) -> list[MetricSpec]:
@@ -174,37 +165,37 @@ def scored_metrics(runs: Iterable[Scores]) -> list[MetricSpec]:
     return [spec for spec in METRICS if all(spec.name in scores for scores in found)]
 
 
-def noise_rows(baseline: Scored, game: str, horizon: int) -> list[dict[str, Any]]:
+def noise_rows(baseline: Scored, game: str, horizon: int) -> tuple[NoiseFloor, ...]:
     """The noise floor of every metric from the seeds of the baseline arm.
 
     Returns:
-        A row for JSON for each metric: the floor at the report steps and over the horizon (`at`)
-        and at every time step (`curve`, empty for a metric of a set), null with the `reason` where
-        it is not defined. Nothing where nothing was scored.
+        A row for each metric: the floor at the report steps and over the horizon (`at`) and at
+        every time step (`curve`, empty for a metric of a set), None with the `reason` where it is
+        not defined. Nothing where nothing was scored.
     """
     if not baseline.scores:
-        return []
+        return ()
     rows = []
     for spec in scored_metrics(baseline.scores.values()):
         runs = [run[spec.name] for run in baseline.scores.values()]
         has_steps = spec.kind == "frame"
         means = np.array([[nan_mean(column) for column in run.T] for run in runs])
         curve = np.array([noise_floor(column) for column in means.T] if has_steps else [])
-        over = number(noise_floor(_seed_means(baseline.scores.values(), spec.name)))
-        steps = report_steps(horizon) if has_steps else []
-        at = {str(step): number(curve[step - 1]) for step in steps}
+        over = noise_floor(_seed_means(baseline.scores.values(), spec.name))
+        steps = report_steps(horizon) if has_steps else ()
+        at = {str(step): curve[step - 1] for step in steps}
         rows.append(
-            {
-                "game": game,
-                "metric": spec.name,
-                "arm": baseline.name,
-                "n": len(runs),
-                "at": at | {MEAN: over},
-                "curve": numbers(curve),
-                "reason": NO_FLOOR if len(runs) < 2 else None,
-            }
+            NoiseFloor(
+                game=game,
+                metric=spec.name,
+                arm=baseline.name,
+                n=len(runs),
+                at=at | {MEAN: over},
+                curve=curve.tolist(),
+                reason=NO_FLOOR if len(runs) < 2 else None,
+            )
         )
-    return rows
+    return tuple(rows)
 
 
 def _reason(arm: Scored, baseline: Scored, found: Difference) -> str | None:
@@ -216,20 +207,20 @@ def _reason(arm: Scored, baseline: Scored, found: Difference) -> str | None:
     return ONE_SEED if _trained_apart(arm, baseline) else None
 
 
-def _family(role: Role, is_primary: bool) -> str:
+def _family(role: Role, is_primary: bool) -> Family:
     if role != "arm":
         return role
     return "primary" if is_primary else "secondary"
 
 
-def _decision(row: Mapping[str, Any]) -> Decision:
+def _decision(row: Comparison) -> Decision:
     """What a comparison shows: its own interval, and where it has a family Holm's p as well."""
-    if row["reason"] is not None:
+    if row.reason is not None or row.lo is None or row.hi is None:
         return "undefined"
-    if row["lo"] <= 0 <= row["hi"]:
+    if row.lo <= 0 <= row.hi:
         return "not shown"
-    adjusted = row["p_t_corrected"]
-    lost = row["family_size"] is not None and adjusted > 1 - DEFAULT_LEVEL
+    adjusted = row.p_t_corrected if row.family_size is not None else None
+    lost = adjusted is not None and adjusted > 1 - DEFAULT_LEVEL
     return "shown alone" if lost else "shown"
 
 

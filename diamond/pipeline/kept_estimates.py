@@ -1,0 +1,102 @@
+"""Estimates of scored stages, made once and kept beside them in a home.
+
+A published stage never changes, so what is estimated from it lies in a folder of its own,
+``estimates/<key>-<what else it depends on>.json``: sealed, made again where it is damaged or
+missing, and of no study's own: `diamond gc` removes it with its stage.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from diamond.ablation.plan import Arm, Run
+from diamond.ablation.stages import StageName
+from diamond.config.base import Record
+from diamond.pipeline.arms import find_stage
+from diamond.pipeline.estimate_files import estimate_path
+from diamond.pipeline.files import read_json, write_json
+from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.sealed import is_whole, sealed, unsealed
+from diamond.pipeline.store import Store
+from diamond.results.scores import ArmEstimates, RunMeans, arm_estimates, load_scores, run_means
+from diamond.stages.registry import SCORING_STAGES
+
+Kept = TypeVar("Kept", bound=Record)
+
+
+def kept_means(run: Run, store: Store, horizon: int) -> RunMeans:
+    """The means of a run over its starts; empty before it is scored."""
+    found = [
+        _run_means(store.home, stage, key, horizon) for stage, key in _scored(run, store).items()
+    ]
+    return RunMeans(
+        metrics={name: at for one in found for name, at in one.metrics.items()},
+        curves={name: curve for one in found for name, curve in one.curves.items()},
+    )
+
+
+def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstimates] | None:
+    """The number of runs of an arm that have scores, and its estimates; None before any has."""
+    scored = [found for run in arm.runs if (found := _scored(run, store))]
+    if not scored:
+        return None
+    parts = [
+        _arm_estimates(store.home, stage, keys, len(scored), horizon)
+        for stage in SCORING_STAGES
+        if (keys := tuple(run[stage] for run in scored if stage in run))
+    ]
+    return len(scored), ArmEstimates(
+        metrics={name: at for one in parts for name, at in one.metrics.items()},
+        curves={name: curve for one in parts for name, curve in one.curves.items()},
+        num_starts=max(one.num_starts for one in parts),
+    )
+
+
+def _scored(run: Run, store: Store) -> Mapping[StageName, str]:
+    """Key per scoring stage of a run that is done."""
+    specs = [find_stage(run, stage) for stage in SCORING_STAGES]
+    return {spec.stage: spec.key for spec in specs if spec and store.status(spec) == "done"}
+
+
+@lru_cache(maxsize=4096)
+def _run_means(home: Path, stage: StageName, key: str, horizon: int) -> RunMeans:
+    path = estimate_path(home, key, {"run": stage, "horizon": horizon})
+    return _kept(
+        path, RunMeans, lambda: run_means(load_scores((_file(home, stage, key),)), horizon)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _arm_estimates(
+    home: Path, stage: StageName, keys: tuple[str, ...], num_seeds: int, horizon: int
+) -> ArmEstimates:
+    depends = {"arm": stage, "keys": keys, "many": num_seeds > 1, "horizon": horizon}
+
+    def make() -> ArmEstimates:
+        scores = [load_scores((_file(home, stage, key),)) for key in keys]
+        return arm_estimates(scores, horizon, num_seeds)
+
+    return _kept(estimate_path(home, keys[0], depends), ArmEstimates, make)
+
+
+def _file(home: Path, stage: StageName, key: str) -> Path:
+    return Store(home).folder(stage, key) / SCORES_FILE
+
+
+def _kept(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:
+    """What a file holds, made and kept where the file is not whole."""
+    data = read_json(path)
+    if is_whole(data):
+        # Another version may have had another form.
+        with suppress(ValidationError):
+            return record.model_validate(unsealed(data))
+    made = make()
+    # Without room to keep them they are made again the next time.
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, sealed(made.model_dump(mode="json")))
+    return made
