@@ -224,9 +224,10 @@ def test_a_study_with_a_report_and_without_its_plans_is_not_asked_anew(tmp_path:
     folder = tmp_path / "studies" / "a"
     (folder / REPORT_FILE).write_text("{}")
     (folder / FILE_NAME).unlink()
-    for ask in (lambda: check_history(plan, folder), lambda: record_plan(plan, folder, "diamond")):
-        with pytest.raises(StoreError, match=r"plans\.json is missing"):
-            ask()
+    with pytest.raises(StoreError, match=r"plans\.json is missing"):
+        check_history(plan, folder)
+    with pytest.raises(StoreError, match=r"plans\.json is missing"):
+        record_plan(plan, folder, "diamond")
     assert not (folder / FILE_NAME).exists()
 
 
