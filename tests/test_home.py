@@ -95,12 +95,15 @@ def test_a_home_of_a_later_version_and_a_damaged_one_are_refused(tmp_path: Path)
         Store(tmp_path).check_writable()
 
 
-def test_a_report_is_not_written_into_a_home_of_an_earlier_version(
+def test_a_report_is_not_written_into_a_home_without_its_file_or_of_an_earlier_version(
     smoke_home: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(smoke_home, tmp_path / "home")
-    (tmp_path / "home" / FILE_NAME).unlink()
     (study,) = (tmp_path / "home" / "studies").glob("*/report.json")
+    (tmp_path / "home" / FILE_NAME).unlink()
+    with pytest.raises(StoreError, match=r"home\.json' is missing"):
+        write_again(tmp_path / "home", study.parent.name, None)
+    (tmp_path / "home" / ANCHOR_NAME).unlink()
     with pytest.raises(StoreError, match="earlier version"):
         write_again(tmp_path / "home", study.parent.name, None)
 

@@ -80,9 +80,11 @@ def _read(folder: Path) -> dict[str, Any] | None:
     known = read_json(path)
     if isinstance(known, dict) and known.get("format") == FORMAT:
         return known
-    if known is None and path.exists():
+    was_opened = _has_results(folder) and (folder / ANCHOR_NAME).exists()
+    if known is None and (path.exists() or was_opened):
         raise StoreError(
-            f"{str(path)!r} is damaged, so it is not known which home this is\n"
+            f"{str(path)!r} is {'damaged' if path.exists() else 'missing'}, so it is not known "
+            "which home this is\n"
             "  put a copy of the file back, or make a new home with --home"
         )
     if known is not None or _has_results(folder):
