@@ -103,9 +103,9 @@ class Declaration(Record):
 class Override(Record):
     """An option of the command that takes the place of what was declared."""
 
-    option: str
-    declared: str
-    given: str
+    option: str = Field(description="of the command")
+    declared: str = Field(description="what the declaration says")
+    given: str = Field(description="what took its place")
 
 
 @dataclass(frozen=True)

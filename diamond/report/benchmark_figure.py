@@ -54,7 +54,7 @@ def _aggregate_panel(axes: Axes, doc: Benchmark, name: str, is_first: bool) -> N
     for row, file in enumerate(files):
         found = file.aggregates[name]
         colour = _colour(row)
-        if found.lo is not None:
+        if found.lo is not None and found.hi is not None:
             axes.plot([found.lo, found.hi], [row, row], color=colour, linewidth=4, alpha=0.45)
         axes.plot([found.mean], [row], color=colour, marker="o", markersize=5)
     reference = _reference(doc, name)
