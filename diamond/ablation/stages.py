@@ -52,9 +52,9 @@ PROTOCOL_STAGES: Mapping[Protocol, tuple[StageName, ...]] = {
 KEY_DIGITS = 20
 
 NUMERICS: Mapping[StageName, int] = {
-    "references": 2,
+    "references": 3,
     "inverse_dynamics": 1,
-    "frames": 1,
+    "frames": 2,
     "denoiser": 3,
     "reward_end": 4,
     "agent": 4,
