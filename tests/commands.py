@@ -149,7 +149,7 @@ def finish(
     timings: Mapping[str, float] | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Make a stage in no time, as a worker does.
+    """Make a stage in no time, as a worker does; again where files of it were dropped.
 
     Args:
         store: The home.
@@ -161,8 +161,8 @@ def finish(
     Returns:
         The folder of the finished stage.
     """
-    store.prepare(spec)
-    if store.is_published(spec.stage, spec.key):
+    store.prepare(spec, again=True)
+    if store.has_all_files(spec.stage, spec.key):
         return store.folder(spec.stage, spec.key)
     claim = Claim(store.work(spec.stage, spec.key))
     assert claim.try_acquire()

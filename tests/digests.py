@@ -54,7 +54,14 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """What is run, in this order in a home of its own each."""
 
-RENAMED = {"outcome": "reward_end"}
+RENAMED = {
+    "outcome": "reward_end",
+    "references/native.npy": "references/native.npz",
+    "references/stills.npy": "references/stills.npz",
+    "references/finals.npy": "references/finals.npz",
+    "references/counterfactual.npy": "references/counterfactual.npz",
+    "frames/frames.npy": "frames/frames.npz",
+}
 """Names of former commits, as they are now."""
 
 EFFORT = re.compile(r"per_second|seconds|_at$|host|pid|device|memory|gpu|flops", re.IGNORECASE)
@@ -92,8 +99,7 @@ def _digests(commit: str, name: str, state: Path) -> Found:
         print(f"{name} under {sha} ...", flush=True)
         found = _made(sha, name, state / f"{sha}-{name}")
         kept.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    found = json.loads(kept.read_text())
-    return dict(found)
+    return {_now(kind): values for kind, values in json.loads(kept.read_text()).items()}
 
 
 def _made(sha: str, name: str, folder: Path) -> Found:
@@ -129,7 +135,7 @@ def _read(home: Path) -> Found:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             kind = f"{folder.parent.name}/{path.relative_to(folder).as_posix()}"
             for label, value in _values(path):
-                found[_now(f"{kind} {label}".strip())].append(value)
+                found[f"{kind} {label}".strip()].append(value)
     return {kind: sorted(values, key=json.dumps) for kind, values in sorted(found.items())}
 
 
@@ -138,6 +144,11 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
     match path.suffix:
         case ".npy":
             yield "", _short(np.load(path, allow_pickle=False))
+        case ".npz":
+            # Episode after episode, as one array.
+            with np.load(path, allow_pickle=False) as episodes:
+                names = sorted(episodes.files, key=int)
+                yield "", _short(np.concatenate([episodes[name] for name in names]))
         case ".safetensors":
             for name, array in load_file(path).items():
                 yield name, _short(array)

@@ -20,6 +20,7 @@ from diamond.pipeline.claim import Claim
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
+from diamond.pipeline.keeping import Keep
 from diamond.pipeline.store import Store
 from diamond.study import engine
 from diamond.study.declaration import Sweep, SweepDeclaration, read_sweep
@@ -173,6 +174,7 @@ class Bench:
     home: Path
     text: str
     name: str = "mine"
+    keep: Keep | None = None
     storage: BaseStorage = field(default_factory=InMemoryStorage)
     executor: PretendingExecutor = field(init=False)
     tracking: NotedTracking = field(init=False)
@@ -213,7 +215,7 @@ class Bench:
         self.tracking = NotedTracking(self.sweep, self.store)
         command = "diamond sweep mine.toml"
         return SweepRun(
-            self.sweep, self.store, self.study, self.tracking, command, self.news.append
+            self.sweep, self.store, self.study, self.tracking, command, self.news.append, self.keep
         )
 
     def run(

@@ -292,7 +292,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
         spec = plan[stage]
         return home / "stages" / stage / spec.key
 
-    frames = folder("frames") / "frames.npy"
+    frames = folder("frames") / "frames.npz"
     content = bytearray(frames.read_bytes())
     content[len(content) // 2] ^= 1
     frames.write_bytes(content)
@@ -304,7 +304,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     assert done.returncode == 0, done.stderr
     text = re.sub(r"\s+", " ", done.stderr)
     assert text.count("was damaged") == 3
-    assert f"stage frames {plan['frames'].key} was damaged (frames.npy differs" in text
+    assert f"stage frames {plan['frames'].key} was damaged (frames.npz differs" in text
     assert f"stage returns {plan['returns'].key} was damaged" in text
     assert f"stage fidelity {plan['fidelity'].key} was damaged" in text
     assert "20 stages, 17 done already" in text

@@ -16,7 +16,7 @@ from diamond.cli.report import write_again
 from diamond.cli.sweep import _open
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.devices import Workers
-from diamond.pipeline.home import ANCHOR_NAME, FILE_NAME, open_home, open_tracking
+from diamond.pipeline.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking
 from diamond.pipeline.store import Store
 from diamond.study.addresses import default_storage, storage_address
 from diamond.tracking.mlflow_open import find_experiment
@@ -79,7 +79,7 @@ def test_a_home_of_an_earlier_version_is_refused_and_left_as_it_is(tmp_path: Pat
     ):
         with pytest.raises(StoreError, match="earlier version") as refused:
             write()
-        assert "--home mlruns-2" in str(refused.value)
+        assert f"--home mlruns-{FORMAT}" in str(refused.value)
     assert {path.name for path in home.iterdir()} == {"stages", "studies"}
 
 

@@ -139,7 +139,6 @@ def random_view(num_starts: int, horizon: int, num_actions: int) -> View:
         rng.integers(0, num_actions, (num_starts, CONTEXT_FRAMES + horizon - 1)),
         rng.integers(0, 256, (num_starts, horizon, *shape)).astype(np.uint8),
         np.ones((num_starts, horizon), np.bool_),
-        np.zeros((num_starts, *shape), np.uint8),
         np.zeros((num_starts, horizon)),
         np.zeros((num_starts, horizon), np.bool_),
     )

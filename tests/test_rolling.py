@@ -96,7 +96,7 @@ def make_view(horizon: int = HORIZON, lengths: tuple[int, ...] = (5, 2, 4)) -> V
     actions = rng.integers(0, 3, (len(lengths), CONTEXT_FRAMES + horizon - 1))
     context = bytes_of(3, len(lengths), CONTEXT_FRAMES)
     rewards, ends = np.zeros(valid.shape), np.zeros(valid.shape, np.bool_)
-    return View(context, actions, targets, valid, bytes_of(4, len(lengths)), rewards, ends)
+    return View(context, actions, targets, valid, rewards, ends)
 
 
 def make_others(lengths: tuple[int, ...] = (2, 2, 1)) -> BranchView:

@@ -103,16 +103,16 @@ def test_golden_keys_of_smoke() -> None:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
-        "references": "7f1be02f89c300c35eee",
-        "frames": "f5bb245460d79df1f378",
-        "denoiser": "a9220c308addacb73c2d",
-        "reward_end": "55034fd417fb9f324699",
+        "references": "7e89f5f19a127da574d9",
+        "frames": "8eec229f6d5402ac3a15",
+        "denoiser": "68aacd661f03781d2d1d",
+        "reward_end": "8484f05607cb86ed78fd",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "09c36ac3c1f8c0147270",
-        "fidelity": "8bf11dd56b53d35cfe9e",
-        "policy": "c4d277582c791ba8dca3",
-        "policy_fidelity": "dba49f86ee1526cbe1a8",
-        "returns": "2bef3da63cf5f9a72add",
+        "rollouts": "d367902dc83b18cec238",
+        "fidelity": "b4f3398c369b6ab282d8",
+        "policy": "0b572553e93f3e07d226",
+        "policy_fidelity": "278568d4176952f06227",
+        "returns": "1a922975bbe2b70d1388",
     }
 
 
@@ -124,8 +124,8 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
         }
     )
     keys = keys_of(before)
-    assert keys["references"] == "15deb665d174df7d7d78"
-    assert keys["rollouts"] == "4b332f3c58e06cf40733"
+    assert keys["references"] == "5ad4c93b7052de83c8a8"
+    assert keys["rollouts"] == "d99f0da35d717ede78f4"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -139,12 +139,12 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
 def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
-        "references": "7f1be02f89c300c35eee",
+        "references": "7e89f5f19a127da574d9",
         "agent": "cc1403e573d225fc6605",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "1c1978ac59eaad849bf8",
-        "fidelity": "b3cc15e9f6f310970dcc",
-        "policy_fidelity": "cd62cd655041da37f6dc",
+        "rollouts": "4598b11be2972ad6e3e2",
+        "fidelity": "e93d0cf08191bd37ad56",
+        "policy_fidelity": "6fa721260698fde639b0",
         "returns": "2eef7d38f2d2275f5d65",
     }
 

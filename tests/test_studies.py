@@ -15,7 +15,7 @@ from diamond.ablation import stages as stages_module
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
-from diamond.cli.studies import show_study
+from diamond.cli.studies import show_study, size_text
 from diamond.cli.verify import verify_and_show
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline import garbage as garbage_module
@@ -36,7 +36,13 @@ from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import REPORT_FILE, needed_stages, read_needs
 from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import TRASH, Store
-from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
+from diamond.pipeline.studies import (
+    StageStates,
+    all_studies,
+    disk_sizes,
+    find_study,
+    folder_bytes,
+)
 from diamond.pipeline.study import StudyRun
 from diamond.stages.registry import BY_NAME
 from tests.agents import write_agent
@@ -252,10 +258,10 @@ def test_a_forgotten_study_takes_along_what_only_it_needs(tmp_path: Path) -> Non
     made(tmp_path, two)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "stages" / "policy" / "mine").mkdir()
-    before = own_bytes(store, all_studies(store))
+    before, _ = disk_sizes(store, all_studies(store))
     items = find_garbage(store, ("one",)).items
     assert {i.path.name for i in items if i.what != "study"} == keys(one) - keys(two)
-    assert sum(item.num_bytes for item in items) == before["one"]
+    assert sum(item.num_bytes for item in items) == before["one"].own
     assert on_disk(tmp_path) == keys(one) | keys(two) | {"mine"}, "listing removes nothing"
 
     remove_garbage(store, ("one",))
@@ -264,6 +270,31 @@ def test_a_forgotten_study_takes_along_what_only_it_needs(tmp_path: Path) -> Non
     assert (tmp_path / "checkpoints").is_dir()
     assert not (tmp_path / TRASH).exists()
     assert all(store.status(spec) == "done" for spec in two.stages())
+
+
+def test_what_studies_share_is_counted_once(tmp_path: Path) -> None:
+    one, two = plan_of("steps=1,3", name="one"), plan_of("steps=3,5", name="two")
+    store = made(tmp_path, one)
+    made(tmp_path, two)
+    sizes, shared = disk_sizes(store, all_studies(store))
+
+    def bytes_of(plan: Plan) -> int:
+        specs = {(spec.stage, spec.key) for spec in plan.stages()}
+        return sum(folder_bytes(store.folder(*spec)) for spec in specs)
+
+    common = keys(one) & keys(two)
+    assert shared == sum(
+        folder_bytes(store.folder(s.stage, s.key)) for s in one.stages() if s.key in common
+    )
+    for plan in (one, two):
+        size = sizes[plan.study]
+        assert size.shared == shared
+        folder = folder_bytes(tmp_path / "studies" / plan.study)
+        assert size.own + size.shared == bytes_of(plan) + folder
+    for command in ("studies", "gc"):
+        text = " ".join(diamond(command, "--home", str(tmp_path)).stdout.split())
+        assert f"the shared {size_text(shared)} count once" in text
+        assert size_text(sizes["one"].own) in text
 
 
 def test_a_stage_that_is_being_made_stays(tmp_path: Path) -> None:
@@ -373,8 +404,8 @@ def test_weights_go_with_the_last_study_that_names_them(tmp_path: Path) -> None:
     items = [item for item in find_garbage(store, ("two",)).items if item.what == WEIGHTS]
     assert [item.num_bytes for item in items] == [size, 4]
     cut.unlink()
-    own = own_bytes(store, all_studies(store))
-    assert sum(item.num_bytes for item in find_garbage(store, ("two",)).items) == own["two"]
+    sizes, _ = disk_sizes(store, all_studies(store))
+    assert sum(item.num_bytes for item in find_garbage(store, ("two",)).items) == sizes["two"].own
     assert stored(home) == both | {other.name}, "listing removes nothing"
     remove_garbage(store, ("two",))
     assert stored(home) == {f"{digest(first / 'policy.safetensors')}.safetensors", other.name}

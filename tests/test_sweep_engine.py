@@ -59,6 +59,17 @@ def test_the_preset_comes_first_and_the_budget_of_trials_is_kept(bench: Bench) -
         assert bench.holder(trial.number) is None
 
 
+def test_imagined_frames_go_once_a_trial_is_scored(bench: Bench) -> None:
+    bench.text = GRID
+    bench.keep = "none"
+    bench.run()
+    assert bench.states() == ["COMPLETE"] * 4
+    assert bench.num_begun("rollouts") == len(list(bench.home.glob("kept/rollouts/*"))) == 4 + 2
+    assert not list(bench.home.glob("stages/rollouts/*"))
+    bench.run()
+    assert bench.executor.begun == []
+
+
 def test_the_same_command_once_more_does_nothing_and_a_greater_budget_goes_on(
     bench: Bench,
 ) -> None:

@@ -22,6 +22,7 @@ from diamond.errors import ExitCode, RequestError
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.files import in_use
 from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
+from diamond.pipeline.keeping import Keep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.selection import check_arms
 from diamond.pipeline.store import Store
@@ -50,6 +51,7 @@ class Options:
         command: The command as the user typed it, with passwords hidden.
         only: Names of the arms to make; empty for all.
         retry_failed: Whether what failed before is tried again.
+        keep: What of imagined frames stays once they are scored; None where nothing was said.
     """
 
     home: Path
@@ -60,6 +62,7 @@ class Options:
     command: str
     only: tuple[str, ...] = ()
     retry_failed: bool = False
+    keep: Keep | None = None
 
 
 def run_study(request: Request, options: Options) -> ExitCode:
@@ -88,7 +91,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     check_ablation(folder)
     check_history(plan, folder)
     if options.dry_run:
-        show_plan(plan, store, options.workers, sys.stdout, options.only, remarks)
+        show_plan(plan, store, options.workers, sys.stdout, options.only, remarks, options.keep)
         return ExitCode.DONE
     store.check_writable()
     return _run(plan, store, options, remarks)
@@ -110,7 +113,7 @@ def _claim_remarks(plan: Plan) -> list[str]:
 def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> ExitCode:
     from diamond.pipeline.study import StudyRun
 
-    study = StudyRun(plan, store, options.command, options.only, options.retry_failed)
+    study = StudyRun(plan, store, options.command, options.only, options.retry_failed, options.keep)
     study.check_lpips()
     if plan.request.checkpoint or any(Path(text).is_dir() for text in plan.collectors):
         _record_with_weights(plan, study.folder, options)
@@ -143,7 +146,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow")
-    show_plan(plan, store, options.workers, sys.stderr, options.only, remarks)
+    show_plan(plan, store, options.workers, sys.stderr, options.only, remarks, options.keep)
     tracking = Tracking(study, options.tracking_uri)
     executor = LocalExecutor(options.home, options.workers)
     try:

@@ -50,6 +50,16 @@ RetryFailed = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result document, and only that.")]
+KeepFrames = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        metavar="all|films|none",
+        help="Imagined frames that stay once they are scored: all, the default; films, what the "
+        "report shows; none. Given, it makes again what it asks for and was dropped before.",
+        show_default=False,
+    ),
+]
 
 
 def _version(value: bool) -> None:
@@ -183,6 +193,7 @@ def ablate(
     jobs: Jobs = None,
     compile_: Compile = False,
     retry_failed: RetryFailed = False,
+    keep: KeepFrames = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
@@ -202,7 +213,7 @@ def ablate(
     from diamond.cli.declared import declared_request, names_declaration
     from diamond.config.checkpoint import read_checkpoint
 
-    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
     if names_declaration(axes):
         raise typer.Exit(run_study(declared_request(axes or [], _given(context)), options))
@@ -277,6 +288,7 @@ def sweep(
         ),
     ] = None,
     compile_: Compile = False,
+    keep: KeepFrames = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     storage: Annotated[
@@ -298,7 +310,7 @@ def sweep(
     from diamond.cli.sweep import SweepWork, run_sweep
     from diamond.study.declaration import SweepOptions, load_sweep
 
-    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     given = SweepOptions(
         trials,
         preset,
@@ -336,6 +348,7 @@ def train(
     jobs: Jobs = None,
     compile_: Compile = False,
     retry_failed: RetryFailed = False,
+    keep: KeepFrames = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
     tracking_uri: TrackingUri = None,
@@ -358,7 +371,7 @@ def train(
         protocol=check_protocol_name(protocol),
         goal="agent",
     )
-    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri)
+    options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     raise typer.Exit(run_study(request, replace(options, retry_failed=retry_failed)))
 
 
@@ -470,9 +483,11 @@ def _options(
     dry_run: bool,
     as_json: bool,
     tracking_uri: str | None,
+    keep: str | None,
 ) -> "Options":
     from diamond.cli.ablate import Options
     from diamond.pipeline.devices import Workers, check_compiler, default_jobs
+    from diamond.pipeline.keeping import check_keep
 
     jobs, compiled = workers
 
@@ -489,6 +504,7 @@ def _options(
         as_json=as_json,
         tracking_uri=tracking_uri,
         command=given_command(),
+        keep=check_keep(keep),
     )
 
 

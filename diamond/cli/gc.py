@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from diamond.cli.studies import size_text
+from diamond.cli.studies import size_text, sizes_text
 from diamond.cli.terminal import console
 from diamond.pipeline.estimate_files import ESTIMATES
 from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import check_home
+from diamond.pipeline.studies import all_studies, check_home, disk_sizes
 from diamond.stages.registry import STAGES
 
 
@@ -35,6 +35,7 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
         out.print(f"freed {_sum_text(removed)}")
         return
     garbage = find_garbage(store, forget)
+    _show_sizes(store)
     for line in garbage.kept:
         out.print(f"kept: {line}")
     if not garbage.items:
@@ -64,6 +65,22 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
         out.print(
             "Runs of the study stay in the tracking store; remove them in `diamond ui`.",
         )
+
+
+def _show_sizes(store: Store) -> None:
+    """Say what each study of a home takes; nothing where it has none."""
+    out, studies = console(), all_studies(store)
+    if not studies:
+        return
+    sizes, shared = disk_sizes(store, studies)
+    table = Table(title=f"Studies in {store.home}", title_justify="left")
+    table.add_column("study", overflow="fold")
+    for column in ("own size", "shared"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, size in sizes.items():
+        table.add_row(name, size_text(size.own), size_text(size.shared))
+    out.print(table)
+    out.print(sizes_text(sizes, shared))
 
 
 def _forget_trials(home: Path, sweeps: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
 from diamond.pipeline.devices import Workers, emulates_bfloat16, visible_gpus
 from diamond.pipeline.estimate import Estimate, wall_seconds
+from diamond.pipeline.keeping import Keep, to_make_again
 from diamond.pipeline.notes import unseen_levels
 from diamond.pipeline.selection import selected_stages
 from diamond.pipeline.store import Status, Store
@@ -39,12 +40,17 @@ def show_plan(
     out: TextIO,
     only: Sequence[str] = (),
     claim_remarks: Sequence[str] = (),
+    keep: Keep | None = None,
 ) -> None:
     """Print arms, shared stages, what is done already and the expected time."""
     specs = plan.stages()
     estimate, jobs = Estimate(plan, store, workers.device), workers.jobs
     seconds = {spec.key: estimate.seconds(spec) for spec in specs}
+    selected = selected_stages(plan, only)
     status = store.statuses(specs)
+    finished = [key for key, found in status.items() if found == "done"]
+    for key in to_make_again(store, selected, finished, keep):
+        status[key] = "todo"
     done = frozenset(key for key, found in status.items() if found == "done")
     request = plan.request
     width = text_width(out)
@@ -65,7 +71,6 @@ def show_plan(
     arms = [arm for arm in plan.arms if arm.kind == "arm"]
     alone = sum(seconds[spec.key] for arm in arms for run in arm.runs for spec in run.stages)
     shared = sum(seconds.values())
-    selected = selected_stages(plan, only)
     left = wall_seconds(selected, seconds, done, jobs)
     todo = [spec for spec in selected if spec.key not in done]
     lines = [

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -14,13 +14,14 @@ from diamond.pipeline.history import is_sweep
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import (
+    DiskSize,
     RunState,
     StageStates,
     Study,
     all_studies,
     damaged_studies,
+    disk_sizes,
     named_study,
-    own_bytes,
     report_of,
 )
 from diamond.results.model import Result
@@ -44,7 +45,7 @@ def show_studies(home: Path) -> None:
             f"no studies in {str(home)!r} yet; make one, for instance: diamond ablate steps=1,3,10",
         )
         return
-    states, sizes = StageStates(store), own_bytes(store, studies)
+    states, (sizes, shared) = StageStates(store), disk_sizes(store, studies)
     table = Table(title=f"Studies in {home}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     # A name that is cut in two cannot be copied into a command.
     table.add_column("study", overflow="fold", min_width=min(MAX_NAME_WIDTH, _widest(studies)))
@@ -55,6 +56,7 @@ def show_studies(home: Path) -> None:
     table.add_column("runs")
     table.add_column("last", no_wrap=True)
     table.add_column("own size", justify="right", no_wrap=True)
+    table.add_column("shared", justify="right", no_wrap=True)
     for study in studies:
         table.add_row(
             study.name,
@@ -65,13 +67,12 @@ def show_studies(home: Path) -> None:
             str(study.num_seeds),
             counts_text(states.runs(study)),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(study.last_time)),
-            size_text(sizes[study.name]),
+            size_text(sizes[study.name].own),
+            size_text(sizes[study.name].shared),
         )
     out.print(table)
-    out.print(
-        "Own size: what only this study needs. `diamond show STUDY` prints its result, "
-        "`diamond gc` frees what no study needs.",
-    )
+    out.print(sizes_text(sizes, shared))
+    out.print("`diamond show STUDY` prints a result, `diamond gc` frees what no study needs.")
 
 
 def show_study(home: Path, name: str) -> None:
@@ -128,6 +129,21 @@ def size_text(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit in ("B", "kB") else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.1f} TB"
+
+
+def sizes_text(sizes: Mapping[str, DiskSize], shared: int) -> str:
+    """Say what the sizes of studies mean, and what all of them take together.
+
+    Args:
+        sizes: Of each study.
+        shared: Bytes of what several of them need, counted once.
+    """
+    total = sum(size.own for size in sizes.values()) + shared
+    return (
+        "Own size: what only this study needs. Shared: what others need as well, so it is in the "
+        f"line of each of them. Together {size_text(total)}: the shared {size_text(shared)} count "
+        "once."
+    )
 
 
 def _show_progress(study: Study, states: StageStates, counts: "Counter[RunState]") -> None:

@@ -133,7 +133,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
             f"the trials of {sweep.name} are lost: {hide_secrets(address)} has none of those that "
             "ran before; the search begins again, on the stages that are there"
         )
-    return SweepRun(sweep, store, study, tracking, options.command, news)
+    return SweepRun(sweep, store, study, tracking, options.command, news, options.keep)
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
@@ -214,6 +214,7 @@ def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
         tracking_uri=options.tracking_uri,
         command=options.command,
         retry_failed=True,
+        keep=options.keep,
     )
     with redirect_stdout(sys.stderr):
         return run_study(request, ablation)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond.data.frame_files import FrameWriter, read_episodes
 from diamond.records import Segments, to_unit
+
+FRAMES_FILE = "frames.npz"
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class FrameSet:
     """Episodes of real frames, one after the other; the last frame of an episode has no action.
 
     Attributes:
-        frames: (n, h, w, 3) uint8, a memory map.
+        frames: (n, h, w, 3) uint8.
         actions: (n,) int64 action indices; 0 at final frames, where it means nothing.
         rewards: (n,) float32, what the action earned.
         ends: (n,) uint8, 1 where the action ended the episode or lost a life.
@@ -32,8 +36,10 @@ class FrameSet:
     bounds: NDArray[np.int64]
 
     def save(self, folder: Path) -> None:
-        """Write frames.npy, actions.npy, rewards.npy, ends.npy and episodes.json."""
-        np.save(folder / "frames.npy", self.frames)
+        """Write frames.npz, actions.npy, rewards.npy, ends.npy and episodes.json."""
+        with FrameWriter(folder / FRAMES_FILE) as file:
+            for episode, (first, end) in enumerate(pairwise(self.bounds)):
+                file.write(episode, self.frames[first:end])
         np.save(folder / "actions.npy", self.actions)
         np.save(folder / "rewards.npy", self.rewards)
         np.save(folder / "ends.npy", self.ends)
@@ -41,14 +47,16 @@ class FrameSet:
 
     @staticmethod
     def load(folder: Path) -> "FrameSet":
-        """Open a set written by `save`; frames stay on disk until they are read."""
-        bounds = json.loads((folder / "episodes.json").read_text())["bounds"]
+        """Read a set written by `save`, its frames too: segments are drawn from all of them."""
+        bounds = np.asarray(
+            json.loads((folder / "episodes.json").read_text())["bounds"], dtype=np.int64
+        )
         return FrameSet(
-            np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False),
+            read_episodes(folder / FRAMES_FILE, np.diff(bounds).tolist()),
             np.load(folder / "actions.npy", allow_pickle=False),
             np.load(folder / "rewards.npy", allow_pickle=False),
             np.load(folder / "ends.npy", allow_pickle=False),
-            np.asarray(bounds, dtype=np.int64),
+            bounds,
         )
 
 

@@ -8,19 +8,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
 from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all
 
-NATIVE_FILE = "native.npy"
-STILLS_FILE = "stills.npy"
-FINALS_FILE = "finals.npy"
-BRANCH_FILE = "counterfactual.npy"
+NATIVE_FILE = "native.npz"
+STILLS_FILE = "stills.npz"
+FINALS_FILE = "finals.npz"
+BRANCH_FILE = "counterfactual.npz"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Branch:
     """
 
     action_codes: tuple[int, ...]
-    native: NDArray[np.uint8]
+    native: Frames
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ class Reference:
     action_codes: tuple[int, ...]
     offset: int
     num_valid_steps: int
-    native: NDArray[np.uint8]
-    stills: NDArray[np.uint8]
+    native: Frames
+    stills: Frames
     rewards: tuple[float, ...] | None
-    final: NDArray[np.uint8]
+    final: Frames
     branch: Branch | None = None
 
 
@@ -80,7 +81,6 @@ class View:
         targets: (n, horizon, h, w, 3) uint8 real frames where valid, and the final frame where
             `ends`; zero elsewhere.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
-        backgrounds: (n, h, w, 3) uint8, the median of the recorded real episode.
         rewards: (n, horizon) float64, what the action that led to the frame earned, NaN where the
             episode does not say; zero where
             neither `valid` nor `ends`.
@@ -92,27 +92,26 @@ class View:
     actions: NDArray[np.int64]
     targets: NDArray[np.uint8]
     valid: NDArray[np.bool_]
-    backgrounds: NDArray[np.uint8]
     rewards: NDArray[np.float64]
     ends: NDArray[np.bool_]
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
-    """Write episodes.json, native.npy, stills.npy and finals.npy: all episodes in a row.
+    """Write episodes.json, and the frames of all episodes to native, stills and finals.npz.
 
-    Where there are counterfactuals, their frames are in counterfactual.npy. Frames go to the disk
+    Where there are counterfactuals, their frames are in counterfactual.npz. Frames go to the disk
     as they come: only one reference is in memory.
     """
     episodes: list[dict[str, Any]] = []
     with ExitStack() as files:
-        native = files.enter_context(_FrameFile(folder / NATIVE_FILE))
-        stills = files.enter_context(_FrameFile(folder / STILLS_FILE))
-        finals = files.enter_context(_FrameFile(folder / FINALS_FILE))
-        others: _FrameFile | None = None
-        for reference in references:
-            native.append(reference.native)
-            stills.append(reference.stills)
-            finals.append(reference.final)
+        native = files.enter_context(FrameWriter(folder / NATIVE_FILE))
+        stills = files.enter_context(FrameWriter(folder / STILLS_FILE))
+        finals = files.enter_context(FrameWriter(folder / FINALS_FILE))
+        others: FrameWriter | None = None
+        for number, reference in enumerate(references):
+            native.write(number, reference.native)
+            stills.write(number, reference.stills)
+            finals.write(number, reference.final)
             episode = {
                 "emulator_seed": reference.key.emulator_seed,
                 "num_noops": reference.key.num_noops,
@@ -124,8 +123,8 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
                 "ended": bool(len(reference.final)),
             }
             if reference.branch is not None:
-                others = others or files.enter_context(_FrameFile(folder / BRANCH_FILE))
-                others.append(reference.branch.native)
+                others = others or files.enter_context(FrameWriter(folder / BRANCH_FILE))
+                others.write(number, reference.branch.native)
                 episode["counterfactual"] = {
                     "action_codes": list(reference.branch.action_codes),
                     "num_valid_steps": len(reference.branch.native),
@@ -136,15 +135,11 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
 
 def load_references(folder: Path) -> list[Reference]:
     """Open references written by `save_references`; frames stay on disk until they are read."""
-    native, stills = _Rows(folder / NATIVE_FILE), _Rows(folder / STILLS_FILE)
-    finals = _Rows(folder / FINALS_FILE)
-    others = _Rows(folder / BRANCH_FILE) if (folder / BRANCH_FILE).exists() else None
     references = []
-    for episode in json.loads((folder / "episodes.json").read_text()):
+    for number, episode in enumerate(json.loads((folder / "episodes.json").read_text())):
         branch, other = None, episode.get("counterfactual")
         if other is not None:
-            assert others is not None, f"{folder} has counterfactuals without {BRANCH_FILE}"
-            frames = others.take(other["num_valid_steps"])
+            frames = StoredFrames(folder / BRANCH_FILE, number)
             branch = Branch(tuple(other["action_codes"]), frames)
         references.append(
             Reference(
@@ -152,58 +147,14 @@ def load_references(folder: Path) -> list[Reference]:
                 tuple(episode["action_codes"]),
                 episode["offset"],
                 episode["num_valid_steps"],
-                native.take(CONTEXT_FRAMES + episode["num_valid_steps"]),
-                stills.take(episode["num_stills"]),
+                StoredFrames(folder / NATIVE_FILE, number),
+                StoredFrames(folder / STILLS_FILE, number),
                 None if episode["rewards"] is None else tuple(episode["rewards"]),
-                finals.take(episode["ended"]),
+                StoredFrames(folder / FINALS_FILE, number),
                 branch,
             )
         )
     return references
-
-
-class _FrameFile:
-    """An .npy file (n, h, w, 3) uint8 that grows; its header is made right at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self._num_frames = 0
-        self._size: tuple[int, ...] = (SCREEN_HEIGHT, SCREEN_WIDTH, 3)
-        self._write_header()
-
-    def append(self, frames: NDArray[np.uint8]) -> None:
-        self._size = self._size if self._num_frames else frames.shape[1:]
-        assert frames.dtype == np.uint8 and frames.shape[1:] == self._size
-        self._file.write(np.ascontiguousarray(frames).data)
-        self._num_frames += len(frames)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._file:
-            self._file.seek(0)
-            self._write_header()
-
-    def _write_header(self) -> None:
-        # NumPy pads the header, so that the first axis can grow without moving the data.
-        shape = (self._num_frames, *self._size)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-class _Rows:
-    """Reads a file of frames from its begin, some at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._row = 0
-
-    def take(self, num_frames: int) -> NDArray[np.uint8]:
-        """The next frames."""
-        rows = self._frames[self._row : self._row + num_frames]
-        self._row += num_frames
-        return rows
 
 
 def view_references(
@@ -226,7 +177,6 @@ def view_references(
     targets = np.zeros((num, horizon, *shape), dtype=np.uint8)
     actions = np.zeros((num, CONTEXT_FRAMES + horizon - 1), dtype=np.int64)
     valid = np.zeros((num, horizon), dtype=np.bool_)
-    backgrounds = np.empty((num, *shape), dtype=np.uint8)
     rewards = np.zeros((num, horizon), dtype=np.float64)
     ends = np.zeros((num, horizon), dtype=np.bool_)
     index_of = {code: index for index, code in enumerate(codes)}
@@ -238,14 +188,14 @@ def view_references(
                 f"not in the action set {tuple(codes)}"
             )
         seen = _seen(reference.native, view)
-        backgrounds[i] = median_background(_seen(reference.stills, view))
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
         valid[i, :num_valid] = True
         num_steps = num_valid
-        if len(reference.final) and num_valid < horizon:
-            targets[i, num_valid] = apply_view(reference.final[0], view)
+        final = reference.final[:]
+        if len(final) and num_valid < horizon:
+            targets[i, num_valid] = apply_view(final[0], view)
             ends[i, num_valid] = True
             num_steps += 1
         last = reference.offset + CONTEXT_FRAMES + num_steps - 1
@@ -255,11 +205,17 @@ def view_references(
             rewards[i] = np.nan
         else:
             rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
-    return View(context, actions, targets, valid, backgrounds, rewards, ends)
+    return View(context, actions, targets, valid, rewards, ends)
 
 
-def _seen(frames: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray[np.uint8]:
+    """The median of each recorded real episode as an arm sees it, (n, h, w, 3) uint8."""
+    return np.stack([median_background(_seen(one.stills, view)) for one in references])
+
+
+def _seen(stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
     """Frames as an arm sees them; recorded ones may be of its own size already."""
+    frames = np.asarray(stored)
     if frames.shape[1:3] == (view.height, view.width) != (SCREEN_HEIGHT, SCREEN_WIDTH):
         return frames
     return apply_view_all(frames, view)

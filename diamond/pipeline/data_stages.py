@@ -29,7 +29,7 @@ from diamond.weights import filled
 def make_references(context: StageContext) -> StageResult:
     """Record held-out episodes, or take recorded ones.
 
-    Writes episodes.json, native.npy, stills.npy and action_codes.json.
+    Writes the files of `save_references` and action_codes.json.
     """
     context.resume()
     game = context.config["game"]

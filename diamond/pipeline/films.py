@@ -1,17 +1,20 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.run import RunConfig
-from diamond.data.references import View, load_references, view_references
+from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
+from diamond.data.references import Reference, load_references, view_references
 from diamond.errors import StoreError
 from diamond.pipeline.files import read_json
-from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
+from diamond.pipeline.outputs import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
 from diamond.pipeline.store import Store
 from diamond.results.model import Arm, Result
 
@@ -49,18 +52,18 @@ class _Imagined:
     config: RunConfig
     seed: int
     references: str
-    frames: NDArray[np.uint8]
+    folder: Path
 
 
 def load_films(result: Result, store: Store) -> list[Film]:
     """Read the films of every game: the first starts whose real episode lasts longest.
 
     Args:
-        result: Of a study; arms without rollouts in the store have no row.
+        result: Of a study; arms whose frames are not there have no row.
         store: Where its rollouts and references are.
 
     Returns:
-        Up to `MAX_FILMS` for each game; none where the store has no rollouts of it.
+        Up to `MAX_FILMS` for each game; none where the store has no imagined frames of it.
 
     Raises:
         StoreError: The references of its rollouts are gone, or another version planned it.
@@ -80,8 +83,8 @@ def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
     if "rollouts" not in keys:
         return None
     manifest = store.manifest("rollouts", keys["rollouts"])
-    path = store.folder("rollouts", keys["rollouts"]) / FRAMES_FILE
-    if manifest is None or manifest["state"] != "done" or not path.is_file():
+    folder = store.folder("rollouts", keys["rollouts"])
+    if manifest is None or manifest["state"] != "done" or not _shown_starts(folder):
         return None
     try:
         config = RunConfig.model_validate(result.provenance.config[f"{arm.name} | {arm.game}"])
@@ -90,25 +93,74 @@ def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
             f"the configuration of arm {arm.name!r} cannot be read: another version of diamond "
             f"planned it, or the report is damaged\n  make it again: {result.command}"
         ) from error
-    frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return _Imagined(arm.name, config, run.seed, keys["references"], frames)
+    return _Imagined(arm.name, config, run.seed, keys["references"], folder)
+
+
+def write_films(store: Store, rollouts: Mapping[str, Any], folder: Path) -> None:
+    """Write the frames of rollouts that a report shows, where the others are to be dropped.
+
+    Args:
+        store: The home; nothing of the rollouts was dropped.
+        rollouts: Their manifest.
+        folder: Where they go, to `FILMS_FILE`.
+    """
+    imagined = _whole_frames(store.folder("rollouts", rollouts["key"]))
+    references = load_references(store.folder("references", rollouts["upstream"]["references"]))
+    num_starts, horizon = imagined.shape[:2]
+    with FrameWriter(folder / FILMS_FILE) as file:
+        for start in _film_starts(_lengths(references[:num_starts], horizon)):
+            file.write(start, imagined[start])
+
+
+def _lengths(references: Sequence[Reference], horizon: int) -> list[int]:
+    """Env steps that are real, of each start."""
+    return [min(horizon, reference.num_valid_steps) for reference in references]
+
+
+def _film_starts(lengths: Sequence[int]) -> list[int]:
+    """The first starts whose real episode lasts longest, of the lengths of all."""
+    return sorted(sorted(range(len(lengths)), key=lambda start: -lengths[start])[:MAX_FILMS])
+
+
+def _shown_starts(folder: Path) -> Collection[int]:
+    """The starts of rollouts whose frames are there."""
+    if (folder / FRAMES_FILE).is_file():
+        return range(len(_whole_frames(folder)))
+    return stored_episodes(folder / FILMS_FILE) if (folder / FILMS_FILE).is_file() else ()
+
+
+def _frames_of(folder: Path, start: int) -> NDArray[np.uint8]:
+    """The frames (horizon, h, w, 3) of a start that is among `_shown_starts`."""
+    if not (folder / FRAMES_FILE).is_file():
+        return np.asarray(StoredFrames(folder / FILMS_FILE, start))
+    frames: NDArray[np.uint8] = _whole_frames(folder)[start]
+    return frames
+
+
+def _whole_frames(folder: Path) -> NDArray[np.uint8]:
+    frames: NDArray[np.uint8] = np.load(folder / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
+    return frames
 
 
 def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film]:
     finest = max(arms, key=lambda arm: arm.config.view.height * arm.config.view.width)
-    view = _view(finest, store)
-    size = view.targets.shape[2:4]
-    lengths = view.valid.sum(axis=1)
-    chosen = sorted(np.argsort(-lengths, kind="stable")[:MAX_FILMS].tolist())
+    references, codes = _real(finest, store)
+    view, horizon = finest.config.view, finest.config.rollouts.horizon_steps
+    lengths = _lengths(references, horizon)
     copy_last = next((arm.name for arm in arms if arm.config.family == "copy_last"), None)
     trained = next((arm for arm in arms if arm.config.family == "diamond"), arms[0])
     films = []
-    for start in chosen:
+    for start in _film_starts(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
-        rows = [(REAL, view.targets[start])]
-        rows += [(arm.name, _enlarged(arm.frames[start], size)) for arm in arms]
+        seen = view_references([references[start]], view, codes, horizon)
+        rows = [(REAL, seen.targets[0])]
+        rows += [
+            (arm.name, _enlarged(_frames_of(arm.folder, start), (view.height, view.width)))
+            for arm in arms
+            if start in _shown_starts(arm.folder)
+        ]
         number = finest.config.references.first_start + start
-        films.append(Film(game, number, trained.seed, int(lengths[start]), tuple(rows), copy_last))
+        films.append(Film(game, number, trained.seed, lengths[start], tuple(rows), copy_last))
     return films
 
 
@@ -123,7 +175,8 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     return enlarged
 
 
-def _view(arm: _Imagined, store: Store) -> View:
+def _real(arm: _Imagined, store: Store) -> tuple[list[Reference], Sequence[int]]:
+    """The references of an arm, and its action set."""
     folder = store.folder("references", arm.references)
     codes = read_json(folder / ACTIONS_FILE)
     if codes is None:
@@ -131,6 +184,4 @@ def _view(arm: _Imagined, store: Store) -> View:
             f"the references of arm {arm.name!r} are not in the store: {str(folder)!r}\n"
             "  the command of the study makes them again; `diamond show STUDY` prints it"
         )
-    rollouts = arm.config.rollouts
-    references = load_references(folder)[: rollouts.num_starts]
-    return view_references(references, arm.config.view, codes, rollouts.horizon_steps)
+    return load_references(folder)[: arm.config.rollouts.num_starts], codes

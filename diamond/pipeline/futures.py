@@ -29,12 +29,6 @@ CONTROL_COLUMNS = (
 )
 
 
-def longest_future(rollouts: Path) -> int:
-    """Time steps of the samples or of the counterfactuals, whichever are longer; 0 without any."""
-    files = [rollouts / name for name in (SAMPLES_FILE, COUNTERFACTUAL_FILE)]
-    return max((_read(path).shape[-4] for path in files if path.exists()), default=0)
-
-
 def score_samples(rollouts: Path, view: View) -> Columns:
     """The energy score of the samples of a rollouts stage; nothing where it has none.
 

@@ -108,7 +108,7 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
         if key not in keys
     ]
     left = store.home / TRASH
-    if left.is_dir():
+    if left.is_dir() and any(left.iterdir()):
         items.append(Item(left, "trash", folder_bytes(left)))
     return Garbage(tuple(items), tuple(busy))
 

@@ -13,7 +13,7 @@ from diamond.ablation.stages import StageName
 from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
 from diamond.pipeline.cost import expected_seconds
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store
 from diamond.stages.registry import STAGES
 
 RECENT = 32
@@ -46,7 +46,7 @@ class Measured:
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._factor = lru_cache(maxsize=None)(self._find)
         for stage in STAGES:
-            for path in _newest(store.home / "stages" / stage):
+            for path in _newest(store, stage):
                 manifest = store.manifest(stage, path.name)
                 if manifest and manifest["state"] == "done" and manifest["device"] == device:
                     self._add(store, stage, manifest, example)
@@ -80,10 +80,10 @@ def _kind(stage: StageName, config: Mapping[str, Any]) -> tuple[str, str]:
     return stage, str(config.get("family", config.get("player", "")))
 
 
-def _newest(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [(path.stat().st_mtime, path) for path in folder.iterdir() if path.is_dir()]
+def _newest(store: Store, stage: StageName) -> list[Path]:
+    folders = [store.home / part / stage for part in (STAGES_FOLDER, KEPT)]
+    paths = [path for folder in folders for path in folder.glob("*") if path.is_dir()]
+    found = [(path.stat().st_mtime, path) for path in paths]
     return [path for _, path in sorted(found, reverse=True)[:RECENT]]
 
 

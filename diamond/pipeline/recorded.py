@@ -55,13 +55,14 @@ def keep_recorded(
             "each\n  leave --starts out to use all"
         )
     references = [_reference(path, index, codes, view) for index, path in enumerate(paths[:starts])]
-    shapes = {reference.native.shape[1:] for reference in references}
+    shapes = {np.shape(reference.native)[1:] for reference in references}
     if len(shapes) > 1:
         raise RequestError(f"{FLAG} {str(folder)!r} has episodes of different sizes: {shapes}")
     hasher = sha256()
     for reference in references:
-        hasher.update(repr((reference.native.shape, reference.action_codes)).encode())
-        hasher.update(np.ascontiguousarray(reference.native).data)
+        frames = np.ascontiguousarray(reference.native)
+        hasher.update(repr((frames.shape, reference.action_codes)).encode())
+        hasher.update(frames.data)
     digest = hasher.hexdigest()
     target = recorded_folder(home, digest)
     if not target.is_dir():

@@ -18,11 +18,13 @@ from diamond.config.games import check_game
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, unknown
-from diamond.pipeline.store import Store, damage_of
+from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store, damage_of
 from diamond.stages.registry import BY_NAME, RECORDS, STAGES
 
 SCORED = tuple(one.name for one in RECORDS if one.is_scored)
 SHOWN = 6
+PLACES = (STAGES_FOLDER, KEPT)
+"""Folders of a home that finished stages are in."""
 """Stages that an error lists."""
 HOW = (
     "give the folder of a checkpoint, or the key of a stage denoiser, agent or rollouts of the home"
@@ -130,7 +132,7 @@ def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
 
 def _stage_of_folder(path: Path, store: Store) -> tuple[StageName, str]:
     folder = path.resolve()
-    if not (folder / "manifest.json").is_file() or folder.parent.parent.name != "stages":
+    if not (folder / "manifest.json").is_file() or folder.parent.parent.name not in PLACES:
         raise RequestError(
             f"{str(path)!r} is neither a checkpoint nor the folder of a stage\n  {HOW}"
         )

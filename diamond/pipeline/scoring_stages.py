@@ -21,12 +21,18 @@ from diamond.config.run import (
     ViewConfig,
 )
 from diamond.data.counterfactuals import BranchView, view_branches
-from diamond.data.references import Reference, View, load_references, view_references
+from diamond.data.references import (
+    Reference,
+    View,
+    backgrounds_of,
+    load_references,
+    view_references,
+)
 from diamond.fidelity.lpips import find_lpips, load_lpips
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.futures import longest_future, score_counterfactuals, score_samples
+from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.judges import judge_policy, judge_rollouts
 from diamond.pipeline.models import load_policy, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
@@ -38,16 +44,19 @@ from diamond.training.evaluation import Episode, play_episodes, random_actor, sa
 from diamond.world.baselines import copy_last_world, median_background_world
 
 
-def read_view(context: StageContext, num_starts: int, horizon: int) -> View:
-    """The references of a stage at its own crop and resolution."""
-    references = load_references(context.upstream["references"])[:num_starts]
-    return _view(context, references, horizon)
+def _references(context: StageContext, num_starts: int) -> list[Reference]:
+    return load_references(context.upstream["references"])[:num_starts]
 
 
 def _view(context: StageContext, references: Sequence[Reference], horizon: int) -> View:
+    """References at the crop and resolution of a stage."""
     codes = json.loads((context.upstream["references"] / ACTIONS_FILE).read_text())
     view = ViewConfig.model_validate(context.config["view"])
     return view_references(references, view, codes, horizon)
+
+
+def _backgrounds(context: StageContext, references: Sequence[Reference]) -> NDArray[np.uint8]:
+    return backgrounds_of(references, ViewConfig.model_validate(context.config["view"]))
 
 
 def read_branches(context: StageContext, num_starts: int, horizon: int) -> BranchView | None:
@@ -55,7 +64,7 @@ def read_branches(context: StageContext, num_starts: int, horizon: int) -> Branc
     folder = context.upstream["references"]
     codes = json.loads((folder / ACTIONS_FILE).read_text())
     view = ViewConfig.model_validate(context.config["view"])
-    return view_branches(load_references(folder)[:num_starts], view, codes, horizon)
+    return view_branches(_references(context, num_starts), view, codes, horizon)
 
 
 def make_rollouts(context: StageContext) -> StageResult:
@@ -67,7 +76,8 @@ def make_rollouts(context: StageContext) -> StageResult:
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family: Family = context.config["family"]
-    view = read_view(context, config.num_starts, config.horizon_steps)
+    references = _references(context, config.num_starts)
+    view = _view(context, references, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
     passes = passes_of(view, config.samples, others)
     played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
@@ -82,7 +92,7 @@ def make_rollouts(context: StageContext) -> StageResult:
         case "copy_last":
             timings = roll(context, copy_last_world(), view, passes, played.first_start)
         case "median_background":
-            backgrounds = to_unit(torch.from_numpy(view.backgrounds))
+            backgrounds = to_unit(torch.from_numpy(_backgrounds(context, references)))
             timings = roll(
                 context, median_background_world(backgrounds), view, passes, played.first_start
             )
@@ -98,22 +108,27 @@ def score_rollouts(context: StageContext) -> StageResult:
     rollouts = context.upstream["rollouts"]
     imagined = np.load(rollouts / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
     num_starts, horizon = imagined.shape[:2]
-    references = load_references(context.upstream["references"])[:num_starts]
+    references = _references(context, num_starts)
     keys = [reference.key for reference in references]
     episodes = [keys.index(key) for key in keys]
 
-    def views() -> Iterator[tuple[int, View]]:
-        for reference, episode in zip(references, episodes, strict=True):
-            yield episode, _view(context, [reference], horizon)
+    # Decoded once: frames on disk are compressed.
+    view = _view(context, references, horizon)
+    backgrounds = _backgrounds(context, references)
 
     def real_parts() -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for episode, view in views():
-            yield episode, np.concatenate([view.context[0], view.targets[0][view.valid[0]]])
+        for start, episode in enumerate(episodes):
+            real = view.targets[start][view.valid[start]]
+            yield episode, np.concatenate([view.context[start], real])
 
     def pairs() -> Iterator[tuple[RealTrajectory, NDArray[np.uint8]]]:
-        for start, (episode, view) in enumerate(views()):
+        for start, episode in enumerate(episodes):
             real = RealTrajectory(
-                view.targets[0], view.valid[0], view.context[0, -1], view.backgrounds[0], episode
+                view.targets[start],
+                view.valid[start],
+                view.context[start, -1],
+                backgrounds[start],
+                episode,
             )
             yield real, imagined[start]
             context.progress(start + 1, num_starts, "trajectories")
@@ -122,15 +137,9 @@ def score_rollouts(context: StageContext) -> StageResult:
     chosen = FidelityConfig.model_validate(context.config.get("fidelity", {}))
     lpips = None if chosen.lpips == "none" else load_lpips(find_lpips(), context.device)
     scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, lpips)
-    short = min(horizon, longest_future(rollouts))
-    if short:
-        view = _view(context, references, short)
-        others = read_branches(context, num_starts, short)
-        futures = score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
-        for name, values in futures.items():
-            scores[name] = np.full((num_starts, horizon), np.nan)
-            scores[name][:, :short] = values
-    scores |= judge_rollouts(context, _view(context, references, horizon), imagined)
+    others = read_branches(context, num_starts, horizon)
+    scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
+    scores |= judge_rollouts(context, view, imagined)
     save_file(scores, context.folder / SCORES_FILE)
     return context.result()
 
@@ -141,7 +150,8 @@ def score_policy(context: StageContext) -> StageResult:
     imagined = np.load(
         context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
     )
-    view = read_view(context, *imagined.shape[:2])
+    num_starts, horizon = imagined.shape[:2]
+    view = _view(context, _references(context, num_starts), horizon)
     save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
     return context.result()
 

@@ -1,8 +1,9 @@
 """The stage store.
 
 ``stages/<stage>/<key>`` is a finished stage: it comes there by one rename and is never changed.
-``work/<stage>/<key>`` is an unfinished one: its manifest, the claims on it, and a folder for each
-attempt. Source: docs/decisions/0008.
+``kept/<stage>/<key>`` is what is left of one whose frames were dropped; it comes there in the same
+way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one: its manifest, the
+claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
 import errno
@@ -10,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ Status = Literal["todo", "partial", "done", "damaged", "failed"]
 OWN_FILES = frozenset({MANIFEST_FILE, EVENTS_FILE})
 """What the store itself keeps in a finished folder; everything else is an output."""
 STAGES_FOLDER = "stages"
+KEPT = "kept"
 WORK = "work"
 ATTEMPTS = "attempts"
 _OWNER_FILE = "owner"
@@ -102,7 +104,9 @@ def _missing(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
-    return {**manifest["outputs"], EVENTS_FILE: manifest["events"]}
+    """Digests of the files that must be there: not of those that were dropped."""
+    outputs = {n: d for n, d in manifest["outputs"].items() if n not in manifest["dropped"]}
+    return {**outputs, **manifest["kept"], EVENTS_FILE: manifest["events"]}
 
 
 def stage_manifest(folder: Path) -> dict[str, Any]:
@@ -147,8 +151,15 @@ class Store:
             ) from error
 
     def folder(self, stage: str, key: str) -> Path:
-        """Where a finished stage is."""
+        """Where a finished stage is, or what is kept of it where that is all."""
+        whole, kept = self._whole(stage, key), self._kept(stage, key)
+        return kept if not whole.exists() and kept.exists() else whole
+
+    def _whole(self, stage: str, key: str) -> Path:
         return self.home / STAGES_FOLDER / stage / key
+
+    def _kept(self, stage: str, key: str) -> Path:
+        return self.home / KEPT / stage / key
 
     def work(self, stage: str, key: str) -> Path:
         """Where an unfinished stage is."""
@@ -166,12 +177,18 @@ class Store:
         unfinished = None
         if not self.is_published(stage, key):
             unfinished = read_manifest(self.work(stage, key))
-        # It may have been published, and the work on it removed, since the first look.
-        return unfinished or read_manifest(self.folder(stage, key))
+        # It may have been published, and the work on it removed, since the first look; or its
+        # frames were dropped, or made again, and it is in another place than a moment ago.
+        found = unfinished or read_manifest(self.folder(stage, key))
+        return found or read_manifest(self.folder(stage, key))
 
     def is_published(self, stage: str, key: str) -> bool:
-        """Whether a stage is finished, damaged or not."""
+        """Whether a stage is finished, damaged or not; some of its files may have been dropped."""
         return self.folder(stage, key).exists()
+
+    def has_all_files(self, stage: str, key: str) -> bool:
+        """Whether a stage is finished, damaged or not, and nothing of it was dropped."""
+        return self._whole(stage, key).exists()
 
     def status(self, spec: StageSpec) -> Status:
         """How far a stage is, by its manifest and the presence of its outputs.
@@ -204,7 +221,7 @@ class Store:
     def keys(self, stage: str) -> frozenset[str]:
         """Keys of the stages of a name that a home has a folder of, finished or not."""
         found: set[str] = set()
-        for part in (STAGES_FOLDER, WORK):
+        for part in (STAGES_FOLDER, KEPT, WORK):
             try:
                 found.update(os.listdir(self.home / part / stage))
             except (FileNotFoundError, NotADirectoryError):
@@ -214,8 +231,8 @@ class Store:
 
     def folders(self, stage: str, key: str) -> list[Path]:
         """The folders of a stage that are there: of what is finished, and of the work on it."""
-        both = (self.folder(stage, key), self.work(stage, key))
-        return [folder for folder in both if folder.is_dir()]
+        places = (self._whole(stage, key), self._kept(stage, key), self.work(stage, key))
+        return [folder for folder in places if folder.is_dir()]
 
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.
@@ -223,7 +240,10 @@ class Store:
         None when every byte is as it was written, and for a stage that is not finished.
         """
         folder = self.folder(spec.stage, spec.key)
-        return damage_of(folder) if folder.exists() else None
+        found = damage_of(folder) if folder.exists() else None
+        # Another command may have dropped its frames meanwhile, or made them again.
+        now = self.folder(spec.stage, spec.key)
+        return found if found is None or now == folder else damage_of(now)
 
     def whole_folder(self, stage: str, key: str) -> Path:
         """The folder of a finished stage, read in full.
@@ -255,17 +275,22 @@ class Store:
                 _rename_to_new(gone, folder)
         shutil.rmtree(trash)
 
-    def prepare(self, spec: StageSpec) -> None:
+    def prepare(self, spec: StageSpec, again: bool = False) -> None:
         """Write the manifest of a stage that has none, so that a worker finds everything.
 
         What is left of the work on a stage that is finished goes.
+
+        Args:
+            spec: The stage.
+            again: Whether files that were dropped are to be made again.
         """
-        if self.is_published(spec.stage, spec.key):
+        folder = self.work(spec.stage, spec.key)
+        if self.has_all_files(spec.stage, spec.key):
             self.clear_work(spec.stage, spec.key)
             return
-        if self.manifest(spec.stage, spec.key) is not None:
+        known = read_manifest(folder) if again else self.manifest(spec.stage, spec.key)
+        if known is not None:
             return
-        folder = self.work(spec.stage, spec.key)
         folder.mkdir(parents=True, exist_ok=True)
         manifest = {
             "stage": spec.stage,
@@ -280,6 +305,8 @@ class Store:
             "error": None,
             "lasting": None,
             "outputs": {},
+            "dropped": [],
+            "kept": {},
             "events": None,
             "timings": {},
         }
@@ -330,7 +357,7 @@ class Store:
         Raises:
             OvertakenError: Another process took over; nothing was published.
         """
-        folder, target = attempt.result, self.folder(stage, key)
+        folder, target = attempt.result, self._whole(stage, key)
         attempt.claim.check(on_disk=True)
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
         hidden = [name for name in names if name.name.startswith(".")]
@@ -350,7 +377,53 @@ class Store:
         }
         write_manifest(folder, {**attempt.manifest, **done})
         target.parent.mkdir(parents=True, exist_ok=True)
-        return _rename_to_new(folder, target)
+        published = _rename_to_new(folder, target)
+        self._throw_away(self._kept(stage, key))
+        return published
+
+    def keep_only(
+        self, stage: str, key: str, dropped: Collection[str], fill: Callable[[Path], None]
+    ) -> None:
+        """Replace a finished stage by what is kept of it.
+
+        At every moment the one or the other is there whole. The manifest of what is kept names
+        what was dropped, with its digest.
+
+        Args:
+            stage: Name.
+            key: Key; nothing of it was dropped before.
+            dropped: Names of the outputs that go.
+            fill: Writes files that take their place into a folder.
+
+        Raises:
+            StoreError: The manifest is not there or not as it was written.
+        """
+        whole, kept = self._whole(stage, key), self._kept(stage, key)
+        manifest = stage_manifest(whole)
+        part = self.home / TRASH / uuid4().hex / key
+        part.mkdir(parents=True)
+        fill(part)
+        extra = {path.name: digest(path) for path in sorted(part.iterdir())}
+        for name in (*manifest["outputs"], EVENTS_FILE):
+            if name not in dropped:
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(whole / name, part / name)
+        write_manifest(part, manifest | {"dropped": sorted(dropped), "kept": extra})
+        self._throw_away(kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _rename_to_new(part, kept)
+        self._throw_away(whole)
+        shutil.rmtree(part.parent)
+
+    def _throw_away(self, folder: Path) -> None:
+        """Remove a folder, if it is there: it goes out of sight before any file of it goes."""
+        if folder.exists():
+            trash = self.home / TRASH / uuid4().hex
+            trash.parent.mkdir(exist_ok=True)
+            # Another command may remove it, or all that is in the trash, at the same moment.
+            with suppress(FileNotFoundError):
+                folder.rename(trash)
+                shutil.rmtree(trash)
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove what is left of the work on a stage."""

@@ -238,29 +238,42 @@ class StageStates:
                 return "pending", None
 
 
-def own_bytes(store: Store, studies: Iterable[Study]) -> dict[str, int]:
-    """Bytes that would be free without each study.
+@dataclass(frozen=True)
+class DiskSize:
+    """What a study takes on disk, in bytes.
 
-    Its folder, and the stages, their estimates and imported weights that no other one needs.
+    Attributes:
+        own: What would be free without it: its folder, and the stages, their estimates and imported
+            weights that no other study needs.
+        shared: Stages and weights that another study needs as well.
     """
+
+    own: int
+    shared: int
+
+
+def disk_sizes(store: Store, studies: Iterable[Study]) -> tuple[dict[str, DiskSize], int]:
+    """What each study takes, and the bytes of all that several of them share, counted once."""
     studies, stored = list(studies), stored_weights(store.home)
-    needed = {study.name: needed_stages(study.needs) for study in studies}
-    weights = {study.name: named_weights(store.home, study.entries) for study in studies}
-    users = Counter(stage for stages in needed.values() for stage in stages)
-    readers = Counter(digest for digests in weights.values() for digest in digests)
+    sizes: dict[str | tuple[str, str], int] = {}
+    needed: dict[str, set[str | tuple[str, str]]] = {}
+    for study in studies:
+        needed[study.name] = {*needed_stages(study.needs)}
+        needed[study.name].update(named_weights(store.home, study.entries))
+    users = Counter(one for found in needed.values() for one in found)
     estimates = Counter[str]()
     for key, path in estimate_files(store.home):
         estimates[key] += file_bytes(path)
-    return {
-        study.name: folder_bytes(study.folder)
-        + sum(
-            estimates[stage[1]] + sum(folder_bytes(folder) for folder in store.folders(*stage))
-            for stage in needed[study.name]
-            if users[stage] == 1
-        )
-        + sum(file_bytes(stored[digest]) for digest in weights[study.name] if readers[digest] == 1)
-        for study in studies
-    }
+    for one in users:
+        places = [stored[one]] if isinstance(one, str) else store.folders(*one)
+        sizes[one] = sum(file_bytes(place) + folder_bytes(place) for place in places)
+        sizes[one] += 0 if isinstance(one, str) else estimates[one[1]]
+    found = {}
+    for study in studies:
+        own = sum(sizes[one] for one in needed[study.name] if users[one] == 1)
+        shared = sum(sizes[one] for one in needed[study.name]) - own
+        found[study.name] = DiskSize(folder_bytes(study.folder) + own, shared)
+    return found, sum(sizes[one] for one, count in users.items() if count > 1)
 
 
 def folder_bytes(folder: Path) -> int:

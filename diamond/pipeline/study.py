@@ -18,6 +18,7 @@ from diamond.pipeline.files import locked
 from diamond.pipeline.history import known_aggregates
 from diamond.pipeline.home import open_tracking
 from diamond.pipeline.identity import study_key
+from diamond.pipeline.keeping import Dropping, Keep, dropped_note
 from diamond.pipeline.result import build_result
 from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.selection import selected_stages
@@ -42,9 +43,11 @@ class StudyRun:
         command: As the user can repeat it.
         only: Names of the arms to make; empty for all.
         retry_failed: Whether what failed before is tried again.
+        keep: What of imagined frames stays once they are scored; None where nothing was said.
         errors: Cause per key of a failed or blocked stage.
         made: Keys made by this command.
         damaged: What was found damaged and is made again, in words.
+        remarks: What else a reader of the results must know of what was made, in words.
         blocked: Keys not made because a stage that they read failed.
     """
 
@@ -53,9 +56,11 @@ class StudyRun:
     command: str
     only: tuple[str, ...] = ()
     retry_failed: bool = False
+    keep: Keep | None = None
     errors: dict[str, str] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
     _began: float = field(default_factory=time.monotonic)
 
@@ -104,14 +109,18 @@ class StudyRun:
         specs = selected_stages(self.plan, self.only)
         status = self.store.statuses(specs)
         done = frozenset(key for key, found in status.items() if found == "done")
+        dropping = Dropping(self.store, self.keep, self.plan.study)
+        again = dropping.take_on(specs, done)
         for spec in specs:
-            self.store.prepare(spec)
+            self.store.prepare(spec, again=spec.key in again)
         estimate = Estimate(self.plan, self.store, executor.device)
         order = priorities(specs, {spec.key: estimate.seconds(spec) for spec in specs})
 
         def note(event: StageEvent) -> None:
             if event.kind == "made":
                 self.made.add(event.spec.key)
+            if event.kind in ("made", "reused"):
+                self.remarks += dropping.note_done(event.spec)
             elif event.kind in ("failed", "still_failed", "blocked"):
                 self.errors[event.spec.key] = event.note
                 if event.kind == "blocked":
@@ -122,7 +131,7 @@ class StudyRun:
         for spec in specs:
             if spec.key in failed:
                 note(StageEvent("still_failed", spec, note=failed[spec.key]))
-        executor.run(specs, done, order, note, on_tick, frozenset(failed))
+        executor.run(specs, done - again, order, note, on_tick, frozenset(failed))
 
     def result(self, seen: SeenStore | None = None) -> Result:
         """The result as of now; arms that were not asked for are as they are.
@@ -143,7 +152,8 @@ class StudyRun:
             self.command,
             frozenset(spec.key for spec in others),
         )
-        return result.model_copy(update={"notes": (*result.notes, *self.damaged)})
+        told = (*self.damaged, *self.remarks, *dropped_note(self.plan, seen))
+        return result.model_copy(update={"notes": (*result.notes, *told)})
 
     def failed(self) -> list[tuple[StageSpec, str]]:
         """Stages that failed, with the cause; those that only read them are in `blocked`."""

@@ -80,7 +80,7 @@ def _claimed(store: Store, stage: StageName, key: str, emit: Emit) -> Claim | No
         StageFailedError: The process that was waited for failed, or the stage is not prepared.
     """
     claim, waited = Claim(store.work(stage, key)), False
-    while not store.is_published(stage, key):
+    while not store.has_all_files(stage, key):
         manifest = store.manifest(stage, key)
         if manifest is None:
             raise StageFailedError(
@@ -89,7 +89,7 @@ def _claimed(store: Store, stage: StageName, key: str, emit: Emit) -> Claim | No
             )
         if claim.try_acquire():
             # It may have been finished since, and the claim be on what is left of the work.
-            return None if store.is_published(stage, key) else claim
+            return None if store.has_all_files(stage, key) else claim
         if waited and manifest["state"] == "failed" and manifest["lasting"]:
             raise StageFailedError(manifest["error"])
         waited = True

@@ -13,7 +13,7 @@ def _seconds(config: RunConfig) -> float:
 
 FRAMES = Stage(
     name="frames",
-    numerics=1,
+    numerics=2,
     sections=("game", "emulator", "view", "frames"),
     runs=frozenset({"static"}),
     shares_data_seed=True,

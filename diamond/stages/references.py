@@ -17,7 +17,7 @@ def _seconds(config: RunConfig) -> float:
 
 REFERENCES = Stage(
     name="references",
-    numerics=2,
+    numerics=3,
     sections=("game", "emulator", "references"),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,

@@ -20,6 +20,7 @@ from diamond.errors import RequestError
 from diamond.pipeline.cost import denoiser_calls
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.history import record_plan
+from diamond.pipeline.keeping import Dropping, Keep
 from diamond.pipeline.store import Store
 from diamond.stages.registry import STAGES
 from diamond.study import proposals
@@ -111,6 +112,7 @@ class SweepRun:
         tracking: Where trials are shown.
         command: As the user can repeat it.
         news: Told what became of trials.
+        keep: What of imagined frames stays once they are scored; None where nothing was said.
         names: What to call the stage of each key, for progress.
     """
 
@@ -120,6 +122,7 @@ class SweepRun:
     tracking: TrialTracking
     command: str
     news: News
+    keep: Keep | None = None
     names: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
     _active: dict[int, Active] = field(default_factory=dict)
@@ -130,6 +133,7 @@ class SweepRun:
     def __post_init__(self) -> None:
         """Find the folder; nothing is written."""
         self._ledger = Ledger(self.folder)
+        self._dropping = Dropping(self.store, self.keep, self.sweep.name)
         said = self.sweep.declaration
         known = values_of(said.parameters, baseline_texts(self.sweep)) if said.baseline else None
         self._baseline: dict[str, Value] | None = known
@@ -157,9 +161,7 @@ class SweepRun:
 
         def note(event: StageEvent) -> None:
             if event.kind in ("made", "reused"):
-                self._done.add(event.spec.key)
-                if event.kind == "made":
-                    self._charge(event.spec)
+                self._note_done(event.spec, event.kind == "made")
             elif event.kind in ("failed", "blocked"):
                 self._failed[event.spec.key] = event.note
             on_event(event)
@@ -319,6 +321,12 @@ class SweepRun:
                 self._done.add(spec.key)
             self.store.prepare(spec)
             self.names.setdefault(spec.key, f"{spec.stage} ({trial_name(number)})")
+        again = self._dropping.take_on(specs, self._done)
+        self._done -= again
+        executor.forget(again)
+        for spec in specs:
+            if spec.key in again:
+                self.store.prepare(spec, again=True)
         self._note_to_make(active)
         order = {spec.key: _priority(number, spec) for spec in specs}
         executor.add(specs, frozenset(self._done & order.keys()), order)
@@ -477,6 +485,14 @@ class SweepRun:
             self._show(active, {}, "KILLED", "interrupted; the same command goes on")
             active.claim.close()
         self._active.clear()
+
+    def _note_done(self, spec: StageSpec, here: bool) -> None:
+        """Take note of a stage that is done, and whether this command made it."""
+        self._done.add(spec.key)
+        if here:
+            self._charge(spec)
+        for line in self._dropping.note_done(spec):
+            self.news(line)
 
     def _charge(self, spec: StageSpec) -> None:
         """Charge a stage that was made to the first trial that waits for it."""
