@@ -39,14 +39,15 @@ trials = 4
 SMOKE = ("--preset", "smoke")
 TINY = ("--until", "denoiser", "--set", "denoiser.updates=300")
 GAME = ("--game", "Boxing")
-STUDY = "steps-boxing-smoke-static"
+RELEASED = ("--set", "denoiser.patch=1 denoiser.middle_attention=true")
+"""What the released code has, so that an agent can be exported for it."""
 COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ablate": (("ablate", "steps=1,3", *SMOKE, "--seeds", "2"),),
     "online": (("train", *SMOKE),),
     "sweep": (("sweep", "{files}/search.toml", "--jobs", "1"),),
     "imported": (
-        ("ablate", "steps=1", *SMOKE, "--until", "policy"),
-        ("export-checkpoint", "{study}", "{files}/agent.pt"),
+        ("ablate", "steps=1", *SMOKE, *RELEASED, "--until", "policy", "--name", "agent"),
+        ("export-checkpoint", "agent", "{files}/agent.pt"),
         ("import-checkpoint", "{files}/agent.pt", "--output", "{files}/agent", *GAME),
         ("ablate", "steps=1,2", "--checkpoint", "{files}/agent", *SMOKE),
     ),
@@ -112,7 +113,7 @@ def _made(sha: str, name: str, folder: Path) -> Found:
     subprocess.run(["tar", "-x", "-C", str(code)], input=archive.stdout, check=True)
     (folder / "search.toml").write_text(SEARCH)
     for arguments in COMMANDS[name]:
-        words = [word.format(files=folder, study=STUDY) for word in arguments]
+        words = [word.format(files=folder) for word in arguments]
         subprocess.run(
             [sys.executable, "-m", "diamond", *words, "--home", str(home)],
             cwd=code,
