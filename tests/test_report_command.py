@@ -37,7 +37,7 @@ def test_a_study_without_scores_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)
     unscored = result(document({"steps=1": 0.5}, []))
-    arms = [arm.model_copy(update={"metrics": {}}) for arm in unscored.arms]
+    arms = tuple(arm.model_copy(update={"metrics": {}}) for arm in unscored.arms)
     write_result(folder / "report.json", unscored.model_copy(update={"arms": arms}))
     with pytest.raises(RequestError, match=expected):
         write_again(tmp_path, folder.name, None)

@@ -307,7 +307,7 @@ def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> No
         "before = settings()\n"
         "from diamond.report.looks import figure_bytes\n"
         "from diamond.report.sweep_page import search_figure\n"
-        "from tests.sweep_documents import two_objectives\n"
+        "from tests.sweep_documents import search, two_objectives\n"
         "figure_bytes(search_figure(search(two_objectives(6))).figure, 'png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'optuna' not in sys.modules\n"
         "assert settings() == before\n"
