@@ -12,12 +12,12 @@ from torch import Tensor
 
 from diamond.errors import WeightsError, nearest
 
-Part = Literal["denoiser", "reward_end", "policy"]
+PartName = Literal["denoiser", "reward_end", "policy"]
 """The three trained networks: `Denoiser`, `RewardEndNet`, `ActorCriticNet`."""
 
 _Side = Literal["ours", "released"]
 
-_PREFIXES: Mapping[Part, str] = {
+_PREFIXES: Mapping[PartName, str] = {
     "denoiser": "denoiser.inner_model.",
     "reward_end": "rew_end_model.",
     "policy": "actor_critic.",
@@ -65,7 +65,7 @@ _PLAIN = (
 )
 
 
-def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
+def from_released(state: Mapping[str, Tensor]) -> dict[PartName, dict[str, Tensor]]:
     """Rename the tensors of a released agent for the three networks of this project.
 
     Args:
@@ -87,7 +87,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
             raise WeightsError(
                 f"{_WHERE['released']}: unknown tensor {name!r}; expected: {expected}"
             )
-    parts: dict[Part, dict[str, Tensor]] = {}
+    parts: dict[PartName, dict[str, Tensor]] = {}
     for part, prefix in _PREFIXES.items():
         own = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         parts[part] = {
@@ -96,7 +96,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
     return parts
 
 
-def to_released(parts: Mapping[Part, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def to_released(parts: Mapping[PartName, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Rename the tensors of the three networks for a released agent.
 
     Args:
@@ -110,9 +110,9 @@ def to_released(parts: Mapping[Part, Mapping[str, Tensor]]) -> dict[str, Tensor]
 
     Source: released code of arXiv:2405.12399, `src/models`.
     """
-    if set(parts) != set(get_args(Part)):
+    if set(parts) != set(get_args(PartName)):
         raise WeightsError(
-            f"released agent: got the parts {sorted(parts)}; expected: {sorted(get_args(Part))}"
+            f"released agent: got the parts {sorted(parts)}; expected: {sorted(get_args(PartName))}"
         )
     return {
         _PREFIXES[part] + released: state[ours]
@@ -134,7 +134,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _translate(part: Part, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
+def _translate(part: PartName, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
     """Pairs (ours, released) for all `names`, which must be exactly those of one network."""
     present = set(names)
     column = 0 if side == "ours" else 1
@@ -160,7 +160,7 @@ def _translate(part: Part, names: Iterable[str], side: _Side) -> list[tuple[str,
     return pairs
 
 
-def _modules(part: Part, names: set[str], side: _Side) -> Iterator[_Module]:
+def _modules(part: PartName, names: set[str], side: _Side) -> Iterator[_Module]:
     match part:
         case "denoiser":
             yield from _denoiser(names, side)
