@@ -13,9 +13,10 @@ from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
 from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
+from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline.files import digest
-from diamond.pipeline.models import build_policy
-from diamond.world.build import build_denoiser, build_reward_end
+from diamond.training.policy import POLICY
+from diamond.world.denoiser import DENOISER
 
 
 def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:
@@ -25,9 +26,9 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
     num_actions = len(AtariEnv(config.game, config.emulator).action_codes)
     shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
     networks: Mapping[str, nn.Module] = {
-        "denoiser": build_denoiser(config.denoiser, shape),
-        "reward_end": build_reward_end(config.reward_end, shape),
-        "policy": build_policy(config.policy, shape),
+        "denoiser": DENOISER.build(config.denoiser, shape),
+        "reward_end": REWARD_END.build(config.reward_end, shape),
+        "policy": POLICY.build(config.policy, shape),
     }
     generator = torch.Generator().manual_seed(0)
     folder.mkdir(parents=True)

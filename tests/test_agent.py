@@ -15,12 +15,13 @@ from diamond.agent.actor_critic import actor_critic_loss, burn_in
 from diamond.agent.returns import lambda_returns
 from diamond.config.networks import PolicyConfig
 from diamond.config.presets import make_preset
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet
+from diamond.data.segments import SegmentSampler
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.records import Trajectories
 from diamond.rng import Noise, StreamNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import imagination_policy, policy_loss
+from diamond.training.policy import POLICY, imagination_policy
 from diamond.training.state import begin, train
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 from diamond.world.interface import Step
@@ -214,6 +215,8 @@ class ToyWorld:
     A trajectory ends after six steps, or after a mistake one time in two.
     """
 
+    history = 1
+
     def start(self, frames: Tensor, actions: Tensor) -> ToyState:
         strips = frames[:, -1, 0, :, :12].reshape(-1, 16, NUM_TARGETS, 4).mean(dim=(1, 3))
         target = strips.argmax(dim=1)
@@ -264,8 +267,9 @@ def train_on_toy(num_updates: int, seed: int) -> tuple[list[Mapping[str, float]]
     )
     with seeded_init(seed, Purpose.POLICY_INIT):
         net = ActorCriticNet(ActorCriticShape(NUM_TARGETS, 16, 16, (4, 4), 32))
-    starts = SegmentSampler(toy_starts(60, 4), 2)
-    loss_of = policy_loss(net, config, ToyWorld(), starts, seed)
+    world = ToyWorld()
+    starts = SegmentSampler(toy_starts(60, 4), POLICY.data(config, world))
+    loss_of = POLICY.loss_of(net, config, starts, seed, world)
     state = begin(net, optimizer)
     return [record.values for record in train(state, loss_of, optimizer, num_updates)], net
 
@@ -301,12 +305,15 @@ def test_imagination_never_starts_at_the_final_frame_of_an_episode() -> None:
 
     config = policy_config(horizon_steps=8, burn_in_frames=2, batch_size=64)
     net = ActorCriticNet(ActorCriticShape(NUM_TARGETS, 16, 16, (4, 4), 32))
-    policy_loss(net, config, Watched(), SegmentSampler(real, 2), seed=0)(0)
+    starts = SegmentSampler(real, POLICY.data(config, Watched()))
+    POLICY.loss_of(net, config, starts, 0, Watched())(0)
     assert set(torch.cat(Watched.seen).flatten().tolist()) == {-1.0, 1.0}
 
 
 class Counted:
     """A world of numbered frames whose rows end when they are told to."""
+
+    history = 1
 
     def __init__(self, ends: Tensor) -> None:
         self.ends = ends

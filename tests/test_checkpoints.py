@@ -24,15 +24,16 @@ from diamond.config.overrides import override
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, StoreError, WeightsError
+from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline import export
 from diamond.pipeline.checkpoints import import_released, load_released
 from diamond.pipeline.evaluate import evaluate
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import record_plan
-from diamond.pipeline.models import build_policy
-from diamond.pipeline.released import Part, to_released
+from diamond.pipeline.released import PartName, to_released
+from diamond.training.policy import POLICY
 from diamond.weights import filled
-from diamond.world.build import build_denoiser, build_reward_end
+from diamond.world.denoiser import DENOISER
 from diamond.world.vec import make_vec
 from tests.commands import (
     STUDY,
@@ -51,10 +52,10 @@ SHAPE = {"num_actions": 4, "height": 64, "width": 64}
 def released_agent() -> dict[str, Tensor]:
     """A flat state dict as the released code saves it, for a game with four actions."""
     config = paper("Breakout")
-    networks: dict[Part, nn.Module] = {
-        "denoiser": build_denoiser(config.denoiser, SHAPE),
-        "reward_end": build_reward_end(config.reward_end, SHAPE),
-        "policy": build_policy(config.policy, SHAPE),
+    networks: dict[PartName, nn.Module] = {
+        "denoiser": DENOISER.build(config.denoiser, SHAPE),
+        "reward_end": REWARD_END.build(config.reward_end, SHAPE),
+        "policy": POLICY.build(config.policy, SHAPE),
     }
     generator = torch.Generator().manual_seed(0)
     for network in networks.values():

@@ -25,6 +25,8 @@ from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.errors import RequestError
+from diamond.nets.reward_end_net import REWARD_END
+from diamond.part import device_of
 from diamond.pipeline import context as stage_context
 from diamond.pipeline.arithmetic import compile_network, release_memory
 from diamond.pipeline.devices import Workers, check_compiler, named_device
@@ -34,7 +36,7 @@ from diamond.pipeline.worker import run_stage
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.tracking.events import read_events
-from diamond.training.losses import denoiser_loss, device_of, reward_end_loss
+from diamond.world.denoiser import DENOISER
 from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
 
 CONFIG = make_preset("smoke", "Boxing")
@@ -66,12 +68,12 @@ def gradients(net: nn.Module, loss: Tensor) -> list[Tensor]:
 def denoiser_terms(nets: Networks) -> list[Tensor]:
     config = CONFIG.denoiser
     source = segments(config.history + config.autoregressive_passes - 1)
-    loss, _ = denoiser_loss(nets.denoiser, source, SEED)(0)
+    loss, _ = DENOISER.loss_of(nets.denoiser, config, source, SEED)(0)
     return [loss, *gradients(nets.denoiser, loss)]
 
 
 def reward_end_terms(nets: Networks) -> list[Tensor]:
-    loss, _ = reward_end_loss(nets.reward_end, CONFIG.reward_end, segments(3), SEED)(0)
+    loss, _ = REWARD_END.loss_of(nets.reward_end, CONFIG.reward_end, segments(3), SEED)(0)
     return [loss, *gradients(nets.reward_end, loss)]
 
 

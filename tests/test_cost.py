@@ -13,10 +13,9 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import RewardEndNet
+from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
-from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import Store
 from diamond.stages.multiplications import (
     policy_multiplications,
@@ -24,8 +23,8 @@ from diamond.stages.multiplications import (
     unet_multiplications,
 )
 from diamond.stages.registry import PROTOCOL_STAGES
-from diamond.world.build import build_denoiser, build_reward_end
-from diamond.world.denoiser import Denoiser
+from diamond.training.policy import POLICY
+from diamond.world.denoiser import DENOISER, Denoiser
 from tests.commands import diamond, smoke_plan
 from tests.commands import finish as finish_stage
 
@@ -60,7 +59,7 @@ class Counter:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
 def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig) -> None:
-    denoiser: Denoiser = build_denoiser(config.denoiser, shape_of(config))
+    denoiser: Denoiser = DENOISER.build(config.denoiser, shape_of(config))
     counter = Counter(denoiser.net)
     height, width, history = config.view.height, config.view.width, config.denoiser.history
     with torch.no_grad():
@@ -76,7 +75,7 @@ def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig)
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
 def test_the_work_of_the_reward_end_model_is_that_of_its_parts(config: RunConfig) -> None:
-    net: RewardEndNet = build_reward_end(config.reward_end, shape_of(config))
+    net: RewardEndNet = REWARD_END.build(config.reward_end, shape_of(config))
     counter = Counter(net)
     frames = torch.zeros(1, 1, 3, config.view.height, config.view.width)
     with torch.no_grad():
@@ -87,7 +86,7 @@ def test_the_work_of_the_reward_end_model_is_that_of_its_parts(config: RunConfig
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
 def test_the_work_of_the_policy_is_that_of_its_parts(config: RunConfig) -> None:
-    net: ActorCriticNet = build_policy(config.policy, shape_of(config))
+    net: ActorCriticNet = POLICY.build(config.policy, shape_of(config))
     counter = Counter(net)
     memory = (torch.zeros(1, config.policy.lstm_size),) * 2
     with torch.no_grad():

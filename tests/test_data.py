@@ -20,9 +20,9 @@ from diamond.config.run import (
     RunConfig,
     ViewConfig,
 )
-from diamond.data import dataset as dataset_module
+from diamond.data import segments as segments_module
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
-from diamond.data.dataset import FrameSet, PaddedSegmentSampler, SegmentSampler
+from diamond.data.dataset import FrameSet
 from diamond.data.references import (
     Reference,
     backgrounds_of,
@@ -30,8 +30,11 @@ from diamond.data.references import (
     save_references,
     view_references,
 )
+from diamond.data.segments import SegmentSampler
 from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view, apply_view_all
+from diamond.errors import StageFailedError
+from diamond.part import Extent
 from diamond.records import to_unit
 from diamond.rng import numpy_generator, torch_generator
 from diamond.seeds import Purpose
@@ -51,7 +54,7 @@ def numbered(lengths: list[int]) -> FrameSet:
 
 def rows_of(dataset: FrameSet, num_steps: int, batch_size: int, seed: int = 0) -> NDArray[np.int64]:
     generator = torch_generator(seed, Purpose.DENOISER_SEGMENTS)
-    segments = SegmentSampler(dataset, num_steps).sample(batch_size, generator)
+    segments = SegmentSampler(dataset, Extent(num_steps)).sample(batch_size, generator)
     shown = segments.frames[:, :, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
     assert segments.actions.tolist() == (shown[:, :-1] % 7).tolist()
     assert segments.rewards.tolist() == shown[:, :-1].tolist()
@@ -67,21 +70,22 @@ def test_segments_become_floats_where_they_are_wanted(monkeypatch: pytest.Monkey
         devices.append((frames.device, frames.dtype))
         return to_unit(frames)
 
-    monkeypatch.setattr(dataset_module, "to_unit", note)
+    monkeypatch.setattr(segments_module, "to_unit", note)
     meta = torch.device("meta")
-    for sampler in (SegmentSampler(numbered([9]), 2), PaddedSegmentSampler(numbered([9]), 2)):
+    for padded in (False, True):
+        sampler = SegmentSampler(numbered([9]), Extent(2, padded))
         generator = torch_generator(0, Purpose.DENOISER_SEGMENTS)
         drawn = vars(sampler.sample(4, generator, meta)).values()
         assert {tensor.device for tensor in drawn} == {meta}
     assert devices == [(meta, torch.uint8)] * 2
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 11), st.integers(0, 9))
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 11), st.integers(0, 9))
 def test_segments_stay_inside_one_episode(lengths: list[int], num_steps: int, seed: int) -> None:
     dataset = numbered(lengths)
     if max(lengths) <= num_steps:
-        with pytest.raises(ValueError, match=f"no episode has {num_steps} env steps"):
-            SegmentSampler(dataset, num_steps)
+        with pytest.raises(StageFailedError, match=f"no episode has {num_steps} env steps"):
+            rows_of(dataset, num_steps, 16)
         return
     rows = rows_of(dataset, num_steps, 16, seed)
     assert rows.shape == (16, num_steps + 1)
@@ -102,7 +106,7 @@ def test_every_segment_is_equally_likely() -> None:
 def test_the_true_final_frame_is_reached_with_its_end() -> None:
     dataset = numbered([5, 4])
     generator = torch_generator(0, Purpose.REWARD_END_SEGMENTS)
-    segments = SegmentSampler(dataset, 2).sample(64, generator)
+    segments = SegmentSampler(dataset, Extent(2)).sample(64, generator)
     last_frames = segments.frames[:, -1, 0, 0, 0].add(1).mul(127.5).round().long()
     for row in (4, 8):
         found = last_frames == row
@@ -117,7 +121,8 @@ def padded_rows(
 ) -> list[NDArray[np.int64]]:
     """Rows of each padded segment without its padding, the last of them without an action."""
     generator = torch_generator(seed, Purpose.REWARD_END_SEGMENTS)
-    segments = PaddedSegmentSampler(dataset, num_steps).sample(batch_size, generator)
+    extent = Extent(num_steps, padded=True)
+    segments = SegmentSampler(dataset, extent).sample(batch_size, generator)
     assert segments.frames.shape[:2] == (batch_size, num_steps + 1)
     assert segments.valid.shape == (batch_size, num_steps)
     shown = segments.frames[:, :, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
@@ -140,8 +145,8 @@ def test_padded_segments_are_cut_at_the_edges_of_their_episode(
     """Also where every episode is shorter than a segment; one step at least is always there."""
     dataset = numbered(lengths)
     if max(lengths) == 1:
-        with pytest.raises(ValueError, match="no episode has an env step"):
-            PaddedSegmentSampler(dataset, num_steps)
+        with pytest.raises(StageFailedError, match="no episode has 1 env steps"):
+            padded_rows(dataset, num_steps, 16)
         return
     for rows in padded_rows(dataset, num_steps, 16, seed):
         assert len(rows) >= 2

@@ -26,8 +26,7 @@ from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.records import Segments, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser
-from diamond.world.denoiser import Denoiser, Past
+from diamond.world.denoiser import DENOISER, Denoiser, Past
 from diamond.world.diamond_world import DiamondState, DiamondWorld
 from tests import test_parity as parity
 from tests.golden import ddpm_formula, formula
@@ -118,7 +117,7 @@ def golden() -> dict[str, Tensor]:
 @cache
 def released_ddpm() -> Denoiser:
     """The denoiser of the bundle with the weights of the formula."""
-    made = build_denoiser(DDPM.denoiser, {"num_actions": formula.BASE.num_actions})
+    made = DENOISER.build(DDPM.denoiser, {"num_actions": formula.BASE.num_actions})
     made.load_state_dict(parity.denoiser().state_dict(), strict=True)
     return made
 

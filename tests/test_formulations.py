@@ -28,8 +28,7 @@ from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.state import begin, train
-from diamond.world.build import build_denoiser
-from diamond.world.denoiser import Denoiser, Past
+from diamond.world.denoiser import DENOISER, Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -108,7 +107,7 @@ def toy_segments(batch: int = 4, steps: int = 4) -> Segments:
 
 def fresh(config: DenoiserConfig) -> Denoiser:
     with seeded_init(0, Purpose.DENOISER_INIT):
-        return build_denoiser(config, SHAPE)
+        return DENOISER.build(config, SHAPE)
 
 
 Network = Callable[[Tensor, Coefficients, Past, Tensor], Tensor]

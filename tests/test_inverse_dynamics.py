@@ -15,22 +15,26 @@ import torch
 from diamond.ablation.stages import StageSpec, stages_of
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
-from diamond.data.dataset import FrameSet, SegmentSampler
+from diamond.data.dataset import FrameSet
 from diamond.data.references import View
+from diamond.data.segments import SegmentSampler
+from diamond.nets.inverse_dynamics_net import (
+    INVERSE_DYNAMICS as JUDGE,
+)
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
+from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline import judges
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
-from diamond.pipeline.models import build_policy
 from diamond.pipeline.outputs import HELD_OUT_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import RESULT
 from diamond.pipeline.training_stages import train_inverse_dynamics
 from diamond.records import to_unit
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
-from diamond.training.inverse_dynamics import inverse_dynamics_loss, judge_held_out
+from diamond.training.inverse_dynamics import judge_held_out
+from diamond.training.policy import POLICY
 from diamond.training.state import begin, train
-from diamond.world.build import build_reward_end
 from tests.commands import attempt_in
 
 MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
@@ -72,7 +76,9 @@ def test_it_learns_which_way_a_dot_moves() -> None:
     """Chance is .2; a dot that stays is told from one that moves, each way from each other."""
     net, updates = fresh_net(), 300
     optimizer = INVERSE_DYNAMICS.optimizer.model_copy(update={"lr": 3e-3, "warmup_updates": 5})
-    loss_of = inverse_dynamics_loss(net, SegmentSampler(dots(200, seed=1), 1), 32, seed=0)
+    config = INVERSE_DYNAMICS.model_copy(update={"batch_size": 32})
+    source = SegmentSampler(dots(200, seed=1), JUDGE.data(config, None))
+    loss_of = JUDGE.loss_of(net, config, source, 0)
     before = judge_held_out(net, dots(10, seed=2))
     for _ in train(begin(net, optimizer), loss_of, optimizer, updates):
         pass
@@ -154,7 +160,7 @@ def test_reward_ends_are_those_of_one_pass_over_the_whole_trajectory(
     batch_frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judges, "BATCH_FRAMES", batch_frames)
-    net = build_reward_end(smoke("Breakout").reward_end, SHAPE)
+    net = REWARD_END.build(smoke("Breakout").reward_end, SHAPE)
     view = random_view(2, 9, 4)
     found = judges.predict_rewards_and_ends(net, view, view.targets, CPU)
     frames = to_unit(torch.from_numpy(np.concatenate((view.context, view.targets), axis=1)))
@@ -169,7 +175,7 @@ def test_reward_ends_are_those_of_one_pass_over_the_whole_trajectory(
 
 def test_a_policy_remembers_the_context_and_everything_after_it() -> None:
     config = smoke("Breakout").policy
-    net = build_policy(config, SHAPE)
+    net = POLICY.build(config, SHAPE)
     torch.nn.init.normal_(net.actor.weight, generator=torch.Generator().manual_seed(0))
     view = random_view(2, 6, 4)
     found = judges.watch(net, view.context, view.targets, CPU)

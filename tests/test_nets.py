@@ -14,12 +14,11 @@ from diamond.config.presets import make_preset
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
-from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
-from diamond.pipeline.models import build_policy
+from diamond.nets.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_reward_end
-from diamond.world.denoiser import Denoiser
+from diamond.training.policy import POLICY
+from diamond.world.denoiser import DENOISER, Denoiser
 
 PAPER = make_preset("paper", "Breakout")
 # Float32 convolutions of another batch size sum in another order.
@@ -49,18 +48,18 @@ def num_parameters(module: nn.Module) -> int:
 @pytest.mark.parametrize(("num_actions", "expected"), [(4, 4_405_955), (18, 4_406_851)])
 def test_denoiser_has_the_size_of_the_paper(num_actions: int, expected: int) -> None:
     shape = {"num_actions": num_actions, "height": 64, "width": 64}
-    assert num_parameters(build_denoiser(PAPER.denoiser, shape)) == expected
+    assert num_parameters(DENOISER.build(PAPER.denoiser, shape)) == expected
 
 
 def test_reward_end_and_policy_have_the_size_of_the_paper() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    assert num_parameters(build_reward_end(PAPER.reward_end, shape)) == 5_900_864
-    assert num_parameters(build_policy(PAPER.policy, shape)) == 3_229_637
+    assert num_parameters(REWARD_END.build(PAPER.reward_end, shape)) == 5_900_864
+    assert num_parameters(POLICY.build(PAPER.policy, shape)) == 3_229_637
 
 
 def test_networks_of_the_world_model_are_channels_last() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    for net in (build_denoiser(PAPER.denoiser, shape), build_reward_end(PAPER.reward_end, shape)):
+    for net in (DENOISER.build(PAPER.denoiser, shape), REWARD_END.build(PAPER.reward_end, shape)):
         weights = [p for p in net.parameters() if p.ndim == 4 and min(p.shape) > 1]
         assert weights
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)

@@ -16,20 +16,22 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.games import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
-from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay, episode_weights
+from diamond.data.replay import Replay
+from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.envs.atari import EpisodeKey
 from diamond.envs.live import LiveGame
 from diamond.errors import StageFailedError
+from diamond.part import Extent
 from diamond.pipeline.agent_stage import Progress
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
-from diamond.pipeline.models import build_policy
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
 from diamond.tracking.events import read_events
 from diamond.training.collector import Collector, Play
+from diamond.training.policy import POLICY
 from tests.commands import digests
 
 SMOKE = make_preset("smoke", "Boxing", "online")
@@ -271,7 +273,7 @@ def numbered_replay(folder: Path, lengths: tuple[int, ...]) -> Replay:
 
 def test_segments_of_the_replay_are_whole_inside_one_episode(tmp_path: Path) -> None:
     replay = numbered_replay(tmp_path, (5, 2, 9, 4, 30))
-    sampler = RecencySampler(replay, 4, (0.1, 0.1, 0.1, 0.7))
+    sampler = SegmentSampler(replay, Extent(4), (0.1, 0.1, 0.1, 0.7))
     drawn = sampler.sample(500, torch_generator(0, Purpose.DENOISER_SEGMENTS))
     rows = drawn.frames[:, :, 0, 0, 0].add(1).mul(127.5).round().long()
     assert torch.equal(rows[:, 1:], rows[:, :1] + torch.arange(1, 5))
@@ -289,7 +291,7 @@ def test_segments_of_the_replay_are_whole_inside_one_episode(tmp_path: Path) -> 
 def test_shares_of_the_samples_by_age_of_the_episode(tmp_path: Path) -> None:
     lengths = (3, 9, 3, 9, 3, 9, 3, 9, 3, 9)  # quarters of 2, 2, 2 and, with the rest, 4 episodes
     replay = numbered_replay(tmp_path, lengths)
-    sampler = RecencySampler(replay, 1, (0.1, 0.2, 0.0, 0.7))
+    sampler = SegmentSampler(replay, Extent(1), (0.1, 0.2, 0.0, 0.7))
     drawn = sampler.sample(20_000, torch_generator(0, Purpose.DENOISER_SEGMENTS))
     rows = drawn.frames[:, 0, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
     episode = np.searchsorted(replay.episodes(), rows, "right") - 1
@@ -305,7 +307,7 @@ def test_padded_segments_of_the_replay_by_age_and_env_step(tmp_path: Path, growi
     replay = numbered_replay(tmp_path, (3, 1, 9, 2))
     if growing:
         replay.begin(np.full((2, 2, 3), 99, dtype=np.uint8))
-    sampler = PaddedRecencySampler(replay, 4, (0.2, 0.8))
+    sampler = SegmentSampler(replay, Extent(4, padded=True), (0.2, 0.8))
     num_draws = 20_000
     drawn = sampler.sample(num_draws, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert drawn.frames.shape[:2] == (num_draws, 5)
@@ -329,7 +331,7 @@ def test_few_episodes_are_drawn_by_their_env_steps(tmp_path: Path, growing: bool
     replay = numbered_replay(tmp_path, (3, 9, 1))
     if growing:
         replay.begin(np.full((2, 2, 3), 99, dtype=np.uint8))
-    sampler = RecencySampler(replay, 2, (0.1, 0.1, 0.1, 0.7))
+    sampler = SegmentSampler(replay, Extent(2), (0.1, 0.1, 0.1, 0.7))
     num_draws = 20_000
     drawn = sampler.sample(num_draws, torch_generator(0, Purpose.DENOISER_SEGMENTS))
     rows = drawn.frames[:, 0, 0, 0, 0].add(1).mul(127.5).round().long().numpy()
@@ -350,8 +352,8 @@ def test_an_episode_too_short_for_a_segment_gives_its_chance_to_its_quarter() ->
 
 
 def test_a_replay_without_an_episode_of_the_length_says_so(tmp_path: Path) -> None:
-    sampler = RecencySampler(numbered_replay(tmp_path, (3, 2)), 4, (1.0,))
-    with pytest.raises(StageFailedError, match=r"no collected episode has 4 env steps"):
+    sampler = SegmentSampler(numbered_replay(tmp_path, (3, 2)), Extent(4), (1.0,))
+    with pytest.raises(StageFailedError, match=r"no episode has 4 env steps"):
         sampler.sample(1, torch_generator(0, Purpose.DENOISER_SEGMENTS))
 
 
@@ -374,7 +376,7 @@ def test_initial_collection_stops_at_enough_rewards_or_at_its_most(tmp_path: Pat
         loop_config = OnlineConfig.model_validate(config["online"])
         view = SMOKE.view
         play = Play("Boxing", SMOKE.emulator, view, loop_config, 0)
-        net = build_policy(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
+        net = POLICY.build(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
         replay = Replay(folder, loop_config.env_steps, (view.height, view.width))
         collector = Collector(play, net, replay)
         collector.begin()
@@ -392,7 +394,7 @@ def test_collection_is_random_with_epsilon_one_and_else_follows_the_policy(tmp_p
         play = Play(
             "Boxing", SMOKE.emulator, SMOKE.view, online.model_copy(update={"epsilon": epsilon}), 0
         )
-        net = build_policy(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
+        net = POLICY.build(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
         net.actor.bias.data[3] = 50.0
         folder = tmp_path / str(epsilon)
         folder.mkdir()
@@ -413,7 +415,7 @@ def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> Non
         assert online is not None
         online = online.model_copy(update={"max_episode_steps": 1000})  # no cut here
         play = Play("Breakout", SMOKE.emulator, SMOKE.view, online, 0)
-        net = build_policy(SMOKE.policy, {"num_actions": 4, "height": 32, "width": 32})
+        net = POLICY.build(SMOKE.policy, {"num_actions": 4, "height": 32, "width": 32})
         rng = torch_generator(0, Purpose.POLICY_INIT)
         for parameter in net.parameters():
             parameter.data = torch.randn(parameter.shape, generator=rng) * 0.5

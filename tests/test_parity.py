@@ -21,27 +21,25 @@ from diamond.agent.returns import lambda_returns
 from diamond.config.levels import karras_levels
 from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.data.dataset import CPU, SegmentSampler
 from diamond.diffusion.quantizer import quantize
 from diamond.diffusion.sampler import sample
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
-from diamond.pipeline.models import build_policy
-from diamond.pipeline.released import Part, from_released, to_released
+from diamond.nets.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
+from diamond.part import CPU
+from diamond.pipeline.released import PartName, from_released, to_released
 from diamond.records import Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import imagination_policy, reward_end_loss
 from diamond.training.optimizer import make_optimizer
-from diamond.world.build import build_denoiser, build_reward_end
-from diamond.world.denoiser import Denoiser
+from diamond.training.policy import POLICY, imagination_policy
+from diamond.world.denoiser import DENOISER, Denoiser
 from diamond.world.diamond_world import DiamondState, DiamondWorld
 from diamond.world.imagination import imagine
 from tests.golden import formula
 
 GOLDEN = Path(__file__).parent / "golden"
 PAPER = make_preset("paper", "Breakout")
-RELEASED_NAMES: Mapping[Part, str] = {
+RELEASED_NAMES: Mapping[PartName, str] = {
     "denoiser": "denoiser",
     "reward_end": "rew_end_model",
     "policy": "actor_critic",
@@ -88,17 +86,17 @@ def assert_equal(ours: Tensor, name: str) -> None:
     assert error(ours, values()[name]) <= TOLERANCE, name
 
 
-def build(part: Part, num_actions: int, history: int) -> nn.Module:
+def build(part: PartName, num_actions: int, history: int) -> nn.Module:
     shape = {"num_actions": num_actions, "height": 64, "width": 64}
     match part:
         case "denoiser":
             changes = {"history": history}
             config = DenoiserConfig.model_validate(PAPER.denoiser.model_dump() | changes)
-            return build_denoiser(config, shape)
+            return DENOISER.build(config, shape)
         case "reward_end":
-            return build_reward_end(PAPER.reward_end, shape)
+            return REWARD_END.build(PAPER.reward_end, shape)
         case "policy":
-            return build_policy(PAPER.policy, shape)
+            return POLICY.build(PAPER.policy, shape)
         case _:
             assert_never(part)
 
@@ -107,12 +105,12 @@ def released_shapes(num_actions: int = 4, history: int = 4) -> dict[str, tuple[i
     """Shapes of our networks under their released names."""
     with torch.device("meta"):
         states = {p: build(p, num_actions, history).state_dict() for p in RELEASED_NAMES}
-    named = to_released(cast("Mapping[Part, Mapping[str, Tensor]]", states))
+    named = to_released(cast("Mapping[PartName, Mapping[str, Tensor]]", states))
     return {name: tuple(tensor.shape) for name, tensor in named.items()}
 
 
 @cache
-def network(part: Part, num_actions: int, history: int) -> nn.Module:
+def network(part: PartName, num_actions: int, history: int) -> nn.Module:
     """One network with the formula's weights, which reach it under their released names."""
     weights = {
         name: formula.weight(name, shape)
@@ -138,13 +136,13 @@ def policy(num_actions: int = 4) -> ActorCriticNet:
     return cast("ActorCriticNet", network("policy", num_actions, 4))
 
 
-def by_released_name(part: Part) -> dict[str, nn.Parameter]:
+def by_released_name(part: PartName) -> dict[str, nn.Parameter]:
     """Parameters of a network for four actions under their released names."""
     states = {
         p: network(p, 4, 4).state_dict(keep_vars=True) if p == part else build_meta_state(p)
         for p in RELEASED_NAMES
     }
-    named = to_released(cast("Mapping[Part, Mapping[str, Tensor]]", states))
+    named = to_released(cast("Mapping[PartName, Mapping[str, Tensor]]", states))
     own = f"{RELEASED_NAMES[part]}."
     return {
         name: tensor
@@ -153,12 +151,12 @@ def by_released_name(part: Part) -> dict[str, nn.Parameter]:
     }
 
 
-def build_meta_state(part: Part) -> dict[str, Tensor]:
+def build_meta_state(part: PartName) -> dict[str, Tensor]:
     with torch.device("meta"):
         return dict(build(part, 4, 4).state_dict())
 
 
-def assert_gradients_equal(part: Part, loss: Tensor, golden: str | None = None) -> None:
+def assert_gradients_equal(part: PartName, loss: Tensor, golden: str | None = None) -> None:
     network(part, 4, 4).zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = by_released_name(part)
@@ -193,7 +191,7 @@ def test_parameter_counts() -> None:
 
 
 @pytest.mark.parametrize("part", RELEASED_NAMES)
-def test_weight_decay_groups(part: Part) -> None:
+def test_weight_decay_groups(part: PartName) -> None:
     config = PAPER.denoiser.optimizer
     groups = make_optimizer(network(part, 4, 4), config).param_groups
     by_id = {id(parameter): name for name, parameter in by_released_name(part).items()}
@@ -368,8 +366,8 @@ def test_outcome_loss_with_true_final_frames_and_its_gradients(name: str, ends: 
         ends,
         formula.before_padding(ends)[:, :-1],
     )
-    sampler = cast("SegmentSampler", GivenSegments(segments))
-    loss, parts = reward_end_loss(reward_end(), PAPER.reward_end, sampler, 0)(0)
+    source = GivenSegments(segments)
+    loss, parts = REWARD_END.loss_of(reward_end(), PAPER.reward_end, source, 0)(0)
     assert_equal(parts["reward_loss"], f"loss/{name}/reward")
     assert_equal(parts["end_loss"], f"loss/{name}/end")
     assert_equal(loss, f"loss/{name}")

@@ -10,28 +10,29 @@ from torch import Tensor, nn
 from diamond.config.networks import DenoiserConfig
 from diamond.config.presets import make_preset
 from diamond.errors import WeightsError
-from diamond.pipeline.models import build_policy
-from diamond.pipeline.released import Part, from_released, to_released
+from diamond.nets.reward_end_net import REWARD_END
+from diamond.pipeline.released import PartName, from_released, to_released
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_reward_end
+from diamond.training.policy import POLICY
+from diamond.world.denoiser import DENOISER
 
 PAPER = make_preset("paper", "Breakout")
 SMOKE = make_preset("smoke", "Breakout")
 
 
-def networks(preset: str, num_actions: int = 4) -> dict[Part, nn.Module]:
+def networks(preset: str, num_actions: int = 4) -> dict[PartName, nn.Module]:
     config, shape = make_preset(preset, "Breakout"), {"num_actions": num_actions}
     shape |= {"height": config.view.height, "width": config.view.width}
     with seeded_init(0, Purpose.DENOISER_INIT):
         return {
-            "denoiser": build_denoiser(config.denoiser, shape),
-            "reward_end": build_reward_end(config.reward_end, shape),
-            "policy": build_policy(config.policy, shape),
+            "denoiser": DENOISER.build(config.denoiser, shape),
+            "reward_end": REWARD_END.build(config.reward_end, shape),
+            "policy": POLICY.build(config.policy, shape),
         }
 
 
-def states(nets: dict[Part, nn.Module]) -> dict[Part, dict[str, Tensor]]:
+def states(nets: dict[PartName, nn.Module]) -> dict[PartName, dict[str, Tensor]]:
     return {part: dict(net.state_dict()) for part, net in nets.items()}
 
 
@@ -47,7 +48,7 @@ def test_there_and_back_keeps_every_tensor(preset: str) -> None:
     agent = to_released(before)
     assert len(agent) == sum(len(state) for state in before.values())
     after = from_released(agent)
-    assert set(after) == set(get_args(Part))
+    assert set(after) == set(get_args(PartName))
     for part, net in nets.items():
         assert all(after[part][name] is tensor for name, tensor in before[part].items())
         net.load_state_dict(after[part], strict=True)
@@ -60,7 +61,7 @@ def test_a_denoiser_of_another_depth_keeps_its_levels_apart() -> None:
             SMOKE.denoiser.model_dump()
             | {"channels": (8, 16, 24), "depths": (1, 3, 2), "middle_attention": True}
         )
-        other = build_denoiser(config, {"num_actions": 3})
+        other = DENOISER.build(config, {"num_actions": 3})
     parts = states(networks("smoke")) | {"denoiser": dict(other.state_dict())}
     agent = to_released(parts)
     assert "denoiser.inner_model.unet.mid_blocks.resblocks.1.attn.qkv_proj.bias" in agent

@@ -25,6 +25,7 @@ from diamond.data.references import View
 from diamond.envs.atari import AtariEnv
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
+from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
 from diamond.pipeline.models import save_network
@@ -37,7 +38,7 @@ from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
 from diamond.stages.rollouts import imagined_steps
 from diamond.world.baselines import copy_last_world
-from diamond.world.build import build_denoiser, build_reward_end
+from diamond.world.denoiser import DENOISER
 from diamond.world.interface import Step
 from tests.commands import attempt_in, finish
 
@@ -69,6 +70,8 @@ class Walk:
 
 class NoiseWorld:
     """The next frame is the last one, moved by the action and by noise."""
+
+    history = 1
 
     def start(self, frames: Tensor, actions: Tensor) -> Walk:
         assert actions.shape[1] == frames.shape[1] - 1
@@ -214,8 +217,8 @@ def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, Sta
     shape = {"num_actions": len(AtariEnv(config.game, config.emulator).action_codes)} | size
     with seeded_init(0, Purpose.DENOISER_INIT):
         networks: dict[StageName, nn.Module] = {
-            "denoiser": build_denoiser(config.denoiser, shape),
-            "reward_end": build_reward_end(config.reward_end, shape),
+            "denoiser": DENOISER.build(config.denoiser, shape),
+            "reward_end": REWARD_END.build(config.reward_end, shape),
         }
     for stage, net in networks.items():
         finish(store, specs[stage], partial(save_network, net, shape))

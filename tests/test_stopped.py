@@ -1,13 +1,12 @@
 """Training that stops on its way: a longer one goes on from it and ends with the same bits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
@@ -16,8 +15,8 @@ from diamond.config.base import canonical
 from diamond.config.networks import DenoiserConfig
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.data.dataset import SegmentSampler
 from diamond.errors import RequestError
+from diamond.part import AnyPart, Loss, Losses, Part
 from diamond.pipeline import training_stages
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.files import digest, read_json, write_json
@@ -25,9 +24,6 @@ from diamond.pipeline.outputs import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import Store, read_manifest, write_manifest
 from diamond.pipeline.worker import run_stage
 from diamond.tracking.events import read_events
-from diamond.training.losses import denoiser_loss
-from diamond.training.state import Loss
-from diamond.world.denoiser import Denoiser
 from tests.commands import finish
 from tests.test_training import SMOKE, denoiser_config, toy_frames
 
@@ -53,18 +49,24 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The updates that are made, in their order."""
     made: list[int] = []
+    watch(monkeypatch, made.append)
+    return made
 
-    def counted(denoiser: Denoiser, segments: SegmentSampler, seed: int) -> Loss:
-        loss_of = denoiser_loss(denoiser, segments, seed)
 
-        def noted(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-            made.append(update)
+def watch(patched: pytest.MonkeyPatch, seen: Callable[[int], None]) -> None:
+    """Have a function called with every update before its loss."""
+    whole = Part.loss_of
+
+    def watched(self: AnyPart, *arguments: Any) -> Loss:
+        loss_of = whole(self, *arguments)
+
+        def noted(update: int) -> Losses:
+            seen(update)
             return loss_of(update)
 
         return noted
 
-    monkeypatch.setattr(training_stages, "denoiser_loss", counted)
-    return made
+    patched.setattr(Part, "loss_of", watched)
 
 
 def make_home(home: Path) -> Store:
@@ -223,7 +225,7 @@ def test_cut_after_taking_over_it_goes_on_from_the_later_of_both(
     store = make_home(tmp_path)
     make(store, spec_of(4))
     with monkeypatch.context() as patched:
-        patched.setattr(training_stages, "denoiser_loss", cut_at(at))
+        watch(patched, cut_at(at))
         with pytest.raises(PowerCutError):
             make(store, spec_of(None), 0.0)
     trained.clear()
@@ -236,7 +238,7 @@ def test_a_checkpoint_of_its_own_gives_way_to_a_later_stop(
 ) -> None:
     store = make_home(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(training_stages, "denoiser_loss", cut_at(4))
+        watch(patched, cut_at(4))
         with pytest.raises(PowerCutError):
             make(store, spec_of(None), 0.0)
     make(store, spec_of(8))
@@ -245,18 +247,12 @@ def test_a_checkpoint_of_its_own_gives_way_to_a_later_stop(
     assert trained == list(range(8, UPDATES))
 
 
-def cut_at(at: int) -> Any:
-    """A loss that fails at an update."""
+def cut_at(at: int) -> Callable[[int], None]:
+    """Fails at an update."""
 
-    def cut(denoiser: Denoiser, segments: SegmentSampler, seed: int) -> Loss:
-        loss_of = denoiser_loss(denoiser, segments, seed)
-
-        def failing(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-            if update == at:
-                raise PowerCutError
-            return loss_of(update)
-
-        return failing
+    def cut(update: int) -> None:
+        if update == at:
+            raise PowerCutError
 
     return cut
 

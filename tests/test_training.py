@@ -19,26 +19,25 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig, OptimizerConfig, RewardEndConfig
-from diamond.config.presets import make_preset
-from diamond.data.dataset import (
-    CPU,
-    FrameSet,
-    PaddedSegmentSampler,
-    SegmentSampler,
-    SegmentSource,
+from diamond.config.networks import (
+    DenoiserConfig,
+    OptimizerConfig,
+    PartConfig,
+    RewardEndConfig,
 )
-from diamond.data.replay import RecencySampler, Replay
+from diamond.config.presets import make_preset
+from diamond.data.dataset import FrameSet
+from diamond.data.replay import Replay
+from diamond.data.segments import SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
-from diamond.nets.reward_end_net import RewardEndNet
+from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
+from diamond.part import CPU, Draw, Extent, Loss, Losses, Part
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, reward_end_loss
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
-from diamond.training.state import Loss, TrainingState, begin, train
-from diamond.world.build import build_denoiser, build_reward_end
-from diamond.world.denoiser import Denoiser, Past
+from diamond.training.state import TrainingState, begin, begin_part, train
+from diamond.world.denoiser import DENOISER, Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
 SHAPE = {"num_actions": 3, "height": 16, "width": 16}
@@ -82,10 +81,13 @@ def denoiser_config(**changes: Any) -> DenoiserConfig:
 
 
 def fresh_denoiser(config: DenoiserConfig, seed: int = 0) -> tuple[TrainingState, Loss]:
-    with seeded_init(seed, Purpose.DENOISER_INIT):
-        denoiser = build_denoiser(config, SHAPE)
-    sampler = SegmentSampler(toy_frames(), config.segment_steps)
-    return begin(denoiser, OPTIMIZER, config.ema), denoiser_loss(denoiser, sampler, seed)
+    denoiser = DENOISER.fresh(config, SHAPE, seed)
+    return begin(denoiser, OPTIMIZER, config.ema), denoiser_loss(denoiser, seed)
+
+
+def denoiser_loss(denoiser: Denoiser, seed: int = 0) -> Loss:
+    source = SegmentSampler(toy_frames(), DENOISER.data(denoiser.config, None))
+    return DENOISER.loss_of(denoiser, denoiser.config, source, seed)
 
 
 def run(state: TrainingState, loss_of: Loss, until: int, total: int, ema: float) -> list[Any]:
@@ -115,7 +117,7 @@ def test_the_denoiser_overfits_one_batch() -> None:
     state, _ = fresh_denoiser(config)
     denoiser = state.module
     assert isinstance(denoiser, Denoiser)
-    segments = SegmentSampler(toy_frames(), 4).sample(
+    segments = SegmentSampler(toy_frames(), Extent(4)).sample(
         4, torch_generator(0, Purpose.DENOISER_SEGMENTS)
     )
 
@@ -178,21 +180,21 @@ class Given:
 
 def fresh_reward_end() -> RewardEndNet:
     with seeded_init(0, Purpose.REWARD_END_INIT):
-        return build_reward_end(SMOKE.reward_end, SHAPE)
+        return REWARD_END.build(SMOKE.reward_end, SHAPE)
 
 
 def reward_end_terms(
     net: RewardEndNet, segments: Segments
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss and its parts, and the gradient of every parameter."""
-    loss, parts = reward_end_loss(net, SMOKE.reward_end, Given(segments), seed=0)(0)
+    loss, parts = REWARD_END.loss_of(net, SMOKE.reward_end, Given(segments), seed=0)(0)
     gradients = torch.autograd.grad(loss, list(net.parameters()))
     return {"loss": loss.detach(), **parts}, list(gradients)
 
 
 def padded_segments() -> Segments:
     """Some cut at either edge of their episode, of 5 env steps: shorter than the segments."""
-    sampler = PaddedSegmentSampler(toy_frames(4, 6), 7)
+    sampler = SegmentSampler(toy_frames(4, 6), Extent(7, padded=True))
     segments = sampler.sample(6, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert len(set(segments.valid.sum(dim=1).tolist())) > 2
     assert bool(segments.ends[segments.valid].any())
@@ -246,7 +248,7 @@ def test_padding_carries_no_loss_and_no_gradient() -> None:
     assert terms == others
     assert all(torch.equal(a, b) for a, b in zip(gradients, other_gradients, strict=True))
     other.frames.requires_grad_()
-    loss, _ = reward_end_loss(net, SMOKE.reward_end, Given(other), seed=0)(0)
+    loss, _ = REWARD_END.loss_of(net, SMOKE.reward_end, Given(other), seed=0)(0)
     (source,) = torch.autograd.grad(loss, [other.frames])
     assert not source[after].any()
     assert bool(source[~after].flatten(1).any(dim=1).all())
@@ -254,7 +256,7 @@ def test_padding_carries_no_loss_and_no_gradient() -> None:
 
 def test_without_padding_the_loss_is_the_plain_mean_to_the_bit() -> None:
     net = fresh_reward_end()
-    sampler = SegmentSampler(toy_frames(), 8)
+    sampler = SegmentSampler(toy_frames(), Extent(8))
     segments = sampler.sample(4, torch_generator(0, Purpose.REWARD_END_SEGMENTS))
     assert bool(segments.valid.all())
     terms, _ = reward_end_terms(net, segments)
@@ -275,8 +277,9 @@ def test_the_reward_end_model_learns_rewards_and_ends() -> None:
         SMOKE.reward_end.model_dump() | {"batch_size": 8, "sequence_steps": 8}
     )
     with seeded_init(0, Purpose.REWARD_END_INIT):
-        net = build_reward_end(config, SHAPE)
-    loss_of = reward_end_loss(net, config, PaddedSegmentSampler(toy_frames(), 8), seed=0)
+        net = REWARD_END.build(config, SHAPE)
+    source = SegmentSampler(toy_frames(), REWARD_END.data(config, None))
+    loss_of = REWARD_END.loss_of(net, config, source, seed=0)
     records = run(begin(net, OPTIMIZER), loss_of, 40, 40, 0.0)
     losses = [record.values["loss"] for record in records]
     assert losses[0] == pytest.approx(math.log(3) + math.log(2), abs=0.4)
@@ -307,8 +310,7 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(changes: dict[str, Any]) -> 
     assert same_bits(resumed, stopped)
     denoiser = resumed.module
     assert isinstance(denoiser, Denoiser)
-    sampler = SegmentSampler(toy_frames(), config.segment_steps)
-    rest = run(resumed, denoiser_loss(denoiser, sampler, 0), 12, 12, config.ema)
+    rest = run(resumed, denoiser_loss(denoiser), 12, 12, config.ema)
 
     assert same_bits(resumed, whole)
     assert [record.values for record in rest] == [record.values for record in curve[7:]]
@@ -346,15 +348,16 @@ def test_final_frames_are_learnt_or_left_out(
     changed = first.frames.copy()
     changed[finals] = 255 - changed[finals]
     with seeded_init(0, Purpose.DENOISER_INIT):
-        denoiser = build_denoiser(config, SHAPE)
+        denoiser = DENOISER.build(config, SHAPE)
     losses, shares = [], []
     for name, frames in (("first", first), ("other", replace(first, frames=changed))):
-        sampler: SegmentSource = (
-            RecencySampler(replayed(frames, tmp_path / name), config.segment_steps, (0.1, 0.9))
+        extent = DENOISER.data(config, None)
+        sampler = (
+            SegmentSampler(replayed(frames, tmp_path / name), extent, (0.1, 0.9))
             if online
-            else SegmentSampler(frames, config.segment_steps)
+            else SegmentSampler(frames, extent)
         )
-        loss_of = denoiser_loss(denoiser, sampler, 0)
+        loss_of = DENOISER.loss_of(denoiser, config, sampler, 0)
         losses.append([loss_of(update)[0].item() for update in range(8)])
         drawn = sampler.sample(4_000, torch_generator(1, Purpose.DENOISER_SEGMENTS))
         # What follows an end is the final frame: an end at the step to a target shows it.
@@ -368,6 +371,50 @@ def test_final_frames_are_learnt_or_left_out(
         assert shares == pytest.approx([1 / 20] * 2, abs=4 * math.sqrt(0.09 / 4_000) / 2)
 
 
+class Level(nn.Module):
+    """A single number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.rand(()))
+
+
+def level_loss(net: Level, config: PartConfig, draw: Draw) -> Losses:
+    segments = draw.segments(config.batch_size, Purpose.DENOISER_SEGMENTS)
+    aim = segments.frames.mean() + draw.given
+    return (net.level - aim).square(), {"num_steps": torch.tensor(segments.valid.shape[1])}
+
+
+def test_any_part_is_trained_on_what_it_asks_for() -> None:
+    """Its first weights follow from the seed, what is given reaches its loss, the average is used.
+
+    Frames are dark but for the square: their mean is about -.95, so that with 2 the aim is 1.05.
+    """
+    part = Part(
+        name="level",
+        config=PartConfig,
+        build=lambda config, shape: Level(),
+        init=Purpose.DENOISER_INIT,
+        data=lambda config, given: Extent(3, padded=True),
+        loss=level_loss,
+        ema=lambda config: 0.5,
+    )
+    faster = OPTIMIZER.model_copy(update={"lr": 0.1})
+    config = part.section({"level": {"optimizer": faster, "updates": 60, "batch_size": 4}})
+    net = part.fresh(config, SHAPE, seed=1)
+    assert torch.equal(net.level, part.fresh(config, SHAPE, seed=1).level)
+    assert not torch.equal(net.level, part.fresh(config, SHAPE, seed=2).level)
+    source = SegmentSampler(toy_frames(), part.data(config, 2.0))
+    training = begin_part(part, net, config, source, 0, given=2.0)
+    records = list(training.updates(config.updates, until=59))
+    assert len(records) == 59
+    assert {record.values["num_steps"] for record in records} == {3}
+    assert records[-1].values["loss"] < 0.01 < records[0].values["loss"]
+    used = training.state.result()
+    assert isinstance(used, Level) and used is not net
+    assert float(used.level.detach()) == pytest.approx(1.05, abs=0.1)
+
+
 @pytest.mark.gpu
 def test_a_checkpoint_on_the_processor_continues_on_the_device() -> None:
     """All of the optimiser's state goes where the weights are, its step counters too."""
@@ -376,9 +423,8 @@ def test_a_checkpoint_on_the_processor_continues_on_the_device() -> None:
     state.module.to("cuda")
     denoiser = state.module
     assert isinstance(denoiser, Denoiser)
-    sampler = SegmentSampler(toy_frames(), config.history)
     state = begin(denoiser, OPTIMIZER, config.ema)
-    loss_of = denoiser_loss(denoiser, sampler, 0)
+    loss_of = denoiser_loss(denoiser)
     run(state, loss_of, 2, 4, config.ema)
     saved = {name: tensor.cpu() for name, tensor in through_bytes(state).items()}
     state.restore(saved, 2)
@@ -594,7 +640,7 @@ def test_autoregressive_passes_are_conditioned_on_the_models_own_frame(
     """The second pass sees what the first one drew, quantised and without gradient."""
     config = denoiser_config(autoregressive_passes=2, quantizer="round", history=2)
     with seeded_init(0, Purpose.DENOISER_INIT):
-        denoiser = build_denoiser(config, SHAPE)
+        denoiser = DENOISER.build(config, SHAPE)
     seen: list[Tensor] = []
     network = denoiser._network
 
@@ -603,7 +649,7 @@ def test_autoregressive_passes_are_conditioned_on_the_models_own_frame(
         return network(noisy, cs, past, actions)
 
     monkeypatch.setattr(denoiser, "_network", spy)
-    segments = SegmentSampler(toy_frames(), 3).sample(
+    segments = SegmentSampler(toy_frames(), Extent(3)).sample(
         2, torch_generator(0, Purpose.DENOISER_SEGMENTS)
     )
     denoiser.loss(segments, torch_generator(0, Purpose.DENOISER_NOISE))

@@ -283,6 +283,8 @@ class ToyState:
 class ToyWorld:
     """Action 3 ends the game, action 2 earns a point."""
 
+    history = 1
+
     def start(self, frames: Tensor, actions: Tensor) -> ToyState:
         return ToyState(to_bytes(frames[:, -1])[:, 0, 0, 0].long())
 

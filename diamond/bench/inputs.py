@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from diamond.config.run import RunConfig
-from diamond.data.dataset import CPU
 from diamond.envs.atari import AtariEnv
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
+from diamond.part import CPU
 from diamond.pipeline.arithmetic import compile_network
-from diamond.pipeline.models import build_policy
-from diamond.pipeline.released import Part
+from diamond.pipeline.models import AGENT_PARTS
+from diamond.pipeline.released import PARTS, PartName
 from diamond.records import Segments, to_unit
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import build_denoiser, build_reward_end
+from diamond.world.build import WORLD_PARTS
 from diamond.world.denoiser import Denoiser
 
 SEED = 0
@@ -30,7 +30,7 @@ END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
-TRAINING_PARTS = ("denoiser", "reward_end")
+TRAINING_PARTS = tuple(part.name for part in WORLD_PARTS)
 """Parts that train a network of the world model."""
 _SILU_OF_ONE = 0.73
 
@@ -59,11 +59,8 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
         "width": config.view.width,
     }
     with seeded_init(SEED, Purpose.BENCH):
-        nets = Networks(
-            build_denoiser(config.denoiser, shape),
-            build_reward_end(config.reward_end, shape),
-            build_policy(config.policy, shape),
-        )
+        fresh = {part.name: part.build(getattr(config, part.name), shape) for part in AGENT_PARTS}
+    nets = Networks(**fresh)
     for part, net in _named(nets):
         _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
         net.to(device)
@@ -71,13 +68,20 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
     return nets
 
 
+def as_given(config: RunConfig) -> RunConfig:
+    """The config for segments that are given: there are no final frames to leave out."""
+    denoiser = config.denoiser.model_copy(update={"final_frames": "targets"})
+    return config.model_copy(update={"denoiser": denoiser})
+
+
 def compile_world(nets: Networks, part: str) -> None:
     """Have torch compile the world model for what is measured, as it does in stages."""
-    for net in (nets.denoiser.net, nets.reward_end):
-        compile_network(net, trains=part in TRAINING_PARTS)
+    for world_part in WORLD_PARTS:
+        for net in world_part.compiled(getattr(nets, world_part.name)):
+            compile_network(net, trains=part in TRAINING_PARTS)
 
 
-def weights_of(nets: Networks) -> dict[Part, dict[str, Tensor]]:
+def weights_of(nets: Networks) -> dict[PartName, dict[str, Tensor]]:
     """State dict of every network by its part, on the CPU."""
     return {
         part: {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
@@ -85,13 +89,13 @@ def weights_of(nets: Networks) -> dict[Part, dict[str, Tensor]]:
     }
 
 
-def num_parameters(nets: Networks) -> dict[Part, int]:
+def num_parameters(nets: Networks) -> dict[PartName, int]:
     """Trained parameters of every network."""
     return {part: sum(p.numel() for p in net.parameters()) for part, net in _named(nets)}
 
 
-def _named(nets: Networks) -> tuple[tuple[Part, nn.Module], ...]:
-    return ("denoiser", nets.denoiser), ("reward_end", nets.reward_end), ("policy", nets.policy)
+def _named(nets: Networks) -> tuple[tuple[PartName, nn.Module], ...]:
+    return tuple(zip(PARTS, vars(nets).values(), strict=True))
 
 
 @torch.no_grad()

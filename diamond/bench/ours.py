@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.bench.cases import Case, Part
+from diamond.bench.cases import Case
 from diamond.bench.inputs import (
     SEED,
     GivenSegments,
     Networks,
+    as_given,
     build_networks,
     compile_world,
     make_segments,
@@ -19,11 +20,13 @@ from diamond.bench.inputs import (
 from diamond.config.run import RunConfig
 from diamond.envs.atari import draw_episode_key
 from diamond.envs.live import LiveGame
+from diamond.part import AnyPart
+from diamond.pipeline.models import AGENT_PARTS
 from diamond.records import Segments, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, policy_loss, reward_end_loss
-from diamond.training.state import begin, train
+from diamond.training.policy import POLICY
+from diamond.training.state import begin_part
 from diamond.world.diamond_world import DiamondWorld
 
 Run = Callable[[], object]
@@ -35,7 +38,7 @@ class Ours:
     """The cases of one config on one device; networks are fresh for every case."""
 
     def __init__(self, config: RunConfig, device: torch.device, compiled: bool = False) -> None:
-        self._config = config
+        self._config = as_given(config)
         self._device = device
         self._compiled = compiled
         self._num_actions = num_actions_of(config)
@@ -44,7 +47,7 @@ class Ours:
         """Fresh networks, the same ones every time."""
         return build_networks(self._config, self._num_actions, self._device)
 
-    def _networks_of(self, part: Part) -> Networks:
+    def _networks_of(self, part: str) -> Networks:
         """Fresh networks as a stage has them that does what a part does."""
         nets = self.networks()
         if self._compiled:
@@ -56,19 +59,13 @@ class Ours:
         match case.part:
             case "environment":
                 return self._environment()
-            case "denoiser":
-                return self._denoiser()
-            case "reward_end":
-                return self._reward_end()
-            case "policy":
-                return self._policy()
             case "imagination":
                 assert case.steps is not None
                 return self._imagination(case.steps, case.batch)
             case "scoring":
                 return self._scoring(case.batch)
-            case _:
-                raise AssertionError(case.part)
+            case name:
+                return self._training(next(part for part in AGENT_PARTS if part.name == name))
 
     def _environment(self) -> Run:
         config = self._config
@@ -94,33 +91,19 @@ class Ours:
 
         return run
 
-    def _denoiser(self) -> Run:
-        config, net = self._config.denoiser, self._networks_of("denoiser").denoiser
-        source = GivenSegments(self._segments(config.batch_size, self._denoiser_steps))
-        state = begin(net, config.optimizer, config.ema)
-        loss_of = denoiser_loss(net, source, SEED)
-        updates = train(state, loss_of, config.optimizer, _NEVER, config.ema)
-        return lambda: next(updates)
-
-    def _reward_end(self) -> Run:
-        config, net = self._config.reward_end, self._networks_of("reward_end").reward_end
-        source = GivenSegments(self._segments(config.batch_size, config.sequence_steps))
-        loss_of = reward_end_loss(net, config, source, SEED)
-        updates = train(begin(net, config.optimizer), loss_of, config.optimizer, _NEVER)
-        return lambda: next(updates)
-
-    def _policy(self) -> Run:
-        config, nets = self._config.policy, self._networks_of("policy")
-        world = world_of(self._config, nets, self._config.sampler.steps)
-        num_frames = max(self._config.denoiser.history, config.burn_in_frames)
-        source = GivenSegments(self._segments(config.batch_size, num_frames))
-        loss_of = policy_loss(nets.policy, config, world, source, SEED)
-        updates = train(begin(nets.policy, config.optimizer), loss_of, config.optimizer, _NEVER)
+    def _training(self, part: AnyPart) -> Run:
+        nets = self._networks_of(part.name)
+        config, net = getattr(self._config, part.name), getattr(nets, part.name)
+        world = world_of(self._config, nets, self._config.sampler.steps) if part is POLICY else None
+        source = GivenSegments(
+            self._segments(config.batch_size, part.data(config, world).num_steps)
+        )
+        updates = begin_part(part, net, config, source, SEED, world).updates(_NEVER)
         return lambda: next(updates)
 
     def _imagination(self, steps: int, batch: int) -> Run:
         world = world_of(self._config, self._networks_of("imagination"), steps)
-        start = self._segments(batch, self._config.denoiser.history)
+        start = self._segments(batch, world.history)
         frames, actions = start.frames.to(self._device), start.actions.to(self._device)
         state = world.start(frames[:, :-1], actions[:, :-1])
         noise = StreamNoise(
@@ -142,11 +125,6 @@ class Ours:
         shape = (num_frames, view.height, view.width, 3)
         real, imagined = (rng.integers(256, size=shape, dtype=np.uint8) for _ in range(2))
         return lambda: score_frames(real, imagined, real[0], self._device)
-
-    @property
-    def _denoiser_steps(self) -> int:
-        config = self._config.denoiser
-        return config.history + config.autoregressive_passes - 1
 
     def _segments(self, rows: int, steps: int) -> Segments:
         return make_segments(self._config, self._num_actions, (rows, steps))

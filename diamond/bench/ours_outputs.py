@@ -13,6 +13,7 @@ from diamond.bench.inputs import (
     SEED,
     GivenSegments,
     Networks,
+    as_given,
     build_networks,
     compile_world,
     full_precision,
@@ -24,17 +25,18 @@ from diamond.bench.inputs import (
 )
 from diamond.bench.ours import world_of
 from diamond.config.run import RunConfig
+from diamond.part import AnyPart
 from diamond.records import Trajectories
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.losses import denoiser_loss, reward_end_loss
+from diamond.world.build import WORLD_PARTS
 
 
 class OurOutputs:
     """Losses, norms of gradients, frames and logits of fresh networks."""
 
     def __init__(self, config: RunConfig, device: torch.device, compiled: bool = False) -> None:
-        self._config = config
+        self._config = as_given(config)
         self._device = device
         self._compiled = compiled
         self._num_actions = num_actions_of(config)
@@ -46,31 +48,20 @@ class OurOutputs:
             compile_world(nets, part)
         with full_precision(), shared_noise():
             match part:
-                case "denoiser":
-                    return self._denoiser(nets)
-                case "reward_end":
-                    return self._reward_end(nets)
                 case "policy":
                     return self._policy(nets)
                 case "imagination":
                     return self._imagination(nets)
-                case _:
-                    raise AssertionError(part)
+                case name:
+                    return self._training(nets, next(p for p in WORLD_PARTS if p.name == name))
 
-    def _denoiser(self, nets: Networks) -> dict[str, Tensor]:
-        config = self._config.denoiser
-        steps = config.history + config.autoregressive_passes - 1
-        source = self._source(config.batch_size, steps)
-        loss, _ = denoiser_loss(nets.denoiser, source, SEED)(0)
-        return {"loss": loss, "gradient norm": gradient_norm(nets.denoiser, loss)}
-
-    def _reward_end(self, nets: Networks) -> dict[str, Tensor]:
-        config = self._config.reward_end
-        source = self._source(config.batch_size, config.sequence_steps)
-        source = GivenSegments(with_ends(source.segments))
-        loss, parts = reward_end_loss(nets.reward_end, config, source, SEED)(0)
-        named = {"reward loss": parts["reward_loss"], "end loss": parts["end_loss"]}
-        return named | {"gradient norm": gradient_norm(nets.reward_end, loss)}
+    def _training(self, nets: Networks, part: AnyPart) -> dict[str, Tensor]:
+        config, net = getattr(self._config, part.name), getattr(nets, part.name)
+        size = min(config.batch_size, CHECK_ROWS), part.data(config, None).num_steps
+        segments = with_ends(make_segments(self._config, self._num_actions, size))
+        loss, terms = part.loss_of(net, config, GivenSegments(segments), SEED)(0)
+        named = {name.replace("_", " "): value for name, value in terms.items()} or {"loss": loss}
+        return named | {"gradient norm": gradient_norm(net, loss)}
 
     def _policy(self, nets: Networks) -> dict[str, Tensor]:
         play = make_play(self._config, self._num_actions, (CHECK_ROWS, CHECK_STEPS))
@@ -119,10 +110,6 @@ class OurOutputs:
                 f"n={steps} end logits": ends,
             }
         return found
-
-    def _source(self, batch_size: int, steps: int) -> GivenSegments:
-        rows = min(batch_size, CHECK_ROWS)
-        return GivenSegments(make_segments(self._config, self._num_actions, (rows, steps)))
 
 
 def gradient_norm(net: nn.Module, loss: Tensor) -> Tensor:

@@ -32,7 +32,20 @@ class OptimizerConfig(Record):
     max_grad_norm: float = Field(gt=0, description="gradients are clipped to this norm")
 
 
-class DenoiserConfig(Record):
+class PartConfig(Record):
+    """How a network is trained; its other fields say what it is."""
+
+    optimizer: OptimizerConfig
+    updates: int = Field(ge=1, description="optimiser steps")
+    batch_size: int = Field(ge=1, description="segments per update")
+
+    @property
+    def num_trained_updates(self) -> int:
+        """Optimiser steps that are taken."""
+        return self.updates
+
+
+class DenoiserConfig(PartConfig):
     """The denoiser D(x; sigma): network, parameterisation, noise law and training."""
 
     history: int = Field(
@@ -62,9 +75,6 @@ class DenoiserConfig(Record):
     ema: float = Field(
         ge=0, lt=1, description="decay of the averaged weights used for sampling; 0 is off"
     )
-    optimizer: OptimizerConfig
-    updates: int = Field(ge=1, description="optimiser steps")
-    batch_size: int = Field(ge=1, description="segments per update")
     precision: Precision = Field(description="precision of the network's arithmetic")
     target: Target = Field(
         default="edm",
@@ -164,7 +174,7 @@ class DenoiserConfig(Record):
         return self
 
 
-class RewardEndConfig(Record):
+class RewardEndConfig(PartConfig):
     """The reward/end model: encoder, LSTM and heads."""
 
     channels: tuple[PositiveInt, ...] = Field(
@@ -178,9 +188,6 @@ class RewardEndConfig(Record):
     sequence_steps: int = Field(
         ge=1, description="env steps of a training segment; what lies beyond an episode is padding"
     )
-    optimizer: OptimizerConfig
-    updates: int = Field(ge=1, description="optimiser steps")
-    batch_size: int = Field(ge=1, description="segments per update")
     precision: Precision = Field(description="precision of the network's arithmetic")
 
     @model_validator(mode="after")
@@ -252,7 +259,7 @@ class SamplerConfig(Record):
         return self
 
 
-class PolicyConfig(Record):
+class PolicyConfig(PartConfig):
     """The actor-critic and its training in imagination."""
 
     channels: tuple[PositiveInt, ...] = Field(
@@ -265,8 +272,6 @@ class PolicyConfig(Record):
     lambda_: float = Field(ge=0, le=1, description="weight of longer returns")
     entropy_weight: float = Field(ge=0, description="weight of the entropy bonus")
     value_weight: float = Field(ge=0, description="weight of the value loss")
-    optimizer: OptimizerConfig
-    updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="imagined trajectories per update")
     precision: Precision = Field(
         default="float32",

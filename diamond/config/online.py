@@ -80,6 +80,12 @@ class OnlineConfig(Record):
             raise ValueError("online: the actor-critic has no updates")
         return self
 
+    def num_updates(self, part: str, epoch: int) -> int:
+        """Updates of a part at the end of an epoch (1-based)."""
+        first: int = getattr(self.first_updates, part)
+        later: int = getattr(self.updates, part)
+        return first + (epoch - 1) * later
+
     def num_epochs(self, collected: int) -> tuple[int, int]:
         """Epochs with collection and epochs in all after an initial collection.
 

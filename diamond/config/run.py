@@ -12,6 +12,7 @@ from diamond.config.games import GAMES_WITH_EXPERT, check_game
 from diamond.config.networks import (
     DenoiserConfig,
     OptimizerConfig,
+    PartConfig,
     PolicyConfig,
     PositiveInt,
     RewardEndConfig,
@@ -147,7 +148,7 @@ class FramesConfig(Record):
     )
 
 
-class InverseDynamicsConfig(Record):
+class InverseDynamicsConfig(PartConfig):
     """The judge that tells the action from two successive real frames, and its real frames."""
 
     play: PlayConfig
@@ -161,8 +162,6 @@ class InverseDynamicsConfig(Record):
     num_features: int = Field(
         ge=1, description="units of its last hidden layer, the features of the Frechet distance"
     )
-    optimizer: OptimizerConfig
-    updates: int = Field(ge=1, description="optimiser steps")
     batch_size: int = Field(ge=1, description="pairs of frames per update")
 
 

@@ -27,6 +27,12 @@ from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
 
 Progress = Callable[[int, int], None]
+
+
+def silent(done: int, total: int) -> None:
+    """No progress is shown."""
+
+
 MAX_ATTEMPTS = 1000
 """Episodes tried for one reference before its length is called impossible."""
 STILL_STRIDE = 8
@@ -48,7 +54,7 @@ def collect_frames(
     view: ViewConfig,
     config: FramesConfig,
     seed: int,
-    progress: Progress,
+    progress: Progress = silent,
     players: Players | None = None,
 ) -> FrameSet:
     """Play episodes until `num_frames` frames are recorded.
@@ -113,7 +119,11 @@ def _play_on(
 
 
 def collect_references(
-    game: str, emulator: EmulatorConfig, config: ReferencesConfig, seed: int, progress: Progress
+    game: str,
+    emulator: EmulatorConfig,
+    config: ReferencesConfig,
+    seed: int,
+    progress: Progress = silent,
 ) -> Iterator[Reference]:
     """Record one held-out start in each of `num_starts` episodes, as native frames.
 

@@ -1,6 +1,6 @@
-"""The growing set of real frames of the online protocol and segments drawn by recency."""
+"""The growing set of real frames of the online protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
@@ -8,10 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from diamond.data.dataset import CPU, gather, gather_padded
-from diamond.errors import StageFailedError
-from diamond.records import Segments
 
 FRAMES_FILE = "frames.npy"
 ROWS = ("actions", "rewards", "ends")
@@ -97,133 +93,6 @@ class Replay:
         self.frames[self.num_rows] = frame
         self._checksum = crc32(frame.tobytes(), self._checksum)
         self.num_rows += 1
-
-
-class RecencySampler:
-    """Segments of a fixed number of env steps, most of them from the newest episodes.
-
-    The episodes that have an env step, the growing one included, are divided into as many equal
-    parts as there are weights, oldest first, the last one with what is left over. A part is drawn
-    by its weight, an episode of the part uniformly, then a segment that is whole inside it. Fewer
-    episodes than parts are drawn by their env steps instead. One too short for a segment is never
-    drawn.
-
-    Source: arXiv:2405.12399, released code, `BatchSampler`.
-    Differs: there segments may begin before an episode, so that none is too short
-    (docs/deviations.md).
-    """
-
-    def __init__(self, replay: Replay, num_steps: int, weights: Sequence[float]) -> None:
-        """Assign; what the replay holds when a batch is drawn counts."""
-        self._replay = replay
-        self._num_steps = num_steps
-        self._weights = tuple(weights)
-
-    def sample(
-        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
-    ) -> Segments:
-        """Draw segments with replacement.
-
-        Args:
-            batch_size: Number of segments.
-            generator: CPU generator.
-            device: Where the segments are wanted.
-
-        Raises:
-            StageFailedError: No episode is long enough.
-        """
-        bounds = self._replay.episodes()
-        lengths = _lengths(bounds)
-        starts = np.maximum(lengths + 1 - self._num_steps, 0)
-        weights = episode_weights(lengths, starts > 0, self._weights)
-        if not weights.sum() > 0:
-            raise StageFailedError(
-                f"no collected episode has {self._num_steps} env steps: lives were shorter\n"
-                "  raise online.initial.min_env_steps, or lower denoiser.history, "
-                "denoiser.autoregressive_passes or policy.burn_in_frames"
-            )
-        episodes, chosen = _draw(weights, starts, batch_size, generator)
-        return gather(self._replay, bounds[episodes] + chosen, self._num_steps, device)
-
-
-class PaddedRecencySampler:
-    """Segments around env steps, most of them of the newest episodes, padded.
-
-    An episode is drawn as by `RecencySampler`, then one of its env steps uniformly, then the place
-    of the step in the segment, as by `PaddedSegmentSampler`: no episode is too short. The growing
-    episode counts from its first env step on.
-
-    Source, Differs: as `PaddedSegmentSampler`.
-    """
-
-    def __init__(self, replay: Replay, num_steps: int, weights: Sequence[float]) -> None:
-        """Assign; what the replay holds when a batch is drawn counts."""
-        self._replay = replay
-        self._num_steps = num_steps
-        self._weights = tuple(weights)
-
-    def sample(
-        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
-    ) -> Segments:
-        """Draw segments with replacement from a replay with an env step at least.
-
-        Args:
-            batch_size: Number of segments.
-            generator: CPU generator.
-            device: Where the segments are wanted.
-        """
-        bounds = self._replay.episodes()
-        lengths = _lengths(bounds)
-        weights = episode_weights(lengths, lengths > 0, self._weights)
-        episodes, chosen = _draw(weights, lengths, batch_size, generator)
-        places = torch.randint(self._num_steps, (batch_size,), generator=generator).numpy()
-        edges = bounds[episodes], bounds[episodes + 1] - 1
-        first = edges[0] + chosen - places
-        return gather_padded(self._replay, first, edges, self._num_steps, device)
-
-
-def episode_weights(
-    lengths: NDArray[np.int64], usable: NDArray[np.bool_], part_weights: Sequence[float]
-) -> NDArray[np.float64]:
-    """Chance of each episode, up to a factor.
-
-    Args:
-        lengths: Env steps of each episode (num_episodes,), oldest first, at least 1.
-        usable: Whether each may be drawn (num_episodes,); the chance of one that may not goes to
-            the others of its part.
-        part_weights: Weight of each part, oldest first.
-    """
-    num_episodes, num_parts = len(lengths), len(part_weights)
-    if num_episodes < num_parts:
-        return np.where(usable, lengths, 0).astype(np.float64)
-    weights = np.zeros(num_episodes)
-    size = num_episodes // num_parts
-    for index, weight in enumerate(part_weights):
-        last = num_episodes if index == num_parts - 1 else (index + 1) * size
-        drawn = usable[index * size : last]
-        weights[index * size : last] = drawn * weight / max(1, drawn.sum())
-    return weights
-
-
-def _lengths(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Env steps of the episodes that have one; the growing, last one may have none yet."""
-    lengths = np.diff(bounds) - 1
-    return lengths[lengths > 0]
-
-
-def _draw(
-    weights: NDArray[np.float64],
-    num_choices: NDArray[np.int64],
-    batch_size: int,
-    generator: torch.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw episodes by their weights and, uniformly, one of the choices of each, both (b,)."""
-    drawn = torch.multinomial(
-        torch.from_numpy(weights), batch_size, replacement=True, generator=generator
-    )
-    places = torch.rand(batch_size, generator=generator, dtype=torch.float64).numpy()
-    episodes = drawn.numpy()
-    return episodes, (places * num_choices[episodes]).astype(np.int64)
 
 
 def _open(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from diamond.config.run import EmulatorConfig
+from diamond.config.run import EmulatorConfig, ViewConfig
 
 SCREEN_HEIGHT = 210
 SCREEN_WIDTH = 160
@@ -30,6 +30,12 @@ def rom_name(game: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in game).lstrip(
         "_"
     )
+
+
+def data_shape(game: str, emulator: EmulatorConfig, view: ViewConfig) -> dict[str, int]:
+    """What networks need to know of frames and actions: num_actions, height, width."""
+    num_actions = len(AtariEnv(game, emulator).action_codes)
+    return {"num_actions": num_actions, "height": view.height, "width": view.width}
 
 
 class AtariEnv(gymnasium.Env[NativeFrame, int]):

@@ -1,12 +1,16 @@
 """The inverse dynamics network: which action led from one frame to the next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diamond.config.run import InverseDynamicsConfig
 from diamond.nets.blocks import conv3x3, group_norm
+from diamond.part import Draw, Extent, Losses, Part
+from diamond.seeds import Purpose
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,36 @@ class InverseDynamicsNet(nn.Module):
         """Logits of the actions (b, num_actions) that led from one frame to the next."""
         out: Tensor = self.head(self.features(before, after))
         return out
+
+
+def inverse_dynamics_loss(
+    net: InverseDynamicsNet, config: InverseDynamicsConfig, draw: Draw
+) -> Losses:
+    """Cross-entropy of the action between two successive frames, on fresh pairs."""
+    pairs = draw.segments(config.batch_size, Purpose.INVERSE_DYNAMICS_PAIRS)
+    logits = net(pairs.frames[:, 0], pairs.frames[:, 1])
+    actions = pairs.actions[:, 0]
+    accuracy = (logits.detach().argmax(dim=-1) == actions).float().mean()
+    return F.cross_entropy(logits, actions), {"accuracy": accuracy}
+
+
+def _build(config: InverseDynamicsConfig, shape: Mapping[str, int]) -> InverseDynamicsNet:
+    return InverseDynamicsNet(
+        InverseDynamicsShape(
+            shape["num_actions"],
+            shape["height"],
+            shape["width"],
+            channels=config.channels,
+            num_features=config.num_features,
+        )
+    )
+
+
+INVERSE_DYNAMICS = Part(
+    name="inverse_dynamics",
+    config=InverseDynamicsConfig,
+    build=_build,
+    init=Purpose.INVERSE_DYNAMICS_INIT,
+    data=lambda config, _: Extent(1),
+    loss=inverse_dynamics_loss,
+)

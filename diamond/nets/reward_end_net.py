@@ -1,17 +1,22 @@
 """The reward/end network: encoder of (frame, next frame, action), LSTM over time, two heads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.config.networks import Precision
+from diamond.config.networks import Precision, RewardEndConfig
 from diamond.nets.blocks import arithmetic, initialise_lstm
 from diamond.nets.unet import ConditionedEncoder
+from diamond.part import Draw, Extent, Losses, Part
+from diamond.seeds import Purpose
 
 NUM_REWARD_CLASSES = 3
 NUM_END_CLASSES = 2
+PADDING = -100
+"""Class of what counts in no mean: cross-entropy leaves it out of sum, number and gradient."""
 
 Recurrent = tuple[Tensor, Tensor]
 """Hidden and cell state of an LSTM, each (b, units)."""
@@ -84,3 +89,50 @@ def _halved(side: int, times: int) -> int:
     for _ in range(times):
         side = (side + 1) // 2
     return side
+
+
+def reward_end_loss(net: RewardEndNet, config: RewardEndConfig, draw: Draw) -> Losses:
+    """Cross-entropy of clipped rewards and ends on fresh segments with their true final frames.
+
+    Both are means over the env steps of all segments; padding comes after them, so that the LSTM
+    has not read it anywhere a loss is taken.
+    """
+    segments = draw.segments(config.batch_size, Purpose.REWARD_END_SEGMENTS)
+    rewards, ends, _ = net(segments.frames[:, :-1], segments.actions, segments.frames[:, 1:], None)
+    reward_classes = (segments.rewards.sign().long() + 1).masked_fill(~segments.valid, PADDING)
+    end_classes = segments.ends.masked_fill(~segments.valid, PADDING)
+    reward_loss = F.cross_entropy(
+        rewards.flatten(0, 1), reward_classes.flatten(), ignore_index=PADDING
+    )
+    end_loss = F.cross_entropy(ends.flatten(0, 1), end_classes.flatten(), ignore_index=PADDING)
+    parts = {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
+    return reward_loss + end_loss, parts
+
+
+def _build(config: RewardEndConfig, shape: Mapping[str, int]) -> RewardEndNet:
+    """A fresh network, weights in the layout that convolutions are fastest in."""
+    net = RewardEndNet(
+        RewardEndNetShape(
+            shape["num_actions"],
+            shape["height"],
+            shape["width"],
+            channels=config.channels,
+            depths=config.depths,
+            cond_channels=config.cond_channels,
+            lstm_size=config.lstm_size,
+            precision=config.precision,
+        )
+    )
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
+
+
+REWARD_END = Part(
+    name="reward_end",
+    config=RewardEndConfig,
+    build=_build,
+    init=Purpose.REWARD_END_INIT,
+    data=lambda config, _: Extent(config.sequence_steps, padded=True),
+    loss=reward_end_loss,
+    compiled=lambda net: (net,),
+)

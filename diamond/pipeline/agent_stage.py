@@ -7,61 +7,26 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from diamond.config.networks import (
-    DenoiserConfig,
-    OptimizerConfig,
-    PolicyConfig,
-    RewardEndConfig,
-    SamplerConfig,
-)
+from diamond.config.networks import SamplerConfig
 from diamond.config.online import OnlineConfig
 from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
-from diamond.data.replay import PaddedRecencySampler, RecencySampler, Replay
-from diamond.envs.atari import AtariEnv
-from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import RewardEndNet
+from diamond.data.replay import Replay
+from diamond.data.segments import SegmentSampler
+from diamond.envs.atari import data_shape
+from diamond.part import AnyPart, Extent
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import build_policy, save_network
+from diamond.pipeline.models import save_network
 from diamond.pipeline.store import StageResult
-from diamond.rng import seeded_init
 from diamond.seeds import Purpose, derive
 from diamond.training.collector import Collector, Experience, Play, RealGames
 from diamond.training.evaluation import play_episodes, sampled_actor
-from diamond.training.losses import denoiser_loss, policy_loss, reward_end_loss
-from diamond.training.state import Loss, TrainingState, begin, strip, train
-from diamond.world.build import build_denoiser, build_reward_end
-from diamond.world.denoiser import Denoiser
-from diamond.world.diamond_world import DiamondWorld
+from diamond.training.policy import POLICY
+from diamond.training.state import Training, begin, begin_part, strip
+from diamond.world.build import WORLD_PARTS, build_world
 
 REPLAY_FOLDER = "checkpoint/replay"
 """Needed until the agent is done; the store removes it with the checkpoint."""
-
-
-@dataclass
-class Part:
-    """One network in training. Mutable: its state is.
-
-    Attributes:
-        name: denoiser, reward_end or policy; also its folder in the agent's.
-        state: Network and optimiser.
-        loss_of: The loss of an update.
-        optimizer: Learning rate and clipping.
-        num_updates: Updates in the first epoch, and in each later one.
-        ema: Decay of the averaged weights, 0 when there are none.
-    """
-
-    name: str
-    state: TrainingState
-    loss_of: Loss
-    optimizer: OptimizerConfig
-    num_updates: tuple[int, int]
-    ema: float = 0.0
-
-    def target(self, epoch: int) -> int:
-        """Updates done at the end of an epoch (1-based)."""
-        first, later = self.num_updates
-        return first + (epoch - 1) * later
 
 
 @dataclass
@@ -124,8 +89,7 @@ class _Loop:
         emulator = EmulatorConfig.model_validate(config["emulator"])
         view = ViewConfig.model_validate(config["view"])
         self._play = Play(config["game"], emulator, view, self._online, context.seed)
-        num_actions = len(AtariEnv(config["game"], emulator).action_codes)
-        self._shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
+        self._shape = data_shape(config["game"], emulator, view)
         self._build()
 
     def run(self) -> None:
@@ -150,14 +114,14 @@ class _Loop:
 
     def _build(self) -> None:
         """Make fresh networks and begin to play."""
-        context, config = self._context, PolicyConfig.model_validate(self._context.config["policy"])
-        with seeded_init(context.seed, Purpose.POLICY_INIT):
-            net = build_policy(config, self._shape).to(context.device)
-        self._net: ActorCriticNet = net
+        context, config = self._context, POLICY.section(self._context.config)
+        self._net = net = POLICY.fresh(config, self._shape, context.seed, context.device)
         self._experience: Experience
         if self._online.environment == "real":
             games = RealGames(self._play, net, config)
-            self._experience, self._parts = games, [self._policy(config, games.loss)]
+            state = begin(net, config.optimizer)
+            self._experience = games
+            self._parts = [Training(POLICY.name, state, games.loss, config.optimizer)]
             return
         folder = context.attempt.folder / REPLAY_FOLDER
         # Parents too would bring back an attempt that another process took over and removed.
@@ -166,50 +130,26 @@ class _Loop:
         size = (self._shape["height"], self._shape["width"])
         replay = Replay(folder, self._online.env_steps, size)
         self._experience = Collector(self._play, net, replay)
-        denoiser, denoiser_part = self._denoiser(replay)
-        reward_end, reward_end_part = self._reward_end(replay)
+        self._parts = [self._world_part(part, replay) for part in WORLD_PARTS]
         sampler = SamplerConfig.model_validate(context.config["sampler"])
-        world = DiamondWorld(denoiser, reward_end, sampler)
-        num_frames = max(denoiser.config.history, config.burn_in_frames)
-        starts = RecencySampler(replay, num_frames, self._online.recency_weights)
-        loss_of = policy_loss(net, config, world, starts, context.seed)
-        self._parts = [denoiser_part, reward_end_part, self._policy(config, loss_of)]
+        world = build_world({part.name: part.state.result() for part in self._parts}, sampler)
+        starts = self._source(POLICY.data(config, world), replay)
+        self._parts.append(begin_part(POLICY, net, config, starts, context.seed, world))
 
-    def _denoiser(self, replay: Replay) -> tuple[Denoiser, Part]:
-        """The denoiser to imagine with, and its training."""
+    def _world_part(self, part: AnyPart, replay: Replay) -> Training:
+        """A network of the world model in training; what it comes to imagines meanwhile."""
         context = self._context
-        config = DenoiserConfig.model_validate(context.config["denoiser"])
-        with seeded_init(context.seed, Purpose.DENOISER_INIT):
-            denoiser = build_denoiser(config, self._shape).to(context.device)
-        segments = RecencySampler(replay, config.segment_steps, self._online.recency_weights)
-        state = begin(denoiser, config.optimizer, config.ema)
-        updates = self._online.first_updates.denoiser, self._online.updates.denoiser
-        loss_of = denoiser_loss(denoiser, segments, context.seed)
-        part = Part("denoiser", state, loss_of, config.optimizer, updates, config.ema)
-        used = state.result()
-        assert isinstance(used, Denoiser)
-        context.make_fast(denoiser.net, trains=True)
-        if used is not denoiser:
-            context.make_fast(used.net, trains=False)
-        return used, part
+        config = part.section(context.config)
+        net = part.fresh(config, self._shape, context.seed, context.device)
+        source = self._source(part.data(config, None), replay)
+        training = begin_part(part, net, config, source, context.seed)
+        context.make_fast(*part.compiled(net), trains=True)
+        if training.state.averaged is not None:
+            context.make_fast(*part.compiled(training.state.averaged), trains=False)
+        return training
 
-    def _reward_end(self, replay: Replay) -> tuple[RewardEndNet, Part]:
-        """The reward/end model and its training."""
-        context = self._context
-        config = RewardEndConfig.model_validate(context.config["reward_end"])
-        with seeded_init(context.seed, Purpose.REWARD_END_INIT):
-            net = build_reward_end(config, self._shape).to(context.device)
-        segments = PaddedRecencySampler(replay, config.sequence_steps, self._online.recency_weights)
-        updates = self._online.first_updates.reward_end, self._online.updates.reward_end
-        state = begin(net, config.optimizer)
-        context.make_fast(net, trains=True)
-        loss_of = reward_end_loss(net, config, segments, context.seed)
-        return net, Part("reward_end", state, loss_of, config.optimizer, updates)
-
-    def _policy(self, config: PolicyConfig, loss_of: Loss) -> Part:
-        updates = self._online.first_updates.policy, self._online.updates.policy
-        state = begin(self._net, config.optimizer)
-        return Part("policy", state, loss_of, config.optimizer, updates)
+    def _source(self, extent: Extent, replay: Replay) -> SegmentSampler:
+        return SegmentSampler(replay, extent, self._online.recency_weights)
 
     def _resumed(self) -> Progress:
         """Go back to the last checkpoint, or collect what comes before the first update."""
@@ -236,11 +176,12 @@ class _Loop:
             )
         return Progress(**counters["progress"])
 
-    def _update(self, part: Part, progress: Progress) -> None:
+    def _update(self, part: Training, progress: Progress) -> None:
         """Bring one network to the end of the epoch."""
-        until, num_updates = part.target(progress.epoch), part.target(progress.num_epochs)
+        until = self._online.num_updates(part.name, progress.epoch)
+        num_updates = self._online.num_updates(part.name, progress.num_epochs)
         began = time.monotonic()
-        for record in train(part.state, part.loss_of, part.optimizer, num_updates, part.ema, until):
+        for record in part.updates(num_updates, until):
             progress.note(part.name, record.values, time.monotonic() - began)
             loss = record.values["loss"]
             self._show(progress, f"epoch {progress.epoch}: {part.name} loss {loss:.4f}")
@@ -278,7 +219,8 @@ class _Loop:
         }
 
     def _show(self, progress: Progress, note: str) -> None:
-        total = sum(part.target(progress.num_epochs) for part in self._parts)
+        last = progress.num_epochs
+        total = sum(self._online.num_updates(part.name, last) for part in self._parts)
         self._context.progress(self._done(), total, note)
 
     def _done(self) -> int:

@@ -25,20 +25,19 @@ from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint,
 from diamond.config.games import GAMES, check_game
 from diamond.config.presets import paper
 from diamond.config.run import ImportedConfig, RunConfig
-from diamond.envs.atari import AtariEnv
+from diamond.envs.atari import data_shape
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import beside, digest, read_json
 from diamond.pipeline.kept_weights import weights_path
-from diamond.pipeline.models import build_policy
+from diamond.pipeline.models import AGENT_PARTS
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
-from diamond.pipeline.released import PARTS, Part, from_released
+from diamond.pipeline.released import PARTS, PartName, from_released
 from diamond.pipeline.store import StageResult, Store
 from diamond.weights import check_tensor, checked_file
-from diamond.world.build import build_denoiser, build_reward_end
 
 HUB_SCHEME = "hf://"
-Parts = dict[Part, dict[str, Tensor]]
+Parts = dict[PartName, dict[str, Tensor]]
 """A state dict for each trained network."""
 
 
@@ -114,11 +113,7 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
     game = check_game(game) if game is not None else _game_of(source)
     config = paper(game)
     parts = from_released(state)
-    shape = {
-        "num_actions": len(AtariEnv(game, config.emulator).action_codes),
-        "height": config.view.height,
-        "width": config.view.width,
-    }
+    shape = data_shape(game, config.emulator, config.view)
     _check_architecture(parts, config, shape)
     return _write(parts, config, shape["num_actions"], (source, digest(path)), output, home)
 
@@ -175,7 +170,7 @@ def new_folder(target: Path, hint: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _adopt(folder: Path, part: Part, expected: str, home: Path) -> None:
+def _adopt(folder: Path, part: PartName, expected: str, home: Path) -> None:
     target = weights_path(home, expected)
     if target.is_file() and digest(target) == expected:
         return
@@ -266,10 +261,9 @@ def _game_of(source: str) -> str:
 def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) -> None:
     """Refuse weights that are not those of the paper's networks on this game."""
     with torch.device("meta"):
-        networks: dict[Part, nn.Module] = {
-            "denoiser": build_denoiser(config.denoiser, shape),
-            "reward_end": build_reward_end(config.reward_end, shape),
-            "policy": build_policy(config.policy, shape),
+        networks: dict[PartName, nn.Module] = {
+            name: part.build(getattr(config, name), shape)
+            for name, part in zip(PARTS, AGENT_PARTS, strict=True)
         }
     bias = parts["policy"]["actor.bias"]
     if bias.ndim == 1 and (num_actions := len(bias)) != shape["num_actions"]:

@@ -12,14 +12,14 @@ from diamond.config.games import check_game
 from diamond.config.presets import paper
 from diamond.config.published import published
 from diamond.errors import RequestError
-from diamond.pipeline.models import build_policy
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.returns import PAPER_LABEL, plays_the_whole_game
 from diamond.results.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
 from diamond.training.evaluation import Episode, Playing, finished, play_side_by_side, sampled_actor
-from diamond.weights import filled, read_weights
+from diamond.training.policy import POLICY
+from diamond.world.build import part_of_checkpoint
 
 EPISODES_AT_A_TIME = 16
 Watch = Callable[[Sequence[Playing]], None]
@@ -65,8 +65,7 @@ def evaluate(
     """
     code = code_version()  # as it is before the games, which take hours
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    weights = read_weights(folder, "policy", agent.weights.policy)
-    net = filled(lambda: build_policy(agent.policy, agent.shape()), weights, device)
+    net = part_of_checkpoint(POLICY, folder, agent, device)
     limits = paper(agent.game).evaluation.model_copy(update={"num_episodes": num_episodes})
     configs = agent.emulator, agent.view, limits
     done: dict[int, Episode] = {}

@@ -22,7 +22,7 @@ from diamond.pipeline.checkpoints import Parts, describe, new_folder
 from diamond.pipeline.files import beside
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
-from diamond.pipeline.released import PARTS, Part, to_released
+from diamond.pipeline.released import PARTS, PartName, to_released
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import named_study
 from diamond.weights import read_weights
@@ -55,7 +55,7 @@ class TrainedRun:
 
     config: RunConfig
     source: str
-    folders: Mapping[Part, Path]
+    folders: Mapping[PartName, Path]
 
     def parts(self) -> Parts:
         """The weights."""
@@ -97,7 +97,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
         )
     store = Store(home)
     specs = {spec.stage: spec for spec in stages_of(config)}
-    folders: dict[Part, Path] = {}
+    folders: dict[PartName, Path] = {}
     for part in PARTS:
         spec = specs.get(part) or specs["agent"]
         if not store.is_published(spec.stage, spec.key):

@@ -16,11 +16,12 @@ from diamond.fidelity.frechet import frechet_scores
 from diamond.fidelity.policy import Seen, policy_scores
 from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.inverse_dynamics_net import InverseDynamicsNet
-from diamond.nets.reward_end_net import RewardEndNet
+from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
+from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import load_inverse_dynamics, load_policy, load_reward_end
+from diamond.pipeline.models import load_part
 from diamond.records import to_unit
+from diamond.training.policy import POLICY
 
 FrameArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -53,7 +54,7 @@ def judge_rollouts(
 
 def judge_policy(context: StageContext, view: View, imagined: FrameArray) -> dict[str, FloatArray]:
     """Scores by the policy: arrays (starts, horizon) by name."""
-    net = load_policy(context)
+    net = load_part(context, POLICY)
     real_seen, imagined_seen = (
         watch(net, view.context, frames, context.device) for frames in (view.targets, imagined)
     )
@@ -146,7 +147,7 @@ def watch(
 def _by_inverse_dynamics(
     context: StageContext, view: View, imagined: FrameArray
 ) -> dict[str, FloatArray]:
-    net = load_inverse_dynamics(context)
+    net = load_part(context, INVERSE_DYNAMICS)
     last = view.context[:, -1]
     named_real, real = read_actions(net, last, view.targets, context.device)
     named_imagined, dreamt = read_actions(net, last, imagined, context.device)
@@ -159,7 +160,7 @@ def _by_inverse_dynamics(
 def _by_reward_end(
     context: StageContext, view: View, imagined: FrameArray
 ) -> dict[str, FloatArray]:
-    net = load_reward_end(context)
+    net = load_part(context, REWARD_END)
     real, dreamt = (
         predict_rewards_and_ends(net, view, frames, context.device)
         for frames in (view.targets, imagined)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from diamond.errors import WeightsError, nearest
 
-Part = Literal["denoiser", "reward_end", "policy"]
-PARTS: tuple[Part, ...] = get_args(Part)
+PartName = Literal["denoiser", "reward_end", "policy"]
+PARTS: tuple[PartName, ...] = get_args(PartName)
 """The three trained networks: `Denoiser`, `RewardEndNet`, `ActorCriticNet`."""
 
 _Side = Literal["ours", "released"]
 
-_PREFIXES: Mapping[Part, str] = {
+_PREFIXES: Mapping[PartName, str] = {
     "denoiser": "denoiser.inner_model.",
     "reward_end": "rew_end_model.",
     "policy": "actor_critic.",
@@ -66,7 +66,7 @@ _PLAIN = (
 )
 
 
-def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
+def from_released(state: Mapping[str, Tensor]) -> dict[PartName, dict[str, Tensor]]:
     """Rename the tensors of a released agent for the three networks of this project.
 
     Args:
@@ -88,7 +88,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
             raise WeightsError(
                 f"{_WHERE['released']}: unknown tensor {name!r}; expected: {expected}"
             )
-    parts: dict[Part, dict[str, Tensor]] = {}
+    parts: dict[PartName, dict[str, Tensor]] = {}
     for part, prefix in _PREFIXES.items():
         own = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         parts[part] = {
@@ -97,7 +97,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[Part, dict[str, Tensor]]:
     return parts
 
 
-def to_released(parts: Mapping[Part, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def to_released(parts: Mapping[PartName, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Rename the tensors of the three networks for a released agent.
 
     Args:
@@ -135,7 +135,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _translate(part: Part, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
+def _translate(part: PartName, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
     """Pairs (ours, released) for all `names`, which must be exactly those of one network."""
     present = set(names)
     column = 0 if side == "ours" else 1
@@ -161,7 +161,7 @@ def _translate(part: Part, names: Iterable[str], side: _Side) -> list[tuple[str,
     return pairs
 
 
-def _modules(part: Part, names: set[str], side: _Side) -> Iterator[_Module]:
+def _modules(part: PartName, names: set[str], side: _Side) -> Iterator[_Module]:
     match part:
         case "denoiser":
             yield from _denoiser(names, side)

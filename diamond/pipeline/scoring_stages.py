@@ -34,13 +34,14 @@ from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.judges import judge_policy, judge_rollouts
-from diamond.pipeline.models import load_policy, load_world, num_parameters
+from diamond.pipeline.models import load_part, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.rolling import passes_of, roll
 from diamond.pipeline.store import StageResult
 from diamond.records import to_unit
 from diamond.stages.returns import TRAINED_PLAYER
 from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
+from diamond.training.policy import POLICY
 from diamond.world.baselines import copy_last_world, median_background_world
 
 
@@ -163,7 +164,7 @@ def play_real_game(context: StageContext) -> StageResult:
     view = ViewConfig.model_validate(context.config["view"])
     config = EvaluationConfig.model_validate(context.config["evaluation"])
     trained = context.config["player"] == TRAINED_PLAYER
-    actor = sampled_actor(load_policy(context), context.device) if trained else random_actor()
+    actor = sampled_actor(load_part(context, POLICY), context.device) if trained else random_actor()
 
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "env steps at most")

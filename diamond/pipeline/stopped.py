@@ -1,4 +1,4 @@
-"""Trainings of the denoiser that were stopped on purpose: what they keep, and who goes on from it.
+"""Trainings that were stopped on purpose: what they keep, and who goes on from it.
 
 Training itself is in `diamond.pipeline.training_stages`.
 """
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.ablation.stages import StageName, StageSpec
-from diamond.config.networks import DenoiserConfig
 from diamond.errors import StoreError
 from diamond.pipeline.checkpoint import Saved, load_state, save_state
 from diamond.pipeline.context import StageContext
@@ -41,21 +40,21 @@ def keep_stopped(context: StageContext, state: TrainingState, window: Window) ->
     save_state(context.folder / STATE_FILE, state.tensors(), counters)
 
 
-def find_stopped(context: StageContext, done: int, every: int) -> Stopped | None:
+def find_stopped(context: StageContext, done: int, end: int, every: int) -> Stopped | None:
     """The training of a home that stopped latest on the way of this one.
 
     It agrees in everything that a stage key is made of but `stop_after`, was made on a device of
     this kind, and is as it was written.
 
     Args:
-        context: A denoiser stage.
+        context: A stage that trains a part.
         done: Updates that are done already; a training that stopped no later is of no use.
+        end: Updates of this one.
         every: Updates between two points of the training curves.
     """
-    config = DenoiserConfig.model_validate(context.config["denoiser"])
     store = Store(context.home)
     for spec, stop in sorted(_earlier(context, store), key=lambda found: -found[1]):
-        if done < stop < config.num_trained_updates:
+        if done < stop < end:
             stopped = _read(store, spec, range(every, stop + 1, every))
             if stopped is not None:
                 return stopped
@@ -64,17 +63,19 @@ def find_stopped(context: StageContext, done: int, every: int) -> Stopped | None
 
 def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, int]]:
     """Stages of a home that are this one but for where they stop, and where that is."""
-    upstream: dict[StageName, str] = {"frames": context.upstream["frames"].name}
-    for key in store.keys("denoiser"):
-        manifest = store.manifest("denoiser", key)
+    own = context.attempt.manifest
+    stage: StageName = own["stage"]
+    for key in store.keys(stage):
+        manifest = store.manifest(stage, key)
         # Another device has other bits.
         if manifest is None or manifest["device"] != context.device_name:
             continue
-        stop = manifest["config"].get("denoiser", {}).get("stop_after")
+        stop = manifest["config"].get(stage, {}).get("stop_after")
         if stop is None:
             continue
-        section = context.config["denoiser"] | {"stop_after": stop}
-        spec = StageSpec("denoiser", {"denoiser": section}, upstream, context.seed)
+        section = own["config"][stage] | {"stop_after": stop}
+        config = own["config"] | {stage: section}
+        spec = StageSpec(stage, config, own["upstream"], context.seed)
         if spec.key == key:
             yield spec, stop
 

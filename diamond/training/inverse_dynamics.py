@@ -1,22 +1,17 @@
-"""The loss of the inverse dynamics model, and how it does on frames that it never saw."""
+"""How the inverse dynamics model does on frames that it never saw."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from diamond.data.dataset import FrameSet, SegmentSource
+from diamond.data.dataset import FrameSet
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet
+from diamond.part import device_of
 from diamond.records import to_unit
-from diamond.rng import torch_generator
-from diamond.seeds import Purpose
 from diamond.stats.classification import class_recall
-from diamond.training.losses import device_of
-from diamond.training.state import Loss
 
 BATCH = 256
 """Pairs of frames that are looked at together when nothing is trained."""
@@ -40,29 +35,6 @@ class HeldOut:
     majority_rate: float
     recall: tuple[float, ...]
     counts: tuple[int, ...]
-
-
-def inverse_dynamics_loss(
-    net: InverseDynamicsNet, pairs: SegmentSource, batch_size: int, seed: int
-) -> Loss:
-    """Cross-entropy of the action between two successive frames, on fresh pairs.
-
-    Args:
-        net: The network.
-        pairs: Segments of one env step.
-        batch_size: Pairs per update.
-        seed: Data seed: the judge is no part of what is judged.
-    """
-
-    def loss_of(update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
-        generator = torch_generator(seed, Purpose.INVERSE_DYNAMICS_PAIRS, update)
-        drawn = pairs.sample(batch_size, generator, device_of(net))
-        logits = net(drawn.frames[:, 0], drawn.frames[:, 1])
-        actions = drawn.actions[:, 0]
-        accuracy = (logits.detach().argmax(dim=-1) == actions).float().mean()
-        return F.cross_entropy(logits, actions), {"accuracy": accuracy}
-
-    return loss_of
 
 
 @torch.no_grad()

@@ -1,14 +1,15 @@
 """The state of a training loop, which can be saved and continued bit for bit."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from diamond.config.networks import OptimizerConfig
+from diamond.part import C, Loss, N, Part, SegmentSource
 from diamond.training.optimizer import apply_update, make_optimizer
 
 EMA_WARMUP = 10.0
@@ -76,10 +77,6 @@ class UpdateRecord(NamedTuple):
     values: Mapping[str, float]
 
 
-Loss = Callable[[int], tuple[Tensor, Mapping[str, Tensor]]]
-"""Update (0-based) to the loss, a scalar, and further numbers to record."""
-
-
 def begin(module: nn.Module, config: OptimizerConfig, ema: float = 0.0) -> TrainingState:
     """A fresh training state."""
     averaged = copy.deepcopy(module) if ema > 0 else None
@@ -125,6 +122,47 @@ def train(
             )
         state.update += 1
         yield UpdateRecord(state.update, values)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A part in training.
+
+    Attributes:
+        name: Of the part.
+        state: Network and optimiser.
+        loss_of: The loss of an update.
+        optimizer: Learning rate and clipping.
+        ema: Decay of the averaged weights, 0 when there are none.
+    """
+
+    name: str
+    state: TrainingState
+    loss_of: Loss
+    optimizer: OptimizerConfig
+    ema: float = 0.0
+
+    def updates(self, num_updates: int, until: int | None = None) -> Iterator[UpdateRecord]:
+        """Update the network; see `train`."""
+        return train(self.state, self.loss_of, self.optimizer, num_updates, self.ema, until)
+
+
+def begin_part(
+    part: Part[N, C], net: N, config: C, source: SegmentSource, seed: int, given: Any = None
+) -> Training:
+    """Begin to train the network of a part.
+
+    Args:
+        part: What is trained.
+        net: The network, fresh.
+        config: Its section.
+        source: Segments of real frames of the part's extent.
+        seed: Run seed, of a judge the data seed.
+        given: What was trained before: of a policy, the world model.
+    """
+    loss_of = part.loss_of(net, config, source, seed, given)
+    ema = part.ema(config)
+    return Training(part.name, begin(net, config.optimizer, ema), loss_of, config.optimizer, ema)
 
 
 @torch.no_grad()

@@ -35,6 +35,8 @@ class StillState:
 class StillWorld:
     """Every following frame is the same one; no rewards, no ends."""
 
+    history = 1
+
     def __init__(self, stills: Tensor | None) -> None:
         """Take one frame (b, c, h, w) in [-1, 1] per start, in the order of `start`.
 

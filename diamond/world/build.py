@@ -1,65 +1,56 @@
-"""The networks of DIAMOND's world model from their configs, and the world model of a checkpoint."""
+"""The world model of DIAMOND from its parts, and from a checkpoint."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from diamond.config.checkpoint import Checkpoint
-from diamond.config.networks import DenoiserConfig, RewardEndConfig, SamplerConfig
-from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
+from diamond.config.networks import SamplerConfig
+from diamond.nets.reward_end_net import REWARD_END
+from diamond.part import AnyPart, C, N, Part
 from diamond.weights import filled, read_weights
-from diamond.world.denoiser import Denoiser
+from diamond.world.denoiser import DENOISER
 from diamond.world.diamond_world import DiamondWorld
 
-
-def build_denoiser(config: DenoiserConfig, shape: dict[str, int]) -> Denoiser:
-    """A fresh denoiser, weights in the layout that convolutions are fastest in."""
-    denoiser = Denoiser(config, shape["num_actions"])
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return denoiser
+WORLD_PARTS: tuple[AnyPart, ...] = (DENOISER, REWARD_END)
+"""What is trained, in this order."""
 
 
-def build_reward_end(config: RewardEndConfig, shape: dict[str, int]) -> RewardEndNet:
-    """A fresh reward/end model, weights in the layout that convolutions are fastest in."""
-    reward_end = RewardEndNet(
-        RewardEndNetShape(
-            num_actions=shape["num_actions"],
-            height=shape["height"],
-            width=shape["width"],
-            channels=config.channels,
-            depths=config.depths,
-            cond_channels=config.cond_channels,
-            lstm_size=config.lstm_size,
-            precision=config.precision,
-        )
-    )
-    reward_end.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return reward_end
+def build_world(networks: Mapping[str, Any], sampler: SamplerConfig) -> DiamondWorld:
+    """The world model of trained networks, by the names of their parts."""
+    return DiamondWorld(networks[DENOISER.name], networks[REWARD_END.name], sampler)
+
+
+def part_of_checkpoint(
+    part: Part[N, C], folder: Path, checkpoint: Checkpoint, device: torch.device
+) -> N:
+    """The network of a checkpoint folder, ready to use.
+
+    Args:
+        part: Which one.
+        folder: Where its weights are.
+        checkpoint: What the folder says of itself.
+        device: Where it goes.
+
+    Raises:
+        WeightsError: The weights are missing, damaged or those of another network.
+    """
+    config: C = getattr(checkpoint, part.name)
+    weights = read_weights(folder, part.name, getattr(checkpoint.weights, part.name))
+    return filled(lambda: part.build(config, checkpoint.shape()), weights, device)
 
 
 def world_of_checkpoint(
     folder: Path, checkpoint: Checkpoint, sampler: SamplerConfig, device: torch.device
 ) -> DiamondWorld:
-    """The world model of a checkpoint folder.
-
-    Args:
-        folder: Where its weights are.
-        checkpoint: What the folder says of itself.
-        sampler: How frames are drawn.
-        device: Where the networks go.
+    """The world model of a checkpoint folder, which draws frames as `sampler` says.
 
     Raises:
-        WeightsError: The weights are missing, damaged or those of other networks.
+        WeightsError: As `part_of_checkpoint`.
     """
-    shape = checkpoint.shape()
-    denoiser = filled(
-        lambda: build_denoiser(checkpoint.denoiser, shape),
-        read_weights(folder, "denoiser", checkpoint.weights.denoiser),
-        device,
-    )
-    reward_end = filled(
-        lambda: build_reward_end(checkpoint.reward_end, shape),
-        read_weights(folder, "reward_end", checkpoint.weights.reward_end),
-        device,
-    )
-    return DiamondWorld(denoiser, reward_end, sampler)
+    networks = {
+        part.name: part_of_checkpoint(part, folder, checkpoint, device) for part in WORLD_PARTS
+    }
+    return build_world(networks, sampler)

@@ -1,5 +1,6 @@
 """The denoiser D(x; sigma) given past frames and actions: preconditioned network and loss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -12,7 +13,9 @@ from diamond.diffusion.noise_law import add_noise, training_sigma
 from diamond.diffusion.precondition import Coefficients, coefficients, constant_sigma, per_item
 from diamond.diffusion.quantizer import quantize
 from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
+from diamond.part import Draw, Extent, Losses, Part
 from diamond.records import Segments
+from diamond.seeds import Purpose
 
 
 @dataclass(frozen=True)
@@ -160,3 +163,28 @@ class Denoiser(nn.Module):
 
 def _combine(noisy: Tensor, output: Tensor, cs: Coefficients) -> Tensor:
     return per_item(cs.c_skip) * noisy + per_item(cs.c_out) * output
+
+
+def denoiser_loss(denoiser: Denoiser, config: DenoiserConfig, draw: Draw) -> Losses:
+    """The denoising loss on fresh segments, under fresh noise."""
+    segments = draw.segments(config.batch_size, Purpose.DENOISER_SEGMENTS)
+    return denoiser.loss(segments, draw.generator(Purpose.DENOISER_NOISE)), {}
+
+
+def _build(config: DenoiserConfig, shape: Mapping[str, int]) -> Denoiser:
+    """A fresh denoiser, weights in the layout that convolutions are fastest in."""
+    denoiser = Denoiser(config, shape["num_actions"])
+    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return denoiser
+
+
+DENOISER = Part(
+    name="denoiser",
+    config=DenoiserConfig,
+    build=_build,
+    init=Purpose.DENOISER_INIT,
+    data=lambda config, _: Extent(config.segment_steps),
+    loss=denoiser_loss,
+    ema=lambda config: config.ema,
+    compiled=lambda denoiser: (denoiser.net,),
+)

@@ -73,14 +73,14 @@ class DiamondWorld:
         self._denoiser = denoiser
         self._reward_end = reward_end
         self._sampler = sampler
-        self._history = denoiser.config.history
+        self.history = denoiser.config.history
         self._levels = levels_of(sampler)
         self._initial_scale = initial_scale(sampler)
 
     @torch.no_grad()
     def start(self, frames: Tensor, actions: Tensor) -> DiamondState:
         """Begin after real frames; the reward/end model is burnt in on all of them."""
-        assert frames.shape[1] >= self._history and actions.shape[1] == frames.shape[1] - 1
+        assert frames.shape[1] >= self.history and actions.shape[1] == frames.shape[1] - 1
         if actions.shape[1] == 0:
             zeros = frames.new_zeros(len(frames), self._reward_end.shape.lstm_size)
             hidden, cell = zeros, zeros
@@ -89,9 +89,9 @@ class DiamondWorld:
             _, _, (hidden, cell) = self._reward_end.forward(
                 frames[:, :-1], actions, frames[:, 1:], None
             )
-        recent = actions[:, actions.shape[1] - (self._history - 1) :]
+        recent = actions[:, actions.shape[1] - (self.history - 1) :]
         # In memory as after a step: a compiled network would be compiled anew for another layout.
-        return DiamondState(frames[:, -self._history :].contiguous(), recent, hidden, cell)
+        return DiamondState(frames[:, -self.history :].contiguous(), recent, hidden, cell)
 
     @torch.no_grad()
     def step(self, state: DiamondState, action: Tensor, noise: Noise) -> tuple[DiamondState, Step]:

@@ -51,11 +51,16 @@ class Step(NamedTuple):
 class WorldModel(Protocol[S]):
     """A generative model of a game; families differ in their state only."""
 
+    @property
+    def history(self) -> int:
+        """Real frames that `start` needs at least."""
+        ...
+
     def start(self, frames: Tensor, actions: Tensor) -> S:
         """Begin trajectories after real frames.
 
         Args:
-            frames: (b, t, c, h, w) in [-1, 1], oldest first; t is at least the model's history.
+            frames: (b, t, c, h, w) in [-1, 1], oldest first; t is at least the history.
             actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
         """
         ...

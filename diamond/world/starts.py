@@ -11,8 +11,10 @@ from torch import Tensor
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.presets import paper
 from diamond.data.collect import collect_frames
-from diamond.data.dataset import FrameSet, SegmentSampler, draw_starts
+from diamond.data.dataset import FrameSet
+from diamond.data.segments import SegmentSampler, draw_starts
 from diamond.errors import RequestError
+from diamond.part import Extent
 
 NUM_FRAMES = 2000
 """Real frames that are recorded when none are given."""
@@ -22,11 +24,14 @@ Starts = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 """Draws m real starts: frames (m, t, c, h, w) in [-1, 1], the actions between them (m, t - 1)."""
 
 
-def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.device) -> Starts:
+def starts_of_checkpoint(
+    agent: Checkpoint, history: int, frames: Path | None, device: torch.device
+) -> Starts:
     """Uniform draws of as many consecutive real frames as the agent was warmed up with.
 
     Args:
-        agent: Its game, view, action set, history and burn-in.
+        agent: Its game, view, action set and burn-in.
+        history: Frames that its world model starts from at least.
         frames: Folder with the outputs of a `frames` stage; None records `NUM_FRAMES` frames of
             the game with the presets' collector, the same ones every time.
         device: Where the starts go.
@@ -35,8 +40,8 @@ def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.d
         RequestError: The folder holds no frames, damaged ones, or those of another view.
     """
     dataset = _record(agent) if frames is None else _load(agent, frames)
-    num_frames = max(agent.denoiser.history, agent.policy.burn_in_frames)
-    segments = SegmentSampler(dataset, num_frames)
+    num_frames = max(history, agent.policy.burn_in_frames)
+    segments = SegmentSampler(dataset, Extent(num_frames))
 
     def draw(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         real_frames, actions = draw_starts(segments, num, generator)
@@ -47,8 +52,7 @@ def starts_of_checkpoint(agent: Checkpoint, frames: Path | None, device: torch.d
 
 def _record(agent: Checkpoint) -> FrameSet:
     config = paper(agent.game).frames.model_copy(update={"num_frames": NUM_FRAMES})
-    place = agent.game, agent.emulator, agent.view
-    return collect_frames(*place, config, DATA_SEED, lambda done, total: None)
+    return collect_frames(agent.game, agent.emulator, agent.view, config, DATA_SEED)
 
 
 def _load(agent: Checkpoint, folder: Path) -> FrameSet:

@@ -265,7 +265,8 @@ def make_vec(
     _check_count("horizon", horizon)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     world = world_of_checkpoint(folder, agent, _sampler(agent, steps), where)
-    begin = starts_of_checkpoint(agent, None if starts is None else Path(starts), where)
+    real = None if starts is None else Path(starts)
+    begin = starts_of_checkpoint(agent, world.history, real, where)
     fps = EMULATOR_HERTZ // agent.emulator.frame_skip
     game = Game(agent.weights.num_actions, agent.view.height, agent.view.width, fps)
     return WorldModelVectorEnv(world, begin, game, (num_envs, horizon), mode)

@@ -1,0 +1,133 @@
+"""A part: one network that is trained, and all that building, loading and training it takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from diamond.config.networks import PartConfig
+from diamond.records import Segments
+from diamond.rng import seeded_init, torch_generator
+from diamond.seeds import Purpose
+
+CPU = torch.device("cpu")
+N = TypeVar("N", bound=nn.Module)
+C = TypeVar("C", bound=PartConfig)
+
+Losses = tuple[Tensor, Mapping[str, Tensor]]
+"""The loss of an update, a scalar, and further numbers to record, without gradient."""
+Loss = Callable[[int], Losses]
+"""The losses of an update (0-based)."""
+
+
+class Extent(NamedTuple):
+    """What a segment of real frames is.
+
+    Attributes:
+        num_steps: Env steps, at least 1.
+        padded: Whether it may reach beyond its episode, which is padding there; if not, it is
+            whole inside one.
+    """
+
+    num_steps: int
+    padded: bool = False
+
+
+class SegmentSource(Protocol):
+    """Draws segments of real env steps for an update."""
+
+    def sample(
+        self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
+    ) -> Segments:
+        """Draw `batch_size` segments with a CPU generator and bring them to a device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What the loss of one update is made from; equal seeds and updates draw the same.
+
+    Attributes:
+        source: Segments of real frames.
+        seed: Run seed or data seed.
+        update: 0-based.
+        device: Where the network is.
+        given: What was trained before: of a policy, the world model.
+    """
+
+    source: SegmentSource
+    seed: int
+    update: int
+    device: torch.device
+    given: Any = None
+
+    def segments(self, batch_size: int, purpose: Purpose) -> Segments:
+        """A batch of segments on the device."""
+        return self.source.sample(batch_size, self.generator(purpose, CPU), self.device)
+
+    def generator(self, purpose: Purpose, device: torch.device | None = None) -> torch.Generator:
+        """The stream of a purpose in this update, on the network's device or another."""
+        return torch_generator(self.seed, purpose, self.update, device=device or self.device)
+
+
+def _never_averaged(_: PartConfig) -> float:
+    return 0.0
+
+
+def _never_compiled(_: nn.Module) -> Sequence[nn.Module]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Part(Generic[N, C]):
+    """One network that is trained.
+
+    Attributes:
+        name: Of its section in a config, its stage, its folder in an agent's, its file of weights.
+        config: Type of its section.
+        build: A fresh network from its section and the shape of the data (num_actions, height,
+            width).
+        init: Stream of its first weights.
+        data: Which segments of real frames it is trained on, from its section and `Draw.given`.
+        loss: Of the network with its section in one update.
+        ema: Decay of the averaged weights, which then are the result; 0 when there are none.
+        compiled: The networks in it that torch may compile.
+    """
+
+    name: str
+    config: type[C]
+    build: Callable[[C, Mapping[str, int]], N]
+    init: Purpose
+    data: Callable[[C, Any], Extent]
+    loss: Callable[[N, C, Draw], Losses]
+    ema: Callable[[C], float] = _never_averaged
+    compiled: Callable[[N], Sequence[nn.Module]] = _never_compiled
+
+    def section(self, config: Mapping[str, Any]) -> C:
+        """Its section of a config that is plain data."""
+        return self.config.model_validate(config[self.name])
+
+    def fresh(
+        self, config: C, shape: Mapping[str, int], seed: int, device: torch.device = CPU
+    ) -> N:
+        """The untrained network of a seed."""
+        with seeded_init(seed, self.init):
+            return self.build(config, shape).to(device)
+
+    def loss_of(
+        self, net: N, config: C, source: SegmentSource, seed: int, given: Any = None
+    ) -> Loss:
+        """The loss of a network as a function of the update, on fresh draws for each."""
+        device = device_of(net)
+        return lambda update: self.loss(net, config, Draw(source, seed, update, device, given))
+
+
+AnyPart = Part[Any, Any]
+"""A part whose network and section are not told apart."""
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters."""
+    return next(module.parameters()).device
