@@ -188,7 +188,7 @@ def test_a_whole_part_may_not_be_missing(smoke_agent: dict[str, Tensor]) -> None
         from_released(rest)
     parts = from_released(smoke_agent)
     del parts["policy"]
-    with pytest.raises(WeightsError, match=r"expected: \['denoiser', 'reward_end', 'policy'\]"):
+    with pytest.raises(WeightsError, match=r"expected: \['denoiser', 'policy', 'reward_end'\]"):
         to_released(parts)
 
 
