@@ -81,7 +81,13 @@ def _document(study: Study, part: Literal["arms", "trials"]) -> dict[str, Any]:
     """
     document = report_of(study)
     scored = {"arms": "metrics", "trials": "values"}[part]
-    if document is None or not any(one[scored] for one in document[part]):
+    if document is None:
+        raise RequestError(
+            f"study {study.name!r} has no result, {study.folder / REPORT_FILE} is missing\n"
+            f"  `diamond show {study.name}` says how far it is"
+            + (f"; this goes on: {study.entries[-1]['command']}" if study.entries else "")
+        )
+    if not any(one[scored] for one in document[part]):
         raise RequestError(
             f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
             f"  `diamond show {study.name}` says how far it is"

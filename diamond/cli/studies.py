@@ -87,6 +87,10 @@ def show_study(home: Path, name: str) -> None:
             "report_json": str(study.folder / REPORT_FILE),
         }
         _show_document(document, is_sweep(study.folder))
+    if document is None and counts["done"] == counts.total():
+        out.print(
+            f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
+        )
     if document is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)

@@ -10,6 +10,7 @@ from diamond.ablation.stages import SCORING_STAGES
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
+from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
@@ -34,7 +35,8 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     document = report_of(found)
     if document is None:
         raise RequestError(
-            f"study {study!r} has no result yet\n  the command that began it goes on with it"
+            f"study {study!r} has no result, {found.folder / REPORT_FILE} is missing\n"
+            f"  its command goes on, or writes it again: {found.entries[-1]['command']}"
         )
     declaration, path, note = _declaration(study, last_declared(found.entries), word)
     if not declaration.claims:

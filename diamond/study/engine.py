@@ -16,10 +16,10 @@ from optuna_dashboard import save_note
 
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import STAGES, StageSpec
-from diamond.errors import RequestError
+from diamond.errors import RequestError, StoreError
 from diamond.pipeline.cost import denoiser_calls
 from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.history import record_plan
+from diamond.pipeline.history import check_history, record_plan
 from diamond.pipeline.store import Store
 from diamond.study import proposals
 from diamond.study.declaration import Sweep
@@ -181,6 +181,32 @@ class SweepRun:
         finally:
             executor.stop()
             self._let_go()
+
+    def check_told(self) -> None:
+        """Hold what the storage tells of finished trials against their plans and stages.
+
+        Raises:
+            RequestError: A trial has other values of its parameters than it was planned with.
+            StoreError: It has another value of an objective than its stages have.
+        """
+        said = self.sweep.declaration
+        measures = [m for m in said.measures if m.quantity.origin != "cost"]
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if str(trial.user_attrs.get(SOURCE, "")).startswith(proposals.WARM):
+                continue
+            name = trial_name(trial.number)
+            plan = trial_plan(self.sweep, name, texts_of(said.parameters, trial.params))
+            check_history(plan, self.folder)
+            runs = instances(plan)
+            told = dict(zip(said.measures, trial.values, strict=True))
+            for measure in measures:
+                made = trial_value(plan, runs, self.store, measure)
+                if made is not None and made != told[measure]:
+                    raise StoreError(
+                        f"{name} of {self.sweep.name} has {measure.name} {told[measure]:g} in the "
+                        f"storage of Optuna, and {made:g} by its stages: the storage was changed\n"
+                        "  put a copy of it back, or give the sweep another name with --name"
+                    )
 
     def others_at_work(self) -> list[int]:
         """Numbers of the trials that other commands have not brought to their end."""
