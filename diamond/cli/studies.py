@@ -88,9 +88,8 @@ def show_study(home: Path, name: str) -> None:
         }
         _show_document(document, is_sweep(study.folder))
     if document is None and counts["done"] == counts.total():
-        out.print(
-            f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
-        )
+        lost = f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
+        out.print(lost, soft_wrap=True)
     if document is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
