@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from diamond.ablation.stages import StageSpec
-from diamond.errors import RequestError, StoreError
+from diamond.errors import StoreError
 from diamond.pipeline.files import write_json
 from diamond.pipeline.sealed import sealed
 from diamond.study.declaration import SweepDeclaration
@@ -157,16 +157,18 @@ def test_what_is_left_of_the_work_on_a_finished_stage_goes(bench: Bench) -> None
 def test_a_storage_that_tells_other_values_than_the_stages_is_refused(bench: Bench) -> None:
     bench.run()
     run = bench.begin()
-    run.check_told()
+    run.check_told("mine.journal")
     trial = bench.study.get_trials(deepcopy=False)[1]
     (value,), params = trial.values, dict(trial.params)
     trial.values = [value + 1]
-    with pytest.raises(StoreError, match=r"trial 1 of mine has l1 .* by its stages"):
-        run.check_told()
+    with pytest.raises(
+        StoreError, match=r"mine\.journal was changed: trial 1 of mine has l1 .* by its stages"
+    ):
+        run.check_told("mine.journal")
     trial.values = [value]
     trial.params["steps"] = params["steps"] + 1
-    with pytest.raises(RequestError, match=r"sampler\.steps: was"):
-        run.check_told()
+    with pytest.raises(StoreError, match=r"mine\.journal was changed[^@]*sampler\.steps: was"):
+        run.check_told("mine.journal")
 
 
 def test_damaged_working_hours_are_told(bench: Bench) -> None:

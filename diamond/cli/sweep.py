@@ -136,7 +136,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
             "that ran before; the search goes on from those, on the stages that are there"
         )
     run = SweepRun(sweep, store, study, tracking, options.command, news)
-    run.check_told()
+    run.check_told(hide_secrets(address))
     return run
 
 

@@ -182,12 +182,15 @@ class SweepRun:
             executor.stop()
             self._let_go()
 
-    def check_told(self) -> None:
+    def check_told(self, address: str) -> None:
         """Hold what the storage tells of finished trials against their plans and stages.
 
+        Args:
+            address: Of the storage, without a password.
+
         Raises:
-            RequestError: A trial has other values of its parameters than it was planned with.
-            StoreError: It has another value of an objective than its stages have.
+            StoreError: A trial has other parameters than it was planned with, or another value of
+                an objective than its stages have.
         """
         said = self.sweep.declaration
         measures = [m for m in said.measures if m.quantity.origin != "cost"]
@@ -196,16 +199,22 @@ class SweepRun:
                 continue
             name = trial_name(trial.number)
             plan = trial_plan(self.sweep, name, texts_of(said.parameters, trial.params))
-            check_history(plan, self.folder)
+            try:
+                check_history(plan, self.folder)
+            except RequestError as error:
+                raise StoreError(
+                    f"{address} was changed: {error}\n  or put a copy of the storage back"
+                ) from error
             runs = instances(plan)
             told = dict(zip(said.measures, trial.values, strict=True))
             for measure in measures:
                 made = trial_value(plan, runs, self.store, measure)
                 if made is not None and made != told[measure]:
                     raise StoreError(
-                        f"{name} of {self.sweep.name} has {measure.name} {told[measure]:g} in the "
-                        f"storage of Optuna, and {made:g} by its stages: the storage was changed\n"
-                        "  put a copy of it back, or give the sweep another name with --name"
+                        f"{address} was changed: {name} of {self.sweep.name} has {measure.name} "
+                        f"{told[measure]:g} there, and {made:g} by its stages\n"
+                        "  put a copy of the storage back, or give the sweep another name with "
+                        "--name"
                     )
 
     def others_at_work(self) -> list[int]:
