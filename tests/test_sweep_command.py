@@ -336,7 +336,7 @@ def test_lost_trials_of_a_sweep_are_told(
     Path(journal).unlink()
     _open(sweep, options, journal)
     told = " ".join(capsys.readouterr().err.split())
-    assert f"the trials of mine are lost: {journal} has none" in told
+    assert f"trials of mine are lost: {journal} has 0 of the 2" in told
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

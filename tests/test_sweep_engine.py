@@ -165,6 +165,23 @@ def test_what_is_left_of_the_work_on_a_finished_stage_goes(bench: Bench) -> None
     assert not left.parent.exists()
 
 
+def test_a_storage_that_tells_other_values_than_the_stages_is_refused(bench: Bench) -> None:
+    bench.run()
+    run = bench.begin()
+    run.check_told("mine.journal")
+    trial = bench.study.get_trials(deepcopy=False)[1]
+    (value,), params = trial.values, dict(trial.params)
+    trial.values = [value + 1]
+    with pytest.raises(
+        StoreError, match=r"mine\.journal was changed: trial 1 of mine has l1 .* by its stages"
+    ):
+        run.check_told("mine.journal")
+    trial.values = [value]
+    trial.params["steps"] = params["steps"] + 1
+    with pytest.raises(StoreError, match=r"mine\.journal was changed[^@]*sampler\.steps: was"):
+        run.check_told("mine.journal")
+
+
 def test_damaged_working_hours_are_told(bench: Bench) -> None:
     bench.store.check_writable()
     work = bench.home / "studies" / "mine" / "work"

@@ -85,6 +85,9 @@ def show_study(home: Path, name: str) -> None:
         # The home may have been moved since.
         places = report_places(result.paths, study.folder, result.paths.mlflow_command)
         _show_result(result.model_copy(update={"paths": places}))
+    if result is None and counts["done"] == counts.total():
+        lost = f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
+        out.print(lost, soft_wrap=True)
     if result is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)

@@ -43,6 +43,7 @@ from diamond.study.trials import (
     check_sweep,
     first_stage,
     instances,
+    num_trials,
     trial_plan,
 )
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
@@ -128,12 +129,15 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     def news(text: str) -> None:
         log.print(text, soft_wrap=True)
 
-    if read_entries(folder) and not study.get_trials(deepcopy=False):
+    known, found = num_trials(read_entries(folder)), len(study.get_trials(deepcopy=False))
+    if found < known:
         news(
-            f"the trials of {sweep.name} are lost: {hide_secrets(address)} has none of those that "
-            "ran before; the search begins again, on the stages that are there"
+            f"trials of {sweep.name} are lost: {hide_secrets(address)} has {found} of the {known} "
+            "that ran before; the search goes on from those, on the stages that are there"
         )
-    return SweepRun(sweep, store, study, tracking, options.command, news, options.keep)
+    run = SweepRun(sweep, store, study, tracking, options.command, news, options.keep)
+    run.check_told(hide_secrets(address))
+    return run
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:

@@ -10,6 +10,7 @@ from diamond.ablation.declarations import Declaration, Declared, load_declaratio
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
+from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import check_whole, named_study, report_of
 from diamond.pipeline.verify import claim_rows
@@ -39,7 +40,8 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     result = report_of(found)
     if result is None:
         raise RequestError(
-            f"study {study!r} has no result yet\n  the command that began it goes on with it"
+            f"study {study!r} has no result, {found.folder / REPORT_FILE} is missing\n"
+            f"  its command goes on, or writes it again: {found.entries[-1]['command']}"
         )
     declared, note = _declared(study, last_declared(found.entries), word)
     if not declared.declaration.claims:

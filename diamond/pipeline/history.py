@@ -24,6 +24,8 @@ RUNNING_NAME = ".running.lock"
 """In a study's folder: commands that run the study hold it together, so that it is not removed."""
 SWEEP_NAME = "sweep.json"
 """In the folder of a study whose arms are the trials of a sweep."""
+WORK_NAME = "work"
+"""In the folder of a sweep: when its commands were at work."""
 MAX_SHOWN = 8
 """Differing fields that are shown with their values; more are named."""
 
@@ -68,7 +70,7 @@ def check_history(plan: Plan, folder: Path) -> None:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a study's arms are the trials of a sweep."""
-    return (folder / SWEEP_NAME).exists()
+    return (folder / SWEEP_NAME).exists() or (folder / WORK_NAME).is_dir()
 
 
 def check_ablation(folder: Path) -> None:
@@ -95,7 +97,8 @@ def check_sweep_folder(folder: Path) -> str:
         found = read_json(folder / SWEEP_NAME)
         if not is_whole(found):
             raise StoreError(
-                f"what sweep {folder.name!r} is cannot be read: {folder / SWEEP_NAME} is damaged\n"
+                f"what sweep {folder.name!r} is cannot be read: {folder / SWEEP_NAME} is "
+                f"{'damaged' if (folder / SWEEP_NAME).exists() else 'missing'}\n"
                 "  put a copy of the file back, or give the sweep another name with --name"
             )
         return str(found["mark"])

@@ -16,10 +16,10 @@ from optuna_dashboard import save_note
 
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import StageSpec
-from diamond.errors import RequestError
+from diamond.errors import RequestError, StoreError
 from diamond.pipeline.cost import denoiser_calls
 from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.history import record_plan
+from diamond.pipeline.history import check_history, record_plan
 from diamond.pipeline.keeping import Dropping, Keep
 from diamond.pipeline.store import Store
 from diamond.stages.registry import STAGES
@@ -184,6 +184,41 @@ class SweepRun:
         finally:
             executor.stop()
             self._let_go()
+
+    def check_told(self, address: str) -> None:
+        """Hold what the storage tells of finished trials against their plans and stages.
+
+        Args:
+            address: Of the storage, without a password.
+
+        Raises:
+            StoreError: A trial has other parameters than it was planned with, or another value of
+                an objective than its stages have.
+        """
+        said = self.sweep.declaration
+        measures = [m for m in said.measures if m.quantity.origin != "cost"]
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if str(trial.user_attrs.get(SOURCE, "")).startswith(proposals.WARM):
+                continue
+            name = trial_name(trial.number)
+            plan = trial_plan(self.sweep, name, texts_of(said.parameters, trial.params))
+            try:
+                check_history(plan, self.folder)
+            except RequestError as error:
+                raise StoreError(
+                    f"{address} was changed: {error}\n  or put a copy of the storage back"
+                ) from error
+            runs = instances(plan)
+            told = dict(zip(said.measures, trial.values, strict=True))
+            for measure in measures:
+                made = trial_value(plan, runs, self.store, measure)
+                if made is not None and made != told[measure]:
+                    raise StoreError(
+                        f"{address} was changed: {name} of {self.sweep.name} has {measure.name} "
+                        f"{told[measure]:g} there, and {made:g} by its stages\n"
+                        "  put a copy of the storage back, or give the sweep another name with "
+                        "--name"
+                    )
 
     def others_at_work(self) -> list[int]:
         """Numbers of the trials that other commands have not brought to their end."""

@@ -13,11 +13,11 @@ from diamond.config.base import content_hash
 from diamond.errors import StoreError
 from diamond.pipeline.claim import Claim, living_holders
 from diamond.pipeline.files import locked, read_json, write_json
+from diamond.pipeline.history import WORK_NAME
 from diamond.pipeline.sealed import is_whole, sealed
 from diamond.tracking.owner import current_owner
 
 TRIALS = "trials"
-WORK = "work"
 ASK_LOCK = ".ask.lock"
 WORK_SECONDS = 5.0
 """Time between two notes that a command is at work."""
@@ -30,7 +30,7 @@ class Ledger:
         """Name the study's folder; nothing is written."""
         self._folder = folder
         name = content_hash({"owner": current_owner(), "began": time.time()})[:16]
-        self._work = folder / WORK / f"{name}.json"
+        self._work = folder / WORK_NAME / f"{name}.json"
         self._began = time.time()
         self._noted = 0.0
         self._claims: dict[int, Claim] = {}
@@ -79,7 +79,7 @@ class Ledger:
             StoreError: The note of a command is damaged.
         """
         spans = []
-        for path in (self._folder / WORK).glob("*.json"):
+        for path in (self._folder / WORK_NAME).glob("*.json"):
             data = read_json(path)
             if not is_whole(data):
                 raise StoreError(

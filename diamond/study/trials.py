@@ -1,7 +1,8 @@
 """Trials as plans: each is an arm of the study, made of the same stages as any other; no Optuna."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from diamond.ablation.axes import find_axis
 from diamond.ablation.checkpoint_fit import check_fits
@@ -29,6 +30,11 @@ STOP_AFTER = "denoiser.stop_after"
 def trial_name(number: int) -> str:
     """The name of a trial as an arm."""
     return f"trial {number}"
+
+
+def num_trials(entries: Iterable[Mapping[str, Any]]) -> int:
+    """How many trials the plans of a sweep name."""
+    return len({name.partition(" | ")[0] for entry in entries for name in entry["arms"]})
 
 
 def trial_plan(
