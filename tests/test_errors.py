@@ -213,6 +213,7 @@ def test_help_names_every_command_and_option() -> None:
         "--set",
         "--aa",
         "--match",
+        "--keep",
         "--preset",
         "--checkpoint",
         "--game",

@@ -170,6 +170,7 @@ def result_of(plan: Plan) -> Result:
         ArmResult.model_construct(
             name=arm.name,
             game=arm.game,
+            kind=arm.kind,
             runs=(RunResult.model_construct(seed=0, stages=stages_of_run(arm.runs[0])),),
         )
         for arm in plan.arms

@@ -1,5 +1,6 @@
 """What each flip of a path changed: per direction, as a range per factor, and as a sum."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -63,9 +64,9 @@ def path_result(path: Path, scores: Mapping[str, Sequence[Scores]], num_seeds: i
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The value per field of a factor, without records: who plays the frames may be one."""
+    """The value per field of a factor as plain data: it may be a record or a tuple."""
     return {
-        field: canonical(value) if isinstance(value, Record) else value
+        field: canonical(value) if isinstance(value, Record) else json.loads(json.dumps(value))
         for field, value in values.items()
     }
 
