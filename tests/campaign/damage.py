@@ -43,7 +43,8 @@ CELLS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 """What is damaged in which home, and how."""
 KINDS = [(home, what, how) for home, what, hows in CELLS for how in hows]
 WORDS = re.compile(
-    r"damaged|cannot|missing|differs|not as it was|made again|lost|half|is not|removed|no longer|was changed"
+    r"damaged|cannot|missing|differs|not as it was|made again|lost|half|is not|removed|no longer"
+    r"|was changed"
 )
 LOST = "are lost: "
 """What a sweep says whose trials the storage has no longer."""
