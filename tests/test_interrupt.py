@@ -187,7 +187,7 @@ def test_a_command_stopped_at_its_first_claim_goes_on(smoke_home: Path, tmp_path
 
     # Frames that were half written before a kill -9 are made again.
     for folder in home.glob("work/frames/*/attempts/*/result"):
-        (folder / "frames.npy").write_bytes(b"half")
+        (folder / "frames.npz").write_bytes(b"half")
     process = begin(home, *arguments)
     wait_for(process, home, "frames/*/claim-2.json")
     process.kill()
