@@ -22,7 +22,7 @@ from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.pipeline.files import write_json
 from diamond.pipeline.keeping import Keep
 from diamond.pipeline.store import Store
-from diamond.study import engine
+from diamond.study import account, engine
 from diamond.study.declaration import Sweep, SweepDeclaration, read_sweep
 from diamond.study.engine import SweepRun
 from diamond.study.objectives import Measure
@@ -269,7 +269,8 @@ def pretend_values(monkeypatch: pytest.MonkeyPatch, objective: Objective) -> Non
         return sum(known) / len(known) if len(known) == len(found) else None
 
     monkeypatch.setattr(engine, "run_value", run_value)
-    monkeypatch.setattr(engine, "trial_value", trial_value)
+    for module in (engine, account):
+        monkeypatch.setattr(module, "trial_value", trial_value)
 
 
 def config_of(plan: Plan) -> RunConfig:

@@ -1,5 +1,6 @@
 """Estimates beside the stages that they are of: made once, remade where lost, gone with them."""
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,17 @@ def test_lost_ones_are_made_again(tmp_path: Path, damage: str) -> None:
     forget()
     assert kept.kept_estimates(arm, store, HORIZON) == first
     assert file.read_text() == text
+
+
+def test_scores_that_were_made_again_with_other_bits_are_estimated_anew(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    arm, _ = scored(store)
+    first = kept.kept_estimates(arm, store, HORIZON)
+    shutil.rmtree(tmp_path / "stages")
+    _, others = scored(store, seed=1)
+    assert kept.kept_estimates(arm, store, HORIZON) == (1, arm_estimates([others], HORIZON))
+    assert kept.kept_means(arm.runs[0], store, HORIZON) == run_means(others, HORIZON)
+    assert first != kept.kept_estimates(arm, store, HORIZON)
 
 
 def test_an_arm_without_scores_has_none(tmp_path: Path) -> None:

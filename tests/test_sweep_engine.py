@@ -14,6 +14,7 @@ from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
 from diamond.pipeline.files import write_json
 from diamond.pipeline.sealed import sealed
+from diamond.study.account import check_told
 from diamond.study.declaration import SweepDeclaration
 from diamond.study.engine import SweepRun
 from diamond.study.proposals import make_sampler, quiet, suggest
@@ -167,19 +168,22 @@ def test_what_is_left_of_the_work_on_a_finished_stage_goes(bench: Bench) -> None
 
 def test_a_storage_that_tells_other_values_than_the_stages_is_refused(bench: Bench) -> None:
     bench.run()
-    run = bench.begin()
-    run.check_told("mine.journal")
+    journal = "mine.journal"
+    check_told(bench.sweep, bench.study, bench.store, journal)
     trial = bench.study.get_trials(deepcopy=False)[1]
     (value,), params = trial.values, dict(trial.params)
     trial.values = [value + 1]
     with pytest.raises(
         StoreError, match=r"mine\.journal was changed: trial 1 of mine has l1 .* by its stages"
     ):
-        run.check_told("mine.journal")
+        check_told(bench.sweep, bench.study, bench.store, journal)
     trial.values = [value]
     trial.params["steps"] = params["steps"] + 1
     with pytest.raises(StoreError, match=r"mine\.journal was changed[^@]*sampler\.steps: was"):
-        run.check_told("mine.journal")
+        check_told(bench.sweep, bench.study, bench.store, journal)
+    trial.params["steps"] = 100_000
+    with pytest.raises(StoreError, match=r"mine\.journal was changed"):
+        check_told(bench.sweep, bench.study, bench.store, journal)
 
 
 def test_damaged_working_hours_are_told(bench: Bench) -> None:

@@ -107,6 +107,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
 
 def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     """Open the storage and mark the folder; nothing is marked where the storage refuses."""
+    from diamond.study.account import check_told
     from diamond.study.engine import SweepRun
     from diamond.study.ownership import Ledger
     from diamond.study.proposals import open_study
@@ -135,9 +136,8 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
             f"trials of {sweep.name} are lost: {hide_secrets(address)} has {found} of the {known} "
             "that ran before; the search goes on from those, on the stages that are there"
         )
-    run = SweepRun(sweep, store, study, tracking, options.command, news, options.keep)
-    run.check_told(hide_secrets(address))
-    return run
+    check_told(sweep, study, store, hide_secrets(address))
+    return SweepRun(sweep, store, study, tracking, options.command, news, options.keep)
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:

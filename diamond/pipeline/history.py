@@ -6,6 +6,7 @@ An arm keeps its meaning for as long as the study keeps its name.
 import json
 import time
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,25 @@ MAX_SHOWN = 8
 
 
 def check_history(plan: Plan, folder: Path) -> None:
-    """Compare a plan with those that its study had before.
+    """Compare a plan with those that its study had before; the folder may be absent.
 
-    Args:
-        plan: The plan.
-        folder: The study's folder; it may be absent.
+    Raises:
+        RequestError: As `check_plan`.
+        StoreError: The study has a history that cannot be read.
+    """
+    check_plan(plan, read_entries(folder))
+
+
+def check_plan(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Compare a plan with earlier ones of its study, as `read_entries` gives them.
 
     Raises:
         RequestError: An arm of the same name was something else; the text says which fields differ.
             Or the arms of a game were compared with another baseline.
-        StoreError: The study has a history that cannot be read.
     """
     before: dict[str, Any] = {}
     baselines: dict[str, str] = {}
-    for entry in read_entries(folder):
+    for entry in entries:
         before |= entry["arms"]
         baselines |= entry["baselines"]
     for arm in _varied(plan):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ from diamond.pipeline.estimate_files import estimate_path
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import Store, stage_manifest
 from diamond.results.scores import ArmEstimates, RunMeans, arm_estimates, load_scores, run_means
 from diamond.stages.registry import SCORING_STAGES
 
@@ -31,7 +31,8 @@ Kept = TypeVar("Kept", bound=Record)
 def kept_means(run: Run, store: Store, horizon: int) -> RunMeans:
     """The means of a run over its starts; empty before it is scored."""
     found = [
-        _run_means(store.home, stage, key, horizon) for stage, key in _scored(run, store).items()
+        _run_means(store.home, stage, scored, horizon)
+        for stage, scored in _scored(run, store).items()
     ]
     return RunMeans(
         metrics={name: at for one in found for name, at in one.metrics.items()},
@@ -45,9 +46,9 @@ def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstima
     if not scored:
         return None
     parts = [
-        _arm_estimates(store.home, stage, keys, len(scored), horizon)
+        _arm_estimates(store.home, stage, stages, len(scored), horizon)
         for stage in SCORING_STAGES
-        if (keys := tuple(run[stage] for run in scored if stage in run))
+        if (stages := tuple(run[stage] for run in scored if stage in run))
     ]
     return len(scored), ArmEstimates(
         metrics={name: at for one in parts for name, at in one.metrics.items()},
@@ -56,35 +57,49 @@ def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstima
     )
 
 
-def _scored(run: Run, store: Store) -> Mapping[StageName, str]:
-    """Key per scoring stage of a run that is done."""
-    specs = [find_stage(run, stage) for stage in SCORING_STAGES]
-    return {spec.stage: spec.key for spec in specs if spec and store.status(spec) == "done"}
+class Scored(NamedTuple):
+    """The key of a scored stage, and the digest of its scores: made again, they may have others."""
+
+    key: str
+    digest: str
+
+
+def _scored(run: Run, store: Store) -> Mapping[StageName, Scored]:
+    """The scoring stages of a run that are done."""
+    found = {}
+    for stage in SCORING_STAGES:
+        spec = find_stage(run, stage)
+        if spec is not None and store.status(spec) == "done":
+            digest = stage_manifest(store.folder(stage, spec.key))["outputs"][SCORES_FILE]
+            found[stage] = Scored(spec.key, digest)
+    return found
 
 
 @lru_cache(maxsize=4096)
-def _run_means(home: Path, stage: StageName, key: str, horizon: int) -> RunMeans:
-    path = estimate_path(home, key, {"run": stage, "horizon": horizon})
-    return _kept(
-        path, RunMeans, lambda: run_means(load_scores((_file(home, stage, key),)), horizon)
-    )
+def _run_means(home: Path, stage: StageName, scored: Scored, horizon: int) -> RunMeans:
+    depends = {"run": stage, "scores": scored.digest, "horizon": horizon}
+
+    def make() -> RunMeans:
+        return run_means(load_scores((_file(home, stage, scored),)), horizon)
+
+    return _kept(estimate_path(home, scored.key, depends), RunMeans, make)
 
 
 @lru_cache(maxsize=4096)
 def _arm_estimates(
-    home: Path, stage: StageName, keys: tuple[str, ...], num_seeds: int, horizon: int
+    home: Path, stage: StageName, stages: tuple[Scored, ...], num_seeds: int, horizon: int
 ) -> ArmEstimates:
-    depends = {"arm": stage, "keys": keys, "many": num_seeds > 1, "horizon": horizon}
+    depends = {"arm": stage, "stages": stages, "many": num_seeds > 1, "horizon": horizon}
 
     def make() -> ArmEstimates:
-        scores = [load_scores((_file(home, stage, key),)) for key in keys]
+        scores = [load_scores((_file(home, stage, one),)) for one in stages]
         return arm_estimates(scores, horizon, num_seeds)
 
-    return _kept(estimate_path(home, keys[0], depends), ArmEstimates, make)
+    return _kept(estimate_path(home, stages[0].key, depends), ArmEstimates, make)
 
 
-def _file(home: Path, stage: StageName, key: str) -> Path:
-    return Store(home).folder(stage, key) / SCORES_FILE
+def _file(home: Path, stage: StageName, scored: Scored) -> Path:
+    return Store(home).folder(stage, scored.key) / SCORES_FILE
 
 
 def _kept(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:
@@ -95,8 +110,6 @@ def _kept(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:
         with suppress(ValidationError):
             return record.model_validate(unsealed(data))
     made = make()
-    # Without room to keep them they are made again the next time.
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        write_json(path, sealed(made.model_dump(mode="json")))
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, sealed(made.model_dump(mode="json")))
     return made

@@ -16,26 +16,17 @@ from optuna_dashboard import save_note
 
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import StageSpec
-from diamond.errors import RequestError, StoreError
-from diamond.pipeline.cost import denoiser_calls
+from diamond.errors import RequestError
 from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.history import check_history, record_plan
+from diamond.pipeline.history import record_plan
 from diamond.pipeline.keeping import Dropping, Keep
 from diamond.pipeline.store import Store
 from diamond.stages.registry import STAGES
 from diamond.study import proposals
+from diamond.study.account import Account
 from diamond.study.declaration import Sweep
 from diamond.study.ownership import Ledger
-from diamond.study.proposals import (
-    ATTEMPTS,
-    CALLS,
-    ERROR,
-    MADE,
-    MLFLOW_LINK,
-    MLFLOW_RUN,
-    SOURCE,
-    TO_MAKE,
-)
+from diamond.study.proposals import ATTEMPTS, ERROR, MLFLOW_LINK, MLFLOW_RUN, SOURCE
 from diamond.study.scoring import run_value, trial_value
 from diamond.study.space import Value, texts_of, values_of
 from diamond.study.tracked import TrialState as Shown
@@ -86,7 +77,6 @@ class Active:
         phases: What is left, the first at work.
         attempts: How often it was begun after a failure, the first time included.
         claim: Closed to let go of it.
-        made: What was made for it and its calls of the denoiser, by key of the stage.
         run_id: Its run in the tracking store, once that is written.
     """
 
@@ -98,7 +88,6 @@ class Active:
     attempts: int
     claim: ExitStack
     run_id: "Future[tuple[str, str]]"
-    made: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -133,6 +122,7 @@ class SweepRun:
     def __post_init__(self) -> None:
         """Find the folder; nothing is written."""
         self._ledger = Ledger(self.folder)
+        self._account = Account(self.study)
         self._dropping = Dropping(self.store, self.keep, self.sweep.name)
         said = self.sweep.declaration
         known = values_of(said.parameters, baseline_texts(self.sweep)) if said.baseline else None
@@ -185,41 +175,6 @@ class SweepRun:
             executor.stop()
             self._let_go()
 
-    def check_told(self, address: str) -> None:
-        """Hold what the storage tells of finished trials against their plans and stages.
-
-        Args:
-            address: Of the storage, without a password.
-
-        Raises:
-            StoreError: A trial has other parameters than it was planned with, or another value of
-                an objective than its stages have.
-        """
-        said = self.sweep.declaration
-        measures = [m for m in said.measures if m.quantity.origin != "cost"]
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            if str(trial.user_attrs.get(SOURCE, "")).startswith(proposals.WARM):
-                continue
-            name = trial_name(trial.number)
-            plan = trial_plan(self.sweep, name, texts_of(said.parameters, trial.params))
-            try:
-                check_history(plan, self.folder)
-            except RequestError as error:
-                raise StoreError(
-                    f"{address} was changed: {error}\n  or put a copy of the storage back"
-                ) from error
-            runs = instances(plan)
-            told = dict(zip(said.measures, trial.values, strict=True))
-            for measure in measures:
-                made = trial_value(plan, runs, self.store, measure)
-                if made is not None and made != told[measure]:
-                    raise StoreError(
-                        f"{address} was changed: {name} of {self.sweep.name} has {measure.name} "
-                        f"{told[measure]:g} there, and {made:g} by its stages\n"
-                        "  put a copy of the storage back, or give the sweep another name with "
-                        "--name"
-                    )
-
     def others_at_work(self) -> list[int]:
         """Numbers of the trials that other commands have not brought to their end."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -231,8 +186,7 @@ class SweepRun:
 
     def spent_calls(self) -> float:
         """Calls of the denoiser in the stages that were made for trials, shared ones once."""
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in trials)
+        return self._account.spent()
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that the budget counts: not those that were taken over from other studies."""
@@ -316,10 +270,9 @@ class SweepRun:
             return False
         record_plan(plan, self.folder, self.command)
         shown = Shown(trial.number, plan, texts, source, {}, "RUNNING")
-        run_id = self.tracking.show(shown)
-        made = trial.user_attrs.get(MADE, {})
-        active = Active(trial, plan, texts, source, phases, attempts, claim, run_id, dict(made))
-        self._active[trial.number] = active
+        self._active[trial.number] = Active(
+            trial, plan, texts, source, phases, attempts, claim, self.tracking.show(shown)
+        )
         self.news(f"{name}: {' '.join(f'{axis}={text}' for axis, text in texts.items())}")
         self._hand_over(executor, trial.number)
         return True
@@ -362,7 +315,7 @@ class SweepRun:
         for spec in specs:
             if spec.key in again:
                 self.store.prepare(spec, again=True)
-        self._note_to_make(active)
+        self._account.take_on(active.trial, active.phases[0].runs, specs, self._done)
         order = {spec.key: _priority(number, spec) for spec in specs}
         executor.add(specs, frozenset(self._done & order.keys()), order)
 
@@ -533,51 +486,8 @@ class SweepRun:
         """Charge a stage that was made to the first trial that waits for it."""
         for active in self._active.values():
             if any(own.key == spec.key for own in active.phases[0].specs):
-                self._charge_to(active, spec)
+                self._account.charge(active.trial, active.phases[0].runs, spec)
                 return
-
-    def _charge_to(self, active: Active, spec: StageSpec) -> None:
-        """Write down what was made for a trial, once, while it is this command's to tell of.
-
-        A denoiser that went on from its stop counts once, with all of its updates.
-        """
-        run = next(
-            (run for run in active.phases[0].runs if spec.key in {own.key for own in run.stages}),
-            None,
-        )
-        calls = 0.0 if run is None else denoiser_calls(run.config, spec.stage)
-        if run is None or not calls or spec.key in self._charged():
-            return
-        if self._stored(active.trial).state == TrialState.RUNNING:
-            what = f"{spec.stage} {run.config.game} {run.config.seed}"
-            active.made[spec.key] = what, calls
-            active.trial.set_user_attr(MADE, active.made)
-            active.trial.set_user_attr(CALLS, _calls(active.made.values()))
-
-    def _charged(self) -> set[str]:
-        """Keys of the stages that trials are charged with."""
-        trials = self.study.get_trials(deepcopy=False)
-        return {key for trial in trials for key in trial.user_attrs.get(MADE, {})}
-
-    def _note_to_make(self, active: Active) -> None:
-        """Charge what a killed command made for a trial, and write down what is still to make."""
-        known = set(self._stored(active.trial).user_attrs.get(TO_MAKE, ()))
-        specs = active.phases[0].specs
-        for spec in specs:
-            if spec.key in known & self._done:
-                self._charge_to(active, spec)
-        wanted = known | {spec.key for spec in specs} - self._done
-        if wanted != known:
-            active.trial.set_user_attr(TO_MAKE, sorted(wanted))
-
-
-def _calls(made: Iterable[tuple[str, float]]) -> float:
-    """Calls of the denoiser in some stages; a denoiser counts once, with all of its updates."""
-    most: dict[str, float] = {}
-    for what, calls in made:
-        before = most.get(what, 0.0)
-        most[what] = max(before, calls) if what.startswith("denoiser ") else before + calls
-    return sum(most.values())
 
 
 def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]:
