@@ -17,7 +17,7 @@ from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.garbage import find_garbage
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.store import Store
-from diamond.results.scores import Scores, arm_estimates, run_means
+from diamond.results.scores import Scores, arm_estimates, load_scores, run_means
 from tests.commands import finish, smoke_plan
 
 HORIZON = 10
@@ -34,6 +34,7 @@ def forgotten() -> Iterator[None]:
 def forget() -> None:
     kept._arm_estimates.cache_clear()
     kept._run_means.cache_clear()
+    load_scores.cache_clear()
 
 
 def save(scores: Scores, folder: Path) -> None:
@@ -101,6 +102,7 @@ def test_scores_that_were_made_again_with_other_bits_are_estimated_anew(tmp_path
     arm, _ = scored(store)
     first = kept.kept_estimates(arm, store, HORIZON)
     shutil.rmtree(tmp_path / "stages")
+    forget()
     _, others = scored(store, seed=1)
     assert kept.kept_estimates(arm, store, HORIZON) == (1, arm_estimates([others], HORIZON))
     assert kept.kept_means(arm.runs[0], store, HORIZON) == run_means(others, HORIZON)
