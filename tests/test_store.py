@@ -285,6 +285,45 @@ def test_a_damaged_stage_is_removed_and_can_be_made_again(store: Store) -> None:
     assert not any((store.home / TRASH).iterdir())
 
 
+READER = StageSpec("denoiser", {"denoiser": {"updates": 1}}, {"frames": SPEC.key}, 7)
+
+
+def drop(store: Store, *names: str) -> None:
+    """Let the finished stage be one that dropped outputs."""
+    folder = store.folder(SPEC.stage, SPEC.key)
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    for name in names:
+        (folder / name).unlink()
+    write_manifest(folder, manifest | {"dropped": list(names)})
+
+
+def test_what_dropped_outputs_is_made_again_where_it_is_read(store: Store) -> None:
+    assert store.lacking([SPEC, READER]) == []
+    drop(store, "a.bin")
+    assert (store.status(SPEC), store.damage(SPEC)) == ("done", None)
+    assert store.lacking([SPEC]) == []
+    assert store.lacking([SPEC, READER]) == [SPEC]
+    finish(store, READER)
+    assert store.lacking([SPEC, READER]) == []
+    with pytest.raises(StoreError, match=rf"a\.bin of the stage frames {SPEC.key} is not in this"):
+        store.check_kept(SPEC.stage, SPEC.key)
+
+
+def test_damage_of_what_was_not_dropped_is_found(store: Store) -> None:
+    drop(store, "a.bin")
+    (store.folder(SPEC.stage, SPEC.key) / "b.json").write_text("[2]")
+    assert store.damage(SPEC) == "b.json differs from its digest"
+
+
+def test_a_stage_that_dropped_outputs_is_removed_and_a_whole_one_is_not(store: Store) -> None:
+    store.reset(SPEC)
+    assert store.status(SPEC) == "done"
+    drop(store, "a.bin")
+    store.reset(SPEC)
+    assert store.status(SPEC) == "todo"
+
+
 def test_what_another_command_made_again_meanwhile_is_not_removed(store: Store) -> None:
     """Two commands find the same damage; one has mended it when the other comes to it."""
     store.reset(SPEC)

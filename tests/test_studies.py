@@ -34,7 +34,7 @@ from diamond.pipeline.identity import aggregate_key, tracked_key
 from diamond.pipeline.kept_weights import bringing_weights
 from diamond.pipeline.needs import needed_stages, read_needs
 from diamond.pipeline.notes import study_notes
-from diamond.pipeline.store import TRASH, Store
+from diamond.pipeline.store import TRASH, Store, stage_manifest, write_manifest
 from diamond.pipeline.studies import StageStates, all_studies, find_study, own_bytes
 from diamond.pipeline.study import StudyRun
 from tests.agents import write_agent
@@ -49,6 +49,21 @@ def made(home: Path, plan: Plan) -> Store:
     for spec in plan.stages():
         finish(store, spec, lambda folder: (folder / "out").write_text("x"), {"seconds": 1.0})
     return store
+
+
+def test_what_is_made_again_with_other_bits_is_told(tmp_path: Path) -> None:
+    plan, store = plan_of("steps=1", name="a"), Store(tmp_path)
+    store.check_writable()
+    spec = plan.stages()[0]
+    folder = finish(store, spec, lambda made: (made / "out").write_text("x"))
+    (folder / "out").unlink()
+    write_manifest(folder, stage_manifest(folder) | {"dropped": ["out"]})
+    study = StudyRun(plan, store, "diamond ablate steps=1")
+    study.check_store()
+    assert store.status(spec) == "todo"
+    assert "is made again: only its scores were kept" in study.damaged[0]
+    finish(store, spec, lambda made: (made / "out").write_text("y"))
+    assert f"{spec.key} has other bits than on cpu" in study.document()["notes"][-1]
 
 
 def unmake(store: Store, spec: StageSpec) -> StageSpec:

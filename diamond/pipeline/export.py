@@ -107,6 +107,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
                 f"  {until}this command trains it: {_whole_command(entry, config.seed)}"
             )
         folder = store.whole_folder(spec.stage, spec.key)
+        store.check_kept(spec.stage, spec.key)
         folders[part] = folder if spec.stage == part else folder / part
     return TrainedRun(config, source, folders)
 

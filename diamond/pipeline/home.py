@@ -16,7 +16,7 @@ from diamond.tracking.uris import default_uri
 if TYPE_CHECKING:
     from diamond.tracking.mlflow_store import MlflowStore
 
-FORMAT = 3
+FORMAT = 4
 FILE_NAME = "home.json"
 ANCHOR_NAME = ".home.lock"
 """Locked by who opens a home, and never written: no copy keeps the time of its last change."""

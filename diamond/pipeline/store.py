@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     None when there is none, it is not as it was written, or it is not that of this key.
     """
     data = read_json(folder / MANIFEST_FILE)
-    if not is_whole(data):
+    if not is_whole(data) or "dropped" not in data:
         return None
     parts = (data.get(name) for name in ("stage", "config", "upstream", "seed", "numerics"))
     return unsealed(data) if data.get("key") == key_of(*parts) == folder.name else None
@@ -91,18 +91,26 @@ def damage_of(folder: Path) -> str | None:
     missing = _missing(folder, manifest)
     if missing:
         return f"{missing[0]} is missing"
-    for name, expected in _digests(manifest).items():
+    for name, expected in kept_digests(manifest).items():
         if digest(folder / name) != expected:
             return f"{name} differs from its digest"
     return None
 
 
 def _missing(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    return [name for name in _digests(manifest) if not (folder / name).is_file()]
+    return [name for name in kept_digests(manifest) if not (folder / name).is_file()]
 
 
-def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
-    return {**manifest["outputs"], EVENTS_FILE: manifest["events"]}
+def kept_digests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of every file that a finished stage still has but its manifest, by name."""
+    kept = {n: one for n, one in manifest["outputs"].items() if n not in manifest["dropped"]}
+    return {**kept, EVENTS_FILE: manifest["events"]}
+
+
+def differing_output(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """An output that two manifests of a stage have with two digests; None where there is none."""
+    mine, others = one["outputs"], other["outputs"]
+    return next((name for name in mine if others.get(name, mine[name]) != mine[name]), None)
 
 
 def stage_manifest(folder: Path) -> dict[str, Any]:
@@ -225,8 +233,42 @@ class Store:
         folder = self.folder(spec.stage, spec.key)
         return damage_of(folder) if folder.exists() else None
 
+    def lacking(self, specs: Iterable[StageSpec]) -> list[StageSpec]:
+        """Finished stages that dropped outputs which a stage that is not finished reads.
+
+        They are to be made again: what is to be made again counts as not finished.
+
+        Args:
+            specs: Stages, each after those that it reads.
+        """
+        read: set[str] = set()
+        found = []
+        for spec in reversed(list(specs)):
+            if self.status(spec) == "done":
+                manifest = self.manifest(spec.stage, spec.key) if spec.key in read else None
+                if manifest is None or not manifest["dropped"]:
+                    continue
+                found.append(spec)
+            read.update(spec.upstream.values())
+        return found[::-1]
+
+    def check_kept(self, stage: str, key: str) -> None:
+        """Refuse a finished stage of which outputs were dropped, for who needs them.
+
+        Raises:
+            StoreError: The text names one that is not there.
+        """
+        manifest = self.manifest(stage, key)
+        if manifest is not None and manifest["dropped"]:
+            raise StoreError(
+                f"{manifest['dropped'][0]} of the stage {stage} {key} is not in this home: its "
+                "scores were kept without it\n"
+                "  go to the home that it was made in, or make it again in a new one: the command "
+                "of its study with --home"
+            )
+
     def whole_folder(self, stage: str, key: str) -> Path:
-        """The folder of a finished stage, read in full.
+        """The folder of a finished stage; what it did not drop is read in full.
 
         Raises:
             StoreError: It is not finished or not as it was written.
@@ -241,7 +283,7 @@ class Store:
         return folder
 
     def reset(self, spec: StageSpec) -> None:
-        """Remove a damaged stage so that it is made again.
+        """Remove a stage that is damaged, or dropped outputs, so that it is made again.
 
         What another process published in its place meanwhile is left alone.
         """
@@ -251,8 +293,9 @@ class Store:
         # Two commands may have found the damage. Only what was moved away can be judged for good.
         with suppress(FileNotFoundError):
             folder.rename(gone)
-            if damage_of(gone) is None:
-                _rename_to_new(gone, folder)
+            manifest = read_manifest(gone)
+            if damage_of(gone) is None and manifest is not None and not manifest["dropped"]:
+                rename_to_new(gone, folder)
         shutil.rmtree(trash)
 
     def prepare(self, spec: StageSpec) -> None:
@@ -280,6 +323,7 @@ class Store:
             "error": None,
             "lasting": None,
             "outputs": {},
+            "dropped": [],
             "events": None,
             "timings": {},
         }
@@ -350,7 +394,7 @@ class Store:
         }
         write_manifest(folder, {**attempt.manifest, **done})
         target.parent.mkdir(parents=True, exist_ok=True)
-        return _rename_to_new(folder, target)
+        return rename_to_new(folder, target)
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove what is left of the work on a stage."""
@@ -374,7 +418,7 @@ class Store:
         return manifest
 
 
-def _rename_to_new(folder: Path, target: Path) -> bool:
+def rename_to_new(folder: Path, target: Path) -> bool:
     """Rename a folder that is not empty; False, and nothing happens, where the target exists."""
     try:
         folder.rename(target)

@@ -21,7 +21,7 @@ from diamond.pipeline.identity import study_key
 from diamond.pipeline.result import build_document
 from diamond.pipeline.seen import SeenStore
 from diamond.pipeline.selection import selected_stages
-from diamond.pipeline.store import Store
+from diamond.pipeline.store import Store, differing_output
 from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.tracking.records import RunStatus
 
@@ -56,6 +56,7 @@ class StudyRun:
     made: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
     blocked: set[str] = field(default_factory=set)
+    _former: list[dict[str, Any] | None] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -83,7 +84,8 @@ class StudyRun:
     def check_store(self) -> None:
         """Read every finished stage of the plan in full.
 
-        Damaged ones are removed so that they are made again.
+        Damaged ones are removed so that they are made again, and so are those that dropped what is
+        read now.
         """
         for spec in self.plan.stages():
             damage = self.store.damage(spec)
@@ -92,6 +94,12 @@ class StudyRun:
                 self.damaged.append(
                     f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again"
                 )
+        for spec in self.store.lacking(selected_stages(self.plan, self.only)):
+            self._former.append(self.store.manifest(spec.stage, spec.key))
+            self.store.reset(spec)
+            self.damaged.append(
+                f"stage {spec.stage} {spec.key} is made again: only its scores were kept"
+            )
 
     def execute(
         self,
@@ -142,8 +150,20 @@ class StudyRun:
             self.command,
             frozenset(spec.key for spec in others),
         )
-        document["notes"] += self.damaged
+        document["notes"] += [*self.damaged, *self._other_bits()]
         return document
+
+    def _other_bits(self) -> list[str]:
+        """What was made again and is not what it was, in words."""
+        said = []
+        for former in self._former:
+            now = former and self.store.manifest(former["stage"], former["key"])
+            if former and now and differing_output(former, now) is not None:
+                said.append(
+                    f"stage {now['stage']} {now['key']} has other bits than on {former['device']}: "
+                    "what was scored before rests on those"
+                )
+        return said
 
     def failed(self) -> list[tuple[StageSpec, str]]:
         """Stages that failed, with the cause; those that only read them are in `blocked`."""

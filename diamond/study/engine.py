@@ -305,6 +305,14 @@ class SweepRun:
             if damage is not None:
                 self.store.reset(spec)
                 self.news(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
+        for spec in self.store.lacking(specs):
+            self.store.reset(spec)
+            self._done.discard(spec.key)
+            executor.forget([spec.key])
+            self.news(f"stage {spec.stage} {spec.key} is made again: only its scores were kept")
+        for spec in specs:
+            if spec.key in self._done:
+                continue
             if self.store.status(spec) == "done":
                 self._done.add(spec.key)
             else:
