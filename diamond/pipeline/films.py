@@ -1,15 +1,22 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from diamond.config.run import RunConfig
-from diamond.data.references import View, load_references, view_references
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.data.references import (
+    Reference,
+    load_references,
+    save_references,
+    view_references,
+)
 from diamond.errors import StoreError
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
@@ -17,6 +24,10 @@ from diamond.pipeline.store import Store
 
 MAX_FILMS = 2
 REAL = "real"
+FILMS = "films"
+"""Folder in a stage that dropped its frames: those of its films, and `STARTS_FILE`."""
+STARTS_FILE = "starts.json"
+"""The starts whose frames are beside it, in their order."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class _Imagined:
     config: RunConfig
     seed: int
     references: str
-    frames: NDArray[np.uint8]
+    frames: Mapping[int, NDArray[np.uint8]]
 
 
 def load_films(document: Mapping[str, Any], store: Store) -> list[Film]:
@@ -83,8 +94,10 @@ def _imagined(
     if "rollouts" not in keys:
         return None
     manifest = store.manifest("rollouts", keys["rollouts"])
-    path = store.folder("rollouts", keys["rollouts"]) / FRAMES_FILE
-    if manifest is None or manifest["state"] != "done" or not path.is_file():
+    if manifest is None or manifest["state"] != "done":
+        return None
+    frames = _imagined_frames(store.folder("rollouts", keys["rollouts"]))
+    if frames is None:
         return None
     try:
         config = RunConfig.model_validate(
@@ -95,26 +108,112 @@ def _imagined(
             f"the configuration of arm {arm['name']!r} cannot be read: another version of diamond "
             f"planned it, or the report is damaged\n  make it again: {document['command']}"
         ) from error
-    frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return _Imagined(arm["name"], config, run["seed"], keys["references"], frames)
+
+
+def _imagined_frames(folder: Path) -> dict[int, NDArray[np.uint8]] | None:
+    """Frames (horizon, h, w, 3) by start, of films alone where the others were dropped."""
+    films = folder / FILMS
+    starts = read_json(films / STARTS_FILE)
+    path = (folder if starts is None else films) / FRAMES_FILE
+    if not path.is_file():
+        return None
+    frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return dict(zip(range(len(frames)) if starts is None else starts, frames, strict=True))
 
 
 def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film]:
     finest = max(arms, key=lambda arm: arm.config.view.height * arm.config.view.width)
-    view = _view(finest, store)
-    size = view.targets.shape[2:4]
-    lengths = view.valid.sum(axis=1)
-    chosen = sorted(np.argsort(-lengths, kind="stable")[:MAX_FILMS].tolist())
+    rollouts, view = finest.config.rollouts, finest.config.view
+    folder = store.folder("references", finest.references)
+    codes = read_json(folder / ACTIONS_FILE)
+    if codes is None:
+        raise StoreError(
+            f"the references of arm {finest.name!r} are not in the store: {str(folder)!r}\n"
+            "  the command of the study makes them again; `diamond show STUDY` prints it"
+        )
+    references = stored_references(folder)
+    lengths = film_lengths(references, rollouts.num_starts, rollouts.horizon_steps)
+    real = view_references(
+        [references[start] for start in lengths], view, codes, rollouts.horizon_steps
+    ).targets
+    size = real.shape[2:4]
     copy_last = next((arm.name for arm in arms if arm.config.family == "copy_last"), None)
     trained = next((arm for arm in arms if arm.config.family == "diamond"), arms[0])
     films = []
-    for start in chosen:
+    for (start, length), targets in zip(lengths.items(), real, strict=True):
         # The real row goes black where the episode has ended: nothing is scored there.
-        rows = [(REAL, view.targets[start])]
-        rows += [(arm.name, _enlarged(arm.frames[start], size)) for arm in arms]
+        rows = [(REAL, targets)]
+        rows += [
+            (arm.name, _enlarged(arm.frames[start], size)) for arm in arms if start in arm.frames
+        ]
         number = finest.config.references.first_start + start
-        films.append(Film(game, number, trained.seed, int(lengths[start]), tuple(rows), copy_last))
+        films.append(Film(game, number, trained.seed, length, tuple(rows), copy_last))
     return films
+
+
+def stored_references(folder: Path) -> dict[int, Reference]:
+    """References by start, of films alone where the others were dropped."""
+    starts = read_json(folder / FILMS / STARTS_FILE)
+    if starts is None:
+        return dict(enumerate(load_references(folder)))
+    return dict(zip(starts, load_references(folder / FILMS), strict=True))
+
+
+def film_lengths(
+    references: Mapping[int, Reference], num_starts: int, horizon: int
+) -> dict[int, int]:
+    """The starts of films, and their time steps until the real episode ends or the horizon.
+
+    Args:
+        references: By start.
+        num_starts: The first ones count.
+        horizon: Time steps that are imagined.
+    """
+    lengths = {
+        start: min(horizon, reference.num_valid_steps)
+        for start, reference in references.items()
+        if start < num_starts
+    }
+    longest = sorted(lengths, key=lambda start: -lengths[start])[:MAX_FILMS]
+    return {start: lengths[start] for start in sorted(longest)}
+
+
+def save_real_films(
+    references: Mapping[int, Reference], starts: Sequence[int], horizon: int, folder: Path
+) -> None:
+    """Write what films read of references: no background, no other actions.
+
+    Args:
+        references: By start.
+        starts: Those to write.
+        horizon: Time steps to keep.
+        folder: Is made.
+    """
+    folder.mkdir()
+    save_references((_cut(references[start], horizon) for start in starts), folder)
+    (folder / STARTS_FILE).write_text(json.dumps(list(starts)) + "\n")
+
+
+def save_imagined_films(frames: NDArray[np.uint8], starts: Sequence[int], folder: Path) -> None:
+    """Write what films read of rollouts.
+
+    Args:
+        frames: (starts, horizon, h, w, 3).
+        starts: Those to write.
+        folder: Is made.
+    """
+    folder.mkdir()
+    np.save(folder / FRAMES_FILE, frames[list(starts)], allow_pickle=False)
+    (folder / STARTS_FILE).write_text(json.dumps(list(starts)) + "\n")
+
+
+def _cut(reference: Reference, horizon: int) -> Reference:
+    steps = min(horizon, reference.num_valid_steps)
+    native = reference.native[: CONTEXT_FRAMES + steps]
+    return replace(
+        reference, num_valid_steps=steps, native=native, stills=reference.stills[:1], branch=None
+    )
 
 
 def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -126,16 +225,3 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     )
     enlarged: NDArray[np.uint8] = frames[:, rows][:, :, columns]
     return enlarged
-
-
-def _view(arm: _Imagined, store: Store) -> View:
-    folder = store.folder("references", arm.references)
-    codes = read_json(folder / ACTIONS_FILE)
-    if codes is None:
-        raise StoreError(
-            f"the references of arm {arm.name!r} are not in the store: {str(folder)!r}\n"
-            "  the command of the study makes them again; `diamond show STUDY` prints it"
-        )
-    rollouts = arm.config.rollouts
-    references = load_references(folder)[: rollouts.num_starts]
-    return view_references(references, arm.config.view, codes, rollouts.horizon_steps)
