@@ -149,7 +149,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         with ProgressView(stage_names(plan), log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
-        document, artifacts = _report(store, study.document(), study.folder, options)
+        document, artifacts = report_study(store, study.document(), study.folder, options)
         _show(document, options)
         show_failed(study, log)
         failed = bool(study.failed())
@@ -160,9 +160,10 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
-def _report(
+def report_study(
     store: Store, document: dict[str, Any], folder: Path, options: Options
 ) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Write the report of a study; returns its document, and its files for the tracking store."""
     from diamond.report.summary import summarise
 
     document["summary"] = summarise(document)
