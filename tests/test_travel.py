@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,10 @@ def taken(file: Path, home: Path) -> Received:
 
 def diamond(*arguments: object) -> str:
     """Run a command in this process; it must succeed."""
-    found = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    words = [str(one) for one in arguments]
+    found = CliRunner().invoke(app, words, catch_exceptions=False, env={"COLUMNS": "200"})
     assert found.exit_code == 0, found.output
-    return found.output
+    return found.stdout
 
 
 def everything(home: Path) -> dict[str, str]:
@@ -292,7 +294,7 @@ def test_the_command_of_a_joined_study_plans_it(joined: Path) -> None:
     command = report(joined)["command"].split()
     assert command[0] == "diamond"
     shown = diamond(*command[1:], "--dry-run")
-    assert "seeds 2" in shown or "2 seeds" in shown
+    assert "seeds 2" in shown
 
 
 def test_a_study_that_was_joined_travels_on(joined: Path, tmp_path: Path) -> None:
@@ -479,7 +481,7 @@ def test_a_file_with_one_other_byte_is_refused_or_means_the_same(
         try:
             taken(file, home)
         except StoreError:
-            assert not list(home.glob("stages/*/*")) and not list(home.glob("studies/*"))
+            assert not list(home.glob("stages/*/*")) and not list(home.glob("studies/*/*"))
         else:  # A date, or what only other readers of archives look at.
             taken(homes.files[0], tmp_path / "whole")
             assert digests(home) == digests(tmp_path / "whole")
@@ -504,7 +506,7 @@ def with_index(members: dict[str, bytes], **changes: Any) -> dict[str, bytes]:
 
 def with_member(members: dict[str, bytes], name: str) -> dict[str, bytes]:
     known = json.loads(members[INDEX])["digests"]
-    return with_index(members | {name: b""}, digests=known | {name: digest(Path("/dev/null"))})
+    return with_index(members | {name: b""}, digests=known | {name: sha256().hexdigest()})
 
 
 @pytest.mark.parametrize(
@@ -592,8 +594,8 @@ def test_an_import_that_is_killed_leaves_no_study_and_can_be_done_again(
     command = [sys.executable, "-c", KILLED, str(home), str(homes.files[0]), place, str(calls)]
     done = subprocess.run(command, check=False, env=environment(), capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
-    assert not list(home.glob("studies/*"))
-    assert len(list(home.glob("stages/*/*"))) == calls if place == "rename_to_new" else True
+    assert not list(home.glob("studies/*/*"))
+    assert len(list(home.glob("stages/*/*"))) == (calls if place == "rename_to_new" else 0)
     taken(homes.files[0], home)
     taken(homes.files[0], tmp_path / "other")
     assert digests(home) == digests(tmp_path / "other")
