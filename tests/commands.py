@@ -24,7 +24,9 @@ from diamond.pipeline.home import open_home
 from diamond.pipeline.outputs import EVENTS_FILE
 from diamond.pipeline.sealed import unsealed
 from diamond.pipeline.store import (
+    KEPT,
     OWN_FILES,
+    STAGES_FOLDER,
     Attempt,
     StageResult,
     Store,
@@ -217,7 +219,8 @@ def digests(home: Path) -> dict[str, dict[str, str]]:
             for path in sorted(folder.rglob("*"))
             if path.is_file() and is_output(path, folder)
         }
-        for folder in home.glob("stages/*/*")
+        for part in (STAGES_FOLDER, KEPT)
+        for folder in home.glob(f"{part}/*/*")
     }
 
 

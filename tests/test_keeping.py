@@ -143,7 +143,7 @@ def test_what_is_left_is_whole_and_says_what_went(keep: Keep, store: Store, plan
         assert store.status(spec) == SeenStore(store.home).status(spec) == "done"
         assert store.damage(spec) is None
     for spec in rollouts_of(plan):
-        assert was_dropped(store, spec.key)
+        assert was_dropped(store, spec)
         manifest = store.manifest("rollouts", spec.key)
         whole = before[spec.key]
         assert manifest is not None and whole is not None
@@ -169,8 +169,8 @@ def result_of(plan: Plan) -> Result:
     arms = tuple(
         ArmResult.model_construct(
             name=arm.name,
-            game=arm.game,
             kind=arm.kind,
+            game=arm.game,
             runs=(RunResult.model_construct(seed=0, stages=stages_of_run(arm.runs[0])),),
         )
         for arm in plan.arms
@@ -203,7 +203,7 @@ def test_films_from_what_is_kept_are_those_from_all_frames(store: Store, plan: P
 def test_all_and_nothing_said_keep_all(store: Store, plan: Plan) -> None:
     drop(store, plan, "all")
     drop(store, plan, None)
-    assert not any(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert not any(was_dropped(store, spec) for spec in rollouts_of(plan))
     assert not list(store.home.glob(f"{KEPT}/*/*"))
 
 
@@ -217,13 +217,14 @@ def test_frames_go_once_the_last_stage_that_reads_them_is_done(tmp_path: Path, p
         if spec.stage not in READERS:
             continue
         key = spec.upstream["rollouts"]
-        assert not was_dropped(store, key)
+        (rollouts,) = (one for one in specs if one.key == key)
+        assert not was_dropped(store, rollouts)
         finish(store, spec, filler(spec))
         assert dropping.note_done(spec) == []
         readers = [s for s in specs if s.upstream.get("rollouts") == key]
         read = all(store.status(reader) == "done" for reader in readers)
-        assert was_dropped(store, key) == read
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+        assert was_dropped(store, rollouts) == read
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
 
 
 def test_frames_that_another_study_uses_stay_while_it_runs(store: Store, plan: Plan) -> None:
@@ -235,9 +236,9 @@ def test_frames_that_another_study_uses_stay_while_it_runs(store: Store, plan: P
     with in_use(folder / RUNNING_NAME):
         drop(store, plan, "none")
         for spec in rollouts_of(plan):
-            assert was_dropped(store, spec.key) == (spec.key not in used)
+            assert was_dropped(store, spec) == (spec.key not in used)
     drop(store, plan, "none")
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
 
 
 def test_frames_that_a_command_of_the_same_study_has_yet_to_read_stay(
@@ -246,11 +247,11 @@ def test_frames_that_a_command_of_the_same_study_has_yet_to_read_stay(
     """Another command is at work on it, and this one was asked for the second arm alone."""
     first, second = (arm.runs[0].stages for arm in plan.arms[:2])
     shutil.rmtree(store.folder("fidelity", {s.stage: s.key for s in first}["fidelity"]))
-    keys = [{s.stage: s.key for s in stages}["rollouts"] for stages in (first, second)]
+    rollouts = [next(s for s in stages if s.stage == "rollouts") for stages in (first, second)]
     with in_use(store.home / "studies" / plan.study / RUNNING_NAME):
         specs = [spec for spec in plan.stages() if store.status(spec) == "done"]
         Dropping(store, "none", plan.study).take_on(specs, [spec.key for spec in specs])
-    assert [was_dropped(store, key) for key in keys] == [False, True]
+    assert [was_dropped(store, spec) for spec in rollouts] == [False, True]
 
 
 def test_what_was_kept_is_looked_after_as_any_stage(store: Store, plan: Plan) -> None:
@@ -300,7 +301,7 @@ def test_a_kill_at_any_moment_leaves_one_that_is_whole(
     assert store.status(spec) == "done"
     assert store.damage(spec) is None
     drop(store, plan, "films")
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
 
 
 # --- what comes back --------------------------------------------------------------------------
@@ -338,9 +339,25 @@ def test_a_score_that_is_missing_brings_its_frames_back(store: Store, plan: Plan
     assert after["outputs"] == before["outputs"] and after["dropped"] == []
     assert not list(store.home.glob(f"{KEPT}/rollouts/{rollouts.key}"))
     assert dropping.note_done(rollouts) == []
-    assert not was_dropped(store, rollouts.key)
+    assert not was_dropped(store, rollouts)
     dropping.note_done(spec)
-    assert was_dropped(store, rollouts.key)
+    assert was_dropped(store, rollouts)
+
+
+def test_what_is_made_again_brings_back_what_it_reads(store: Store, plan: Plan) -> None:
+    """A denoiser and its frames were dropped; imagined frames that are wanted read both."""
+    specs = plan.stages()
+    first = next(spec for spec in specs if spec.stage == "denoiser")
+    gone = [spec for spec in specs if spec.key in (first.key, first.upstream["frames"])]
+    for spec in gone:
+        store.keep_only(spec.stage, spec.key, ["out"], lambda folder: None)
+    drop(store, plan, "none")
+    done = [spec.key for spec in specs]
+    read = {spec.key for spec in gone}
+    assert to_make_again(store, specs, done, None) == set()
+    assert to_make_again(store, specs, done, "all") == {s.key for s in rollouts_of(plan)} | read
+    frames = first.upstream["frames"]
+    assert to_make_again(store, specs, set(done) - {first.key}, None) == {frames}
 
 
 def test_frames_that_come_back_as_others_are_told(store: Store, plan: Plan) -> None:
@@ -404,23 +421,23 @@ def commanded(store: Store, plan: Plan, keep: Keep | None) -> list[str]:
 
 def test_a_command_makes_frames_again_that_a_new_score_reads(store: Store, plan: Plan) -> None:
     assert commanded(store, plan, "none") == []
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
     assert commanded(store, plan, None) == []
     fidelity = next(spec for spec in plan.stages() if spec.stage == "fidelity")
     shutil.rmtree(store.folder("fidelity", fidelity.key))
     expected = [f"rollouts {fidelity.upstream['rollouts']}", f"fidelity {fidelity.key}"]
     assert commanded(store, plan, "none") == expected
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
 
 
 def test_a_command_makes_again_what_it_is_told_to_keep(store: Store, plan: Plan) -> None:
     commanded(store, plan, "none")
     rollouts = [f"rollouts {spec.key}" for spec in rollouts_of(plan)]
     assert commanded(store, plan, "films") == rollouts
-    assert all(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert all(was_dropped(store, spec) for spec in rollouts_of(plan))
     assert commanded(store, plan, "films") == []
     assert commanded(store, plan, "all") == rollouts
-    assert not any(was_dropped(store, spec.key) for spec in rollouts_of(plan))
+    assert not any(was_dropped(store, spec) for spec in rollouts_of(plan))
 
 
 # --- what is said -----------------------------------------------------------------------------

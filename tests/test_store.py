@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -30,8 +31,10 @@ from diamond.pipeline.store import (
     Attempt,
     StageResult,
     Store,
+    damage_of,
     read_manifest,
     stage_manifest,
+    write_kept,
     write_manifest,
 )
 from diamond.pipeline.worker import run_stage
@@ -283,6 +286,36 @@ def test_a_damaged_stage_is_removed_and_can_be_made_again(store: Store) -> None:
     assert store.status(SPEC) == "todo"
     assert not store.folder(SPEC.stage, SPEC.key).exists()
     assert not any((store.home / TRASH).iterdir())
+
+
+def part_of(store: Store, target: Path, *dropped: str) -> Path:
+    """What is kept of the finished stage, in a folder of its own."""
+    part = target / SPEC.key
+
+    def fill(folder: Path) -> None:
+        (folder / "film").write_text("x")
+
+    write_kept(store.folder(SPEC.stage, SPEC.key), part, dropped, fill)
+    return part
+
+
+def test_what_is_kept_of_what_was_kept_names_all_that_went(store: Store, tmp_path: Path) -> None:
+    before = stage_manifest(store.folder(SPEC.stage, SPEC.key))
+    store.keep_only(SPEC.stage, SPEC.key, ["a.bin"], lambda folder: None)
+    part = part_of(store, tmp_path / "part", "b.json")
+    manifest = stage_manifest(part)
+    assert damage_of(part) is None
+    assert manifest["dropped"] == ["a.bin", "b.json"] and list(manifest["kept"]) == ["film"]
+    assert manifest["outputs"] == before["outputs"]
+
+
+def test_a_part_that_comes_in_does_not_replace_the_whole(store: Store) -> None:
+    source = store.home / "part"
+    store.take_in(SPEC.stage, SPEC.key, part_of(store, source, "a.bin"))
+    assert store.has_all_files(SPEC.stage, SPEC.key)
+    shutil.rmtree(store.folder(SPEC.stage, SPEC.key))
+    assert (store.status(SPEC), store.damage(SPEC)) == ("done", None)
+    assert not store.has_all_files(SPEC.stage, SPEC.key)
 
 
 def test_what_another_command_made_again_meanwhile_is_not_removed(store: Store) -> None:

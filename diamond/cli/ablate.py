@@ -153,7 +153,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
         with ProgressView(stage_names(plan), log) as view:
             tracking.start()
             study.execute(executor, view.show, tracking.check)
-        result = _report(store, study.result(), study.folder, options)
+        result = report_study(store, study.result(), study.folder, options)
         _show(result, options)
         show_failed(study, log)
         failed = bool(study.failed())
@@ -165,7 +165,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
-def _report(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
+def report_study(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
     """Write page and document of a study; returns the result with what was written."""
     from diamond.pipeline.reports import write_result
     from diamond.report.summary import summarise

@@ -17,6 +17,7 @@ from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri, given_command
 from diamond.cli.system import Streams, check_text
+from diamond.cli.travel import export_study, import_study
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.errors import DiamondError, ExitCode, RequestError, refusal
 from diamond.tracking.uris import hide_secrets
@@ -460,6 +461,8 @@ def evaluate(
 app.command()(fidelity)
 app.command()(bench)
 app.command(name="axes")(list_axes)
+app.command(name="export-study")(export_study)
+app.command(name="import-study")(import_study)
 for look in (studies, show, report, gc, scores, verify, ui):
     app.command()(look)
 

@@ -5,9 +5,10 @@ It is a record for honest people: who removes files can make it say anything.
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from diamond.ablation.declarations import Declared, claims_hash
+from diamond.ablation.declarations import Declaration, Declared, Override, claims_hash
 from diamond.config.base import canonical_json
 from diamond.pipeline.store import Store
 from diamond.results.claims import Declared as DeclaredResult
@@ -17,7 +18,6 @@ from diamond.stages.registry import BY_NAME
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""
-"""Stages whose outputs claims are about."""
 DECLARED_BEFORE = "declared before"
 BEGAN_WITHOUT = "declared after the first arm started: the study began without claims"
 
@@ -30,6 +30,13 @@ def history_entry(declared: Declared) -> dict[str, Any]:
         "declaration": declared.declaration.model_dump(mode="json", by_alias=True),
         "overrides": [override.model_dump() for override in declared.overrides],
     }
+
+
+def recorded_declaration(entry: Mapping[str, Any]) -> Declared:
+    """The declaration of which `history_entry` kept something; its file may be gone."""
+    overrides = tuple(Override.model_validate(one) for one in entry["overrides"])
+    declaration = Declaration.model_validate(entry["declaration"])
+    return Declared(Path(entry["file"]), declaration, overrides)
 
 
 def last_declared(history: History) -> Mapping[str, Any] | None:

@@ -17,7 +17,7 @@ from diamond.ablation.stages import stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
-from diamond.errors import RequestError, unknown
+from diamond.errors import RequestError, StoreError, unknown
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
 from diamond.pipeline.files import beside
 from diamond.pipeline.models import saved_shape
@@ -107,6 +107,13 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
                 f"  {until}this command trains it: {_whole_command(entry, config.seed)}"
             )
         folder = store.whole_folder(spec.stage, spec.key)
+        if not store.has_all_files(spec.stage, spec.key):
+            raise StoreError(
+                f"the weights of the {part} of {source}, are not in this home: the study came here "
+                "without them\n"
+                "  go to the home that made them, or give this command another --home: "
+                + _whole_command(entry, config.seed)
+            )
         folders[part] = folder if spec.stage == part else folder / part
     return TrainedRun(config, source, folders)
 

@@ -1,7 +1,7 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from diamond.config.run import RunConfig
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
-from diamond.data.references import Reference, load_references, view_references
+from diamond.data.references import NATIVE_FILE, Reference, load_references, view_references
 from diamond.errors import StoreError
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
@@ -96,7 +96,7 @@ def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
     return _Imagined(arm.name, config, run.seed, keys["references"], folder)
 
 
-def write_films(store: Store, rollouts: Mapping[str, Any], folder: Path) -> None:
+def write_imagined_films(store: Store, rollouts: Mapping[str, Any], folder: Path) -> None:
     """Write the frames of rollouts that a report shows, where the others are to be dropped.
 
     Args:
@@ -105,21 +105,46 @@ def write_films(store: Store, rollouts: Mapping[str, Any], folder: Path) -> None
         folder: Where they go, to `FILMS_FILE`.
     """
     imagined = _whole_frames(store.folder("rollouts", rollouts["key"]))
-    references = load_references(store.folder("references", rollouts["upstream"]["references"]))
-    num_starts, horizon = imagined.shape[:2]
     with FrameWriter(folder / FILMS_FILE) as file:
-        for start in _film_starts(_lengths(references[:num_starts], horizon)):
+        for start in film_starts(store, rollouts):
             file.write(start, imagined[start])
 
 
-def _lengths(references: Sequence[Reference], horizon: int) -> list[int]:
+def write_real_films(source: Path, starts: Iterable[int], folder: Path) -> None:
+    """Write the native frames of references that a report shows, where the others are left out.
+
+    Args:
+        source: The folder of the references; nothing of them was dropped.
+        starts: The starts that are shown.
+        folder: Where they go, to `FILMS_FILE`.
+    """
+    references = load_references(source)
+    with FrameWriter(folder / FILMS_FILE) as file:
+        for start in sorted(starts):
+            file.write(start, references[start].native)
+
+
+def film_starts(store: Store, rollouts: Mapping[str, Any]) -> list[int]:
+    """The starts of rollouts that a report shows.
+
+    Args:
+        store: The home; it has the references, if not all of their frames.
+        rollouts: The manifest of the rollouts.
+    """
+    references = load_references(store.folder("references", rollouts["upstream"]["references"]))
+    said = rollouts["config"]["rollouts"]
+    found = dict(enumerate(references[: said["num_starts"]]))
+    return _longest(_lengths(found, said["horizon_steps"]))
+
+
+def _lengths(references: Mapping[int, Reference], horizon: int) -> dict[int, int]:
     """Env steps that are real, of each start."""
-    return [min(horizon, reference.num_valid_steps) for reference in references]
+    return {start: min(horizon, one.num_valid_steps) for start, one in references.items()}
 
 
-def _film_starts(lengths: Sequence[int]) -> list[int]:
-    """The first starts whose real episode lasts longest, of the lengths of all."""
-    return sorted(sorted(range(len(lengths)), key=lambda start: -lengths[start])[:MAX_FILMS])
+def _longest(lengths: Mapping[int, int]) -> list[int]:
+    """The first starts whose real episode lasts longest."""
+    return sorted(sorted(lengths, key=lambda start: -lengths[start])[:MAX_FILMS])
 
 
 def _shown_starts(folder: Path) -> Collection[int]:
@@ -150,7 +175,7 @@ def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film
     copy_last = next((arm.name for arm in arms if arm.config.family == "copy_last"), None)
     trained = next((arm for arm in arms if arm.config.family == "diamond"), arms[0])
     films = []
-    for start in _film_starts(lengths):
+    for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
         seen = view_references([references[start]], view, codes, horizon)
         rows = [(REAL, seen.targets[0])]
@@ -175,8 +200,8 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     return enlarged
 
 
-def _real(arm: _Imagined, store: Store) -> tuple[list[Reference], Sequence[int]]:
-    """The references of an arm, and its action set."""
+def _real(arm: _Imagined, store: Store) -> tuple[dict[int, Reference], Sequence[int]]:
+    """The references of an arm by start, those whose frames are there, and its action set."""
     folder = store.folder("references", arm.references)
     codes = read_json(folder / ACTIONS_FILE)
     if codes is None:
@@ -184,4 +209,12 @@ def _real(arm: _Imagined, store: Store) -> tuple[list[Reference], Sequence[int]]
             f"the references of arm {arm.name!r} are not in the store: {str(folder)!r}\n"
             "  the command of the study makes them again; `diamond show STUDY` prints it"
         )
-    return load_references(folder)[: arm.config.rollouts.num_starts], codes
+    found = dict(enumerate(load_references(folder)[: arm.config.rollouts.num_starts]))
+    if (folder / NATIVE_FILE).is_file():
+        return found, codes
+    films = folder / FILMS_FILE
+    return {
+        start: replace(found[start], native=StoredFrames(films, start))
+        for start in (stored_episodes(films) if films.is_file() else ())
+        if start in found
+    }, codes

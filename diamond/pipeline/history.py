@@ -6,11 +6,13 @@ An arm keeps its meaning for as long as the study keeps its name.
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diamond.ablation.joining import read_request, request_data
 from diamond.ablation.plan import Arm, Plan
+from diamond.ablation.request import Request
 from diamond.config.base import canonical
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import create_json, locked, read_json, write_json
@@ -48,6 +50,17 @@ def check_plan(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> None:
         RequestError: An arm of the same name was something else; the text says which fields differ.
             Or the arms of a game were compared with another baseline.
     """
+    contradiction = find_contradiction(plan, entries)
+    if contradiction is not None:
+        raise RequestError(
+            f"{contradiction}\n"
+            "  results must not be mixed, and differences must not change their meaning: give this "
+            f"study another name with --name, for instance --name {plan.study}-2"
+        )
+
+
+def find_contradiction(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> str | None:
+    """What of a plan was something else in those before it, in words; None where nothing was."""
     before: dict[str, Any] = {}
     baselines: dict[str, str] = {}
     for entry in entries:
@@ -55,23 +68,18 @@ def check_plan(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> None:
         baselines |= entry["baselines"]
     for arm in _varied(plan):
         old = before.get(_arm_name(arm))
-        if old is None:
-            continue
-        if differing := _changed(old, arm):
-            raise RequestError(
-                f"arm {arm.name!r} of study {plan.study!r} is not what it was\n"
-                f"{_shown(differing)}\n"
-                "  results must not be mixed: give this study another name with --name, for "
-                f"instance --name {plan.study}-2"
+        if old is not None and (differing := _changed(old, arm)):
+            return f"arm {arm.name!r} of study {plan.study!r} is not what it was\n" + _shown(
+                differing
             )
     for game, new in _baselines(plan).items():
         old = baselines.get(game, new)
         if old != new:
-            raise RequestError(
+            return (
                 f"the baseline arm of study {plan.study!r} on {game} was {old!r}, now it is "
-                f"{new!r}\n  differences must not change their meaning: put {old!r} first, or give "
-                f"this study another name with --name, for instance --name {plan.study}-2"
+                f"{new!r}: the one that was first must stay first"
             )
+    return None
 
 
 def is_sweep(folder: Path) -> bool:
@@ -132,26 +140,42 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
     with locked(folder.parent / LOCK_NAME):
         entries = read_entries(folder)
         record_needs(plan, folder, entries)
-        arms = {
+        known = with_plan(entries, plan, command)
+        if known != entries:
+            write_json(folder / FILE_NAME, [sealed(one) for one in known])
+
+
+def with_plan(entries: Sequence[dict[str, Any]], plan: Plan, command: str) -> list[dict[str, Any]]:
+    """The history of a study with a plan at its end, unless the last entry says the same."""
+    entry = {
+        "command": command,
+        "request": request_data(plan.request),
+        "num_seeds": plan.request.num_seeds,
+        "until": plan.until,
+        "arms": {
             _arm_name(arm): json.loads(json.dumps(canonical(arm.runs[0].config)))
             for arm in _varied(plan)
-        }
-        entry = {
-            "command": command,
-            "num_seeds": plan.request.num_seeds,
-            "until": plan.until,
-            "arms": arms,
-            "baselines": _baselines(plan),
-        }
-        if plan.request.declared is not None:
-            # Reading declarations is not loaded for a study without one.
-            from diamond.pipeline.declared import history_entry  # noqa: PLC0415
+        },
+        "baselines": _baselines(plan),
+    }
+    if plan.request.declared is not None:
+        # Reading declarations is not loaded for a study without one.
+        from diamond.pipeline.declared import history_entry  # noqa: PLC0415
 
-            entry["declared"] = history_entry(plan.request.declared)
-        if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
-            return
-        known = [*entries, {**entry, "time": int(time.time())}]
-        write_json(folder / FILE_NAME, [sealed(one) for one in known])
+        entry["declared"] = history_entry(plan.request.declared)
+    if entries and {**entries[-1], "time": None} == {**entry, "time": None}:
+        return list(entries)
+    return [*entries, {**entry, "time": int(time.time())}]
+
+
+def entry_request(entry: Mapping[str, Any]) -> Request:
+    """What a command asked for that a history has an entry of."""
+    declared = None
+    if "declared" in entry:
+        from diamond.pipeline.declared import recorded_declaration  # noqa: PLC0415
+
+        declared = recorded_declaration(entry["declared"])
+    return read_request(entry["request"], declared)
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""What stays of imagined frames once all that reads them is done.
+"""What stays of imagined frames once all that reads them is done, and what is made again.
 
-What went is made again for who asks for it. Scores, event logs and the digests of frames stay.
+What went, or did not travel, is made again for who reads it. Scores, event logs and the digests of
+all outputs stay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,35 +42,44 @@ def check_keep(text: str | None) -> Keep | None:
 def to_make_again(
     store: Store, specs: Iterable[StageSpec], done: Iterable[str], keep: Keep | None
 ) -> set[str]:
-    """Keys of rollouts whose frames were dropped and are wanted.
+    """Keys of stages of which outputs were dropped and are wanted.
 
-    A stage that is to be made reads them, or the user asked for more than what is there.
+    A stage that is to be made, or made again, reads them, or the user asked for more frames than
+    there are.
 
     Args:
         store: The home.
-        specs: The stages of a command.
+        specs: The stages of a command, each after those that it reads.
         done: Keys of those that are done.
         keep: What the user said is to stay; None where nothing was said.
     """
-    specs, finished = list(specs), set(done)
-    read = {spec.upstream.get("rollouts") for spec in specs if spec.key not in finished}
+    finished, read = set(done), set[str]()
     found = set()
-    for spec in specs:
-        if spec.stage == "rollouts" and was_dropped(store, spec.key):
-            bare = _has_nothing_to_show(store, spec.key)
-            asked = keep == "all" or (keep == "films" and bare)
-            if asked or spec.key in read:
-                found.add(spec.key)
+    for spec in reversed(list(specs)):
+        if was_dropped(store, spec) and (spec.key in read or _is_asked_for(store, spec, keep)):
+            found.add(spec.key)
+        if spec.key in found or spec.key not in finished:
+            read.update(spec.upstream.values())
     return found
 
 
-def was_dropped(store: Store, key: str) -> bool:
-    """Whether rollouts are finished and not all of their frames are there."""
-    return store.is_published("rollouts", key) and not store.has_all_files("rollouts", key)
+def was_dropped(store: Store, spec: StageSpec) -> bool:
+    """Whether a stage is finished and not all of its outputs are there."""
+    return store.is_published(spec.stage, spec.key) and not store.has_all_files(
+        spec.stage, spec.key
+    )
 
 
-def _has_nothing_to_show(store: Store, key: str) -> bool:
-    return was_dropped(store, key) and not (store.folder("rollouts", key) / FILMS_FILE).exists()
+def _is_asked_for(store: Store, spec: StageSpec, keep: Keep | None) -> bool:
+    """Whether the user wants more frames of rollouts than there are."""
+    if spec.stage != "rollouts":
+        return False
+    return keep == "all" or (keep == "films" and _has_nothing_to_show(store, spec))
+
+
+def _has_nothing_to_show(store: Store, spec: StageSpec) -> bool:
+    films = store.folder(spec.stage, spec.key) / FILMS_FILE
+    return was_dropped(store, spec) and not films.exists()
 
 
 @dataclass
@@ -96,13 +106,14 @@ class Dropping:
             done: Keys of those that are done.
 
         Returns:
-            Keys of rollouts that must be made again first.
+            Keys of the stages that must be made again first.
         """
         specs = list(specs)
         again = to_make_again(self.store, specs, done, self.keep)
-        for key in again:
-            manifest = self.store.manifest("rollouts", key)
-            self._before[key] = {} if manifest is None else manifest["outputs"]
+        for spec in specs:
+            manifest = self.store.manifest(spec.stage, spec.key) if spec.key in again else None
+            if manifest is not None:
+                self._before[spec.key] = manifest["outputs"]
         left = {spec.key for spec in specs} - set(done) | again
         for spec in specs:
             if spec.stage == "rollouts":
@@ -117,22 +128,22 @@ class Dropping:
         """Take note that a stage is done.
 
         Returns:
-            What is wrong, in words, where frames that were made again are not what they were.
+            What is wrong, in words, where what was made again is not what it was.
         """
         key = spec.key if spec.stage == "rollouts" else spec.upstream.get("rollouts", "")
         if key in self._waiting:
             self._waiting[key].discard(spec.key)
             if not self._waiting[key]:
                 self._drop([key])
-        return self._other_frames(spec)
+        return self._other_outputs(spec)
 
-    def _other_frames(self, spec: StageSpec) -> list[str]:
+    def _other_outputs(self, spec: StageSpec) -> list[str]:
         before = self._before.pop(spec.key, None)
         manifest = self.store.manifest(spec.stage, spec.key)
         if before is None or manifest is None or manifest["outputs"] == before:
             return []
         return [
-            f"rollouts {spec.key}: the frames that were made again, on {manifest['device']}, "
+            f"{spec.stage} {spec.key}: the outputs that were made again, on {manifest['device']}, "
             "differ from those that were dropped, of which scores may be left: another machine or "
             "version made those."
         ]
@@ -149,7 +160,7 @@ class Dropping:
                     self._drop_one(key)
 
     def _drop_one(self, key: str) -> None:
-        from diamond.pipeline.films import write_films  # noqa: PLC0415
+        from diamond.pipeline.films import write_imagined_films  # noqa: PLC0415
 
         manifest = self.store.manifest("rollouts", key)
         if manifest is None:
@@ -157,7 +168,7 @@ class Dropping:
 
         def fill(folder: Path) -> None:
             if self.keep == "films":
-                write_films(self.store, manifest, folder)
+                write_imagined_films(self.store, manifest, folder)
 
         self.store.keep_only("rollouts", key, manifest["outputs"], fill)
 
@@ -183,7 +194,7 @@ def dropped_note(plan: Plan, store: Store) -> list[str]:
         f"{arm.name} ({arm.game})"
         for arm in plan.arms
         for spec in arm.runs[0].stages
-        if spec.stage == "rollouts" and _has_nothing_to_show(store, spec.key)
+        if spec.stage == "rollouts" and _has_nothing_to_show(store, spec)
     ]
     if not names:
         return []

@@ -30,13 +30,26 @@ def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]])
         entries: The history of the study before.
     """
     needs = read_needs(folder, entries)
+    join_needs(needs, plan_needs(plan))
+    write_json(folder / FILE_NAME, sealed(needs))
+
+
+def plan_needs(plan: Plan) -> Needs:
+    """The stages of the runs of a plan."""
+    needs: Needs = {}
     for arm in plan.arms:
         for run in arm.runs:
             seed = run.config.seed if arm.kind == "arm" else None
             _add(needs, run_name(arm.name, arm.game, seed), run.stages)
     for game, spec in plan.random_players.items():
         _add(needs, run_name("random play", game), [spec])
-    write_json(folder / FILE_NAME, sealed(needs))
+    return needs
+
+
+def join_needs(needs: Needs, others: Needs) -> None:
+    """Add runs to those that are there; a stage of a run replaces the one before."""
+    for name, stages in others.items():
+        needs.setdefault(name, {}).update(stages)
 
 
 def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:

@@ -1,8 +1,8 @@
 """The stage store.
 
 ``stages/<stage>/<key>`` is a finished stage: it comes there by one rename and is never changed.
-``kept/<stage>/<key>`` is what is left of one whose frames were dropped; it comes there in the same
-way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one: its manifest, the
+``kept/<stage>/<key>`` is what is left of one of which outputs were dropped; it comes there in the
+same way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one: its manifest, the
 claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
@@ -93,18 +93,18 @@ def damage_of(folder: Path) -> str | None:
     missing = _missing(folder, manifest)
     if missing:
         return f"{missing[0]} is missing"
-    for name, expected in _digests(manifest).items():
+    for name, expected in kept_digests(manifest).items():
         if digest(folder / name) != expected:
             return f"{name} differs from its digest"
     return None
 
 
 def _missing(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    return [name for name in _digests(manifest) if not (folder / name).is_file()]
+    return [name for name in kept_digests(manifest) if not (folder / name).is_file()]
 
 
-def _digests(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the files that must be there: not of those that were dropped."""
+def kept_digests(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of every file but the manifest that a finished stage has: none that was dropped."""
     outputs = {n: d for n, d in manifest["outputs"].items() if n not in manifest["dropped"]}
     return {**outputs, **manifest["kept"], EVENTS_FILE: manifest["events"]}
 
@@ -381,6 +381,22 @@ class Store:
         self._throw_away(self._kept(stage, key))
         return published
 
+    def take_in(self, stage: str, key: str, folder: Path) -> None:
+        """Put a finished stage, or what is kept of one, in its place; one that is there stays.
+
+        Args:
+            stage: Name.
+            key: Key.
+            folder: Of the same file system; it is renamed.
+
+        Raises:
+            StoreError: The manifest is not there or not as it was written.
+        """
+        place = self._kept if stage_manifest(folder)["dropped"] else self._whole
+        target = place(stage, key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _rename_to_new(folder, target)
+
     def keep_only(
         self, stage: str, key: str, dropped: Collection[str], fill: Callable[[Path], None]
     ) -> None:
@@ -399,16 +415,8 @@ class Store:
             StoreError: The manifest is not there or not as it was written.
         """
         whole, kept = self._whole(stage, key), self._kept(stage, key)
-        manifest = stage_manifest(whole)
         part = self.home / TRASH / uuid4().hex / key
-        part.mkdir(parents=True)
-        fill(part)
-        extra = {path.name: digest(path) for path in sorted(part.iterdir())}
-        for name in (*manifest["outputs"], EVENTS_FILE):
-            if name not in dropped:
-                (part / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(whole / name, part / name)
-        write_manifest(part, manifest | {"dropped": sorted(dropped), "kept": extra})
+        write_kept(whole, part, dropped, fill)
         self._throw_away(kept)
         kept.parent.mkdir(parents=True, exist_ok=True)
         _rename_to_new(part, kept)
@@ -445,6 +453,32 @@ class Store:
         manifest = stage_manifest(folder) | dict(values)
         write_manifest(folder, manifest)
         return manifest
+
+
+def write_kept(
+    source: Path, part: Path, dropped: Collection[str], fill: Callable[[Path], None]
+) -> None:
+    """Write what is to be kept of a finished stage.
+
+    Args:
+        source: The folder of the stage, of which outputs may have been dropped before.
+        part: The folder to make.
+        dropped: Names of the outputs that it goes without.
+        fill: Writes files that take their place into a folder.
+
+    Raises:
+        StoreError: The manifest is not there or not as it was written.
+    """
+    manifest = stage_manifest(source)
+    part.mkdir(parents=True)
+    fill(part)
+    extra = {path.name: digest(path) for path in sorted(part.iterdir())}
+    for name in kept_digests(manifest):
+        if name not in dropped:
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, part / name)
+    gone = sorted({*manifest["dropped"], *dropped})
+    write_manifest(part, manifest | {"dropped": gone, "kept": manifest["kept"] | extra})
 
 
 def _rename_to_new(folder: Path, target: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diamond.ablation.joining import command_words
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.pipeline.arm_scores import read_scores
@@ -71,21 +72,7 @@ def fresh_start(sweep: Sweep) -> int:
 
 def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:
     """A request as the command that asks for it, with passwords hidden."""
-    words = ["diamond", "ablate"]
-    if request.settings:
-        words += ["--set", " ".join(request.settings)]
-    for arm in request.arms:
-        words += ["--arm", arm]
-    words += ["--preset", request.preset, "--game", ",".join(request.games)]
-    words += ["--seeds", str(request.num_seeds), "--first-seed", str(request.first_seed)]
-    words += ["--first-start", str(request.first_start)]
-    if request.protocol != "static":
-        words += ["--protocol", request.protocol]
-    if request.until is not None:
-        words += ["--until", request.until]
-    if request.checkpoint is not None:
-        words += ["--checkpoint", str(request.checkpoint)]
-    words += ["--name", str(request.name)]
+    words = command_words(request)
     if home != Path("mlruns").absolute():
         words += ["--home", str(home)]
     if tracking_uri is not None:
