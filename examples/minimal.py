@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from diamond.config.overrides import override
 from diamond.config.presets import tiny
 from diamond.config.run import RunConfig
 from diamond.data.collect import collect_frames, collect_references
@@ -25,15 +26,16 @@ from diamond.data.dataset import FrameSet
 from diamond.data.references import View, view_references
 from diamond.data.segments import SegmentSampler
 from diamond.envs.atari import AtariEnv, data_shape
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.families.diamond.world import DiamondWorld
 from diamond.fidelity.metrics import psnr
-from diamond.nets.reward_end_net import REWARD_END
 from diamond.part import AnyPart
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise
 from diamond.training.policy import POLICY
 from diamond.training.state import begin_part
-from diamond.world.denoiser import DENOISER
-from diamond.world.diamond_world import DiamondWorld
 from diamond.world.imagination import replay_actions
 
 SEED, TOLD = 0, 5
@@ -44,16 +46,13 @@ def recipe() -> RunConfig:
     """Small networks on 10,000 frames of Boxing, 32 x 32 pixels; 16 held-out starts."""
     config = tiny("Boxing")
     few = {"num_starts": 16, "horizon_steps": 10, "counterfactuals": None}
-    update = {
-        "denoiser": config.denoiser.model_copy(update={"updates": 2_000}),
-        "references": config.references.model_copy(update=few),
-    }
-    return config.model_copy(update=update)
+    held_out = {"references": config.references.model_copy(update=few)}
+    return override(config.model_copy(update=held_out), {"denoiser.updates": 2_000})
 
 
 def fit(part: AnyPart, config: RunConfig, frames: FrameSet, given: Any = None) -> Any:
     """Train a network on segments of real frames, of a policy on dreams that begin with them."""
-    section = getattr(config, part.name)
+    section = part.section(config.sections())
     net = part.fresh(section, data_shape(config.game, config.emulator, config.view), SEED)
     source = SegmentSampler(frames, part.data(section, given))
     training = begin_part(part, net, section, source, SEED, given)
@@ -93,7 +92,7 @@ def main(config: RunConfig, picture: Path) -> None:
     frames = collect_frames(config.game, config.emulator, config.view, config.frames, SEED)
     denoiser = fit(DENOISER, config, frames)
     reward_end = fit(REWARD_END, config, frames)
-    world = DiamondWorld(denoiser, reward_end, config.sampler)
+    world = DiamondWorld(denoiser, reward_end, diamond_of(config).sampler)
     fit(POLICY, config, frames, world)
 
     real = held_out_episodes(config)

@@ -13,10 +13,11 @@ from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
 from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.envs.atari import AtariEnv
-from diamond.nets.reward_end_net import REWARD_END
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.pipeline.files import digest
 from diamond.training.policy import POLICY
-from diamond.world.denoiser import DENOISER
 
 
 def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:
@@ -26,8 +27,8 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
     num_actions = len(AtariEnv(config.game, config.emulator).action_codes)
     shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
     networks: Mapping[str, nn.Module] = {
-        "denoiser": DENOISER.build(config.denoiser, shape),
-        "reward_end": REWARD_END.build(config.reward_end, shape),
+        "denoiser": DENOISER.build(diamond_of(config).denoiser, shape),
+        "reward_end": REWARD_END.build(diamond_of(config).reward_end, shape),
         "policy": POLICY.build(config.policy, shape),
     }
     generator = torch.Generator().manual_seed(0)
@@ -39,14 +40,12 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
         }
         save_file(state, folder / f"{part}.safetensors")
     checkpoint = Checkpoint(
-        format=1,
+        format=2,
         source="made for a test",
         source_sha256="0" * 64,
         weights=ImportedConfig(
             num_actions=num_actions,
-            denoiser=digest(folder / "denoiser.safetensors"),
-            reward_end=digest(folder / "reward_end.safetensors"),
-            policy=digest(folder / "policy.safetensors"),
+            weights={part: digest(folder / f"{part}.safetensors") for part in networks},
         ),
         **{field: getattr(config, field) for field in AGENT_FIELDS},
     )

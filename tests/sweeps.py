@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.claim import Claim
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
@@ -66,7 +67,7 @@ GRID = text("[space]\nsteps = { int = [1, 4] }\n", '[sampler]\nname = "grid"\n')
 
 def distance(config: RunConfig, name: str) -> float:
     """An objective that is best at two steps and without noise."""
-    return abs(config.sampler.steps - 2) + config.sampler.churn / 12
+    return abs(diamond_of(config).sampler.steps - 2) + diamond_of(config).sampler.churn / 12
 
 
 WHOLE = """\

@@ -14,8 +14,10 @@ from mlflow.entities import Run
 
 from diamond.config.base import canonical
 from diamond.config.metrics import METRIC_OF, METRICS, is_set
+from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.stages.registry import PROTOCOL_STAGES
+from diamond.families.diamond.config import diamond_of
+from diamond.stages.registry import stages_of_protocol
 from tests.commands import (
     ROOT,
     SMOKE,
@@ -36,7 +38,7 @@ from tests.commands import (
     tracked,
 )
 
-STAGES = PROTOCOL_STAGES["static"]
+STAGES = stages_of_protocol("static")
 
 HORIZON = 10
 HEAVY = ("torch", "numpy", "mlflow", "matplotlib", "ale_py", "gymnasium", "cv2", "scipy")
@@ -301,7 +303,7 @@ def test_every_result_carries_its_provenance(smoke_home: Path) -> None:
     document = report(smoke_home)
     provenance = document["provenance"]
     config = make_preset("smoke", "Boxing")
-    three = config.model_copy(update={"sampler": config.sampler.model_copy(update={"steps": 3})})
+    three = override(config, {"sampler.steps": 3})
     assert provenance["config"]["steps=3 | Boxing"] == json.loads(json.dumps(canonical(three)))
     head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
     assert provenance["git_commit"] == head
@@ -393,8 +395,12 @@ def test_curves_over_the_horizon_and_over_training_are_there(smoke_home: Path) -
     config = make_preset("smoke", "Boxing")
     for run in kinds["arm"]:
         key = run.data.tags["diamond.run_key"]
-        assert found[key, "denoiser/loss"] == list(range(1, config.denoiser.updates + 1))
-        assert found[key, "reward_end/loss"] == list(range(1, config.reward_end.updates + 1))
+        assert found[key, "denoiser/loss"] == list(
+            range(1, diamond_of(config).denoiser.updates + 1)
+        )
+        assert found[key, "reward_end/loss"] == list(
+            range(1, diamond_of(config).reward_end.updates + 1)
+        )
         assert found[key, "policy/loss"] == list(range(1, config.policy.updates + 1))
 
 

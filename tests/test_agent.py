@@ -1,8 +1,7 @@
 """The agent: returns against their definition, the loss, and learning in an imagined toy world."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from diamond.config.networks import PolicyConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
+from diamond.families.interface import Step
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.records import Trajectories
 from diamond.rng import Noise, StreamNoise, seeded_init, torch_generator
@@ -24,7 +24,6 @@ from diamond.seeds import Purpose
 from diamond.training.policy import POLICY, imagination_policy
 from diamond.training.state import begin, train
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
-from diamond.world.interface import Step
 
 # Sums of at most eight float64 terms in another order.
 ROUNDING = 1e-9
@@ -187,26 +186,11 @@ NUM_TARGETS = 3
 LONGEST = 6
 
 
-@dataclass(frozen=True)
-class ToyState:
+class ToyState(NamedTuple):
     """Which strip is lit (b,), env steps since the start (b,)."""
 
     target: Tensor
     age: Tensor
-
-    def select(self, rows: Tensor) -> "ToyState":
-        return ToyState(self.target[rows], self.age[rows])
-
-    def replace(self, rows: Tensor, other: "ToyState") -> "ToyState":
-        return ToyState(
-            self.target.index_copy(0, rows, other.target), self.age.index_copy(0, rows, other.age)
-        )
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"target": self.target, "age": self.age}
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "ToyState":
-        return ToyState(tensors["target"], tensors["age"])
 
 
 class ToyWorld:

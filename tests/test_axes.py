@@ -6,15 +6,16 @@ import sys
 
 import pytest
 
-from diamond.ablation.axes import AXES, find_axis
+from diamond.ablation.axes import axes_of, find_axis
 from diamond.ablation.variants import apply_axes
 from diamond.cli.axes import axes_page
-from diamond.config.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.stages.registry import PROTOCOL_STAGES, STAGES
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
+from diamond.stages.registry import stage_names, stages_of_protocol
 from tests.commands import ROOT, environment
 from tests.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of
 
@@ -62,7 +63,7 @@ VALUES: dict[str, tuple[str, str, str]] = {
     "lpips": ("fidelity", "none", "alex"),
     "environment": ("agent", "imagination", "real"),
 }
-NAMES = tuple(axis.name for axis in AXES)
+NAMES = tuple(axis.name for axis in axes_of() if axis.kind != "family")
 
 
 def with_value(name: str, text: str, base: RunConfig = SMOKE) -> RunConfig:
@@ -89,7 +90,7 @@ def test_an_axis_changes_its_first_stage_and_what_reads_it_alone(name: str) -> N
     reached = frozenset().union(*(REACHED[section_of(field)] for field in axis.fields))
     assert changed == reached
     assert "references" not in changed
-    first = next(stage for stage in STAGES if stage in changed)
+    first = next(stage for stage in stage_names() if stage in changed)
     assert axis.first_stage == first == expected
 
 
@@ -112,7 +113,7 @@ def test_online_an_axis_changes_the_agent_alone(name: str) -> None:
     # The judge sees what the agents see, and is otherwise the same for all of them.
     judged = {"inverse_dynamics"} if name == "resolution" else set()
     without = frozenset({"references", "inverse_dynamics"})
-    assert changed == (frozenset(PROTOCOL_STAGES["online"]) - without) | judged
+    assert changed == (frozenset(stages_of_protocol("online")) - without) | judged
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,7 +122,10 @@ def test_the_current_value_is_one_that_changes_nothing(name: str, preset: str) -
     axis = find_axis(name)
     base = make_preset(preset, "Breakout", "online" if name == "environment" else "static")
     current = axis.current(base)
-    if name == "quantizer" and base.sampler.quantizer != base.denoiser.quantizer:
+    if (
+        name == "quantizer"
+        and diamond_of(base).sampler.quantizer != diamond_of(base).denoiser.quantizer
+    ):
         assert current == "floor / round"
         return
     assert with_value(name, current, base) == base
@@ -183,7 +187,7 @@ def test_values_that_are_more_than_one_number() -> None:
     assert fields_of("resolution", "48") == [48, 48]
     assert fields_of("depth", "3") == [(3, 3)]
     tiny = make_preset("tiny", "Boxing")
-    assert tiny.denoiser.channels == (32, 64, 64)
+    assert diamond_of(tiny).denoiser.channels == (32, 64, 64)
     assert fields_of("width", "96", tiny) == [(48, 96, 96)]
 
 
@@ -200,14 +204,14 @@ def test_single_axes_change_parts_of_a_formulation_in_any_order() -> None:
     chosen = [(find_axis(name), text) for name, text in (("target", "v"), ("formulation", "ddpm"))]
     for order in (chosen, chosen[::-1]):
         config = apply_axes(SMOKE, order)
-        assert config.denoiser.target == "v"
-        assert config.sampler.solver == "ancestral"
+        assert diamond_of(config).denoiser.target == "v"
+        assert diamond_of(config).sampler.solver == "ancestral"
 
 
 @pytest.mark.parametrize("formulation", FORMULATION_FIELDS)
 def test_single_axes_lead_from_a_formulation_back_to_the_preset(formulation: str) -> None:
     fields = FORMULATION_FIELDS[formulation]  # type: ignore[index]
-    singles = [axis for axis in AXES if axis.kind == "single"]
+    singles = [axis for axis in axes_of() if axis.kind == "single"]
     owners = {axis.name: axis for field in fields for axis in singles if field in axis.fields}
     assert {field for axis in owners.values() for field in axis.fields} >= set(fields)
     chosen = [(axis, axis.current(SMOKE)) for axis in owners.values()]
@@ -238,7 +242,7 @@ def test_a_formulation_keeps_what_was_changed_on_edm_and_is_no_part_of_it() -> N
     changed = with_value("noise", "loguniform(0.01,5)", with_value("quantizer", "none"))
     assert with_value("formulation", "edm", changed) == changed
     few = with_value("noise", "lognormal(0,1)")
-    assert with_value("formulation", "ddpm", few).denoiser.noise_loc == 0
+    assert diamond_of(with_value("formulation", "ddpm", few)).denoiser.noise_loc == 0
 
 
 REFUSED: dict[str, tuple[str, ...]] = {
@@ -344,6 +348,6 @@ def test_the_list_fits_the_terminal(width: int) -> None:
     )
     lines = done.stdout.splitlines()
     assert width - 15 < max(map(len, lines)) <= width
-    for axis in AXES:
+    for axis in axes_of():
         assert any(line.startswith(f"{axis.name} ") for line in lines), axis.name
         assert axis.source in re.sub(r"\s+", " ", done.stdout)

@@ -49,6 +49,7 @@ from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import DiamondError, ExitCode
+from diamond.families.diamond.config import diamond_of
 from diamond.training.state import UpdateRecord
 from tests.commands import ROOT, environment
 
@@ -289,8 +290,7 @@ def test_tables_show_only_what_was_measured() -> None:
 
 def test_points_of_scale_leave_out_what_a_config_does_not_allow() -> None:
     base = make_preset("smoke", "Pong")
-    narrow = base.denoiser.model_copy(update={"cond_channels": 8})
-    points = points_of(base.model_copy(update={"denoiser": narrow}))
+    points = points_of(override(base, {"denoiser.cond_channels": 8}))
     found = {(p.axis, p.value) for p in points}
     assert ("history", 8) in found and ("history", 16) not in found
     assert {p.value for p in points if p.axis == "batch"} == set(scaling.SCALED_BATCHES)
@@ -299,7 +299,7 @@ def test_points_of_scale_leave_out_what_a_config_does_not_allow() -> None:
         values = {
             "batch": point.case.batch,
             "horizon": config.policy.horizon_steps,
-            "history": config.denoiser.history,
+            "history": diamond_of(config).denoiser.history,
             "resolution": config.view.width,
         }
         assert values[point.axis] == point.value

@@ -19,21 +19,22 @@ from diamond.ablation.declarations import Given, load_declaration
 from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
-from diamond.config.formulations import FORMULATION_FIELDS
 from diamond.config.overrides import override
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, StoreError, WeightsError
-from diamond.nets.reward_end_net import REWARD_END
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.formulations import FORMULATION_FIELDS
+from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.pipeline import export
 from diamond.pipeline.checkpoints import import_released, load_released
 from diamond.pipeline.evaluate import evaluate
 from diamond.pipeline.files import digest, read_json
 from diamond.pipeline.history import record_plan
-from diamond.pipeline.released import PartName, to_released
+from diamond.pipeline.released import to_released
 from diamond.training.policy import POLICY
 from diamond.weights import filled
-from diamond.world.denoiser import DENOISER
 from diamond.world.vec import make_vec
 from tests.commands import (
     STUDY,
@@ -52,9 +53,9 @@ SHAPE = {"num_actions": 4, "height": 64, "width": 64}
 def released_agent() -> dict[str, Tensor]:
     """A flat state dict as the released code saves it, for a game with four actions."""
     config = paper("Breakout")
-    networks: dict[PartName, nn.Module] = {
-        "denoiser": DENOISER.build(config.denoiser, SHAPE),
-        "reward_end": REWARD_END.build(config.reward_end, SHAPE),
+    networks: dict[str, nn.Module] = {
+        "denoiser": DENOISER.build(diamond_of(config).denoiser, SHAPE),
+        "reward_end": REWARD_END.build(diamond_of(config).reward_end, SHAPE),
         "policy": POLICY.build(config.policy, SHAPE),
     }
     generator = torch.Generator().manual_seed(0)
@@ -108,8 +109,8 @@ def test_a_checkpoint_says_what_it_is(agent: Path, home: Path) -> None:
     assert checkpoint.game == "Breakout"
     assert checkpoint.source_sha256 == digest(agent)
     assert checkpoint.weights.num_actions == 4
-    assert checkpoint.denoiser == paper("Breakout").denoiser
-    assert checkpoint.sampler == paper("Breakout").sampler
+    assert diamond_of(checkpoint).denoiser == diamond_of(paper("Breakout")).denoiser
+    assert diamond_of(checkpoint).sampler == diamond_of(paper("Breakout")).sampler
 
 
 def test_a_study_on_a_checkpoint_trains_nothing_and_shares_the_policy(home: Path) -> None:
@@ -142,7 +143,7 @@ def test_another_checkpoint_has_other_keys(home: Path) -> None:
     other = home / "checkpoints" / "other"
     other.mkdir()
     data = json.loads((one / CHECKPOINT_FILE).read_text())
-    data["weights"]["policy"] = "0" * 64
+    data["weights"]["weights"]["policy"] = "0" * 64
     (other / CHECKPOINT_FILE).write_text(json.dumps(data))
     before, after = keys(one), keys(other)
     changed = {stage for stage in before if before[stage] != after[stage]}

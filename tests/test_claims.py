@@ -30,6 +30,7 @@ from diamond.ablation.plan import AA_NAME, make_plan
 from diamond.ablation.request import Request
 from diamond.config.metrics import METRIC_OF, METRICS
 from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
 
 QUANTITIES = (
     Quantity("l1", "steps=1"),
@@ -238,7 +239,7 @@ def test_a_formulation_in_a_claim_is_what_the_arm_has() -> None:
     arms = _formulation_arms(
         "EDM: formulation=edm steps=1", "few: steps=1", "v: target=v", base="formulation=ddpm"
     )
-    assert [arm.config.denoiser.target for arm in arms[:3]] == ["edm", "eps", "v"]
+    assert [diamond_of(arm.config).denoiser.target for arm in arms[:3]] == ["edm", "eps", "v"]
     assert find_arm("formulation=edm steps=1", arms).name == "EDM"
     assert find_arm("formulation=ddpm steps=1", arms).name == "few"
     assert find_arm("formulation=ddpm", arms).name == "few"

@@ -25,7 +25,9 @@ from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.errors import RequestError
-from diamond.nets.reward_end_net import REWARD_END
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.part import device_of
 from diamond.pipeline import context as stage_context
 from diamond.pipeline.arithmetic import compile_network, release_memory
@@ -36,7 +38,6 @@ from diamond.pipeline.worker import run_stage
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.tracking.events import read_events
-from diamond.world.denoiser import DENOISER
 from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
 
 CONFIG = make_preset("smoke", "Boxing")
@@ -66,20 +67,22 @@ def gradients(net: nn.Module, loss: Tensor) -> list[Tensor]:
 
 
 def denoiser_terms(nets: Networks) -> list[Tensor]:
-    config = CONFIG.denoiser
+    config = diamond_of(CONFIG).denoiser
     source = segments(config.history + config.autoregressive_passes - 1)
     loss, _ = DENOISER.loss_of(nets.denoiser, config, source, SEED)(0)
     return [loss, *gradients(nets.denoiser, loss)]
 
 
 def reward_end_terms(nets: Networks) -> list[Tensor]:
-    loss, _ = REWARD_END.loss_of(nets.reward_end, CONFIG.reward_end, segments(3), SEED)(0)
+    loss, _ = REWARD_END.loss_of(nets.reward_end, diamond_of(CONFIG).reward_end, segments(3), SEED)(
+        0
+    )
     return [loss, *gradients(nets.reward_end, loss)]
 
 
 def imagined(nets: Networks) -> list[Tensor]:
     world = world_of(CONFIG, nets, 3)
-    start = segments(CONFIG.denoiser.history).segments.to(device_of(nets.reward_end))
+    start = segments(diamond_of(CONFIG).denoiser.history).segments.to(device_of(nets.reward_end))
     state = world.start(start.frames[:, :-1], start.actions[:, :-1])
     noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
     found: list[Tensor] = []
@@ -125,7 +128,7 @@ def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None
 
     nets.denoiser.net.compile(backend=counting("denoiser"), fullgraph=True, dynamic=False)
     nets.reward_end.compile(backend=counting("reward_end"), dynamic=False)
-    start = segments(CONFIG.denoiser.history).segments
+    start = segments(diamond_of(CONFIG).denoiser.history).segments
     for rows in (1, 2):
         world.start(start.frames[:rows, :-1], start.actions[:rows, :-1])
     assert counts == {"denoiser": 0, "reward_end": 0}

@@ -10,25 +10,24 @@ from torch import nn
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
+from diamond.config.overrides import override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.cost import reward_end_multiplications, unet_multiplications
+from diamond.families.diamond.denoiser import DENOISER, Denoiser
+from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
 from diamond.pipeline.store import Store
-from diamond.stages.multiplications import (
-    policy_multiplications,
-    reward_end_multiplications,
-    unet_multiplications,
-)
-from diamond.stages.registry import PROTOCOL_STAGES
+from diamond.stages.multiplications import policy_multiplications
+from diamond.stages.registry import stages_of_protocol
 from diamond.training.policy import POLICY
-from diamond.world.denoiser import DENOISER, Denoiser
 from tests.commands import diamond, smoke_plan
 from tests.commands import finish as finish_stage
 
-STAGES = PROTOCOL_STAGES["static"]
+STAGES = stages_of_protocol("static")
 CONFIGS = [make_preset(name, game) for name in PRESETS for game in ("Boxing", "Breakout")]
 TOLERANCE = 0.2
 """The estimate leaves out attention, 1x1 skips and linear layers; times are off by more."""
@@ -59,9 +58,13 @@ class Counter:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
 def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig) -> None:
-    denoiser: Denoiser = DENOISER.build(config.denoiser, shape_of(config))
+    denoiser: Denoiser = DENOISER.build(diamond_of(config).denoiser, shape_of(config))
     counter = Counter(denoiser.net)
-    height, width, history = config.view.height, config.view.width, config.denoiser.history
+    height, width, history = (
+        config.view.height,
+        config.view.width,
+        diamond_of(config).denoiser.history,
+    )
     with torch.no_grad():
         denoiser.net(
             torch.zeros(1, 3, height, width),
@@ -69,18 +72,20 @@ def test_the_work_of_the_denoiser_is_that_of_its_convolutions(config: RunConfig)
             torch.zeros(1, 3 * history, height, width),
             torch.zeros(1, history, dtype=torch.int64),
         )
-    expected = unet_multiplications(config.denoiser, height, width)
+    expected = unet_multiplications(diamond_of(config).denoiser, height, width)
     assert expected == pytest.approx(counter.total, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
 def test_the_work_of_the_reward_end_model_is_that_of_its_parts(config: RunConfig) -> None:
-    net: RewardEndNet = REWARD_END.build(config.reward_end, shape_of(config))
+    net: RewardEndNet = REWARD_END.build(diamond_of(config).reward_end, shape_of(config))
     counter = Counter(net)
     frames = torch.zeros(1, 1, 3, config.view.height, config.view.width)
     with torch.no_grad():
         net(frames, torch.zeros(1, 1, dtype=torch.int64), frames, None)
-    expected = reward_end_multiplications(config.reward_end, config.view.height, config.view.width)
+    expected = reward_end_multiplications(
+        diamond_of(config).reward_end, config.view.height, config.view.width
+    )
     assert expected == pytest.approx(counter.total, rel=TOLERANCE)
 
 
@@ -97,10 +102,8 @@ def test_the_work_of_the_policy_is_that_of_its_parts(config: RunConfig) -> None:
 
 def test_an_arm_with_more_denoising_steps_costs_more_where_it_imagines() -> None:
     base = make_preset("tiny", "Boxing")
-    ten = base.model_copy(update={"sampler": base.sampler.model_copy(update={"steps": 10})})
-    heun = base.model_copy(
-        update={"sampler": base.sampler.model_copy(update={"steps": 10, "order": 2})}
-    )
+    ten = override(base, {"sampler.steps": 10})
+    heun = override(base, {"sampler.steps": 10, "sampler.order": 2})
     for stage in STAGES:
         imagines = stage in ("rollouts", "policy")
         assert (expected_seconds(ten, stage) > expected_seconds(base, stage)) == imagines

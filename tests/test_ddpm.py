@@ -15,19 +15,25 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
-from diamond.config.formulations import FORMULATION_FIELDS
-from diamond.config.levels import ddpm_sigmas, ddpm_timesteps, initial_scale, timestep_levels
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.diffusion.noise_law import add_noise
-from diamond.diffusion.precondition import coefficients
-from diamond.diffusion.sampler import sample_ancestral
-from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER, Denoiser, Past
+from diamond.families.diamond.formulations import FORMULATION_FIELDS
+from diamond.families.diamond.levels import (
+    ddpm_sigmas,
+    ddpm_timesteps,
+    initial_scale,
+    timestep_levels,
+)
+from diamond.families.diamond.noise_law import add_noise
+from diamond.families.diamond.precondition import coefficients
+from diamond.families.diamond.reward_end_net import RewardEndNet, RewardEndNetShape
+from diamond.families.diamond.sampler import sample_ancestral
+from diamond.families.diamond.world import DiamondState, DiamondWorld
 from diamond.records import Segments, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.denoiser import DENOISER, Denoiser, Past
-from diamond.world.diamond_world import DiamondState, DiamondWorld
 from tests import test_parity as parity
 from tests.golden import ddpm_formula, formula
 
@@ -53,7 +59,7 @@ def test_noise_is_added_as_by_diffusers() -> None:
     clean, noise = formula.frames("add", 5, 3, 4, 4), formula.numbers("noise", 5, 3, 4, 4)
     sigma = torch.tensor(ddpm_sigmas())[steps]
     noisy = add_noise(clean, sigma, ("sigma", 0.0), noise, torch.zeros(5, 3, 1, 1))
-    scaled = noisy * coefficients(DDPM.denoiser, sigma).c_in[:, None, None, None]
+    scaled = noisy * coefficients(diamond_of(DDPM).denoiser, sigma).c_in[:, None, None, None]
     assert error(scaled, scheduler.add_noise(clean, noise, steps)) <= ORACLE_TOLERANCE
 
 
@@ -117,7 +123,7 @@ def golden() -> dict[str, Tensor]:
 @cache
 def released_ddpm() -> Denoiser:
     """The denoiser of the bundle with the weights of the formula."""
-    made = DENOISER.build(DDPM.denoiser, {"num_actions": formula.BASE.num_actions})
+    made = DENOISER.build(diamond_of(DDPM).denoiser, {"num_actions": formula.BASE.num_actions})
     made.load_state_dict(parity.denoiser().state_dict(), strict=True)
     return made
 
@@ -129,7 +135,7 @@ def test_noise_prediction_of_the_released_branch(timestep: int) -> None:
     noisy = ddpm_formula.noisy(timestep) * math.sqrt(1 + ddpm_sigmas()[timestep] ** 2)
     past = Past(formula.BASE.past(), torch.zeros(formula.BASE.batch))
     with torch.no_grad():
-        cs = coefficients(DDPM.denoiser, sigma)
+        cs = coefficients(diamond_of(DDPM).denoiser, sigma)
         output = denoiser._network(noisy, cs, past, formula.BASE.actions())
     assert error(output, golden()[f"eps/{timestep}"]) <= parity.TOLERANCE
 
@@ -146,7 +152,7 @@ class GivenTimesteps(formula.GivenNoise):
 
 
 def test_loss_of_the_released_branch_and_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = DDPM.denoiser.history
+    steps = diamond_of(DDPM).denoiser.history
     segments = Segments(
         ddpm_formula.loss_frames(),
         ddpm_formula.loss_actions()[:, :steps],
@@ -200,7 +206,7 @@ class GivenDraws:
 @pytest.mark.parametrize("steps", ddpm_formula.STEPS)
 def test_frames_of_the_released_branch(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No value is near a tie: the truncated frames have equal levels."""
-    sampler = DDPM.sampler.model_copy(update={"steps": steps})
+    sampler = diamond_of(DDPM).sampler.model_copy(update={"steps": steps})
     with seeded_init(0, Purpose.REWARD_END_INIT):
         small = RewardEndNet(RewardEndNetShape(4, 16, 16, (8,), (1,), 8, 8))
     denoiser, seen = released_ddpm(), []

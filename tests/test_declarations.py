@@ -25,8 +25,9 @@ from diamond.cli.ablate import Options
 from diamond.cli.app import app
 from diamond.cli.declared import declared_lines
 from diamond.errors import ExitCode, RequestError
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.history import read_entries, record_plan
-from diamond.stages.registry import PROTOCOL_STAGES
+from diamond.stages.registry import stages_of_protocol
 from tests.commands import ROOT, diamond
 
 SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))
@@ -80,7 +81,7 @@ def test_a_declaration_becomes_the_request_that_it_says() -> None:
     assert {arm.name for arm in arms} == {
         f"steps={steps} denoiser.history={history}" for steps in (1, 3) for history in (2, 4)
     }
-    assert {run.config.denoiser.updates for arm in arms for run in arm.runs} == {50}
+    assert {diamond_of(run.config).denoiser.updates for arm in arms for run in arm.runs} == {50}
     assert check_claims(plan) == []
 
 
@@ -182,7 +183,7 @@ def test_a_declared_last_stage_is_lifted() -> None:
     declaration = _read()
     plan = _plan(declaration, Given(until="all"))
     assert plan.until is None
-    assert {spec.stage for spec in plan.stages()} == set(PROTOCOL_STAGES["static"])
+    assert {spec.stage for spec in plan.stages()} == set(stages_of_protocol("static"))
     assert plan.study == "mine"
     assert plan.request.declared is not None
     assert plan.request.declared.overrides == (

@@ -9,11 +9,12 @@ import pytest
 from diamond.ablation.plan import AA_NAME, Arm, Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.config.base import canonical
-from diamond.config.levels import calls_per_sample
 from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.levels import calls_per_sample
+from diamond.families.diamond.stages import update_multiplications
 from diamond.pipeline.history import check_history, known_aggregates, record_plan
 from diamond.pipeline.identity import aggregate_key, run_key_of
-from diamond.stages.denoiser import update_multiplications
 
 REQUEST = Request((), "smoke", ("Boxing",), 1, "fidelity", None)
 ENDS: dict[str, object] = {
@@ -49,7 +50,8 @@ def test_one_factor_at_a_time_changes_one_value_of_the_baseline() -> None:
         "sampler.order=2",
     ]
     first, *others = (arm.runs[0].config for arm in own(plan))
-    assert [(c.sampler.steps, c.sampler.order) for c in (first, *others)] == [
+    samplers = [diamond_of(config).sampler for config in (first, *others)]
+    assert [(sampler.steps, sampler.order) for sampler in samplers] == [
         (1, 1), (3, 1), (5, 1), (1, 2),
     ]  # fmt: skip
     assert {c.policy.gamma for c in (first, *others)} == {0.9}
@@ -70,13 +72,13 @@ def test_arms_written_out_stand_alone_or_beside_a_design() -> None:
     alone = plan_of(arms=texts)
     assert (names(alone), alone.design) == (["as it is", "slow one"], "arms")
     assert alone.study == "arms-boxing-smoke-static"
-    sampler = own(alone)[1].runs[0].config.sampler
+    sampler = diamond_of(own(alone)[1].runs[0].config).sampler
     assert (sampler.steps, sampler.order) == (8, 2)
     beside = plan_of("steps=1,2", arms=texts)
     assert names(beside) == ["steps=1", "steps=2", "as it is", "slow one"]
     assert beside.study == plan_of("steps=1,2").study
     brackets = plan_of(arms=("wide: denoiser.channels=[8, 16] steps=2",))
-    assert own(brackets)[0].runs[0].config.denoiser.channels == (8, 16)
+    assert diamond_of(own(brackets)[0].runs[0].config).denoiser.channels == (8, 16)
 
 
 @pytest.mark.parametrize("games", [("Boxing",), ("Pong", "Boxing")])
@@ -177,7 +179,7 @@ def test_matched_updates_train_on_as_many_samples() -> None:
         design="grid",
         match="updates",
     )
-    configs = [arm.runs[0].config.denoiser for arm in own(plan)]
+    configs = [diamond_of(arm.runs[0].config).denoiser for arm in own(plan)]
     totals = [c.updates * c.batch_size * c.autoregressive_passes for c in configs]
     assert totals == [40 * 4] * 4
     assert [c.updates for c in configs] == [40, 20, 20, 10]
@@ -188,21 +190,21 @@ def test_matched_updates_train_on_as_many_samples() -> None:
 
 def test_matched_calls_of_the_denoiser_are_equal() -> None:
     plan = plan_of("sampler.order=1,2", match="nfe")  # 3 steps of Euler, 2 of Heun
-    samplers = [arm.runs[0].config.sampler for arm in own(plan)]
+    samplers = [diamond_of(arm.runs[0].config).sampler for arm in own(plan)]
     assert [s.steps for s in samplers] == [3, 2]
     assert {calls_per_sample(s.steps, s.order) for s in samplers} == {3}
     reverse = plan_of("sampler.order=2,1", match="nfe")
-    assert [arm.runs[0].config.sampler.steps for arm in own(reverse)] == [3, 5]
+    assert [diamond_of(arm.runs[0].config).sampler.steps for arm in own(reverse)] == [3, 5]
 
 
 def test_matched_seconds_of_training_are_equal_but_for_rounding() -> None:
     plan = plan_of("denoiser.channels=[16,16],[8,8],[32,16]", match="seconds")
     configs = [arm.runs[0].config for arm in own(plan)]
-    costs = [c.denoiser.updates * update_multiplications(c) for c in configs]
+    costs = [diamond_of(c).denoiser.updates * update_multiplications(c) for c in configs]
     for config, cost in zip(configs, costs, strict=True):
         one_update = update_multiplications(config)
         assert abs(cost - costs[0]) <= one_update / 2
-    assert configs[1].denoiser.updates > 40 > configs[2].denoiser.updates
+    assert diamond_of(configs[1]).denoiser.updates > 40 > diamond_of(configs[2]).denoiser.updates
 
 
 def test_online_every_count_of_denoiser_updates_is_scaled() -> None:
@@ -212,9 +214,9 @@ def test_online_every_count_of_denoiser_updates_is_scaled() -> None:
     one, other = (arm.runs[0].config.online for arm in own(plan))
     assert one is not None
     assert other is not None
-    assert other.updates.denoiser * 2 == one.updates.denoiser
-    assert other.first_updates.denoiser * 2 == one.first_updates.denoiser
-    assert other.updates.policy == one.updates.policy
+    for name in ("first_updates", "updates"):
+        few, many = (getattr(online, name).parts() for online in (other, one))
+        assert few == many | {"denoiser": many["denoiser"] // 2}
 
 
 # --- what is refused --------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diamond.config.levels import MAX_GAMMA, calls_per_sample, karras_levels
-from diamond.config.networks import Quantizer
 from diamond.config.presets import make_preset
-from diamond.diffusion.noise_law import add_noise, training_sigma
-from diamond.diffusion.precondition import Coefficients, coefficients, per_item
-from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import sample
+from diamond.families.diamond.config import Quantizer, diamond_of
+from diamond.families.diamond.levels import MAX_GAMMA, calls_per_sample, karras_levels
+from diamond.families.diamond.noise_law import add_noise, training_sigma
+from diamond.families.diamond.precondition import Coefficients, coefficients, per_item
+from diamond.families.diamond.quantizer import quantize
+from diamond.families.diamond.sampler import sample
 from diamond.records import to_bytes, to_unit
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
@@ -26,7 +26,7 @@ LEVELS_256 = torch.arange(256).float().div(255).mul(2).sub(1)
 SIGMA_DATA = 0.5
 
 
-PAPER = make_preset("paper", "Breakout").denoiser
+PAPER = diamond_of(make_preset("paper", "Breakout")).denoiser
 
 
 def edm_coefficients(sigma: Tensor, sigma_data: float, offset_noise: float) -> Coefficients:

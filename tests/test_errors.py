@@ -11,7 +11,7 @@ from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
 from diamond.pipeline.files import read_json
-from diamond.stages.registry import PROTOCOL_STAGES
+from diamond.stages.registry import stages_of_protocol
 from tests.commands import (
     SMOKE,
     copy_home,
@@ -22,7 +22,7 @@ from tests.commands import (
     tracked,
 )
 
-STAGES = PROTOCOL_STAGES["static"]
+STAGES = stages_of_protocol("static")
 
 REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown axis": (

@@ -23,7 +23,7 @@ from diamond.config.run import EmulatorConfig, EvaluationConfig, RunConfig
 from diamond.envs.atari import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.pipeline.evaluate import summary
 from diamond.report.video import open_video
 from diamond.rng import numpy_generator

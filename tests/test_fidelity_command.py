@@ -19,11 +19,12 @@ from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import load_references
 from diamond.envs.atari import AtariEnv
 from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.recorded import keep_recorded
 from diamond.pipeline.scored_model import find_model, on_starts
 from diamond.pipeline.store import Store, read_manifest, write_manifest
-from diamond.stages.registry import stages_of_kind
+from diamond.stages.registry import records
 from tests.agents import write_agent
 from tests.commands import copy_home, diamond, finish, plain, report, smoke_plan
 
@@ -97,7 +98,9 @@ def test_every_way_to_name_a_stage_finds_the_same_keys(stage: str, smoke_home: P
         plan = fidelity_plan("model", on_starts(model.config, 2, 10, None), None)
         for spec in plan.arms[0].runs[0].stages:
             assert spec.key == expected[spec.stage]
-        assert {s.stage for s in plan.arms[1].runs[0].stages} == set(stages_of_kind("baseline"))
+        assert {s.stage for s in plan.arms[1].runs[0].stages} == {
+            one.name for one in records() if "baseline" in one.runs
+        }
 
 
 def test_rollouts_that_cannot_be_used_or_were_not_scored_stand_in_no_way(home: Path) -> None:
@@ -125,7 +128,7 @@ def test_starts_are_counted_from_the_first_one_wherever_a_study_began() -> None:
 
 def test_settings_change_how_frames_are_drawn(smoke_home: Path) -> None:
     model = find_model(key_of("rollouts"), ("steps=2",), None, Store(smoke_home))
-    assert model.config.sampler.steps == 2
+    assert diamond_of(model.config).sampler.steps == 2
     with pytest.raises(RequestError, match=r"denoiser\.history is no part of how frames are drawn"):
         find_model(key_of("rollouts"), ("denoiser.history=2",), None, Store(smoke_home))
 

@@ -11,24 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diamond.config.formulations import FORMULATION_FIELDS, Formulation
-from diamond.config.levels import (
+from diamond.config.networks import OptimizerConfig
+from diamond.config.presets import make_preset
+from diamond.families.diamond.config import DenoiserConfig, NoiseLaw, OffsetLaw, Target, diamond_of
+from diamond.families.diamond.denoiser import DENOISER, Denoiser, Past
+from diamond.families.diamond.formulations import FORMULATION_FIELDS, Formulation
+from diamond.families.diamond.levels import (
     calls_per_sample,
     ddpm_sigmas,
     flow_levels,
     karras_levels,
     timestep_levels,
 )
-from diamond.config.networks import DenoiserConfig, NoiseLaw, OffsetLaw, OptimizerConfig, Target
-from diamond.config.presets import make_preset
-from diamond.diffusion.noise_law import add_noise, training_sigma
-from diamond.diffusion.precondition import Coefficients, coefficients, ddpm_time, per_item
-from diamond.diffusion.sampler import sample, sample_ancestral
+from diamond.families.diamond.noise_law import add_noise, training_sigma
+from diamond.families.diamond.precondition import Coefficients, coefficients, ddpm_time, per_item
+from diamond.families.diamond.sampler import sample, sample_ancestral
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.state import begin, train
-from diamond.world.denoiser import DENOISER, Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -39,7 +40,7 @@ SIGMAS = torch.tensor([0.002, 0.1, 0.5, 1.0, 5.0, 157.0, 999.0], dtype=torch.flo
 
 def config_of(**changes: Any) -> DenoiserConfig:
     small = {"channels": (16, 16), "cond_channels": 32, "batch_size": 4, "noise_min": 2e-3}
-    return DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | small | changes)
+    return DenoiserConfig.model_validate(diamond_of(SMOKE).denoiser.model_dump() | small | changes)
 
 
 def formulated(formulation: Formulation, **changes: Any) -> DenoiserConfig:

@@ -18,11 +18,12 @@ from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
 from diamond.data.dataset import FrameSet
 from diamond.data.references import View
 from diamond.data.segments import SegmentSampler
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.nets.inverse_dynamics_net import (
     INVERSE_DYNAMICS as JUDGE,
 )
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
-from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline import judges
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
@@ -160,7 +161,7 @@ def test_reward_ends_are_those_of_one_pass_over_the_whole_trajectory(
     batch_frames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judges, "BATCH_FRAMES", batch_frames)
-    net = REWARD_END.build(smoke("Breakout").reward_end, SHAPE)
+    net = REWARD_END.build(diamond_of(smoke("Breakout")).reward_end, SHAPE)
     view = random_view(2, 9, 4)
     found = judges.predict_rewards_and_ends(net, view, view.targets, CPU)
     frames = to_unit(torch.from_numpy(np.concatenate((view.context, view.targets), axis=1)))

@@ -10,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diamond.config.defaults import DEFAULT_GAME
-from diamond.config.formulations import (
+from diamond.config.overrides import override
+from diamond.config.presets import PRESETS, make_preset
+from diamond.config.run import RunConfig
+from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.formulations import (
     FORMULATION_FIELDS,
     FORMULATIONS,
     RELEASED_FIELDS,
     Formulation,
     is_released_formulation,
 )
-from diamond.config.levels import (
+from diamond.families.diamond.levels import (
     churn_gamma,
     ddpm_sigmas,
     ddpm_timesteps,
@@ -26,11 +31,7 @@ from diamond.config.levels import (
     levels_of,
     timestep_levels,
 )
-from diamond.config.overrides import override
-from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import RunConfig
-from diamond.config.training_levels import out_of_training, training_range
-from diamond.errors import RequestError
+from diamond.families.diamond.training_levels import out_of_training, training_range
 
 PAPER = make_preset("paper", DEFAULT_GAME)
 SMOKE = make_preset("smoke", DEFAULT_GAME)
@@ -55,7 +56,7 @@ def test_timesteps_of_the_released_ddpm() -> None:
 @pytest.mark.parametrize("grid", ["karras", "timesteps", "flow"])
 @given(st.integers(1, 1000))
 def test_levels_are_floats_that_decrease_to_zero(grid: str, num_steps: int) -> None:
-    sampler = PAPER.sampler.model_copy(update={"grid": grid, "steps": num_steps})
+    sampler = diamond_of(PAPER).sampler.model_copy(update={"grid": grid, "steps": num_steps})
     levels = levels_of(sampler)
     assert len(levels) == num_steps + 1
     assert all(isinstance(level, float) for level in levels)
@@ -74,7 +75,7 @@ def test_flow_levels_are_evenly_spaced_times(num_steps: int) -> None:
 
 @pytest.mark.parametrize("grid", ["karras", "timesteps", "flow"])
 def test_scale_of_the_initial_sample(grid: str) -> None:
-    sampler = PAPER.sampler.model_copy(update={"grid": grid})
+    sampler = diamond_of(PAPER).sampler.model_copy(update={"grid": grid})
     first = {"karras": 5.0, "timesteps": ddpm_sigmas()[666], "flow": 999.0}[grid]
     expected = {"unit": 1.0, "sigma_max": first, "marginal": math.sqrt(1 + first**2)}
     for init, scale in expected.items():
@@ -96,7 +97,7 @@ def test_formulations_sample_where_they_were_trained(
     for game in ("Boxing", "Breakout"):
         base = make_preset(preset, game)
         config = override(base, {**FORMULATION_FIELDS[formulation], "sampler.steps": steps})
-        assert out_of_training(config.denoiser, config.sampler) is None
+        assert out_of_training(diamond_of(config).denoiser, diamond_of(config).sampler) is None
 
 
 OUTSIDE = {
@@ -134,7 +135,9 @@ OUTSIDE = {
 @pytest.mark.parametrize(("reason", "fields"), OUTSIDE.items())
 def test_a_sampler_outside_of_training_is_told_why(reason: str, fields: dict[str, Any]) -> None:
     config = with_fields(PAPER, **fields)
-    assert (text := out_of_training(config.denoiser, config.sampler)) is not None
+    assert (
+        text := out_of_training(diamond_of(config).denoiser, diamond_of(config).sampler)
+    ) is not None
     assert re.search(reason, text), text
 
 
@@ -153,13 +156,13 @@ INSIDE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("fields", INSIDE)
 def test_a_sampler_inside_of_training_is_not(fields: dict[str, Any]) -> None:
     config = with_fields(PAPER, **fields)
-    assert out_of_training(config.denoiser, config.sampler) is None
+    assert out_of_training(diamond_of(config).denoiser, diamond_of(config).sampler) is None
 
 
 def test_the_range_of_training_is_clipped() -> None:
     narrow = {"noise_min": 0.1, "noise_max": 2.0}
     for law in ("lognormal", "loguniform", "timesteps", "time"):
-        config = PAPER.denoiser.model_copy(update={**narrow, "noise_law": law})
+        config = diamond_of(PAPER).denoiser.model_copy(update={**narrow, "noise_law": law})
         assert training_range(config) == (0.1, 2.0)
 
 
@@ -188,13 +191,16 @@ def test_combinations_without_a_meaning_are_refused(fields: dict[str, Any], mess
 
 def test_noise_of_past_frames_may_be_as_large_as_in_training() -> None:
     config = with_fields(SMOKE, sampler__cond_noise=0.2, denoiser__cond_noise=0.2)
-    assert config.sampler.cond_noise == 0.2
+    assert diamond_of(config).sampler.cond_noise == 0.2
 
 
 def test_only_edm_weights_mean_the_same_in_the_released_code() -> None:
-    assert is_released_formulation(PAPER.denoiser)
+    denoiser = diamond_of(PAPER).denoiser
+    assert is_released_formulation(denoiser)
     # How the noise was drawn changes no meaning.
-    assert is_released_formulation(PAPER.denoiser.model_copy(update={"noise_law": "time"}))
+    assert is_released_formulation(
+        diamond_of(PAPER).denoiser.model_copy(update={"noise_law": "time"})
+    )
     others = {
         "target": "v",
         "input_scale": "vp",
@@ -205,4 +211,6 @@ def test_only_edm_weights_mean_the_same_in_the_released_code() -> None:
     }
     assert others.keys() == RELEASED_FIELDS.keys()
     for name, value in others.items():
-        assert not is_released_formulation(PAPER.denoiser.model_copy(update={name: value}))
+        assert not is_released_formulation(
+            diamond_of(PAPER).denoiser.model_copy(update={name: value})
+        )

@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig, Precision
+from diamond.config.networks import Precision
 from diamond.config.presets import make_preset
+from diamond.families.diamond.config import DenoiserConfig, diamond_of
+from diamond.families.diamond.denoiser import DENOISER, Denoiser
+from diamond.families.diamond.denoiser_net import DenoiserNet, DenoiserNetShape
+from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
-from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
-from diamond.nets.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy import POLICY
-from diamond.world.denoiser import DENOISER, Denoiser
 
 PAPER = make_preset("paper", "Breakout")
 # Float32 convolutions of another batch size sum in another order.
@@ -48,18 +49,21 @@ def num_parameters(module: nn.Module) -> int:
 @pytest.mark.parametrize(("num_actions", "expected"), [(4, 4_405_955), (18, 4_406_851)])
 def test_denoiser_has_the_size_of_the_paper(num_actions: int, expected: int) -> None:
     shape = {"num_actions": num_actions, "height": 64, "width": 64}
-    assert num_parameters(DENOISER.build(PAPER.denoiser, shape)) == expected
+    assert num_parameters(DENOISER.build(diamond_of(PAPER).denoiser, shape)) == expected
 
 
 def test_reward_end_and_policy_have_the_size_of_the_paper() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    assert num_parameters(REWARD_END.build(PAPER.reward_end, shape)) == 5_900_864
+    assert num_parameters(REWARD_END.build(diamond_of(PAPER).reward_end, shape)) == 5_900_864
     assert num_parameters(POLICY.build(PAPER.policy, shape)) == 3_229_637
 
 
 def test_networks_of_the_world_model_are_channels_last() -> None:
     shape = {"num_actions": 4, "height": 64, "width": 64}
-    for net in (DENOISER.build(PAPER.denoiser, shape), REWARD_END.build(PAPER.reward_end, shape)):
+    for net in (
+        DENOISER.build(diamond_of(PAPER).denoiser, shape),
+        REWARD_END.build(diamond_of(PAPER).reward_end, shape),
+    ):
         weights = [p for p in net.parameters() if p.ndim == 4 and min(p.shape) > 1]
         assert weights
         assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
@@ -130,7 +134,7 @@ def test_actor_critic_takes_any_size_and_starts_undecided(height: int, width: in
 
 
 def denoiser(**changes: object) -> Denoiser:
-    base = make_preset("smoke", "Boxing").denoiser
+    base = diamond_of(make_preset("smoke", "Boxing")).denoiser
     config = DenoiserConfig.model_validate(base.model_dump() | {"middle_attention": True} | changes)
     return Denoiser(config, num_actions=6)
 

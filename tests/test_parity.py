@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, cast
 
 import pytest
 import torch
@@ -18,28 +18,28 @@ from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss
 from diamond.agent.returns import lambda_returns
-from diamond.config.levels import karras_levels
-from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import sample
+from diamond.families.diamond.config import DenoiserConfig, SamplerConfig, diamond_of
+from diamond.families.diamond.denoiser import DENOISER, Denoiser
+from diamond.families.diamond.levels import karras_levels
+from diamond.families.diamond.quantizer import quantize
+from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
+from diamond.families.diamond.sampler import sample
+from diamond.families.diamond.world import DiamondState, DiamondWorld
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
 from diamond.part import CPU
-from diamond.pipeline.released import PartName, from_released, to_released
+from diamond.pipeline.released import from_released, to_released
 from diamond.records import Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.optimizer import make_optimizer
 from diamond.training.policy import POLICY, imagination_policy
-from diamond.world.denoiser import DENOISER, Denoiser
-from diamond.world.diamond_world import DiamondState, DiamondWorld
 from diamond.world.imagination import imagine
 from tests.golden import formula
 
 GOLDEN = Path(__file__).parent / "golden"
 PAPER = make_preset("paper", "Breakout")
-RELEASED_NAMES: Mapping[PartName, str] = {
+RELEASED_NAMES: Mapping[str, str] = {
     "denoiser": "denoiser",
     "reward_end": "rew_end_model",
     "policy": "actor_critic",
@@ -86,31 +86,33 @@ def assert_equal(ours: Tensor, name: str) -> None:
     assert error(ours, values()[name]) <= TOLERANCE, name
 
 
-def build(part: PartName, num_actions: int, history: int) -> nn.Module:
+def build(part: str, num_actions: int, history: int) -> nn.Module:
     shape = {"num_actions": num_actions, "height": 64, "width": 64}
     match part:
         case "denoiser":
             changes = {"history": history}
-            config = DenoiserConfig.model_validate(PAPER.denoiser.model_dump() | changes)
+            config = DenoiserConfig.model_validate(
+                diamond_of(PAPER).denoiser.model_dump() | changes
+            )
             return DENOISER.build(config, shape)
         case "reward_end":
-            return REWARD_END.build(PAPER.reward_end, shape)
+            return REWARD_END.build(diamond_of(PAPER).reward_end, shape)
         case "policy":
             return POLICY.build(PAPER.policy, shape)
         case _:
-            assert_never(part)
+            raise AssertionError(part)
 
 
 def released_shapes(num_actions: int = 4, history: int = 4) -> dict[str, tuple[int, ...]]:
     """Shapes of our networks under their released names."""
     with torch.device("meta"):
         states = {p: build(p, num_actions, history).state_dict() for p in RELEASED_NAMES}
-    named = to_released(cast("Mapping[PartName, Mapping[str, Tensor]]", states))
+    named = to_released(cast("Mapping[str, Mapping[str, Tensor]]", states))
     return {name: tuple(tensor.shape) for name, tensor in named.items()}
 
 
 @cache
-def network(part: PartName, num_actions: int, history: int) -> nn.Module:
+def network(part: str, num_actions: int, history: int) -> nn.Module:
     """One network with the formula's weights, which reach it under their released names."""
     weights = {
         name: formula.weight(name, shape)
@@ -136,13 +138,13 @@ def policy(num_actions: int = 4) -> ActorCriticNet:
     return cast("ActorCriticNet", network("policy", num_actions, 4))
 
 
-def by_released_name(part: PartName) -> dict[str, nn.Parameter]:
+def by_released_name(part: str) -> dict[str, nn.Parameter]:
     """Parameters of a network for four actions under their released names."""
     states = {
         p: network(p, 4, 4).state_dict(keep_vars=True) if p == part else build_meta_state(p)
         for p in RELEASED_NAMES
     }
-    named = to_released(cast("Mapping[PartName, Mapping[str, Tensor]]", states))
+    named = to_released(cast("Mapping[str, Mapping[str, Tensor]]", states))
     own = f"{RELEASED_NAMES[part]}."
     return {
         name: tensor
@@ -151,12 +153,12 @@ def by_released_name(part: PartName) -> dict[str, nn.Parameter]:
     }
 
 
-def build_meta_state(part: PartName) -> dict[str, Tensor]:
+def build_meta_state(part: str) -> dict[str, Tensor]:
     with torch.device("meta"):
         return dict(build(part, 4, 4).state_dict())
 
 
-def assert_gradients_equal(part: PartName, loss: Tensor, golden: str | None = None) -> None:
+def assert_gradients_equal(part: str, loss: Tensor, golden: str | None = None) -> None:
     network(part, 4, 4).zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     parameters = by_released_name(part)
@@ -191,8 +193,8 @@ def test_parameter_counts() -> None:
 
 
 @pytest.mark.parametrize("part", RELEASED_NAMES)
-def test_weight_decay_groups(part: PartName) -> None:
-    config = PAPER.denoiser.optimizer
+def test_weight_decay_groups(part: str) -> None:
+    config = diamond_of(PAPER).denoiser.optimizer
     groups = make_optimizer(network(part, 4, 4), config).param_groups
     by_id = {id(parameter): name for name, parameter in by_released_name(part).items()}
     ours = {
@@ -230,7 +232,7 @@ class GivenStart:
 def imagined_frame(case: formula.SampleCase, start: Tensor) -> Tensor:
     """The frame of one env step of the world model."""
     sampler = SamplerConfig.model_validate(
-        PAPER.sampler.model_dump()
+        diamond_of(PAPER).sampler.model_dump()
         | {
             "steps": case.steps,
             "order": case.order,
@@ -308,7 +310,9 @@ def test_floor_quantiser_bit_by_bit() -> None:
 
 def test_denoising_loss_of_two_passes_and_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = formula.GivenNoise("loss")
-    steps = PAPER.denoiser.history + PAPER.denoiser.autoregressive_passes - 1
+    steps = (
+        diamond_of(PAPER).denoiser.history + diamond_of(PAPER).denoiser.autoregressive_passes - 1
+    )
     segments = Segments(
         formula.loss_frames(),
         formula.loss_actions()[:, :steps],
@@ -367,7 +371,7 @@ def test_outcome_loss_with_true_final_frames_and_its_gradients(name: str, ends: 
         formula.before_padding(ends)[:, :-1],
     )
     source = GivenSegments(segments)
-    loss, parts = REWARD_END.loss_of(reward_end(), PAPER.reward_end, source, 0)(0)
+    loss, parts = REWARD_END.loss_of(reward_end(), diamond_of(PAPER).reward_end, source, 0)(0)
     assert_equal(parts["reward_loss"], f"loss/{name}/reward")
     assert_equal(parts["end_loss"], f"loss/{name}/end")
     assert_equal(loss, f"loss/{name}")
@@ -455,7 +459,7 @@ def test_policy_loss_over_imagination_and_its_gradients(monkeypatch: pytest.Monk
     assert config.burn_in_frames == formula.IMAGINE_HISTORY
     frames, actions = formula.imagine_frames(), formula.imagine_actions()[:, :-1]
     sampler = SamplerConfig.model_validate(
-        PAPER.sampler.model_dump() | {"steps": 1, "quantizer": "none"}
+        diamond_of(PAPER).sampler.model_dump() | {"steps": 1, "quantizer": "none"}
     )
     world = DiamondWorld(denoiser(), reward_end(), sampler)
     taken = formula.IMAGINE_BATCH

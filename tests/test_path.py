@@ -13,11 +13,12 @@ from diamond.ablation.path import DIRECTIONS, Direction, LeftOut, Path, find_fac
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.validity import invalid_reason
-from diamond.config.formulations import FORMULATION_FIELDS
 from diamond.config.metrics import METRICS
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.formulations import FORMULATION_FIELDS
 from diamond.report.looks import figure_bytes
 from diamond.report.page import write_report
 from diamond.report.path_tables import path_sentences, path_table
@@ -57,8 +58,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *combinations: str) -> None:
 
     def reason(config: RunConfig) -> str | None:
         flipped = {
-            "s": config.sampler.steps == 3,
-            "b": config.denoiser.batch_size == 4,
+            "s": diamond_of(config).sampler.steps == 3,
+            "b": diamond_of(config).denoiser.batch_size == 4,
             "v": config.policy.value_weight == 1.0,
         }
         found = "".join(letter for letter, is_flipped in flipped.items() if is_flipped)
@@ -172,9 +173,9 @@ def test_one_blocked_factor_takes_no_other_with_it() -> None:
 def test_a_config_that_validation_refuses_has_a_reason() -> None:
     config = make_preset("smoke", "Boxing")
     assert invalid_reason(config) is None
-    broken = config.model_copy(
-        update={"denoiser": config.denoiser.model_copy(update={"channels": (8, 8, 8)})}
-    )
+    world = diamond_of(config)
+    denoiser = world.denoiser.model_copy(update={"channels": (8, 8, 8)})
+    broken = config.model_copy(update={"world": world.model_copy(update={"denoiser": denoiser})})
     assert "differ in length" in (invalid_reason(broken) or "")
 
 

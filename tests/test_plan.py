@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.axes import AXES, find_axis
+from diamond.ablation.axes import axes_of, find_axis
 from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
@@ -18,12 +18,13 @@ from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.errors import ExitCode, RequestError
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.notes import study_notes
 from diamond.pipeline.store import Store
-from diamond.stages.registry import PROTOCOL_STAGES
+from diamond.stages.registry import stages_of_protocol
 
-STAGES = PROTOCOL_STAGES["static"]
+STAGES = stages_of_protocol("static")
 
 ONLINE: dict[str, object] = {"protocol": "online"}
 TRAIN: dict[str, object] = {"protocol": "online", "goal": "agent"}
@@ -54,7 +55,7 @@ def test_arms_and_baselines() -> None:
         "median background",
     ]
     assert [arm.kind for arm in plan.arms] == ["arm"] * 3 + ["baseline"] * 2
-    assert [arm.runs[0].config.sampler.steps for arm in plan.arms[:3]] == [1, 3, 10]
+    assert [diamond_of(arm.runs[0].config).sampler.steps for arm in plan.arms[:3]] == [1, 3, 10]
     assert [axis.name for axis in plan.axes] == ["steps"]
     assert plan.arms[1].axis_values == {"steps": "3"}
 
@@ -187,7 +188,7 @@ def test_several_axes_make_a_grid() -> None:
         "steps=3 denoiser.channels=[16,8]",
     ]
     assert stage_counts(plan)["denoiser"] == 2
-    assert plan.arms[3].runs[0].config.denoiser.channels == (16, 8)
+    assert diamond_of(plan.arms[3].runs[0].config).denoiser.channels == (16, 8)
 
 
 def test_study_is_named_without_values() -> None:
@@ -259,11 +260,11 @@ def test_run_key_belongs_to_study_config_game_and_seed() -> None:
 
 def test_named_axes_set_existing_fields() -> None:
     fields = set(field_names())
-    for axis in AXES:
-        assert set(axis.fields) <= fields
+    for axis in axes_of():
+        assert set(axis.fields) <= fields | {"world"}
         assert axis.name not in fields
         assert find_axis(axis.name) is axis
-        assert axis.first_stage in (*STAGES, *PROTOCOL_STAGES["online"])
+        assert axis.first_stage in (*STAGES, *stages_of_protocol("online"))
     assert find_axis("steps").first_stage == "rollouts"
     assert find_axis("denoiser.optimizer.lr").first_stage == "denoiser"
 
@@ -293,8 +294,10 @@ def test_seeds_share_what_does_not_depend_on_them() -> None:
 
 def test_arms_share_the_sections_that_they_do_not_set() -> None:
     first, second = (arm.runs[0].config for arm in plan_of("steps=1,3").arms[:2])
-    assert first.denoiser is second.denoiser and first.policy is second.policy
-    assert first.sampler is not second.sampler
+    assert (
+        diamond_of(first).denoiser is diamond_of(second).denoiser and first.policy is second.policy
+    )
+    assert diamond_of(first).sampler is not diamond_of(second).sampler
 
 
 def test_what_a_home_does_not_hold_is_not_looked_for_stage_by_stage(
@@ -398,7 +401,7 @@ def test_the_plan_fits_the_terminal(
     users, right = head.index("used by"), head.index("stages")
     # Names of stages stand alone on the left, figures alone on the right, whatever the width.
     named = [row for row in rows if not row.startswith(" ")]
-    assert [row[:users].strip() for row in named] == list(PROTOCOL_STAGES["static"])
+    assert [row[:users].strip() for row in named] == list(stages_of_protocol("static"))
     assert [int(row[right:].split()[0]) for row in named] == [1, 1, 1, 1, 1, 5, 5, 3, 3, 4]
     read = " ".join(row[users:right].strip() for row in rows)
     assert read.count("shared: steps=1, steps=3, steps=10") == 5

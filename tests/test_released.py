@@ -1,38 +1,37 @@
 """Names of released agents: both ways, strict, and errors that name the tensor."""
 
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig
 from diamond.config.presets import make_preset
 from diamond.errors import WeightsError
-from diamond.nets.reward_end_net import REWARD_END
-from diamond.pipeline.released import PartName, from_released, to_released
+from diamond.families.diamond.config import DenoiserConfig, diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.pipeline.released import from_released, to_released
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
 from diamond.training.policy import POLICY
-from diamond.world.denoiser import DENOISER
 
 PAPER = make_preset("paper", "Breakout")
 SMOKE = make_preset("smoke", "Breakout")
 
 
-def networks(preset: str, num_actions: int = 4) -> dict[PartName, nn.Module]:
+def networks(preset: str, num_actions: int = 4) -> dict[str, nn.Module]:
     config, shape = make_preset(preset, "Breakout"), {"num_actions": num_actions}
     shape |= {"height": config.view.height, "width": config.view.width}
     with seeded_init(0, Purpose.DENOISER_INIT):
         return {
-            "denoiser": DENOISER.build(config.denoiser, shape),
-            "reward_end": REWARD_END.build(config.reward_end, shape),
+            "denoiser": DENOISER.build(diamond_of(config).denoiser, shape),
+            "reward_end": REWARD_END.build(diamond_of(config).reward_end, shape),
             "policy": POLICY.build(config.policy, shape),
         }
 
 
-def states(nets: dict[PartName, nn.Module]) -> dict[PartName, dict[str, Tensor]]:
+def states(nets: dict[str, nn.Module]) -> dict[str, dict[str, Tensor]]:
     return {part: dict(net.state_dict()) for part, net in nets.items()}
 
 
@@ -48,7 +47,7 @@ def test_there_and_back_keeps_every_tensor(preset: str) -> None:
     agent = to_released(before)
     assert len(agent) == sum(len(state) for state in before.values())
     after = from_released(agent)
-    assert set(after) == set(get_args(PartName))
+    assert set(after) == {"denoiser", "reward_end", "policy"}
     for part, net in nets.items():
         assert all(after[part][name] is tensor for name, tensor in before[part].items())
         net.load_state_dict(after[part], strict=True)
@@ -58,7 +57,7 @@ def test_there_and_back_keeps_every_tensor(preset: str) -> None:
 def test_a_denoiser_of_another_depth_keeps_its_levels_apart() -> None:
     with seeded_init(0, Purpose.DENOISER_INIT):
         config = DenoiserConfig.model_validate(
-            SMOKE.denoiser.model_dump()
+            diamond_of(SMOKE).denoiser.model_dump()
             | {"channels": (8, 16, 24), "depths": (1, 3, 2), "middle_attention": True}
         )
         other = DENOISER.build(config, {"num_actions": 3})

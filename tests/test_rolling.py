@@ -1,9 +1,9 @@
 """Rollouts, samples and counterfactuals of a world made of noise and actions, and their masks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,9 +23,13 @@ from diamond.config.run import (
 from diamond.data.counterfactuals import BranchView
 from diamond.data.references import View
 from diamond.envs.atari import AtariEnv
+from diamond.families.baselines import StillWorld
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.families.interface import Step
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
-from diamond.nets.reward_end_net import REWARD_END
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
 from diamond.pipeline.models import save_network
@@ -37,9 +41,6 @@ from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
 from diamond.stages.rollouts import imagined_steps
-from diamond.world.baselines import copy_last_world
-from diamond.world.denoiser import DENOISER
-from diamond.world.interface import Step
 from tests.commands import attempt_in, finish
 
 NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)
@@ -49,23 +50,10 @@ SEED = 11
 TOTAL = HORIZON + 2 * 4 + NUM_OTHERS
 
 
-@dataclass(frozen=True)
-class Walk:
+class Walk(NamedTuple):
     """A frame per trajectory."""
 
     now: Tensor
-
-    def select(self, rows: Tensor) -> "Walk":
-        return Walk(self.now[rows])
-
-    def replace(self, rows: Tensor, other: "Walk") -> "Walk":
-        return Walk(self.now.index_copy(0, rows, other.now))
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"now": self.now}
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Walk":
-        return Walk(tensors["now"])
 
 
 class NoiseWorld:
@@ -217,8 +205,8 @@ def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, Sta
     shape = {"num_actions": len(AtariEnv(config.game, config.emulator).action_codes)} | size
     with seeded_init(0, Purpose.DENOISER_INIT):
         networks: dict[StageName, nn.Module] = {
-            "denoiser": DENOISER.build(config.denoiser, shape),
-            "reward_end": REWARD_END.build(config.reward_end, shape),
+            "denoiser": DENOISER.build(diamond_of(config).denoiser, shape),
+            "reward_end": REWARD_END.build(diamond_of(config).reward_end, shape),
         }
     for stage, net in networks.items():
         finish(store, specs[stage], partial(save_network, net, shape))
@@ -285,7 +273,7 @@ def test_damaged_frames_are_imagined_anew(
 def test_a_thousand_steps_of_a_baseline(tmp_path: Path) -> None:
     view = make_view(1000, (1000, 1000, 700))
     context = context_of(tmp_path)
-    timings = roll(context, copy_last_world(), view, passes_of(view, SAMPLES, None))
+    timings = roll(context, StillWorld(None), view, passes_of(view, SAMPLES, None))
     frames = np.load(context.folder / FRAMES_FILE, mmap_mode="r")
     assert frames.shape == (NUM_STARTS, 1000, *SIZE)
     assert np.array_equal(frames, np.broadcast_to(view.context[:, -1:], frames.shape))

@@ -12,10 +12,10 @@ from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec, stages_of
 from diamond.config.base import canonical
-from diamond.config.networks import DenoiserConfig
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.errors import RequestError
+from diamond.families.diamond.config import DenoiserConfig
 from diamond.part import AnyPart, Loss, Losses, Part
 from diamond.pipeline import training_stages
 from diamond.pipeline.cost import expected_seconds

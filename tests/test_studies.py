@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation import stages as stages_module
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
@@ -44,7 +43,9 @@ from diamond.pipeline.studies import (
     folder_bytes,
 )
 from diamond.pipeline.study import StudyRun
-from diamond.stages.registry import BY_NAME
+from diamond.stages import registry as registry_module
+from diamond.stages.policy import POLICY
+from diamond.stages.registry import OWN
 from tests.agents import write_agent
 from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, finish, smoke_plan
 
@@ -159,9 +160,8 @@ def test_stages_of_an_older_code_go_when_the_study_has_newer_ones(
 ) -> None:
     old = plan_of("steps=1", name="a")
     store = made(tmp_path, old)
-    policy = BY_NAME["policy"]
-    raised = {**BY_NAME, "policy": replace(policy, numerics=policy.numerics + 1)}
-    monkeypatch.setattr(stages_module, "BY_NAME", raised)
+    raised = replace(POLICY, numerics=POLICY.numerics + 1)
+    monkeypatch.setattr(registry_module, "OWN", {**OWN, "policy": raised})
     # Until the study has run again its results rest on the old ones.
     assert find_garbage(store, ()).items == ()
     new = plan_of("steps=1", name="a")

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from diamond.ablation.plan import Plan, make_plan
 from diamond.cli.app import app
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.store import Store
 from diamond.study import confirm
 from diamond.study.confirm import command_of, confirm_request, confirmation, fresh_start
@@ -35,7 +36,7 @@ def test_a_confirmation_runs_fresh_seeds_and_starts(bench: Bench) -> None:
     for arm in own_arms(plan):
         assert [run.config.seed for run in arm.runs] == [2, 3, 4, 5]
         assert {run.config.references.first_start for run in arm.runs} == {first}
-    configs = [arm.runs[0].config.sampler for arm in own_arms(plan)]
+    configs = [diamond_of(arm.runs[0].config).sampler for arm in own_arms(plan)]
     assert [(c.steps, c.churn) for c in configs] == [(3, 0.0), (2, 0.5), (4, 1.0)]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from diamond.ablation.stages import StageSpec
 from diamond.errors import StoreError
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.files import write_json
 from diamond.pipeline.sealed import sealed
 from diamond.study.account import check_told
@@ -330,7 +331,9 @@ def test_when_the_first_trials_all_fail_the_sweep_stops(bench: Bench) -> None:
 
 def test_later_failures_do_not_stop_a_sweep(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.text = text(end="[budget]\ntrials = 9\n")
-    pretend_values(monkeypatch, lambda config, _: 1.0 if config.sampler.churn == 0 else None)
+    pretend_values(
+        monkeypatch, lambda config, _: 1.0 if diamond_of(config).sampler.churn == 0 else None
+    )
     bench.run()
     assert bench.states() == ["COMPLETE"] + ["FAIL"] * 8
 
@@ -340,7 +343,10 @@ def test_an_undefined_objective_fails_its_trial_and_is_not_tried_again(
 ) -> None:
     bench.text = GRID
     pretend_values(
-        monkeypatch, lambda config, _: None if config.sampler.steps == 2 else config.sampler.steps
+        monkeypatch,
+        lambda config, _: (
+            None if diamond_of(config).sampler.steps == 2 else diamond_of(config).sampler.steps
+        ),
     )
     bench.run()
     assert bench.states() == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]

@@ -10,6 +10,7 @@ import pytest
 
 from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 from tests.sweeps import GRID, Bench, pretend_values, pretended, text
 
 
@@ -25,7 +26,9 @@ def test_constraints_are_told_to_optuna(bench: Bench, monkeypatch: pytest.Monkey
         '[[constraints]]\nmetric = "psnr"\nat_most = 30\n\n[sampler]',
     )
     values = {"l1": 1.0, "denoiser_calls_per_frame": 1.0, "psnr": 8.0}
-    pretend_values(monkeypatch, lambda config, name: values[name] * config.sampler.steps)
+    pretend_values(
+        monkeypatch, lambda config, name: values[name] * diamond_of(config).sampler.steps
+    )
     bench.run()
     names = ("denoiser_calls_per_frame >= 3", "psnr <= 30")
     assert [trial.params["steps"] for trial in bench.trials] == [3, 1, 2, 4]
@@ -75,7 +78,10 @@ def stops(specs: Sequence[StageSpec]) -> list[int | None]:
 
 def by_rate(config: RunConfig, name: str) -> float:
     """Greater rates are worse, and everything is better with more updates."""
-    return config.denoiser.optimizer.lr * 1000 + 1 / config.denoiser.num_trained_updates
+    return (
+        diamond_of(config).denoiser.optimizer.lr * 1000
+        + 1 / diamond_of(config).denoiser.num_trained_updates
+    )
 
 
 def test_the_median_pruner_stops_a_bad_trial_at_its_first_checkpoint(
@@ -151,7 +157,9 @@ def test_wilcoxon_stops_a_trial_once_enough_of_its_instances_are_worse(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = (0.0, 0.3, -0.2, 0.1, -0.4, 0.2)
-    pretend_values(monkeypatch, lambda c, _: c.denoiser.optimizer.lr * 1000 + noise[c.seed])
+    pretend_values(
+        monkeypatch, lambda c, _: diamond_of(c).denoiser.optimizer.lr * 1000 + noise[c.seed]
+    )
     bench.text = f"seeds = 6\n{text(LR, WILCOXON)}"
     bench.run()
     assert bench.states() == ["COMPLETE"] * 3 + ["PRUNED"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
+from diamond.families.diamond.config import diamond_of
 from diamond.results.search import Importance
 from diamond.study.front import Point, pareto_front, spread
 from diamond.study.importance import MIN_TRIALS, importance_of
@@ -128,7 +129,10 @@ quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floo
 """,
         '[sampler]\nname = "random"\n[budget]\ntrials = 40\n',
     )
-    pretend_values(monkeypatch, lambda c, _: None if c.sampler.steps == 9 else c.sampler.steps)
+    pretend_values(
+        monkeypatch,
+        lambda c, _: None if (steps := diamond_of(c).sampler.steps) == 9 else steps,
+    )
     bench.run()
     found = importance_of(bench.study, 0, resamples=5)
     assert found.reason is None

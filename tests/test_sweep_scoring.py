@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import BASELINE_NAMES, Plan, Run
+from diamond.ablation.plan import Plan, Run
+from diamond.families.baselines import COPY_LAST
 from diamond.pipeline.store import Store
 from diamond.study import scoring
 from diamond.study.declaration import SweepOptions, load_sweep
@@ -33,7 +34,7 @@ def plan_of(tmp_path: Path, games: tuple[str, ...] = ("Boxing",), seeds: int = 1
 
 def scored(run: Run, draw: int = 0) -> Scores:
     """Scores that hang on game, seed, family and `draw` alone; some are not defined."""
-    key = [len(run.config.game), run.config.seed, len(run.config.family), draw]
+    key = [len(run.config.game), run.config.seed, len(run.config.world.family), draw]
     generator = np.random.Generator(np.random.PCG64(key))
     names = ("l1", "l1_fg", "mse_fg", "core_ratio", "core_ratio_real")
     found = {name: generator.uniform(0.1, 0.9, size=(STARTS, HORIZON)) for name in names}
@@ -57,7 +58,7 @@ def measure(name: str, at: int | None = None) -> Measure:
 
 
 def copy_of(plan: Plan) -> Run:
-    return next(arm.runs[0] for arm in plan.arms if arm.name == BASELINE_NAMES["copy_last"])
+    return next(arm.runs[0] for arm in plan.arms if arm.name == COPY_LAST.title)
 
 
 @pytest.mark.parametrize("at", [None, 3])
@@ -118,7 +119,7 @@ def test_what_does_as_well_as_the_copy_has_no_skill_and_a_perfect_model_has_one(
     given(lambda run: copy)
     assert run_value(plan, instances(plan)[0], STORE, measure("skill_copy_l1_fg")) == 0
     perfect = copy | {"l1_fg": np.zeros((STARTS, HORIZON))}
-    given(lambda run: perfect if run.config.family == "diamond" else copy)
+    given(lambda run: perfect if run.config.world.family == "diamond" else copy)
     assert run_value(plan, instances(plan)[0], STORE, measure("skill_copy_l1_fg")) == 1
 
 

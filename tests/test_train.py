@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import stages_of
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.export import RunChoice, export_folder, read_parts, trained_run
 from diamond.pipeline.outputs import CHECKPOINT_FILE
 from diamond.pipeline.store import Store
@@ -74,7 +75,7 @@ def test_train_killed_once_ends_with_the_same_bits_and_reports(tmp_path: Path) -
         assert all(torch.equal(weights[name], saved[name]) for name in saved)
     export_folder(run, tmp_path / "boxed")
     checkpoint, exported = read_parts(tmp_path / "boxed")
-    assert checkpoint.denoiser == config.denoiser
+    assert diamond_of(checkpoint).denoiser == diamond_of(config).denoiser
     assert checkpoint.source == f"study {STUDY}, arm {WHOLE}, game Breakout, seed 0"
     for part, weights in parts.items():
         assert all(torch.equal(weights[name], exported[part][name]) for name in weights)

@@ -19,25 +19,21 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from diamond.config.networks import (
-    DenoiserConfig,
-    OptimizerConfig,
-    PartConfig,
-    RewardEndConfig,
-)
+from diamond.config.networks import OptimizerConfig, PartConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import FrameSet
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler
 from diamond.errors import ExitCode, StageFailedError
-from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
+from diamond.families.diamond.config import DenoiserConfig, RewardEndConfig, diamond_of
+from diamond.families.diamond.denoiser import DENOISER, Denoiser, Past
+from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet
 from diamond.part import CPU, Draw, Extent, Loss, Losses, Part
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
 from diamond.training.state import TrainingState, begin, begin_part, train
-from diamond.world.denoiser import DENOISER, Denoiser, Past
 
 SMOKE = make_preset("smoke", "Boxing")
 SHAPE = {"num_actions": 3, "height": 16, "width": 16}
@@ -77,7 +73,7 @@ def denoiser_config(**changes: Any) -> DenoiserConfig:
         "offset_noise": 0.1,
         "autoregressive_passes": 1,
     }
-    return DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | small | changes)
+    return DenoiserConfig.model_validate(diamond_of(SMOKE).denoiser.model_dump() | small | changes)
 
 
 def fresh_denoiser(config: DenoiserConfig, seed: int = 0) -> tuple[TrainingState, Loss]:
@@ -180,14 +176,14 @@ class Given:
 
 def fresh_reward_end() -> RewardEndNet:
     with seeded_init(0, Purpose.REWARD_END_INIT):
-        return REWARD_END.build(SMOKE.reward_end, SHAPE)
+        return REWARD_END.build(diamond_of(SMOKE).reward_end, SHAPE)
 
 
 def reward_end_terms(
     net: RewardEndNet, segments: Segments
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """The loss and its parts, and the gradient of every parameter."""
-    loss, parts = REWARD_END.loss_of(net, SMOKE.reward_end, Given(segments), seed=0)(0)
+    loss, parts = REWARD_END.loss_of(net, diamond_of(SMOKE).reward_end, Given(segments), seed=0)(0)
     gradients = torch.autograd.grad(loss, list(net.parameters()))
     return {"loss": loss.detach(), **parts}, list(gradients)
 
@@ -248,7 +244,7 @@ def test_padding_carries_no_loss_and_no_gradient() -> None:
     assert terms == others
     assert all(torch.equal(a, b) for a, b in zip(gradients, other_gradients, strict=True))
     other.frames.requires_grad_()
-    loss, _ = REWARD_END.loss_of(net, SMOKE.reward_end, Given(other), seed=0)(0)
+    loss, _ = REWARD_END.loss_of(net, diamond_of(SMOKE).reward_end, Given(other), seed=0)(0)
     (source,) = torch.autograd.grad(loss, [other.frames])
     assert not source[after].any()
     assert bool(source[~after].flatten(1).any(dim=1).all())
@@ -274,7 +270,7 @@ def test_without_padding_the_loss_is_the_plain_mean_to_the_bit() -> None:
 def test_the_reward_end_model_learns_rewards_and_ends() -> None:
     """Reward and end together start near ln 3 + ln 2 = 1.79, and fall to less than half."""
     config = RewardEndConfig.model_validate(
-        SMOKE.reward_end.model_dump() | {"batch_size": 8, "sequence_steps": 8}
+        diamond_of(SMOKE).reward_end.model_dump() | {"batch_size": 8, "sequence_steps": 8}
     )
     with seeded_init(0, Purpose.REWARD_END_INIT):
         net = REWARD_END.build(config, SHAPE)

@@ -14,11 +14,10 @@ import subprocess
 import sys
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import gymnasium
@@ -38,6 +37,8 @@ from diamond.config.presets import smoke
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.errors import RequestError, WeightsError
+from diamond.families.diamond.config import diamond_of
+from diamond.families.interface import Step
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.files import digest
 from diamond.records import to_bytes, to_unit
@@ -45,7 +46,6 @@ from diamond.rng import Noise, StreamNoise, categorical, seeded_init, torch_gene
 from diamond.seeds import Purpose
 from diamond.world import make_vec
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
-from diamond.world.interface import Step
 from diamond.world.vec import Game, WorldModelVectorEnv
 from tests.agents import write_agent
 from tests.commands import ROOT, environment
@@ -261,23 +261,10 @@ TOY_HORIZON = 5
 TOY_END_ACTION = 3
 
 
-@dataclass(frozen=True)
-class ToyState:
+class ToyState(NamedTuple):
     """A level (b,) that grows by the action; a frame shows it everywhere."""
 
     level: Tensor
-
-    def select(self, rows: Tensor) -> "ToyState":
-        return ToyState(self.level[rows])
-
-    def replace(self, rows: Tensor, other: "ToyState") -> "ToyState":
-        return ToyState(self.level.index_copy(0, rows, other.level))
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"level": self.level}
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "ToyState":
-        return ToyState(tensors["level"])
 
 
 class ToyWorld:
@@ -521,7 +508,7 @@ def test_without_frames_the_real_game_gives_the_starts(
 
 
 def test_the_checkpoint_decides_what_is_not_asked_for(agent: Path, real: Path) -> None:
-    policy, sampler = read_checkpoint(agent).policy, read_checkpoint(agent).sampler
+    policy, sampler = read_checkpoint(agent).policy, diamond_of(read_checkpoint(agent)).sampler
     default = make_vec(agent, 2, starts=real)
     spelled = make_vec(agent, 2, policy.horizon_steps, sampler.steps, starts=real)
     fewer = make_vec(agent, 2, policy.horizon_steps, 1, starts=real)

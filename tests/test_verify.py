@@ -324,7 +324,9 @@ def test_returns_are_judged_by_seed(tmp_path: Path) -> None:
 
 def test_an_imported_model_is_judged_by_its_starts(tmp_path: Path) -> None:
     digest = "0" * 64
-    imported = ImportedConfig(denoiser=digest, reward_end=digest, policy=digest, num_actions=6)
+    imported = ImportedConfig(
+        num_actions=6, weights=dict.fromkeys(("denoiser", "reward_end", "policy"), digest)
+    )
     study = _Study(tmp_path)
     study.add("steps=1", {0: _flat(2.0, 2.1, 2.2, 1.9)}, imported=imported)
     study.add("steps=3", {0: _flat(1.0, 1.0, 1.0, 1.0)}, imported=imported)

@@ -8,16 +8,17 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from diamond.config.formulations import FORMULATION_FIELDS, Formulation
-from diamond.config.levels import ddpm_sigmas
-from diamond.config.networks import DenoiserConfig, SamplerConfig
 from diamond.config.presets import make_preset
-from diamond.nets.reward_end_net import RewardEndNet, RewardEndNetShape
+from diamond.families import trees
+from diamond.families.baselines import StillWorld
+from diamond.families.diamond.config import DenoiserConfig, SamplerConfig, diamond_of
+from diamond.families.diamond.denoiser import Denoiser
+from diamond.families.diamond.formulations import FORMULATION_FIELDS, Formulation
+from diamond.families.diamond.levels import ddpm_sigmas
+from diamond.families.diamond.reward_end_net import RewardEndNet, RewardEndNetShape
+from diamond.families.diamond.world import DiamondWorld
 from diamond.rng import KeyedNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.baselines import copy_last_world, median_background_world
-from diamond.world.denoiser import Denoiser
-from diamond.world.diamond_world import DiamondWorld
 from diamond.world.imagination import replay_actions
 
 SIDE = 16
@@ -42,9 +43,11 @@ def diamond_world(
     """A tiny untrained world whose every parameter takes part."""
     small = {"channels": (8, 8), "cond_channels": 16, "offset_noise": 0.1}
     changes = small | (denoiser or {})
-    config = DenoiserConfig.model_validate(SMOKE.denoiser.model_dump() | changes)
+    config = DenoiserConfig.model_validate(diamond_of(SMOKE).denoiser.model_dump() | changes)
     sampler_config = SamplerConfig.model_validate(
-        SMOKE.sampler.model_dump() | {"quantizer": "none", "sigma_max": 5.0} | (sampler or {})
+        diamond_of(SMOKE).sampler.model_dump()
+        | {"quantizer": "none", "sigma_max": 5.0}
+        | (sampler or {})
     )
     with seeded_init(0, Purpose.DENOISER_INIT):
         model = Denoiser(config, NUM_ACTIONS)
@@ -73,7 +76,7 @@ def context() -> tuple[Tensor, Tensor]:
 
 
 def median_world() -> Any:
-    return median_background_world(context()[0].median(dim=1).values)
+    return StillWorld(context()[0].median(dim=1).values)
 
 
 FAMILIES: dict[str, Callable[[], Any]] = {
@@ -88,7 +91,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "diamond, noisy past, argmax": lambda: diamond_world(
         {"cond_noise": 0.1, "reward_end_sampling": "argmax"}, {"cond_noise": 0.2}
     ),
-    "copy last": copy_last_world,
+    "copy last": lambda: StillWorld(None),
     "median background": median_world,
 }
 PLAN = torch.arange(NUM_STARTS * HORIZON).reshape(NUM_STARTS, HORIZON).mul(3) % NUM_ACTIONS
@@ -130,9 +133,9 @@ def test_contract_steps_have_the_declared_shapes_and_ranges(world: Any) -> None:
 def test_contract_a_step_does_not_write_to_its_state_or_the_real_frames(world: Any) -> None:
     frames, actions = context()
     state = world.start(frames, actions)
-    before = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    before = {name: tensor.clone() for name, tensor in trees.tensors(state).items()}
     first = list(rollout(world, state))[-1][2]
-    assert all(torch.equal(state.tensors()[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(trees.tensors(state)[name], tensor) for name, tensor in before.items())
     assert torch.equal(frames, context()[0])
     # And the same state, actions and noise give the same bits again.
     again = list(rollout(world, state))[-1][2]
@@ -145,16 +148,21 @@ def test_contract_select_replace_and_tensors(world: Any) -> None:
     state = world.start(frames, actions)
     later = [after for _, after, _ in rollout(world, state)][-1]
     rows = torch.tensor([2, 0])
-    picked = later.select(rows)
-    for name, tensor in picked.tensors().items():
-        assert torch.equal(tensor, later.tensors()[name][rows])
-    mixed = state.replace(rows, picked)
-    for name, tensor in mixed.tensors().items():
-        assert torch.equal(tensor[rows], picked.tensors()[name])
-        assert torch.equal(tensor[[1, 3]], state.tensors()[name][[1, 3]])
-    back = state.with_tensors(later.tensors())
-    assert all(torch.equal(t, back.tensors()[name]) for name, t in later.tensors().items())
-    assert later.replace(torch.arange(NUM_STARTS), state).tensors().keys() == state.tensors().keys()
+    picked = trees.select(later, rows)
+    for name, tensor in trees.tensors(picked).items():
+        assert torch.equal(tensor, trees.tensors(later)[name][rows])
+    mixed = trees.replace(state, rows, picked)
+    for name, tensor in trees.tensors(mixed).items():
+        assert torch.equal(tensor[rows], trees.tensors(picked)[name])
+        assert torch.equal(tensor[[1, 3]], trees.tensors(state)[name][[1, 3]])
+    back = trees.with_tensors(state, trees.tensors(later))
+    assert all(
+        torch.equal(t, trees.tensors(back)[name]) for name, t in trees.tensors(later).items()
+    )
+    assert (
+        trees.tensors(trees.replace(later, torch.arange(NUM_STARTS), state)).keys()
+        == trees.tensors(state).keys()
+    )
 
 
 def test_contract_resume_from_a_saved_state_equals_no_stop(world: Any) -> None:
@@ -162,8 +170,8 @@ def test_contract_resume_from_a_saved_state_equals_no_stop(world: Any) -> None:
     state = world.start(frames, actions)
     whole = list(rollout(world, state))
     # Through bytes on disk, into a state made by another start.
-    saved = load(save({name: t.contiguous() for name, t in whole[1][1].tensors().items()}))
-    restored = world.start(frames.flip(0), actions.flip(0)).with_tensors(saved)
+    saved = load(save({name: t.contiguous() for name, t in trees.tensors(whole[1][1]).items()}))
+    restored = trees.with_tensors(world.start(frames.flip(0), actions.flip(0)), saved)
     rest = list(rollout(world, restored, first=2))
     assert [index for index, _, _ in rest] == [2, 3, 4]
     for (_, _, expected), (_, _, step) in zip(whole[2:], rest, strict=True):
@@ -423,7 +431,7 @@ def test_a_longer_context_changes_the_memory_but_not_the_history() -> None:
 def test_baselines_stand_still() -> None:
     frames, actions = context()
     backgrounds = frames.median(dim=1).values
-    for world, still in ((copy_last_world(), frames[:, -1]), (median_world(), backgrounds)):
+    for world, still in ((StillWorld(None), frames[:, -1]), (median_world(), backgrounds)):
         for _, _, step in rollout(world, world.start(frames, actions)):
             assert torch.equal(step.frame, still)
             assert not step.end.any()

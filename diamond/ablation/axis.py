@@ -10,7 +10,7 @@ from diamond.config.base import canonical_json
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import unknown
-from diamond.stages.registry import STAGES
+from diamond.stages.registry import stage_names
 
 Settings = Mapping[str, Any]
 """Value per dotted config field; text is read as on the command line."""
@@ -30,7 +30,7 @@ class Axis:
             to what it sets. Raises `RequestError` for a text that is no value.
         current: The text of the value that a config has.
         kind: A bundle sets many fields at once, and other axes may change single ones of them
-            again; it is applied before them.
+            again; it is applied before them, and the family before all.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Axis:
     fields: tuple[str, ...]
     settings: Callable[[str, RunConfig], Settings]
     current: Callable[[RunConfig], str]
-    kind: Literal["single", "bundle"] = "single"
+    kind: Literal["single", "bundle", "family"] = "single"
 
     @property
     def first_stage(self) -> StageName:
         """The first stage that the axis touches; everything before it is shared by the arms."""
-        return min((first_stage_of_field(field) for field in self.fields), key=STAGES.index)
+        return min((first_stage_of_field(field) for field in self.fields), key=stage_names().index)
 
 
 def field_axis(name: str, field: str, meaning: str, values: str, source: str) -> Axis:

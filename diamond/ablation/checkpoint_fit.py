@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from diamond.ablation.axes import Axis
 from diamond.ablation.request import Request
-from diamond.config.checkpoint import CHECKPOINT_SECTIONS, Checkpoint
+from diamond.config.checkpoint import Checkpoint
 from diamond.errors import RequestError
 
 
@@ -20,7 +20,7 @@ def check_fits(request: Request, checkpoint: Checkpoint, axes: Sequence[Axis]) -
             "  leave one of the two out"
         )
     for axis in axes:
-        if any(field.split(".", maxsplit=1)[0] in CHECKPOINT_SECTIONS for field in axis.fields):
+        if any(field.split(".", maxsplit=1)[0] in checkpoint.fixed() for field in axis.fields):
             raise RequestError(
                 f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
                 "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "

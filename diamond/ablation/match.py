@@ -6,17 +6,18 @@ from typing import Any, assert_never
 
 from diamond.ablation.request import Match
 from diamond.ablation.variants import Matched, Variant, baseline_of
-from diamond.config.levels import calls_per_sample
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
+from diamond.config.worlds import family_of
 from diamond.errors import RequestError
-from diamond.stages.denoiser import update_multiplications
+from diamond.stages.record import Stage
 
 UPDATE_FIELDS: dict[Protocol, tuple[str, ...]] = {
-    "static": ("denoiser.updates",),
-    "online": ("online.first_updates.denoiser", "online.updates.denoiser"),
+    "static": ("{part}.updates",),
+    "online": ("online.first_updates.{part}", "online.updates.{part}"),
 }
-"""The counts of denoiser updates of a protocol."""
+"""The counts of updates of a part in a protocol."""
+STEPS = "sampler.steps"
 TOLERANCE = 0.05
 """How far a whole number of updates may be from what makes the costs equal."""
 
@@ -45,44 +46,63 @@ def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
             the costs equal.
     """
     baseline = variants[baseline_of(variants)]
-    fields = _fields(match, baseline.config)
     for variant in variants:
-        stop = variant.config.denoiser.stop_after
-        if match != "nfe" and stop is not None:
+        config = variant.config
+        part = getattr(config.world, _stage(config).part)
+        if match != "nfe" and part.num_trained_updates != part.updates:
             raise RequestError(
-                f"--match {match}: {variant.name!r} stops after denoiser.stop_after={stop} "
-                "updates, whatever their number is scaled to\n"
-                "  leave --match out, or denoiser.stop_after"
+                f"--match {match}: {variant.name!r} stops after "
+                f"{_stage(config).part}.stop_after={part.num_trained_updates} updates, whatever "
+                "their number is scaled to\n"
+                f"  leave --match out, or {_stage(config).part}.stop_after"
             )
-        for field in fields:
-            own, other = get_field(variant.config, field), get_field(baseline.config, field)
+        if config.world.family != baseline.config.world.family:
+            continue
+        for field in _fields(match, variant):
+            own, other = get_field(config, field), get_field(baseline.config, field)
             if own != other:
                 raise RequestError(
                     f"--match {match}: {variant.name!r} sets {field}={own}, the count that is to "
                     f"be scaled; the baseline has {other}\n"
                     f"  leave --match out, or do not vary {field}"
                 )
-    return [_matched(match, variant, baseline, fields) for variant in variants]
+    return [_matched(match, variant, baseline) for variant in variants]
 
 
-def _fields(match: Match, config: RunConfig) -> tuple[str, ...]:
-    return ("sampler.steps",) if match == "nfe" else UPDATE_FIELDS[config.protocol]
+def _stage(config: RunConfig) -> Stage:
+    """The stage of the part that draws frames."""
+    return family_of(config).drawing[0]
 
 
-def _matched(match: Match, variant: Variant, baseline: Variant, fields: tuple[str, ...]) -> Variant:
+def _fields(match: Match, variant: Variant) -> tuple[str, ...]:
+    config = variant.config
+    if match != "nfe":
+        return tuple(
+            name.format(part=_stage(config).part) for name in UPDATE_FIELDS[config.protocol]
+        )
+    if "sampler" not in family_of(config).sampling:
+        raise RequestError(
+            f"--match nfe: {variant.name!r} is of the family {config.world.family}, which has no "
+            "denoising steps\n  allowed with it: --match updates, --match seconds"
+        )
+    return (STEPS,)
+
+
+def _matched(match: Match, variant: Variant, baseline: Variant) -> Variant:
     config, other = variant.config, baseline.config
     if not config.imagines:
         return variant
     found: list[Matched] = []
-    for field in fields:
+    for field, base_field in zip(_fields(match, variant), _fields(match, baseline), strict=True):
         old = get_field(config, field)
+        base = get_field(other, base_field)
         match match:
             case "nfe":
                 new = _steps(variant, baseline)
             case "updates":
-                new = _scaled(old, _samples(other), _samples(config), variant, field)
+                new = _scaled(base, _samples(other), _samples(config), variant, field)
             case "seconds":
-                new = _scaled(old, _update_cost(other), _update_cost(config), variant, field)
+                new = _scaled(base, _update_cost(other), _update_cost(config), variant, field)
             case _:
                 assert_never(match)
         if new != old:
@@ -95,8 +115,8 @@ def _matched(match: Match, variant: Variant, baseline: Variant, fields: tuple[st
 
 def _steps(variant: Variant, baseline: Variant) -> int:
     """The denoising steps that need as many calls as the baseline has."""
-    sampler, order = baseline.config.sampler, variant.config.sampler.order
-    wanted = calls_per_sample(sampler.steps, sampler.order)
+    order = get_field(variant.config, "sampler.order")
+    wanted = family_of(baseline.config).calls_per_frame(baseline.config.world)
     if order == 1:
         return wanted
     if wanted % 2 == 0:
@@ -109,11 +129,15 @@ def _steps(variant: Variant, baseline: Variant) -> int:
 
 
 def _samples(config: RunConfig) -> float:
-    return float(config.denoiser.batch_size * config.denoiser.autoregressive_passes)
+    update = _stage(config).update
+    assert update is not None
+    return update.calls(config)
 
 
 def _update_cost(config: RunConfig) -> float:
-    return update_multiplications(config)
+    update = _stage(config).update
+    assert update is not None
+    return update.seconds(config)
 
 
 def _scaled(old: int, base_cost: float, cost: float, variant: Variant, field: str) -> int:

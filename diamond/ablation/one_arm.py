@@ -1,9 +1,8 @@
 """A plan with one trained world model, beside the baselines without training."""
 
-from dataclasses import replace
 from pathlib import Path
 
-from diamond.ablation.plan import BASELINES, Arm, Plan, Run, baseline_arm
+from diamond.ablation.plan import Arm, Plan, Run, baseline_arms
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageName, StageSpec, stages_of
 from diamond.config.base import canonical, content_hash
@@ -39,8 +38,7 @@ def fidelity_plan(name: str, config: RunConfig, checkpoint: Path | None) -> Plan
         arms=(name,),
     )
     arm = Arm(name, "arm", config.game, {}, (Run(config, _read(stages_of(config, UNTIL))),), True)
-    others = (baseline_arm(arm, family, UNTIL) for family in BASELINES)
-    arms = (arm, *(replace(one, is_baseline=False) for one in others))
+    arms = (arm, *baseline_arms([arm], config.game, UNTIL))
     return Plan(study, request, "arms", (), arms, {}, {}, UNTIL, ())
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal, TypeVar, get_args
 
-from diamond.ablation.axes import AXES
+from diamond.ablation.axes import axes_of
 from diamond.ablation.validity import invalid_reason
 from diamond.ablation.variants import Setting, Variant, make_variant, view_text
 from diamond.config.base import Record, canonical, canonical_json
+from diamond.config.overrides import WORLD, place_of
 from diamond.config.run import RecordingPolicy, RunConfig
-from diamond.config.training_levels import out_of_training
+from diamond.config.worlds import family_of
 from diamond.errors import RequestError
 
 _R = TypeVar("_R", bound=Record)
@@ -103,6 +104,13 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             shows, both are the same run, or they see different frames.
     """
     first, last = make_variant(base, start), make_variant(base, end)
+    families = first.config.world.family, last.config.world.family
+    if families[0] != families[1]:
+        raise RequestError(
+            f"--from {start.name!r} is of the family {families[0]}, --to {end.name!r} of "
+            f"{families[1]}: no single field leads from one to the other\n"
+            f"  compare them: diamond ablate family={','.join(families)}"
+        )
     factors = find_factors(first.config, last.config)
     if not factors:
         raise RequestError(
@@ -117,7 +125,7 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
             "or compare returns: diamond ablate resolution=32,64 --until returns"
         )
     for option, variant in (("--from", first), ("--to", last)):
-        reason = out_of_training(variant.config.denoiser, variant.config.sampler)
+        reason = family_of(variant.config).doubt(variant.config.world)
         if reason is not None:
             raise RequestError(
                 f"{option} {variant.name!r}: {reason}\n"
@@ -131,10 +139,12 @@ def make_path(base: RunConfig, start: Setting, end: Setting) -> tuple[Path, list
 
 def find_factors(start: RunConfig, end: RunConfig) -> tuple[Factor, ...]:
     """Group the fields that differ: by the single axes of the table, the rest by their names."""
-    differing = dict(_differences(start, end))
+    differing = {
+        name.removeprefix(f"{WORLD}."): values for name, values in _differences(start, end)
+    }
     left = list(differing)
     groups: dict[str, list[str]] = {}
-    for axis in AXES:
+    for axis in axes_of(start.world.family):
         if axis.kind == "single":
             groups[axis.name] = [field for field in left if field in axis.fields]
             left = [field for field in left if field not in axis.fields]
@@ -202,7 +212,7 @@ class _Walker:
         config = self._start
         for name in flipped:
             for field, value in self._factors[name].new.items():
-                config = _with_field(config, field.split("."), value)
+                config = _with_field(config, place_of(config, field), value)
         return config
 
     def _variant(self, name: str, config: RunConfig, flipped: frozenset[str]) -> Variant:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from diamond.ablation.axes import Axis
 from diamond.ablation.axis_values import COLLECTOR
@@ -38,15 +38,14 @@ from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
-from diamond.config.run import Family, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of, find_family, known_families
 from diamond.errors import RequestError
-from diamond.stages.registry import BY_NAME, STAGES
+from diamond.stages.registry import find_stage_record, records
 
-BASELINES: tuple[Family, ...] = ("copy_last", "median_background")
-BASELINE_NAMES: Mapping[Family, str] = {
-    "copy_last": "copy last frame",
-    "median_background": "median background",
-}
+if TYPE_CHECKING:
+    from diamond.families.interface import Family
+
 AA_NAME = "baseline, other seeds"
 MAX_ARMS = 1000
 PRIMARY_METRIC = "core_ratio"
@@ -137,7 +136,8 @@ class Plan:
                     found.setdefault(spec.key, spec)
         for spec in self.random_players.values():
             found.setdefault(spec.key, spec)
-        order = {stage: place for place, stage in enumerate(STAGES)}
+        families = dict.fromkeys(run.config.world.family for arm in self.arms for run in arm.runs)
+        order = {one.name: place for place, one in enumerate(records(*families))}
         return tuple(sorted(found.values(), key=lambda spec: order[spec.stage]))
 
 
@@ -198,11 +198,7 @@ def make_plan(request: Request) -> Plan:
         arms += made
         paths |= {} if path is None else {game: path}
     if scores_until(until, request.protocol, "rollouts") and any(imagines(arm) for arm in arms):
-        arms += [
-            baseline_arm(arm_of(arms, game), family, until)
-            for game in games
-            for family in BASELINES
-        ]
+        arms += [arm for game in games for arm in baseline_arms(arms, game, until)]
     random_players = {
         game: random_returns(arm_of(arms, game).runs[0].config)
         for game in games
@@ -382,12 +378,27 @@ def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm
     )
 
 
-def baseline_arm(arm: Arm, family: Family, until: StageName | None) -> Arm:
-    """A world model without training, on the starts of an arm."""
-    static = {"protocol": "static", "online": None}
-    config = arm.runs[0].config.model_copy(update={"family": family, **static})
-    run = Run(config, stages_of(config, until))
-    return Arm(BASELINE_NAMES[family], "baseline", arm.game, {}, (run,))
+def baseline_arms(arms: Sequence[Arm], game: str, until: StageName | None) -> list[Arm]:
+    """World models without training, on the starts of the first arm of a game.
+
+    They are the controls of the families of all its arms.
+    """
+    families = [family_of(arm.runs[0].config) for arm in arms if arm.game == game]
+    controls = dict.fromkeys(name for family in families for name in family.controls)
+    config = arm_of(arms, game).runs[0].config
+    return [_baseline_arm(config, find_family(name), until) for name in controls]
+
+
+def baseline_config(config: RunConfig, family: "Family") -> RunConfig:
+    """A run of a family without training beside another run."""
+    world = family.preset(config.preset, config.game)
+    update = {"world": world, "protocol": "static", "online": None, "imported": None}
+    return config.model_copy(update=update)
+
+
+def _baseline_arm(config: RunConfig, family: "Family", until: StageName | None) -> Arm:
+    own = baseline_config(config, family)
+    return Arm(family.title, "baseline", own.game, {}, (Run(own, stages_of(own, until)),))
 
 
 def _assignments(request: Request) -> tuple[Assignment, ...]:
@@ -407,7 +418,7 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
 def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
     """Refuse to stop at a stage that an arm does not have."""
     for arm in arms:
-        if until is not None and "real" not in BY_NAME[until].runs and not imagines(arm):
+        if until is not None and "real" not in find_stage_record(until).runs and not imagines(arm):
             raise RequestError(
                 f"--until {until}: the arm {arm.name!r} is trained in the real game and imagines "
                 "nothing\n  allowed with it: agent, returns, all"
@@ -416,7 +427,7 @@ def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
 
 def _refuse_equal_arms(arms: list[Arm]) -> None:
     seen: dict[str, str] = {}
-    names: set[str] = {*BASELINE_NAMES.values()}
+    names: set[str] = {family.title for family in known_families() if family.title}
     for arm in arms:
         if arm.name in names:
             raise RequestError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from diamond.ablation.stages import StageName
 from diamond.config.run import Protocol
 from diamond.errors import RequestError, one_of
-from diamond.stages.registry import PROTOCOL_STAGES, STAGES
+from diamond.stages.registry import PROTOCOLS, records, stages_of_protocol
 
 if TYPE_CHECKING:
     from diamond.ablation.declarations import Declared
@@ -105,10 +105,15 @@ def check_stage(name: str | None, protocol: Protocol = "static") -> StageName | 
     Raises:
         RequestError: There is no such stage.
     """
-    stages = PROTOCOL_STAGES[protocol]
+    stages = stages_of_protocol(protocol)
     if name in (None, ALL_STAGES):
         return None
-    if name in STAGES and name not in stages:
+    if name in stages:
+        return name
+    others = {stage.name: stage for stage in records()}
+    if name in others and protocol in others[name].runs:
+        return name
+    if name in others:
         raise RequestError(
             f"--until {name}: the {protocol} protocol has no such stage\n"
             f"  allowed: {', '.join(stages)}, {ALL_STAGES}"
@@ -123,4 +128,4 @@ def check_protocol_name(name: str) -> Protocol:
     Raises:
         RequestError: There is no such protocol.
     """
-    return one_of("protocol", name, PROTOCOL_STAGES, "give one with --protocol")
+    return one_of("protocol", name, PROTOCOLS, "give one with --protocol")

@@ -9,19 +9,20 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 
-from diamond.config.base import (
-    Same,
-    canonical,
-    canonical_members,
-    content_hash,
-)
+from diamond.config.base import Same, canonical_members, content_hash
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
-from diamond.stages.registry import BY_NAME, PROTOCOL_STAGES, kind_of, stages_of_kind
+from diamond.config.worlds import DIAMOND, known_families
+from diamond.stages.frames import FRAMES
+from diamond.stages.record import Stage
+from diamond.stages.registry import AFTER, BEFORE, find_stage_record, reads_of, stages_of_run
 from diamond.stages.returns import RETURNS
+from diamond.stages.rollouts import ROLLOUTS
 
 StageName = str
 KEY_DIGITS = 20
 RANDOM_PLAYER = "random"
+WORLD = "world"
+"""The section that the axis family sets."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class StageSpec:
     @property
     def numerics(self) -> int:
         """Number of the code that makes its outputs."""
-        return BY_NAME[self.stage].numerics
+        return find_stage_record(self.stage).numerics
 
 
 def key_of(
@@ -88,32 +89,34 @@ def stages_by_seed(
         seeds: The seed of each.
         until: Keep this stage and what it needs; None keeps all.
     """
-    names = _stage_names(config)
+    family = config.world.family
+    stages = _stages_of(config)
     if until is not None:
-        needed = needed_for(until, config.protocol)
-        names = tuple(name for name in names if name in needed)
-    everything = canonical(config)
+        needed = needed_for(until, config.protocol, family)
+        stages = tuple(one for one in stages if one.name in needed)
+    everything = config.sections()
     sections: dict[StageName, dict[str, Any]] = {}
     shared: dict[StageName, StageSpec] = {}
-    for name in names:
-        stage = BY_NAME[name]
-        if stage.is_imported and config.family == "diamond" and config.imported is not None:
-            shared[name] = _imported(config, config.imported, name)
+    for stage in stages:
+        if stage.is_imported and config.imported is not None:
+            shared[stage.name] = _imported(config, config.imported, stage)
         else:
-            sections[name] = stage.section_of(config, everything)
+            sections[stage.name] = stage.section_of(config, everything)
+    names = [one.name for one in stages]
     reads = {
-        name: [other for other in upstream_of(name, config.protocol) if other in names[:place]]
+        name: [o for o in reads_of(name, config.protocol, family) if o in names[:place]]
         for place, name in enumerate(names)
     }
     made = []
     for seed in seeds:
         specs: dict[StageName, StageSpec] = {}
-        for name in names:
+        for stage in stages:
+            name = stage.name
             if name in shared:
                 specs[name] = shared[name]
                 continue
             upstream = {other: specs[other].key for other in reads[name]}
-            of_data = BY_NAME[name].shares_data_seed
+            of_data = stage.shares_data_seed
             specs[name] = StageSpec(
                 name, sections[name], upstream, config.data_seed if of_data else seed
             )
@@ -123,27 +126,19 @@ def stages_by_seed(
     return made
 
 
-@cache
-def upstream_of(stage: StageName, protocol: Protocol) -> tuple[StageName, ...]:
-    """The stages that a stage reads; online, an agent holds everything that is trained."""
-    if protocol == "static":
-        return BY_NAME[stage].reads
-    kept = PROTOCOL_STAGES["online"]
-    return tuple(dict.fromkeys(name if name in kept else "agent" for name in BY_NAME[stage].reads))
-
-
 def random_returns(config: RunConfig) -> StageSpec:
     """The stage that plays the real game at random, shared by all arms of a game."""
-    section = RETURNS.section_of(config, canonical(config)) | {"player": RANDOM_PLAYER}
+    section = RETURNS.section_of(config, config.sections()) | {"player": RANDOM_PLAYER}
     return StageSpec(RETURNS.name, section, {}, config.data_seed)
 
 
-def needed_for(stage: StageName, protocol: Protocol) -> set[StageName]:
+@cache
+def needed_for(stage: StageName, protocol: Protocol, family: str = DIAMOND) -> frozenset[StageName]:
     """A stage and everything that it reads, directly or not."""
     needed = {stage}
-    for other in upstream_of(stage, protocol):
-        needed |= needed_for(other, protocol)
-    return needed
+    for other in reads_of(stage, protocol, family):
+        needed |= needed_for(other, protocol, family)
+    return frozenset(needed)
 
 
 def scores_until(
@@ -161,29 +156,36 @@ def scores_lpips(spec: StageSpec) -> bool:
 def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field: of the static protocol where it has one."""
     section = dotted.split(".", maxsplit=1)[0]
-    order = (*PROTOCOL_STAGES["static"], *PROTOCOL_STAGES["online"])
-    return next(stage for stage in order if section in BY_NAME[stage].sections)
+    for stage in (*BEFORE, *(one for one in AFTER if "static" in one.runs), *AFTER):
+        if section in stage.sections:
+            return stage.name
+    for family in known_families():
+        if section in (WORLD, *family.config.model_fields):
+            own = (stage.name for stage in family.stages if section in (WORLD, stage.part))
+            return next(own, ROLLOUTS.name)
+    raise AssertionError(dotted)
 
 
-def _stage_names(config: RunConfig) -> tuple[StageName, ...]:
-    names = stages_of_kind(kind_of(config))
-    if config.imported is None or config.family != "diamond":
-        return names
-    return tuple(name for name in names if name != "frames")
+def _stages_of(config: RunConfig) -> tuple[Stage, ...]:
+    stages = stages_of_run(config)
+    if config.imported is None:
+        return stages
+    return tuple(stage for stage in stages if stage.name != FRAMES.name)
 
 
-def _imported(config: RunConfig, imported: ImportedConfig, stage: StageName) -> StageSpec:
+def _imported(config: RunConfig, imported: ImportedConfig, stage: Stage) -> StageSpec:
     """A trained stage that a checkpoint brings: its weights and architecture are what it is."""
-    section = {
-        stage: canonical(config)[stage],
-        "imported": getattr(imported, stage),
+    everything, part = config.sections(), stage.part or stage.name
+    own = {name: everything[name] for name in ("family", part)}
+    section = stage.section(config, own) | {
+        "imported": imported.weights[part],
         "shape": {
             "num_actions": imported.num_actions,
             "height": config.view.height,
             "width": config.view.width,
         },
     }
-    return StageSpec(stage, section, {}, 0)
+    return StageSpec(stage.name, section, {}, 0)
 
 
 @lru_cache(maxsize=1024)

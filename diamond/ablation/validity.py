@@ -1,10 +1,9 @@
 """Whether a config, made by mixing others, is a model that can run."""
 
-from pydantic import ValidationError
-
-from diamond.config.overrides import explain
+from diamond.config.overrides import validated
 from diamond.config.run import RunConfig
-from diamond.config.training_levels import out_of_training
+from diamond.config.worlds import family_of
+from diamond.errors import RequestError
 
 
 def invalid_reason(config: RunConfig) -> str | None:
@@ -14,8 +13,8 @@ def invalid_reason(config: RunConfig) -> str | None:
         config: It may have been put together without validation.
     """
     try:
-        RunConfig.model_validate(config.model_dump())
-    except ValidationError as error:
-        _, *lines, _ = explain(error, {}).splitlines()
+        validated(config.model_dump(), {})
+    except RequestError as error:
+        _, *lines, _ = str(error).splitlines()
         return "; ".join(line.strip() for line in lines)
-    return out_of_training(config.denoiser, config.sampler)
+    return family_of(config).doubt(config.world)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diamond.ablation.axes import Axis
-from diamond.config.overrides import override
+from diamond.config.overrides import check_family_has, override
 from diamond.config.run import RunConfig, ViewConfig
 from diamond.errors import RequestError
 
@@ -63,11 +63,16 @@ def baseline_of(variants: Sequence[Variant]) -> int:
 
 
 def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig:
-    """A config with the values of axes set: bundles first, then what changes single fields."""
+    """A config with the values of axes set: family, bundles, then what changes single fields."""
+    for axis, text in chosen:
+        if axis.kind == "family":
+            base = override(base, axis.settings(text, base))
     settings: dict[str, Any] = {}
     for kind in ("bundle", "single"):
         for axis, text in chosen:
             if axis.kind == kind:
+                for field in axis.fields:
+                    check_family_has(base, field, axis.name)
                 settings |= axis.settings(text, base)
     return override(base, settings)
 
@@ -78,7 +83,7 @@ def check_axes(axes: Sequence[Axis]) -> None:
     Raises:
         RequestError: Two single axes set one field.
     """
-    fields = [field for axis in axes if axis.kind == "single" for field in axis.fields]
+    fields = [field for axis in axes if axis.kind != "bundle" for field in axis.fields]
     for field in fields:
         if fields.count(field) > 1:
             raise RequestError(f"two axes set {field}; give it once")

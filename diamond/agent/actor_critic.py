@@ -6,7 +6,7 @@ from torch import Tensor
 from diamond.agent.returns import lambda_returns
 from diamond.config.networks import PolicyConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.records import Trajectories
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from diamond.config.networks import Precision
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 
 Part = Literal[
     "peak",
@@ -82,9 +83,9 @@ def cases_of(part: Part, config: RunConfig) -> tuple[Case, ...]:
         case "environment":
             return (Case(part, 1),)
         case "denoiser":
-            return (Case(part, config.denoiser.batch_size),)
+            return (Case(part, diamond_of(config).denoiser.batch_size),)
         case "reward_end":
-            return (Case(part, config.reward_end.batch_size),)
+            return (Case(part, diamond_of(config).reward_end.batch_size),)
         case "policy":
             return (Case(part, config.policy.batch_size),)
         case "imagination":
@@ -99,8 +100,8 @@ def precision_of(part: Part, config: RunConfig) -> Precision | None:
     """The precision of the arithmetic that takes most of a part's time; None without networks."""
     match part:
         case "denoiser" | "policy" | "imagination":
-            return config.denoiser.precision
+            return diamond_of(config).denoiser.precision
         case "reward_end":
-            return config.reward_end.precision
+            return diamond_of(config).reward_end.precision
         case _:
             return None

@@ -13,6 +13,7 @@ from diamond.bench.request import Request
 from diamond.bench.rounds import RULE, Timing
 from diamond.bench.scale import Cost
 from diamond.config.base import canonical
+from diamond.families.diamond.config import diamond_of
 
 Document = dict[str, Any]
 FLOP_METHOD = (
@@ -58,8 +59,12 @@ def _config(request: Request, found: Findings) -> Document:
     config = request.config
     counts = found.facts.get("num_parameters", {})
     networks = [
-        ("denoiser", config.denoiser.batch_size, config.denoiser.precision),
-        ("reward_end", config.reward_end.batch_size, config.reward_end.precision),
+        ("denoiser", diamond_of(config).denoiser.batch_size, diamond_of(config).denoiser.precision),
+        (
+            "reward_end",
+            diamond_of(config).reward_end.batch_size,
+            diamond_of(config).reward_end.precision,
+        ),
         ("policy", config.policy.batch_size, "float32"),
     ]
     return {

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from diamond.bench.cases import Part
 from diamond.config.networks import Precision
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 
 LIMITS: Mapping[Precision, float] = {"float32": 1e-5, "bfloat16": 2e-2}
 """Largest difference that is allowed, as a part of the largest released value.
@@ -88,13 +89,17 @@ def compare(
 
 def limit_of(part: Part, config: RunConfig) -> float:
     """The relative limit of a part: that of the lowest precision among its networks."""
+    world = diamond_of(config)
     networks: dict[Part, tuple[Precision, ...]] = {
-        "denoiser": (config.denoiser.precision,),
-        "reward_end": (config.reward_end.precision,),
-        "imagination": (config.denoiser.precision, config.reward_end.precision),
+        "denoiser": (world.denoiser.precision,),
+        "reward_end": (world.reward_end.precision,),
+        "imagination": (
+            world.denoiser.precision,
+            world.reward_end.precision,
+        ),
         "policy": (
-            config.denoiser.precision,
-            config.reward_end.precision,
+            world.denoiser.precision,
+            world.reward_end.precision,
             config.policy.precision,
         ),
     }

@@ -9,19 +9,20 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from diamond.config.overrides import override
 from diamond.config.run import RunConfig
 from diamond.envs.atari import AtariEnv
+from diamond.families.diamond.denoiser import Denoiser
+from diamond.families.diamond.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
+from diamond.families.diamond.world import DIAMOND_WORLD
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
-from diamond.part import CPU
+from diamond.part import CPU, AnyPart
 from diamond.pipeline.arithmetic import compile_network
-from diamond.pipeline.models import AGENT_PARTS
-from diamond.pipeline.released import PARTS, PartName
+from diamond.pipeline.released import PARTS
 from diamond.records import Segments, to_unit
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import WORLD_PARTS
-from diamond.world.denoiser import Denoiser
+from diamond.training.policy import POLICY
 
 SEED = 0
 ZEROS_BECOME = 0.02
@@ -30,6 +31,8 @@ END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
+WORLD_PARTS = DIAMOND_WORLD.parts
+AGENT_PARTS = (*WORLD_PARTS, POLICY)
 TRAINING_PARTS = tuple(part.name for part in WORLD_PARTS)
 """Parts that train a network of the world model."""
 _SILU_OF_ONE = 0.73
@@ -59,7 +62,7 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
         "width": config.view.width,
     }
     with seeded_init(SEED, Purpose.BENCH):
-        fresh = {part.name: part.build(getattr(config, part.name), shape) for part in AGENT_PARTS}
+        fresh = {part.name: part.build(section_of(config, part), shape) for part in AGENT_PARTS}
     nets = Networks(**fresh)
     for part, net in _named(nets):
         _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
@@ -70,8 +73,12 @@ def build_networks(config: RunConfig, num_actions: int, device: torch.device) ->
 
 def as_given(config: RunConfig) -> RunConfig:
     """The config for segments that are given: there are no final frames to leave out."""
-    denoiser = config.denoiser.model_copy(update={"final_frames": "targets"})
-    return config.model_copy(update={"denoiser": denoiser})
+    return override(config, {"denoiser.final_frames": "targets"})
+
+
+def section_of(config: RunConfig, part: AnyPart) -> Any:
+    """The section of a part of DIAMOND's agent."""
+    return config.policy if part is POLICY else getattr(config.world, part.name)
 
 
 def compile_world(nets: Networks, part: str) -> None:
@@ -81,7 +88,7 @@ def compile_world(nets: Networks, part: str) -> None:
             compile_network(net, trains=part in TRAINING_PARTS)
 
 
-def weights_of(nets: Networks) -> dict[PartName, dict[str, Tensor]]:
+def weights_of(nets: Networks) -> dict[str, dict[str, Tensor]]:
     """State dict of every network by its part, on the CPU."""
     return {
         part: {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
@@ -89,12 +96,12 @@ def weights_of(nets: Networks) -> dict[PartName, dict[str, Tensor]]:
     }
 
 
-def num_parameters(nets: Networks) -> dict[PartName, int]:
+def num_parameters(nets: Networks) -> dict[str, int]:
     """Trained parameters of every network."""
     return {part: sum(p.numel() for p in net.parameters()) for part, net in _named(nets)}
 
 
-def _named(nets: Networks) -> tuple[tuple[PartName, nn.Module], ...]:
+def _named(nets: Networks) -> tuple[tuple[str, nn.Module], ...]:
     return tuple(zip(PARTS, vars(nets).values(), strict=True))
 
 

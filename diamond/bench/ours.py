@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diamond.bench.cases import Case
 from diamond.bench.inputs import (
+    AGENT_PARTS,
     SEED,
     GivenSegments,
     Networks,
@@ -16,18 +17,19 @@ from diamond.bench.inputs import (
     compile_world,
     make_segments,
     num_actions_of,
+    section_of,
 )
 from diamond.config.run import RunConfig
 from diamond.envs.atari import draw_episode_key
 from diamond.envs.live import LiveGame
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.world import DiamondWorld
 from diamond.part import AnyPart
-from diamond.pipeline.models import AGENT_PARTS
 from diamond.records import Segments, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy import POLICY
 from diamond.training.state import begin_part
-from diamond.world.diamond_world import DiamondWorld
 
 Run = Callable[[], object]
 _NEVER = 10**9
@@ -93,8 +95,12 @@ class Ours:
 
     def _training(self, part: AnyPart) -> Run:
         nets = self._networks_of(part.name)
-        config, net = getattr(self._config, part.name), getattr(nets, part.name)
-        world = world_of(self._config, nets, self._config.sampler.steps) if part is POLICY else None
+        config, net = section_of(self._config, part), getattr(nets, part.name)
+        world = (
+            world_of(self._config, nets, diamond_of(self._config).sampler.steps)
+            if part is POLICY
+            else None
+        )
         source = GivenSegments(
             self._segments(config.batch_size, part.data(config, world).num_steps)
         )
@@ -135,5 +141,5 @@ def world_of(config: RunConfig, nets: Networks, steps: int) -> DiamondWorld:
     for net in (nets.denoiser, nets.reward_end):
         net.requires_grad_(False)
         net.eval()
-    sampler = config.sampler.model_copy(update={"steps": steps})
+    sampler = diamond_of(config).sampler.model_copy(update={"steps": steps})
     return DiamondWorld(nets.denoiser, nets.reward_end, sampler)

@@ -11,6 +11,7 @@ from diamond.bench.inputs import (
     CHECK_ROWS,
     CHECK_STEPS,
     SEED,
+    WORLD_PARTS,
     GivenSegments,
     Networks,
     as_given,
@@ -20,16 +21,18 @@ from diamond.bench.inputs import (
     make_play,
     make_segments,
     num_actions_of,
+    section_of,
     shared_noise,
     with_ends,
 )
 from diamond.bench.ours import world_of
+from diamond.config.overrides import override
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 from diamond.part import AnyPart
 from diamond.records import Trajectories
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
-from diamond.world.build import WORLD_PARTS
 
 
 class OurOutputs:
@@ -56,7 +59,7 @@ class OurOutputs:
                     return self._training(nets, next(p for p in WORLD_PARTS if p.name == name))
 
     def _training(self, nets: Networks, part: AnyPart) -> dict[str, Tensor]:
-        config, net = getattr(self._config, part.name), getattr(nets, part.name)
+        config, net = section_of(self._config, part), getattr(nets, part.name)
         size = min(config.batch_size, CHECK_ROWS), part.data(config, None).num_steps
         segments = with_ends(make_segments(self._config, self._num_actions, size))
         loss, terms = part.loss_of(net, config, GivenSegments(segments), SEED)(0)
@@ -85,12 +88,11 @@ class OurOutputs:
         }
 
     def _imagination(self, nets: Networks) -> dict[str, Tensor]:
-        history = self._config.denoiser.history
+        history = diamond_of(self._config).denoiser.history
         start = make_segments(self._config, self._num_actions, (CHECK_ROWS, history))
         start = start.to(self._device)
         frames, actions = start.frames[:, :-1], start.actions
-        sampler = self._config.sampler.model_copy(update={"quantizer": "none"})
-        config = self._config.model_copy(update={"sampler": sampler})
+        config = override(self._config, {"sampler.quantizer": "none"})
         found: dict[str, Tensor] = {}
         for steps in STEPS:
             world = world_of(config, nets, steps)

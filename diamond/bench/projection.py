@@ -36,13 +36,9 @@ def counts_of(config: RunConfig) -> dict[Part, int]:
     online = go_online(config).online
     assert online is not None
     _, num_epochs = online.num_epochs(online.initial.min_env_steps)
-    first, later = online.first_updates, online.updates
-    return {
-        "environment": online.env_steps,
-        "denoiser": first.denoiser + (num_epochs - 1) * later.denoiser,
-        "reward_end": first.reward_end + (num_epochs - 1) * later.reward_end,
-        "policy": first.policy + (num_epochs - 1) * later.policy,
-    }
+    parts: tuple[Part, ...] = ("denoiser", "reward_end", "policy")
+    updates = {part: online.num_updates(part, num_epochs) for part in parts}
+    return {"environment": online.env_steps, **updates}
 
 
 def project(config: RunConfig, cases: Sequence[Measured]) -> Projection | None:

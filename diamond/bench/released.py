@@ -18,6 +18,7 @@ from diamond.bench.checkout import enter
 from diamond.bench.inputs import SEED, make_segments, num_actions_of
 from diamond.config.networks import OptimizerConfig
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 from diamond.records import Segments
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
@@ -73,8 +74,8 @@ class Released:
         policy_module = importlib.import_module("models.actor_critic")
         module = importlib.import_module("agent")
         denoiser, reward_end, policy = (
-            self.config.denoiser,
-            self.config.reward_end,
+            diamond_of(self.config).denoiser,
+            diamond_of(self.config).reward_end,
             self.config.policy,
         )
         size = self.config.view.height
@@ -139,7 +140,7 @@ class Released:
         envs = importlib.import_module("envs")
         diffusion = importlib.import_module("models.diffusion")
         steps, horizon, games = size
-        sampler = self.config.sampler
+        sampler = diamond_of(self.config).sampler
         config = envs.WorldModelEnvConfig(
             horizon=horizon,
             num_batches_to_preload=1,
@@ -167,15 +168,15 @@ class Released:
             case "environment":
                 return self._environment()
             case "denoiser":
-                config = self.config.denoiser
+                config = diamond_of(self.config).denoiser
                 num_frames = config.history + config.autoregressive_passes
                 batch = self.batch(self.segments(case.batch, num_frames - 1), num_frames)
                 return self._on_batch(self.agent().denoiser, config.optimizer, batch)
             case "reward_end":
-                steps = self.config.reward_end.sequence_steps
+                steps = diamond_of(self.config).reward_end.sequence_steps
                 batch = self.batch(self.segments(case.batch, steps), steps + 1)
                 return self._on_batch(
-                    self.agent().rew_end_model, self.config.reward_end.optimizer, batch
+                    self.agent().rew_end_model, diamond_of(self.config).reward_end.optimizer, batch
                 )
             case "policy":
                 return self._policy(case.batch)
@@ -214,9 +215,9 @@ class Released:
 
     def _policy(self, games: int) -> Run:
         config, agent = self.config.policy, self.agent()
-        history = self.config.denoiser.history
+        history = diamond_of(self.config).denoiser.history
         batch = self.batch(self.segments(games, history), history)
-        size = (self.config.sampler.steps, config.horizon_steps, games)
+        size = (diamond_of(self.config).sampler.steps, config.horizon_steps, games)
         module = importlib.import_module("models.actor_critic")
         agent.actor_critic.setup_training(
             self.world(agent, size, batch),
@@ -231,7 +232,7 @@ class Released:
         return self._updates(agent.actor_critic, config.optimizer, agent.actor_critic)
 
     def _imagination(self, steps: int, games: int) -> Run:
-        history = self.config.denoiser.history
+        history = diamond_of(self.config).denoiser.history
         segments = self.segments(games, history)
         env = self.world(self.agent(), (steps, _NEVER, games), self.batch(segments, history))
         env.reset()

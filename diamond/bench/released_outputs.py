@@ -21,6 +21,7 @@ from diamond.bench.inputs import (
 )
 from diamond.bench.ours_outputs import gradient_norm
 from diamond.bench.released import Released
+from diamond.families.diamond.config import diamond_of
 
 
 def outputs_of(side: Released, part: str) -> Mapping[str, Tensor]:
@@ -53,7 +54,7 @@ def clamped(denoiser: Any) -> Iterator[None]:
 
 
 def _denoiser(side: Released, net: Any) -> dict[str, Tensor]:
-    config = side.config.denoiser
+    config = diamond_of(side.config).denoiser
     num_frames = config.history + config.autoregressive_passes
     rows = min(config.batch_size, CHECK_ROWS)
     batch = side.batch(side.segments(rows, num_frames - 1), num_frames).to(side.device)
@@ -62,7 +63,7 @@ def _denoiser(side: Released, net: Any) -> dict[str, Tensor]:
 
 
 def _reward_end(side: Released, net: Any) -> dict[str, Tensor]:
-    config = side.config.reward_end
+    config = diamond_of(side.config).reward_end
     rows = min(config.batch_size, CHECK_ROWS)
     segments = with_ends(side.segments(rows, config.sequence_steps))
     loss, parts = net(side.batch(segments, config.sequence_steps + 1).to(side.device))
@@ -106,7 +107,7 @@ def _policy(side: Released, net: Any) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _imagination(side: Released, agent: Any) -> dict[str, Tensor]:
-    history = side.config.denoiser.history
+    history = diamond_of(side.config).denoiser.history
     segments = side.segments(CHECK_ROWS, history)
     batch, action = side.batch(segments, history), segments.actions[:, -1].to(side.device)
     found: dict[str, Tensor] = {}

@@ -9,11 +9,12 @@ from diamond.ablation.designs import read_setting
 from diamond.ablation.variants import apply_axes
 from diamond.bench.cases import DEFAULT_PARTS, PARTS, Part
 from diamond.bench.checkout import check_checkout
-from diamond.config.formulations import is_released_formulation
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, one_of
+from diamond.families.diamond.config import diamond_of
+from diamond.families.diamond.formulations import is_released_formulation
 from diamond.pipeline.devices import check_compiler
 
 DEFAULT_PRESET = "paper"
@@ -86,21 +87,25 @@ def misfits(config: RunConfig) -> list[str]:
     Precision and averaged weights are not among them: our side has them, the released code
     computes in float32 and averages nothing.
     """
+    world = diamond_of(config)
     wanted: dict[str, tuple[object, object]] = {
-        "denoiser.patch": (config.denoiser.patch, 1),
-        "denoiser.middle_attention": (config.denoiser.middle_attention, True),
-        "denoiser.quantizer": (config.denoiser.quantizer, "floor"),
-        "denoiser.noise_law": (config.denoiser.noise_law, "lognormal"),
-        "denoiser.offset_law": (config.denoiser.offset_law, "constant"),
-        "denoiser.cond_noise": (config.denoiser.cond_noise, 0.0),
-        "sampler.quantizer": (config.sampler.quantizer, "floor"),
-        "sampler.init_noise": (config.sampler.init_noise, "unit"),
-        "sampler.solver": (config.sampler.solver, "ode"),
-        "sampler.grid": (config.sampler.grid, "karras"),
-        "sampler.quantize_at": (config.sampler.quantize_at, "call"),
-        "sampler.cond_noise": (config.sampler.cond_noise, 0.0),
-        "sampler.reward_end_sampling": (config.sampler.reward_end_sampling, "sample"),
-        "policy.burn_in_frames": (config.policy.burn_in_frames, config.denoiser.history),
+        "denoiser.patch": (world.denoiser.patch, 1),
+        "denoiser.middle_attention": (world.denoiser.middle_attention, True),
+        "denoiser.quantizer": (world.denoiser.quantizer, "floor"),
+        "denoiser.noise_law": (world.denoiser.noise_law, "lognormal"),
+        "denoiser.offset_law": (world.denoiser.offset_law, "constant"),
+        "denoiser.cond_noise": (world.denoiser.cond_noise, 0.0),
+        "sampler.quantizer": (world.sampler.quantizer, "floor"),
+        "sampler.init_noise": (world.sampler.init_noise, "unit"),
+        "sampler.solver": (world.sampler.solver, "ode"),
+        "sampler.grid": (world.sampler.grid, "karras"),
+        "sampler.quantize_at": (world.sampler.quantize_at, "call"),
+        "sampler.cond_noise": (world.sampler.cond_noise, 0.0),
+        "sampler.reward_end_sampling": (world.sampler.reward_end_sampling, "sample"),
+        "policy.burn_in_frames": (
+            config.policy.burn_in_frames,
+            world.denoiser.history,
+        ),
         "view.width": (config.view.width, config.view.height),
         "view.crop": (config.view.crop, None),
     }
@@ -108,15 +113,16 @@ def misfits(config: RunConfig) -> list[str]:
 
 
 def _check_fits(config: RunConfig) -> None:
+    world = diamond_of(config)
     reasons = []
     wrong = misfits(config)
     if wrong:
         reasons.append(f"it has {', '.join(wrong)}")
-    if not is_released_formulation(config.denoiser):
+    if not is_released_formulation(world.denoiser):
         reasons.append("it has EDM's formulation")
     if config.emulator.actions is not None:
         reasons.append("it has all actions of the game, not emulator.actions")
-    halvings = 2 ** (len(config.reward_end.channels) - 1)
+    halvings = 2 ** (len(world.reward_end.channels) - 1)
     if config.view.height % halvings:
         reasons.append(f"its frames can be halved for every level: view.height in {halvings}s")
     if reasons:

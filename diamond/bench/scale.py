@@ -10,6 +10,7 @@ from diamond.bench.rounds import Timing, time_in_turn
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
 
 SCALED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
 HORIZONS = (1, 5, 15, 30)
@@ -69,7 +70,7 @@ def measure_scale(request: Request, note: Note) -> list[Cost]:
 
 
 def _points(base: RunConfig) -> Iterator[Point]:
-    steps = base.sampler.steps
+    steps = diamond_of(base).sampler.steps
     for batch in SCALED_BATCHES:
         config = override(base, {"denoiser.batch_size": batch})
         yield Point("batch", batch, Case("denoiser", batch), config)
@@ -77,7 +78,7 @@ def _points(base: RunConfig) -> Iterator[Point]:
     for horizon in HORIZONS:
         config = override(base, {"policy.horizon_steps": horizon})
         yield Point("horizon", horizon, Case("policy", base.policy.batch_size), config)
-    rows = base.denoiser.batch_size
+    rows = diamond_of(base).denoiser.batch_size
     varied = [("history", value, {"denoiser.history": value}) for value in HISTORIES]
     varied += [
         ("resolution", value, {"view.height": value, "view.width": value}) for value in RESOLUTIONS

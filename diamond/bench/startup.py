@@ -9,6 +9,7 @@ from diamond.bench.cases import Case
 from diamond.bench.client import BenchError, open_ours
 from diamond.bench.rounds import Timing
 from diamond.config.run import RunConfig
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.children import python_command, python_environment
 
 RUNS = 5
@@ -66,7 +67,7 @@ def _first_frame(config: RunConfig, threads: int) -> float:
     began = time.perf_counter()
     side = open_ours(config, threads)
     try:
-        side.prepare(Case("imagination", 1, config.sampler.steps))
+        side.prepare(Case("imagination", 1, diamond_of(config).sampler.steps))
         side.run(1)
         return time.perf_counter() - began
     finally:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from diamond.ablation.axes import AXES, Axis
+from diamond.ablation.axes import Axis, axes_of, find_axis, known_axes
 from diamond.ablation.axis import shown
 from diamond.ablation.stages import StageName, first_stage_of_field
+from diamond.ablation.variants import apply_axes
 from diamond.cli.terminal import console, text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.overrides import field_description, get_field, variable_fields
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
-from diamond.stages.registry import BY_NAME, PROTOCOL_STAGES, STAGES
+from diamond.config.worlds import DIAMOND, broken_families, known_families
+from diamond.stages.registry import find_stage_record, stage_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,19 +52,19 @@ This page is made from the table: `python -m diamond.cli.axes > docs/reference/a
 def show_axes(fields: bool) -> None:
     """Print the named axes and, if asked, every config field."""
     width = text_width(sys.stdout)
-    for stage, axes in _by_stage():
+    for stage, axes in _by_stage(known_axes()):
         _show_section(stage, axes, width)
     if fields:
         console().print(_fields_table())
         return
-    for text in HOW_TO:
+    for text in (*HOW_TO, *broken_families()):
         typer.echo(wrapper(width).fill(text))
 
 
 def axes_page() -> str:
     """The page of the docs."""
     lines = [PAGE_HEAD.format(preset=DEFAULT_PRESET, game=DEFAULT_GAME)]
-    for stage, axes in _by_stage():
+    for stage, axes in _by_stage(axes_of()):
         lines += [f"## First stage: {stage}", "", f"{_consequence(stage)}.", ""]
         lines += ["| axis | meaning | values | default | source |", "|---|---|---|---|---|"]
         for axis in axes:
@@ -72,19 +74,19 @@ def axes_page() -> str:
     return "\n".join(lines)
 
 
-def _by_stage() -> Iterator[tuple[StageName, list[Axis]]]:
-    ordered = sorted(AXES, key=lambda axis: _order(axis.first_stage))
-    for stage, axes in groupby(ordered, key=lambda axis: axis.first_stage):
-        yield stage, list(axes)
+def _by_stage(axes: Sequence[Axis]) -> Iterator[tuple[StageName, list[Axis]]]:
+    ordered = sorted(axes, key=lambda axis: _order(axis.first_stage))
+    for stage, found in groupby(ordered, key=lambda axis: axis.first_stage):
+        yield stage, list(found)
 
 
 def _order(stage: StageName) -> tuple[bool, int]:
     """The stages of the static protocol first."""
-    return stage not in PROTOCOL_STAGES["static"], STAGES.index(stage)
+    return "static" not in find_stage_record(stage).runs, stage_names().index(stage)
 
 
 def _consequence(stage: StageName) -> str:
-    text = BY_NAME[stage].arms
+    text = find_stage_record(stage).arms
     return f"{text[0].upper()}{text[1:]}"
 
 
@@ -93,7 +95,7 @@ def _show_section(stage: StageName, axes: Sequence[Axis], width: int) -> None:
 
     Without a table of rich's, whose import would be a fifth of the command's time.
     """
-    left = max(len(axis.name) for axis in AXES) + 2
+    left = max(len(axis.name) for axis in known_axes()) + 2
     cell = wrapper(width - left)
     head = f"First stage: {stage}. {_consequence(stage)}."
     typer.secho(f"{wrapper(width).fill(head)}\n", bold=True)
@@ -120,20 +122,25 @@ def _fields_table() -> "Table":
     ):
         # A name that is cut in two cannot be copied into a command.
         table.add_column(column, overflow="fold", no_wrap=column == "field")
-    for name in variable_fields():
-        value = shown(get_field(_preset([name]), name))
-        table.add_row(name, field_description(name), value, first_stage_of_field(name))
+    seen: set[str] = set()
+    for family in known_families():
+        for name in (name for name in variable_fields(family.name) if name not in seen):
+            seen.add(name)
+            value = shown(get_field(_preset([name], family.name), name))
+            table.add_row(name, field_description(name), value, first_stage_of_field(name))
     return table
 
 
 def _default(axis: Axis) -> str:
-    return axis.current(_preset(axis.fields))
+    owners = (family.name for family in known_families() if axis in family.axes)
+    return axis.current(_preset(axis.fields, next(owners, DIAMOND)))
 
 
-def _preset(fields: Sequence[str]) -> RunConfig:
-    """The default preset under the protocol that has the fields."""
+def _preset(fields: Sequence[str], family: str) -> RunConfig:
+    """The default preset of a family under the protocol that has the fields."""
     online = fields[0].startswith("online.")
-    return make_preset(DEFAULT_PRESET, DEFAULT_GAME, "online" if online else "static")
+    config = make_preset(DEFAULT_PRESET, DEFAULT_GAME, "online" if online else "static")
+    return config if family == DIAMOND else apply_axes(config, [(find_axis("family"), family)])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from diamond.cli.design_text import design_lines
 from diamond.cli.terminal import table_lines, text_width, wrapper
 from diamond.config.games import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of
 from diamond.pipeline.devices import Workers, emulates_bfloat16, visible_gpus
 from diamond.pipeline.estimate import Estimate, wall_seconds
 from diamond.pipeline.keeping import Keep, to_make_again
@@ -105,8 +106,8 @@ def _basis(estimate: Estimate, todo: Sequence[StageSpec]) -> str:
 
 
 def _in_bfloat16(config: RunConfig) -> bool:
-    networks = (config.denoiser, config.reward_end, config.policy)
-    return any(network.precision == "bfloat16" for network in networks)
+    parts = [getattr(config.world, stage.part) for stage in family_of(config).stages]
+    return any(getattr(part, "precision", "") == "bfloat16" for part in (*parts, config.policy))
 
 
 def _machine_remarks(jobs: int, low_precision: bool) -> list[str]:

@@ -29,7 +29,7 @@ from diamond.pipeline.history import (
 from diamond.pipeline.home import open_home
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
-from diamond.stages.registry import BY_NAME
+from diamond.stages.registry import find_stage_record
 from diamond.study.addresses import (
     check_shared_home,
     default_storage,
@@ -322,7 +322,7 @@ def _costs(sweep: Sweep, baseline: Plan, store: Store, device: str) -> list[str]
         f"a trial takes about {duration_text(seconds[0])} of core time at the preset's values, "
         f"{duration_text(min(seconds))} to {duration_text(max(seconds))} with one value at an end"
     ]
-    trained = {key for key, spec in stages[0].items() if BY_NAME[spec.stage].is_trained}
+    trained = {key for key, spec in stages[0].items() if find_stage_record(spec.stage).is_trained}
     if trained <= shared:
         lines.append("all trials sample from the same trained networks: nothing is trained again")
     if once >= 1:

@@ -54,7 +54,7 @@ def canonical(record: BaseModel) -> dict[str, Any]:
         if value == neutral:
             continue
         data[name] = _nested(Same(value)) if isinstance(value, BaseModel) else _plain(value)
-    return data
+    return data | (record.model_extra or {})
 
 
 def shared_canonical(record: BaseModel) -> dict[str, Any]:

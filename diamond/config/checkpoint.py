@@ -10,24 +10,26 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from diamond.config.base import Record
-from diamond.config.networks import DenoiserConfig, PolicyConfig, RewardEndConfig, SamplerConfig
+from diamond.config.networks import PartConfig, PolicyConfig
 from diamond.config.run import Digest, EmulatorConfig, Game, ImportedConfig, RunConfig, ViewConfig
+from diamond.config.worlds import World, family_of
 from diamond.errors import RequestError
 
 CHECKPOINT_FILE = "checkpoint.json"
-AGENT_FIELDS = ("game", "emulator", "view", "denoiser", "reward_end", "policy", "sampler")
+AGENT_FIELDS = ("game", "emulator", "view", "world", "policy")
 """Fields of a `RunConfig` that say what an agent is; a checkpoint holds all of them."""
 
-CHECKPOINT_SECTIONS: frozenset[str] = frozenset(
-    {"emulator", "view", "frames", "denoiser", "reward_end", "policy"}
-)
-"""Sections of a `RunConfig` that a checkpoint fixes: what was seen, and what was trained on it."""
+CHECKPOINT_SECTIONS: frozenset[str] = frozenset({"emulator", "view", "frames", "policy"})
+"""Sections of a `RunConfig` that a checkpoint fixes: what was seen, and what was trained on it.
+
+So do those of the parts of its world model.
+"""
 
 
 class Checkpoint(Record):
     """What a checkpoint folder says of itself; its weights are `<part>.safetensors` beside it."""
 
-    format: Literal[1]
+    format: Literal[2]
     source: str = Field(description="where the weights came from")
     source_sha256: Digest = Field(
         description="of the released agent's file; of an agent of a study, of what is said below"
@@ -35,11 +37,23 @@ class Checkpoint(Record):
     game: Game
     emulator: EmulatorConfig
     view: ViewConfig
-    denoiser: DenoiserConfig
-    reward_end: RewardEndConfig
+    world: World
     policy: PolicyConfig
-    sampler: SamplerConfig
     weights: ImportedConfig
+
+    def parts(self) -> tuple[str, ...]:
+        """What is trained: the parts of the world model, and the policy."""
+        return (*(stage.part for stage in family_of(self).stages), "policy")
+
+    def section(self, part: str) -> PartConfig:
+        """The section of a part."""
+        owner = self if part == "policy" else self.world
+        section: PartConfig = getattr(owner, part)
+        return section
+
+    def fixed(self) -> frozenset[str]:
+        """The sections of a run that it leaves no choice in: what was seen and trained."""
+        return CHECKPOINT_SECTIONS | {"world", *self.parts()}
 
     def shape(self) -> dict[str, int]:
         """What the networks need to know of their data: number of actions, height, width."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from diamond.config.base import Record
 
 Environment = Literal["imagination", "real"]
+Count = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,11 +23,19 @@ class InitialCollection(Record):
 
 
 class UpdatesConfig(Record):
-    """Optimiser steps of each network in one epoch."""
+    """Optimiser steps of each network in one epoch: of every part of the world model, by its name.
 
-    denoiser: int = Field(ge=0, description="updates of the denoiser")
-    reward_end: int = Field(ge=0, description="updates of the reward/end model")
-    policy: int = Field(ge=0, description="updates of the actor-critic")
+    The names are those of the family: ``denoiser``, ``reward_end``.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Count] = Field(init=False)
+
+    policy: Count = Field(description="updates of the actor-critic")
+
+    def parts(self) -> dict[str, int]:
+        """Updates by part, the policy among them."""
+        return {"policy": self.policy, **self.__pydantic_extra__}
 
 
 class EpisodesConfig(Record):
@@ -82,9 +91,7 @@ class OnlineConfig(Record):
 
     def num_updates(self, part: str, epoch: int) -> int:
         """Updates of a part at the end of an epoch (1-based)."""
-        first: int = getattr(self.first_updates, part)
-        later: int = getattr(self.updates, part)
-        return first + (epoch - 1) * later
+        return self.first_updates.parts()[part] + (epoch - 1) * self.updates.parts()[part]
 
     def num_epochs(self, collected: int) -> tuple[int, int]:
         """Epochs with collection and epochs in all after an initial collection.

@@ -1,9 +1,13 @@
-"""The online protocol of each preset: what it changes of the static one, every number once."""
+"""The online protocol of each preset: what it changes of the static one.
+
+The updates of the parts of a world model are those of its family.
+"""
 
 from collections.abc import Mapping
 
 from diamond.config.online import EpisodesConfig, InitialCollection, OnlineConfig, UpdatesConfig
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of
 
 PAPER = OnlineConfig(
     environment="imagination",
@@ -14,8 +18,8 @@ PAPER = OnlineConfig(
     max_episode_steps=27_000,
     epsilon=0.01,
     recency_weights=(0.1, 0.1, 0.1, 0.7),
-    first_updates=UpdatesConfig(denoiser=10_000, reward_end=10_000, policy=5_000),
-    updates=UpdatesConfig(denoiser=400, reward_end=400, policy=400),
+    first_updates=UpdatesConfig(policy=5_000),
+    updates=UpdatesConfig(policy=400),
     test=EpisodesConfig(every_epochs=10, num_episodes=4),
 )
 """Source: arXiv:2405.12399, appendix E, and the released configuration."""
@@ -26,8 +30,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
         update={
             "env_steps": 30_000,
             "final_epochs": 10,
-            "first_updates": UpdatesConfig(denoiser=5_000, reward_end=2_000, policy=500),
-            "updates": UpdatesConfig(denoiser=60, reward_end=20, policy=10),
+            "first_updates": UpdatesConfig(policy=500),
+            "updates": UpdatesConfig(policy=10),
         }
     ),
     "tiny": PAPER.model_copy(
@@ -39,8 +43,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "epoch_env_steps": 250,
             "final_epochs": 4,
             "max_episode_steps": 2_000,
-            "first_updates": UpdatesConfig(denoiser=900, reward_end=120, policy=30),
-            "updates": UpdatesConfig(denoiser=50, reward_end=6, policy=7),
+            "first_updates": UpdatesConfig(policy=30),
+            "updates": UpdatesConfig(policy=7),
             "test": EpisodesConfig(every_epochs=7, num_episodes=2),
         }
     ),
@@ -51,8 +55,8 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "epoch_env_steps": 20,
             "final_epochs": 2,
             "max_episode_steps": 50,
-            "first_updates": UpdatesConfig(denoiser=3, reward_end=2, policy=2),
-            "updates": UpdatesConfig(denoiser=1, reward_end=1, policy=1),
+            "first_updates": UpdatesConfig(policy=2),
+            "updates": UpdatesConfig(policy=1),
             "test": EpisodesConfig(every_epochs=2, num_episodes=1),
         }
     ),
@@ -61,4 +65,23 @@ ONLINE: Mapping[str, OnlineConfig] = {
 
 def go_online(config: RunConfig) -> RunConfig:
     """The same preset under the online protocol."""
-    return config.model_copy(update={"protocol": "online", "online": ONLINE[config.preset]})
+    counts = family_of(config).online_updates(config.preset)
+    online = with_counts(ONLINE[config.preset], counts)
+    return config.model_copy(update={"protocol": "online", "online": online})
+
+
+def with_counts(online: OnlineConfig, counts: Mapping[str, tuple[int, int]]) -> OnlineConfig:
+    """A section with the updates of the parts of a world model beside those of the policy.
+
+    Args:
+        online: Its policy keeps its updates.
+        counts: Updates of each part in the first epoch and in each later one.
+    """
+    first = {part: numbers[0] for part, numbers in counts.items()}
+    later = {part: numbers[1] for part, numbers in counts.items()}
+    return online.model_copy(
+        update={
+            "first_updates": UpdatesConfig(policy=online.first_updates.policy, **first),
+            "updates": UpdatesConfig(policy=online.updates.policy, **later),
+        }
+    )

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from diamond.config.run import Protocol, RunConfig
+from diamond.config.worlds import DIAMOND, broken_families, find_family, known_families
 from diamond.errors import RequestError, nearest
+
+if TYPE_CHECKING:
+    from diamond.families.interface import Family
 
 BLOCK_FIELDS: Mapping[str, str] = {
     "game": "game is a block for pairing, never an arm: use --game A,B",
@@ -16,15 +20,18 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "seed": "the seed is a block for pairing, never an arm: use --seeds N",
     "preset": "a preset is chosen with --preset",
     "imported": "networks that were trained elsewhere come with --checkpoint",
-    "family": "world model families other than diamond are baselines, added by themselves",
     "protocol": "the protocol is chosen with --protocol",
 }
 BLOCK_SPELLINGS: Mapping[str, str] = {"games": "game", "seeds": "seed"}
+WORLD = "world"
 AXIS_FIELDS: Mapping[str, str] = {
+    WORLD: "a world model is chosen with the axis family=NAME; its sections are fields",
     "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",
 }
 """Fields that have no text of their own: a named axis sets them."""
 _NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}
+WHOLE_SECTIONS: frozenset[str] = frozenset({WORLD, "online"})
+"""Sections that the axis family replaces as a whole."""
 SHARED_SECTIONS: frozenset[str] = frozenset(
     {"emulator", "references", "rollouts", "inverse_dynamics"}
 )
@@ -34,38 +41,57 @@ Arms that differ there could not be compared.
 """
 STATIC_FIELDS: Mapping[str, str] = {
     "frames": "each agent collects its own frames: vary online.env_steps",
-    "denoiser.updates": "updates are counted by epoch: vary online.updates.denoiser",
-    "denoiser.stop_after": "an agent trains its networks in turn and to the end: leave it out",
-    "reward_end.updates": "updates are counted by epoch: vary online.updates.reward_end",
-    "policy.updates": "updates are counted by epoch: vary online.updates.policy",
 }
-"""Sections and fields without a meaning in the online protocol, and what to vary instead."""
+"""Sections without a meaning in the online protocol, and what to vary instead."""
+ONLINE_INSTEAD: Mapping[str, str] = {
+    "updates": "updates are counted by epoch: vary online.updates.{part}",
+    "stop_after": "an agent trains its networks in turn and to the end: leave it out",
+}
+"""The same of fields of a part."""
 
 
-def field_names(record: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all leaf fields."""
+def field_names(family: str = DIAMOND) -> Iterator[str]:
+    """Yield the dotted names of all leaf fields of a family's runs, as users write them."""
+    for name in _names_in(RunConfig):
+        if name == WORLD:
+            yield from (name for name in _names_in(find_family(family).config) if name != "family")
+        else:
+            yield name
+        for updates in ("online.first_updates", "online.updates"):
+            if name == f"{updates}.policy":
+                yield from (f"{updates}.{stage.part}" for stage in find_family(family).stages)
+
+
+def _names_in(record: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in record.model_fields.items():
         inner = _record_of(field.annotation)
         if inner is not None and prefix + name not in _NOT_BY_NAME:
-            yield from field_names(inner, f"{prefix}{name}.")
+            yield from _names_in(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
 
 
 def field_description(dotted: str) -> str:
-    """Return the description of a leaf field; the name must exist."""
-    record: type[BaseModel] = RunConfig
+    """Return the description of a leaf field; a family that is here must have it."""
     *sections, leaf = dotted.split(".")
-    for section in sections:
-        inner = _record_of(record.model_fields[section].annotation)
-        assert inner is not None
-        record = inner
+    section = dotted.partition(".")[0]
+    record: type[BaseModel] = RunConfig
+    if section not in record.model_fields:
+        record = next(
+            family.config for family in known_families() if section in family.config.model_fields
+        )
+    for name in sections:
+        found = _record_of(record.model_fields[name].annotation)
+        assert found is not None
+        record = found
+    if leaf not in record.model_fields:
+        return f"updates of the part {leaf}"
     return record.model_fields[leaf].description or ""
 
 
-def variable_fields() -> Iterator[str]:
+def variable_fields(family: str = DIAMOND) -> Iterator[str]:
     """Yield the dotted names of the fields that a user may vary by name."""
-    for name in field_names():
+    for name in field_names(family):
         if name.partition(".")[0] not in SHARED_SECTIONS and name not in _NOT_BY_NAME:
             yield name
 
@@ -85,13 +111,14 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
         raise RequestError(BLOCK_FIELDS[name])
     if dotted in AXIS_FIELDS:
         raise RequestError(f"{dotted} cannot be set by itself: {AXIS_FIELDS[dotted]}")
-    names = _all_names()
-    if dotted not in names:
+    names = _all_names(DIAMOND)
+    if dotted not in names and not any(dotted in _all_names(one.name) for one in _others()):
         match = nearest(dotted, [*axes, *names])
         guess = f" Did you mean {match!r}?" if match else ""
         raise RequestError(
             f"unknown axis {dotted!r}.{guess}\n"
             "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"
+            + "".join(f"\n  {said}" for said in broken_families())
         )
     if dotted.split(".", maxsplit=1)[0] in SHARED_SECTIONS:
         raise RequestError(
@@ -112,20 +139,53 @@ def check_protocol(dotted: str, protocol: Protocol) -> None:
             f"{dotted} belongs to the online protocol, and this study is static\n"
             "  add --protocol online, or leave it out"
         )
-    for name, instead in STATIC_FIELDS.items():
-        if protocol == "online" and f"{dotted}.".startswith(f"{name}."):
-            raise RequestError(
-                f"{dotted} belongs to the static protocol, and this study is online\n"
-                f"  {instead}, or use --protocol static"
-            )
+    part, _, field = dotted.partition(".")
+    instead = STATIC_FIELDS.get(part, "")
+    if field in ONLINE_INSTEAD and part not in SHARED_SECTIONS:
+        instead = ONLINE_INSTEAD[field].format(part=part)
+    if protocol == "online" and instead:
+        raise RequestError(
+            f"{dotted} belongs to the static protocol, and this study is online\n"
+            f"  {instead}, or use --protocol static"
+        )
+
+
+def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
+    """Refuse a field of another family than a run's.
+
+    Args:
+        config: The run.
+        dotted: The field.
+        axis: What the user wrote, where it is not the field.
+
+    Raises:
+        RequestError: The run's family has no such section.
+    """
+    section = dotted.partition(".")[0]
+    if section in type(config).model_fields or section in type(config.world).model_fields:
+        return
+    owners = [one.name for one in known_families() if section in one.config.model_fields]
+    whose = f" of the family {' or '.join(owners)}" if owners else ""
+    raise RequestError(
+        f"{axis or dotted} is an axis{whose}, and this arm's world model is of the family "
+        f"{config.world.family}\n  write arms out with --arm, each with the axes of its family: "
+        f"--arm 'a: family={owners[0] if owners else DIAMOND} ...'"
+    )
 
 
 def get_field(config: RunConfig, dotted: str) -> Any:
     """Return the value of a field by its dotted name, which must exist."""
-    value: Any = config
-    for part in dotted.split("."):
+    section, *inner = dotted.split(".")
+    value: Any = config.world if section in type(config.world).model_fields else config
+    for part in (section, *inner):
         value = getattr(value, part)
     return value
+
+
+def place_of(config: RunConfig, dotted: str) -> list[str]:
+    """Where a field is in a run: sections of the world model are written without ``world.``."""
+    parts = dotted.split(".")
+    return [WORLD, *parts] if parts[0] in type(config.world).model_fields else parts
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -137,29 +197,52 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             string.
 
     Raises:
-        RequestError: A field belongs to the other protocol, or a value is not allowed; the text
-            names the field, the value and the rule.
+        RequestError: A field belongs to the other protocol or to another family, or a value is not
+            allowed; the text names the field, the value and the rule.
     """
     # Sections in which nothing changes stay the same objects: arms share them.
-    data: dict[str, Any] = {name: getattr(config, name) for name in type(config).model_fields}
+    data = _fields(config)
     for dotted, text in values.items():
-        if dotted not in AXIS_FIELDS:
+        if dotted not in AXIS_FIELDS.keys() | WHOLE_SECTIONS:
             check_field(dotted)
-        *sections, leaf = dotted.split(".")
+        check_family_has(config, dotted)
         check_protocol(dotted, config.protocol)
-        if sections and isinstance(data[sections[0]], BaseModel):
-            data[sections[0]] = data[sections[0]].model_dump(mode="python")
+        *sections, leaf = place_of(config, dotted)
         target = data
         for section in sections:
+            if isinstance(target[section], BaseModel):
+                target[section] = _fields(target[section])
             target = target[section]
         value = _parse(text) if isinstance(text, str) else text
         # A truth value would pass for the number 0 or 1; as text it is refused.
         mistaken = isinstance(value, bool) and not isinstance(target[leaf], bool)
         target[leaf] = text if mistaken else value
+    return validated(data, values)
+
+
+def validated(data: Mapping[str, Any], values: Mapping[str, Any]) -> RunConfig:
+    """The run of fields that are validated as a whole, the sections of its world model first.
+
+    Args:
+        data: Value per field of a `RunConfig`.
+        values: What the user set, for the error.
+
+    Raises:
+        RequestError: A value is not allowed; the text names the field, the value and the rule.
+    """
+    world = data[WORLD]
     try:
-        return RunConfig.model_validate(data)
+        if isinstance(world, Mapping):
+            world = find_family(world["family"]).config.model_validate(world)
+        return RunConfig.model_validate({**data, WORLD: world})
     except ValidationError as error:
         raise RequestError(explain(error, values)) from error
+
+
+def _fields(record: BaseModel) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in type(record).model_fields} | (
+        record.model_extra or {}
+    )
 
 
 def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
@@ -180,8 +263,12 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
 
 
 @cache
-def _all_names() -> tuple[str, ...]:
-    return tuple(field_names())
+def _all_names(family: str) -> tuple[str, ...]:
+    return tuple(field_names(family))
+
+
+def _others() -> Iterator["Family"]:
+    return (one for one in known_families() if one.name != DIAMOND)
 
 
 def _parse(text: str) -> Any:

@@ -1,18 +1,12 @@
 """Presets: functions from a game to a whole `RunConfig`.
 
-Every number of a recipe is written here once.
+Every number of a recipe is written once: here, or in the presets of the family.
 """
 
 from collections.abc import Callable, Mapping
 
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
-from diamond.config.networks import (
-    DenoiserConfig,
-    OptimizerConfig,
-    PolicyConfig,
-    RewardEndConfig,
-    SamplerConfig,
-)
+from diamond.config.networks import OptimizerConfig, PolicyConfig
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
     CounterfactualsConfig,
@@ -27,6 +21,7 @@ from diamond.config.run import (
     SamplesConfig,
     ViewConfig,
 )
+from diamond.config.worlds import DIAMOND, find_family
 from diamond.errors import unknown
 
 BOXING_RING = (30, 182, 26, 134)
@@ -47,7 +42,6 @@ def paper(game: str) -> RunConfig:
     return RunConfig(
         preset="paper",
         game=game,
-        family="diamond",
         seed=0,
         data_seed=0,
         emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
@@ -60,49 +54,7 @@ def paper(game: str) -> RunConfig:
             counterfactuals=CounterfactualsConfig(horizon_steps=32),
         ),
         frames=FramesConfig(play=play, num_frames=100_000),
-        denoiser=DenoiserConfig(
-            history=4,
-            channels=(64, 64, 64, 64),
-            depths=(2, 2, 2, 2),
-            cond_channels=256,
-            patch=1,
-            middle_attention=True,
-            sigma_data=0.5,
-            offset_noise=0.3,
-            noise_loc=-0.4,
-            noise_scale=1.2,
-            noise_min=2e-3,
-            noise_max=20.0,
-            autoregressive_passes=2,
-            quantizer="floor",
-            ema=0.0,
-            optimizer=optimizer,
-            updates=410_000,
-            batch_size=32,
-            precision="float32",
-            final_frames="left_out",
-        ),
-        reward_end=RewardEndConfig(
-            channels=(32, 32, 32, 32),
-            depths=(2, 2, 2, 2),
-            cond_channels=128,
-            lstm_size=512,
-            sequence_steps=19,
-            optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0}),
-            updates=410_000,
-            batch_size=32,
-            precision="float32",
-        ),
-        sampler=SamplerConfig(
-            steps=3,
-            sigma_min=2e-3,
-            sigma_max=5.0,
-            rho=7.0,
-            order=1,
-            churn=0.0,
-            init_noise="unit",
-            quantizer="floor",
-        ),
+        world=find_family(DIAMOND).preset("paper", game),
         policy=PolicyConfig(
             channels=(32, 32, 64, 64),
             lstm_size=512,
@@ -139,10 +91,7 @@ def small(game: str) -> RunConfig:
                 }
             ),
             "frames": base.frames.model_copy(update={"num_frames": 30_000}),
-            "denoiser": base.denoiser.model_copy(
-                update={"updates": 20_000, "final_frames": "targets"}
-            ),
-            "reward_end": base.reward_end.model_copy(update={"updates": 5_000}),
+            "world": find_family(DIAMOND).preset("small", game),
             "policy": base.policy.model_copy(update={"updates": 2_000}),
             "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=27_000),
             "rollouts": RolloutsConfig(
@@ -168,7 +117,6 @@ def tiny(game: str) -> RunConfig:
 def smoke(game: str) -> RunConfig:
     """Seconds: every stage runs, nothing is learnt; for tests."""
     base = _tiny_any(game)
-    optimizer = base.denoiser.optimizer.model_copy(update={"warmup_updates": 5})
     return base.model_copy(
         update={
             "preset": "smoke",
@@ -181,28 +129,7 @@ def smoke(game: str) -> RunConfig:
                 }
             ),
             "frames": base.frames.model_copy(update={"num_frames": 600}),
-            "denoiser": base.denoiser.model_copy(
-                update={
-                    "channels": (16, 16),
-                    "depths": (1, 1),
-                    "cond_channels": 64,
-                    "updates": 40,
-                    "batch_size": 4,
-                    "optimizer": optimizer,
-                }
-            ),
-            "reward_end": base.reward_end.model_copy(
-                update={
-                    "channels": (8, 8),
-                    "depths": (1, 1),
-                    "cond_channels": 16,
-                    "lstm_size": 32,
-                    "sequence_steps": 8,
-                    "updates": 6,
-                    "batch_size": 4,
-                    "optimizer": optimizer.model_copy(update={"max_grad_norm": 100.0}),
-                }
-            ),
+            "world": find_family(DIAMOND).preset("smoke", game),
             "policy": base.policy.model_copy(
                 update={
                     "channels": (8, 8, 8),
@@ -284,36 +211,7 @@ def _tiny_any(game: str) -> RunConfig:
                 counterfactuals=CounterfactualsConfig(horizon_steps=16),
             ),
             "frames": FramesConfig(play=play, num_frames=10_000),
-            "denoiser": base.denoiser.model_copy(
-                update={
-                    "channels": (32, 64, 64),
-                    "depths": (1, 1, 1),
-                    "cond_channels": 128,
-                    "patch": 2,
-                    "middle_attention": False,
-                    "offset_noise": 0.1,
-                    "noise_loc": -0.2,
-                    "noise_scale": 1.3,
-                    "autoregressive_passes": 2,
-                    "ema": 0.995,
-                    "optimizer": optimizer,
-                    "updates": 2_600,
-                    "batch_size": 8,
-                    "final_frames": "targets",
-                }
-            ),
-            "reward_end": RewardEndConfig(
-                channels=(16, 16, 16),
-                depths=(1, 1, 1),
-                cond_channels=32,
-                lstm_size=128,
-                sequence_steps=12,
-                optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
-                updates=200,
-                batch_size=8,
-                precision="float32",
-            ),
-            "sampler": base.sampler.model_copy(update={"quantizer": "round"}),
+            "world": find_family(DIAMOND).preset("tiny", game),
             "policy": base.policy.model_copy(
                 update={
                     "channels": (16, 16, 32),
@@ -366,17 +264,5 @@ def _tiny_breakout() -> RunConfig:
         update={
             "references": base.references.model_copy(update={"play": play}),
             "frames": base.frames.model_copy(update={"play": play}),
-            # The ball and the holes are single pixels: folding 2 x 2 of them loses both.
-            "denoiser": base.denoiser.model_copy(
-                update={
-                    "channels": (16, 32, 64),
-                    "patch": 1,
-                    "noise_loc": 0.4,
-                    "noise_scale": 1.4,
-                    "autoregressive_passes": 1,
-                    "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
-                    "updates": 3_600,
-                }
-            ),
         }
     )

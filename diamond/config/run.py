@@ -3,22 +3,15 @@
 Where and how it executes (device, jobs, paths) is not here.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from diamond.config.base import NEUTRAL_DEFAULT, Record
+from diamond.config.base import NEUTRAL_DEFAULT, Record, shared_canonical
 from diamond.config.games import GAMES_WITH_EXPERT, check_game
-from diamond.config.networks import (
-    DenoiserConfig,
-    OptimizerConfig,
-    PartConfig,
-    PolicyConfig,
-    PositiveInt,
-    RewardEndConfig,
-    SamplerConfig,
-)
+from diamond.config.networks import OptimizerConfig, PartConfig, PolicyConfig, PositiveInt
 from diamond.config.online import OnlineConfig
+from diamond.config.worlds import World, family_of
 
 CONTEXT_FRAMES = 16
 """Real frames before every rollout.
@@ -27,7 +20,6 @@ A constant, so that all arms of all studies start at the same frame.
 """
 
 Collector = Literal["random_held", "expert", "policy"]
-Family = Literal["diamond", "copy_last", "median_background"]
 Protocol = Literal["static", "online"]
 Game = Annotated[str, AfterValidator(check_game)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -235,9 +227,7 @@ class ImportedConfig(Record):
     """Networks that were trained elsewhere, by the SHA-256 of the file of their weights."""
 
     num_actions: int = Field(ge=1, le=18, description="actions that the networks were trained on")
-    denoiser: Digest
-    reward_end: Digest
-    policy: Digest
+    weights: dict[str, Digest] = Field(description="of each part of the world model and `policy`")
 
 
 class RunConfig(Record):
@@ -245,18 +235,13 @@ class RunConfig(Record):
 
     preset: str = Field(description="the preset that the values came from; part of no stage key")
     game: Game = Field(description="one of the 26 games of Atari 100k")
-    family: Family = Field(
-        description="world model family; the last two are baselines without training"
-    )
     seed: int = Field(ge=0, description="run seed of everything that is trained")
     data_seed: int = Field(ge=0, description="seed of frames, references and fidelity noise")
     emulator: EmulatorConfig
     view: ViewConfig
     references: ReferencesConfig
     frames: FramesConfig
-    denoiser: DenoiserConfig
-    reward_end: RewardEndConfig
-    sampler: SamplerConfig
+    world: World
     policy: PolicyConfig
     evaluation: EvaluationConfig
     rollouts: RolloutsConfig
@@ -282,6 +267,12 @@ class RunConfig(Record):
 
     fidelity: FidelityConfig = Field(default=FidelityConfig(), json_schema_extra=NEUTRAL_DEFAULT)
 
+    def sections(self) -> dict[str, Any]:
+        """Its sections in canonical form, those of the world model beside the others."""
+        whole = shared_canonical(self)
+        world: dict[str, Any] = whole["world"]
+        return {name: whole[name] for name in whole if name != "world"} | world
+
     @property
     def imagines(self) -> bool:
         """Whether the run has a world model; an agent trained in the real game has none."""
@@ -291,36 +282,28 @@ class RunConfig(Record):
     def _check_protocol(self) -> Self:
         if (self.protocol == "online") != (self.online is not None):
             raise ValueError("protocol online and the section online belong together")
-        if self.online is not None and self.denoiser.stop_after is not None:
-            raise ValueError(
-                f"denoiser.stop_after={self.denoiser.stop_after}: protocol online trains its "
-                "networks in turn and to the end; allowed is null"
-            )
         if self.online is not None and self.imported is not None:
             raise ValueError("imported networks are not trained: protocol online has no place")
         if self.online is not None and self.online.environment == "imagination":
-            needed = max(
-                self.denoiser.history + self.denoiser.autoregressive_passes - 1,
-                self.policy.burn_in_frames,
-            )
+            segments = family_of(self).segment_steps(self.world)
+            needed = max(segments, self.policy.burn_in_frames)
+            parts = {"policy", *(stage.part for stage in family_of(self).stages)}
+            for name in ("first_updates", "updates"):
+                found = getattr(self.online, name).parts()
+                if set(found) != parts:
+                    raise ValueError(
+                        f"online.{name} is of {', '.join(found)}; the family {self.world.family} "
+                        f"has {', '.join(sorted(parts))}"
+                    )
             for name, env_steps in (
                 ("max_episode_steps", self.online.max_episode_steps),
                 ("initial.min_env_steps", self.online.initial.min_env_steps),
             ):
                 if env_steps < needed:
                     raise ValueError(
-                        f"online.{name}={env_steps}: the segments of the denoiser and the starts "
+                        f"online.{name}={env_steps}: training segments and the starts "
                         f"of imagination have up to {needed} env steps"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _check_past_noise(self) -> Self:
-        if self.sampler.cond_noise > self.denoiser.cond_noise:
-            raise ValueError(
-                f"sampler.cond_noise={self.sampler.cond_noise:g} is above "
-                f"denoiser.cond_noise={self.denoiser.cond_noise:g}: training never showed it"
-            )
         return self
 
     @model_validator(mode="after")
@@ -375,17 +358,15 @@ class RunConfig(Record):
             raise ValueError("rollouts.horizon_steps is above references.horizon_steps")
         if self.rollouts.num_starts > self.references.num_starts:
             raise ValueError("rollouts.num_starts is above references.num_starts")
+        family = family_of(self)
+        family.check(self)
         for name, frames in (
-            ("denoiser.history", self.denoiser.history),
+            (f"the history of {self.world.family}", family.history(self.world)),
             ("policy.burn_in_frames", self.policy.burn_in_frames),
         ):
             if frames > CONTEXT_FRAMES:
                 raise ValueError(f"{name}={frames} is above the {CONTEXT_FRAMES} context frames")
         for name, side in (("view.height", self.view.height), ("view.width", self.view.width)):
-            if side % self.denoiser.patch:
-                raise ValueError(
-                    f"{name}={side} is not a multiple of denoiser.patch={self.denoiser.patch}"
-                )
             if self.fidelity.lpips != "none" and side < LPIPS_MIN_PIXELS:
                 raise ValueError(
                     f"fidelity.lpips={self.fidelity.lpips} needs frames of {LPIPS_MIN_PIXELS} "

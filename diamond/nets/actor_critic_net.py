@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from diamond.config.networks import Precision
-from diamond.nets.blocks import PlainResBlock, arithmetic, conv3x3, initialise_lstm
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import PlainResBlock, Recurrent, arithmetic, conv3x3, initialise_lstm
 
 
 @dataclass(frozen=True)

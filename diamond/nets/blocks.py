@@ -15,6 +15,9 @@ GROUP_SIZE = 32
 NORM_EPS = 1e-5
 ATTENTION_HEAD_DIM = 8
 
+Recurrent = tuple[Tensor, Tensor]
+"""Hidden and cell state of an LSTM, each (b, units)."""
+
 
 def arithmetic(like: Tensor, precision: Precision) -> torch.autocast:
     """The arithmetic of convolutions and linear maps on the device of `like`, inside of it.

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from diamond.config.networks import SamplerConfig
 from diamond.config.online import OnlineConfig
 from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
+from diamond.config.worlds import world_section
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler
 from diamond.envs.atari import data_shape
+from diamond.families.interface import Material, implementation_of
 from diamond.part import AnyPart, Extent
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
@@ -23,7 +24,6 @@ from diamond.training.collector import Collector, Experience, Play, RealGames
 from diamond.training.evaluation import play_episodes, sampled_actor
 from diamond.training.policy import POLICY
 from diamond.training.state import Training, begin, begin_part, strip
-from diamond.world.build import WORLD_PARTS, build_world
 
 REPLAY_FOLDER = "checkpoint/replay"
 """Needed until the agent is done; the store removes it with the checkpoint."""
@@ -130,9 +130,10 @@ class _Loop:
         size = (self._shape["height"], self._shape["width"])
         replay = Replay(folder, self._online.env_steps, size)
         self._experience = Collector(self._play, net, replay)
-        self._parts = [self._world_part(part, replay) for part in WORLD_PARTS]
-        sampler = SamplerConfig.model_validate(context.config["sampler"])
-        world = build_world({part.name: part.state.result() for part in self._parts}, sampler)
+        family = implementation_of(context.config["family"])
+        self._parts = [self._world_part(part, replay) for part in family.parts]
+        networks = {part.name: part.state.result() for part in self._parts}
+        world = family.build(Material(networks, world_section(context.config)))
         starts = self._source(POLICY.data(config, world), replay)
         self._parts.append(begin_part(POLICY, net, config, starts, context.seed, world))
 

@@ -15,7 +15,7 @@ from diamond.results.model import Comparison, NoiseFloor
 from diamond.results.path_model import Path as PathResult
 from diamond.results.paths import path_result
 from diamond.results.scores import Scores, load_scores
-from diamond.stages.registry import BY_NAME
+from diamond.stages.registry import SCORING_STAGES
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
@@ -29,7 +29,7 @@ def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
     return tuple(
         store.folder(spec.stage, spec.key) / SCORES_FILE
         for spec in run.stages
-        if BY_NAME[spec.stage].scores_runs and store.status(spec) == "done"
+        if spec.stage in SCORING_STAGES and store.status(spec) == "done"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from diamond.ablation.plan import Arm, Run
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.run import ViewConfig
+from diamond.config.worlds import family_of
 
 
 def view_of(arm: Arm) -> ViewConfig:
@@ -25,10 +26,12 @@ def find_stage(run: Run, stage: StageName) -> StageSpec | None:
 def trained_model(arm: Arm) -> str | None:
     """What imagines in the first run of an arm: equal where arms share one trained model.
 
-    The key of its denoiser, online that of the whole agent; the weights of imported networks.
+    The key of the part that draws its frames, online that of the whole agent; the weights of
+    imported networks.
     """
     run = arm.runs[0]
     if run.config.imported is not None:
-        return run.config.imported.denoiser
-    spec = find_stage(run, "denoiser") or find_stage(run, "agent")
-    return None if spec is None else spec.key
+        return run.config.imported.weights[family_of(run.config).drawing[0].part]
+    names = [*(stage.name for stage in family_of(run.config).drawing), "agent"]
+    found = [spec.key for spec in run.stages if spec.stage in names]
+    return " ".join(found) or None

@@ -25,19 +25,21 @@ from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint,
 from diamond.config.games import GAMES, check_game
 from diamond.config.presets import paper
 from diamond.config.run import ImportedConfig, RunConfig
+from diamond.config.worlds import DIAMOND, family_of
 from diamond.envs.atari import data_shape
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import beside, digest, read_json
 from diamond.pipeline.kept_weights import weights_path
-from diamond.pipeline.models import AGENT_PARTS
+from diamond.pipeline.models import agent_parts
 from diamond.pipeline.outputs import SHAPE_FILE, WEIGHTS_FILE
-from diamond.pipeline.released import PARTS, PartName, from_released
+from diamond.pipeline.released import from_released
 from diamond.pipeline.store import StageResult, Store
+from diamond.training.policy import POLICY
 from diamond.weights import check_tensor, checked_file
 
 HUB_SCHEME = "hf://"
-Parts = dict[PartName, dict[str, Tensor]]
+Parts = dict[str, dict[str, Tensor]]
 """A state dict for each trained network."""
 
 
@@ -49,8 +51,8 @@ def adopt(folder: Path, home: Path) -> None:
         WeightsError: A file of weights is missing or not the one that the checkpoint names.
     """
     checkpoint = read_checkpoint(folder)
-    for part in PARTS:
-        _adopt(folder, part, getattr(checkpoint.weights, part), home)
+    for part, expected in checkpoint.weights.weights.items():
+        _adopt(folder, part, expected, home)
 
 
 def adopt_players(plan: Plan, home: Path) -> None:
@@ -65,7 +67,7 @@ def adopt_players(plan: Plan, home: Path) -> None:
     """
     for folder in map(Path, plan.collectors):
         if folder.is_dir():
-            _adopt(folder, "policy", read_checkpoint(folder).weights.policy, home)
+            _adopt(folder, "policy", read_checkpoint(folder).weights.weights["policy"], home)
 
 
 def imported_weights(home: Path, sha256: str) -> Path:
@@ -121,7 +123,7 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
 def describe(
     folder: Path, config: RunConfig, num_actions: int, source: str, sha256: str | None = None
 ) -> dict[str, Any]:
-    """Write checkpoint.json beside the three files of weights.
+    """Write checkpoint.json beside the files of weights.
 
     Args:
         folder: Where the weights are.
@@ -133,14 +135,15 @@ def describe(
     Returns:
         What the file says.
     """
-    weights = {part: digest(folder / f"{part}.safetensors") for part in PARTS}
+    parts = (*(stage.part for stage in family_of(config).stages), POLICY.name)
+    weights = {part: digest(folder / f"{part}.safetensors") for part in parts}
     own = {field: getattr(config, field) for field in AGENT_FIELDS}
     identity = {"weights": weights, **{name: canonical(config)[name] for name in AGENT_FIELDS}}
     checkpoint = Checkpoint(
-        format=1,
+        format=2,
         source=source,
         source_sha256=sha256 or content_hash(identity),
-        weights=ImportedConfig(num_actions=num_actions, **weights),
+        weights=ImportedConfig(num_actions=num_actions, weights=weights),
         **own,
     )
     text = json.dumps(canonical(checkpoint), indent=1) + "\n"
@@ -170,7 +173,7 @@ def new_folder(target: Path, hint: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _adopt(folder: Path, part: PartName, expected: str, home: Path) -> None:
+def _adopt(folder: Path, part: str, expected: str, home: Path) -> None:
     target = weights_path(home, expected)
     if target.is_file() and digest(target) == expected:
         return
@@ -261,9 +264,9 @@ def _game_of(source: str) -> str:
 def _check_architecture(parts: Parts, config: RunConfig, shape: dict[str, int]) -> None:
     """Refuse weights that are not those of the paper's networks on this game."""
     with torch.device("meta"):
-        networks: dict[PartName, nn.Module] = {
-            name: part.build(getattr(config, name), shape)
-            for name, part in zip(PARTS, AGENT_PARTS, strict=True)
+        networks: dict[str, nn.Module] = {
+            part.name: part.build(part.section(config.sections()), shape)
+            for part in agent_parts(DIAMOND)
         }
     bias = parts["policy"]["actor.bias"]
     if bias.ndim == 1 and (num_actions := len(bias)) != shape["num_actions"]:

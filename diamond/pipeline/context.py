@@ -85,9 +85,9 @@ class StageContext:
         """The home that the stage is kept in."""
         return self.attempt.folder.parents[4]
 
-    def upstream_folder(self, stage: str) -> Path:
-        """The folder of a trained network that is read: a stage's own, or a part of an agent."""
-        return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / stage
+    def part_folder(self, part: str, stage: str) -> Path:
+        """The folder of a trained part that is read: that of its stage, or inside an agent."""
+        return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / part
 
     def upstream_config(self, stage: str) -> dict[str, Any]:
         """The config section of a stage that is read; an agent's holds those of its parts."""

@@ -14,7 +14,7 @@ from diamond.pipeline.store import Store
 from diamond.results.claims import Declared as DeclaredResult
 from diamond.results.claims import Verdict
 from diamond.results.model import Result, Run
-from diamond.stages.registry import BY_NAME
+from diamond.stages.registry import find_stage_record
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""
@@ -123,10 +123,13 @@ def _model(run: Run, store: Store) -> str | None:
 
 
 def _drawn_from(rollouts: Mapping[str, Any] | None) -> str | None:
-    if rollouts is None or "sampler" not in rollouts["config"]:
+    if rollouts is None:
         return None
     upstream = {name: key for name, key in rollouts["upstream"].items() if name != "references"}
-    return canonical_json({"sampler": rollouts["config"]["sampler"], "trained": upstream})
+    if not upstream:
+        return None
+    drawn = {n: v for n, v in rollouts["config"].items() if n not in ("view", "rollouts")}
+    return canonical_json({"drawn": drawn, "trained": upstream})
 
 
 def _first_scored_ms(run: Run, store: Store) -> float:
@@ -134,7 +137,7 @@ def _first_scored_ms(run: Run, store: Store) -> float:
     manifests = [
         store.manifest(name, stage.key)
         for name, stage in run.stages.items()
-        if BY_NAME[name].is_result and stage.state == "done"
+        if find_stage_record(name).is_result and stage.state == "done"
     ]
     return min(
         (m["timings"].get("finished_ms", float("inf")) for m in manifests if m),

@@ -78,7 +78,7 @@ def evaluate(
         "kind": EVALUATION,
         "checkpoint": str(folder),
         "source": agent.source,
-        "weights": agent.weights.policy,
+        "weights": agent.weights.weights["policy"],
         "seed": seed,
         "max_episode_steps": limits.max_episode_steps,
         "device": str(device),

@@ -15,14 +15,16 @@ from diamond.ablation.plan import AA_NAME
 from diamond.ablation.request import ALL_STAGES
 from diamond.ablation.stages import stages_of
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.config.formulations import is_released_formulation
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of
 from diamond.errors import RequestError, StoreError, unknown
+from diamond.families.diamond.config import DiamondConfig
+from diamond.families.diamond.formulations import is_released_formulation
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
 from diamond.pipeline.files import beside
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
-from diamond.pipeline.released import PARTS, PartName, to_released
+from diamond.pipeline.released import to_released
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import named_study
 from diamond.weights import read_weights
@@ -55,7 +57,7 @@ class TrainedRun:
 
     config: RunConfig
     source: str
-    folders: Mapping[PartName, Path]
+    folders: Mapping[str, Path]
 
     def parts(self) -> Parts:
         """The weights."""
@@ -71,7 +73,8 @@ def read_parts(folder: Path) -> tuple[Checkpoint, Parts]:
     """
     checkpoint = read_checkpoint(folder)
     parts: Parts = {
-        part: read_weights(folder, part, getattr(checkpoint.weights, part)) for part in PARTS
+        part: read_weights(folder, part, checkpoint.weights.weights[part])
+        for part in checkpoint.parts()
     }
     return checkpoint, parts
 
@@ -97,9 +100,10 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
         )
     store = Store(home)
     specs = {spec.stage: spec for spec in stages_of(config)}
-    folders: dict[PartName, Path] = {}
-    for part in PARTS:
-        spec = specs.get(part) or specs["agent"]
+    folders: dict[str, Path] = {}
+    stages = {stage.part: stage.name for stage in family_of(config).stages} | {"policy": "policy"}
+    for part, stage in stages.items():
+        spec = specs.get(stage) or specs["agent"]
         if not store.is_published(spec.stage, spec.key):
             until = f"it was run with --until {entry['until']}; " if entry["until"] else ""
             raise RequestError(
@@ -114,7 +118,7 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
                 "  go to the home that made them, or give this command another --home: "
                 + _whole_command(entry, config.seed)
             )
-        folders[part] = folder if spec.stage == part else folder / part
+        folders[part] = folder if spec.stage == stage else folder / part
     return TrainedRun(config, source, folders)
 
 
@@ -166,10 +170,18 @@ def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -
 
 
 def _check_exportable(agent: Checkpoint | RunConfig) -> None:
+    if not isinstance(agent.world, DiamondConfig):
+        raise RequestError(
+            f"the released code has no agents of the family {agent.world.family}\n"
+            "  a target without .pt is a checkpoint folder of this project, for any agent"
+        )
     reasons = []
-    if agent.denoiser.patch != 1:
-        reasons.append(f"denoiser.patch={agent.denoiser.patch}, it has 1")
-    if not agent.denoiser.middle_attention:
+    denoiser = agent.world.denoiser
+    if denoiser.network is not None:
+        reasons.append(f"denoiser.network={denoiser.network}, it has its own U-Net")
+    if denoiser.patch != 1:
+        reasons.append(f"denoiser.patch={denoiser.patch}, it has 1")
+    if not denoiser.middle_attention:
         reasons.append("denoiser.middle_attention=false, it has true")
     if agent.view.height != agent.view.width:
         reasons.append(f"frames of {agent.view.height} x {agent.view.width}, not square")
@@ -179,7 +191,7 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
     if agent.emulator.actions is not None:
         actions = ",".join(map(str, agent.emulator.actions))
         reasons.append(f"emulator.actions={actions}, it has the game's own")
-    if not is_released_formulation(agent.denoiser):
+    if not is_released_formulation(denoiser):
         reasons.append("another diffusion formulation, it has EDM's")
     if reasons:
         raise RequestError(

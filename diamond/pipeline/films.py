@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
 from diamond.data.references import NATIVE_FILE, Reference, load_references, view_references
 from diamond.errors import StoreError
@@ -172,8 +173,8 @@ def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film
     references, codes = _real(finest, store)
     view, horizon = finest.config.view, finest.config.rollouts.horizon_steps
     lengths = _lengths(references, horizon)
-    copy_last = next((arm.name for arm in arms if arm.config.family == "copy_last"), None)
-    trained = next((arm for arm in arms if arm.config.family == "diamond"), arms[0])
+    copy_last = next((arm.name for arm in arms if arm.config.world.family == "copy_last"), None)
+    trained = next((arm for arm in arms if family_of(arm.config).is_trained), arms[0])
     films = []
     for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.

@@ -5,6 +5,7 @@ from typing import Any
 
 from diamond.ablation.plan import Plan, Run, run_key
 from diamond.config.base import content_hash
+from diamond.config.worlds import family_of
 
 KEY_DIGITS = 20
 
@@ -15,7 +16,7 @@ def tracked_key(plan: Plan, run: Run) -> str:
     A baseline carries a whole config of which it reads little: it is what its stages are, so that
     it stays one run when the arms beside it change.
     """
-    if run.config.family == "diamond":
+    if family_of(run.config).is_trained:
         return run_key(plan.study, run.config)
     stages = {spec.stage: spec.key for spec in run.stages if spec.stage == "rollouts"}
     return content_hash({"study": plan.study, "stages": stages})[:KEY_DIGITS]

@@ -10,14 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond.config.worlds import find_family
 from diamond.data.references import View
+from diamond.families.diamond.reward_end_net import RewardEndNet
+from diamond.families.interface import implementation_of
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_scores
 from diamond.fidelity.policy import Seen, policy_scores
 from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
-from diamond.nets.reward_end_net import REWARD_END, RewardEndNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_part
 from diamond.records import to_unit
@@ -46,8 +48,7 @@ def judge_rollouts(
         Arrays (starts, horizon), or (1, 1) for a metric of all frames, by name.
     """
     scores = _by_inverse_dynamics(context, view, imagined)
-    trained = "reward_end" in context.upstream or "agent" in context.upstream
-    if trained and not np.isnan(view.rewards).any():
+    if not np.isnan(view.rewards).any():
         scores |= _by_reward_end(context, view, imagined)
     return scores
 
@@ -160,13 +161,27 @@ def _by_inverse_dynamics(
 def _by_reward_end(
     context: StageContext, view: View, imagined: FrameArray
 ) -> dict[str, FloatArray]:
-    net = load_part(context, REWARD_END)
+    net = _rewards_net(context)
+    if net is None:
+        return {}
     real, dreamt = (
         predict_rewards_and_ends(net, view, frames, context.device)
         for frames in (view.targets, imagined)
     )
     signs = np.sign(view.rewards).astype(np.int64)
     return reward_end_scores(signs, view.ends, view.valid | view.ends, real, dreamt)
+
+
+def _rewards_net(context: StageContext) -> RewardEndNet | None:
+    """The network of the world model that tells rewards and ends; None where it has none."""
+    trained = [name for name in context.upstream if name not in ("references", "rollouts")]
+    families = (context.upstream_config(name).get("family") for name in trained)
+    family = next((find_family(name) for name in families if name is not None), None)
+    if family is None or not family.rewards_by:
+        return None
+    part = implementation_of(family.name).part(family.rewards_by)
+    net: RewardEndNet = load_part(context, part, family.stage(part.name).name)
+    return net
 
 
 def _parts(horizon: int, frames_per_step: int) -> Iterator[slice]:

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageSpec, upstream_of
+from diamond.ablation.stages import StageSpec
 from diamond.errors import unknown
 from diamond.pipeline.files import is_in_use, locked
 from diamond.pipeline.history import LOCK_NAME, RUNNING_NAME
 from diamond.pipeline.needs import written_needs
 from diamond.pipeline.outputs import FILMS_FILE
 from diamond.pipeline.store import Store
-from diamond.stages.registry import STAGES
+from diamond.stages.registry import AFTER
+from diamond.stages.rollouts import ROLLOUTS
 
 Keep = Literal["all", "films", "none"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
-READERS = tuple(stage for stage in STAGES if "rollouts" in upstream_of(stage, "static"))
+READERS = tuple(one.name for one in AFTER if ROLLOUTS.name in one.reads)
 """Stages that read imagined frames."""
 
 

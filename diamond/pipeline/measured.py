@@ -10,11 +10,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from diamond.ablation.stages import StageName
+from diamond.config.base import canonical
 from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
+from diamond.config.worlds import find_family, world_section
+from diamond.errors import RequestError
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store
-from diamond.stages.registry import STAGES
+from diamond.stages.registry import stage_names
 
 RECENT = 32
 """Finished stages of a kind that are looked at, the newest first."""
@@ -45,7 +48,7 @@ class Measured:
         """
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._factor = lru_cache(maxsize=None)(self._find)
-        for stage in STAGES:
+        for stage in stage_names():
             for path in _newest(store, stage):
                 manifest = store.manifest(stage, path.name)
                 if manifest and manifest["state"] == "done" and manifest["device"] == device:
@@ -94,13 +97,17 @@ def _run_of(store: Store, manifest: Mapping[str, Any], example: RunConfig) -> Ru
     """
     sections: dict[str, Any] = {}
     _gather(store, manifest, sections)
-    update: dict[str, Any] = {"family": sections.get("family", "diamond")}
+    update: dict[str, Any] = {}
     try:
         for name, section in sections.items():
             record: Any = OnlineConfig if name == "online" else type(getattr(example, name, None))
             if issubclass(record, BaseModel):
                 update[name] = record.model_validate(section)
-    except ValidationError:
+        if "family" in sections:
+            family = find_family(sections["family"])
+            lent = canonical(family.preset(example.preset, example.game))
+            update["world"] = world_section(lent | sections)
+    except (ValidationError, RequestError):
         return None
     return example.model_copy(update=update)
 

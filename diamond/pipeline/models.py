@@ -1,25 +1,27 @@
 """Trained networks as files: build them from the config of their stage and load their weights."""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from diamond.config.networks import SamplerConfig
 from diamond.config.run import ViewConfig
+from diamond.config.worlds import WorldConfig, find_family, world_section
+from diamond.families.interface import Material, WorldModel, implementation_of
 from diamond.part import AnyPart, C, N, Part
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.pipeline.store import stage_manifest
 from diamond.training.policy import POLICY
 from diamond.weights import filled
-from diamond.world.build import WORLD_PARTS, build_world
-from diamond.world.diamond_world import DiamondWorld
 
-AGENT_PARTS: tuple[AnyPart, ...] = (*WORLD_PARTS, POLICY)
-"""What an agent is made of, in the order of training."""
+
+def agent_parts(family: str) -> tuple[AnyPart, ...]:
+    """What an agent is made of, in the order of training."""
+    return (*implementation_of(family).parts, POLICY)
 
 
 def read_shape(folder: Path) -> dict[str, int]:
@@ -39,29 +41,54 @@ def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None
     (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
 
 
-def load_world(context: StageContext, sampler: SamplerConfig) -> DiamondWorld:
-    """The world model of a stage that reads its parts, or an agent."""
-    networks = {part.name: load_part(context, part) for part in WORLD_PARTS}
-    for part in WORLD_PARTS:
+class LoadedWorld(NamedTuple):
+    """A trained world model, its section of the run, and its networks by part."""
+
+    model: WorldModel[Any]
+    config: WorldConfig
+    networks: Mapping[str, nn.Module]
+
+
+def load_world(
+    context: StageContext, backgrounds: Callable[[], Tensor] | None = None
+) -> LoadedWorld:
+    """The world model of a stage that reads its parts, or an agent.
+
+    Args:
+        context: Its config has the family and the sections that say how frames are drawn.
+        backgrounds: As in `Material`.
+    """
+    family = find_family(context.config["family"])
+    implementation = implementation_of(context.config["family"])
+    networks: dict[str, nn.Module] = {}
+    sections = dict(context.config)
+    for part, stage in zip(implementation.parts, family.stages, strict=True):
+        networks[part.name] = load_part(context, part, stage.name)
         context.make_fast(*part.compiled(networks[part.name]), trains=False)
-    return build_world(networks, sampler)
+        sections |= {part.name: context.upstream_config(stage.name)[part.name]}
+    config = world_section(sections)
+    return LoadedWorld(
+        implementation.build(Material(networks, config, backgrounds)), config, networks
+    )
 
 
-def load_part(context: StageContext, part: Part[N, C]) -> N:
-    """The trained network of a stage that reads the part, or an agent."""
-    folder = context.upstream_folder(part.name)
-    config, shape = part.section(context.upstream_config(part.name)), saved_shape(folder)
+def load_part(context: StageContext, part: Part[N, C], stage: str = "") -> N:
+    """The trained network of a stage that reads the part, or an agent.
+
+    Args:
+        context: Of the stage that reads it.
+        part: The part.
+        stage: What trained it, where its name is not that of the part.
+    """
+    folder = context.part_folder(part.name, stage or part.name)
+    config, shape = part.section(context.upstream_config(stage or part.name)), saved_shape(folder)
     weights = load_file(folder / WEIGHTS_FILE)
     return filled(lambda: part.build(config, shape), weights, context.device)
 
 
-def num_parameters(folder: Path) -> int:
-    """Number of trained parameters in a stage's weights.
-
-    Buffers of Fourier features are not counted.
-    """
-    weights = load_file(folder / WEIGHTS_FILE)
-    return sum(tensor.numel() for name, tensor in weights.items() if "noise_features" not in name)
+def num_parameters(networks: Iterable[nn.Module]) -> int:
+    """Number of trained parameters of networks."""
+    return sum(parameter.numel() for net in networks for parameter in net.parameters())
 
 
 def saved_shape(folder: Path) -> dict[str, int]:

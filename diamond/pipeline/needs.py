@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from diamond.ablation.plan import BASELINE_NAMES, Plan
+from diamond.ablation.plan import Plan, baseline_config
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of, find_family
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
@@ -101,10 +102,9 @@ def _recompute(needs: Needs, arm: str, data: Mapping[str, Any], entry: Mapping[s
         return
     until = entry["until"]
     _add(needs, run_name(arm, config.game, config.seed), stages_of(config, until))
-    for family, name in BASELINE_NAMES.items():
-        static = {"family": family, "protocol": "static", "online": None, "imported": None}
-        stages = stages_of(config.model_copy(update=static), until)
-        _add(needs, run_name(name, config.game), stages)
+    for control in map(find_family, family_of(config).controls):
+        stages = stages_of(baseline_config(config, control), until)
+        _add(needs, run_name(control.title, config.game), stages)
     _add(needs, run_name("random play", config.game), [random_returns(config)])
 
 

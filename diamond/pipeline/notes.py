@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from diamond.ablation.match import match_meaning
 from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
-from diamond.config.training_levels import out_of_training
+from diamond.config.worlds import family_of
 from diamond.pipeline.arms import find_stage, trained_model, views_of
 from diamond.pipeline.store import Store
 
@@ -73,9 +73,7 @@ def judge_notes(plan: Plan, store: Store) -> list[str]:
 def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Arms whose sampler asks for noise levels that training never showed, each with the reason."""
     configs = {arm.name: arm.runs[0].config for arm in arms if arm.kind == "arm" and imagines(arm)}
-    found = (
-        (name, out_of_training(config.denoiser, config.sampler)) for name, config in configs.items()
-    )
+    found = ((name, family_of(config).doubt(config.world)) for name, config in configs.items())
     return [(name, reason) for name, reason in found if reason is not None]
 
 

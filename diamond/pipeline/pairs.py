@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from diamond.ablation.designs import read_setting
-from diamond.ablation.plan import BASELINE_NAMES, PRIMARY_METRIC
+from diamond.ablation.plan import PRIMARY_METRIC
 from diamond.ablation.variants import apply_axes
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.metrics import METRIC_OF
@@ -25,6 +25,7 @@ from diamond.data.trajectories import (
     read_trajectory,
 )
 from diamond.errors import RequestError
+from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
 from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips
 from diamond.fidelity.metrics import WINDOW, FloatArray
 from diamond.fidelity.nearest import make_bank
@@ -188,10 +189,10 @@ def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
     total = sum(pairs.lengths) + pairs.context * len(pairs.pairs)
     bank = make_bank(_real_parts(pairs), total)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    copied = (BASELINE_NAMES["copy_last"],) if pairs.context else ()
+    copied = (COPY_LAST.title,) if pairs.context else ()
     scores: dict[str, dict[str, FloatArray]] = {
         arm: score_trajectories(_trajectories(pairs, arm), bank, device, lpips)
-        for arm in (IMAGINED, *copied, BASELINE_NAMES["median_background"])
+        for arm in (IMAGINED, *copied, MEDIAN_BACKGROUND.title)
     }
     if not pairs.context:
         for found in scores.values():
@@ -316,7 +317,7 @@ def _trajectories(pairs: Pairs, arm: str) -> Iterator[tuple[RealTrajectory, Fram
         if arm == IMAGINED:
             frames = read_trajectory(pair.imagined, IMAGINED_FLAG).frames[first : first + length]
         else:
-            still = last if arm == BASELINE_NAMES["copy_last"] else background
+            still = last if arm == COPY_LAST.title else background
             frames = np.repeat(still[None], length, axis=0)
         valid = np.arange(pairs.horizon) < length
         targets = _lengthened(real[first : first + length], pairs.horizon)

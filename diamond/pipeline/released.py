@@ -6,19 +6,18 @@ Tensors pass through untouched; nothing is read, built or downloaded here.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, assert_never, get_args
+from typing import Literal
 
 from torch import Tensor
 
 from diamond.errors import WeightsError, nearest
 
-PartName = Literal["denoiser", "reward_end", "policy"]
-PARTS: tuple[PartName, ...] = get_args(PartName)
+PARTS = ("denoiser", "reward_end", "policy")
 """The three trained networks: `Denoiser`, `RewardEndNet`, `ActorCriticNet`."""
 
 _Side = Literal["ours", "released"]
 
-_PREFIXES: Mapping[PartName, str] = {
+_PREFIXES: Mapping[str, str] = {
     "denoiser": "denoiser.inner_model.",
     "reward_end": "rew_end_model.",
     "policy": "actor_critic.",
@@ -66,7 +65,7 @@ _PLAIN = (
 )
 
 
-def from_released(state: Mapping[str, Tensor]) -> dict[PartName, dict[str, Tensor]]:
+def from_released(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Rename the tensors of a released agent for the three networks of this project.
 
     Args:
@@ -88,7 +87,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[PartName, dict[str, Tenso
             raise WeightsError(
                 f"{_WHERE['released']}: unknown tensor {name!r}; expected: {expected}"
             )
-    parts: dict[PartName, dict[str, Tensor]] = {}
+    parts: dict[str, dict[str, Tensor]] = {}
     for part, prefix in _PREFIXES.items():
         own = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         parts[part] = {
@@ -97,7 +96,7 @@ def from_released(state: Mapping[str, Tensor]) -> dict[PartName, dict[str, Tenso
     return parts
 
 
-def to_released(parts: Mapping[PartName, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def to_released(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Rename the tensors of the three networks for a released agent.
 
     Args:
@@ -116,9 +115,9 @@ def to_released(parts: Mapping[PartName, Mapping[str, Tensor]]) -> dict[str, Ten
             f"released agent: got the parts {sorted(parts)}; expected: {sorted(PARTS)}"
         )
     return {
-        _PREFIXES[part] + released: state[ours]
-        for part, state in parts.items()
-        for ours, released in _translate(part, state.keys(), "ours")
+        _PREFIXES[part] + released: parts[part][ours]
+        for part in PARTS
+        for ours, released in _translate(part, parts[part].keys(), "ours")
     }
 
 
@@ -135,7 +134,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _translate(part: PartName, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
+def _translate(part: str, names: Iterable[str], side: _Side) -> list[tuple[str, str]]:
     """Pairs (ours, released) for all `names`, which must be exactly those of one network."""
     present = set(names)
     column = 0 if side == "ours" else 1
@@ -161,16 +160,14 @@ def _translate(part: PartName, names: Iterable[str], side: _Side) -> list[tuple[
     return pairs
 
 
-def _modules(part: PartName, names: set[str], side: _Side) -> Iterator[_Module]:
+def _modules(part: str, names: set[str], side: _Side) -> Iterator[_Module]:
     match part:
         case "denoiser":
             yield from _denoiser(names, side)
         case "reward_end":
             yield from _reward_end(names, side)
-        case "policy":
-            yield from _policy(names, side)
         case _:
-            assert_never(part)
+            yield from _policy(names, side)
 
 
 def _denoiser(names: set[str], side: _Side) -> Iterator[_Module]:

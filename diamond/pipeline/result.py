@@ -8,6 +8,7 @@ from diamond.ablation.declarations import Declared
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
+from diamond.config.worlds import family_of
 from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
@@ -236,7 +237,7 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
 def run_costs(run: Run, store: Store) -> FrameCost | None:
     """What an imagined frame of a run cost, None where it imagined none."""
     spec = find_stage(run, "rollouts")
-    if spec is None or not _is_done(store, spec) or run.config.family != "diamond":
+    if spec is None or not _is_done(store, spec) or not family_of(run.config).is_trained:
         return None
     manifest = store.manifest(spec.stage, spec.key)
     assert manifest is not None

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from diamond.config.run import CONTEXT_FRAMES, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.references import View
+from diamond.families import trees
+from diamond.families.interface import S, WorldModel
 from diamond.pipeline.checkpoint import Saved
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise
 from diamond.world.imagination import replay_actions
-from diamond.world.interface import S, WorldModel
 
 CHECKSUM = "frames_checksum"
 """Name in a checkpoint: CRC-32 of the frames imagined so far."""
@@ -100,7 +101,9 @@ def roll(
         state = start
         if first:
             assert saved is not None
-            state = start.with_tensors({n: t.to(device) for n, t in saved.tensors.items()})
+            state = trees.with_tensors(
+                start, {name: tensor.to(device) for name, tensor in saved.tensors.items()}
+            )
         actions = torch.from_numpy(one.actions).to(device)
 
         def noise_at(time_step: int, sample: int = one.sample) -> KeyedNoise:
@@ -114,7 +117,7 @@ def roll(
             context.progress(done, total, f"{num_starts} starts")
             if context.checkpoint_due():
                 out.flush()
-                context.checkpoint(now.tensors() | {CHECKSUM: torch.tensor(checksum)}, done)
+                context.checkpoint(trees.tensors(now) | {CHECKSUM: torch.tensor(checksum)}, done)
     out.copy_first_sample()
     out.flush()
     seconds = (context.seconds() - before) * total / max(1, total - began_at)

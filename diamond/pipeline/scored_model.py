@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from diamond.ablation.axis import Axis
 from diamond.ablation.designs import read_setting
 from diamond.ablation.stages import KEY_DIGITS, StageName, stages_of
 from diamond.ablation.variants import apply_axes
@@ -17,12 +18,15 @@ from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
+from diamond.config.worlds import family_of, find_family, world_section
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store, damage_of
-from diamond.stages.registry import BY_NAME, RECORDS, STAGES
+from diamond.stages.agent import AGENT
+from diamond.stages.registry import find_stage_record, records, stage_names
 
-SCORED = tuple(one.name for one in RECORDS if one.is_scored)
 SHOWN = 6
+SHOWN_AXES = ("steps", "solver", "order")
+"""Of the ways to draw frames, those that an error lists where there are many."""
 PLACES = (STAGES_FOLDER, KEPT)
 """Folders of a home that finished stages are in."""
 """Stages that an error lists."""
@@ -110,6 +114,11 @@ def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None
         raise RequestError(f"--starts {starts} --horizon {horizon}: {reason}") from error
 
 
+def scored_stages() -> tuple[str, ...]:
+    """The stages that there is a world model in."""
+    return tuple(one.name for one in records() if one.is_scored)
+
+
 def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
     path = Path(source)
     if path.is_dir():
@@ -126,7 +135,7 @@ def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
             )
         if found:
             return _checked_name(keys[found[0]], found[0], store), found[0]
-    scored = [key for key, stage in keys.items() if stage in SCORED]
+    scored = [key for key, stage in keys.items() if stage in scored_stages()]
     raise unknown("checkpoint or stage", source, scored, f"{HOW}, see --home")
 
 
@@ -146,9 +155,8 @@ def _stage_of_folder(path: Path, store: Store) -> tuple[StageName, str]:
 
 
 def _checked_name(stage: str, key: str, store: Store) -> StageName:
-    for name in SCORED:
-        if stage == name:
-            return name
+    if stage in scored_stages():
+        return stage
     manifest = store.manifest(stage, key) or {}
     rollouts = manifest.get("upstream", {}).get("rollouts")
     hint = f"its rollouts are {rollouts}" if rollouts else HOW
@@ -159,7 +167,7 @@ def _checked_name(stage: str, key: str, store: Store) -> StageName:
 
 def _stages(store: Store) -> Iterator[tuple[str, str]]:
     """Key and name of every stage of a home."""
-    for stage in STAGES:
+    for stage in stage_names():
         for key in sorted(store.keys(stage)):
             yield key, stage
 
@@ -171,9 +179,9 @@ def _of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store)
     else:
         _check_whole(store, stage, key)
         candidates = list(_readers(store, stage, key))
-    if not candidates and stage == "denoiser":
+    if not candidates and stage != AGENT.name:
         raise RequestError(
-            f"no rollouts in {str(store.home)!r} read the denoiser {key}: it is not known how "
+            f"no rollouts in {str(store.home)!r} read the {stage} {key}: it is not known how "
             "frames are drawn from it\n  score the run that it belongs to with `diamond ablate ... "
             "--until fidelity`, or export it with `diamond export-checkpoint`"
         )
@@ -213,9 +221,16 @@ def _way(config: RunConfig) -> str:
 
 
 def _differing(config: RunConfig) -> str:
-    sampler = config.sampler
-    said = f"steps={sampler.steps} solver={sampler.solver} order={sampler.order}"
-    return f"{said}, references played by {config.references.play.collector}"
+    family = family_of(config)
+    drawn = [(axis.name, axis.current(config)) for axis in family.axes if _draws(axis, config)]
+    changed = [f"{name}={text}" for name, text in drawn if name in SHOWN_AXES or len(drawn) < SHOWN]
+    return f"{' '.join(changed)}, references played by {config.references.play.collector}"
+
+
+def _draws(axis: Axis, config: RunConfig) -> bool:
+    """Whether an axis sets nothing but how frames are drawn."""
+    sampling = family_of(config).sampling
+    return all(field.partition(".")[0] in sampling for field in axis.fields)
 
 
 def _readers(store: Store, stage: StageName, key: str) -> Iterator[Manifest]:
@@ -228,42 +243,45 @@ def _readers(store: Store, stage: StageName, key: str) -> Iterator[Manifest]:
 
 
 def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunConfig:
-    upstream, family = rollouts["upstream"], rollouts["config"]["family"]
-    if family != "diamond":
+    upstream = rollouts["upstream"]
+    family = find_family(rollouts["config"]["family"])
+    if not family.is_trained:
         raise RequestError(
-            f"rollouts {rollouts['key']} are those of the baseline {family}, which is no trained "
-            "world model\n  every score stands beside it anyway; give other rollouts"
+            f"rollouts {rollouts['key']} are those of the baseline {family.name}, which is no "
+            "trained world model\n"
+            "  every score stands beside it anyway; give other rollouts"
         )
     if "agent" in upstream:
         _check_whole(store, "agent", upstream["agent"])
         return _agent_config(store, upstream["agent"], rollouts, settings)
-    denoiser = _check_whole(store, "denoiser", upstream["denoiser"])
-    reward_end = _check_whole(store, "reward_end", upstream["reward_end"])
-    frames = _read(store, "frames", denoiser["upstream"]["frames"])
+    trained = {one.name: _check_whole(store, one.name, upstream[one.name]) for one in family.stages}
+    first = next(iter(trained.values()))
+    frames = _read(store, "frames", first["upstream"]["frames"])
+    drawn = ("rollouts", *family.sampling)
     config = _validated(
         frames["config"],
-        denoiser["config"],
-        reward_end["config"],
-        {name: rollouts["config"][name] for name in ("sampler", "rollouts")},
+        *(manifest["config"] for manifest in trained.values()),
+        {name: rollouts["config"][name] for name in drawn},
         _references(store, rollouts),
         _judge(store, rollouts),
-        {"seed": denoiser["seed"], "data_seed": frames["seed"]},
+        {"seed": first["seed"], "data_seed": frames["seed"]},
     )
-    return _same_keys(_set(config, settings), {"denoiser": denoiser, "reward_end": reward_end})
+    return _same_keys(_set(config, settings), trained)
 
 
 def _agent_config(
     store: Store, key: str, rollouts: Manifest | None, settings: Sequence[str]
 ) -> RunConfig:
     agent = _read(store, "agent", key)
-    if "sampler" not in agent["config"]:
+    if "family" not in agent["config"]:
         raise RequestError(
             f"agent {key} was trained in the real game: it has no world model\n  {HOW}"
         )
+    sampling = find_family(agent["config"]["family"]).sampling
     drawn = [
         axis.name
         for axis, _ in read_setting(settings, "settings").chosen
-        if any(field.partition(".")[0] == "sampler" for field in axis.fields)
+        if any(field.partition(".")[0] in sampling for field in axis.fields)
     ]
     if drawn:
         raise RequestError(
@@ -317,7 +335,11 @@ def _validated(*parts: Mapping[str, Any]) -> RunConfig:
     sections: dict[str, Any] = {}
     for part in parts:
         sections |= part
-    data = json.loads(json.dumps(canonical(paper(sections["game"])))) | sections
+    base = paper(sections["game"])
+    whole = json.loads(json.dumps(base.sections())) | sections
+    fields = type(base).model_fields
+    data = {name: value for name, value in whole.items() if name in fields}
+    data["world"] = world_section(sections)
     if "rollouts" in sections or "references" in sections:
         ample = {name: data["references"][name] for name in ("num_starts", "horizon_steps")}
         data["rollouts"] = data["rollouts"] | ample
@@ -345,7 +367,8 @@ def _same_keys(config: RunConfig, trained: Mapping[StageName, Manifest]) -> RunC
 def _set(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     chosen = read_setting(settings, "settings").chosen
     for axis, _ in chosen:
-        if any(field.partition(".")[0] not in {"sampler", "fidelity"} for field in axis.fields):
+        allowed = {"fidelity", *family_of(config).sampling}
+        if any(field.partition(".")[0] not in allowed for field in axis.fields):
             raise RequestError(
                 f"{axis.name} is no part of how frames are drawn: the world model is trained "
                 "already\n  allowed: steps, sampler.order and the rest of sampler, lpips"
@@ -377,10 +400,10 @@ def _check_whole(store: Store, stage: StageName, key: str) -> Manifest:
             f"the {stage} {key} is not trained, it is {manifest['state']}{cause}\n"
             "  the command of its study goes on with it"
         )
-    if manifest["numerics"] != BY_NAME[stage].numerics:
+    if manifest["numerics"] != find_stage_record(stage).numerics:
         raise RequestError(
             f"the {stage} {key} was made by another version (numerics {manifest['numerics']}, now "
-            f"{BY_NAME[stage].numerics})\n  make it again with the command of its study"
+            f"{find_stage_record(stage).numerics})\n  make it again with the command of its study"
         )
     damage = damage_of(store.folder(stage, key))
     if damage is not None:

@@ -8,18 +8,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from diamond.config.levels import calls_per_sample
-from diamond.config.networks import SamplerConfig
 from diamond.config.run import (
     CONTEXT_FRAMES,
     EmulatorConfig,
     EvaluationConfig,
-    Family,
     FidelityConfig,
     ReferencesConfig,
     RolloutsConfig,
     ViewConfig,
 )
+from diamond.config.worlds import find_family
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.references import (
     Reference,
@@ -42,7 +40,6 @@ from diamond.records import to_unit
 from diamond.stages.returns import TRAINED_PLAYER
 from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
 from diamond.training.policy import POLICY
-from diamond.world.baselines import copy_last_world, median_background_world
 
 
 def _references(context: StageContext, num_starts: int) -> list[Reference]:
@@ -76,27 +73,22 @@ def make_rollouts(context: StageContext) -> StageResult:
     references have counterfactuals.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
-    family: Family = context.config["family"]
+    family = find_family(context.config["family"])
     references = _references(context, config.num_starts)
     view = _view(context, references, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
     passes = passes_of(view, config.samples, others)
     played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
-    match family:
-        case "diamond":
-            sampler = SamplerConfig.model_validate(context.config["sampler"])
-            timings = roll(context, load_world(context, sampler), view, passes, played.first_start)
-            timings |= {
-                "denoiser_calls_per_frame": float(calls_per_sample(sampler.steps, sampler.order)),
-                "num_parameters": float(num_parameters(context.upstream_folder("denoiser"))),
-            }
-        case "copy_last":
-            timings = roll(context, copy_last_world(), view, passes, played.first_start)
-        case "median_background":
-            backgrounds = to_unit(torch.from_numpy(_backgrounds(context, references)))
-            timings = roll(
-                context, median_background_world(backgrounds), view, passes, played.first_start
-            )
+    world = load_world(
+        context, lambda: to_unit(torch.from_numpy(_backgrounds(context, references)))
+    )
+    timings = roll(context, world.model, view, passes, played.first_start)
+    if family.is_trained:
+        drawing = [world.networks[stage.part] for stage in family.drawing]
+        timings |= {
+            "denoiser_calls_per_frame": float(family.calls_per_frame(world.config)),
+            "num_parameters": float(num_parameters(drawing)),
+        }
     return context.result(**timings)
 
 

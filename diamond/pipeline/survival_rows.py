@@ -51,7 +51,7 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> tuple[Su
         for arm in plan.arms
         if arm.game == game and find_stage(arm.runs[0], METRIC_OF[METRIC].stage) is not None
     ]
-    reference = next((arm for arm in arms if arm.runs[0].config.family == REFERENCE), None)
+    reference = next((arm for arm in arms if arm.runs[0].config.world.family == REFERENCE), None)
     drift = _files(reference, store) if reference is not None else ()
     rows = []
     for arm in arms:

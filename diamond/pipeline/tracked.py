@@ -18,7 +18,7 @@ from diamond.results.model import Arm as ArmResult
 from diamond.results.model import GameScores, NoiseFloor, Result
 from diamond.results.model import Run as RunResult
 from diamond.results.values import MEAN
-from diamond.stages.registry import BY_NAME
+from diamond.stages.registry import find_stage_record
 from diamond.tracking.links import COMPARE_TAG
 from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 from diamond.tracking.records import RunStatus, StageEvents, TrackedRun, TrackedStudy
@@ -141,7 +141,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRu
         stages=tuple(
             stage_events(spec, store)
             for spec in run.stages
-            if arm.kind == "arm" and BY_NAME[spec.stage].is_trained
+            if arm.kind == "arm" and find_stage_record(spec.stage).is_trained
         ),
         curves=curves if whole else {},
         summary=summary if whole else {},

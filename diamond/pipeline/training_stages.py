@@ -1,19 +1,18 @@
 """The stages that train: parts of a world model, policy and judge; the loop: `diamond.training`."""
 
 import json
-from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
-from diamond.config.networks import PartConfig, SamplerConfig
+from diamond.config.networks import PartConfig
 from diamond.config.run import EmulatorConfig, FramesConfig, ViewConfig
+from diamond.config.worlds import find_family
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
 from diamond.envs.atari import AtariEnv, data_shape
+from diamond.families.interface import implementation_of
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
-from diamond.nets.reward_end_net import REWARD_END
-from diamond.part import AnyPart, C, N, Part
+from diamond.part import C, N, Part
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_world, read_shape, save_network
 from diamond.pipeline.outputs import HELD_OUT_FILE
@@ -23,30 +22,27 @@ from diamond.seeds import Purpose, derive
 from diamond.training.inverse_dynamics import HeldOut, judge_held_out
 from diamond.training.policy import POLICY
 from diamond.training.state import Training, TrainingState, begin_part
-from diamond.world.denoiser import DENOISER
 
-Make = Callable[[StageContext], StageResult]
 RECORDS_PER_STAGE = 200
 """Training curves have about this many points, whatever the number of updates."""
 
 
-def train_on_frames(part: AnyPart, context: StageContext) -> StageResult:
+def train_part(context: StageContext) -> StageResult:
     """Train a part of a world model; writes weights.safetensors and shape.json.
 
     Where it is told to stop early, state.safetensors too, from which a longer training goes on.
     """
+    family = context.config["family"]
+    own = next(s for s in find_family(family).stages if s.part in context.config)
+    part = implementation_of(family).part(own.part)
     frames = context.upstream["frames"]
     _train(context, part, FrameSet.load(frames), read_shape(frames))
     return context.result(updates=part.section(context.config).num_trained_updates)
 
 
-train_denoiser: Make = partial(train_on_frames, DENOISER)
-train_reward_end: Make = partial(train_on_frames, REWARD_END)
-
-
 def train_policy(context: StageContext) -> StageResult:
     """Train the actor-critic in imagination; writes weights.safetensors and shape.json."""
-    world = load_world(context, SamplerConfig.model_validate(context.config["sampler"]))
+    world = load_world(context).model
     frames = context.upstream["frames"]
     _train(context, POLICY, FrameSet.load(frames), read_shape(frames), world)
     return context.result(updates=POLICY.section(context.config).updates)

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from diamond.ablation.stages import StageName
+from diamond.config.worlds import find_family
 from diamond.errors import DiamondError, OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.children import check_code
@@ -28,7 +29,7 @@ from diamond.pipeline.devices import named_device
 from diamond.pipeline.failure import cause_of, is_lasting, trace_of
 from diamond.pipeline.provenance import code_version
 from diamond.pipeline.store import StageResult, Store
-from diamond.stages.registry import BY_NAME
+from diamond.stages.registry import find_stage_record
 
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
@@ -119,7 +120,7 @@ def _make(
             checkpoint_seconds,
             compiled,
         )
-        result = function_of(stage, "imported" in context.config)(context)
+        result = function_of(stage, context.config)(context)
         return store.publish(stage, key, attempt, result)
     except Exception as error:
         # Whoever took over removed this attempt: what fails then fails for that.
@@ -128,18 +129,20 @@ def _make(
         raise
 
 
-def function_of(stage: StageName, imported: bool) -> Make:
+def function_of(stage: StageName, config: Mapping[str, Any]) -> Make:
     """What makes a stage; a worker loads what its own stages need.
 
     Args:
         stage: Name.
-        imported: Whether its weights come from a checkpoint.
+        config: What it reads itself: its family, and whether its weights come from a checkpoint.
     """
-    if imported:
+    if "family" in config:
+        find_family(config["family"])
+    if "imported" in config:
         from diamond.pipeline.checkpoints import take_imported  # noqa: PLC0415
 
         return take_imported
-    module, _, function = BY_NAME[stage].made_by.partition(":")
+    module, _, function = find_stage_record(stage).made_by.partition(":")
     make: Make = getattr(import_module(module), function)
     return make
 

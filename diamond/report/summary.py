@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from diamond.config.metrics import is_set
 from diamond.report.numbers import number, span, visible_decimals
 from diamond.results.model import Arm, Comparison, Metric, Result, level_text
+from diamond.stages.agent import AGENT
+from diamond.stages.registry import OWN
 
 _PLACES = 2
 _NAMED_FURTHER_PAIRS = 3
@@ -253,10 +255,14 @@ def _trained(pair: _Pair) -> bool:
 def _model_keys(arm: Arm) -> set[str]:
     """Return the keys of the trained models of an arm: arms with equal ones share the model.
 
-    That is the denoiser, or online the whole agent.
+    Those are the parts of the world model, or online the whole agent.
     """
-    stages = [run.stages for run in arm.runs]
-    return {found[name].key for found in stages for name in ("denoiser", "agent") if name in found}
+    return {
+        stage.key
+        for run in arm.runs
+        for name, stage in run.stages.items()
+        if name not in OWN or name == AGENT.name
+    }
 
 
 def _when(doc: Result, metric: Metric, at: str) -> str:

@@ -2,14 +2,13 @@
 
 from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
-from diamond.stages import denoiser, policy, reward_end
-from diamond.stages.multiplications import BACKWARD, Pass
-from diamond.stages.record import Section, Stage
+from diamond.config.worlds import family_of
+from diamond.stages import policy
+from diamond.stages.multiplications import BACKWARD
+from diamond.stages.record import Section, Stage, Updates
 
 REAL_STEP_SECONDS = 7e-4
 """An env step of the emulator, crop and resize included."""
-WORLD_SECTIONS = frozenset({"denoiser", "reward_end", "sampler"})
-"""Sections that an agent trained in the real game does not read."""
 
 
 def _seconds(config: RunConfig) -> float:
@@ -18,26 +17,27 @@ def _seconds(config: RunConfig) -> float:
     num_updates = _num_updates(online, "policy")
     if online.environment == "real":
         steps = config.policy.batch_size * config.policy.horizon_steps
-        seen = 2 * BACKWARD * Pass.of(config).policy * policy.SECONDS
+        seen = 2 * BACKWARD * policy.frame_multiplications(config) * policy.SECONDS
         return num_updates * steps * (REAL_STEP_SECONDS + seen)
-    return (
-        online.env_steps * REAL_STEP_SECONDS
-        + _num_updates(online, "denoiser")
-        * denoiser.update_multiplications(config)
-        * denoiser.SECONDS
-        + _num_updates(online, "reward_end")
-        * reward_end.update_multiplications(config)
-        * reward_end.SECONDS
-        + num_updates * policy.update_multiplications(config) * policy.SECONDS
+    trained = sum(
+        _num_updates(online, part) * update.seconds(config) for part, update in _parts(config)
     )
+    imagined = num_updates * policy.update_multiplications(config) * policy.SECONDS
+    return online.env_steps * REAL_STEP_SECONDS + trained + imagined
 
 
 def _calls(config: RunConfig) -> float:
     online = _online(config)
-    return float(
-        _num_updates(online, "denoiser") * denoiser.samples_per_update(config)
-        + _num_updates(online, "policy") * policy.calls_per_update(config)
+    trained = sum(
+        _num_updates(online, part) * update.calls(config) for part, update in _parts(config)
     )
+    return trained + _num_updates(online, "policy") * policy.calls_per_update(config)
+
+
+def _parts(config: RunConfig) -> list[tuple[str, Updates]]:
+    """The parts of the world model, with what an update of each costs."""
+    stages = family_of(config).stages
+    return [(stage.part, stage.update) for stage in stages if stage.update is not None]
 
 
 def _online(config: RunConfig) -> OnlineConfig:
@@ -48,20 +48,22 @@ def _online(config: RunConfig) -> OnlineConfig:
 def _num_updates(online: OnlineConfig, part: str) -> int:
     """Updates of a network over all epochs."""
     _, num_epochs = online.num_epochs(online.initial.min_env_steps)
-    later = (num_epochs - 1) * getattr(online.updates, part)
-    return int(getattr(online.first_updates, part) + later)
+    return online.num_updates(part, num_epochs)
 
 
 def _section(config: RunConfig, section: Section) -> Section:
+    """An agent trained in the real game has no world model."""
     if config.imagines:
         return section
-    return {name: value for name, value in section.items() if name not in WORLD_SECTIONS}
+    read = type(config.world).model_fields
+    return {name: value for name, value in section.items() if name not in read}
 
 
 AGENT = Stage(
     name="agent",
     numerics=4,
-    sections=("game", "emulator", "view", "online", "denoiser", "reward_end", "sampler", "policy"),
+    sections=("game", "emulator", "view", "online", "policy"),
+    world="all",
     runs=frozenset({"online", "real"}),
     shares_data_seed=False,
     made_by="diamond.pipeline.agent_stage:train_agent",

@@ -1,9 +1,9 @@
 """Scores of imagined trajectories against the real ones."""
 
 from diamond.config.run import RunConfig
-from diamond.stages import inverse_dynamics, reward_end
-from diamond.stages.multiplications import Pass
-from diamond.stages.record import Stage
+from diamond.config.worlds import family_of
+from diamond.stages import inverse_dynamics
+from diamond.stages.record import REWARDS, Stage
 
 _FRAME_SECONDS = 1.8e-3
 """A frame compared with the real one; what networks say of it comes on top."""
@@ -13,8 +13,7 @@ def _seconds(config: RunConfig) -> float:
     """Frames compared, and seen by the judge and the reward/end model."""
     num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
     seen = inverse_dynamics.pair_seconds(config)
-    if config.family == "diamond":
-        seen += Pass.of(config).reward_end * reward_end.SECONDS
+    seen += family_of(config).rewards_seconds(config)
     return num_frames * (_FRAME_SECONDS + 2 * seen)
 
 
@@ -22,7 +21,7 @@ FIDELITY = Stage(
     name="fidelity",
     numerics=2,
     sections=("view", "fidelity"),
-    reads=("references", "rollouts", "inverse_dynamics", "reward_end"),
+    reads=("references", "rollouts", "inverse_dynamics", REWARDS),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.pipeline.scoring_stages:score_rollouts",

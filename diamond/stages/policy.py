@@ -1,9 +1,9 @@
 """The actor-critic, trained in imagination."""
 
-from diamond.config.levels import calls_per_sample
 from diamond.config.run import RunConfig
-from diamond.stages.multiplications import BACKWARD, Pass
-from diamond.stages.record import Stage
+from diamond.config.worlds import family_of
+from diamond.stages.multiplications import BACKWARD, policy_multiplications
+from diamond.stages.record import PARTS, Stage
 
 SECONDS = 8.5e-11
 """A multiplication."""
@@ -11,13 +11,18 @@ SECONDS = 8.5e-11
 
 def update_multiplications(config: RunConfig) -> float:
     """Multiplications of one update, imagination included."""
-    cost = Pass.of(config)
-    return _steps_per_update(config) * (cost.imagined + 2 * BACKWARD * cost.policy)
+    imagined = family_of(config).frame_multiplications(config)
+    return _steps_per_update(config) * (imagined + 2 * BACKWARD * frame_multiplications(config))
 
 
 def calls_per_update(config: RunConfig) -> int:
-    """Calls of the denoiser for one frame in an update."""
-    return _steps_per_update(config) * calls_per_sample(config.sampler.steps, config.sampler.order)
+    """Calls of the network that draws frames, for one frame, in an update."""
+    return _steps_per_update(config) * family_of(config).calls_per_frame(config.world)
+
+
+def frame_multiplications(config: RunConfig) -> float:
+    """Multiplications of the actor-critic for one frame."""
+    return policy_multiplications(config.policy, config.view.height, config.view.width)
 
 
 def _steps_per_update(config: RunConfig) -> int:
@@ -35,13 +40,14 @@ def _calls(config: RunConfig) -> float:
 POLICY = Stage(
     name="policy",
     numerics=3,
-    sections=("sampler", "policy"),
-    reads=("frames", "denoiser", "reward_end"),
+    sections=("family", "policy"),
+    reads=("frames", PARTS),
     runs=frozenset({"static"}),
     shares_data_seed=False,
     made_by="diamond.pipeline.training_stages:train_policy",
     seconds=_seconds,
     calls=_calls,
+    world="sampling",
     is_trained=True,
     is_imported=True,
     arms="arms share the world model and what it imagines; policies are their own",

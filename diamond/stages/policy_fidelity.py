@@ -2,13 +2,12 @@
 
 from diamond.config.run import RunConfig
 from diamond.stages import policy
-from diamond.stages.multiplications import Pass
 from diamond.stages.record import Stage
 
 
 def _seconds(config: RunConfig) -> float:
     num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
-    return 2 * num_frames * Pass.of(config).policy * policy.SECONDS
+    return 2 * num_frames * policy.frame_multiplications(config) * policy.SECONDS
 
 
 POLICY_FIDELITY = Stage(

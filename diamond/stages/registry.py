@@ -1,26 +1,24 @@
-"""All stages, each after those that it reads."""
+"""All stages, each after those that it reads: those of every run, and those of the families."""
 
 from collections.abc import Mapping
 
 from diamond.config.run import Protocol, RunConfig
+from diamond.config.worlds import DIAMOND, family_of, find_family, known_families
+from diamond.errors import StoreError, nearest
 from diamond.stages.agent import AGENT
-from diamond.stages.denoiser import DENOISER
 from diamond.stages.fidelity import FIDELITY
 from diamond.stages.frames import FRAMES
 from diamond.stages.inverse_dynamics import INVERSE_DYNAMICS
 from diamond.stages.policy import POLICY
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
-from diamond.stages.record import Kind, Stage
+from diamond.stages.record import PARTS, REWARDS, Kind, Stage
 from diamond.stages.references import REFERENCES
 from diamond.stages.returns import RETURNS
-from diamond.stages.reward_end import REWARD_END
 from diamond.stages.rollouts import ROLLOUTS
 
-RECORDS: tuple[Stage, ...] = (
-    REFERENCES,
-    FRAMES,
-    DENOISER,
-    REWARD_END,
+BEFORE: tuple[Stage, ...] = (REFERENCES, FRAMES)
+"""What comes before the parts of a world model."""
+AFTER: tuple[Stage, ...] = (
     AGENT,
     INVERSE_DYNAMICS,
     ROLLOUTS,
@@ -29,23 +27,69 @@ RECORDS: tuple[Stage, ...] = (
     POLICY_FIDELITY,
     RETURNS,
 )
-BY_NAME: Mapping[str, Stage] = {one.name: one for one in RECORDS}
-STAGES: tuple[str, ...] = tuple(BY_NAME)
+OWN: Mapping[str, Stage] = {one.name: one for one in (*BEFORE, *AFTER)}
+"""The stages that are no family's."""
 PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
-PROTOCOL_STAGES: Mapping[Protocol, tuple[str, ...]] = {
-    protocol: tuple(one.name for one in RECORDS if protocol in one.runs) for protocol in PROTOCOLS
-}
-"""The stages of a run with a world model. Online, one agent takes the place of all training."""
-SCORING_STAGES = tuple(one.name for one in RECORDS if one.scores_runs)
+SCORING_STAGES = tuple(one.name for one in AFTER if one.scores_runs)
+
+
+def records(*families: str) -> tuple[Stage, ...]:
+    """All stages, with those of the given families, or of all that are here."""
+    found = map(find_family, families) if families else known_families()
+    return (*BEFORE, *(stage for family in found for stage in family.stages), *AFTER)
+
+
+def stage_names() -> tuple[str, ...]:
+    """The names of all stages, those of all families that are here included."""
+    return tuple(one.name for one in records())
+
+
+def find_stage_record(name: str) -> Stage:
+    """The record of a stage.
+
+    Raises:
+        StoreError: No family that is here has it.
+    """
+    if name in OWN:
+        return OWN[name]
+    for family in (find_family(DIAMOND), *known_families()):
+        for stage in family.stages:
+            if stage.name == name:
+                return stage
+    match = nearest(name, stage_names())
+    raise StoreError(
+        f"no family that is here has a stage {name!r}; the nearest is {match!r}\n"
+        "  install the package of the family that made it"
+    )
 
 
 def kind_of(config: RunConfig) -> Kind:
     """What a run has."""
-    if config.family != "diamond":
+    if not family_of(config).is_trained:
         return "baseline"
     return config.protocol if config.imagines else "real"
 
 
-def stages_of_kind(kind: Kind) -> tuple[str, ...]:
-    """Names of the stages of a run."""
-    return tuple(one.name for one in RECORDS if kind in one.runs)
+def stages_of_run(config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a run."""
+    kind = kind_of(config)
+    return tuple(one for one in records(config.world.family) if kind in one.runs)
+
+
+def stages_of_protocol(protocol: Protocol, family: str = DIAMOND) -> tuple[str, ...]:
+    """The stages of a run with a world model. Online, one agent takes the place of all training."""
+    return tuple(one.name for one in records(family) if protocol in one.runs)
+
+
+def reads_of(stage: str, protocol: Protocol, family: str = DIAMOND) -> tuple[str, ...]:
+    """The stages that a stage reads; online, an agent holds everything that is trained."""
+    found = find_family(family)
+    meant = {
+        PARTS: [one.name for one in found.stages],
+        REWARDS: [found.stage(found.rewards_by).name] if found.rewards_by else [],
+    }
+    reads = [name for said in find_stage_record(stage).reads for name in meant.get(said, [said])]
+    if protocol == "static":
+        return tuple(reads)
+    kept = stages_of_protocol(protocol, family)
+    return tuple(dict.fromkeys(name if name in kept else AGENT.name for name in reads))

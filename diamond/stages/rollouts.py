@@ -1,9 +1,8 @@
 """Trajectories that a world model imagines from the held-out starts."""
 
-from diamond.config.levels import calls_per_sample
 from diamond.config.run import RunConfig
-from diamond.stages.multiplications import Pass
-from diamond.stages.record import Section, Stage
+from diamond.config.worlds import family_of
+from diamond.stages.record import PARTS, Stage
 
 _SECONDS = 7e-11
 """A multiplication."""
@@ -26,34 +25,27 @@ def _num_frames(config: RunConfig) -> int:
 
 
 def _seconds(config: RunConfig) -> float:
-    if config.family != "diamond":
+    family = family_of(config)
+    if not family.is_trained:
         return _num_frames(config) * _BASELINE_FRAME_SECONDS
-    return _num_frames(config) * Pass.of(config).imagined * _SECONDS
+    return _num_frames(config) * family.frame_multiplications(config) * _SECONDS
 
 
 def _calls(config: RunConfig) -> float:
-    sampler = config.sampler
-    return float(_num_frames(config) * calls_per_sample(sampler.steps, sampler.order))
-
-
-def _section(config: RunConfig, section: Section) -> Section:
-    """A baseline has no sampler."""
-    if config.family == "diamond":
-        return section
-    return {name: value for name, value in section.items() if name != "sampler"}
+    return float(_num_frames(config) * family_of(config).calls_per_frame(config.world))
 
 
 ROLLOUTS = Stage(
     name="rollouts",
     numerics=2,
-    sections=("family", "view", "sampler", "rollouts"),
-    reads=("references", "denoiser", "reward_end"),
+    sections=("family", "view", "rollouts"),
+    reads=("references", PARTS),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.pipeline.scoring_stages:make_rollouts",
     seconds=_seconds,
-    section=_section,
     calls=_calls,
+    world="sampling",
     is_scored=True,
     arms="arms share the world model; what they imagine, and policies, are their own",
 )

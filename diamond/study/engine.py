@@ -21,7 +21,7 @@ from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.history import record_plan
 from diamond.pipeline.keeping import Dropping, Keep
 from diamond.pipeline.store import Store
-from diamond.stages.registry import STAGES
+from diamond.stages.registry import stage_names
 from diamond.study import proposals
 from diamond.study.account import Account
 from diamond.study.declaration import Sweep
@@ -510,4 +510,5 @@ def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]
 
 def _priority(number: int, spec: StageSpec) -> float:
     """Earlier trials go first, and of one trial the stages that others wait for."""
-    return -number * len(STAGES) - STAGES.index(spec.stage)
+    stages = stage_names()
+    return -number * len(stages) - stages.index(spec.stage)

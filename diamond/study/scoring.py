@@ -6,8 +6,9 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import BASELINE_NAMES, Plan, Run
+from diamond.ablation.plan import Plan, Run
 from diamond.config.metrics import REAL_SUFFIX
+from diamond.families.baselines import COPY_LAST
 from diamond.pipeline.arm_scores import read_scores
 from diamond.pipeline.result import run_costs
 from diamond.pipeline.returns import run_returns
@@ -129,7 +130,7 @@ def _errors(
     copy = next(
         arm.runs[0]
         for arm in plan.arms
-        if arm.name == BASELINE_NAMES["copy_last"] and arm.game == run.config.game
+        if arm.name == COPY_LAST.title and arm.game == run.config.game
     )
     own, other = read_scores(run, store), read_scores(copy, store)
     if own is None or other is None:

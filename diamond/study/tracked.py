@@ -22,7 +22,7 @@ from diamond.pipeline.tracked import stage_events
 from diamond.results.model import Result
 from diamond.results.scores import nan_mean
 from diamond.results.values import defined
-from diamond.stages.registry import BY_NAME, STAGES
+from diamond.stages.registry import records
 from diamond.study.declaration import Sweep
 from diamond.study.links import dashboard_trial_link
 from diamond.study.trials import first_stage, instances, own_arms, trial_name
@@ -227,8 +227,10 @@ def trial_run(
 
 def _events(sweep: Sweep, plan: Plan, store: Store) -> tuple[StageEvents, ...]:
     """Training curves of the first run's stages that differ from trial to trial."""
-    touched = min(STAGES.index(first_stage(p)) for p in sweep.declaration.parameters)
-    own: set[StageName] = {stage for stage in STAGES[touched:] if BY_NAME[stage].is_trained}
+    stages = records()
+    first = {first_stage(parameter) for parameter in sweep.declaration.parameters}
+    touched = min(place for place, stage in enumerate(stages) if stage.name in first)
+    own: set[StageName] = {stage.name for stage in stages[touched:] if stage.is_trained}
     return tuple(
         stage_events(spec, store) for spec in instances(plan)[0].stages if spec.stage in own
     )

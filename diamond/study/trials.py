@@ -13,10 +13,11 @@ from diamond.ablation.stages import StageName, StageSpec
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
+from diamond.config.overrides import get_field
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.stages.registry import RECORDS
+from diamond.stages.registry import records
 from diamond.study.declaration import Sweep
 from diamond.study.objectives import needs_lpips
 from diamond.study.space import Parameter, Value, texts_of
@@ -65,7 +66,7 @@ def rung_plan(plan: Plan, sweep: Sweep, texts: Mapping[str, str], stop_after: in
         RequestError: The values are not allowed together.
     """
     arm = own_arms(plan)[0]
-    if stop_after >= arm.runs[0].config.denoiser.updates:
+    if stop_after >= get_field(arm.runs[0].config, "denoiser.updates"):
         return None
     return trial_plan(sweep, arm.name, texts, stop_after)
 
@@ -104,8 +105,10 @@ def base_config(sweep: Sweep, game: str) -> RunConfig:
 
 def identity_of(sweep: Sweep) -> str:
     """Hash of what the trials of a study must agree on to be compared: words and what they mean."""
-    numerics = {one.name: one.numerics for one in RECORDS}
-    bases = {game: canonical(base_config(sweep, game)) for game in sweep.declaration.games}
+    configs = {game: base_config(sweep, game) for game in sweep.declaration.games}
+    families = dict.fromkeys(config.world.family for config in configs.values())
+    numerics = {one.name: one.numerics for one in records(*families)}
+    bases = {game: canonical(config) for game, config in configs.items()}
     return content_hash({"said": sweep.identity, "bases": bases, "numerics": numerics})
 
 

@@ -16,7 +16,7 @@ from diamond.data.replay import Replay
 from diamond.envs.atari import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.records import Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose

@@ -14,7 +14,7 @@ from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
 from diamond.envs.atari import AtariEnv, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.records import to_unit
 from diamond.rng import categorical, numpy_generator
 from diamond.seeds import Purpose

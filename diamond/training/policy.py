@@ -9,13 +9,13 @@ from torch import Tensor
 from diamond.agent.actor_critic import actor_critic_loss, burn_in
 from diamond.config.networks import PolicyConfig
 from diamond.data.segments import draw_starts
+from diamond.families.interface import WorldModel
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.part import CPU, Draw, Extent, Losses, Part
 from diamond.rng import StreamNoise, categorical
 from diamond.seeds import Purpose
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
-from diamond.world.interface import WorldModel
 
 
 def policy_loss(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Losses:

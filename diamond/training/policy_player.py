@@ -8,7 +8,7 @@ from diamond.config.run import ViewConfig
 from diamond.envs.players import Players
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.reward_end_net import Recurrent
+from diamond.nets.blocks import Recurrent
 from diamond.training.evaluation import Actor, sampled_actor
 
 

@@ -1,26 +1,15 @@
-"""The world model of DIAMOND from its parts, and from a checkpoint."""
+"""World models from checkpoints."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from diamond.config.checkpoint import Checkpoint
-from diamond.config.networks import SamplerConfig
-from diamond.nets.reward_end_net import REWARD_END
-from diamond.part import AnyPart, C, N, Part
+from diamond.config.worlds import WorldConfig
+from diamond.families.interface import Material, WorldModel, implementation_of
+from diamond.part import C, N, Part
 from diamond.weights import filled, read_weights
-from diamond.world.denoiser import DENOISER
-from diamond.world.diamond_world import DiamondWorld
-
-WORLD_PARTS: tuple[AnyPart, ...] = (DENOISER, REWARD_END)
-"""What is trained, in this order."""
-
-
-def build_world(networks: Mapping[str, Any], sampler: SamplerConfig) -> DiamondWorld:
-    """The world model of trained networks, by the names of their parts."""
-    return DiamondWorld(networks[DENOISER.name], networks[REWARD_END.name], sampler)
 
 
 def part_of_checkpoint(
@@ -37,20 +26,22 @@ def part_of_checkpoint(
     Raises:
         WeightsError: The weights are missing, damaged or those of another network.
     """
-    config: C = getattr(checkpoint, part.name)
-    weights = read_weights(folder, part.name, getattr(checkpoint.weights, part.name))
+    config = cast("C", checkpoint.section(part.name))
+    weights = read_weights(folder, part.name, checkpoint.weights.weights[part.name])
     return filled(lambda: part.build(config, checkpoint.shape()), weights, device)
 
 
 def world_of_checkpoint(
-    folder: Path, checkpoint: Checkpoint, sampler: SamplerConfig, device: torch.device
-) -> DiamondWorld:
-    """The world model of a checkpoint folder, which draws frames as `sampler` says.
+    folder: Path, checkpoint: Checkpoint, config: WorldConfig, device: torch.device
+) -> WorldModel[Any]:
+    """The world model of a checkpoint folder, which draws frames as `config` says.
 
     Raises:
         WeightsError: As `part_of_checkpoint`.
     """
+    implementation = implementation_of(checkpoint.world.family)
     networks = {
-        part.name: part_of_checkpoint(part, folder, checkpoint, device) for part in WORLD_PARTS
+        part.name: part_of_checkpoint(part, folder, checkpoint, device)
+        for part in implementation.parts
     }
-    return build_world(networks, sampler)
+    return implementation.build(Material(networks, config))

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diamond.families import trees
+from diamond.families.interface import S, Step, WorldModel
 from diamond.records import Trajectories
 from diamond.rng import Noise
-from diamond.world.interface import S, Step, WorldModel
 
 NoiseAt = Callable[[int], Noise]
 """The noise of a time step (0-based)."""
@@ -84,7 +85,7 @@ def begin_anew(world: WorldModel[S], state: S, rows: Tensor, restart: Restart) -
         The new state and the real frames (m, t, c, h, w) of the starts.
     """
     frames, actions = restart(len(rows))
-    return state.replace(rows, world.start(frames, actions)), frames
+    return trees.replace(state, rows, world.start(frames, actions)), frames
 
 
 def imagine(

@@ -14,16 +14,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.config.networks import SamplerConfig
+from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.atari import EMULATOR_HERTZ
 from diamond.envs.registration import register
 from diamond.errors import RequestError
+from diamond.families.interface import WorldModel
 from diamond.records import to_bytes
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.build import world_of_checkpoint
 from diamond.world.imagination import begin_anew
-from diamond.world.interface import State, WorldModel
 from diamond.world.starts import Starts, starts_of_checkpoint
 
 Frames = NDArray[np.uint8]
@@ -99,7 +99,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self._world = world
         self._starts = starts
         self._same_step = autoreset_mode is AutoresetMode.SAME_STEP
-        self._state: State | None = None
+        self._state: Any = None
         self._lengths = np.zeros(num_envs, dtype=np.int64)
         self._over = np.zeros(num_envs, dtype=np.bool_)
 
@@ -175,7 +175,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         """Let go of the imagined games."""
         self._state = None
 
-    def _final_infos(self, over: NDArray[np.bool_], state: State) -> dict[str, Any]:
+    def _final_infos(self, over: NDArray[np.bool_], state: Any) -> dict[str, Any]:
         infos: dict[str, Any] = {}
         if over.any():
             last = self._observations(state)
@@ -184,8 +184,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return infos
 
     def _begin_anew(
-        self, rows: NDArray[np.int64], state: State, infos: dict[str, Any]
-    ) -> tuple[State, dict[str, Any]]:
+        self, rows: NDArray[np.int64], state: Any, infos: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
         index = torch.from_numpy(rows).to(self._world.frame(state).device)
         state, frames = begin_anew(self._world, state, index, self._draw_starts)
         self._lengths[rows] = 0
@@ -201,7 +201,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             infos = self._add_info(infos, {"burn_in_frames": before}, row)
         return infos
 
-    def _observations(self, state: State) -> Frames:
+    def _observations(self, state: Any) -> Frames:
         return _to_numpy(self._world.frame(state))
 
     def _checked(self, actions: Any) -> Tensor:
@@ -264,7 +264,7 @@ def make_vec(
     _check_count("num_envs", num_envs)
     _check_count("horizon", horizon)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    world = world_of_checkpoint(folder, agent, _sampler(agent, steps), where)
+    world = world_of_checkpoint(folder, agent, _drawing(agent, steps), where)
     real = None if starts is None else Path(starts)
     begin = starts_of_checkpoint(agent, world.history, real, where)
     fps = EMULATOR_HERTZ // agent.emulator.frame_skip
@@ -285,11 +285,19 @@ def _check_count(name: str, value: int) -> None:
         raise RequestError(f"{name}={value}: at least 1 is needed")
 
 
-def _sampler(agent: Checkpoint, steps: int | None) -> SamplerConfig:
+def _drawing(agent: Checkpoint, steps: int | None) -> WorldConfig:
+    """The world model of a checkpoint, with so many denoising steps a frame."""
     if steps is None:
-        return agent.sampler
+        return agent.world
+    if "sampler" not in family_of(agent).sampling:
+        raise RequestError(
+            f"steps={steps}: the family {agent.world.family} has no denoising steps\n  leave it out"
+        )
+    data = agent.world.model_dump()
     try:
-        return SamplerConfig.model_validate(agent.sampler.model_dump() | {"steps": steps})
+        return type(agent.world).model_validate(
+            data | {"sampler": data["sampler"] | {"steps": steps}}
+        )
     except ValidationError as error:
         raise RequestError(f"steps={steps}: {error.errors()[0]['msg']}") from error
 

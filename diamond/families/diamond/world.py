@@ -3,21 +3,19 @@
 A diffusion denoiser draws the next frame, the reward/end model its reward_end.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never, cast
 
 import torch
 from torch import Tensor
 
-from diamond.config.levels import initial_scale, levels_of
-from diamond.config.networks import Quantizer, SamplerConfig
-from diamond.diffusion.quantizer import quantize
-from diamond.diffusion.sampler import sample, sample_ancestral
-from diamond.nets.reward_end_net import RewardEndNet
+from diamond.families.diamond.config import Quantizer, SamplerConfig
+from diamond.families.diamond.denoiser import DENOISER, Denoiser
+from diamond.families.diamond.levels import initial_scale, levels_of
+from diamond.families.diamond.quantizer import quantize
+from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet
+from diamond.families.diamond.sampler import sample, sample_ancestral
+from diamond.families.interface import Implementation, Material, Step
 from diamond.rng import Noise, categorical
-from diamond.world.denoiser import Denoiser
-from diamond.world.interface import Step
 
 SITE_INITIAL = "denoiser/initial"
 SITE_CHURN = "denoiser/churn"
@@ -27,38 +25,13 @@ SITE_REWARD = "outcome/reward"
 SITE_END = "outcome/end"
 
 
-@dataclass(frozen=True)
-class DiamondState:
+class DiamondState(NamedTuple):
     """Last frames (b, k, c, h, w), actions between them (b, k - 1), the reward/end LSTM."""
 
     frames: Tensor
     actions: Tensor
     hidden: Tensor
     cell: Tensor
-
-    def select(self, rows: Tensor) -> "DiamondState":
-        """Keep the given rows."""
-        return DiamondState(*(tensor[rows] for tensor in self.tensors().values()))
-
-    def replace(self, rows: Tensor, other: "DiamondState") -> "DiamondState":
-        """Put the rows of `other` at the given rows."""
-        pairs = zip(self.tensors().values(), other.tensors().values(), strict=True)
-        return DiamondState(*(mine.index_copy(0, rows, theirs) for mine, theirs in pairs))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name."""
-        return {
-            "frames": self.frames,
-            "actions": self.actions,
-            "hidden": self.hidden,
-            "cell": self.cell,
-        }
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "DiamondState":
-        """A state from saved tensors."""
-        return DiamondState(
-            tensors["frames"], tensors["actions"], tensors["hidden"], tensors["cell"]
-        )
 
 
 class DiamondWorld:
@@ -170,3 +143,16 @@ class DiamondWorld:
         if level == 0:
             return past
         return past + level * noise.normal(SITE_PAST, past.shape).to(past.device)
+
+
+def build_world(material: Material) -> DiamondWorld:
+    """The world model of trained networks."""
+    networks = material.networks
+    return DiamondWorld(
+        cast("Denoiser", networks[DENOISER.name]),
+        cast("RewardEndNet", networks[REWARD_END.name]),
+        material.config.sampler,
+    )
+
+
+DIAMOND_WORLD = Implementation((DENOISER, REWARD_END), build_world)

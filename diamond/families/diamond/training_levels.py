@@ -1,14 +1,14 @@
 """Which noise levels training shows to a denoiser, and whether a sampler asks for others.
 
-No tensor here: the draw itself is in `diamond.diffusion.noise_law`.
+No tensor here: the draw itself is in `diamond.families.diamond.noise_law`.
 """
 
 import math
 from statistics import NormalDist
 from typing import assert_never
 
-from diamond.config.levels import churn_gamma, ddpm_sigmas, levels_of
-from diamond.config.networks import DenoiserConfig, SamplerConfig
+from diamond.families.diamond.config import DenoiserConfig, SamplerConfig
+from diamond.families.diamond.levels import churn_gamma, ddpm_sigmas, levels_of
 
 RARE = 1e-4
 """A level that training draws beyond with less than this chance counts as not seen."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from diamond.config.levels import churn_gamma
+from diamond.families.diamond.levels import churn_gamma
 
 Denoise = Callable[[Tensor, float], Tensor]
 """D(x; sigma): noisy frames (b, c, h, w) and a noise level to denoised frames (b, c, h, w)."""

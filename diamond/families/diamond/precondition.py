@@ -1,6 +1,6 @@
 """Coefficients around the network, one set for every parameterisation of the denoiser.
 
-The noise that training adds is in `diamond.diffusion.noise_law`.
+The noise that training adds is in `diamond.families.diamond.noise_law`.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from diamond.config.levels import DDPM_TIMESTEPS, ddpm_sigmas
-from diamond.config.networks import DenoiserConfig, InputScale, Target
+from diamond.families.diamond.config import DenoiserConfig, InputScale, Target
+from diamond.families.diamond.levels import DDPM_TIMESTEPS, ddpm_sigmas
 
 
 @dataclass(frozen=True)

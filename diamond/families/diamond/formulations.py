@@ -6,7 +6,7 @@ No mathematics here: `diamond.diffusion`.
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from diamond.config.networks import DenoiserConfig
+from diamond.families.diamond.config import DenoiserConfig
 
 Formulation = Literal["edm", "ddpm", "flow"]
 FORMULATIONS: tuple[Formulation, ...] = get_args(Formulation)

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.config.networks import Precision, RewardEndConfig
-from diamond.nets.blocks import arithmetic, initialise_lstm
-from diamond.nets.unet import ConditionedEncoder
+from diamond.config.networks import Precision
+from diamond.families.diamond.config import RewardEndConfig
+from diamond.families.diamond.unet import ConditionedEncoder
+from diamond.nets.blocks import Recurrent, arithmetic, initialise_lstm
 from diamond.part import Draw, Extent, Losses, Part
 from diamond.seeds import Purpose
 
@@ -17,9 +18,6 @@ NUM_REWARD_CLASSES = 3
 NUM_END_CLASSES = 2
 PADDING = -100
 """Class of what counts in no mean: cross-entropy leaves it out of sum, number and gradient."""
-
-Recurrent = tuple[Tensor, Tensor]
-"""Hidden and cell state of an LSTM, each (b, units)."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diamond.config.networks import Precision
+from diamond.families.diamond.unet import UNet
 from diamond.nets.blocks import FourierFeatures, activate, arithmetic, conv3x3, group_norm
-from diamond.nets.unet import UNet
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from torch import Tensor
 
-from diamond.config.networks import Quantizer
+from diamond.families.diamond.config import Quantizer
 
 
 def quantize(frames: Tensor, quantizer: Quantizer) -> Tensor:

@@ -8,11 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.config.networks import DenoiserConfig
-from diamond.diffusion.noise_law import add_noise, training_sigma
-from diamond.diffusion.precondition import Coefficients, coefficients, constant_sigma, per_item
-from diamond.diffusion.quantizer import quantize
-from diamond.nets.denoiser_net import DenoiserNet, DenoiserNetShape
+from diamond.config.plugins import load_named
+from diamond.families.diamond.config import DenoiserConfig
+from diamond.families.diamond.denoiser_net import DenoiserNet, DenoiserNetShape
+from diamond.families.diamond.noise_law import add_noise, training_sigma
+from diamond.families.diamond.precondition import (
+    Coefficients,
+    coefficients,
+    constant_sigma,
+    per_item,
+)
+from diamond.families.diamond.quantizer import quantize
 from diamond.part import Draw, Extent, Losses, Part
 from diamond.records import Segments
 from diamond.seeds import Purpose
@@ -36,13 +42,13 @@ class Denoiser(nn.Module):
 
     Whatever the network predicts, D is in variance-exploding coordinates: frame + sigma * noise.
 
-    Source: arXiv:2405.12399, section 3.1; `diamond.diffusion.precondition` for the rest.
+    Source: arXiv:2405.12399, section 3.1; `diamond.families.diamond.precondition` for the rest.
     """
 
     def __init__(self, config: DenoiserConfig, num_actions: int) -> None:
         super().__init__()
         self.config = config
-        self.net = DenoiserNet(
+        self.net = _network_type(config)(
             DenoiserNetShape(
                 num_actions=num_actions,
                 history=config.history,
@@ -159,6 +165,14 @@ class Denoiser(nn.Module):
                 return past
             case _:
                 assert_never(self.config.past_scale)
+
+
+def _network_type(config: DenoiserConfig) -> type[DenoiserNet]:
+    """The U-Net, or the network of one's own that takes and gives what it does."""
+    if config.network is None:
+        return DenoiserNet
+    found: type[DenoiserNet] = load_named(config.network, "denoiser.network")
+    return found
 
 
 def _combine(noisy: Tensor, output: Tensor, cs: Coefficients) -> Tensor:

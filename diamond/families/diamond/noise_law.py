@@ -7,9 +7,9 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
-from diamond.config.levels import DDPM_TIMESTEPS, ddpm_sigmas
-from diamond.config.networks import DenoiserConfig, OffsetLaw
-from diamond.diffusion.precondition import per_item
+from diamond.families.diamond.config import DenoiserConfig, OffsetLaw
+from diamond.families.diamond.levels import DDPM_TIMESTEPS, ddpm_sigmas
+from diamond.families.diamond.precondition import per_item
 
 
 def training_sigma(config: DenoiserConfig, normal: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from functools import cache
 from typing import Literal, assert_never
 
-from diamond.config.networks import SamplerConfig
+from diamond.families.diamond.config import SamplerConfig
 
 DDPM_TIMESTEPS = 1000
 _FIRST_BETA, _LAST_BETA = 1e-4, 0.02

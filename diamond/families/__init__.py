@@ -1,0 +1,1 @@
+"""Kinds of world models: one folder each, behind one interface."""

@@ -1,0 +1,295 @@
+"""What a kind of world model is to the rest of the program; loads no torch.
+
+A family is one `Family`, which plans read, and one `Implementation`, which only a worker loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from diamond.ablation.axis import Axis
+from diamond.config.plugins import load_named
+from diamond.config.run import RunConfig
+from diamond.config.worlds import INTERFACE, OWN, WorldConfig, find_family
+from diamond.errors import RequestError
+from diamond.stages.record import Section, Stage, Updates, as_read, no_calls
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from diamond.part import AnyPart
+    from diamond.rng import Noise
+
+__all__ = [
+    "INTERFACE",
+    "Family",
+    "Implementation",
+    "Material",
+    "Step",
+    "Updates",
+    "WorldConfig",
+    "WorldModel",
+    "implementation_of",
+    "part_stage",
+]
+
+S = TypeVar("S")
+"""A state: a tree of tensors whose first axis is the batch; see `diamond.families.trees`."""
+
+
+class Step(NamedTuple):
+    """What follows one action in every trajectory.
+
+    Attributes:
+        frame: (b, c, h, w) float32 in [-1, 1].
+        reward: (b,) float32 in {-1, 0, 1}.
+        end: (b,) bool.
+    """
+
+    frame: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+class WorldModel(Protocol[S]):
+    """A generative model of a game; families differ in their state only."""
+
+    @property
+    def history(self) -> int:
+        """Real frames that `start` needs at least."""
+        ...
+
+    def start(self, frames: Tensor, actions: Tensor) -> S:
+        """Begin trajectories after real frames.
+
+        Args:
+            frames: (b, t, c, h, w) in [-1, 1], oldest first; t is at least the history.
+            actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
+        """
+        ...
+
+    def step(self, state: S, action: Tensor, noise: Noise) -> tuple[S, Step]:
+        """Advance every trajectory by one action (b,) int64."""
+        ...
+
+    def frame(self, state: S) -> Tensor:
+        """The current frame of every trajectory (b, c, h, w)."""
+        ...
+
+
+class Material(NamedTuple):
+    """What a world model is built from.
+
+    Attributes:
+        networks: Trained, by the names of their parts.
+        config: Its section of the run.
+        backgrounds: Gives the median background (b, c, h, w) in [-1, 1] of the real episode of
+            every start; None where it is built for other than held-out starts.
+    """
+
+    networks: Mapping[str, nn.Module]
+    config: Any
+    backgrounds: Callable[[], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """The networks of a family and what is made of them; loads torch.
+
+    Attributes:
+        parts: What is trained, in this order: one for each stage of the family.
+        build: The world model of trained parts.
+    """
+
+    parts: tuple[AnyPart, ...]
+    build: Callable[[Material], WorldModel[Any]]
+
+    def part(self, name: str) -> AnyPart:
+        """The part of a name, which must be one of them."""
+        return next(part for part in self.parts if part.name == name)
+
+
+def _anything(_: RunConfig) -> None:
+    return None
+
+
+def _no_doubt(_: Any) -> str | None:
+    return None
+
+
+def _one(_: Any) -> int:
+    return 1
+
+
+def _never_online(_: str) -> Mapping[str, tuple[int, int]]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of world model, as plans, costs and stages read it.
+
+    Attributes:
+        name: As users write it.
+        interface: `INTERFACE` of the version that it was written for.
+        description: One line.
+        config: Its section of a run; its parts are fields of the same names.
+        preset: The section in a preset (``smoke``, ``tiny``, ``small``, ``paper``) for a game.
+            Raises `RequestError` for a preset that it has no recipe for.
+        made_by: ``module:NAME`` of its `Implementation`; a worker loads it, a plan does not.
+        stages: One for each part, in the order of training, as `part_stage` makes them; none for a
+            baseline without training.
+        sampling: Sections that say how trained parts draw frames; no training reads them.
+        rewards_by: The part whose network tells rewards and ends of frames that it is shown, as
+            `RewardEndNet` does: scores of rewards and ends are those of its word on real and on
+            imagined frames. Empty: there are no such scores.
+        rewards_seconds: Expected time of its word on one frame.
+        history: Real frames that the world model needs before it imagines.
+        segment_steps: Env steps of the longest segment of whole episodes that it is trained on.
+        side_unit: What the sides of a frame are multiples of, pixels.
+        frame_multiplications: Of one imagined frame.
+        calls_per_frame: Of the network that draws a frame, for one frame, by its section.
+        online_updates: Updates of each part in the first epoch and in each later one, in the online
+            protocol of a preset; empty where the family has none.
+        axes: Named axes of its fields, in the order of the stages that they touch.
+        check: Raises `ValueError` for a run that its config alone does not show to be wrong.
+        doubt: What is strange about a section, in words: frames are drawn in a way that training
+            never showed.
+        controls: Families whose arms stand beside it: what it must beat.
+        title: Name of its arm where it is a control.
+    """
+
+    name: str
+    interface: int
+    description: str
+    config: type[WorldConfig]
+    preset: Callable[[str, str], WorldConfig]
+    made_by: str
+    stages: tuple[Stage, ...] = ()
+    sampling: tuple[str, ...] = ()
+    rewards_by: str = ""
+    rewards_seconds: Callable[[RunConfig], float] = no_calls
+    history: Callable[[Any], int] = _one
+    segment_steps: Callable[[Any], int] = _one
+    side_unit: Callable[[Any], int] = _one
+    frame_multiplications: Callable[[RunConfig], float] = no_calls
+    calls_per_frame: Callable[[Any], int] = _one
+    online_updates: Callable[[str], Mapping[str, tuple[int, int]]] = _never_online
+    axes: tuple[Axis, ...] = ()
+    check: Callable[[RunConfig], None] = _anything
+    doubt: Callable[[Any], str | None] = _no_doubt
+    controls: tuple[str, ...] = ("copy_last", "median_background")
+    title: str = ""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything in it is trained."""
+        return bool(self.stages)
+
+    @property
+    def drawing(self) -> tuple[Stage, ...]:
+        """The stages of the parts that draw a frame.
+
+        Runs that share them share a world model; theirs are the parameters and the updates that
+        arms are compared by.
+        """
+        return tuple(stage for stage in self.stages if stage.is_scored)
+
+    def stage(self, part: str) -> Stage:
+        """The stage that trains a part, which must be one of its own."""
+        return next(stage for stage in self.stages if stage.part == part)
+
+
+def part_stage(  # noqa: PLR0913
+    part: str,
+    update: Updates,
+    *,
+    family: str,
+    name: str = "",
+    numerics: int = 1,
+    draws: bool = True,
+    section: Callable[[RunConfig, Section], Section] = as_read,
+    arms: str = "arms share the real frames",
+) -> Stage:
+    """The stage that trains a part of a family on real frames.
+
+    Args:
+        part: Of the family's section and its `Implementation`.
+        update: What an update costs.
+        family: Its name.
+        name: Of the stage; empty: that of the family and the part, so that no other family has it.
+        numerics: Raised by one when a change of code alters its weights at equal config and seed.
+        draws: Whether frames are drawn from it: whether `diamond fidelity` can be given it.
+        section: What it reads of a run, given its own section.
+        arms: What arms share where the first stage that an axis touches is this one.
+    """
+    return Stage(
+        name=name or f"{family}_{part}",
+        part=part,
+        numerics=numerics,
+        sections=("family", part),
+        reads=("frames",),
+        runs=frozenset({"static"}),
+        shares_data_seed=False,
+        made_by="diamond.pipeline.training_stages:train_part",
+        seconds=lambda config: update.num(config) * update.seconds(config),
+        section=section,
+        calls=lambda config: update.num(config) * update.calls(config),
+        update=update,
+        is_trained=True,
+        is_imported=True,
+        is_scored=draws,
+        arms=arms,
+    )
+
+
+def implementation_of(family: str) -> Implementation:
+    """Load the networks of a family.
+
+    Raises:
+        RequestError: They do not load, or are not the parts of its record.
+    """
+    record = find_family(family)
+    found = load_named(record.made_by, f"implementation of the family {family}")
+    wanted = [stage.part for stage in record.stages]
+    if not isinstance(found, Implementation) or [part.name for part in found.parts] != wanted:
+        raise RequestError(
+            f"family {family!r}: {record.made_by} is not the Implementation of the parts {wanted}"
+        )
+    return found
+
+
+def checked(found: Any, name: str) -> Family:
+    """A family of another package, once it is known to fit.
+
+    Raises:
+        RequestError: It is none, was written for another interface, or has the name of a stage or
+            an axis that there is already.
+    """
+    where = f"family {name!r}"
+    if not isinstance(found, Family):
+        raise RequestError(
+            f"{where} is a {type(found).__name__}\n  expected: a diamond.families.interface.Family"
+        )
+    if found.interface != INTERFACE:
+        older = "a newer package" if found.interface < INTERFACE else "a newer diamond"
+        raise RequestError(
+            f"{where} was written for interface {found.interface}, this is {INTERFACE}\n"
+            f"  install {older}"
+        )
+    if found.name in OWN:
+        raise RequestError(f"{where} is called {found.name!r}, as one of ours; rename it")
+    for stage in found.stages:
+        if not stage.name.startswith(f"{found.name}_"):
+            raise RequestError(
+                f"{where}: the stage {stage.name!r} must begin with {found.name}_, see part_stage"
+            )
+    if missing := [s.part for s in found.stages if s.part not in found.config.model_fields]:
+        raise RequestError(f"{where}: its section has no part {missing[0]!r}")
+    taken = {axis.name for own in OWN for axis in find_family(own).axes}
+    for axis in found.axes:
+        if axis.name in taken:
+            raise RequestError(f"{where}: there is an axis {axis.name!r} already; rename it")
+    return found
