@@ -180,7 +180,7 @@ def test_nothing_goes_while_it_is_not_known_what_a_study_needs(tmp_path: Path) -
     folder = tmp_path / "studies" / "a"
     (folder / "stages.json").unlink()
     entries = read_json(folder / FILE_NAME)
-    entries[0]["arms"]["steps=1 | Boxing"]["denoiser"]["gone"] = 1
+    entries[0]["arms"]["steps=1 | Boxing"]["world"]["denoiser"]["gone"] = 1
     write_json(folder / FILE_NAME, entries)
     with pytest.raises(RequestError, match="--forget a"):
         find_garbage(store, ())

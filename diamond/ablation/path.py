@@ -15,9 +15,9 @@ from diamond.ablation.axes import axes_of
 from diamond.ablation.validity import invalid_reason
 from diamond.ablation.variants import Setting, Variant, make_variant, view_text
 from diamond.config.base import Record, canonical, canonical_json
-from diamond.config.overrides import WORLD, place_of
+from diamond.config.overrides import place_of
 from diamond.config.run import RecordingPolicy, RunConfig
-from diamond.config.worlds import family_of
+from diamond.config.worlds import WORLD, family_of
 from diamond.errors import RequestError
 
 _R = TypeVar("_R", bound=Record)

@@ -11,7 +11,7 @@ from typing import Any
 
 from diamond.config.base import Same, canonical_members, content_hash
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
-from diamond.config.worlds import DIAMOND, known_families
+from diamond.config.worlds import DIAMOND, WORLD, known_families
 from diamond.stages.frames import FRAMES
 from diamond.stages.record import Stage
 from diamond.stages.registry import AFTER, BEFORE, find_stage_record, reads_of, stages_of_run
@@ -21,8 +21,6 @@ from diamond.stages.rollouts import ROLLOUTS
 StageName = str
 KEY_DIGITS = 20
 RANDOM_PLAYER = "random"
-WORLD = "world"
-"""The section that the axis family sets."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from diamond.config.run import Protocol, RunConfig
-from diamond.config.worlds import DIAMOND, broken_families, find_family, known_families
+from diamond.config.worlds import DIAMOND, WORLD, broken_families, find_family, known_families
 from diamond.errors import RequestError, nearest
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "protocol": "the protocol is chosen with --protocol",
 }
 BLOCK_SPELLINGS: Mapping[str, str] = {"games": "game", "seeds": "seed"}
-WORLD = "world"
 AXIS_FIELDS: Mapping[str, str] = {
     WORLD: "a world model is chosen with the axis family=NAME; its sections are fields",
     "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",

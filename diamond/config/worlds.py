@@ -22,6 +22,8 @@ INTERFACE = 1
 """Of `diamond.families.interface`: raised by one when families written for it no longer run."""
 DIAMOND = "diamond"
 """The family of the presets."""
+WORLD = "world"
+"""The section of a run that its world model is in."""
 OWN: Mapping[str, str] = {
     DIAMOND: "diamond.families.diamond.family:DIAMOND",
     "copy_last": "diamond.families.baselines:COPY_LAST",

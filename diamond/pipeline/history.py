@@ -14,6 +14,7 @@ from diamond.ablation.joining import read_request, request_data
 from diamond.ablation.plan import Arm, Plan
 from diamond.ablation.request import Request
 from diamond.config.base import canonical
+from diamond.config.worlds import WORLD
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.files import create_json, locked, read_json, write_json
 from diamond.pipeline.identity import aggregate_key, run_key_of
@@ -247,7 +248,7 @@ def _changed(old: Any, arm: Arm) -> dict[str, tuple[Any, Any]]:
     differing = _differences(old, json.loads(json.dumps(canonical(arm.runs[0].config))), "")
     # Seeds are no part of what an arm is: those of an A/A arm follow the others' number.
     differing.pop("seed", None)
-    return differing
+    return {name.removeprefix(f"{WORLD}."): values for name, values in differing.items()}
 
 
 def _differences(old: Any, new: Any, prefix: str) -> dict[str, tuple[Any, Any]]:
