@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from diamond.config.networks import PartConfig
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
-from diamond.seeds import Purpose
 
 CPU = torch.device("cpu")
 N = TypeVar("N", bound=nn.Module)
@@ -63,11 +63,11 @@ class Draw:
     device: torch.device
     given: Any = None
 
-    def segments(self, batch_size: int, purpose: Purpose) -> Segments:
+    def segments(self, batch_size: int, purpose: StrEnum) -> Segments:
         """A batch of segments on the device."""
         return self.source.sample(batch_size, self.generator(purpose, CPU), self.device)
 
-    def generator(self, purpose: Purpose, device: torch.device | None = None) -> torch.Generator:
+    def generator(self, purpose: StrEnum, device: torch.device | None = None) -> torch.Generator:
         """The stream of a purpose in this update, on the network's device or another."""
         return torch_generator(self.seed, purpose, self.update, device=device or self.device)
 
@@ -99,7 +99,7 @@ class Part(Generic[N, C]):
     name: str
     config: type[C]
     build: Callable[[C, Mapping[str, int]], N]
-    init: Purpose
+    init: StrEnum
     data: Callable[[C, Any], Extent]
     loss: Callable[[N, C, Draw], Losses]
     ema: Callable[[C], float] = _never_averaged

@@ -5,6 +5,7 @@ The only place that touches torch's global random state, and restores it.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from diamond.seeds import Purpose, derive
 
 def torch_generator(
     run_seed: int,
-    purpose: Purpose,
+    purpose: StrEnum,
     *counters: int | str,
     device: torch.device | str = "cpu",
 ) -> torch.Generator:
@@ -29,13 +30,13 @@ def torch_generator(
     return generator
 
 
-def numpy_generator(run_seed: int, purpose: Purpose, *counters: int | str) -> np.random.Generator:
+def numpy_generator(run_seed: int, purpose: StrEnum, *counters: int | str) -> np.random.Generator:
     """A NumPy generator for (run seed, purpose, counters)."""
     return np.random.Generator(np.random.PCG64(derive(run_seed, purpose, *counters)))
 
 
 @contextmanager
-def seeded_init(run_seed: int, purpose: Purpose) -> Iterator[None]:
+def seeded_init(run_seed: int, purpose: StrEnum) -> Iterator[None]:
     """Make the default initialisation of modules a function of a seed.
 
     The global state is put back.

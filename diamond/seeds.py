@@ -8,7 +8,10 @@ from hashlib import blake2b
 
 
 class Purpose(StrEnum):
-    """What a stream of random numbers is for; two purposes never share a stream."""
+    """What a stream of random numbers is for; two purposes never share a stream.
+
+    A family of another package has an enumeration of its own, whose values begin with its name.
+    """
 
     FRAMES_EMULATOR = "frames/emulator"
     FRAMES_ACTIONS = "frames/actions"
@@ -44,7 +47,7 @@ class Purpose(StrEnum):
     BENCH = "bench"
 
 
-def derive(run_seed: int, purpose: Purpose, *counters: int | str) -> int:
+def derive(run_seed: int, purpose: StrEnum, *counters: int | str) -> int:
     """Derive an independent seed from a run seed, a purpose and counters.
 
     Args:

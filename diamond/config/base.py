@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 _ENCODER = json.JSONEncoder(
@@ -24,6 +24,14 @@ class Record(BaseModel):
     """Frozen and closed: an unknown field is an error, nothing is computed after construction."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def first_reason(error: ValidationError) -> str:
+    """The first thing that is wrong: the field and the rule."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    rule = first["msg"].removeprefix("Value error, ")
+    return f"{field}: {rule}" if field else rule
 
 
 class Same:

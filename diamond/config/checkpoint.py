@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from diamond.config.base import Record
+from diamond.config.base import Record, first_reason
 from diamond.config.networks import PartConfig, PolicyConfig
 from diamond.config.run import Digest, EmulatorConfig, Game, ImportedConfig, RunConfig, ViewConfig
 from diamond.config.worlds import World, family_of
@@ -94,8 +94,6 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     try:
         return Checkpoint.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise RequestError(
-            f"{str(path)!r} is not a checkpoint of this version: {where}: {first['msg']}\n  {how}"
+            f"{str(path)!r} is not a checkpoint of this version: {first_reason(error)}\n  {how}"
         ) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import PlainValidator, SerializeAsAny, ValidationError
 
-from diamond.config.base import Record
+from diamond.config.base import Record, first_reason
 from diamond.config.plugins import entry_points_of, load_entry_point, load_named
 from diamond.errors import RequestError, unknown
 
@@ -125,9 +125,7 @@ def _read_world(value: Any) -> WorldConfig:
     except RequestError as error:
         raise ValueError(str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{field}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise ValueError(first_reason(error)) from error
 
 
 World = Annotated[SerializeAsAny[WorldConfig], PlainValidator(_read_world)]

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from diamond.ablation.plan import AA_NAME
 from diamond.ablation.request import ALL_STAGES
 from diamond.ablation.stages import stages_of
+from diamond.config.base import first_reason
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
@@ -221,7 +222,7 @@ def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str,
         return config.model_copy(update={"seed": chosen}), arm, entry
     except ValidationError as error:
         raise RequestError(
-            f"study {study!r} was planned by another version: {error.errors()[0]['msg']}\n"
+            f"study {study!r} was planned by another version, or elsewhere: {first_reason(error)}\n"
             "  run its command again"
         ) from error
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from diamond.config.base import first_reason
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
@@ -92,7 +93,9 @@ def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
     except (KeyError, ValidationError) as error:
         raise StoreError(
             f"the configuration of arm {arm.name!r} cannot be read: another version of diamond "
-            f"planned it, or the report is damaged\n  make it again: {result.command}"
+            "planned it, its family is not here, or the report is damaged: "
+            f"{first_reason(error) if isinstance(error, ValidationError) else 'it has none'}\n"
+            f"  make it again: {result.command}"
         ) from error
     return _Imagined(arm.name, config, run.seed, keys["references"], folder)
 

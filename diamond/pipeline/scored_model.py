@@ -13,7 +13,7 @@ from diamond.ablation.axis import Axis
 from diamond.ablation.designs import read_setting
 from diamond.ablation.stages import KEY_DIGITS, StageName, stages_of
 from diamond.ablation.variants import apply_axes
-from diamond.config.base import canonical, content_hash
+from diamond.config.base import canonical, content_hash, first_reason
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import paper
@@ -110,7 +110,7 @@ def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None
     try:
         return RunConfig.model_validate(json.loads(json.dumps(canonical(changed))))
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason = first_reason(error)
         raise RequestError(f"--starts {starts} --horizon {horizon}: {reason}") from error
 
 
@@ -347,7 +347,7 @@ def _validated(*parts: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(data)
     except ValidationError as error:
         raise RequestError(
-            f"the stage was made by another version: {error.errors()[0]['msg']}\n"
+            f"the stage was made by another version: {first_reason(error)}\n"
             "  make it again with the command of its study"
         ) from error
 

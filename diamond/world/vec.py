@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from diamond.config.base import first_reason
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.atari import EMULATOR_HERTZ
@@ -299,7 +300,7 @@ def _drawing(agent: Checkpoint, steps: int | None) -> WorldConfig:
             data | {"sampler": data["sampler"] | {"steps": steps}}
         )
     except ValidationError as error:
-        raise RequestError(f"steps={steps}: {error.errors()[0]['msg']}") from error
+        raise RequestError(f"steps={steps}: {first_reason(error)}") from error
 
 
 register()

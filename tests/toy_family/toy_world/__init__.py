@@ -1,0 +1,1 @@
+"""A world model of one small network, in a package of its own."""

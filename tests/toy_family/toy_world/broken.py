@@ -1,0 +1,3 @@
+"""A family that does not load."""
+
+raise RuntimeError("the toy is broken")
