@@ -28,7 +28,7 @@ BEFORE: tuple[Axis, ...] = (
         meaning="kind of world model, with its own recipe for the preset: a name of those that are "
         "here, or module:NAME of a family of one's own",
         values="diamond, and the families of installed packages",
-        source="docs/how-to.md",
+        source="docs/families.md",
         fields=FAMILY_FIELDS,
         settings=family_settings,
         current=current_family,

@@ -102,7 +102,7 @@ class DenoiserConfig(PartConfig):
         default=None,
         pattern=r"^[\w.]+:\w+$",
         description="a network of one's own in place of the U-Net, as module:NAME; its "
-        "source is part of the key; docs/how-to.md",
+        "source is part of the key; docs/families.md",
         json_schema_extra={"neutral": None},
     )
     stop_after: int | None = Field(

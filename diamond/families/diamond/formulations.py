@@ -1,6 +1,6 @@
 """Diffusion formulations as the config fields that tell them apart from the presets, which are EDM.
 
-No mathematics here: `diamond.diffusion`.
+No mathematics here: `precondition`, `noise_law`, `sampler`.
 """
 
 from collections.abc import Mapping
