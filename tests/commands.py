@@ -39,6 +39,7 @@ from diamond.tracking.records import Home
 from diamond.tracking.uris import default_uri
 
 ROOT = Path(package.__file__).parents[1]
+TOY_FAMILY = ROOT / "tests" / "toy_family"
 SMOKE = ("steps=1,3", "--preset", "smoke")
 STUDY = "steps-boxing-smoke-static"
 TIMEOUT_SECONDS = 240.0
@@ -65,6 +66,16 @@ from diamond.pipeline import executor
 executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.0)
 {PAGELESS}"""
 """The same with a checkpoint at every opportunity, so that there is one to interrupt after."""
+
+
+def install(python: Path | str, *options: str, source: Path) -> None:
+    """Install a package into an environment, without a network."""
+    pip = [sys.executable, "-m", "pip", f"--python={python}", "install", "-q", "--no-index"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-build-isolation", *options, str(source)],
+        check=True,
+        capture_output=True,
+    )
 
 
 def environment() -> dict[str, str]:

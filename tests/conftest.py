@@ -1,6 +1,8 @@
 """Options, markers and what is expensive to make and shared by the tests."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from hypothesis import settings
 
 from diamond.pipeline.files import locked
-from tests.commands import SMOKE, diamond
+from tests.commands import SMOKE, TOY_FAMILY, diamond, install
 
 settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
@@ -58,3 +60,12 @@ def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (home.parent / "stderr.txt").write_text(done.stderr)
             (home.parent / "stdout.txt").write_text(done.stdout)
     return home
+
+
+@pytest.fixture(scope="session")
+def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy family installed; commands find it on ``PYTHONPATH``."""
+    folder = tmp_path_factory.mktemp("toy")
+    source = shutil.copytree(TOY_FAMILY, folder / "source")
+    install(sys.executable, f"--target={folder / 'site'}", source=source)
+    return folder / "site"

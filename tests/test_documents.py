@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ def _text(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One working directory for all commands, as a reader has who tries one after the other."""
-    return tmp_path_factory.mktemp("reader")
+def folder(toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One working directory for all commands, as a reader has who tries one after the other.
+
+    The toy family is installed, as docs/families.md says.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(toy_site))
+        yield tmp_path_factory.mktemp("reader")
 
 
 def test_there_are_commands_to_execute() -> None:

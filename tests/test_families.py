@@ -23,32 +23,18 @@ from diamond.config.worlds import OWN, find_family
 from diamond.errors import RequestError
 from diamond.families import trees
 from diamond.families.interface import checked, implementation_of
-from tests.commands import ROOT, diamond, environment, report
+from tests.commands import ROOT, TOY_FAMILY, diamond, environment, install, report
 
-TOY = ROOT / "tests" / "toy_family"
 STUDY = "family-boxing-smoke-static"
 OPTIONS = ("--preset", "smoke")
 
 
-def install(python: Path | str, *options: str, source: Path) -> None:
-    """Install the toy without network."""
-    pip = [sys.executable, "-m", "pip", f"--python={python}", "install", "-q", "--no-index"]
-    subprocess.run(
-        [*pip, "--no-deps", "--no-build-isolation", *options, str(source)],
-        check=True,
-        capture_output=True,
-    )
-
-
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def toy(toy_site: Path) -> Iterator[Path]:
     """The folder that the toy is installed in, where every command finds it."""
-    folder = tmp_path_factory.mktemp("toy")
-    source = shutil.copytree(TOY, folder / "source")
-    install(sys.executable, f"--target={folder / 'site'}", source=source)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder / "site"))
-        yield folder / "site"
+        patch.setenv("PYTHONPATH", str(toy_site))
+        yield toy_site
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +99,7 @@ def test_it_is_found_in_a_fresh_environment_without_a_network(tmp_path: Path) ->
     site = next((tmp_path / "fresh" / "lib").glob("python*")) / "site-packages"
     packages = [str(ROOT), *(path for path in sys.path if "site-packages" in path)]
     (site / "base.pth").write_text("\n".join(packages))
-    install(python, source=shutil.copytree(TOY, tmp_path / "source"))
+    install(python, source=shutil.copytree(TOY_FAMILY, tmp_path / "source"))
     plain = {k: v for k, v in environment().items() if k != "PYTHONPATH"}
     words = ["ablate", "family=toy", *OPTIONS, "--dry-run", "--home", str(tmp_path / "home")]
     done = subprocess.run(
