@@ -44,10 +44,9 @@ SEED, TOLD = 0, 5
 
 def recipe() -> RunConfig:
     """Small networks on 10,000 frames of Boxing, 32 x 32 pixels; 16 held-out starts."""
-    config = tiny("Boxing")
+    config = override(tiny("Boxing"), {"denoiser.updates": 2_000})
     few = {"num_starts": 16, "horizon_steps": 10, "counterfactuals": None}
-    held_out = {"references": config.references.model_copy(update=few)}
-    return override(config.model_copy(update=held_out), {"denoiser.updates": 2_000})
+    return config.model_copy(update={"references": config.references.model_copy(update=few)})
 
 
 def fit(part: AnyPart, config: RunConfig, frames: FrameSet, given: Any = None) -> Any:

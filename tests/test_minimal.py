@@ -13,7 +13,7 @@ from diamond.config.presets import make_preset
 
 FILE = Path(__file__).parents[1] / "examples" / "minimal.py"
 LOWER = {
-    "agent", "config", "data", "diffusion", "envs", "fidelity", "nets", "part", "records", "rng",
+    "agent", "config", "data", "envs", "families", "fidelity", "nets", "part", "records", "rng",
     "seeds", "training", "world",
 }  # fmt: skip
 
@@ -42,8 +42,8 @@ def test_everything_runs_and_the_picture_is_written(
     minimal.main(config, picture)
     printed = capsys.readouterr().out
     for part in ("denoiser", "reward_end", "policy"):
-        section = getattr(config, part)
-        assert f"{part:10} update {section.updates:5}" in printed
+        updates = config.sections()[part]["updates"]
+        assert f"{part:10} update {updates:5}" in printed
     assert "copy last" in printed and "nan" not in printed
     with Image.open(picture) as image:
         shown = np.asarray(image)

@@ -88,7 +88,9 @@ def config_of(**changes: Any) -> DenoiserConfig:
 
 def spec_of(stop: int | None, seed: int = 0, frames: str = FRAMES, **changes: Any) -> StageSpec:
     config = config_of(stop_after=stop, **changes)
-    return StageSpec("denoiser", {"denoiser": canonical(config)}, {"frames": frames}, seed)
+    return StageSpec(
+        "denoiser", {"family": "diamond", "denoiser": canonical(config)}, {"frames": frames}, seed
+    )
 
 
 def make(store: Store, spec: StageSpec, checkpoint_seconds: float = 1e9) -> Path:
@@ -293,7 +295,7 @@ def test_an_agent_is_not_stopped() -> None:
     with pytest.raises(RequestError, match=r"denoiser\.stop_after belongs to .*\n.* leave it out"):
         override(online, {"denoiser.stop_after": "1"})
     data = json.loads(json.dumps(canonical(online)))
-    data["denoiser"]["stop_after"] = 1
+    data["world"]["denoiser"]["stop_after"] = 1
     with pytest.raises(ValueError, match=r"denoiser\.stop_after=1: protocol online"):
         type(online).model_validate(data)
 

@@ -69,7 +69,7 @@ def test_what_a_confirmation_says(
     base = [2.1, 1.9, 2.0]
 
     def value(plan: Plan, run: Any, store: Store, measure: object) -> float:
-        values = own if run.config.sampler.steps == 4 else base
+        values = own if diamond_of(run.config).sampler.steps == 4 else base
         return values[int(run.config.seed) - 1]
 
     monkeypatch.setattr(confirm, "run_value", value)
@@ -107,7 +107,7 @@ def test_of_many_differences_a_small_one_is_not_confirmed(
 ) -> None:
     # p of the t test is .02 (t = -7 with 2 degrees of freedom): enough alone, not among five.
     def value(plan: Plan, run: Any, store: Store, measure: object) -> float:
-        if run.config.sampler.churn == 0:
+        if diamond_of(run.config).sampler.churn == 0:
             return 0.0
         return [-0.9, -1.0, -1.3][int(run.config.seed) - 1]
 

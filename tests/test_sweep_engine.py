@@ -122,7 +122,7 @@ def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
 
     def dies(run: SweepRun, spec: StageSpec) -> None:
         seen[spec.key] += 1
-        draws = spec.stage == "denoiser" or spec.config.get("family") == "diamond"
+        draws = spec.stage in ("denoiser", "rollouts") and spec.config["family"] == "diamond"
         if draws and seen[spec.key] == 1:
             raise KeyboardInterrupt
         charge(run, spec)
