@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+
+from diamond.config.presets import make_preset
+from diamond.envs.atari import data_shape
+from diamond.families.diamond.denoiser import DENOISER
+from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.pipeline.released import to_released
+from diamond.training.policy import POLICY
 
 ROOT = Path(__file__).parents[1]
 SEARCH = """\
@@ -39,15 +47,11 @@ trials = 4
 SMOKE = ("--preset", "smoke")
 TINY = ("--until", "denoiser", "--set", "denoiser.updates=300")
 GAME = ("--game", "Boxing")
-RELEASED = ("--set", "denoiser.patch=1 denoiser.middle_attention=true")
-"""What the released code has, so that an agent can be exported for it."""
 COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ablate": (("ablate", "steps=1,3", *SMOKE, "--seeds", "2"),),
     "online": (("train", *SMOKE),),
     "sweep": (("sweep", "{files}/search.toml", "--jobs", "1"),),
     "imported": (
-        ("ablate", "steps=1", *SMOKE, *RELEASED, "--until", "policy", "--name", "agent"),
-        ("export-checkpoint", "agent", "{files}/agent.pt"),
         ("import-checkpoint", "{files}/agent.pt", "--output", "{files}/agent", *GAME),
         ("ablate", "steps=1,2", "--checkpoint", "{files}/agent", *SMOKE),
     ),
@@ -112,6 +116,7 @@ def _made(sha: str, name: str, folder: Path) -> Found:
     archive = subprocess.run(["git", "archive", sha], cwd=ROOT, check=True, capture_output=True)
     subprocess.run(["tar", "-x", "-C", str(code)], input=archive.stdout, check=True)
     (folder / "search.toml").write_text(SEARCH)
+    _write_agent(folder / "agent.pt")
     for arguments in COMMANDS[name]:
         words = [word.format(files=folder) for word in arguments]
         subprocess.run(
@@ -124,6 +129,17 @@ def _made(sha: str, name: str, folder: Path) -> Found:
     found = _read(home)
     shutil.rmtree(folder)
     return found
+
+
+def _write_agent(path: Path) -> None:
+    """An agent as the released code saves it, untrained: the same one for all commits."""
+    config = make_preset("paper", "Boxing")
+    shape = data_shape("Boxing", config.emulator, config.view)
+    parts = {}
+    for part in (DENOISER, REWARD_END, POLICY):
+        net = part.fresh(part.section(config.sections()), shape, seed=0)
+        parts[part.name] = net.state_dict()
+    torch.save(to_released(parts), path)
 
 
 def _read(home: Path) -> Found:
