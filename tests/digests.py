@@ -22,6 +22,7 @@ from diamond.config.presets import make_preset
 from diamond.envs.atari import data_shape
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.part import AnyPart
 from diamond.pipeline.released import to_released
 from diamond.training.policy import POLICY
 
@@ -136,7 +137,8 @@ def _write_agent(path: Path) -> None:
     config = make_preset("paper", "Boxing")
     shape = data_shape("Boxing", config.emulator, config.view)
     parts = {}
-    for part in (DENOISER, REWARD_END, POLICY):
+    agent: tuple[AnyPart, ...] = (DENOISER, REWARD_END, POLICY)
+    for part in agent:
         net = part.fresh(part.section(config.sections()), shape, seed=0)
         parts[part.name] = net.state_dict()
     torch.save(to_released(parts), path)
