@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from diamond.ablation.plan import BASELINE_NAMES, Plan
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
+from diamond.errors import RequestError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
@@ -94,13 +95,14 @@ def run_name(arm: str, game: str, seed: int | None = None) -> str:
 
 
 def _recompute(needs: Needs, arm: str, data: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
-    """Add a run of an entry of the history, unless another version planned it."""
+    """Add a run of an entry of the history, unless another version or another metric planned it."""
+    until = entry["until"]
     try:
         config = RunConfig.model_validate(data)
-    except ValidationError:
+        own = stages_of(config, until)
+    except (ValidationError, RequestError):
         return
-    until = entry["until"]
-    _add(needs, run_name(arm, config.game, config.seed), stages_of(config, until))
+    _add(needs, run_name(arm, config.game, config.seed), own)
     for family, name in BASELINE_NAMES.items():
         static = {"family": family, "protocol": "static", "online": None, "imported": None}
         stages = stages_of(config.model_copy(update=static), until)
