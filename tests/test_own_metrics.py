@@ -33,6 +33,7 @@ from diamond.pipeline.sealed import unsealed
 from diamond.pipeline.store import Store
 from diamond.pipeline.study import StudyRun
 from diamond.pipeline.verify import claim_rows
+from diamond.report.console import result_table
 from diamond.report.figures import horizon_panels
 from diamond.report.tables import metric_groups
 from diamond.results.document import from_document, to_document
@@ -218,9 +219,11 @@ def check_shown(result: Result) -> None:
     """A result has what its page says of the metric."""
     info = result.metric("edge_error")
     assert (info.title, info.better) == ("Edge error [levels]", "lower is better")
-    assert (info.group, info.kind, info.low, info.high) == ("own", "frame", 0, None)
+    assert (info.group, info.kind, info.low, info.high) == ("packages", "frame", 0, None)
     (group,) = [one for one in metric_groups(result, "Boxing") if "edge_error" in one["tables"]]
     assert group["name"] == "primary metric"
+    secondary = result.model_copy(update={"primary_metric": "core_ratio"})
+    assert "Edge error\nmean" in result_table(secondary, "Boxing").columns
     figure = horizon_panels(result, "Boxing", ["edge_error"])
     assert figure.axes[0].get_ylabel() == "Edge error [levels]"
 

@@ -20,7 +20,7 @@ Group = Literal[
     "reward and end",
     "policy",
     "distribution",
-    "own",
+    "packages",
 ]
 ScoringStage = Literal["fidelity", "policy_fidelity"]
 REAL_SUFFIX = "_real"

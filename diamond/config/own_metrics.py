@@ -85,7 +85,7 @@ class OwnMetric(Record):
             self.label,
             self.unit,
             self.direction,
-            "own",
+            "packages",
             low=self.low,
             high=self.high,
             extra=True,
