@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.config.metrics import METRIC_OF
 from diamond.pipeline.films import Film
 from diamond.report.strips import Strips
 from diamond.results.model import Result
@@ -163,7 +164,9 @@ def document(
         "primary_metric": "core_ratio",
         "baseline_arm": next(iter(cores)),
         "metrics": [
-            dict(zip(("name", "label", "unit", "direction"), row, strict=True)) for row in METRICS
+            dict(zip(("name", "label", "unit", "direction"), row, strict=True))
+            | {"low": METRIC_OF[row[0]].low, "high": METRIC_OF[row[0]].high}
+            for row in METRICS
         ],
         "arms": arms,
         "comparisons": comparisons,

@@ -14,7 +14,7 @@ from diamond.config.run import LPIPS_MIN_PIXELS, FidelityConfig, RunConfig
 from diamond.errors import RequestError, WeightsError
 from diamond.fidelity import lpips
 from diamond.fidelity.lpips import TRUNK_FILE, LpipsFiles, find_lpips, load_lpips, lpips_distance
-from diamond.pipeline.pairs import find_pairs, pairs_lpips, score_pairs
+from diamond.pipeline.pairs import find_pairs, pairs_extras, score_pairs
 from tests.commands import diamond
 from tests.golden.lpips_weights import seeded_frames, seeded_weights
 
@@ -113,14 +113,14 @@ def test_pairs_are_scored_by_it(installed: LpipsFiles, tmp_path: Path) -> None:
     np.save(tmp_path / "real.npy", real)
     np.save(tmp_path / "imagined.npy", imagined)
     pairs = find_pairs(tmp_path / "real.npy", tmp_path / "imagined.npy", None, 0, None)
-    network = pairs_lpips(("lpips=alex",))
-    assert network is not None
-    scores = score_pairs(pairs, network)["imagined"]
+    own, extras = pairs_extras(("lpips=alex",))
+    assert own == () and extras.lpips is not None
+    scores = score_pairs(pairs, extras)["imagined"]
     assert scores["lpips"][0] == pytest.approx(AUTHORS["32"], abs=1e-5)
-    assert pairs_lpips(()) is None
+    assert pairs_extras(())[1].lpips is None
     assert "lpips" not in score_pairs(pairs)["imagined"]
     with pytest.raises(RequestError, match="steps is part of a world model"):
-        pairs_lpips(("steps=1",))
+        pairs_extras(("steps=1",))
 
 
 def test_commands_say_what_is_missing_and_make_nothing(

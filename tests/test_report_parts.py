@@ -180,7 +180,7 @@ def test_a_small_panel_draws_at_most_so_many_time_steps(num_steps: int) -> None:
 
 
 def test_small_errors_show_two_digits_and_other_metrics_their_own() -> None:
-    mse = Metric(name="mse", label="MSE", direction="lower")
+    mse = Metric(name="mse", label="MSE", direction="lower", low=0)
     assert shown_decimals(mse, [0.0, None, 0.000072, 0.5]) == 6
     assert shown_decimals(mse, [0.2, 0.5]) == 3
     assert shown_decimals(mse, []) == 3

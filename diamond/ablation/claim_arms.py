@@ -9,7 +9,7 @@ from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import scores_until
 from diamond.ablation.variants import apply_axes, view_text
-from diamond.config.metrics import METRIC_OF
+from diamond.config.metrics import stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
@@ -69,11 +69,12 @@ def check_claims(plan: Plan) -> list[str]:
 
 
 def _unscored(quantity: Quantity, horizon: int, plan: Plan) -> str | None:
-    until, metric = plan.until, METRIC_OF.get(quantity.metric)
-    if quantity.metric in RETURN_METRICS and until not in (None, "returns"):
+    until, is_return = plan.until, quantity.metric in RETURN_METRICS
+    if is_return and until not in (None, "returns"):
         return f"it will be UNDECIDED, the study stops after {until} and plays nothing"
-    if metric is not None and not scores_until(until, plan.request.protocol, metric.stage):
-        return f"it will be UNDECIDED, the study stops after {until} and makes no {metric.stage}"
+    stage = stage_of(quantity.metric)
+    if not is_return and not scores_until(until, plan.request.protocol, stage):
+        return f"it will be UNDECIDED, the study stops after {until} and makes no {stage}"
     if quantity.time_step is not None and quantity.time_step > horizon:
         step = quantity.time_step
         return f"it will be UNDECIDED, time step {step} is beyond the horizon of {horizon}"

@@ -5,7 +5,7 @@ Which arm is meant: `diamond.ablation.claim_arms`. Verdicts: `diamond.pipeline.v
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, assert_never
 
@@ -117,13 +117,18 @@ class Reading:
     holds: Literal["all", "any"]
 
 
-def parse_claim(text: str) -> Comparison:
+def parse_claim(text: str, own: Collection[str] | None = ()) -> Comparison:
     """Parse ``l1[formulation=ddpm] > 2 * l1[formulation=edm @100] + 0.1``.
 
+    Args:
+        text: The claim.
+        own: Metrics of the user's own that it may name; None where names were checked before.
+
     Raises:
-        RequestError: It is not of the grammar, or not a comparison of linear expressions.
+        RequestError: It is not of the grammar, not a comparison of linear expressions, or names a
+            metric that there is not.
     """
-    comparison = _Parser(text).comparison()
+    comparison = _Parser(text, own).comparison()
     read_claim(comparison, text)
     return comparison
 
@@ -274,8 +279,9 @@ def _refused(text: str, why: str) -> RequestError:
 class _Parser:
     """A claim being read from left to right. Mutable: the place moves on."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, own: Collection[str] | None) -> None:
         self._text = text
+        self._allowed = None if own is None else (*CLAIM_METRICS, *own)
         self._place = 0
         self._nesting = 0
 
@@ -356,10 +362,14 @@ class _Parser:
         return Number(value)
 
     def _quantity(self, metric: str) -> Quantity:
-        if metric not in CLAIM_METRICS:
-            match = nearest(metric, CLAIM_METRICS)
+        allowed = self._allowed
+        if allowed is not None and metric not in allowed:
+            match = nearest(metric, allowed)
             guess = f" Did you mean {match!r}?" if match else ""
-            self._fail(f"unknown metric {metric!r}.{guess} Allowed: {', '.join(CLAIM_METRICS)}")
+            self._fail(
+                f"unknown metric {metric!r}.{guess} Allowed: {', '.join(allowed)}; one of your own "
+                "where the settings ask for it: fidelity.metrics"
+            )
         self._take()
         if self._next() != "[":
             self._fail(f"after {metric} the arm should stand: {metric}[steps=1]")

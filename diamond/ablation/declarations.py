@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
+from diamond.ablation.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.ablation.axes import find_axis
 from diamond.ablation.claims import (
     FIDELITY_METRICS,
@@ -70,7 +71,7 @@ class DeclaredClaim(Record):
     @property
     def comparison(self) -> Comparison:
         """The expression, read."""
-        return parse_claim(self.expression)
+        return parse_claim(self.expression, None)
 
 
 class Declaration(Record):
@@ -298,7 +299,8 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
     yield ("protocol",), partial(check_protocol_name, said.protocol)
     yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
     yield ("match",), partial(check_match, said.match)
-    yield ("primary",), partial(_check_word, "primary metric", said.primary, FIDELITY_METRICS)
+    yield ("settings", METRICS_FIELD), partial(asked_metrics, said.settings)
+    yield ("primary",), partial(_check_primary, said)
     yield from ((("axes", axis), partial(find_axis, axis)) for axis in said.axes)
     for axis in said.settings:
         yield ("settings", axis), partial(find_axis, axis)
@@ -306,7 +308,7 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
             yield ("settings", axis), partial(_refuse, f"{axis} is varied in [axes] already")
     names = [claim.name for claim in said.claims]
     for number, claim in enumerate(said.claims):
-        yield ("claims", number, "expression"), partial(parse_claim, claim.expression)
+        yield ("claims", number, "expression"), partial(_check_claim, said, claim)
         if claim.name in names[:number]:
             yield ("claims", number, "name"), partial(_refuse, f"two claims are {claim.name!r}")
 
@@ -314,6 +316,15 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
 def _check_word(kind: str, word: str, allowed: tuple[str, ...]) -> None:
     if word not in allowed:
         raise unknown(kind, word, allowed, "docs/declarations.md explains every key")
+
+
+def _check_primary(said: Declaration) -> None:
+    allowed = (*FIDELITY_METRICS, *asked_metrics(said.settings))
+    _check_word("primary metric", said.primary, allowed)
+
+
+def _check_claim(said: Declaration, claim: DeclaredClaim) -> None:
+    parse_claim(claim.expression, asked_metrics(said.settings))
 
 
 def _refuse(why: str) -> None:

@@ -3,7 +3,7 @@
 Nothing runs here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -146,9 +146,9 @@ def scores_until(
     return until is None or stage in needed_for(until, protocol)
 
 
-def scores_lpips(spec: StageSpec) -> bool:
-    """Whether a stage scores LPIPS, which needs weights that are not ours."""
-    return bool(spec.config.get("fidelity", {}).get("lpips", "none") != "none")
+def extras_of(specs: Iterable[StageSpec]) -> list[Mapping[str, Any]]:
+    """What stages score besides: LPIPS, which needs weights that are not ours, users' metrics."""
+    return [spec.config["fidelity"] for spec in specs if "fidelity" in spec.config]
 
 
 def first_stage_of_field(dotted: str) -> StageName:

@@ -114,7 +114,7 @@ def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> 
     from diamond.pipeline.study import StudyRun
 
     study = StudyRun(plan, store, options.command, options.only, options.retry_failed, options.keep)
-    study.check_lpips()
+    study.check_extras()
     if plan.request.checkpoint or any(Path(text).is_dir() for text in plan.collectors):
         _record_with_weights(plan, study.folder, options)
     else:

@@ -94,10 +94,10 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
     Raises:
         RequestError: The files do not fit; nothing is scored.
     """
-    from diamond.pipeline.pairs import find_pairs, pairs_lpips, pairs_result, score_pairs
+    from diamond.pipeline.pairs import find_pairs, pairs_extras, pairs_result, score_pairs
 
     _check_out(showing.out)
-    lpips = pairs_lpips(request.settings)
+    own, extras = pairs_extras(request.settings)
     try:
         with interruptible():
             pairs = find_pairs(
@@ -107,10 +107,10 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
                 request.context,
                 request.horizon,
             )
-            scores = score_pairs(pairs, lpips)
+            scores = score_pairs(pairs, extras)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted: nothing was written") from None
-    _finish(_summarised(pairs_result(pairs, scores, showing.command)), scores, showing)
+    _finish(_summarised(pairs_result(pairs, scores, showing.command, own)), scores, showing)
 
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
@@ -136,7 +136,7 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
     config = on_starts(model.config, starts, horizon, recorded)
     plan = fidelity_plan(model.name, config, model.checkpoint)
     study = StudyRun(plan, store, showing.command)
-    study.check_lpips()
+    study.check_extras()
     if model.checkpoint is not None:
         adopt(model.checkpoint, home)
     record_plan(plan, study.folder, showing.command)

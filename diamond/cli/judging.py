@@ -22,7 +22,8 @@ def fidelity(
             help="A world model: folder of a checkpoint (`diamond import-checkpoint`, `diamond "
             "export-checkpoint`), or key or folder of a stage denoiser, agent or rollouts of the "
             "home; then how frames are drawn from it, if not in its own way, such as steps=1. "
-            "lpips=alex scores by LPIPS too, with --real as well.",
+            "lpips=alex scores by LPIPS too, 'fidelity.metrics=[\"NAME\"]' by a metric of your "
+            "own, with --real as well.",
             show_default=False,
         ),
     ] = None,

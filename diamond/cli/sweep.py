@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import scores_lpips
+from diamond.ablation.stages import extras_of
 from diamond.cli.ablate import Options, check_name, run_study, uploaded
 from diamond.cli.declared import override_lines
 from diamond.cli.documents import print_document
@@ -95,10 +95,10 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
         show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
     store.check_writable()
-    if any(scores_lpips(spec) for spec in baseline.stages()):
-        from diamond.fidelity.lpips import check_lpips
+    if asked := extras_of(baseline.stages()):
+        from diamond.fidelity.extras import check_extras
 
-        check_lpips()
+        check_extras(asked)
     folder = options.home / "studies" / sweep.name
     folder.mkdir(parents=True, exist_ok=True)
     with in_use(folder / RUNNING_NAME):

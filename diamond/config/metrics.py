@@ -1,6 +1,7 @@
 """The table of fidelity metrics: names, units, directions; what computes them is elsewhere.
 
-Claims, scores, documents and reports know metrics from here alone.
+Metrics that are not in it are users' own (`own_metrics`): a value a start and time step, without
+one of the real frames.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ Group = Literal[
     "reward and end",
     "policy",
     "distribution",
+    "packages",
 ]
 ScoringStage = Literal["fidelity", "policy_fidelity"]
 REAL_SUFFIX = "_real"
@@ -189,10 +191,19 @@ METRIC_OF: Mapping[str, MetricSpec] = {column: spec for spec in METRICS for colu
 """The metric of every name under which values are kept, ``<name>_real`` included."""
 
 
+def stage_of(column: str) -> ScoringStage:
+    """The stage that computes a column; one that is not in the table is a user's own.
+
+    Args:
+        column: Name of a metric, ``<name>_real`` included.
+    """
+    return METRIC_OF[column].stage if column in METRIC_OF else "fidelity"
+
+
 def is_set(column: str) -> bool:
     """Whether a column has one value for all frames of a run, and so no time steps.
 
     Args:
-        column: Name of a metric, ``<name>_real`` included; an unknown one has time steps.
+        column: Name of a metric, ``<name>_real`` included; a user's own has time steps.
     """
     return column in METRIC_OF and METRIC_OF[column].kind == "set"

@@ -3,12 +3,14 @@
 import ast
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from diamond.config.base import first_reason
 from diamond.errors import RequestError
 
 
@@ -33,7 +35,29 @@ def load_entry_point(group: str, name: str, what: str) -> Any:
     package = (
         "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
     )
-    return _loaded(point.value, f"{what} {name!r} of the package {package}")
+    return load_object(point.value, f"{what} {name!r} of the package {package}")
+
+
+def load_object(where: str, called: str) -> Any:
+    """Load the object at ``module:NAME``, whose form was checked before.
+
+    Args:
+        where: Its place.
+        called: What it is and where it comes from, for the error.
+
+    Raises:
+        RequestError: It does not load; the text has its own error.
+    """
+    module, _, name = where.partition(":")
+    try:
+        return EntryPoint(name, where, "").load()
+    except Exception as error:
+        told = (
+            first_reason(error)
+            if isinstance(error, ValidationError)
+            else f"{type(error).__name__}: {error}"
+        )
+        raise RequestError(f"{called} does not load: {told}\n  {_how(module)}") from error
 
 
 def load_named(where: str, what: str) -> Any:
@@ -42,7 +66,8 @@ def load_named(where: str, what: str) -> Any:
     Raises:
         RequestError: It is not written so, or does not load; the text has its own error.
     """
-    return _loaded(where, f"{what} {where!r}")
+    _split(where, what)
+    return load_object(where, f"{what} {where!r}")
 
 
 def source_of(where: str, what: str) -> Path:
@@ -63,16 +88,6 @@ def source_of(where: str, what: str) -> Path:
     if name not in _names(ast.parse(path.read_bytes())):
         raise RequestError(f"{what} {where!r}: {path.name} defines no {name!r}")
     return path
-
-
-def _loaded(where: str, what: str) -> Any:
-    module, name = _split(where, what)
-    try:
-        return getattr(import_module(module), name)
-    except Exception as error:
-        raise RequestError(
-            f"{what} does not load: {type(error).__name__}: {error}\n  {_how(module)}"
-        ) from error
 
 
 def _split(where: str, what: str) -> tuple[str, str]:

@@ -215,11 +215,20 @@ LPIPS_MIN_PIXELS = 31
 """Side of the smallest frames of which AlexNet has features."""
 
 
+METRIC_WORD = r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)$"
+"""A name, or ``module:NAME``."""
+
+
 class FidelityConfig(Record):
-    """What is scored besides the metrics that need nothing but the frames."""
+    """What is scored only where it is asked for."""
 
     lpips: Literal["none", "alex"] = Field(
         default="none", description="network of LPIPS; an extra with weights of its own"
+    )
+    metrics: tuple[Annotated[str, Field(pattern=METRIC_WORD)], ...] = Field(
+        default=(),
+        description="metrics of your own: names of installed ones, or module:NAME of a record",
+        json_schema_extra=NEUTRAL_DEFAULT,
     )
 
 

@@ -103,16 +103,6 @@ def find_lpips() -> LpipsFiles:
     return LpipsFiles(trunk, Path(folders[0]) / _HEADS_FILE)
 
 
-def check_lpips() -> None:
-    """Find and read the weights of LPIPS.
-
-    Raises:
-        RequestError: They are not there.
-        WeightsError: They are damaged or others.
-    """
-    load_lpips(find_lpips(), torch.device("cpu"))
-
-
 def load_lpips(files: LpipsFiles, device: torch.device) -> Lpips:
     """Read the weights of LPIPS; no code in the files is executed.
 

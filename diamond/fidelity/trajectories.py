@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from diamond.config.metrics import METRIC_OF
 from diamond.fidelity.baselines import beats, skill
 from diamond.fidelity.batched import PIXEL_COLUMNS, foreground_masks, score_frames
-from diamond.fidelity.lpips import Lpips, lpips_distance
+from diamond.fidelity.extras import NO_EXTRAS, Extras, extra_scores
 from diamond.fidelity.nearest import FrameBank, nearest_l1
 from diamond.fidelity.objects import score_objects
 
@@ -46,7 +46,7 @@ def score_trajectories(
     pairs: Iterable[tuple[RealTrajectory, ByteArray]],
     bank: FrameBank,
     device: torch.device,
-    lpips: Lpips | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, FloatArray]:
     """Score imagined trajectories against the real ones by every frame metric.
 
@@ -56,15 +56,16 @@ def score_trajectories(
         pairs: Each real trajectory with the imagined one, uint8 (t, h, w, 3); t is the same in all.
         bank: Real frames for the distance to the nearest one.
         device: Where pixels are compared.
-        lpips: The network of LPIPS, None to leave that metric out.
+        extras: What frames are scored by besides.
 
     Returns:
         For every column that frames alone decide an array (n, t), NaN where not valid or undefined.
 
     Raises:
+        StageFailedError: A metric of the user's own returns something else than its values.
         ValueError: When lengths, shapes or types do not agree, or there is no trajectory.
     """
-    rows = [_score_one(real, imagined, bank, device, lpips) for real, imagined in pairs]
+    rows = [_score_one(real, imagined, bank, device, extras) for real, imagined in pairs]
     if not rows:
         raise ValueError("there is no trajectory to score")
     found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -72,7 +73,7 @@ def score_trajectories(
         for error in _ERRORS:
             found[f"skill_{baseline}_{error}"] = skill(found[error], found[_of(error, baseline)])
         found[f"beats_{baseline}"] = beats(found["l1"], found[_of("l1", baseline)])
-    return {name: found[name] for name in METRIC_OF if name in found}
+    return {name: found[name] for name in (*METRIC_OF, *extras.own) if name in found}
 
 
 def is_frozen(frames: ByteArray, last: ByteArray) -> MaskArray:
@@ -98,7 +99,7 @@ def _score_one(
     imagined: ByteArray,
     bank: FrameBank,
     device: torch.device,
-    lpips: Lpips | None,
+    extras: Extras,
 ) -> dict[str, FloatArray]:
     """The metrics (t,) that need no other trajectory, and the errors of the baselines."""
     valid = real.valid
@@ -113,8 +114,7 @@ def _score_one(
         )
     x, y = real.frames[valid], imagined[valid]
     scores = score_frames(x, y, real.background, device, frozenset(PIXEL_COLUMNS))
-    if lpips is not None:
-        scores["lpips"] = lpips_distance(x, y, lpips)
+    scores |= extra_scores(x, y, extras)
     scores |= _object_scores(x, y, real.background, device)
     frozen = is_frozen(real.frames, real.last)[valid]
     scores["frozen"] = is_frozen(imagined, real.last)[valid].astype(np.float64)

@@ -97,7 +97,7 @@ def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str) ->
         for row in _stage_rows(arm.of_stage(stage), baseline.of_stage(stage), game, primary)
     ]
     order = {spec.name: place for place, spec in enumerate(METRICS)}
-    return sorted(found, key=lambda row: order[row.metric])
+    return sorted(found, key=lambda row: (order.get(row.metric, len(order)), row.metric))
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from diamond.ablation.plan import Plan, baseline_config
 from diamond.ablation.stages import StageSpec, random_returns, stages_of
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family
+from diamond.errors import RequestError
 from diamond.pipeline.files import read_json, write_json
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 
@@ -95,13 +96,14 @@ def run_name(arm: str, game: str, seed: int | None = None) -> str:
 
 
 def _recompute(needs: Needs, arm: str, data: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
-    """Add a run of an entry of the history, unless another version planned it."""
+    """Add a run of an entry of the history, unless another version or another metric planned it."""
+    until = entry["until"]
     try:
         config = RunConfig.model_validate(data)
-    except ValidationError:
+        own = stages_of(config, until)
+    except (ValidationError, RequestError):
         return
-    until = entry["until"]
-    _add(needs, run_name(arm, config.game, config.seed), stages_of(config, until))
+    _add(needs, run_name(arm, config.game, config.seed), own)
     for control in map(find_family, family_of(config).controls):
         stages = stages_of(baseline_config(config, control), until)
         _add(needs, run_name(control.title, config.game), stages)

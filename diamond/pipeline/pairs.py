@@ -10,8 +10,10 @@ import torch
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import PRIMARY_METRIC
 from diamond.ablation.variants import apply_axes
+from diamond.config.base import canonical
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.config.metrics import METRIC_OF
+from diamond.config.metrics import METRIC_OF, MetricSpec
+from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
@@ -26,7 +28,7 @@ from diamond.data.trajectories import (
 )
 from diamond.errors import RequestError
 from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
-from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips
+from diamond.fidelity.extras import NO_EXTRAS, Extras, load_extras
 from diamond.fidelity.metrics import WINDOW, FloatArray
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
@@ -41,6 +43,7 @@ from diamond.results.scores import (
     report_steps,
     run_means,
 )
+from diamond.stages.fidelity import FIDELITY
 
 REAL_FLAG, IMAGINED_FLAG, BACKGROUND_FLAG = "--real", "--imagined", "--background"
 IMAGINED = "imagined"
@@ -146,33 +149,33 @@ def find_pairs(
     )
 
 
-def pairs_lpips(settings: Sequence[str]) -> Lpips | None:
-    """The network of LPIPS where the settings ask for it, such as ``lpips=alex``.
+def pairs_extras(settings: Sequence[str]) -> tuple[tuple[MetricSpec, ...], Extras]:
+    """Metrics of the user's own, and all that settings ask for, such as ``lpips=alex``.
 
     Raises:
-        RequestError: A setting is about something else, or the weights are not there.
-        WeightsError: The weights are damaged.
+        RequestError: A setting is about something else, or what it asks for is not there.
+        WeightsError: The weights of LPIPS are damaged.
     """
     chosen = read_setting(settings, "settings").chosen
     for axis, _ in chosen:
         if any(field.partition(".")[0] != "fidelity" for field in axis.fields):
             raise RequestError(
                 f"{axis.name} is part of a world model, and --real and --imagined need none\n"
-                "  allowed: lpips"
+                "  allowed: lpips, fidelity.metrics"
             )
     config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_GAME), chosen)
-    if config.fidelity.lpips == "none":
-        return None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return load_lpips(find_lpips(), device)
+    section = FIDELITY.section_of(config, canonical(config)).get("fidelity", {})
+    own = tuple(metric.spec for metric in own_metrics(config.fidelity.metrics).values())
+    return own, load_extras(section, device)
 
 
-def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
+def score_pairs(pairs: Pairs, extras: Extras = NO_EXTRAS) -> dict[str, Scores]:
     """Score the imagined frames, and the two baselines that need none.
 
     Args:
         pairs: What `find_pairs` found.
-        lpips: The network of LPIPS, None to leave that metric out.
+        extras: What they are scored by besides.
 
     Returns:
         By arm, by metric: (pairs, horizon), NaN after the end of a pair and where undefined.
@@ -180,8 +183,9 @@ def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
 
     Raises:
         RequestError: Frames are too small for LPIPS.
+        StageFailedError: A metric of the user's own returns something else than its values.
     """
-    if lpips is not None and min(pairs.size) < LPIPS_MIN_PIXELS:
+    if extras.lpips is not None and min(pairs.size) < LPIPS_MIN_PIXELS:
         raise RequestError(
             f"frames of {pairs.size[0]} x {pairs.size[1]} pixels\n  LPIPS needs "
             f"{LPIPS_MIN_PIXELS} x {LPIPS_MIN_PIXELS} or more; leave lpips=alex out"
@@ -191,7 +195,7 @@ def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     copied = (COPY_LAST.title,) if pairs.context else ()
     scores: dict[str, dict[str, FloatArray]] = {
-        arm: score_trajectories(_trajectories(pairs, arm), bank, device, lpips)
+        arm: score_trajectories(_trajectories(pairs, arm), bank, device, extras)
         for arm in (IMAGINED, *copied, MEDIAN_BACKGROUND.title)
     }
     if not pairs.context:
@@ -200,13 +204,16 @@ def score_pairs(pairs: Pairs, lpips: Lpips | None = None) -> dict[str, Scores]:
     return dict(scores)
 
 
-def pairs_result(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> Result:
+def pairs_result(
+    pairs: Pairs, scores: Mapping[str, Scores], command: str, own: Sequence[MetricSpec] = ()
+) -> Result:
     """The result of scored pairs.
 
     Args:
         pairs: What was scored.
         scores: What `score_pairs` returned.
         command: The command as the user can repeat it.
+        own: Metrics of the user's own.
     """
     scored = {
         name: Scored(name, "arm" if name == IMAGINED else "reference", {0: found}, 1, name)
@@ -228,7 +235,7 @@ def pairs_result(pairs: Pairs, scores: Mapping[str, Scores], command: str) -> Re
         report_steps=report_steps(pairs.horizon),
         primary_metric=PRIMARY_METRIC,
         baseline_arm=IMAGINED,
-        metrics=described(scores[IMAGINED]),
+        metrics=described(scores[IMAGINED], own),
         arms=tuple(_arm(name, found, pairs.horizon) for name, found in scores.items()),
         comparisons=corrected([row for rows in compared for row in rows]),
         noise_floor=noise_rows(imagined, SUBJECT, pairs.horizon),
@@ -338,7 +345,7 @@ def _undefine(scores: dict[str, FloatArray]) -> None:
     for name, values in scores.items():
         if name in NEEDS_LAST:
             values[:] = np.nan
-        elif METRIC_OF[name].group == "frozen":
+        elif name in METRIC_OF and METRIC_OF[name].group == "frozen":
             values[:, 0] = np.nan
 
 

@@ -1,6 +1,6 @@
 """The result of an ablation: for JSON, report, tracking and terminal, from the store alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from diamond.ablation.declarations import Declared
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
+from diamond.config.metrics import MetricSpec
+from diamond.config.own_metrics import own_metrics
 from diamond.config.worlds import family_of
 from diamond.pipeline.arm_scores import (
     comparisons,
@@ -77,7 +79,7 @@ def build_result(
         report_steps=report_steps(horizon),
         primary_metric=plan.primary_metric,
         baseline_arm=plan.baseline(games[0]).name,
-        metrics=described({plan.primary_metric}.union(*(arm.metrics for arm in arms))),
+        metrics=described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan)),
         arms=arms,
         path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
         comparisons=corrected([row for game in games for row in comparisons(plan, game, store)]),
@@ -114,6 +116,12 @@ def _judged(result: Result, declared: Declared, store: Store) -> Result:
             "claims": claim_rows(declared.declaration, result, store),
         }
     )
+
+
+def _own(plan: Plan) -> Iterable[MetricSpec]:
+    """The metrics of the user's own that any arm is scored by."""
+    words = dict.fromkeys(word for arm in plan.arms for word in arm.runs[0].config.fidelity.metrics)
+    return [metric.spec for metric in own_metrics(tuple(words)).values()]
 
 
 def _costs(plan: Plan, found: _Found, wall_seconds: float) -> Costs:

@@ -371,7 +371,8 @@ def _set(config: RunConfig, settings: Sequence[str]) -> RunConfig:
         if any(field.partition(".")[0] not in allowed for field in axis.fields):
             raise RequestError(
                 f"{axis.name} is no part of how frames are drawn: the world model is trained "
-                "already\n  allowed: steps, sampler.order and the rest of sampler, lpips"
+                "already\n  allowed: steps, sampler.order and the rest of sampler, lpips, "
+                "fidelity.metrics"
             )
     return apply_axes(config, chosen)
 

@@ -12,7 +12,6 @@ from diamond.config.run import (
     CONTEXT_FRAMES,
     EmulatorConfig,
     EvaluationConfig,
-    FidelityConfig,
     ReferencesConfig,
     RolloutsConfig,
     ViewConfig,
@@ -26,7 +25,7 @@ from diamond.data.references import (
     load_references,
     view_references,
 )
-from diamond.fidelity.lpips import find_lpips, load_lpips
+from diamond.fidelity.extras import load_extras
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
@@ -127,9 +126,8 @@ def score_rollouts(context: StageContext) -> StageResult:
             context.progress(start + 1, num_starts, "trajectories")
 
     total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
-    chosen = FidelityConfig.model_validate(context.config.get("fidelity", {}))
-    lpips = None if chosen.lpips == "none" else load_lpips(find_lpips(), context.device)
-    scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, lpips)
+    extras = load_extras(context.config.get("fidelity", {}), context.device)
+    scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, extras)
     others = read_branches(context, num_starts, horizon)
     scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
     scores |= judge_rollouts(context, view, imagined)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageSpec, scores_lpips
+from diamond.ablation.stages import StageSpec, extras_of
 from diamond.errors import StoreError
 from diamond.pipeline.description import Shown
 from diamond.pipeline.estimate import Estimate, priorities
@@ -69,22 +69,22 @@ class StudyRun:
         """The study's folder."""
         return self.store.home / "studies" / self.plan.study
 
-    def check_lpips(self) -> None:
-        """Find the weights of LPIPS before anything is made, where a missing stage reads them.
+    def check_extras(self) -> None:
+        """Load what missing stages score by besides, before anything is made.
 
         Raises:
-            DiamondError: They are not there, or are others.
+            DiamondError: It is not there, is something else, or does not load.
         """
-        missing = (
+        asked = extras_of(
             spec
             for spec in selected_stages(self.plan, self.only)
-            if scores_lpips(spec) and self.store.status(spec) != "done"
+            if self.store.status(spec) != "done"
         )
-        if any(missing):
+        if asked:
             # It loads torch, which a command that only leads its workers does without.
-            from diamond.fidelity.lpips import check_lpips  # noqa: PLC0415
+            from diamond.fidelity.extras import check_extras  # noqa: PLC0415
 
-            check_lpips()
+            check_extras(asked)
 
     def check_store(self) -> None:
         """Read every finished stage of the plan in full.

@@ -20,7 +20,7 @@ from diamond.ablation.claims import (
     render_quantity,
 )
 from diamond.ablation.declarations import Declaration, DeclaredClaim
-from diamond.config.metrics import METRIC_OF, is_set
+from diamond.config.metrics import is_set
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.pipeline.outputs import SCORES_FILE
@@ -163,7 +163,7 @@ def _part(part: Linear, reading: Reading, evidence: _Evidence) -> ClaimPart:
             continue
         per_seed[seed] = float(difference)
         starts = _combined(part, values)
-    by_start = all(q.metric in METRIC_OF and not is_set(q.metric) for q in part.terms)
+    by_start = not any(q.metric in RETURN_METRICS or is_set(q.metric) for q in part.terms)
     if evidence.within and per_seed and by_start:
         judged = judge_starts(starts, reading.relation)
     else:

@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRIC_OF
 from diamond.report.looks import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
 from diamond.results.model import Arm, CurvePart, Result, level_text
 
@@ -156,7 +155,7 @@ def _set_values(axes: Axes, doc: Result, game: str, metric: str) -> None:
     An error whose curves differ by far is drawn on a logarithmic scale, from half of its smallest
     mean: an interval that reaches below ends at the edge.
     """
-    low, high = _bounds(metric)
+    low, high = _bounds(doc, metric)
     if is_logarithmic(doc, game, metric):
         axes.set_yscale("log")
         axes.set_ylim(bottom=float(_means(doc, game, metric).min()) / 2)
@@ -168,7 +167,7 @@ def _set_values(axes: Axes, doc: Result, game: str, metric: str) -> None:
 
 def is_logarithmic(doc: Result, game: str, metric: str) -> bool:
     """Tell whether a metric is drawn on a logarithmic scale."""
-    low, high = _bounds(metric)
+    low, high = _bounds(doc, metric)
     means = _means(doc, game, metric)
     return (
         (low, high) == (0.0, None)
@@ -181,7 +180,7 @@ def is_logarithmic(doc: Result, game: str, metric: str) -> bool:
 
 def is_cut(doc: Result, game: str, metric: str) -> bool:
     """Tell whether an interval of an arm reaches beyond what values of the metric can be."""
-    low, high = _bounds(metric)
+    low, high = _bounds(doc, metric)
     for arm in doc.arms_of(game, "arm"):
         for lower, upper, _ in BANDS:
             lo, hi = _values(arm.curve(metric, lower)), _values(arm.curve(metric, upper))
@@ -190,10 +189,10 @@ def is_cut(doc: Result, game: str, metric: str) -> bool:
     return False
 
 
-def _bounds(metric: str) -> tuple[float | None, float | None]:
+def _bounds(doc: Result, metric: str) -> tuple[float | None, float | None]:
     """What no value of a metric can be below or above; an interval may reach beyond it."""
-    spec = METRIC_OF.get(metric)
-    return (None, None) if spec is None else (spec.low, spec.high)
+    info = doc.metric(metric)
+    return info.low, info.high
 
 
 def _means(doc: Result, game: str, metric: str) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 
-from diamond.config.metrics import METRIC_OF
 from diamond.results.model import Metric
 from diamond.results.search import Bounds, ConfirmedRow, Constraint, Objective, Search, Value
 
@@ -25,8 +24,7 @@ def shown_decimals(metric: Metric, values: Iterable[float | None]) -> int:
     Errors can be small: two digits of the smallest one are shown.
     """
     places = decimals(metric.name)
-    spec = METRIC_OF.get(metric.name)
-    if spec is None or spec.low != 0 or metric.direction != "lower":
+    if metric.low != 0 or metric.direction != "lower":
         return places
     smallest = min((value for value in values if value), default=1.0)
     return max(places, min(_MOST_PLACES, 1 - math.floor(math.log10(smallest))))

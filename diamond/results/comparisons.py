@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRICS, MetricSpec
+from diamond.config.metrics import METRIC_OF, METRICS, is_set
 from diamond.results.model import Comparison, Decision, Family, NoiseFloor
 from diamond.results.scores import (
     BOOTSTRAP_SEED,
@@ -102,9 +102,9 @@ def comparison_rows(
         A row for each metric, a - b with `b` the baseline arm.
     """
     rows = []
-    for spec in scored_metrics([*arm.scores.values(), *baseline.scores.values()]):
-        found = compare(arm, baseline, spec.name)
-        floor = noise_floor(_seed_means(baseline.scores.values(), spec.name))
+    for name in scored_metrics([*arm.scores.values(), *baseline.scores.values()]):
+        found = compare(arm, baseline, name)
+        floor = noise_floor(_seed_means(baseline.scores.values(), name))
         within = (
             None
             if np.isnan([floor, found.difference]).any()
@@ -113,10 +113,10 @@ def comparison_rows(
         rows.append(
             Comparison(
                 game=game,
-                metric=spec.name,
+                metric=name,
                 a=arm.name,
                 b=baseline.name,
-                family=_family(arm.role, spec.name == primary),
+                family=_family(arm.role, name == primary),
                 difference=found.difference,
                 lo=found.lo,
                 hi=found.hi,
@@ -159,10 +159,12 @@ def corrected(rows: Sequence[Comparison]) -> tuple[Comparison, ...]:
     return tuple(row.model_copy(update={"decision": _decision(row)}) for row in done)
 
 
-def scored_metrics(runs: Iterable[Scores]) -> list[MetricSpec]:
+def scored_metrics(runs: Iterable[Scores]) -> list[str]:
     """The metrics that all of some runs were scored in, in the order of tables."""
     found = list(runs)
-    return [spec for spec in METRICS if all(spec.name in scores for scores in found)]
+    own = sorted({name for scores in found for name in scores} - METRIC_OF.keys())
+    names = [*(spec.name for spec in METRICS), *own]
+    return [name for name in names if all(name in scores for scores in found)]
 
 
 def noise_rows(baseline: Scored, game: str, horizon: int) -> tuple[NoiseFloor, ...]:
@@ -176,18 +178,18 @@ def noise_rows(baseline: Scored, game: str, horizon: int) -> tuple[NoiseFloor, .
     if not baseline.scores:
         return ()
     rows = []
-    for spec in scored_metrics(baseline.scores.values()):
-        runs = [run[spec.name] for run in baseline.scores.values()]
-        has_steps = spec.kind == "frame"
+    for name in scored_metrics(baseline.scores.values()):
+        runs = [run[name] for run in baseline.scores.values()]
+        has_steps = not is_set(name)
         means = np.array([[nan_mean(column) for column in run.T] for run in runs])
         curve = np.array([noise_floor(column) for column in means.T] if has_steps else [])
-        over = noise_floor(_seed_means(baseline.scores.values(), spec.name))
+        over = noise_floor(_seed_means(baseline.scores.values(), name))
         steps = report_steps(horizon) if has_steps else ()
         at = {str(step): curve[step - 1] for step in steps}
         rows.append(
             NoiseFloor(
                 game=game,
-                metric=spec.name,
+                metric=name,
                 arm=baseline.name,
                 n=len(runs),
                 at=at | {MEAN: over},

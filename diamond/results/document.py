@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.config.base import content_hash
-from diamond.config.metrics import METRIC_OF
+from diamond.config.metrics import stage_of
 from diamond.results.model import Result
 
 SHARED = "scores"
@@ -70,7 +70,7 @@ def _shared(numbers: Mapping[str, Mapping[str, Any]], shared: dict[str, Any]) ->
     stages: dict[str, dict[str, dict[str, Any]]] = {}
     for part, values in numbers.items():
         for metric, value in values.items():
-            own = stages.setdefault(METRIC_OF[metric].stage, {name: {} for name in PARTS})
+            own = stages.setdefault(stage_of(metric), {name: {} for name in PARTS})
             own[part][metric] = value
     names = []
     for own in stages.values():

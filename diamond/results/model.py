@@ -53,6 +53,8 @@ class Metric(Record):
         default="frame",
         description="`frame`: a value a time step; `set`: one a run, under `mean` alone",
     )
+    low: Number = Field(default=None, description="no value is below it; null: no such bound")
+    high: Number = Field(default=None, description="no value is above it; null: no such bound")
 
     @property
     def better(self) -> str:

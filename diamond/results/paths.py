@@ -59,7 +59,7 @@ def path_result(path: Path, scores: Mapping[str, Sequence[Scores]], num_seeds: i
             for direction in DIRECTIONS
         },
         left_out=tuple(model.LeftOut(**asdict(left)) for left in path.left_out),
-        metrics={spec.name: _metric(path, whole, spec.name) for spec in measured},
+        metrics={name: _metric(path, whole, name) for name in measured},
     )
 
 

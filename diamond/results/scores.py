@@ -3,7 +3,7 @@
 Differences of arms live in `comparisons`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from safetensors.numpy import load_file
 
 from diamond.config.base import Record
-from diamond.config.metrics import METRICS, is_set
+from diamond.config.metrics import METRICS, MetricSpec, is_set
 from diamond.results.model import Curve, Estimate, Interval, Metric
 from diamond.results.values import MEAN, Number, Numbers
 from diamond.seeds import Purpose, derive
@@ -87,8 +87,8 @@ def _means(name: str, values: NDArray[np.float64], horizon: int) -> dict[str, fl
     return at | {MEAN: nan_mean(over_horizon(values))}
 
 
-def described(names: Collection[str]) -> tuple[Metric, ...]:
-    """The metrics of these names, in the order of tables."""
+def described(names: Collection[str], own: Iterable[MetricSpec] = ()) -> tuple[Metric, ...]:
+    """The metrics of these names, in the order of tables; the user's own come last."""
     return tuple(
         Metric(
             name=spec.name,
@@ -97,8 +97,10 @@ def described(names: Collection[str]) -> tuple[Metric, ...]:
             direction=spec.direction,
             group=spec.group,
             kind=spec.kind,
+            low=spec.low,
+            high=spec.high,
         )
-        for spec in METRICS
+        for spec in (*METRICS, *own)
         if spec.name in names
     )
 

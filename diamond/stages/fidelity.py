@@ -1,9 +1,10 @@
 """Scores of imagined trajectories against the real ones."""
 
+from diamond.config.own_metrics import own_metrics
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.stages import inverse_dynamics
-from diamond.stages.record import REWARDS, Stage
+from diamond.stages.record import REWARDS, Section, Stage
 
 _FRAME_SECONDS = 1.8e-3
 """A frame compared with the real one; what networks say of it comes on top."""
@@ -17,6 +18,17 @@ def _seconds(config: RunConfig) -> float:
     return num_frames * (_FRAME_SECONDS + 2 * seen)
 
 
+def _section(config: RunConfig, section: Section) -> Section:
+    """Metrics of the user's own are what they compute, whatever words asked for them."""
+    if not config.fidelity.metrics:
+        return section
+    found = [
+        {"name": metric.name, "numerics": metric.numerics, "record": place}
+        for place, metric in own_metrics(config.fidelity.metrics).items()
+    ]
+    return section | {"fidelity": section["fidelity"] | {"metrics": found}}
+
+
 FIDELITY = Stage(
     name="fidelity",
     numerics=2,
@@ -26,6 +38,7 @@ FIDELITY = Stage(
     shares_data_seed=True,
     made_by="diamond.pipeline.scoring_stages:score_rollouts",
     seconds=_seconds,
+    section=_section,
     scores_runs=True,
     is_result=True,
     arms="arms share everything but the scores",

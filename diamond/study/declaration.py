@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
+from diamond.ablation.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.ablation.axes import find_axis
 from diamond.ablation.declarations import AxisText, Override, Sentence, Texts
 from diamond.ablation.request import ALL_STAGES, check_protocol_name, check_stage
@@ -29,7 +30,7 @@ from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.games import check_game
 from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, one_of, unknown
-from diamond.study.objectives import QUANTITY_OF, Aim, Measure
+from diamond.study.objectives import Aim, Measure, quantities
 from diamond.study.space import (
     KINDS,
     DeclaredParameter,
@@ -147,12 +148,14 @@ class SweepDeclaration(Record):
     @property
     def measures(self) -> tuple[Measure, ...]:
         """The objectives, read."""
-        return tuple(Measure(QUANTITY_OF[one.metric], one.at) for one in self.objectives)
+        known = quantities(self.settings)
+        return tuple(Measure(known[one.metric], one.at) for one in self.objectives)
 
     @property
     def bounds(self) -> tuple[Measure, ...]:
         """The quantities of the constraints, read."""
-        return tuple(Measure(QUANTITY_OF[one.metric], one.at) for one in self.constraints)
+        known = quantities(self.settings)
+        return tuple(Measure(known[one.metric], one.at) for one in self.constraints)
 
     @property
     def directions(self) -> tuple[Aim, ...]:
@@ -332,6 +335,7 @@ def _checks(said: SweepDeclaration) -> Iterator[tuple[Key, Callable[[], object]]
         yield ("settings", name), partial(find_axis, name)
         if name in said.space:
             yield ("settings", name), partial(_refuse, f"{name} is searched in [space] already")
+    yield ("settings", METRICS_FIELD), partial(asked_metrics, said.settings)
     yield ("space",), partial(_check_conditions, said)
     for number, one in enumerate(said.objectives):
         yield ("objectives", number, "metric"), partial(_check_measure, said, one.metric, one.at)
@@ -361,11 +365,16 @@ def _check_conditions(said: SweepDeclaration) -> None:
 
 
 def _check_measure(said: SweepDeclaration, name: str, at: int | None) -> None:
-    if name not in QUANTITY_OF:
+    known = quantities(said.settings)
+    if name not in known:
         raise unknown(
-            "metric", name, QUANTITY_OF, "docs/metrics.md explains them; costs and hns too"
+            "metric",
+            name,
+            known,
+            "docs/metrics.md explains them; costs and hns too; one of your own where [settings] "
+            "asks for it: fidelity.metrics",
         )
-    quantity = QUANTITY_OF[name]
+    quantity = known[name]
     if at is not None and not quantity.has_steps:
         raise RequestError(f"{name} has one value a run and none at a time step: leave `at` out")
     until = check_stage(said.until, check_protocol_name(said.protocol))

@@ -1,8 +1,10 @@
 """What a sweep may aim at: the table of names, and the value of a run; no Optuna here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from diamond.ablation.asked_metrics import asked_metrics
 from diamond.ablation.stages import StageName
 from diamond.config.metrics import METRIC_OF, METRICS, MetricSpec
 
@@ -79,6 +81,19 @@ QUANTITIES: tuple[Quantity, ...] = (
 )
 """Everything that can be an objective or a constraint, in the order of the reference."""
 QUANTITY_OF = {quantity.name: quantity for quantity in QUANTITIES}
+
+
+def quantities(settings: Mapping[str, str]) -> dict[str, Quantity]:
+    """Everything that a sweep with these settings may aim at, by name.
+
+    Args:
+        settings: Text of the value per axis or field; metrics of the user's own are asked for here.
+
+    Raises:
+        RequestError: Such a metric is not there or does not load.
+    """
+    own = asked_metrics(settings)
+    return QUANTITY_OF | {name: _of_metric(spec) for name, spec in own.items()}
 
 
 @dataclass(frozen=True)
