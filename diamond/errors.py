@@ -4,7 +4,8 @@ A fault of the program is never one of these and keeps its traceback.
 """
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import TypeVar
@@ -118,6 +119,22 @@ def refusal(error: OSError | MemoryError) -> SystemRefusalError | None:
         f"the system refused: {said}\n  {advice}",
         ExitCode.BAD_REQUEST if place else ExitCode.RUN_FAILED,
     )
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what the system refuses as an error of the user.
+
+    Raises:
+        SystemRefusalError: The machine refused a place, or lacks something.
+    """
+    try:
+        yield
+    except (OSError, MemoryError) as fault:
+        refused = refusal(fault)
+        if refused is None:
+            raise
+        raise refused from fault
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:

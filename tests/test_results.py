@@ -12,6 +12,7 @@ from diamond.pipeline.reports import read_result, write_result
 from diamond.results.document import PARTS, SHARED, from_document, to_document
 from diamond.results.model import Arm, Result
 from diamond.results.reference import reference_page
+from diamond.results.values import defined
 from tests import sweep_documents
 from tests.commands import ROOT
 from tests.result_documents import result, seeded, three_arms
@@ -113,3 +114,23 @@ def test_the_committed_results_are_results() -> None:
             assert all(
                 arm.estimate(one.primary_metric, "mean") for arm in scored if arm.kind == "arm"
             ), name
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], ()),
+        ([1.5, 2, -3.0], (1.5, 2, -3.0)),
+        ([1.0, None, NAN], (1.0, None, None)),
+        ([NAN, 2.0], (None, 2.0)),
+        ([INFINITY, -INFINITY, 1.0], (None, None, 1.0)),
+        ([1e308, 1e308], (1e308, 1e308)),
+        ([10**400], (10**400,)),
+    ],
+)
+def test_a_number_that_json_has_not_is_none(values: Any, expected: Any) -> None:
+    assert defined(values) == expected
+    assert defined(iter(values)) == expected

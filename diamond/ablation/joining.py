@@ -109,7 +109,8 @@ def command_words(request: Request) -> list[str]:
     for option, value in optional.items():
         words += [option, str(value)] if value else []
     words += ["--aa"] if request.aa else []
-    return [*words, "--protocol", request.protocol, "--name", str(request.name)]
+    words += ["--protocol", request.protocol]
+    return words if request.name is None else [*words, "--name", request.name]
 
 
 def _design_words(request: Request) -> list[str]:

@@ -6,7 +6,7 @@ From a request to plan, stages, table, report and runs in the tracking store.
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ class Options:
         only: Names of the arms to make; empty for all.
         retry_failed: Whether what failed before is tried again.
         keep: What of imagined frames stays once they are scored; None where nothing was said.
+        show: What is done with the result; None prints it.
     """
 
     home: Path
@@ -63,6 +64,7 @@ class Options:
     only: tuple[str, ...] = ()
     retry_failed: bool = False
     keep: Keep | None = None
+    show: "Callable[[Result], None] | None" = None
 
 
 def run_study(request: Request, options: Options) -> ExitCode:
@@ -243,6 +245,9 @@ def show_failed(study: "StudyRun", log: "Console") -> None:
 
 
 def _show(result: "Result", options: Options) -> None:
+    if options.show is not None:
+        options.show(result)
+        return
     if options.as_json:
         print_document(result)
         return

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import replace
 from gc import set_threshold
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -15,15 +15,24 @@ from diamond import __version__
 from diamond.cli.bench import bench
 from diamond.cli.judging import fidelity
 from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
-from diamond.cli.options import DEFAULT_HOME, Compile, Home, TrackingUri, given_command
-from diamond.cli.system import Streams, check_text
+from diamond.cli.options import (
+    DEFAULT_HOME,
+    Compile,
+    Home,
+    TrackingUri,
+    check_workers,
+    game_names,
+    given_command,
+)
+from diamond.cli.system import Streams, check_text, quiet_mlflow
 from diamond.cli.travel import export_study, import_study
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.errors import DiamondError, ExitCode, RequestError, refusal
+from diamond.errors import DiamondError, ExitCode, RequestError, refusals
 from diamond.tracking.uris import hide_secrets
 
 if TYPE_CHECKING:
     from diamond.cli.ablate import Options
+    from diamond.cli.asking import Asked
 
 DEFAULT_EPISODES = 100
 COLLECT_AFTER = 50_000
@@ -204,41 +213,12 @@ def ablate(
     Every combination of the values is an arm, unless --design says otherwise; the first arm
     that imagines is the baseline, and arms share the stages they agree on.
     """
-    from diamond.ablation.request import (
-        Request,
-        check_design,
-        check_match,
-        check_protocol_name,
-    )
     from diamond.cli.ablate import run_study
-    from diamond.cli.declared import declared_request, names_declaration
-    from diamond.config.checkpoint import read_checkpoint
+    from diamond.cli.asking import ablation_request
 
     options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
-    if names_declaration(axes):
-        raise typer.Exit(run_study(declared_request(axes or [], _given(context)), options))
-    default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
-    request = Request(
-        tuple(axes or ()),
-        preset,
-        _games(default if game is None else game),
-        seeds,
-        until,
-        name,
-        checkpoint,
-        check_protocol_name(protocol),
-        design=check_design(design),
-        path_from=tuple(path_from or ()),
-        path_to=tuple(path_to or ()),
-        arms=tuple(arm or ()),
-        settings=tuple(settings or ()),
-        aa=aa,
-        match=check_match(match),
-        first_seed=first_seed,
-        first_start=first_start,
-    )
-    raise typer.Exit(run_study(request, options))
+    raise typer.Exit(run_study(ablation_request(axes or (), _given(context)), options))
 
 
 @app.command()
@@ -315,7 +295,7 @@ def sweep(
     given = SweepOptions(
         trials,
         preset,
-        None if game is None else _games(game),
+        None if game is None else game_names(game),
         seeds,
         name,
         None if checkpoint is None else checkpoint.absolute(),
@@ -365,7 +345,7 @@ def train(
     request = Request(
         tuple(settings or ()),
         preset,
-        _games(game),
+        game_names(game),
         seeds,
         None,
         name,
@@ -467,17 +447,14 @@ for look in (studies, show, report, gc, scores, verify, ui):
     app.command()(look)
 
 
-def _given(context: typer.Context) -> dict[str, Any]:
+def _given(context: typer.Context) -> "Asked":
     """What the command line says itself, by parameter, without defaults."""
-    return {
+    given = {
         name: value
         for name, value in context.params.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
-
-
-def _games(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
+    return cast("Asked", given)
 
 
 def _options(
@@ -489,20 +466,13 @@ def _options(
     keep: str | None,
 ) -> "Options":
     from diamond.cli.ablate import Options
-    from diamond.pipeline.devices import Workers, check_compiler, default_jobs
     from diamond.pipeline.keeping import check_keep
-
-    jobs, compiled = workers
 
     if dry_run and as_json:
         raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
-    if jobs is not None and jobs < 1:
-        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
-    if compiled:
-        check_compiler()
     return Options(
         home=home.absolute(),
-        workers=Workers(jobs or default_jobs(), compiled),
+        workers=check_workers(*workers),
         dry_run=dry_run,
         as_json=as_json,
         tracking_uri=tracking_uri,
@@ -513,10 +483,7 @@ def _options(
 
 def main() -> None:
     """Entry point: errors of the user become a message and their exit code, faults a traceback."""
-    # MLflow reports its use to its makers unless it is told not to, before it is imported.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # It would print the address of every run of a server, password and all, between our output.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    quiet_mlflow()
     # Pydantic would look through all installed packages for plugins before its first record.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # What commands make at first stays: modules, and the hundred thousand objects of a large plan.
@@ -529,9 +496,10 @@ def main() -> None:
 def _exit_code() -> int:
     """Run the command and say what went wrong."""
     try:
-        for word in sys.argv[1:]:
-            check_text("the argument", word)
-        app(prog_name="diamond")
+        with refusals():
+            for word in sys.argv[1:]:
+                check_text("the argument", word)
+            app(prog_name="diamond")
     except SystemExit as done:
         return int(done.code or 0)
     except DiamondError as error:
@@ -540,9 +508,6 @@ def _exit_code() -> int:
         typer.echo("diamond: interrupted", err=True)
         return ExitCode.INTERRUPTED
     except Exception as fault:
-        refused = refusal(fault) if isinstance(fault, OSError | MemoryError) else None
-        if refused is not None:
-            return _told(refused)
         _show_fault(fault)
         return ExitCode.RUN_FAILED
     return ExitCode.DONE

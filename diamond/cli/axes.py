@@ -17,6 +17,7 @@ from diamond.config.overrides import field_description, get_field, variable_fiel
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import DIAMOND, broken_families, known_families
+from diamond.errors import RequestError
 from diamond.stages.registry import find_stage_record, stage_names
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _fields_table() -> "Table":
     for family in known_families():
         for name in (name for name in variable_fields(family.name) if name not in seen):
             seen.add(name)
-            value = shown(get_field(_preset([name], family.name), name))
+            value = _default_of_field(name, family.name)
             table.add_row(name, field_description(name), value, first_stage_of_field(name))
     return table
 
@@ -134,6 +135,13 @@ def _fields_table() -> "Table":
 def _default(axis: Axis) -> str:
     owners = (family.name for family in known_families() if axis in family.axes)
     return axis.current(_preset(axis.fields, next(owners, DIAMOND)))
+
+
+def _default_of_field(name: str, family: str) -> str:
+    try:
+        return shown(get_field(_preset([name], family), name))
+    except RequestError:
+        return f"none: {family} has no recipe for {DEFAULT_PRESET}"
 
 
 def _preset(fields: Sequence[str], family: str) -> RunConfig:

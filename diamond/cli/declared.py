@@ -4,16 +4,19 @@ What reads declarations is loaded where there is one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diamond.ablation.grammar import is_declaration
 from diamond.ablation.plan import Plan
 from diamond.ablation.request import Request
+from diamond.cli.options import game_names
 from diamond.config.checkpoint import read_checkpoint
 from diamond.errors import RequestError
 
 if TYPE_CHECKING:
     from diamond.ablation.declarations import Override
+    from diamond.cli.asking import Asked
 
 DESIGN_OPTIONS: Mapping[str, str] = {
     "design": "--design",
@@ -30,12 +33,12 @@ def names_declaration(words: Sequence[str] | None) -> bool:
     return bool(words) and any(is_declaration(word) for word in words or ())
 
 
-def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
+def declared_request(words: Sequence[str], given: "Asked") -> Request:
     """Make a request from a declaration and the options of a command.
 
     Args:
         words: What stands after `diamond ablate`.
-        given: Value per parameter of the command that the user gave.
+        given: What was said beside them.
 
     Raises:
         RequestError: The declaration is not valid, or something stands beside it that cannot.
@@ -56,10 +59,10 @@ def declared_request(words: Sequence[str], given: Mapping[str, Any]) -> Request:
             f"{refused[0]} changes what the declaration {declared.name!r} declares\n"
             f"  change the file {declared.path}, or copy it under another name"
         )
-    checkpoint = given.get("checkpoint")
+    checkpoint = Path(given["checkpoint"]) if "checkpoint" in given else None
     options = Given(
         seeds=given.get("seeds"),
-        games=tuple(game.strip() for game in given["game"].split(",")) if "game" in given else None,
+        games=game_names(given["game"]) if "game" in given else None,
         preset=given.get("preset"),
         protocol=given.get("protocol"),
         until=given.get("until"),

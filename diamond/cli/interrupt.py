@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and a closed terminal as one exception, wherever a command was started."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +12,13 @@ from diamond.tracking.uris import HIDDEN
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM, SIGHUP, and SIGINT even where it was ignored, into KeyboardInterrupt."""
+    """Turn SIGTERM, SIGHUP, and SIGINT even where it was ignored, into KeyboardInterrupt.
+
+    In any thread but the main one, which alone hears of signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -3,25 +3,35 @@
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from diamond.cli.system import check_text
+from diamond.errors import RequestError
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
+
+if TYPE_CHECKING:
+    from diamond.pipeline.devices import Workers
 
 DEFAULT_HOME = Path("mlruns")
 
 
-def _checked_home(home: Path) -> Path:
+def check_home_text(home: Path) -> Path:
+    """Return a home that a database can hold.
+
+    Raises:
+        RequestError: Its path is no text.
+    """
     check_text("the home", str(home.absolute()))
     return home
 
 
 Home = Annotated[
     Path,
-    typer.Option("--home", help="Folder for everything that runs make.", callback=_checked_home),
+    typer.Option("--home", help="Folder for everything that runs make.", callback=check_home_text),
 ]
 Compile = Annotated[
     bool,
@@ -41,6 +51,27 @@ TrackingUri = Annotated[
         "the home.",
     ),
 ]
+
+
+def game_names(games: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of games, from one text with commas or from several."""
+    parts = games.split(",") if isinstance(games, str) else games
+    return tuple(part.strip() for part in parts)
+
+
+def check_workers(jobs: int | None, compiled: bool) -> "Workers":
+    """The processes that make stages, as many as there are GPUs or cores where none says.
+
+    Raises:
+        RequestError: There would be none, or torch cannot compile here.
+    """
+    from diamond.pipeline.devices import Workers, check_compiler, default_jobs
+
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    if compiled:
+        check_compiler()
+    return Workers(jobs or default_jobs(), compiled)
 
 
 def given_command() -> str:

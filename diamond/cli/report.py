@@ -15,7 +15,8 @@ from diamond.pipeline.studies import (
     check_whole,
     damaged_studies,
     find_study,
-    report_of,
+    finished_report,
+    how_to_go_on,
 )
 from diamond.results.model import Result
 from diamond.stages.registry import stage_names
@@ -72,17 +73,11 @@ def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
 
 def _scored(study: Study) -> Result:
     """The result of a study in which something is scored."""
-    result = report_of(study)
-    goes_on = f"; this goes on: {study.entries[-1]['command']}" if study.entries else ""
-    if result is None:
-        raise RequestError(
-            f"study {study.name!r} has no result, {study.folder / REPORT_FILE} is missing\n"
-            f"  `diamond show {study.name}` says how far it is{goes_on}"
-        )
+    result = finished_report(study)
     trials = () if result.search is None else result.search.trials
     if any(arm.metrics for arm in result.arms) or any(trial.values for trial in trials):
         return result
     raise RequestError(
         f"nothing of study {study.name!r} is scored yet, so there is nothing to report\n"
-        f"  `diamond show {study.name}` says how far it is{goes_on}"
+        f"  {how_to_go_on(study)}"
     )

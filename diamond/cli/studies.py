@@ -82,15 +82,19 @@ def show_study(home: Path, name: str) -> None:
     states, result = StageStates(store), report_of(study)
     counts = states.runs(study)
     if result is not None:
-        # The home may have been moved since.
-        places = report_places(result.paths, study.folder, result.paths.mlflow_command)
-        _show_result(result.model_copy(update={"paths": places}))
+        _show_result(placed(result, study))
     if result is None and counts["done"] == counts.total():
         lost = f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
         out.print(lost, soft_wrap=True)
     if result is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
     out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
+
+
+def placed(result: Result, study: Study) -> Result:
+    """The result of a study with the places where it is now: the home may have been moved."""
+    places = report_places(result.paths, study.folder, result.paths.mlflow_command)
+    return result.model_copy(update={"paths": places})
 
 
 def _show_result(result: Result) -> None:

@@ -65,6 +65,14 @@ class Streams:
         return code or ExitCode.RUN_FAILED
 
 
+def quiet_mlflow() -> None:
+    """Tell MLflow, before it is imported, to keep to itself."""
+    # It reports its use to its makers unless it is told not to.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # It would print the address of every run of a server, password and all, between our output.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
 def check_text(what: str, word: str) -> None:
     """Refuse a path, or another word, that is not text in the encoding of the system.
 

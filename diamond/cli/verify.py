@@ -10,9 +10,8 @@ from diamond.ablation.declarations import Declaration, Declared, load_declaratio
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
-from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.store import Store
-from diamond.pipeline.studies import check_whole, named_study, report_of
+from diamond.pipeline.studies import check_whole, finished_report, named_study
 from diamond.pipeline.verify import claim_rows
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.terminal import terminal
@@ -37,12 +36,7 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
     """
     store = Store(home)
     found = named_study(store, study)
-    result = report_of(found)
-    if result is None:
-        raise RequestError(
-            f"study {study!r} has no result, {found.folder / REPORT_FILE} is missing\n"
-            f"  its command goes on, or writes it again: {found.entries[-1]['command']}"
-        )
+    result = finished_report(found)
     declared, note = _declared(study, last_declared(found.entries), word)
     if not declared.declaration.claims:
         raise RequestError(

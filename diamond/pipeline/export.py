@@ -18,7 +18,7 @@ from diamond.config.base import first_reason
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
-from diamond.errors import RequestError, StoreError, unknown
+from diamond.errors import RequestError, StoreError
 from diamond.families.diamond.config import DiamondConfig
 from diamond.families.diamond.formulations import is_released_formulation
 from diamond.pipeline.checkpoints import Parts, describe, new_folder
@@ -26,6 +26,7 @@ from diamond.pipeline.files import beside
 from diamond.pipeline.models import saved_shape
 from diamond.pipeline.outputs import WEIGHTS_FILE
 from diamond.pipeline.released import to_released
+from diamond.pipeline.selection import chosen
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import named_study
 from diamond.weights import read_weights
@@ -212,32 +213,19 @@ def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str,
         for name in plan["arms"]:
             arm, _, game = name.rpartition(" | ")
             found.setdefault(arm, {})[game] = plan
-    arm = _chosen("arm", choice.arm, list(found), f"give one with --arm, such as {min(found)!r}")
+    arm = chosen("arm", choice.arm, list(found), f"give one with --arm, such as {min(found)!r}")
     games = list(found[arm])
-    game = _chosen("game", choice.game, games, f"give one with --game, such as {min(games)}")
+    game = chosen("game", choice.game, games, f"give one with --game, such as {min(games)}")
     entry = found[arm][game]
     try:
         config = RunConfig.model_validate(entry["arms"][f"{arm} | {game}"])
-        chosen = config.seed if choice.seed is None else choice.seed
-        return config.model_copy(update={"seed": chosen}), arm, entry
+        seed = config.seed if choice.seed is None else choice.seed
+        return config.model_copy(update={"seed": seed}), arm, entry
     except ValidationError as error:
         raise RequestError(
             f"study {study!r} was planned by another version, or elsewhere: {first_reason(error)}\n"
             "  run its command again"
         ) from error
-
-
-def _chosen(kind: str, name: str | None, names: list[str], hint: str) -> str:
-    """The named one, or the only one."""
-    if name is None:
-        if len(names) == 1:
-            return names[0]
-        raise RequestError(
-            f"the study has {len(names)} {kind}s: {', '.join(sorted(names))}\n  {hint}"
-        )
-    if name not in names:
-        raise unknown(kind, name, names, hint)
-    return name
 
 
 def _whole_command(entry: Mapping[str, Any], seed: int) -> str:

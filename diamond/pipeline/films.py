@@ -46,9 +46,41 @@ class Film:
     copy_last: str | None
 
 
+@dataclass(frozen=True, eq=False)
+class StartFrames:
+    """What followed one held-out start: real frames, and those that a run imagined instead.
+
+    Attributes:
+        arm: Name of the arm or of the trial.
+        game: The game.
+        seed: Training seed of the run.
+        start: Number of the held-out start.
+        length: Env steps until the real episode ends, at most the horizon.
+        real: (horizon, h, w, 3) uint8 RGB, as the arm sees the game; frame i is at time step i + 1,
+            black where the episode has ended.
+        imagined: (horizon, h, w, 3) uint8 RGB, under the same actions.
+    """
+
+    arm: str
+    game: str
+    seed: int
+    start: int
+    length: int
+    real: NDArray[np.uint8]
+    imagined: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
-class _Imagined:
-    """The rollouts of the first run of an arm."""
+class Rollouts:
+    """The rollouts of a run, and what they are told apart by.
+
+    Attributes:
+        name: Of the arm or the trial.
+        config: Of the run, but for its seed.
+        seed: Training seed of the run.
+        references: Key of the references.
+        folder: Of the rollouts.
+    """
 
     name: str
     config: RunConfig
@@ -79,7 +111,7 @@ def load_films(result: Result, store: Store) -> list[Film]:
     return films
 
 
-def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
+def _imagined(result: Result, arm: Arm, store: Store) -> Rollouts | None:
     run = arm.runs[0]
     keys = {name: stage.key for name, stage in run.stages.items()}
     if "rollouts" not in keys:
@@ -88,16 +120,62 @@ def _imagined(result: Result, arm: Arm, store: Store) -> _Imagined | None:
     folder = store.folder("rollouts", keys["rollouts"])
     if manifest is None or manifest["state"] != "done" or not _shown_starts(folder):
         return None
+    said = result.provenance.config.get(f"{arm.name} | {arm.game}")
+    config = read_config(arm.name, said, result.command)
+    return Rollouts(arm.name, config, run.seed, keys["references"], folder)
+
+
+def read_config(arm: str, data: Any, command: str) -> RunConfig:
+    """The config of an arm from plain data.
+
+    Args:
+        arm: Name of the arm or the trial.
+        data: As it was written down.
+        command: What makes it again.
+
+    Raises:
+        StoreError: Another version planned it.
+    """
     try:
-        config = RunConfig.model_validate(result.provenance.config[f"{arm.name} | {arm.game}"])
-    except (KeyError, ValidationError) as error:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
         raise StoreError(
-            f"the configuration of arm {arm.name!r} cannot be read: another version of diamond "
-            "planned it, its family is not here, or the report is damaged: "
-            f"{first_reason(error) if isinstance(error, ValidationError) else 'it has none'}\n"
-            f"  make it again: {result.command}"
+            f"the configuration of arm {arm!r} cannot be read: another version of diamond planned "
+            f"it, its family is not here, or the report is damaged: {first_reason(error)}\n"
+            f"  make it again: {command}"
         ) from error
-    return _Imagined(arm.name, config, run.seed, keys["references"], folder)
+
+
+def load_start(rollouts: Rollouts, start: int, store: Store) -> StartFrames | None:
+    """Read what a run imagined from one start, beside the real frames.
+
+    Args:
+        rollouts: Of the run; they are finished.
+        start: Number of the held-out start, one of the rollouts'.
+        store: Where they are.
+
+    Returns:
+        None where these frames were dropped, imagined or real ones.
+
+    Raises:
+        StoreError: The references of the rollouts are gone.
+    """
+    config = rollouts.config
+    index = start - config.references.first_start
+    references, codes = _real(rollouts, store)
+    if index not in references or index not in _shown_starts(rollouts.folder):
+        return None
+    horizon = config.rollouts.horizon_steps
+    seen = view_references([references[index]], config.view, codes, horizon)
+    return StartFrames(
+        arm=rollouts.name,
+        game=config.game,
+        seed=rollouts.seed,
+        start=start,
+        length=_lengths(references, horizon)[index],
+        real=seen.targets[0],
+        imagined=np.array(_frames_of(rollouts.folder, index)),
+    )
 
 
 def write_imagined_films(store: Store, rollouts: Mapping[str, Any], folder: Path) -> None:
@@ -171,7 +249,7 @@ def _whole_frames(folder: Path) -> NDArray[np.uint8]:
     return frames
 
 
-def _game_films(game: str, arms: Sequence[_Imagined], store: Store) -> list[Film]:
+def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]:
     finest = max(arms, key=lambda arm: arm.config.view.height * arm.config.view.width)
     references, codes = _real(finest, store)
     view, horizon = finest.config.view, finest.config.rollouts.horizon_steps
@@ -204,7 +282,7 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     return enlarged
 
 
-def _real(arm: _Imagined, store: Store) -> tuple[dict[int, Reference], Sequence[int]]:
+def _real(arm: Rollouts, store: Store) -> tuple[dict[int, Reference], Sequence[int]]:
     """The references of an arm by start, those whose frames are there, and its action set."""
     folder = store.folder("references", arm.references)
     codes = read_json(folder / ACTIONS_FILE)

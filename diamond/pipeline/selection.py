@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from diamond.ablation.plan import Plan
 from diamond.ablation.stages import StageSpec
-from diamond.errors import unknown
+from diamond.errors import RequestError, unknown
 
 
 def check_arms(plan: Plan, only: Sequence[str]) -> None:
@@ -31,3 +31,26 @@ def selected_stages(plan: Plan, only: Collection[str]) -> tuple[StageSpec, ...]:
         if arm.kind == "baseline" or arm.name in only:
             needed |= {spec.key for run in arm.runs for spec in run.stages}
     return tuple(spec for spec in plan.stages() if spec.key in needed)
+
+
+def chosen(kind: str, name: str | None, names: Sequence[str], hint: str) -> str:
+    """The named one of several, or the only one.
+
+    Args:
+        kind: What they are, such as ``"arm"``.
+        name: The one that the user named, None where nothing was said.
+        names: All of them.
+        hint: How to name one.
+
+    Raises:
+        RequestError: There is no such one, or several and none is named.
+    """
+    if name is None:
+        if len(names) == 1:
+            return names[0]
+        raise RequestError(
+            f"the study has {len(names)} {kind}s: {', '.join(sorted(names))}\n  {hint}"
+        )
+    if name not in names:
+        raise unknown(kind, name, names, hint)
+    return name

@@ -327,6 +327,28 @@ def report_of(study: Study) -> Result | None:
     )
 
 
+def finished_report(study: Study) -> Result:
+    """The result of a study that must have one.
+
+    Raises:
+        RequestError: No command on it came to an end.
+        StoreError: It is damaged, or another version wrote it.
+    """
+    result = report_of(study)
+    if result is None:
+        raise RequestError(
+            f"study {study.name!r} has no result, {study.folder / REPORT_FILE} is missing\n"
+            f"  {how_to_go_on(study)}"
+        )
+    return result
+
+
+def how_to_go_on(study: Study) -> str:
+    """What says how far a study is, and the command that goes on with it."""
+    goes_on = f"; this goes on: {study.entries[-1]['command']}" if study.entries else ""
+    return f"`diamond show {study.name}` says how far it is{goes_on}"
+
+
 def _values(entries: Iterable[Mapping[str, Any]], field: str) -> list[str]:
     return list(
         dict.fromkeys(config[field] for entry in entries for config in entry["arms"].values())

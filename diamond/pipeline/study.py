@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,9 +104,17 @@ class StudyRun:
         executor: LocalExecutor,
         on_event: Callable[[StageEvent], None],
         on_tick: Callable[[], None],
+        specs: Sequence[StageSpec] | None = None,
     ) -> None:
-        """Make all stages that are missing, but those that failed before and would fail again."""
-        specs = selected_stages(self.plan, self.only)
+        """Make the stages that are missing, but those that failed before and would fail again.
+
+        Args:
+            executor: Makes them.
+            on_event: Told what happens.
+            on_tick: Called every fraction of a second.
+            specs: The stages, each after those that it reads; None for those of the arms asked for.
+        """
+        specs = selected_stages(self.plan, self.only) if specs is None else specs
         status = self.store.statuses(specs)
         done = frozenset(key for key, found in status.items() if found == "done")
         dropping = Dropping(self.store, self.keep, self.plan.study)

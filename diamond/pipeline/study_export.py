@@ -98,7 +98,7 @@ def planned(study: str, entry: Mapping[str, Any], needs: Needs) -> Plan:
         plan = make_plan(entry_request(entry))
     except RequestError as error:
         raise RequestError(
-            f"study {study!r} cannot be planned from what it recorded, so it cannot travel: {error}"
+            f"study {study!r} cannot be planned from what it recorded: {error}"
         ) from None
     for name, stages in plan_needs(plan).items():
         for stage, key in stages.items():

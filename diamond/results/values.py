@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from contextlib import suppress
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator
 
@@ -18,7 +19,12 @@ def _defined(value: Any) -> Any:
 
 def defined(values: Iterable[float | None]) -> tuple[float | None, ...]:
     """Numbers as a result has them: None for NaN and infinity, which JSON does not have."""
-    return tuple(_defined(value) for value in values)
+    found = tuple(values)
+    # The sum says it of all at once: a large result has millions of numbers.
+    with suppress(TypeError, OverflowError):
+        if math.isfinite(sum(cast("tuple[float, ...]", found))):
+            return found
+    return tuple(_defined(value) for value in found)
 
 
 Number = Annotated[float | None, BeforeValidator(_defined)]
