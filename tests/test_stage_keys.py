@@ -147,12 +147,12 @@ def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
         "references": "7e89f5f19a127da574d9",
-        "agent": "8a142fc2d92a79ea4560",
+        "agent": "5ee33fa2669516f27fbc",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "0afe6e75831887b1e455",
-        "fidelity": "bedb30701bacf6a7593a",
-        "policy_fidelity": "998e53de50f121a6929e",
-        "returns": "c9dda65683e6944bf670",
+        "rollouts": "73607762ad745b278ed1",
+        "fidelity": "9812f7eef4b11b034e64",
+        "policy_fidelity": "6405709db9d4d7508f53",
+        "returns": "dd9b337ab55b0e325925",
     }
 
 

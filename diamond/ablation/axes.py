@@ -1,13 +1,17 @@
 """Finding an axis by its name: a row of a table, or any field of the config."""
 
+from collections.abc import Iterable
 from functools import cache
 
 from diamond.ablation.axis import Axis, field_axis
 from diamond.ablation.axis_table import AFTER, BEFORE
+from diamond.ablation.grammar import Assignment
 from diamond.config.overrides import check_field, field_description
 from diamond.config.worlds import DIAMOND, find_family, known_families
 
-__all__ = ["Axis", "axes_of", "find_axis", "known_axes"]
+__all__ = ["Axis", "axes_of", "find_axis", "known_axes", "load_families"]
+FAMILY = "family"
+"""The axis whose values bring axes of their own."""
 
 
 @cache
@@ -18,7 +22,23 @@ def axes_of(family: str = DIAMOND) -> tuple[Axis, ...]:
 
 def known_axes() -> tuple[Axis, ...]:
     """The named axes of all families that are here."""
-    return (*BEFORE, *(axis for family in known_families() for axis in family.axes), *AFTER)
+    return (
+        *BEFORE,
+        *(axis for family in known_families().values() for axis in family.axes),
+        *AFTER,
+    )
+
+
+def load_families(assignments: Iterable[Assignment]) -> None:
+    """Load the families that assignments name by their place: their axes are known from then on.
+
+    Raises:
+        RequestError: One does not exist or does not load.
+    """
+    for given in assignments:
+        if given.name == FAMILY:
+            for text in given.values:
+                find_family(text)
 
 
 def find_axis(name: str) -> Axis:
@@ -30,6 +50,7 @@ def find_axis(name: str) -> Axis:
     for axis in axes_of():
         if name == axis.name:
             return axis
+    # Other families are looked for only where ours has no such axis: they may be slow to load.
     for axis in known_axes() if "." not in name else ():
         if name == axis.name:
             return axis

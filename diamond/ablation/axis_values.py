@@ -21,8 +21,13 @@ COLLECTOR_FORMS = "expert, random, mixed:SHARE, or the folder of a checkpoint"
 
 
 def family_settings(text: str, config: RunConfig) -> Settings:
-    """The recipe of a family for the preset; online, its updates too."""
+    """The recipe of a family for the preset; online, its updates too.
+
+    Nothing, where the run is of this family: what was set in it stays.
+    """
     family = find_family(text)
+    if text == config.world.family:
+        return {}
     if not family.is_trained:
         raise RequestError(
             f"family={text} is a baseline without training: its arm stands beside the others anyway"

@@ -23,8 +23,8 @@ def check_fits(request: Request, checkpoint: Checkpoint, axes: Sequence[Axis]) -
         if any(field.split(".", maxsplit=1)[0] in checkpoint.fixed() for field in axis.fields):
             raise RequestError(
                 f"{axis.name} cannot be varied with --checkpoint: its networks are trained "
-                "already\n  allowed: how frames are drawn (steps, sampler.order and the rest of "
-                "sampler) and evaluation"
+                "already\n  allowed: how frames are drawn (of DIAMOND steps, sampler.order and the "
+                "rest of sampler) and evaluation"
             )
     if request.games != (checkpoint.game,):
         raise RequestError(

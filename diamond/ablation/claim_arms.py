@@ -8,7 +8,7 @@ from diamond.ablation.claims import RETURN_METRICS, Comparison, Quantity, claim_
 from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import scores_until
-from diamond.ablation.variants import apply_axes, view_text
+from diamond.ablation.variants import apply_axes, fits_family, view_text
 from diamond.config.metrics import stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
@@ -153,6 +153,8 @@ def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
 
 
 def _has(arm: NamedArm, axis: str, text: str) -> bool:
+    if not fits_family(find_axis(axis), arm.config):
+        return False
     if find_axis(axis).kind == "bundle":
         return _has_bundle(arm, find_axis(axis), text)
     if axis in arm.axis_values:

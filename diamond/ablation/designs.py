@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import assert_never
 
-from diamond.ablation.axes import Axis, find_axis
+from diamond.ablation.axes import Axis, find_axis, load_families
 from diamond.ablation.grammar import Assignment, parse_assignment, split_outside
 from diamond.ablation.request import Design
 from diamond.ablation.variants import Setting, check_axes, name_of
@@ -23,6 +23,7 @@ def lay_out(design: Design, assignments: Sequence[Assignment]) -> tuple[Setting,
     Raises:
         RequestError: An axis does not exist, two set the same field, or they do not fit the design.
     """
+    load_families(assignments)
     factors = [(find_axis(given.name), given.values) for given in assignments]
     check_axes([axis for axis, _ in factors])
     match design:
@@ -58,9 +59,10 @@ def read_setting(texts: Sequence[str], option: str) -> Setting:
         RequestError: A setting is malformed, has several values, or stands there twice.
     """
     words = [word for text in texts for word in split_outside(text, " ") if word]
+    assignments = [(word, parse_assignment(word)) for word in words]
+    load_families([given for _, given in assignments])
     chosen = []
-    for word in words:
-        given = parse_assignment(word)
+    for word, given in assignments:
         if len(given.values) > 1:
             raise RequestError(
                 f"{option}: {word!r} has {len(given.values)} values; an arm has one value per axis"

@@ -26,13 +26,16 @@ def match_meaning(match: Match) -> str:
     """What exactly is equal in all arms, in words."""
     match match:
         case "updates":
-            return "samples the denoiser is trained on (updates x batch x autoregressive passes)"
+            return (
+                "samples that the network which draws frames is trained on (of DIAMOND: updates x "
+                "batch x autoregressive passes)"
+            )
         case "nfe":
             return "denoiser calls per imagined frame"
         case "seconds":
             return (
-                "expected time of training the denoiser (updates x multiplications of an update, "
-                "convolutions only; precision not counted)"
+                "expected time of training the network which draws frames (updates x "
+                "multiplications of an update, convolutions only; precision not counted)"
             )
         case _:
             assert_never(match)
@@ -71,7 +74,13 @@ def match_costs(match: Match, variants: Sequence[Variant]) -> list[Variant]:
 
 def _stage(config: RunConfig) -> Stage:
     """The stage of the part that draws frames."""
-    return family_of(config).drawing[0]
+    drawing = family_of(config).drawing
+    if len(drawing) != 1:
+        raise RequestError(
+            f"--match scales the updates of the one part that draws frames; the family "
+            f"{config.world.family} has {len(drawing)} such parts\n  leave --match out"
+        )
+    return drawing[0]
 
 
 def _fields(match: Match, variant: Variant) -> tuple[str, ...]:
@@ -131,13 +140,22 @@ def _steps(variant: Variant, baseline: Variant) -> int:
 def _samples(config: RunConfig) -> float:
     update = _stage(config).update
     assert update is not None
-    return update.calls(config)
+    return _positive(update.calls(config), config, "updates")
 
 
 def _update_cost(config: RunConfig) -> float:
     update = _stage(config).update
     assert update is not None
-    return update.seconds(config)
+    return _positive(update.seconds(config), config, "seconds")
+
+
+def _positive(cost: float, config: RunConfig, match: Match) -> float:
+    if cost <= 0:
+        raise RequestError(
+            f"--match {match}: the family {config.world.family} does not say what an update costs\n"
+            "  leave --match out"
+        )
+    return cost
 
 
 def _scaled(old: int, base_cost: float, cost: float, variant: Variant, field: str) -> int:

@@ -232,7 +232,7 @@ def _tries(left: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def _differences(old: Record, new: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Both values of every field that differs; a section that only one of them has is a field."""
-    for name in type(old).model_fields:
+    for name in (*type(old).model_fields, *(old.model_extra or {})):
         first, second = getattr(old, name), getattr(new, name)
         if isinstance(first, Record) and isinstance(second, Record):
             yield from _differences(first, second, f"{prefix}{name}.")

@@ -41,7 +41,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family, known_families
 from diamond.errors import RequestError
-from diamond.stages.registry import find_stage_record, records
+from diamond.stages.registry import find_stage_record, records, stages_of_run
 
 if TYPE_CHECKING:
     from diamond.families.interface import Family
@@ -418,16 +418,23 @@ def _assignments(request: Request) -> tuple[Assignment, ...]:
 def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
     """Refuse to stop at a stage that an arm does not have."""
     for arm in arms:
+        config = arm.runs[0].config
         if until is not None and "real" not in find_stage_record(until).runs and not imagines(arm):
             raise RequestError(
                 f"--until {until}: the arm {arm.name!r} is trained in the real game and imagines "
                 "nothing\n  allowed with it: agent, returns, all"
             )
+        allowed = [stage.name for stage in stages_of_run(config)]
+        if until is not None and imagines(arm) and until not in allowed:
+            raise RequestError(
+                f"--until {until}: the arm {arm.name!r} of the family {config.world.family} has no "
+                f"such stage\n  allowed with it: {', '.join(allowed)}, all"
+            )
 
 
 def _refuse_equal_arms(arms: list[Arm]) -> None:
     seen: dict[str, str] = {}
-    names: set[str] = {family.title for family in known_families() if family.title}
+    names: set[str] = {family.title for family in known_families().values() if family.title}
     for arm in arms:
         if arm.name in names:
             raise RequestError(

@@ -53,7 +53,7 @@ class StageSpec:
     @property
     def numerics(self) -> int:
         """Number of the code that makes its outputs."""
-        return find_stage_record(self.stage).numerics
+        return find_stage_record(self.stage, self.config.get("family", "")).numerics
 
 
 def key_of(
@@ -157,7 +157,7 @@ def first_stage_of_field(dotted: str) -> StageName:
     for stage in (*BEFORE, *(one for one in AFTER if "static" in one.runs), *AFTER):
         if section in stage.sections:
             return stage.name
-    for family in known_families():
+    for family in known_families().values():
         if section in (WORLD, *family.config.model_fields):
             own = (stage.name for stage in family.stages if section in (WORLD, stage.part))
             return next(own, ROLLOUTS.name)

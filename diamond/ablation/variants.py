@@ -77,6 +77,21 @@ def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig
     return override(base, settings)
 
 
+def fits_family(axis: Axis, config: RunConfig) -> bool:
+    """Whether a run's world model has what an axis sets."""
+    try:
+        for field in axis.fields:
+            check_family_has(config, field)
+    except RequestError:
+        return False
+    return True
+
+
+def current_text(axis: Axis, config: RunConfig) -> str:
+    """The text of the value that a run has of an axis, ``none`` where it is another family's."""
+    return axis.current(config) if fits_family(axis, config) else "none"
+
+
 def check_axes(axes: Sequence[Axis]) -> None:
     """Refuse axes that set the same field, of which one would be without effect.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT = f"default ({DEFAULT_PRESET})"
+PARTS = "the first part of each family"
 HOW_TO = (
     "Any config field can be varied by its dotted name: `diamond axes --fields` lists them.",
     "Games and seeds are no axes: --game A,B and --seeds N. Quote values with parentheses: "
@@ -77,8 +78,12 @@ def axes_page() -> str:
 
 def _by_stage(axes: Sequence[Axis]) -> Iterator[tuple[StageName, list[Axis]]]:
     ordered = sorted(axes, key=lambda axis: _order(axis.first_stage))
-    for stage, found in groupby(ordered, key=lambda axis: axis.first_stage):
+    for stage, found in groupby(ordered, key=_first_stage):
         yield stage, list(found)
+
+
+def _first_stage(axis: Axis) -> str:
+    return PARTS if axis.kind == "family" else axis.first_stage
 
 
 def _order(stage: StageName) -> tuple[bool, int]:
@@ -87,7 +92,7 @@ def _order(stage: StageName) -> tuple[bool, int]:
 
 
 def _consequence(stage: StageName) -> str:
-    text = find_stage_record(stage).arms
+    text = "arms share the real frames" if stage == PARTS else find_stage_record(stage).arms
     return f"{text[0].upper()}{text[1:]}"
 
 
@@ -125,23 +130,30 @@ def _fields_table() -> "Table":
         table.add_column(column, overflow="fold", no_wrap=column == "field")
     seen: set[str] = set()
     for family in known_families():
-        for name in (name for name in variable_fields(family.name) if name not in seen):
+        for name in (name for name in variable_fields(family) if name not in seen):
             seen.add(name)
-            value = _default_of_field(name, family.name)
-            table.add_row(name, field_description(name), value, first_stage_of_field(name))
+            meaning, value = field_description(name, family), _default_of_field(name, family)
+            table.add_row(name, meaning, value, first_stage_of_field(name))
     return table
 
 
 def _default(axis: Axis) -> str:
-    owners = (family.name for family in known_families() if axis in family.axes)
-    return axis.current(_preset(axis.fields, next(owners, DIAMOND)))
+    owner = next((n for n, one in known_families().items() if axis in one.axes), DIAMOND)
+    try:
+        return axis.current(_preset(axis.fields, owner))
+    except RequestError:
+        return _no_recipe(owner)
 
 
 def _default_of_field(name: str, family: str) -> str:
     try:
         return shown(get_field(_preset([name], family), name))
     except RequestError:
-        return f"none: {family} has no recipe for {DEFAULT_PRESET}"
+        return _no_recipe(family)
+
+
+def _no_recipe(family: str) -> str:
+    return f"none: {family} has no recipe for {DEFAULT_PRESET}"
 
 
 def _preset(fields: Sequence[str], family: str) -> RunConfig:

@@ -13,7 +13,6 @@ from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.pipeline.history import is_sweep
 from diamond.pipeline.store import Store
 from diamond.pipeline.studies import all_studies, check_home, disk_sizes
-from diamond.stages.registry import stage_names
 
 
 def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]) -> None:
@@ -47,7 +46,7 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
     table.add_column("what")
     table.add_column("number", justify="right")
     table.add_column("size", justify="right")
-    for what in ("study", *stage_names(), ESTIMATES, WEIGHTS, "trash"):
+    for what in dict.fromkeys(("study", *(item.what for item in garbage.items))):
         found = [item for item in garbage.items if item.what == what]
         if found:
             size = size_text(sum(item.num_bytes for item in found))

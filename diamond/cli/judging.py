@@ -20,8 +20,9 @@ def fidelity(
         typer.Argument(
             metavar="CHECKPOINT|STAGE [AXIS=VALUE...]",
             help="A world model: folder of a checkpoint (`diamond import-checkpoint`, `diamond "
-            "export-checkpoint`), or key or folder of a stage denoiser, agent or rollouts of the "
-            "home; then how frames are drawn from it, if not in its own way, such as steps=1. "
+            "export-checkpoint`), or key or folder of a stage of the home: a trained world "
+            "model (denoiser), agent or rollouts; then how frames are drawn from it, if not in its "
+            "own way, such as steps=1. "
             "lpips=alex scores by LPIPS too, 'fidelity.metrics=[\"NAME\"]' by a metric of your "
             "own, with --real as well.",
             show_default=False,

@@ -19,7 +19,6 @@ from diamond.pipeline.studies import (
     how_to_go_on,
 )
 from diamond.results.model import Result
-from diamond.stages.registry import stage_names
 
 if TYPE_CHECKING:
     from diamond.report.render import ReportPaths
@@ -66,7 +65,7 @@ def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
 
-    check_whole(result, store, stage_names())
+    check_whole(result, store)
     films = load_films(result, store)
     return write_report(result, film_strips(films, result.report_steps), folder, films)
 

@@ -322,7 +322,11 @@ def _costs(sweep: Sweep, baseline: Plan, store: Store, device: str) -> list[str]
         f"a trial takes about {duration_text(seconds[0])} of core time at the preset's values, "
         f"{duration_text(min(seconds))} to {duration_text(max(seconds))} with one value at an end"
     ]
-    trained = {key for key, spec in stages[0].items() if find_stage_record(spec.stage).is_trained}
+    trained = {
+        key
+        for key, spec in stages[0].items()
+        if find_stage_record(spec.stage, spec.config.get("family", "")).is_trained
+    }
     if trained <= shared:
         lines.append("all trials sample from the same trained networks: nothing is trained again")
     if once >= 1:

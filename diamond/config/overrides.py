@@ -3,16 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from diamond.config.run import Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, WORLD, broken_families, find_family, known_families
 from diamond.errors import RequestError, nearest
-
-if TYPE_CHECKING:
-    from diamond.families.interface import Family
 
 BLOCK_FIELDS: Mapping[str, str] = {
     "game": "game is a block for pairing, never an arm: use --game A,B",
@@ -70,15 +67,19 @@ def _names_in(record: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def field_description(dotted: str) -> str:
-    """Return the description of a leaf field; a family that is here must have it."""
+def field_description(dotted: str, family: str = "") -> str:
+    """Return the description of a leaf field.
+
+    Args:
+        dotted: The field.
+        family: Whose it is; empty: any family that is here and has it. One must.
+    """
+    owner = family or next(name for name in known_families() if dotted in _all_names(name))
     *sections, leaf = dotted.split(".")
-    section = dotted.partition(".")[0]
-    record: type[BaseModel] = RunConfig
-    if section not in record.model_fields:
-        record = next(
-            family.config for family in known_families() if section in family.config.model_fields
-        )
+    config = find_family(owner).config
+    record: type[BaseModel] = (
+        config if dotted.partition(".")[0] in config.model_fields else RunConfig
+    )
     for name in sections:
         found = _record_of(record.model_fields[name].annotation)
         assert found is not None
@@ -111,7 +112,7 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
     if dotted in AXIS_FIELDS:
         raise RequestError(f"{dotted} cannot be set by itself: {AXIS_FIELDS[dotted]}")
     names = _all_names(DIAMOND)
-    if dotted not in names and not any(dotted in _all_names(one.name) for one in _others()):
+    if dotted not in names and not any(dotted in _all_names(n) for n in known_families()):
         match = nearest(dotted, [*axes, *names])
         guess = f" Did you mean {match!r}?" if match else ""
         raise RequestError(
@@ -163,7 +164,8 @@ def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
     section = dotted.partition(".")[0]
     if section in type(config).model_fields or section in type(config.world).model_fields:
         return
-    owners = [one.name for one in known_families() if section in one.config.model_fields]
+    known = known_families()
+    owners = [name for name, one in known.items() if section in one.config.model_fields]
     whose = f" of the family {' or '.join(owners)}" if owners else ""
     raise RequestError(
         f"{axis or dotted} is an axis{whose}, and this arm's world model is of the family "
@@ -264,10 +266,6 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
 @cache
 def _all_names(family: str) -> tuple[str, ...]:
     return tuple(field_names(family))
-
-
-def _others() -> Iterator["Family"]:
-    return (one for one in known_families() if one.name != DIAMOND)
 
 
 def _parse(text: str) -> Any:

@@ -11,13 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
-from diamond.errors import RequestError
+from diamond.errors import RequestError, nearest
 
 
 @cache
-def entry_points_of(group: str) -> Mapping[str, EntryPoint]:
+def entry_points_of(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
     """The entry points of a group that installed packages declare, by name."""
-    return {point.name: point for point in entry_points(group=group)}
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, []).append(point)
+    return {name: tuple(points) for name, points in found.items()}
 
 
 def load_entry_point(group: str, name: str, what: str) -> Any:
@@ -29,13 +32,21 @@ def load_entry_point(group: str, name: str, what: str) -> Any:
         what: What it is, for the error.
 
     Raises:
-        RequestError: It does not load; the text has its own error.
+        RequestError: It does not load; the text has its own error. Or several packages have one of
+            that name.
     """
-    point = entry_points_of(group)[name]
-    package = (
-        "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    points = entry_points_of(group)[name]
+    packages = sorted(
+        "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+        for point in points
     )
-    return load_object(point.value, f"{what} {name!r} of the package {package}")
+    places = sorted({point.value for point in points})
+    if len(places) > 1:
+        raise RequestError(
+            f"the packages {' and '.join(packages)} bring a {what} {name!r} each\n"
+            f"  say which one by its place: {' or '.join(places)}"
+        )
+    return load_object(places[0], f"{what} {name!r} of the package {packages[0]}")
 
 
 def load_object(where: str, called: str) -> Any:
@@ -80,13 +91,23 @@ def source_of(where: str, what: str) -> Path:
     module, name = _split(where, what)
     try:
         spec = find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise RequestError(f"{what} {where!r}: {error}\n  {_how(module)}") from error
+    except Exception as error:
+        raise RequestError(
+            f"{what} {where!r}: {type(error).__name__}: {error}\n  {_how(module)}"
+        ) from error
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise RequestError(f"{what} {where!r}: there is no module {module!r}\n  {_how(module)}")
     path = Path(spec.origin)
-    if name not in _names(ast.parse(path.read_bytes())):
-        raise RequestError(f"{what} {where!r}: {path.name} defines no {name!r}")
+    try:
+        names = _names(ast.parse(path.read_bytes()))
+    except SyntaxError as error:
+        raise RequestError(
+            f"{what} {where!r}: {path.name} is no Python: {error}\n  mend line {error.lineno}"
+        ) from error
+    if name not in names:
+        match = nearest(name, names)
+        guess = f" Did you mean {match!r}?" if match else ""
+        raise RequestError(f"{what} {where!r}: {path.name} defines no {name!r}.{guess}")
     return path
 
 

@@ -91,10 +91,10 @@ def family_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*OWN, *sorted(entry_points_of(GROUP)))))
 
 
-def known_families() -> "tuple[Family, ...]":
-    """All families that are here and load."""
-    found = [family for name in family_names() if not isinstance(family := _tried(name), str)]
-    return (*found, *_by_place.values())
+def known_families() -> "Mapping[str, Family]":
+    """All families that are here and load, by what a run calls them."""
+    found = {name: one for name in family_names() if not isinstance(one := _tried(name), str)}
+    return found | _by_place
 
 
 def broken_families() -> tuple[str, ...]:
@@ -102,6 +102,7 @@ def broken_families() -> tuple[str, ...]:
     return tuple(said for name in family_names() if isinstance(said := _tried(name), str))
 
 
+@cache
 def _tried(name: str) -> "Family | str":
     try:
         return find_family(name)

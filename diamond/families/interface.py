@@ -5,11 +5,12 @@ A family is one `Family`, which plans read, and one `Implementation`, which only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
 
 from diamond.ablation.axis import Axis
+from diamond.ablation.axis_table import AFTER, BEFORE
 from diamond.config.plugins import load_named
 from diamond.config.run import RunConfig
 from diamond.config.worlds import INTERFACE, OWN, WorldConfig, find_family
@@ -134,7 +135,6 @@ class Family:
     Attributes:
         name: As users write it.
         interface: `INTERFACE` of the version that it was written for.
-        description: One line.
         config: Its section of a run; its parts are fields of the same names.
         preset: The section in a preset (``smoke``, ``tiny``, ``small``, ``paper``) for a game.
             Raises `RequestError` for a preset that it has no recipe for.
@@ -163,7 +163,6 @@ class Family:
 
     name: str
     interface: int
-    description: str
     config: type[WorldConfig]
     preset: Callable[[str, str], WorldConfig]
     made_by: str
@@ -265,8 +264,8 @@ def checked(found: Any, name: str) -> Family:
     """A family of another package, once it is known to fit.
 
     Raises:
-        RequestError: It is none, was written for another interface, or has the name of a stage or
-            an axis that there is already.
+        RequestError: It is none, was written for another interface, has the name of a stage or an
+            axis that there is already, or a section that nothing would read.
     """
     where = f"family {name!r}"
     if not isinstance(found, Family):
@@ -274,22 +273,45 @@ def checked(found: Any, name: str) -> Family:
             f"{where} is a {type(found).__name__}\n  expected: a diamond.families.interface.Family"
         )
     if found.interface != INTERFACE:
-        older = "a newer package" if found.interface < INTERFACE else "a newer diamond"
+        known = isinstance(found.interface, int)
+        older = "diamond" if known and found.interface > INTERFACE else "package of the family"
         raise RequestError(
-            f"{where} was written for interface {found.interface}, this is {INTERFACE}\n"
-            f"  install {older}"
+            f"{where} was written for interface {found.interface!r}, this is {INTERFACE}\n"
+            f"  install a newer {older}"
         )
+    for wrong in (*_wrong_names(found, name), *_wrong_sections(found, name)):
+        raise RequestError(f"{where}: {wrong}")
+    return found
+
+
+def _wrong_names(found: Family, name: str) -> Iterator[str]:
     if found.name in OWN:
-        raise RequestError(f"{where} is called {found.name!r}, as one of ours; rename it")
+        yield f"it is called {found.name!r}, as one of ours; rename it"
+    if ":" not in name and found.name != name:
+        yield f"its record calls it {found.name!r}; give its entry point that name"
     for stage in found.stages:
         if not stage.name.startswith(f"{found.name}_"):
-            raise RequestError(
-                f"{where}: the stage {stage.name!r} must begin with {found.name}_, see part_stage"
-            )
-    if missing := [s.part for s in found.stages if s.part not in found.config.model_fields]:
-        raise RequestError(f"{where}: its section has no part {missing[0]!r}")
-    taken = {axis.name for own in OWN for axis in find_family(own).axes}
+            yield f"the stage {stage.name!r} must begin with {found.name}_, see part_stage"
+    own = (axis for family in OWN for axis in find_family(family).axes)
+    taken = {axis.name for axis in (*BEFORE, *own, *AFTER)}
     for axis in found.axes:
         if axis.name in taken:
-            raise RequestError(f"{where}: there is an axis {axis.name!r} already; rename it")
-    return found
+            yield f"there is an axis {axis.name!r} already; rename it"
+
+
+def _wrong_sections(found: Family, name: str) -> Iterator[str]:
+    fields = found.config.model_fields
+    parts = [stage.part for stage in found.stages]
+    for part in (*parts, *found.sampling):
+        if part not in fields:
+            yield f"its section has no {part!r}"
+    for field in fields:
+        if field not in ("family", *parts, *found.sampling):
+            yield (
+                f"its section has a field {field!r} that no stage reads; put it into the section "
+                "of a part, or into one of `sampling`"
+            )
+        if field in RunConfig.model_fields:
+            yield f"its section {field!r} is called as one of every run; rename it"
+    if fields["family"].annotation is not str and get_args(fields["family"].annotation) != (name,):
+        yield f"the field family of its section must be able to hold {name!r}: make it a str"

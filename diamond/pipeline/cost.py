@@ -12,9 +12,10 @@ RANDOM_SHARE = 0.3
 def expected_seconds(config: RunConfig, stage: StageName, player: str = "") -> float:
     """Seconds of one stage of a run on one core, from its work alone."""
     share = RANDOM_SHARE if player == RANDOM_PLAYER else 1.0
-    return share * find_stage_record(stage).seconds(config)
+    return share * find_stage_record(stage, config.world.family).seconds(config)
 
 
 def denoiser_calls(config: RunConfig, stage: StageName) -> float:
     """Calls of the denoiser for one frame in a stage of a run: in training, and to imagine."""
-    return find_stage_record(stage).calls(config) if family_of(config).is_trained else 0.0
+    record = find_stage_record(stage, config.world.family)
+    return record.calls(config) if family_of(config).is_trained else 0.0

@@ -14,7 +14,7 @@ from diamond.pipeline.store import Store
 from diamond.results.claims import Declared as DeclaredResult
 from diamond.results.claims import Verdict
 from diamond.results.model import Result, Run
-from diamond.stages.registry import find_stage_record
+from diamond.stages.registry import RESULT_STAGES
 
 History = Sequence[Mapping[str, Any]]
 """The plans that a study had, as `diamond.pipeline.history` keeps them."""
@@ -137,7 +137,7 @@ def _first_scored_ms(run: Run, store: Store) -> float:
     manifests = [
         store.manifest(name, stage.key)
         for name, stage in run.stages.items()
-        if find_stage_record(name).is_result and stage.state == "done"
+        if name in RESULT_STAGES and stage.state == "done"
     ]
     return min(
         (m["timings"].get("finished_ms", float("inf")) for m in manifests if m),

@@ -29,7 +29,6 @@ from diamond.pipeline.studies import (
     find_study,
     folder_bytes,
 )
-from diamond.stages.registry import stage_names
 
 WEIGHTS = "weights"
 """What an item is that is a file of imported weights."""
@@ -86,7 +85,7 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
     items = [Item(study.folder, "study", folder_bytes(study.folder)) for study in gone]
     busy = []
     documents: list[Any] = [study.entries for study in kept]
-    for stage in stage_names():
+    for stage in store.stage_names():
         unneeded = [key for key in sorted(store.keys(stage)) if (stage, key) not in needed]
         holders = living_holders([Claim(store.work(stage, key)) for key in unneeded])
         for key, holder in zip(unneeded, holders, strict=True):

@@ -176,10 +176,10 @@ def _rewards_net(context: StageContext) -> RewardEndNet | None:
     """The network of the world model that tells rewards and ends; None where it has none."""
     trained = [name for name in context.upstream if name not in ("references", "rollouts")]
     families = (context.upstream_config(name).get("family") for name in trained)
-    family = next((find_family(name) for name in families if name is not None), None)
-    if family is None or not family.rewards_by:
+    name = next((name for name in families if name is not None), None)
+    if name is None or not (family := find_family(name)).rewards_by:
         return None
-    part = implementation_of(family.name).part(family.rewards_by)
+    part = implementation_of(name).part(family.rewards_by)
     net: RewardEndNet = load_part(context, part, family.stage(part.name).name)
     return net
 

@@ -17,7 +17,6 @@ from diamond.config.worlds import find_family, world_section
 from diamond.errors import RequestError
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store
-from diamond.stages.registry import stage_names
 
 RECENT = 32
 """Finished stages of a kind that are looked at, the newest first."""
@@ -48,7 +47,7 @@ class Measured:
         """
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._factor = lru_cache(maxsize=None)(self._find)
-        for stage in stage_names():
+        for stage in store.stage_names():
             for path in _newest(store, stage):
                 manifest = store.manifest(stage, path.name)
                 if manifest and manifest["state"] == "done" and manifest["device"] == device:

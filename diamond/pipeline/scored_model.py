@@ -22,16 +22,17 @@ from diamond.config.worlds import family_of, find_family, world_section
 from diamond.errors import RequestError, unknown
 from diamond.pipeline.store import KEPT, STAGES_FOLDER, Store, damage_of
 from diamond.stages.agent import AGENT
-from diamond.stages.registry import find_stage_record, records, stage_names
+from diamond.stages.registry import find_stage_record, records
 
 SHOWN = 6
+"""Stages that an error lists."""
 SHOWN_AXES = ("steps", "solver", "order")
 """Of the ways to draw frames, those that an error lists where there are many."""
 PLACES = (STAGES_FOLDER, KEPT)
 """Folders of a home that finished stages are in."""
-"""Stages that an error lists."""
 HOW = (
-    "give the folder of a checkpoint, or the key of a stage denoiser, agent or rollouts of the home"
+    "give the folder of a checkpoint, or the key of a stage of the home: a trained world model "
+    "(denoiser), agent or rollouts"
 )
 Manifest = Mapping[str, Any]
 
@@ -119,6 +120,13 @@ def scored_stages() -> tuple[str, ...]:
     return tuple(one.name for one in records() if one.is_scored)
 
 
+def _is_scored(stage: str, key: str, store: Store) -> bool:
+    """Whether there is a world model in a stage; its family is that of its manifest."""
+    manifest = store.manifest(stage, key) or {}
+    family = manifest.get("config", {}).get("family", "")
+    return find_stage_record(stage, family).is_scored
+
+
 def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
     path = Path(source)
     if path.is_dir():
@@ -155,7 +163,7 @@ def _stage_of_folder(path: Path, store: Store) -> tuple[StageName, str]:
 
 
 def _checked_name(stage: str, key: str, store: Store) -> StageName:
-    if stage in scored_stages():
+    if _is_scored(stage, key, store):
         return stage
     manifest = store.manifest(stage, key) or {}
     rollouts = manifest.get("upstream", {}).get("rollouts")
@@ -167,7 +175,7 @@ def _checked_name(stage: str, key: str, store: Store) -> StageName:
 
 def _stages(store: Store) -> Iterator[tuple[str, str]]:
     """Key and name of every stage of a home."""
-    for stage in stage_names():
+    for stage in store.stage_names():
         for key in sorted(store.keys(stage)):
             yield key, stage
 
@@ -371,8 +379,8 @@ def _set(config: RunConfig, settings: Sequence[str]) -> RunConfig:
         if any(field.partition(".")[0] not in allowed for field in axis.fields):
             raise RequestError(
                 f"{axis.name} is no part of how frames are drawn: the world model is trained "
-                "already\n  allowed: steps, sampler.order and the rest of sampler, lpips, "
-                "fidelity.metrics"
+                "already\n  allowed: of DIAMOND steps, sampler.order and the rest of sampler; "
+                "lpips, fidelity.metrics"
             )
     return apply_axes(config, chosen)
 
@@ -401,10 +409,11 @@ def _check_whole(store: Store, stage: StageName, key: str) -> Manifest:
             f"the {stage} {key} is not trained, it is {manifest['state']}{cause}\n"
             "  the command of its study goes on with it"
         )
-    if manifest["numerics"] != find_stage_record(stage).numerics:
+    numerics = find_stage_record(stage, manifest["config"].get("family", "")).numerics
+    if manifest["numerics"] != numerics:
         raise RequestError(
             f"the {stage} {key} was made by another version (numerics {manifest['numerics']}, now "
-            f"{find_stage_record(stage).numerics})\n  make it again with the command of its study"
+            f"{numerics})\n  make it again with the command of its study"
         )
     damage = damage_of(store.folder(stage, key))
     if damage is not None:

@@ -229,6 +229,16 @@ class Store:
         # Whatever else lies there was not made by this project.
         return frozenset(name for name in found if _KEY.fullmatch(name))
 
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages that a home has a folder of, those of families that are gone included."""
+        found: set[str] = set()
+        for part in (STAGES_FOLDER, KEPT, WORK):
+            try:
+                found.update(os.listdir(self.home / part))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return tuple(sorted(name for name in found if self.keys(name)))
+
     def folders(self, stage: str, key: str) -> list[Path]:
         """The folders of a stage that are there: of what is finished, and of the work on it."""
         places = (self._whole(stage, key), self._kept(stage, key), self.work(stage, key))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -290,13 +290,13 @@ def file_bytes(path: Path) -> int:
         return 0
 
 
-def check_whole(result: Result, store: Store, stages: Iterable[str]) -> None:
+def check_whole(result: Result, store: Store, stages: Collection[str] | None = None) -> None:
     """Read in full what a result says that its runs made, as far as the home still has it.
 
     Args:
         result: Of a study.
         store: The home.
-        stages: Names of the stages to read.
+        stages: Names of the stages to read; None reads all.
 
     Raises:
         StoreError: A stage is not as it was written.
@@ -304,7 +304,7 @@ def check_whole(result: Result, store: Store, stages: Iterable[str]) -> None:
     runs = [run for arm in result.arms for run in arm.runs]
     found = {(name, stage.key) for run in runs for name, stage in run.stages.items()}
     for stage, key in sorted(found):
-        if stage in stages and store.is_published(stage, key):
+        if (stages is None or stage in stages) and store.is_published(stage, key):
             store.whole_folder(stage, key)
 
 

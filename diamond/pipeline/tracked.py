@@ -141,7 +141,8 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRu
         stages=tuple(
             stage_events(spec, store)
             for spec in run.stages
-            if arm.kind == "arm" and find_stage_record(spec.stage).is_trained
+            if arm.kind == "arm"
+            and find_stage_record(spec.stage, run.config.world.family).is_trained
         ),
         curves=curves if whole else {},
         summary=summary if whole else {},

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from diamond.ablation.stages import StageName
-from diamond.config.worlds import find_family
 from diamond.errors import DiamondError, OvertakenError, StageFailedError
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 from diamond.pipeline.children import check_code
@@ -136,13 +135,11 @@ def function_of(stage: StageName, config: Mapping[str, Any]) -> Make:
         stage: Name.
         config: What it reads itself: its family, and whether its weights come from a checkpoint.
     """
-    if "family" in config:
-        find_family(config["family"])
     if "imported" in config:
         from diamond.pipeline.checkpoints import take_imported  # noqa: PLC0415
 
         return take_imported
-    module, _, function = find_stage_record(stage).made_by.partition(":")
+    module, _, function = find_stage_record(stage, config.get("family", "")).made_by.partition(":")
     make: Make = getattr(import_module(module), function)
     return make
 

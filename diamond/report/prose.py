@@ -12,7 +12,7 @@ _HELD_OUT = (
 )
 COST_NOTE = (
     "Times were measured on a machine that other work shared, so they are rough; "
-    "the number of denoiser calls is exact."
+    "the number of network calls is exact."
 )
 
 

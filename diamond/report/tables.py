@@ -243,7 +243,7 @@ def costs_table(doc: Result, game: str) -> Table:
             Cell(ABSENT if size is None else f"{size:,.0f}"),
         )
         rows.append(Row(arm.name, arm.kind, cells))
-    columns = ("arm", "denoiser calls per frame", "ms per imagined frame", "rollouts [s]",
+    columns = ("arm", "network calls per frame", "ms per imagined frame", "rollouts [s]",
                "parameters")  # fmt: skip
     return Table(game, columns, tuple(rows))
 

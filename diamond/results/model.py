@@ -138,10 +138,10 @@ class Returns(Record):
 class FrameCost(Record):
     """What an imagined frame took."""
 
-    denoiser_calls_per_frame: int = Field(description="calls of the denoiser")
+    denoiser_calls_per_frame: int = Field(description="calls of the network that draws a frame")
     ms_per_frame: float = Field(description="milliseconds")
     rollout_seconds: float = Field(description="seconds of all rollouts")
-    num_parameters: int = Field(description="parameters of the denoiser")
+    num_parameters: int = Field(description="parameters of the network that draws a frame")
 
 
 class Run(Record):

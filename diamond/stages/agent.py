@@ -54,9 +54,14 @@ def _num_updates(online: OnlineConfig, part: str) -> int:
 def _section(config: RunConfig, section: Section) -> Section:
     """An agent trained in the real game has no world model."""
     if config.imagines:
-        return section
+        return section | {"parts": [_identity(config, stage) for stage in family_of(config).stages]}
     read = type(config.world).model_fields
     return {name: value for name, value in section.items() if name not in read}
+
+
+def _identity(config: RunConfig, stage: Stage) -> Section:
+    """What the stage of a part would be known by: its numerics, and what is not in its section."""
+    return {"part": stage.part, "numerics": stage.numerics} | stage.section(config, {})
 
 
 AGENT = Stage(

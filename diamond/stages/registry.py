@@ -1,6 +1,7 @@
 """All stages, each after those that it reads: those of every run, and those of the families."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from diamond.config.run import Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, family_of, find_family, known_families
@@ -16,6 +17,9 @@ from diamond.stages.references import REFERENCES
 from diamond.stages.returns import RETURNS
 from diamond.stages.rollouts import ROLLOUTS
 
+if TYPE_CHECKING:
+    from diamond.families.interface import Family
+
 BEFORE: tuple[Stage, ...] = (REFERENCES, FRAMES)
 """What comes before the parts of a world model."""
 AFTER: tuple[Stage, ...] = (
@@ -30,12 +34,13 @@ AFTER: tuple[Stage, ...] = (
 OWN: Mapping[str, Stage] = {one.name: one for one in (*BEFORE, *AFTER)}
 """The stages that are no family's."""
 PROTOCOLS: tuple[Protocol, ...] = ("static", "online")
+RESULT_STAGES = tuple(one.name for one in AFTER if one.is_result)
 SCORING_STAGES = tuple(one.name for one in AFTER if one.scores_runs)
 
 
 def records(*families: str) -> tuple[Stage, ...]:
     """All stages, with those of the given families, or of all that are here."""
-    found = map(find_family, families) if families else known_families()
+    found = map(find_family, families) if families else known_families().values()
     return (*BEFORE, *(stage for family in found for stage in family.stages), *AFTER)
 
 
@@ -44,16 +49,20 @@ def stage_names() -> tuple[str, ...]:
     return tuple(one.name for one in records())
 
 
-def find_stage_record(name: str) -> Stage:
+def find_stage_record(name: str, family: str = "") -> Stage:
     """The record of a stage.
+
+    Args:
+        name: Of the stage.
+        family: Of the run; its own stages come first, then those of ours and of all others.
 
     Raises:
         StoreError: No family that is here has it.
     """
     if name in OWN:
         return OWN[name]
-    for family in (find_family(DIAMOND), *known_families()):
-        for stage in family.stages:
+    for found in _families(family):
+        for stage in found.stages:
             if stage.name == name:
                 return stage
     match = nearest(name, stage_names())
@@ -61,6 +70,12 @@ def find_stage_record(name: str) -> Stage:
         f"no family that is here has a stage {name!r}; the nearest is {match!r}\n"
         "  install the package of the family that made it"
     )
+
+
+def _families(name: str) -> "Iterator[Family]":
+    yield find_family(name or DIAMOND)
+    yield find_family(DIAMOND)
+    yield from known_families().values()
 
 
 def kind_of(config: RunConfig) -> Kind:
@@ -88,7 +103,9 @@ def reads_of(stage: str, protocol: Protocol, family: str = DIAMOND) -> tuple[str
         PARTS: [one.name for one in found.stages],
         REWARDS: [found.stage(found.rewards_by).name] if found.rewards_by else [],
     }
-    reads = [name for said in find_stage_record(stage).reads for name in meant.get(said, [said])]
+    reads = [
+        name for said in find_stage_record(stage, family).reads for name in meant.get(said, [said])
+    ]
     if protocol == "static":
         return tuple(reads)
     kept = stages_of_protocol(protocol, family)

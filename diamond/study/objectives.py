@@ -53,7 +53,7 @@ def _of_metric(spec: MetricSpec) -> Quantity:
 _COSTS = (
     ("ms_per_frame", "ms per imagined frame", "ms"),
     ("denoiser_calls_per_frame", "denoiser calls per frame", ""),
-    ("num_parameters", "parameters of the denoiser", ""),
+    ("num_parameters", "parameters of what draws a frame", ""),
 )
 QUANTITIES: tuple[Quantity, ...] = (
     *(_of_metric(spec) for spec in METRICS),

@@ -10,7 +10,7 @@ from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.ablation.stages import StageName, StageSpec
-from diamond.ablation.variants import apply_axes
+from diamond.ablation.variants import apply_axes, current_text, fits_family
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.overrides import get_field
@@ -25,6 +25,7 @@ from diamond.study.space import Parameter, Value, texts_of
 BASELINE = "baseline"
 """Name of the arm with the preset's own values."""
 STOP_AFTER = "denoiser.stop_after"
+STOPPED_UPDATES = "denoiser.updates"
 """Field that ends the training of a denoiser on its way, where a pruner looks at it."""
 
 
@@ -66,7 +67,7 @@ def rung_plan(plan: Plan, sweep: Sweep, texts: Mapping[str, str], stop_after: in
         RequestError: The values are not allowed together.
     """
     arm = own_arms(plan)[0]
-    if stop_after >= get_field(arm.runs[0].config, "denoiser.updates"):
+    if stop_after >= get_field(arm.runs[0].config, STOPPED_UPDATES):
         return None
     return trial_plan(sweep, arm.name, texts, stop_after)
 
@@ -113,14 +114,26 @@ def identity_of(sweep: Sweep) -> str:
 
 
 def baseline_texts(sweep: Sweep) -> dict[str, str]:
-    """Text per axis of the values that the preset has."""
+    """Text per axis of the values that the preset has, ``none`` of an axis of another family."""
     config = base_config(sweep, sweep.declaration.games[0])
-    return {p.name: find_axis(p.name).current(config) for p in sweep.declaration.parameters}
+    return {p.name: current_text(find_axis(p.name), config) for p in sweep.declaration.parameters}
 
 
 def first_stage(parameter: Parameter) -> StageName:
     """The first stage that a parameter touches; trials share everything before it."""
     return find_axis(parameter.name).first_stage
+
+
+def _check_stops(sweep: Sweep, config: RunConfig) -> None:
+    """Refuse a pruner that stops a training which cannot be stopped."""
+    pruner = sweep.declaration.pruner
+    if pruner is None or not pruner.at:
+        return
+    if not fits_family(find_axis(STOP_AFTER), config) or "family" in sweep.declaration.space:
+        raise RequestError(
+            f"the pruner {pruner.name} looks at a world model at {STOP_AFTER}, which the family "
+            f"diamond alone has\n  use the pruner wilcoxon, or leave [pruner] out"
+        )
 
 
 def check_sweep(sweep: Sweep) -> Plan:
@@ -138,6 +151,7 @@ def check_sweep(sweep: Sweep) -> Plan:
         check_fits(_request(sweep, ""), read_checkpoint(sweep.checkpoint), tuple(axes))
     baseline = make_plan(_request(sweep, f"{BASELINE}: {_settings_words(sweep)}"))
     baseline_config = own_arms(baseline)[0].runs[0].config
+    _check_stops(sweep, baseline_config)
     horizon = baseline_config.rollouts.horizon_steps
     for measure in (*said.measures, *said.bounds):
         if measure.time_step is not None and measure.time_step > horizon:

@@ -35,7 +35,6 @@ def _doubt(world: DiamondConfig) -> str | None:
 DIAMOND = Family(
     name=NAME,
     interface=INTERFACE,
-    description="a diffusion model draws the next frame, an LSTM tells its reward and end",
     config=DiamondConfig,
     preset=diamond_preset,
     made_by="diamond.families.diamond.world:DIAMOND_WORLD",

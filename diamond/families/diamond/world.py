@@ -1,7 +1,4 @@
-"""The DIAMOND family.
-
-A diffusion denoiser draws the next frame, the reward/end model its reward_end.
-"""
+"""DIAMOND: a denoiser draws the next frame, the reward/end model its reward and end."""
 
 from typing import NamedTuple, assert_never, cast
 

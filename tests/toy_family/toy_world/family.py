@@ -61,7 +61,6 @@ def update_seconds(config: RunConfig) -> float:
 TOY = Family(
     name="toy",
     interface=1,
-    description="a convolution of the last frame",
     config=ToyConfig,
     preset=preset,
     made_by="toy_world.network:TOY_WORLD",
