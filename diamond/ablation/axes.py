@@ -1,11 +1,10 @@
 """Finding an axis by its name: a row of a table, or any field of the config."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from diamond.ablation.axis import Axis, field_axis
 from diamond.ablation.axis_table import AFTER, BEFORE
-from diamond.ablation.grammar import Assignment
 from diamond.config.overrides import check_field, field_description
 from diamond.config.worlds import DIAMOND, find_family, known_families
 
@@ -29,16 +28,17 @@ def known_axes() -> tuple[Axis, ...]:
     )
 
 
-def load_families(assignments: Iterable[Assignment]) -> None:
-    """Load the families that assignments name by their place: their axes are known from then on.
+def load_families(chosen: Mapping[str, Iterable[str]]) -> None:
+    """Load the families that the axis `family` is given: their own axes are known from then on.
+
+    Args:
+        chosen: Texts of values by axis.
 
     Raises:
         RequestError: One does not exist or does not load.
     """
-    for given in assignments:
-        if given.name == FAMILY:
-            for text in given.values:
-                find_family(text)
+    for text in chosen.get(FAMILY, ()):
+        find_family(text)
 
 
 def find_axis(name: str) -> Axis:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 
 from diamond.ablation.asked_metrics import METRICS_FIELD, asked_metrics
-from diamond.ablation.axes import find_axis
+from diamond.ablation.axes import find_axis, load_families
 from diamond.ablation.claims import (
     FIDELITY_METRICS,
     Comparison,
@@ -301,6 +301,8 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
     yield ("match",), partial(check_match, said.match)
     yield ("settings", METRICS_FIELD), partial(asked_metrics, said.settings)
     yield ("primary",), partial(_check_primary, said)
+    yield ("axes", "family"), partial(load_families, said.axes)
+    yield ("settings", "family"), partial(load_families, {n: [t] for n, t in said.settings.items()})
     yield from ((("axes", axis), partial(find_axis, axis)) for axis in said.axes)
     for axis in said.settings:
         yield ("settings", axis), partial(find_axis, axis)

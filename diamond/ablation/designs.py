@@ -23,7 +23,7 @@ def lay_out(design: Design, assignments: Sequence[Assignment]) -> tuple[Setting,
     Raises:
         RequestError: An axis does not exist, two set the same field, or they do not fit the design.
     """
-    load_families(assignments)
+    load_families({given.name: given.values for given in assignments})
     factors = [(find_axis(given.name), given.values) for given in assignments]
     check_axes([axis for axis, _ in factors])
     match design:
@@ -60,7 +60,7 @@ def read_setting(texts: Sequence[str], option: str) -> Setting:
     """
     words = [word for text in texts for word in split_outside(text, " ") if word]
     assignments = [(word, parse_assignment(word)) for word in words]
-    load_families([given for _, given in assignments])
+    load_families({given.name: given.values for _, given in assignments})
     chosen = []
     for word, given in assignments:
         if len(given.values) > 1:

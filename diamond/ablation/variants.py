@@ -1,10 +1,10 @@
 """What an arm is before it has seeds: a name, values of axes, and the config that follows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diamond.ablation.axes import Axis
+from diamond.ablation.axes import Axis, find_axis
 from diamond.config.overrides import check_family_has, override
 from diamond.config.run import RunConfig, ViewConfig
 from diamond.errors import RequestError
@@ -87,9 +87,10 @@ def fits_family(axis: Axis, config: RunConfig) -> bool:
     return True
 
 
-def current_text(axis: Axis, config: RunConfig) -> str:
-    """The text of the value that a run has of an axis, ``none`` where it is another family's."""
-    return axis.current(config) if fits_family(axis, config) else "none"
+def current_texts(names: Iterable[str], config: RunConfig) -> dict[str, str]:
+    """Text of the value that a run has of each axis; nothing of an axis of another family."""
+    axes = map(find_axis, names)
+    return {axis.name: axis.current(config) for axis in axes if fits_family(axis, config)}
 
 
 def check_axes(axes: Sequence[Axis]) -> None:

@@ -273,7 +273,8 @@ def show_space(sweep: Sweep, baseline: Plan, store: Store, workers: Workers, out
     for parameter in said.parameters:
         condition = condition_text(parameter)
         values = range_text(parameter) + (f" ({condition})" if condition else "")
-        rows.append((parameter.name, values, texts[parameter.name], first_stage(parameter)))
+        own = texts.get(parameter.name, "none")
+        rows.append((parameter.name, values, own, first_stage(parameter)))
     typer.echo(file=out)
     for line in table_lines(rows, width, folded=1):
         typer.echo(line, out)
@@ -341,7 +342,8 @@ def _costs(sweep: Sweep, baseline: Plan, store: Store, device: str) -> list[str]
 def _end_plans(sweep: Sweep) -> list[Plan]:
     """Plans with one parameter at an end and the others at the preset's values."""
     space, texts = sweep.declaration.parameters, baseline_texts(sweep)
-    known = {p.name: value for p in space if (value := p.read(texts[p.name])) is not None}
+    here = [parameter for parameter in space if parameter.name in texts]
+    known = {p.name: value for p in here if (value := p.read(texts[p.name])) is not None}
     plans = []
     for parameter in space:
         if parameter.when is not None:

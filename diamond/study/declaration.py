@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from diamond.ablation.asked_metrics import METRICS_FIELD, asked_metrics
-from diamond.ablation.axes import find_axis
+from diamond.ablation.axes import find_axis, load_families
 from diamond.ablation.declarations import AxisText, Override, Sentence, Texts
 from diamond.ablation.request import ALL_STAGES, check_protocol_name, check_stage
 from diamond.ablation.stages import scores_until
@@ -330,6 +330,9 @@ def _checks(said: SweepDeclaration) -> Iterator[tuple[Key, Callable[[], object]]
     yield ("preset",), partial(one_of, "preset", said.preset, PRESETS, GUIDE)
     yield ("protocol",), partial(check_protocol_name, said.protocol)
     yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
+    choices = {name: one.choices or () for name, one in said.space.items()}
+    yield ("space", "family"), partial(load_families, choices)
+    yield ("settings", "family"), partial(load_families, {n: [t] for n, t in said.settings.items()})
     yield from ((("space", name), partial(find_axis, name)) for name in said.space)
     for name in said.settings:
         yield ("settings", name), partial(find_axis, name)

@@ -182,8 +182,8 @@ def _space(sweep: Sweep) -> tuple[Parameter, ...]:
             log=p.log,
             choices=tuple(p.choices) if p.kind == "categorical" else None,
             when=None if p.when is None else When(name=p.when.name, values=tuple(p.when.values)),
-            baseline=texts[p.name],
-            in_range=p.read(texts[p.name]) is not None,
+            baseline=texts.get(p.name, "none"),
+            in_range=p.name in texts and p.read(texts[p.name]) is not None,
             meaning=find_axis(p.name).meaning,
             first_stage=first_stage(p),
         )

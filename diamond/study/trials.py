@@ -10,7 +10,7 @@ from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.ablation.stages import StageName, StageSpec
-from diamond.ablation.variants import apply_axes, current_text, fits_family
+from diamond.ablation.variants import apply_axes, current_texts, fits_family
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.overrides import get_field
@@ -114,9 +114,9 @@ def identity_of(sweep: Sweep) -> str:
 
 
 def baseline_texts(sweep: Sweep) -> dict[str, str]:
-    """Text per axis of the values that the preset has, ``none`` of an axis of another family."""
+    """Text per axis of the values that the preset has; none of an axis of another family."""
     config = base_config(sweep, sweep.declaration.games[0])
-    return {p.name: current_text(find_axis(p.name), config) for p in sweep.declaration.parameters}
+    return current_texts((p.name for p in sweep.declaration.parameters), config)
 
 
 def first_stage(parameter: Parameter) -> StageName:

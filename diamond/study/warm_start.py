@@ -9,9 +9,8 @@ import optuna
 from optuna.trial import create_trial
 from pydantic import ValidationError
 
-from diamond.ablation.axes import find_axis
 from diamond.ablation.plan import Plan
-from diamond.ablation.variants import current_text
+from diamond.ablation.variants import current_texts
 from diamond.config.base import canonical
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
@@ -138,7 +137,7 @@ def _point(sweep: Sweep, configs: Mapping[str, Any]) -> dict[str, Value] | str:
         config = RunConfig.model_validate(configs[said.games[0]])
     except ValidationError:
         return "another version planned it"
-    texts = {p.name: current_text(find_axis(p.name), config) for p in said.parameters}
+    texts = current_texts((parameter.name for parameter in said.parameters), config)
     point = values_of(said.parameters, texts)
     if point is None:
         return "its values lie outside the space"
