@@ -193,11 +193,31 @@ def test_a_study_of_a_package_that_is_gone_is_shown_and_its_errors_say_what_is_m
         assert "unknown family 'toy'" in done.stderr
 
 
-def test_its_world_model_is_scored_exported_and_played(home: Path, tmp_path: Path) -> None:
+def test_its_study_travels_and_is_freed_when_the_package_is_gone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = tmp_path / "toy.study", tmp_path / "other"
+    assert diamond("export-study", STUDY, str(file), "--home", str(home)).returncode == 0
+    came = diamond("import-study", str(file), "--home", str(other))
+    assert came.returncode == 0, came.stderr
+    assert {arm["name"] for arm in report(other, STUDY)["arms"]} >= {"family=toy"}
+    monkeypatch.delenv("PYTHONPATH")
+    key = next((other / "stages" / "toy_network").iterdir()).name
+    scored = diamond("fidelity", key, "--home", str(other))
+    assert scored.returncode == 2 and "unknown family 'toy'" in scored.stderr
+    gone = diamond("gc", "--forget", STUDY, "--yes", "--home", str(other))
+    assert gone.returncode == 0, gone.stderr
+    assert not list((other / "stages").glob("toy_network/*"))
+
+
+def test_its_world_model_is_scored(home: Path) -> None:
     (key,) = {path.name for path in (home / "stages" / "toy_network").iterdir()}
     scoring = ("--starts", "2", "--horizon", "5", "--home", str(home))
     done = diamond("fidelity", key[:8], *scoring)
     assert done.returncode == 0, done.stderr
+
+
+def test_its_agent_is_exported_and_played(home: Path, tmp_path: Path) -> None:
     agent = tmp_path / "agent"
     words = ("export-checkpoint", STUDY, str(agent), "--arm", "family=toy", "--home", str(home))
     assert diamond(*words).returncode == 0

@@ -1,6 +1,5 @@
 """Plans, keys and claims with a family that is named by its place, in this very process."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -25,7 +24,7 @@ from diamond.families.diamond.config import diamond_of
 from diamond.families.interface import Family, checked
 from diamond.study.declaration import load_sweep
 from diamond.study.trials import baseline_texts, check_sweep
-from tests.commands import TOY_FAMILY, diamond, report
+from tests.commands import TOY_FAMILY
 
 PLACE = "toy_world.family:TOY"
 
@@ -256,26 +255,3 @@ def test_a_sweep_searches_over_families(tmp_path: Path) -> None:
     path.write_text(SEARCH + '[pruner]\nname = "median"\nat = [10]\n')
     with pytest.raises(RequestError, match="which the family diamond alone has"):
         check_sweep(load_sweep(str(path)))
-
-
-def test_what_a_family_that_is_gone_made_is_freed_and_travels(
-    toy_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home, other = tmp_path / "home", tmp_path / "other"
-    monkeypatch.setenv("PYTHONPATH", str(toy_site))
-    words = ("toy_width=4,8", "--set", "family=toy", "--until", "fidelity", "--preset", "smoke")
-    done = diamond("ablate", *words, "--name", "mine", "--home", str(home), page=False)
-    assert done.returncode == 0, done.stderr
-    file = tmp_path / "mine.study"
-    assert diamond("export-study", "mine", str(file), "--home", str(home)).returncode == 0
-    came = diamond("import-study", str(file), "--home", str(other))
-    assert came.returncode == 0, came.stderr
-    assert {arm["name"] for arm in report(other, "mine")["arms"]} >= {"toy_width=4"}
-    monkeypatch.delenv("PYTHONPATH")
-    key = next((home / "stages" / "toy_network").iterdir()).name
-    scored = diamond("fidelity", key, "--home", str(home))
-    assert scored.returncode == 2 and "unknown family 'toy'" in scored.stderr
-    gone = diamond("gc", "--forget", "mine", "--yes", "--home", str(home))
-    assert gone.returncode == 0, gone.stderr
-    assert not list((home / "stages").glob("toy_network/*"))
-    shutil.rmtree(other)
