@@ -48,6 +48,7 @@ from diamond.results.model import Result
 from diamond.study.addresses import default_storage
 from diamond.study.proposals import open_study
 from diamond.study.storage import open_storage
+from tests.campaign.state import CLAIMS
 from tests.commands import (
     STUDY,
     ablate,
@@ -61,19 +62,6 @@ from tests.commands import (
 from tests.sweeps import pretended
 
 MARK = "the mark of a sweep"
-CLAIM = """\
-question = "Do three steps draw other frames than one?"
-primary = "l1"
-preset = "smoke"
-
-[axes]
-steps = [1, 3]
-
-[[claims]]
-name = "frames are not exact"
-text = "No arm is exact."
-expression = "l1[steps=1] + l1[steps=3] > 0.001"
-"""
 
 
 def plan_of(*assignments: str, **options: Any) -> Plan:
@@ -222,7 +210,7 @@ def test_seeds_of_two_homes_are_one_study(homes: Homes, joined: Path, tmp_path: 
 
 def test_what_reads_a_study_reads_the_joined_one(joined: Path, tmp_path: Path) -> None:
     file = tmp_path / "claim.toml"
-    file.write_text(CLAIM)
+    file.write_text(CLAIMS)
     assert "4 done" in diamond("studies", "--home", joined)
     assert "steps=3" in diamond("show", STUDY, "--home", joined)
     verdicts = json.loads(

@@ -39,7 +39,7 @@ from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
-from diamond.config.worlds import family_of, find_family, known_families
+from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError
 from diamond.stages.registry import find_stage_record, records, stages_of_run
 
@@ -434,7 +434,8 @@ def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
 
 def _refuse_equal_arms(arms: list[Arm]) -> None:
     seen: dict[str, str] = {}
-    names: set[str] = {family.title for family in known_families().values() if family.title}
+    families = {arm.runs[0].config.world.family for arm in arms}
+    names = {find_family(name).title for one in families for name in find_family(one).controls}
     for arm in arms:
         if arm.name in names:
             raise RequestError(

@@ -24,20 +24,33 @@ from diamond.config.run import (
 from diamond.config.worlds import DIAMOND, find_family
 from diamond.errors import unknown
 
+PAPER_OPTIMIZER = OptimizerConfig(
+    lr=1e-4,
+    weight_decay=1e-2,
+    eps=1e-8,
+    warmup_updates=100,
+    schedule="constant",
+    max_grad_norm=1.0,
+)
+"""Of all networks of the paper but for what each changes.
+
+Source: arXiv:2405.12399, appendix E.
+"""
+TINY_OPTIMIZER = OptimizerConfig(
+    lr=1.5e-3,
+    weight_decay=1e-2,
+    eps=1e-8,
+    warmup_updates=50,
+    schedule="cosine",
+    max_grad_norm=1.0,
+)
+"""The same of `tiny`."""
 BOXING_RING = (30, 182, 26, 134)
 """Rows and columns of the screen that show the ring and both boxers."""
 
 
 def paper(game: str) -> RunConfig:
     """The agent of arXiv:2405.12399 with a static set of 100k frames (section 5.1)."""
-    optimizer = OptimizerConfig(
-        lr=1e-4,
-        weight_decay=1e-2,
-        eps=1e-8,
-        warmup_updates=100,
-        schedule="constant",
-        max_grad_norm=1.0,
-    )
     play = _play(game, max_hold_steps=8)
     return RunConfig(
         preset="paper",
@@ -64,7 +77,9 @@ def paper(game: str) -> RunConfig:
             lambda_=0.95,
             entropy_weight=0.001,
             value_weight=1.0,
-            optimizer=optimizer.model_copy(update={"weight_decay": 0.0, "max_grad_norm": 100.0}),
+            optimizer=PAPER_OPTIMIZER.model_copy(
+                update={"weight_decay": 0.0, "max_grad_norm": 100.0}
+            ),
             updates=405_000,
             batch_size=32,
         ),
@@ -191,14 +206,6 @@ def _play(game: str, max_hold_steps: int, random_fraction: float = 0.02) -> Play
 def _tiny_any(game: str) -> RunConfig:
     base = paper(game)
     play = _play(game, max_hold_steps=8)
-    optimizer = OptimizerConfig(
-        lr=1.5e-3,
-        weight_decay=1e-2,
-        eps=1e-8,
-        warmup_updates=50,
-        schedule="cosine",
-        max_grad_norm=1.0,
-    )
     return base.model_copy(
         update={
             "preset": "tiny",
@@ -216,7 +223,7 @@ def _tiny_any(game: str) -> RunConfig:
                 update={
                     "channels": (16, 16, 32),
                     "lstm_size": 128,
-                    "optimizer": optimizer.model_copy(
+                    "optimizer": TINY_OPTIMIZER.model_copy(
                         update={
                             "lr": 1e-3,
                             "weight_decay": 0.0,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from diamond.config.networks import OptimizerConfig
+from diamond.config.presets import PAPER_OPTIMIZER, TINY_OPTIMIZER
 from diamond.errors import unknown
 from diamond.families.diamond.config import (
     DenoiserConfig,
@@ -43,14 +43,6 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
 
 
 def _paper() -> DiamondConfig:
-    optimizer = OptimizerConfig(
-        lr=1e-4,
-        weight_decay=1e-2,
-        eps=1e-8,
-        warmup_updates=100,
-        schedule="constant",
-        max_grad_norm=1.0,
-    )
     return DiamondConfig(
         denoiser=DenoiserConfig(
             history=4,
@@ -68,7 +60,7 @@ def _paper() -> DiamondConfig:
             autoregressive_passes=2,
             quantizer="floor",
             ema=0.0,
-            optimizer=optimizer,
+            optimizer=PAPER_OPTIMIZER,
             updates=410_000,
             batch_size=32,
             precision="float32",
@@ -80,7 +72,7 @@ def _paper() -> DiamondConfig:
             cond_channels=128,
             lstm_size=512,
             sequence_steps=19,
-            optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0}),
+            optimizer=PAPER_OPTIMIZER.model_copy(update={"max_grad_norm": 100.0}),
             updates=410_000,
             batch_size=32,
             precision="float32",
@@ -112,14 +104,6 @@ def _small() -> DiamondConfig:
 
 def _tiny() -> DiamondConfig:
     base = _paper()
-    optimizer = OptimizerConfig(
-        lr=1.5e-3,
-        weight_decay=1e-2,
-        eps=1e-8,
-        warmup_updates=50,
-        schedule="cosine",
-        max_grad_norm=1.0,
-    )
     return DiamondConfig(
         denoiser=base.denoiser.model_copy(
             update={
@@ -133,7 +117,7 @@ def _tiny() -> DiamondConfig:
                 "noise_scale": 1.3,
                 "autoregressive_passes": 2,
                 "ema": 0.995,
-                "optimizer": optimizer,
+                "optimizer": TINY_OPTIMIZER,
                 "updates": 2_600,
                 "batch_size": 8,
                 "final_frames": "targets",
@@ -145,7 +129,7 @@ def _tiny() -> DiamondConfig:
             cond_channels=32,
             lstm_size=128,
             sequence_steps=12,
-            optimizer=optimizer.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
+            optimizer=TINY_OPTIMIZER.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
             updates=200,
             batch_size=8,
             precision="float32",
