@@ -25,9 +25,9 @@ BEFORE: tuple[Axis, ...] = (
     # --- the family ---
     Axis(
         name="family",
-        meaning="kind of world model, with its own recipe for the preset: a name of those that are "
-        "here, or module:NAME of a family of one's own",
-        values="diamond, and the families of installed packages",
+        meaning="kind of world model",
+        values="diamond, families of installed packages, or module:NAME; each has its own recipe "
+        "for the preset",
         source="docs/families.md",
         fields=FAMILY_FIELDS,
         settings=family_settings,
