@@ -67,6 +67,9 @@ RENAMED = {
     "references/finals.npy": "references/finals.npz",
     "references/counterfactual.npy": "references/counterfactual.npz",
     "frames/frames.npy": "frames/frames.npz",
+    "rollouts/frames.npy": "rollouts/frames.npz",
+    "rollouts/samples.npy": "rollouts/samples.npz",
+    "rollouts/counterfactual.npy": "rollouts/counterfactual.npz",
 }
 """Names of former commits, as they are now."""
 
@@ -164,10 +167,11 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
         case ".npy":
             yield "", _short(np.load(path, allow_pickle=False))
         case ".npz":
-            # Episode after episode, as one array.
+            # Episode after episode, as one array; imagined frames are one as they are stacked.
+            join = np.stack if path.parents[1].name == "rollouts" else np.concatenate
             with np.load(path, allow_pickle=False) as episodes:
                 names = sorted(episodes.files, key=int)
-                yield "", _short(np.concatenate([episodes[name] for name in names]))
+                yield "", _short(join([episodes[name] for name in names]))
         case ".safetensors":
             for name, array in load_file(path).items():
                 yield name, _short(array)

@@ -24,6 +24,7 @@ from diamond.cli.ablate import Options
 from diamond.cli.app import app
 from diamond.cli.asking import ablation_request
 from diamond.cli.interrupt import interruptible
+from diamond.data.frame_files import read_stack
 from diamond.errors import DiamondError, RequestError, StageFailedError, StoreError
 from diamond.pipeline import films as films_module
 from diamond.pipeline.executor import LocalExecutor
@@ -189,7 +190,7 @@ def test_a_study_without_numbers_has_an_empty_table(study: LoadedStudy) -> None:
 @pytest.mark.parametrize("arm", ["steps=3", "copy last frame"])
 def test_frames_are_those_in_the_store(study: LoadedStudy, smoke_home: Path, arm: str) -> None:
     run = next(one for one in study.result.arms if one.name == arm).runs[0]
-    stored = np.load(smoke_home / "stages/rollouts" / run.stages["rollouts"].key / FRAMES_FILE)
+    stored = read_stack(smoke_home / "stages/rollouts" / run.stages["rollouts"].key / FRAMES_FILE)
     for start, imagined in enumerate(stored):
         found = study.frames(arm, start)
         assert (found.arm, found.game, found.seed, found.start) == (arm, "Boxing", 0, start)

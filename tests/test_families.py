@@ -20,9 +20,11 @@ from diamond.config import plugins
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.config.worlds import OWN, find_family
+from diamond.data.frame_files import read_stack
 from diamond.errors import RequestError
 from diamond.families import trees
 from diamond.families.interface import checked, implementation_of
+from diamond.pipeline.outputs import FRAMES_FILE
 from tests.commands import ROOT, TOY_FAMILY, diamond, environment, install, report
 
 STUDY = "family-boxing-smoke-static"
@@ -69,7 +71,8 @@ def test_a_family_of_another_package_is_trained_scored_and_given_a_policy(home: 
 
 def test_what_a_family_of_another_package_imagines_is_no_still(home: Path) -> None:
     (run,) = next(arm for arm in report(home, STUDY)["arms"] if arm["name"] == "family=toy")["runs"]
-    frames = np.load(home / "stages" / "rollouts" / run["stages"]["rollouts"]["key"] / "frames.npy")
+    rollouts = home / "stages" / "rollouts" / run["stages"]["rollouts"]["key"]
+    frames = read_stack(rollouts / FRAMES_FILE)
     assert all(not np.array_equal(frames[:, 0], frames[:, step]) for step in range(1, 10))
     (events,) = (home / "stages" / "toy_network").glob("*/events.jsonl")
     losses = [json.loads(line) for line in events.read_text().splitlines()]

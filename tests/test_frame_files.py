@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from diamond.data.frame_files import FrameWriter, StoredFrames, read_episodes
+from diamond.data.frame_files import (
+    FrameWriter,
+    StoredFrames,
+    read_episodes,
+    read_stack,
+    write_stack,
+)
 
 
 def write(path: Path, episodes: list[NDArray[np.uint8]]) -> None:
@@ -34,6 +40,15 @@ def test_every_episode_comes_back(
         assert len(found) == len(frames)
         assert np.array_equal(found[1:], frames[1:])
     assert np.array_equal(read_episodes(path, lengths), np.concatenate(episodes))
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2, 3, 3), (11, 4, 2, 2, 3, 3), (1, 0, 2, 2, 3)])
+def test_a_stack_comes_back(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    stack = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    write_stack(tmp_path / "frames.npz", stack)
+    found = read_stack(tmp_path / "frames.npz")
+    assert found.dtype == np.uint8 and np.array_equal(found, stack)
+    assert np.array_equal(StoredFrames(tmp_path / "frames.npz", shape[0] - 1), stack[-1])
 
 
 def test_numpy_opens_a_file_by_itself(tmp_path: Path) -> None:

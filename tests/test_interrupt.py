@@ -15,6 +15,7 @@ from diamond.ablation.stages import StageName
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import read_json
 from diamond.pipeline.outputs import CHECKPOINT_FILE, FRAMES_FILE
+from diamond.pipeline.rolling import MAP_SUFFIX
 from diamond.pipeline.store import Store
 from diamond.pipeline.worker import run_stage
 from diamond.tracking.events import read_events
@@ -122,7 +123,8 @@ def test_rollouts_whose_frames_were_damaged_begin_anew(
     with pytest.raises(PowerCutError):
         run_stage(store, "rollouts", spec.key, lambda _: None, 0.0)
     monkeypatch.setattr(StageContext, "checkpoint", whole)
-    (path,) = store.work("rollouts", spec.key).glob(f"attempts/*/result/{FRAMES_FILE}")
+    frames = Path(FRAMES_FILE).with_suffix(MAP_SUFFIX)
+    (path,) = store.work("rollouts", spec.key).glob(f"attempts/*/result/{frames}")
     content = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])

@@ -16,7 +16,7 @@ from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.frame_files import StoredFrames, stored_episodes
+from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
 from diamond.data.references import Reference, save_references
 from diamond.envs.atari import EpisodeKey
 from diamond.errors import RequestError
@@ -74,8 +74,8 @@ def imagined() -> NDArray[np.uint8]:
 
 
 def save_rollouts(folder: Path) -> None:
-    np.save(folder / FRAMES_FILE, imagined())
-    np.save(folder / SAMPLES_FILE, imagined()[:, None])
+    write_stack(folder / FRAMES_FILE, imagined())
+    write_stack(folder / SAMPLES_FILE, imagined()[:, None])
 
 
 def save_real(folder: Path) -> None:
@@ -365,7 +365,7 @@ def test_frames_that_come_back_as_others_are_told(store: Store, plan: Plan) -> N
     dropping = Dropping(store, "all", plan.study)
     dropping.take_on(plan.stages(), [spec.key for spec in plan.stages()])
     spec = rollouts_of(plan)[0]
-    finish(store, spec, lambda folder: np.save(folder / FRAMES_FILE, 255 - imagined()))
+    finish(store, spec, lambda folder: write_stack(folder / FRAMES_FILE, 255 - imagined()))
     (line,) = dropping.note_done(spec)
     assert f"rollouts {spec.key}" in line and "differ from those that were dropped" in line
 

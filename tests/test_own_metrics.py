@@ -20,6 +20,7 @@ from diamond.ablation.request import Request
 from diamond.config import own_metrics
 from diamond.config.own_metrics import TAKEN, OwnMetric
 from diamond.config.presets import make_preset
+from diamond.data.frame_files import read_stack
 from diamond.data.references import load_references, view_references
 from diamond.errors import RequestError, StageFailedError
 from diamond.fidelity.extras import Extras, extra_scores, load_extras
@@ -198,7 +199,7 @@ def test_an_installed_metric_is_scored_claimed_and_shown(
 def expected_curve(home: Path, run: Run) -> list[float]:
     """The mean over starts of what the metric says it is, from the frames of a home."""
     references = home / "stages" / "references" / run.stages["references"].key
-    imagined = np.load(home / "stages" / "rollouts" / run.stages["rollouts"].key / FRAMES_FILE)
+    imagined = read_stack(home / "stages" / "rollouts" / run.stages["rollouts"].key / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
     codes = json.loads((references / ACTIONS_FILE).read_text())
     seen = load_references(references)[:num_starts]

@@ -21,6 +21,7 @@ from diamond.config.run import (
     SamplesConfig,
 )
 from diamond.data.counterfactuals import BranchView
+from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.references import View
 from diamond.envs.atari import AtariEnv
 from diamond.families.baselines import StillWorld
@@ -30,11 +31,12 @@ from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.families.interface import Step
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
+from diamond.pipeline import rolling
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
 from diamond.pipeline.models import save_network
 from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
-from diamond.pipeline.rolling import passes_of, roll
+from diamond.pipeline.rolling import MAP_SUFFIX, passes_of, roll
 from diamond.pipeline.store import RESULT, Store
 from diamond.pipeline.worker import run_stage
 from diamond.records import to_bytes, to_unit
@@ -114,7 +116,7 @@ def imagine(folder: Path, checkpoint_seconds: float = 1e9) -> Path:
 
 def read(folder: Path) -> dict[str, NDArray[np.uint8]]:
     names = (FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE)
-    return {name: np.load(folder / name) for name in names}
+    return {name: read_stack(folder / name) for name in names}
 
 
 def walk(sample: int, actions: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -151,8 +153,9 @@ def test_under_the_recorded_actions_a_counterfactual_is_the_rollout(tmp_path: Pa
     others = BranchView(same, make_others().targets, make_others().valid)
     context = context_of(tmp_path)
     roll(context, NoiseWorld(), view, passes_of(view, None, others))
-    rollout = np.load(context.folder / FRAMES_FILE)
-    assert np.array_equal(np.load(context.folder / COUNTERFACTUAL_FILE), rollout[:, :NUM_OTHERS])
+    rollout = read_stack(context.folder / FRAMES_FILE)
+    others_seen = read_stack(context.folder / COUNTERFACTUAL_FILE)
+    assert np.array_equal(others_seen, rollout[:, :NUM_OTHERS])
     assert not (context.folder / SAMPLES_FILE).exists()
 
 
@@ -165,7 +168,7 @@ def test_the_noise_of_a_start_is_that_of_its_number(tmp_path: Path) -> None:
         roll(context, NoiseWorld(), seen, passes_of(seen, SAMPLES, None), first)
     for name in (FRAMES_FILE, SAMPLES_FILE):
         whole, found, wrong = (
-            np.load(tmp_path / n / RESULT / name)[-3:] for n in ("whole", "later", "wrong")
+            read_stack(tmp_path / n / RESULT / name)[-3:] for n in ("whole", "later", "wrong")
         )
         assert np.array_equal(found, whole)
         assert not np.array_equal(wrong, whole)
@@ -257,7 +260,7 @@ def test_damaged_frames_are_imagined_anew(
 ) -> None:
     expected = read(imagine(tmp_path / "whole"))
     cut(tmp_path / "cut", monkeypatch, TOTAL - 1)
-    path = tmp_path / "cut" / RESULT / name
+    path = (tmp_path / "cut" / RESULT / name).with_suffix(MAP_SUFFIX)
     if damage == "flipped":
         frames = np.load(path)
         frames[0, 1 if name == SAMPLES_FILE else 0] ^= 1
@@ -270,14 +273,36 @@ def test_damaged_frames_are_imagined_anew(
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
 
+@pytest.mark.parametrize("name", [FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE])
+def test_cut_while_frames_are_deflated_it_ends_with_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = imagine(tmp_path / "whole")
+
+    def half_written(path: Path, frames: NDArray[np.uint8]) -> None:
+        write_stack(path, frames[:1])
+        if path.name == name:
+            raise PowerCutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rolling, "write_stack", half_written)
+        with pytest.raises(PowerCutError):
+            imagine(tmp_path / "cut", 0.0)
+    monkeypatch.delattr(NoiseWorld, "step")  # nothing is imagined again
+    found = imagine(tmp_path / "cut")
+    for path in whole.glob("*.npz"):
+        assert (found / path.name).read_bytes() == path.read_bytes()
+    assert not list(found.rglob(f"*{MAP_SUFFIX}"))
+
+
 def test_a_thousand_steps_of_a_baseline(tmp_path: Path) -> None:
     view = make_view(1000, (1000, 1000, 700))
     context = context_of(tmp_path)
     timings = roll(context, StillWorld(None), view, passes_of(view, SAMPLES, None))
-    frames = np.load(context.folder / FRAMES_FILE, mmap_mode="r")
+    frames = read_stack(context.folder / FRAMES_FILE)
     assert frames.shape == (NUM_STARTS, 1000, *SIZE)
     assert np.array_equal(frames, np.broadcast_to(view.context[:, -1:], frames.shape))
-    samples = np.load(context.folder / SAMPLES_FILE)
+    samples = read_stack(context.folder / SAMPLES_FILE)
     assert np.array_equal(samples, np.broadcast_to(view.context[:, None, -1:], samples.shape))
     assert timings["ms_per_frame"] > 0
 
@@ -320,9 +345,9 @@ def test_what_lies_behind_an_end_changes_no_score(tmp_path: Path) -> None:
     view.targets[~view.valid] = 77
     others.targets[~others.valid] = 78
     for name in (FRAMES_FILE, SAMPLES_FILE, COUNTERFACTUAL_FILE):
-        frames = np.lib.format.open_memmap(folder / name, mode="r+")
+        frames = read_stack(folder / name)
         frames[1, ..., 2:, :, :, :] = 79  # the second recorded branch lasts two env steps
-        frames.flush()
+        write_stack(folder / name, frames)
     after = score_samples(folder, view) | score_counterfactuals(folder, view, others)
     for name, values in before.items():
         np.testing.assert_array_equal(values, after[name])

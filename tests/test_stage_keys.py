@@ -115,10 +115,10 @@ def test_golden_keys_of_smoke() -> None:
         "denoiser": "312d2c26a104bebe197d",
         "reward_end": "70e65c607346c8da1662",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "6ebc59d4eddb40e79042",
-        "fidelity": "ea0461758ed813933972",
+        "rollouts": "044fb1c84a6aecb74370",
+        "fidelity": "0a961ea94db30234bb4c",
         "policy": "6482ce0988415db966a0",
-        "policy_fidelity": "1bf23c72ff2c320e0a9f",
+        "policy_fidelity": "a94c9003f4a8cccf6d77",
         "returns": "aa8dd9ce7046f6a2da4d",
     }
 
@@ -132,7 +132,7 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
     )
     keys = keys_of(before)
     assert keys["references"] == "5ad4c93b7052de83c8a8"
-    assert keys["rollouts"] == "292d981a3344353e8601"
+    assert keys["rollouts"] == "e5cdc333187f1ebb3cdc"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -149,9 +149,9 @@ def test_golden_keys_of_smoke_online() -> None:
         "references": "7e89f5f19a127da574d9",
         "agent": "5ee33fa2669516f27fbc",
         "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "73607762ad745b278ed1",
-        "fidelity": "9812f7eef4b11b034e64",
-        "policy_fidelity": "6405709db9d4d7508f53",
+        "rollouts": "44a6a9cfad3815529ad0",
+        "fidelity": "949df5b6cf0a7e52074e",
+        "policy_fidelity": "8cb0cf6cd3ce63d1cd96",
         "returns": "dd9b337ab55b0e325925",
     }
 

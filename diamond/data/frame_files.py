@@ -1,7 +1,8 @@
 """Frames on disk: deflated, and read episode by episode.
 
 A file is an ordinary .npz: ``numpy.load(path)["3"]`` gives the frames of episode 3 and reads no
-other. Which episode is which is said by the JSON file beside it.
+other. Which episode is which is said by the JSON file beside it. Imagined frames are stored start
+by start in the same way.
 """
 
 from collections.abc import Sequence
@@ -76,9 +77,9 @@ class FrameWriter:
         self._file = ZipFile(path, "w", ZIP_DEFLATED, compresslevel=DEFLATE_LEVEL)
 
     def write(self, episode: int, frames: Frames) -> None:
-        """Write the frames of an episode, (t, h, w, 3) uint8, under its number."""
+        """Write the frames of an episode, (..., t, h, w, 3) uint8, under its number."""
         array = np.asarray(frames)
-        assert array.dtype == np.uint8 and array.ndim == 4
+        assert array.dtype == np.uint8 and array.ndim >= 4
         with self._file.open(f"{episode}.npy", "w", force_zip64=True) as stream:
             np.lib.format.write_array(stream, array, allow_pickle=False)
 
@@ -93,6 +94,29 @@ def stored_episodes(path: Path) -> list[int]:
     """Numbers of the episodes in a file, in the order written."""
     with ZipFile(path) as file:
         return [int(name.removesuffix(".npy")) for name in file.namelist()]
+
+
+def write_stack(path: Path, stack: NDArray[np.uint8]) -> None:
+    """Write frames (n, ..., t, h, w, 3) uint8, each of the n under its number."""
+    with FrameWriter(path) as file:
+        for number, frames in enumerate(stack):
+            file.write(number, frames)
+
+
+def read_stack(path: Path) -> NDArray[np.uint8]:
+    """All frames that `write_stack` wrote, (n, ..., t, h, w, 3) uint8, decoded into memory.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    frames = np.empty((0, 0, 0, 0, 3), dtype=np.uint8)
+    numbers = stored_episodes(path)
+    for number in numbers:
+        found = np.asarray(StoredFrames(path, number))
+        if not number:
+            frames = np.empty((len(numbers), *found.shape), dtype=np.uint8)
+        frames[number] = found
+    return frames
 
 
 def read_episodes(path: Path, lengths: Sequence[int]) -> NDArray[np.uint8]:

@@ -186,10 +186,10 @@ def write_imagined_films(store: Store, rollouts: Mapping[str, Any], folder: Path
         rollouts: Their manifest.
         folder: Where they go, to `FILMS_FILE`.
     """
-    imagined = _whole_frames(store.folder("rollouts", rollouts["key"]))
+    whole = store.folder("rollouts", rollouts["key"]) / FRAMES_FILE
     with FrameWriter(folder / FILMS_FILE) as file:
         for start in film_starts(store, rollouts):
-            file.write(start, imagined[start])
+            file.write(start, StoredFrames(whole, start))
 
 
 def write_real_films(source: Path, starts: Iterable[int], folder: Path) -> None:
@@ -232,21 +232,14 @@ def _longest(lengths: Mapping[int, int]) -> list[int]:
 def _shown_starts(folder: Path) -> Collection[int]:
     """The starts of rollouts whose frames are there."""
     if (folder / FRAMES_FILE).is_file():
-        return range(len(_whole_frames(folder)))
+        return stored_episodes(folder / FRAMES_FILE)
     return stored_episodes(folder / FILMS_FILE) if (folder / FILMS_FILE).is_file() else ()
 
 
 def _frames_of(folder: Path, start: int) -> NDArray[np.uint8]:
     """The frames (horizon, h, w, 3) of a start that is among `_shown_starts`."""
-    if not (folder / FRAMES_FILE).is_file():
-        return np.asarray(StoredFrames(folder / FILMS_FILE, start))
-    frames: NDArray[np.uint8] = _whole_frames(folder)[start]
-    return frames
-
-
-def _whole_frames(folder: Path) -> NDArray[np.uint8]:
-    frames: NDArray[np.uint8] = np.load(folder / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
-    return frames
+    whole = folder / FRAMES_FILE
+    return np.asarray(StoredFrames(whole if whole.is_file() else folder / FILMS_FILE, start))
 
 
 def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.data.counterfactuals import BranchView
+from diamond.data.frame_files import StoredFrames
 from diamond.data.references import View
 from diamond.fidelity.counterfactual import (
     ByteArray,
@@ -42,12 +43,13 @@ def score_samples(rollouts: Path, view: View) -> Columns:
     """
     if not (rollouts / SAMPLES_FILE).exists():
         return {}
-    samples = _read(rollouts / SAMPLES_FILE)
-    num_steps = samples.shape[2]
     columns = _undefined(view, "energy_score")
-    for start, valid in enumerate(view.valid[:, :num_steps]):
-        real, drawn = view.targets[start, :num_steps][valid], samples[start][:, valid]
-        columns["energy_score"][start, :num_steps][valid] = energy_score(real, drawn)
+    for start, scores in enumerate(columns["energy_score"]):
+        samples = np.asarray(StoredFrames(rollouts / SAMPLES_FILE, start))
+        num_steps = samples.shape[1]
+        valid = view.valid[start, :num_steps]
+        real, drawn = view.targets[start, :num_steps][valid], samples[:, valid]
+        scores[:num_steps][valid] = energy_score(real, drawn)
     return columns
 
 
@@ -65,13 +67,12 @@ def score_counterfactuals(rollouts: Path, view: View, others: BranchView | None)
     """
     if others is None:
         return {}
-    imagined = _read(rollouts / FRAMES_FILE)
-    imagined_other = _read(rollouts / COUNTERFACTUAL_FILE)
     num_steps = others.valid.shape[1]
     columns = _undefined(view, *CONTROL_COLUMNS)
     for start, valid in enumerate(view.valid[:, :num_steps]):
         x, x_other = view.targets[start, :num_steps], others.targets[start]
-        y, y_other = imagined[start, :num_steps], imagined_other[start]
+        y = StoredFrames(rollouts / FRAMES_FILE, start)[:num_steps]
+        y_other = np.asarray(StoredFrames(rollouts / COUNTERFACTUAL_FILE, start))
         columns["delta_psnr"][start, :num_steps][valid] = delta_psnr(
             x[valid], y[valid], y_other[valid]
         )
@@ -97,8 +98,3 @@ def _of_both(
 
 def _undefined(view: View, *names: str) -> Columns:
     return {name: np.full(view.valid.shape, np.nan) for name in names}
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    frames: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return frames

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, SamplesConfig
 from diamond.data.counterfactuals import BranchView
+from diamond.data.frame_files import write_stack
 from diamond.data.references import View
 from diamond.families import trees
 from diamond.families.interface import S, WorldModel
@@ -27,6 +28,10 @@ from diamond.world.imagination import replay_actions
 
 CHECKSUM = "frames_checksum"
 """Name in a checkpoint: CRC-32 of the frames imagined so far."""
+
+
+MAP_SUFFIX = ".npy"
+"""Of the memory map that becomes a file of deflated frames."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +123,16 @@ def roll(
             if context.checkpoint_due():
                 out.flush()
                 context.checkpoint(trees.tensors(now) | {CHECKSUM: torch.tensor(checksum)}, done)
-    out.copy_first_sample()
-    out.flush()
+    out.finish()
     seconds = (context.seconds() - before) * total / max(1, total - began_at)
     return {"ms_per_frame": 1000 * seconds / (num_starts * total)}
 
 
 class _Frames:
-    """The files of a stage's frames as memory maps. Mutable: they are opened and written to."""
+    """The frames of a stage, in memory maps until they are deflated at the end.
+
+    Mutable: the maps are opened and written to.
+    """
 
     def __init__(
         self, context: StageContext, frame_shape: tuple[int, ...], passes: Sequence[Pass]
@@ -146,9 +153,7 @@ class _Frames:
 
     def open(self, mode: str) -> None:
         self._open = {
-            name: np.lib.format.open_memmap(
-                self._folder / name, mode=mode, dtype=np.uint8, shape=shape
-            )
+            name: np.lib.format.open_memmap(self._map(name), mode=mode, dtype=np.uint8, shape=shape)
             for name, shape in self._shapes.items()
         }
 
@@ -170,7 +175,7 @@ class _Frames:
         if saved is None:
             return 0, 0
         try:
-            found = {name: _read(self._folder / name) for name in self._shapes}
+            found = {name: _read(self._map(name)) for name in self._shapes}
         except (FileNotFoundError, ValueError):
             return 0, 0
         if {name: frames.shape for name, frames in found.items()} != self._shapes:
@@ -184,11 +189,19 @@ class _Frames:
             left -= one.num_steps
         return (done, checksum) if checksum == int(saved.tensors[CHECKSUM]) else (0, 0)
 
-    def copy_first_sample(self) -> None:
-        """Sample 0 is the rollout."""
+    def finish(self) -> None:
+        """Deflate the frames into the files of the stage. Sample 0 is the rollout."""
         if SAMPLES_FILE in self._open:
             samples = self._open[SAMPLES_FILE]
             samples[:, 0] = self._open[FRAMES_FILE][:, : samples.shape[2]]
+        for name, frames in self._open.items():
+            write_stack(self._folder / name, frames)
+        for name in self._shapes:
+            self._map(name).unlink()
+
+    def _map(self, name: str) -> Path:
+        """Where frames are while they are imagined."""
+        return (self._folder / name).with_suffix(MAP_SUFFIX)
 
     def flush(self) -> None:
         """Bring the frames to the disk."""

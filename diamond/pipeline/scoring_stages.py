@@ -18,6 +18,7 @@ from diamond.config.run import (
 )
 from diamond.config.worlds import find_family
 from diamond.data.counterfactuals import BranchView, view_branches
+from diamond.data.frame_files import read_stack
 from diamond.data.references import (
     Reference,
     View,
@@ -67,9 +68,9 @@ def read_branches(context: StageContext, num_starts: int, horizon: int) -> Branc
 def make_rollouts(context: StageContext) -> StageResult:
     """Imagine under recorded actions, several samples of it, and under other actions.
 
-    Writes frames.npy (starts, horizon, h, w, 3) uint8; samples.npy (starts, samples, horizon, h, w,
-    3) where the config asks for samples; counterfactual.npy (starts, horizon, h, w, 3) where the
-    references have counterfactuals.
+    Writes uint8 frames, start by start: frames.npz (horizon, h, w, 3); samples.npz (samples,
+    horizon, h, w, 3) where the config asks for samples; counterfactual.npz (horizon, h, w, 3) where
+    the references have counterfactuals.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family = find_family(context.config["family"])
@@ -98,7 +99,7 @@ def score_rollouts(context: StageContext) -> StageResult:
     """
     context.resume()
     rollouts = context.upstream["rollouts"]
-    imagined = np.load(rollouts / FRAMES_FILE, mmap_mode="r", allow_pickle=False)
+    imagined = read_stack(rollouts / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
     references = _references(context, num_starts)
     keys = [reference.key for reference in references]
@@ -138,9 +139,7 @@ def score_rollouts(context: StageContext) -> StageResult:
 def score_policy(context: StageContext) -> StageResult:
     """Compare what the policy makes of rollouts and of references; writes scores.safetensors."""
     context.resume()
-    imagined = np.load(
-        context.upstream["rollouts"] / FRAMES_FILE, mmap_mode="r", allow_pickle=False
-    )
+    imagined = read_stack(context.upstream["rollouts"] / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
     view = _view(context, _references(context, num_starts), horizon)
     save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)

@@ -37,7 +37,7 @@ def _calls(config: RunConfig) -> float:
 
 ROLLOUTS = Stage(
     name="rollouts",
-    numerics=2,
+    numerics=3,
     sections=("family", "view", "rollouts"),
     reads=("references", PARTS),
     runs=frozenset({"static", "online", "baseline"}),

@@ -268,8 +268,8 @@ def damage_targets(home: Path, study: str) -> dict[str, list[Path]]:
         "MLflow": [home / "mlflow.db"],
         "artifact": [path for path in home.glob("artifacts/**/*") if path.is_file()],
     }
-    half = ("frames.npy", "samples.npy", "counterfactual.npy")
-    found["work output"] = [p for f in begun.values() for p in f.rglob("*") if p.name in half]
+    half = ("frames", "samples", "counterfactual")
+    found["work output"] = [p for f in begun.values() for p in f.rglob("*") if p.stem in half]
     return {name: sorted(filter(Path.is_file, paths)) for name, paths in found.items()}
 
 
