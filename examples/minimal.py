@@ -25,7 +25,7 @@ from diamond.data.collect import collect_frames, collect_references
 from diamond.data.dataset import FrameSet
 from diamond.data.references import View, view_references
 from diamond.data.segments import SegmentSampler
-from diamond.envs.atari import AtariEnv, data_shape
+from diamond.envs.games import data_shape, open_game
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
@@ -52,7 +52,7 @@ def recipe() -> RunConfig:
 def fit(part: AnyPart, config: RunConfig, frames: FrameSet, given: Any = None) -> Any:
     """Train a network on segments of real frames, of a policy on dreams that begin with them."""
     section = part.section(config.sections())
-    net = part.fresh(section, data_shape(config.game, config.emulator, config.view), SEED)
+    net = part.fresh(section, data_shape(config.game, config.environment, config.view), SEED)
     source = SegmentSampler(frames, part.data(section, given))
     training = begin_part(part, net, section, source, SEED, given)
     for update, values in training.updates(section.updates):
@@ -63,8 +63,8 @@ def fit(part: AnyPart, config: RunConfig, frames: FrameSet, given: Any = None) -
 
 def held_out_episodes(config: RunConfig) -> View:
     """Episodes that no network was trained on: 16 frames of context and what followed."""
-    played = collect_references(config.game, config.emulator, config.references, SEED)
-    codes = AtariEnv(config.game, config.emulator).action_codes
+    played = collect_references(config.game, config.environment, config.references, SEED)
+    codes = open_game(config.game, config.environment).action_codes
     return view_references(list(played), config.view, codes, config.references.horizon_steps)
 
 
@@ -88,7 +88,7 @@ def mean_psnr(real: View, frames: np.ndarray[Any, np.dtype[np.uint8]]) -> float:
 
 def main(config: RunConfig, picture: Path) -> None:
     """Collect, train, imagine, score; the picture has pairs of rows, real above imagined."""
-    frames = collect_frames(config.game, config.emulator, config.view, config.frames, SEED)
+    frames = collect_frames(config.game, config.environment, config.view, config.frames, SEED)
     denoiser = fit(DENOISER, config, frames)
     reward_end = fit(REWARD_END, config, frames)
     world = DiamondWorld(denoiser, reward_end, diamond_of(config).sampler)

@@ -12,7 +12,7 @@ from diamond.config.base import canonical
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
 from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
-from diamond.envs.atari import AtariEnv
+from diamond.envs.games import open_game
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
@@ -24,7 +24,7 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
     """Write a checkpoint whose every weight takes part: normal numbers of a given scale."""
     config = config or smoke("Breakout")
     view = config.view
-    num_actions = len(AtariEnv(config.game, config.emulator).action_codes)
+    num_actions = len(open_game(config.game, config.environment).action_codes)
     shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
     networks: Mapping[str, nn.Module] = {
         "denoiser": DENOISER.build(diamond_of(config).denoiser, shape),
@@ -40,7 +40,7 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
         }
         save_file(state, folder / f"{part}.safetensors")
     checkpoint = Checkpoint(
-        format=2,
+        format=3,
         source="made for a test",
         source_sha256="0" * 64,
         weights=ImportedConfig(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from diamond.config.presets import make_preset
-from diamond.envs.atari import data_shape
+from diamond.envs.games import data_shape
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.part import AnyPart
@@ -138,7 +138,7 @@ def _made(sha: str, name: str, folder: Path) -> Found:
 def _write_agent(path: Path) -> None:
     """An agent as the released code saves it, untrained: the same one for all commits."""
     config = make_preset("paper", "Boxing")
-    shape = data_shape("Boxing", config.emulator, config.view)
+    shape = data_shape("Boxing", config.environment, config.view)
     parts = {}
     agent: tuple[AnyPart, ...] = (DENOISER, REWARD_END, POLICY)
     for part in agent:

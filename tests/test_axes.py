@@ -277,7 +277,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "width=-16": ("whole numbers from 1",),
     "depth=two": ("whole numbers from 1",),
     "resolution=33": ("sides are multiples of 2",),
-    "resolution=8": ("view.height=8", "greater than or equal to 16"),
+    "resolution=4": ("view.height=4", "greater than or equal to 8"),
     "resolution=512": ("less than or equal to",),
     "steps=0": ("greater than or equal to 1",),
     "ema=1": ("less than 1",),

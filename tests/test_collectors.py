@@ -17,7 +17,7 @@ from diamond.config.games import GAMES
 from diamond.config.presets import make_preset, smoke
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
-from diamond.envs.atari import AtariEnv
+from diamond.envs.games import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
 from diamond.pipeline.checkpoints import adopt_players
 from diamond.pipeline.files import digest
@@ -64,7 +64,7 @@ def test_every_game_is_recorded_by_random_play(game: str) -> None:
     base = make_preset("smoke", game)
     config = apply_axes(base, [(find_axis("collector"), "random"), (find_axis("num_frames"), "64")])
     recorded = collect_frames(
-        game, config.emulator, config.view, config.frames, 0, lambda done, total: None
+        game, config.environment, config.view, config.frames, 0, lambda done, total: None
     )
     assert recorded.frames.shape == (64, 32, 32, 3)
     assert len(np.unique(recorded.actions)) > 1
@@ -74,7 +74,7 @@ def test_a_policy_without_preference_draws_from_the_stream_of_its_episode(tmp_pa
     """With zero weights an action is floor(u n), for the u of the episode."""
     plan = plan_of(f"collector={write_agent(tmp_path / 'agent', scale=0.0)}")
     recorded = record(plan, tmp_path / "home")
-    num_actions = len(AtariEnv("Breakout", smoke("Breakout").emulator).action_codes)
+    num_actions = len(open_game("Breakout", smoke("Breakout").environment).action_codes)
     rng = numpy_generator(0, Purpose.FRAMES_ACTIONS, 0)
     first_life = recorded.bounds[1] - 1
     assert first_life > 20
@@ -138,7 +138,7 @@ def test_another_game_is_refused_another_preset_is_not(
 def test_another_set_of_actions_is_refused(tmp_path: Path) -> None:
     folder = write_agent(tmp_path / "boxing", smoke("Boxing"))
     assert plan_of(f"collector={folder}", game="Boxing")
-    with pytest.raises(RequestError, match=r"emulator.actions of the game itself, the preset tiny"):
+    with pytest.raises(RequestError, match="actions of the game itself, the preset tiny"):
         plan_of(f"collector={folder}", game="Boxing", preset="tiny")
 
 

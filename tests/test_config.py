@@ -21,7 +21,7 @@ from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
-from tests.test_stage_keys import FIELDS, ONLINE, SMOKE, keys_of, section_of
+from tests.test_stage_keys import FIELDS, OF_OTHER_GAMES, ONLINE, SMOKE, keys_of, section_of
 
 VARIABLE_FIELDS = tuple(
     name for name in FIELDS if name not in BLOCK_FIELDS and section_of(name) not in SHARED_SECTIONS
@@ -47,9 +47,9 @@ def test_games_are_the_26_of_atari_100k() -> None:
 
 # SCIENCE.md section 1, typed from its table and list.
 PAPER: dict[str, Any] = {
-    "emulator.frame_skip": 4,
-    "emulator.max_noops": 30,
-    "emulator.actions": None,
+    "environment.frame_skip": 4,
+    "environment.max_noops": 30,
+    "environment.actions": None,
     "view.height": 64,
     "view.width": 64,
     "view.crop": None,
@@ -143,9 +143,12 @@ def test_override_reads_text_numbers_alike() -> None:
     assert keys_of(first) == keys_of(second)
 
 
-@pytest.mark.parametrize("field", VARIABLE_FIELDS)
+@pytest.mark.parametrize("field", [*VARIABLE_FIELDS, *sorted(OF_OTHER_GAMES)])
 def test_a_bad_value_is_named_with_its_field(field: str) -> None:
     config = ONLINE if field.startswith("online.") else SMOKE
+    if field in OF_OTHER_GAMES:
+        minatar = field == "environment.trail"
+        config = make_preset("smoke", "MinAtar/Breakout-v1" if minatar else "CarRacing-v3")
     with pytest.raises(RequestError) as caught:
         override(config, {field: "nonsense"})
     text = str(caught.value)
@@ -225,7 +228,7 @@ def test_blocks_are_refused_with_their_flag(block: str, flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["references.num_starts", "emulator.frame_skip", "rollouts.num_starts"]
+    "field", ["references.num_starts", "inverse_dynamics.updates", "rollouts.num_starts"]
 )
 def test_what_arms_are_scored_against_is_refused(field: str) -> None:
     with pytest.raises(RequestError, match=f"{field} cannot be an axis"):

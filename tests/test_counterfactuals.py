@@ -35,7 +35,8 @@ from diamond.data.references import (
     load_references,
     save_references,
 )
-from diamond.envs.atari import AtariEnv, rom_name
+from diamond.envs.atari import rom_name
+from diamond.envs.games import open_game
 from diamond.envs.view import apply_view
 
 PLAY = PlayConfig(collector="random_held", max_hold_steps=8, random_fraction=1.0)
@@ -46,7 +47,9 @@ GAMES = ("Breakout", "Boxing")
 def references_of(game: str, seed: int = 0, **changes: object) -> list[Reference]:
     config = make_preset("smoke", game)
     wanted = config.references.model_copy(update={"play": PLAY, **changes})
-    return list(collect_references(game, config.emulator, wanted, seed, lambda done, total: None))
+    return list(
+        collect_references(game, config.environment, wanted, seed, lambda done, total: None)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def branch_of(reference: Reference) -> Branch:
 def test_the_recorded_actions_by_the_same_route_give_the_recorded_frames(
     recorded: dict[str, list[Reference]], game: str
 ) -> None:
-    env = AtariEnv(game, make_preset("smoke", game).emulator)
+    env = open_game(game, make_preset("smoke", game).environment)
     for reference in recorded[game]:
         again = play_branch(env, reference, future_codes(reference)[:HORIZON])
         assert np.array_equal(again, reference.native[CONTEXT_FRAMES:])
@@ -260,7 +263,7 @@ def test_a_view_of_branches_is_masked_where_a_branch_is_over(
 ) -> None:
     view = ViewConfig(height=32, width=28, crop=(30, 182, 26, 134))
     references = recorded["Breakout"]
-    codes = AtariEnv("Breakout", make_preset("smoke", "Breakout").emulator).action_codes
+    codes = open_game("Breakout", make_preset("smoke", "Breakout").environment).action_codes
     for horizon in (5, 1000):
         seen = view_branches(references, view, codes, horizon)
         assert seen is not None
@@ -305,7 +308,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     assert "rollouts.samples.horizon_steps=11 is above rollouts.horizon_steps=10" in text
     text = refused(references={"counterfactuals": {"horizon_steps": 11}})
     assert "references.counterfactuals.horizon_steps=11 is above references.horizon_steps" in text
-    text = refused(emulator={"actions": (3,)})
-    assert "emulator.actions=(3,): with one action there are no others" in text
+    text = refused(environment={"actions": (3,)})
+    assert "environment.actions=(3,): with one action there are no others" in text
     with pytest.raises(ValidationError, match="greater than or equal to 2"):
         SamplesConfig(num_samples=1, horizon_steps=4)

@@ -31,7 +31,8 @@ from diamond.data.references import (
     view_references,
 )
 from diamond.data.segments import SegmentSampler
-from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key
+from diamond.envs.games import open_game
+from diamond.envs.interface import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view, apply_view_all
 from diamond.errors import StageFailedError
 from diamond.part import Extent
@@ -220,7 +221,7 @@ def config_of(game: str, **frames: object) -> RunConfig:
 
 def record(config: RunConfig, seed: int = 0) -> FrameSet:
     return collect_frames(
-        config.game, config.emulator, config.view, config.frames, seed, lambda done, total: None
+        config.game, config.environment, config.view, config.frames, seed, lambda done, total: None
     )
 
 
@@ -255,11 +256,11 @@ def test_an_episode_of_the_set_ends_where_a_life_is_lost(breakout: FrameSet) -> 
 def test_frames_are_what_the_emulator_shows(breakout: FrameSet) -> None:
     """Replay of the first two games from their derived keys and the recorded action indices."""
     config = config_of("Breakout")
-    env = AtariEnv("Breakout", config.emulator)
+    env = open_game("Breakout", config.environment)
     row = 0
     for game_index in range(2):
         rng = numpy_generator(0, Purpose.FRAMES_EMULATOR, game_index)
-        frame, terminated = env.begin(draw_episode_key(rng, config.emulator)), False
+        frame, terminated = env.begin(draw_episode_key(rng, config.environment)), False
         while not terminated and row < 600:
             assert np.array_equal(breakout.frames[row], apply_view(frame, config.view))
             if row == 599:
@@ -311,7 +312,9 @@ def test_smoke_frames_are_a_function_of_the_data_seed() -> None:
 def references_of(game: str, seed: int = 0, **changes: object) -> list[Reference]:
     config = make_preset("smoke", game)
     wanted = config.references.model_copy(update={"play": RANDOM_PLAY, **changes})
-    return list(collect_references(game, config.emulator, wanted, seed, lambda done, total: None))
+    return list(
+        collect_references(game, config.environment, wanted, seed, lambda done, total: None)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +327,7 @@ def test_references_are_other_episodes_than_the_frames(
     held_out: list[Reference], breakout: FrameSet
 ) -> None:
     """Neither a key nor a sequence of actions is shared, among themselves or with the set."""
-    emulator = make_preset("smoke", "Breakout").emulator
+    emulator = make_preset("smoke", "Breakout").environment
     training = {
         draw_episode_key(numpy_generator(0, Purpose.FRAMES_EMULATOR, index), emulator).emulator_seed
         for index in range(1000)
@@ -333,7 +336,7 @@ def test_references_are_other_episodes_than_the_frames(
     assert len(set(seeds)) == len(seeds) == 5
     assert not training & set(seeds)
     # 16 actions in stretches of 4.5 on average: the chance of one accidental match is below 1e-3.
-    codes = AtariEnv("Breakout", emulator).action_codes
+    codes = open_game("Breakout", emulator).action_codes
     firsts = [reference.action_codes[:16] for reference in held_out]
     firsts += [tuple(codes[a] for a in breakout.actions[:16])]
     assert len(set(firsts)) == 6
@@ -341,8 +344,8 @@ def test_references_are_other_episodes_than_the_frames(
 
 def test_a_reference_is_made_again_by_replay(held_out: list[Reference]) -> None:
     """Key and action codes give the stored native frames, bit for bit, by the bare environment."""
-    config = make_preset("smoke", "Breakout").emulator
-    env = AtariEnv("Breakout", config.model_copy(update={"actions": tuple(range(18))}))
+    config = make_preset("smoke", "Breakout").environment
+    env = open_game("Breakout", config.model_copy(update={"actions": tuple(range(18))}))
     for reference in held_out:
         frames = [env.begin(reference.key)]
         lost_at = []
@@ -369,8 +372,8 @@ def test_a_lost_life_cuts_after_the_context_only(context_ends: int, num_valid: i
 
     Frames that show the loss or what follows do not count; a loss inside the context does not cut.
     """
-    emulator = make_preset("smoke", "Breakout").emulator
-    env = AtariEnv("Breakout", emulator)
+    emulator = make_preset("smoke", "Breakout").environment
+    env = open_game("Breakout", emulator)
     key = EpisodeKey(0, 7)
 
     def fire_and_stay() -> Iterator[int]:
@@ -392,7 +395,7 @@ def test_some_references_are_cut_by_a_lost_life_and_masked(held_out: list[Refere
     seen = view_references(
         held_out,
         view,
-        AtariEnv("Breakout", make_preset("smoke", "Breakout").emulator).action_codes,
+        open_game("Breakout", make_preset("smoke", "Breakout").environment).action_codes,
         60,
     )
     lengths = [reference.num_valid_steps for reference in held_out]
@@ -406,7 +409,7 @@ def test_some_references_are_cut_by_a_lost_life_and_masked(held_out: list[Refere
 
 def test_a_view_holds_the_context_the_targets_and_the_actions_between() -> None:
     references = references_of("Boxing", num_starts=2, horizon_steps=12, max_offset_steps=20)
-    env = AtariEnv("Boxing", make_preset("smoke", "Boxing").emulator)
+    env = open_game("Boxing", make_preset("smoke", "Boxing").environment)
     for view in (
         ViewConfig(height=32, width=32, crop=None),
         ViewConfig(height=48, width=20, crop=(30, 182, 26, 134)),
@@ -470,7 +473,7 @@ def test_a_view_holds_rewards_and_the_end_of_the_game_itself(
 ) -> None:
     """Played again from the key: what the emulator says of every env step after the context."""
     config = make_preset("smoke", game)
-    env = AtariEnv(game, config.emulator)
+    env = open_game(game, config.environment)
     breakout = game == "Breakout"
     references = held_out if breakout else references_of(game, num_starts=3, horizon_steps=60)
     seen = view_references(references, config.view, env.action_codes, 60)

@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from diamond.config.environments import AtariConfig
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES
-from diamond.config.run import Collector, EmulatorConfig, PlayConfig, ViewConfig
-from diamond.envs.atari import AtariEnv, EpisodeKey, draw_episode_key, rom_name
+from diamond.config.run import Collector, PlayConfig, ViewConfig
+from diamond.envs.atari import AtariEnv, rom_name
+from diamond.envs.interface import EpisodeKey, draw_episode_key
 from diamond.envs.players import HeldRandomPlayer, scripted_players
 from diamond.envs.view import apply_view, apply_view_all
 
-EMULATOR = EmulatorConfig(frame_skip=4, max_noops=30, actions=None)
+EMULATOR = AtariConfig(frame_skip=4, max_noops=30, actions=None)
 KEY = EpisodeKey(emulator_seed=123456789, num_noops=11)
 
 Frames = NDArray[np.uint8]

@@ -53,7 +53,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shared section": (("rollouts.num_starts=1,2",), ("rollouts.num_starts cannot be an axis",)),
     "unknown game": (
         ("steps=1,3", "--game", "Brekout"),
-        ("unknown game 'Brekout'", "Did you mean 'Breakout'?", *GAMES, "--game"),
+        (
+            "unknown game 'Brekout'",
+            "Did you mean 'Breakout'?",
+            "allowed: Adventure, ",
+            "MinAtar/Breakout-v1",
+            "--game",
+        ),
     ),
     "a game twice": (("steps=1,3", "--game", "Pong,Pong"), ("--game Pong,Pong", "twice")),
     "unknown preset": (

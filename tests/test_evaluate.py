@@ -18,9 +18,10 @@ from scipy import stats
 
 from diamond.cli.evaluate import EvaluationOptions, evaluate_and_show
 from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.environments import Environment
 from diamond.config.presets import smoke, tiny
-from diamond.config.run import EmulatorConfig, EvaluationConfig, RunConfig
-from diamond.envs.atari import EpisodeKey, draw_episode_key
+from diamond.config.run import EvaluationConfig, RunConfig
+from diamond.envs.interface import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode
 from diamond.nets.blocks import Recurrent
@@ -49,7 +50,7 @@ class ToyGame:
 
     action_codes = (0, 1, 2, 3)
 
-    def __init__(self, game: str, config: EmulatorConfig) -> None:
+    def __init__(self, game: str, config: Environment) -> None:
         self._steps_left, self._level = 0, 0
 
     def begin(self, key: EpisodeKey) -> NDArray[np.uint8]:
@@ -80,9 +81,11 @@ def drifting(num_actions: int) -> Actor:
 
 def alone(config: RunConfig, seed: int, index: int, most_steps: int) -> Episode:
     """One episode in a loop of its own."""
-    env = ToyGame(config.game, config.emulator)
+    env = ToyGame(config.game, config.environment)
     actor, memory = drifting(len(env.action_codes)), None
-    key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), config.emulator)
+    key = draw_episode_key(
+        numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), config.environment
+    )
     rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
     frame, total, terminated, num_steps = env.begin(key), 0.0, False, 0
     while not terminated and num_steps < most_steps:
@@ -97,10 +100,10 @@ def alone(config: RunConfig, seed: int, index: int, most_steps: int) -> Episode:
 def test_an_episode_does_not_depend_on_its_slot(
     num_slots: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diamond.training.evaluation.AtariEnv", ToyGame)
+    monkeypatch.setattr("diamond.training.evaluation.open_game", ToyGame)
     config, most_steps, num = smoke("Breakout"), 25, 12
     limits = EvaluationConfig(num_episodes=num, max_episode_steps=most_steps)
-    configs = config.emulator, config.view, limits
+    configs = config.environment, config.view, limits
     done: dict[int, Episode] = {}
     seen = set()
     for slots in play_side_by_side(config.game, configs, drifting, 4, num_slots):
@@ -151,9 +154,9 @@ def test_one_episode_has_no_interval(agent: Path) -> None:
 @pytest.mark.parametrize("kind", ["cropped", "few actions", "both"])
 def test_there_is_no_hns_without_the_whole_game(kind: str, tmp_path: Path) -> None:
     boxing, whole = tiny("Boxing"), smoke("Boxing")
-    view, emulator = boxing.view, boxing.emulator
+    view, emulator = boxing.view, boxing.environment
     update: dict[str, Any] = {"view": view} if kind != "few actions" else {}
-    update |= {"emulator": emulator} if kind != "cropped" else {}
+    update |= {"environment": emulator} if kind != "cropped" else {}
     agent = read_checkpoint(write_agent(tmp_path / "agent", whole.model_copy(update=update)))
     assert summary(agent, episodes(1.0, 2.0))["hns"] is None
     assert summary(read_checkpoint(write_agent(tmp_path / "whole", whole)), episodes(1.0))["hns"]

@@ -17,7 +17,7 @@ from diamond.config.metrics import METRICS
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import load_references
-from diamond.envs.atari import AtariEnv
+from diamond.envs.games import open_game
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.files import read_json, write_json
@@ -160,7 +160,8 @@ def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -
 
     Only the background differs, which the emulator's references take from the reset on.
     """
-    folder, codes = tmp_path / "episodes", AtariEnv("Boxing", smoke("Boxing").emulator).action_codes
+    folder = tmp_path / "episodes"
+    codes = open_game("Boxing", smoke("Boxing").environment).action_codes
     folder.mkdir()
     references = load_references(home / "stages" / "references" / key_of("references"))
     for number, reference in enumerate(references):
@@ -206,8 +207,10 @@ def test_recorded_episodes_are_checked(
     changes: dict[str, Any], starts: int | None, text: str, tmp_path: Path
 ) -> None:
     folder = episode(tmp_path / "episodes", **changes)
+    boxing = smoke("Boxing").environment.model_copy(update={"actions": (0, 1, 2)})
+    env = open_game("Boxing", boxing)
     with pytest.raises(RequestError, match=text):
-        keep_recorded(folder, (0, 1, 2), smoke("Boxing").view, starts, tmp_path / "home")
+        keep_recorded(folder, env, smoke("Boxing").view, starts, tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
 

@@ -148,6 +148,7 @@ def random_view(num_starts: int, horizon: int, num_actions: int) -> View:
         np.ones((num_starts, horizon), np.bool_),
         np.zeros((num_starts, horizon)),
         np.zeros((num_starts, horizon), np.bool_),
+        np.zeros(num_starts, np.int64),
     )
 
 

@@ -18,7 +18,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
 from diamond.data.references import Reference, save_references
-from diamond.envs.atari import EpisodeKey
+from diamond.envs.interface import EpisodeKey
 from diamond.errors import RequestError
 from diamond.pipeline import films as films_module
 from diamond.pipeline.devices import Workers

@@ -18,7 +18,7 @@ from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, episode_weights
-from diamond.envs.atari import EpisodeKey
+from diamond.envs.interface import EpisodeKey
 from diamond.envs.live import LiveGame
 from diamond.errors import StageFailedError
 from diamond.part import Extent
@@ -209,7 +209,7 @@ def live_game(game: str = "Breakout", max_episode_steps: int = 1000) -> LiveGame
     config = make_preset("smoke", game)
     return LiveGame(
         game,
-        config.emulator,
+        config.environment,
         config.view,
         max_episode_steps,
         lambda number: EpisodeKey(number, number % 5),
@@ -375,7 +375,7 @@ def test_initial_collection_stops_at_enough_rewards_or_at_its_most(tmp_path: Pat
         folder.mkdir()
         loop_config = OnlineConfig.model_validate(config["online"])
         view = SMOKE.view
-        play = Play("Boxing", SMOKE.emulator, view, loop_config, 0)
+        play = Play("Boxing", SMOKE.environment, view, loop_config, 0)
         net = POLICY.build(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
         replay = Replay(folder, loop_config.env_steps, (view.height, view.width))
         collector = Collector(play, net, replay)
@@ -392,7 +392,11 @@ def test_collection_is_random_with_epsilon_one_and_else_follows_the_policy(tmp_p
         online = make_preset("smoke", "Boxing", "online").online
         assert online is not None
         play = Play(
-            "Boxing", SMOKE.emulator, SMOKE.view, online.model_copy(update={"epsilon": epsilon}), 0
+            "Boxing",
+            SMOKE.environment,
+            SMOKE.view,
+            online.model_copy(update={"epsilon": epsilon}),
+            0,
         )
         net = POLICY.build(SMOKE.policy, {"num_actions": 18, "height": 32, "width": 32})
         net.actor.bias.data[3] = 50.0
@@ -414,7 +418,7 @@ def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> Non
         online = make_preset("smoke", "Breakout", "online").online
         assert online is not None
         online = online.model_copy(update={"max_episode_steps": 1000})  # no cut here
-        play = Play("Breakout", SMOKE.emulator, SMOKE.view, online, 0)
+        play = Play("Breakout", SMOKE.environment, SMOKE.view, online, 0)
         net = POLICY.build(SMOKE.policy, {"num_actions": 4, "height": 32, "width": 32})
         rng = torch_generator(0, Purpose.POLICY_INIT)
         for parameter in net.parameters():

@@ -25,8 +25,8 @@ def test_only_the_whole_game_is_normalised() -> None:
     # The published scores are cut at 27,000 env steps as well.
     assert run_hns(make_preset("paper", "Pong"), 10.0, any_cut=True) is not None
     paper = make_preset("paper", "Pong")
-    emulator = paper.emulator.model_copy(update={"frame_skip": 2})
-    assert run_hns(paper.model_copy(update={"emulator": emulator}), 10.0, any_cut=False) is None
+    emulator = paper.environment.model_copy(update={"frame_skip": 2})
+    assert run_hns(paper.model_copy(update={"environment": emulator}), 10.0, any_cut=False) is None
 
 
 def arm(name: str, game: str, *hns: float | None, kind: ArmKind = "arm") -> Arm:

@@ -23,7 +23,7 @@ from diamond.config.run import (
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.references import View
-from diamond.envs.atari import AtariEnv
+from diamond.envs.games import open_game
 from diamond.families.baselines import StillWorld
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
@@ -89,7 +89,7 @@ def make_view(horizon: int = HORIZON, lengths: tuple[int, ...] = (5, 2, 4)) -> V
     actions = rng.integers(0, 3, (len(lengths), CONTEXT_FRAMES + horizon - 1))
     context = bytes_of(3, len(lengths), CONTEXT_FRAMES)
     rewards, ends = np.zeros(valid.shape), np.zeros(valid.shape, np.bool_)
-    return View(context, actions, targets, valid, rewards, ends)
+    return View(context, actions, targets, valid, rewards, ends, np.zeros(len(lengths), np.int64))
 
 
 def make_others(lengths: tuple[int, ...] = (2, 2, 1)) -> BranchView:
@@ -205,7 +205,7 @@ def test_a_smoke_world_imagines_the_same_from_later_starts(tmp_path: Path) -> No
 def fill_networks(store: Store, config: RunConfig, specs: Mapping[StageName, StageSpec]) -> None:
     """Finished stages of networks that were never trained."""
     size = {"height": config.view.height, "width": config.view.width}
-    shape = {"num_actions": len(AtariEnv(config.game, config.emulator).action_codes)} | size
+    shape = {"num_actions": len(open_game(config.game, config.environment).action_codes)} | size
     with seeded_init(0, Purpose.DENOISER_INIT):
         networks: dict[StageName, nn.Module] = {
             "denoiser": DENOISER.build(diamond_of(config).denoiser, shape),

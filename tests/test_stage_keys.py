@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from diamond.ablation.plan import baseline_config
 from diamond.ablation.stages import StageName, first_stage_of_field, stages_of
 from diamond.config.base import canonical
+from diamond.config.environments import AtariConfig, GymnasiumConfig, MinAtarConfig
 from diamond.config.overrides import (
     field_names,
     override,
@@ -28,7 +29,12 @@ def section_of(field: str) -> str:
 
 SMOKE = make_preset("smoke", "Boxing")
 ONLINE = make_preset("smoke", "Boxing", "online")
-FIELDS = tuple(field_names())
+OF_OTHER_GAMES = frozenset(
+    f"environment.{name}"
+    for kind in (MinAtarConfig, GymnasiumConfig)
+    for name in kind.model_fields.keys() - AtariConfig.model_fields.keys()
+)
+FIELDS = tuple(name for name in field_names() if name not in OF_OTHER_GAMES)
 STAGES = stages_of_protocol("static")
 
 ALL = frozenset(STAGES)
@@ -44,7 +50,7 @@ REACHED: dict[str, frozenset[StageName]] = {
     "game": ALL,
     "seed": DENOISER | REWARD_END | SCORED | PLAYED,
     "data_seed": ALL,
-    "emulator": ALL,
+    "environment": ALL,
     "view": ALL - REFERENCES,
     "references": REFERENCES | SCORED,
     "frames": ALL - REFERENCES - JUDGE,
@@ -110,16 +116,16 @@ def test_golden_keys_of_smoke() -> None:
     python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
-        "references": "7e89f5f19a127da574d9",
-        "frames": "8eec229f6d5402ac3a15",
-        "denoiser": "312d2c26a104bebe197d",
-        "reward_end": "70e65c607346c8da1662",
-        "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "044fb1c84a6aecb74370",
-        "fidelity": "0a961ea94db30234bb4c",
-        "policy": "6482ce0988415db966a0",
-        "policy_fidelity": "a94c9003f4a8cccf6d77",
-        "returns": "aa8dd9ce7046f6a2da4d",
+        "references": "56b7043d2a1653889f78",
+        "frames": "cfa96867a123c86236f4",
+        "denoiser": "c2c93348b4dcd97061cd",
+        "reward_end": "754d8f121ada8c3da6dd",
+        "inverse_dynamics": "cd5015dbba65505b9f27",
+        "rollouts": "4c5b42121fddc183143d",
+        "fidelity": "38e49b9116d896e9b862",
+        "policy": "4b5d9b706bbea8ef2bb6",
+        "policy_fidelity": "5baf9cfb23024b8d35c4",
+        "returns": "d3b88319bb067efe237c",
     }
 
 
@@ -131,8 +137,8 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
         }
     )
     keys = keys_of(before)
-    assert keys["references"] == "5ad4c93b7052de83c8a8"
-    assert keys["rollouts"] == "e5cdc333187f1ebb3cdc"
+    assert keys["references"] == "dbbe1e377222d706189e"
+    assert keys["rollouts"] == "bb0ee0ae0f24cd68da5a"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -146,13 +152,13 @@ def test_a_field_changes_the_stages_it_reaches_and_no_other(field: str) -> None:
 def test_golden_keys_of_smoke_online() -> None:
     """As above, for the online protocol; references are those of the static one."""
     assert keys_of(ONLINE) == {
-        "references": "7e89f5f19a127da574d9",
-        "agent": "5ee33fa2669516f27fbc",
-        "inverse_dynamics": "f09ef03e34b68413a3b9",
-        "rollouts": "44a6a9cfad3815529ad0",
-        "fidelity": "949df5b6cf0a7e52074e",
-        "policy_fidelity": "8cb0cf6cd3ce63d1cd96",
-        "returns": "dd9b337ab55b0e325925",
+        "references": "56b7043d2a1653889f78",
+        "agent": "1169751cf6dfb2597d50",
+        "inverse_dynamics": "cd5015dbba65505b9f27",
+        "rollouts": "d98e1bd5c282a897708b",
+        "fidelity": "88cadf144acf7f040731",
+        "policy_fidelity": "9cd707459e997617fa05",
+        "returns": "5e7c031990bb0275dec6",
     }
 
 
@@ -267,7 +273,7 @@ def test_all_arms_protocols_and_baselines_have_one_judge() -> None:
         *(altered(SMOKE, name) for name in ("reward_end.updates", "policy.gamma", "sampler.steps")),
     ]
     assert {keys_of(config)["inverse_dynamics"] for config in others} == {judge}
-    for name in ("game", "emulator.frame_skip", "view.height", "data_seed"):
+    for name in ("game", "environment.frame_skip", "view.height", "data_seed"):
         assert keys_of(altered(SMOKE, name))["inverse_dynamics"] != judge
 
 

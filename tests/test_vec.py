@@ -66,7 +66,7 @@ def real(agent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("frames")
     config = smoke("Breakout")
     frames = config.frames.model_copy(update={"num_frames": 300})
-    place = config.game, config.emulator, config.view
+    place = config.game, config.environment, config.view
     collect_frames(*place, frames, 0, lambda done, total: None).save(folder)
     return folder
 
@@ -500,7 +500,7 @@ def test_without_frames_the_real_game_gives_the_starts(
     monkeypatch.setattr("diamond.world.starts.NUM_FRAMES", 200)
     config = smoke("Breakout")
     frames = config.frames.model_copy(update={"num_frames": 200})
-    place = config.game, config.emulator, config.view
+    place = config.game, config.environment, config.view
     recorded = collect_frames(*place, frames, 0, lambda done, total: None).frames
     known = {frame.tobytes() for frame in recorded}
     observations, _ = make_vec(agent, 8, steps=1).reset(seed=0)

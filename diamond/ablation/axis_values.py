@@ -106,11 +106,11 @@ def _recording_policy(agent: Checkpoint, text: str, config: RunConfig) -> Record
             f"collector={text}: the checkpoint was trained on {agent.game}, not {config.game}\n"
             f"  give a checkpoint of {config.game}, or --game {agent.game}"
         )
-    for name in ("actions", "frame_skip"):
-        theirs, ours = getattr(agent.emulator, name), getattr(config.emulator, name)
+    for name in ("actions", "frame_skip", "mode", "difficulty"):
+        theirs, ours = (getattr(one.environment, name, None) for one in (agent, config))
         if theirs != ours:
             raise RequestError(
-                f"collector={text}: the checkpoint has emulator.{name} {_named(theirs)}, "
+                f"collector={text}: the checkpoint has environment.{name} {_named(theirs)}, "
                 f"the preset {config.preset} has {_named(ours)}\n"
                 "  give a preset and a checkpoint that play alike"
             )

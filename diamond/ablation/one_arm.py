@@ -6,6 +6,7 @@ from diamond.ablation.plan import Arm, Plan, Run, baseline_arms
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageName, StageSpec, stages_of
 from diamond.config.base import canonical, content_hash
+from diamond.config.games import slug_of
 from diamond.config.run import RunConfig
 
 UNTIL: StageName = "fidelity"
@@ -25,7 +26,7 @@ def fidelity_plan(name: str, config: RunConfig, checkpoint: Path | None) -> Plan
         A plan named after the config, so that another model, horizon or number of starts is another
         one. The frames that the model was trained on are not in it.
     """
-    study = f"fidelity-{config.game.lower()}-{content_hash(canonical(config))[:8]}"
+    study = f"fidelity-{slug_of(config.game)}-{content_hash(canonical(config))[:8]}"
     request = Request(
         (),
         config.preset,

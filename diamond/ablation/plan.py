@@ -36,7 +36,7 @@ from diamond.ablation.variants import (
 )
 from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.config.games import check_game
+from diamond.config.games import check_game, slug_of
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family
@@ -243,7 +243,7 @@ def study_name(
     if request.settings:
         matched.append(f"set-{_end_name(read_setting(request.settings, 'settings'))}")
     starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
-    shown = [game.lower() for game in games]
+    shown = [slug_of(game) for game in games]
     return "-".join([*first, *names, *matched, *starts, *shown, request.preset, origin])
 
 

@@ -20,7 +20,7 @@ from diamond.bench.inputs import (
     section_of,
 )
 from diamond.config.run import RunConfig
-from diamond.envs.atari import draw_episode_key
+from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.world import DiamondWorld
@@ -73,11 +73,11 @@ class Ours:
         config = self._config
         live = LiveGame(
             config.game,
-            config.emulator,
+            config.environment,
             config.view,
             _NEVER,
             lambda number: draw_episode_key(
-                numpy_generator(SEED, Purpose.BENCH, "emulator", number), config.emulator
+                numpy_generator(SEED, Purpose.BENCH, "environment", number), config.environment
             ),
         )
         rng = numpy_generator(SEED, Purpose.BENCH, "actions")

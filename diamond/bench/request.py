@@ -120,8 +120,8 @@ def _check_fits(config: RunConfig) -> None:
         reasons.append(f"it has {', '.join(wrong)}")
     if not is_released_formulation(world.denoiser):
         reasons.append("it has EDM's formulation")
-    if config.emulator.actions is not None:
-        reasons.append("it has all actions of the game, not emulator.actions")
+    if config.environment.chosen_actions is not None:
+        reasons.append("it has all actions of the game, not environment.actions")
     halvings = 2 ** (len(world.reward_end.channels) - 1)
     if config.view.height % halvings:
         reasons.append(f"its frames can be halved for every level: view.height in {halvings}s")

@@ -14,7 +14,8 @@ from rich.table import Table
 from diamond.cli.interrupt import interruptible
 from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
-from diamond.envs.atari import EMULATOR_HERTZ, SCREEN_HEIGHT, SCREEN_WIDTH
+from diamond.config.checkpoint import Checkpoint
+from diamond.envs.games import open_game
 from diamond.errors import InterruptedRunError
 from diamond.pipeline.evaluate import check_evaluation, evaluate
 from diamond.pipeline.returns import plays_the_whole_game
@@ -45,8 +46,7 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
     if options.video is not None:
         check_output("--video", options.video, VIDEO_SUFFIXES, "play")
     agent = check_evaluation(folder, game, options.num_episodes)
-    fps = EMULATOR_HERTZ / agent.emulator.frame_skip
-    film = nullcontext(None) if options.video is None else _film(options.video, fps)
+    film = nullcontext(None) if options.video is None else _film(options.video, agent)
     err = console(stderr=True)
     try:
         with (
@@ -77,9 +77,10 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
 
 
 @contextmanager
-def _film(path: Path, fps: float) -> Iterator[Callable[[Sequence[Playing]], None]]:
+def _film(path: Path, agent: Checkpoint) -> Iterator[Callable[[Sequence[Playing]], None]]:
     """Film the first episode, which is in the first slot until another takes it."""
-    with open_video(path, fps, (SCREEN_HEIGHT, SCREEN_WIDTH)) as write:
+    size = open_game(agent.game, agent.environment).native_size
+    with open_video(path, agent.environment.hertz, size) as write:
         num_written = 0
 
         def keep(slots: Sequence[Playing]) -> None:

@@ -115,7 +115,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
     from diamond.ablation.one_arm import fidelity_plan
-    from diamond.envs.atari import AtariEnv
+    from diamond.envs.games import open_game
     from diamond.pipeline.checkpoints import adopt
     from diamond.pipeline.recorded import keep_recorded
     from diamond.pipeline.scored_model import find_model, on_starts
@@ -129,9 +129,9 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
     on_starts(model.config, starts, horizon, None)
     store.check_writable()
     if request.frames is not None:
-        codes = AtariEnv(model.config.game, model.config.emulator).action_codes
+        env = open_game(model.config.game, model.config.environment)
         recorded, starts = keep_recorded(
-            request.frames, codes, model.config.view, request.starts, home
+            request.frames, env, model.config.view, request.starts, home
         )
     config = on_starts(model.config, starts, horizon, recorded)
     plan = fidelity_plan(model.name, config, model.checkpoint)

@@ -10,16 +10,17 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from diamond.config.base import Record, first_reason
+from diamond.config.environments import Environment
 from diamond.config.networks import PartConfig, PolicyConfig
-from diamond.config.run import Digest, EmulatorConfig, Game, ImportedConfig, RunConfig, ViewConfig
+from diamond.config.run import Digest, Game, ImportedConfig, RunConfig, ViewConfig
 from diamond.config.worlds import World, family_of
 from diamond.errors import RequestError
 
 CHECKPOINT_FILE = "checkpoint.json"
-AGENT_FIELDS = ("game", "emulator", "view", "world", "policy")
+AGENT_FIELDS = ("game", "environment", "view", "world", "policy")
 """Fields of a `RunConfig` that say what an agent is; a checkpoint holds all of them."""
 
-CHECKPOINT_SECTIONS: frozenset[str] = frozenset({"emulator", "view", "frames", "policy"})
+CHECKPOINT_SECTIONS: frozenset[str] = frozenset({"environment", "view", "frames", "policy"})
 """Sections of a `RunConfig` that a checkpoint fixes: what was seen, and what was trained on it.
 
 So do those of the parts of its world model.
@@ -29,13 +30,13 @@ So do those of the parts of its world model.
 class Checkpoint(Record):
     """What a checkpoint folder says of itself; its weights are `<part>.safetensors` beside it."""
 
-    format: Literal[2]
+    format: Literal[3]
     source: str = Field(description="where the weights came from")
     source_sha256: Digest = Field(
         description="of the released agent's file; of an agent of a study, of what is said below"
     )
     game: Game
-    emulator: EmulatorConfig
+    environment: Environment
     view: ViewConfig
     world: World
     policy: PolicyConfig

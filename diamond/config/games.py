@@ -1,4 +1,7 @@
-"""The 26 games of Atari 100k, what is known of each, and the action codes of the emulator."""
+"""Names of games: the 26 of Atari 100k, the others of the emulator, and ids of Gymnasium."""
+
+import re
+from typing import Literal
 
 from diamond.errors import unknown
 
@@ -8,20 +11,76 @@ GAMES: tuple[str, ...] = (
     "Jamesbond", "Kangaroo", "Krull", "KungFuMaster", "MsPacman", "Pong", "PrivateEye", "Qbert",
     "RoadRunner", "Seaquest", "UpNDown",
 )  # fmt: skip
+"""The games of Atari 100k."""
+
+OTHER_ATARI_GAMES: tuple[str, ...] = (
+    "Adventure", "AirRaid", "Asteroids", "Atlantis", "Atlantis2", "Backgammon", "BasicMath",
+    "BeamRider", "Berzerk", "Blackjack", "Bowling", "Carnival", "Casino", "Centipede", "Crossbow",
+    "Darkchambers", "Defender", "DonkeyKong", "DoubleDunk", "Earthworld", "ElevatorAction",
+    "Enduro", "Entombed", "Et", "FishingDerby", "FlagCapture", "Frogger", "Galaxian", "Gravitar",
+    "Hangman", "HauntedHouse", "HumanCannonball", "IceHockey", "JourneyEscape", "Kaboom",
+    "KeystoneKapers", "KingKong", "Klax", "Koolaid", "LaserGates", "LostLuggage", "MarioBros",
+    "MiniatureGolf", "MontezumaRevenge", "MrDo", "NameThisGame", "Othello", "Pacman", "Phoenix",
+    "Pitfall", "Pitfall2", "Pooyan", "Riverraid", "Robotank", "SirLancelot", "Skiing", "Solaris",
+    "SpaceInvaders", "SpaceWar", "StarGunner", "Superman", "Surround", "Tennis", "Tetris",
+    "TicTacToe3D", "TimePilot", "Trondead", "Turmoil", "Tutankham", "Venture", "VideoCheckers",
+    "VideoChess", "VideoCube", "VideoPinball", "WizardOfWor", "WordZapper", "YarsRevenge",
+    "Zaxxon",
+)  # fmt: skip
+"""The other single-player games that come with `ale-py`."""
+
+MINATAR_GAMES: tuple[str, ...] = tuple(
+    f"MinAtar/{name}-v{version}"
+    for name in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
+    for version in (0, 1)
+)
+"""Ids of MinAtar; v0 has all six actions, v1 those that do something."""
 
 GAMES_WITH_EXPERT: tuple[str, ...] = ("Breakout", "Pong")
-"""Games for which `diamond.envs.experts` has a scripted player."""
+"""Games for which `diamond.envs.players` has a scripted player."""
 
 FIRST_SIX_ACTIONS: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 """Emulator codes NOOP, FIRE, UP, RIGHT, LEFT, DOWN."""
 
+Kind = Literal["atari", "minatar", "gymnasium"]
+ALE_ID = re.compile(r"ALE/(\w+)-v5")
+GYMNASIUM_ID = re.compile(r"([A-Za-z_][\w.]*:)?([\w-]+/)?[\w.-]+-v\d+")
+HOW = (
+    "an Atari game (Boxing), MinAtar/Breakout-v1, any id of Gymnasium (CarRacing-v3), or "
+    "module:ID of your own, for instance --game Boxing"
+)
+
 
 def check_game(name: str) -> str:
-    """Return the name of a game as Atari 100k spells it.
+    """Return the one name of a game: ``ALE/Breakout-v5`` is ``Breakout``.
+
+    Whether an id of Gymnasium exists is found out where the environment is made.
 
     Raises:
-        RequestError: The game is not one of the 26.
+        RequestError: It is neither an Atari game nor an id.
     """
-    if name not in GAMES:
-        raise unknown("game", name, GAMES, "give one with --game, for instance --game Boxing")
-    return name
+    said = ALE_ID.fullmatch(name)
+    inner = said.group(1) if said else name
+    if inner in GAMES or inner in OTHER_ATARI_GAMES:
+        return inner
+    if said or (name.startswith("MinAtar/") and name not in MINATAR_GAMES):
+        raise unknown("game", name, _known(), f"give {HOW}")
+    if GYMNASIUM_ID.fullmatch(name):
+        return name
+    raise unknown("game", name, _known(), f"give {HOW}")
+
+
+def kind_of(game: str) -> Kind:
+    """The kind of environment of a game that was checked."""
+    if game in GAMES or game in OTHER_ATARI_GAMES:
+        return "atari"
+    return "minatar" if game in MINATAR_GAMES else "gymnasium"
+
+
+def slug_of(game: str) -> str:
+    """A game in the name of a folder: ``MinAtar/Breakout-v1`` is ``minatar-breakout-v1``."""
+    return re.sub(r"[^a-z0-9]+", "-", game.lower()).strip("-")
+
+
+def _known() -> tuple[str, ...]:
+    return (*GAMES, *OTHER_ATARI_GAMES, *MINATAR_GAMES)

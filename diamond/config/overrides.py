@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from diamond.config.environments import KINDS
 from diamond.config.run import Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, WORLD, broken_families, find_family, known_families
 from diamond.errors import RequestError, nearest
@@ -28,13 +29,13 @@ AXIS_FIELDS: Mapping[str, str] = {
 _NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}
 WHOLE_SECTIONS: frozenset[str] = frozenset({WORLD, "online"})
 """Sections that the axis family replaces as a whole."""
-SHARED_SECTIONS: frozenset[str] = frozenset(
-    {"emulator", "references", "rollouts", "inverse_dynamics"}
-)
+SHARED_SECTIONS: frozenset[str] = frozenset({"references", "rollouts", "inverse_dynamics"})
 """Sections that decide what arms are scored against, and by what.
 
 Arms that differ there could not be compared.
 """
+OPTIONS = "environment.options."
+"""Before the name of an option of the environment's constructor."""
 STATIC_FIELDS: Mapping[str, str] = {
     "frames": "each agent collects its own frames: vary online.env_steps",
 }
@@ -60,9 +61,10 @@ def field_names(family: str = DIAMOND) -> Iterator[str]:
 
 def _names_in(record: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in record.model_fields.items():
-        inner = _record_of(field.annotation)
-        if inner is not None and prefix + name not in _NOT_BY_NAME:
-            yield from _names_in(inner, f"{prefix}{name}.")
+        inner = _records_of(field.annotation)
+        if inner and prefix + name not in _NOT_BY_NAME:
+            names = [one for kind in inner for one in _names_in(kind, f"{prefix}{name}.")]
+            yield from dict.fromkeys(one for one in names if one != "environment.kind")
         else:
             yield prefix + name
 
@@ -81,9 +83,8 @@ def field_description(dotted: str, family: str = "") -> str:
         config if dotted.partition(".")[0] in config.model_fields else RunConfig
     )
     for name in sections:
-        found = _record_of(record.model_fields[name].annotation)
-        assert found is not None
-        record = found
+        kinds = _records_of(record.model_fields[name].annotation)
+        record = next((one for one in kinds if leaf in one.model_fields), kinds[0])
     if leaf not in record.model_fields:
         return f"updates of the part {leaf}"
     return record.model_fields[leaf].description or ""
@@ -112,6 +113,8 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
     if dotted in AXIS_FIELDS:
         raise RequestError(f"{dotted} cannot be set by itself: {AXIS_FIELDS[dotted]}")
     names = _all_names(DIAMOND)
+    if dotted.startswith(OPTIONS):
+        return dotted
     if dotted not in names and not any(dotted in _all_names(n) for n in known_families()):
         match = nearest(dotted, [*axes, *names])
         guess = f" Did you mean {match!r}?" if match else ""
@@ -161,7 +164,9 @@ def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
     Raises:
         RequestError: The run's family has no such section.
     """
-    section = dotted.partition(".")[0]
+    section, _, field = dotted.partition(".")
+    if section == "environment":
+        _check_kind_has(config, field)
     if section in type(config).model_fields or section in type(config.world).model_fields:
         return
     known = known_families()
@@ -174,12 +179,25 @@ def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
     )
 
 
+def _check_kind_has(config: RunConfig, field: str) -> None:
+    """Refuse a field of another kind of game."""
+    own = type(config.environment).model_fields
+    if field.partition(".")[0] in own:
+        return
+    owners = [kind.model_fields["kind"].default for kind in KINDS if field in kind.model_fields]
+    raise RequestError(
+        f"environment.{field} is a field of games of the kind {' and '.join(owners)}, and "
+        f"{config.game} is of the kind {config.environment.kind}\n"
+        f"  allowed: {', '.join(name for name in own if name != 'kind')}"
+    )
+
+
 def get_field(config: RunConfig, dotted: str) -> Any:
     """Return the value of a field by its dotted name, which must exist."""
     section, *inner = dotted.split(".")
     value: Any = config.world if section in type(config.world).model_fields else config
     for part in (section, *inner):
-        value = getattr(value, part)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
     return value
 
 
@@ -211,12 +229,14 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         *sections, leaf = place_of(config, dotted)
         target = data
         for section in sections:
-            if isinstance(target[section], BaseModel):
-                target[section] = _fields(target[section])
+            inner = target[section]
+            target[section] = _fields(inner) if isinstance(inner, BaseModel) else dict(inner)
             target = target[section]
         value = _parse(text) if isinstance(text, str) else text
         # A truth value would pass for the number 0 or 1; as text it is refused.
-        mistaken = isinstance(value, bool) and not isinstance(target[leaf], bool)
+        mistaken = isinstance(value, bool) and not (
+            isinstance(target.get(leaf), bool) or dotted.startswith(OPTIONS)
+        )
         target[leaf] = text if mistaken else value
     return validated(data, values)
 
@@ -251,7 +271,9 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(
-            str(part) for part in item["loc"] if isinstance(part, str) and not part.endswith("]")
+            str(part)
+            for before, part in zip(("", *item["loc"]), item["loc"], strict=False)
+            if isinstance(part, str) and not part.endswith("]") and before != "environment"
         )
         message = item["msg"].removeprefix("Value error, ")
         shown = f"{name}={item['input']!r}: " if name and "." in name or name in values else ""
@@ -275,9 +297,10 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _record_of(annotation: Any) -> type[BaseModel] | None:
-    """The record that a field holds, also where the field may be absent."""
-    for inner in (annotation, *get_args(annotation)):
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            return inner
-    return None
+def _records_of(annotation: Any) -> list[type[BaseModel]]:
+    """The records that a field may hold, also where the field may be absent."""
+    return [
+        inner
+        for inner in (annotation, *get_args(annotation))
+        if isinstance(inner, type) and issubclass(inner, BaseModel)
+    ]

@@ -5,12 +5,12 @@ Every number of a recipe is written once: here, or in the presets of the family.
 
 from collections.abc import Callable, Mapping
 
+from diamond.config.environments import default_environment
 from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
 from diamond.config.networks import OptimizerConfig, PolicyConfig
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
     CounterfactualsConfig,
-    EmulatorConfig,
     EvaluationConfig,
     FramesConfig,
     PlayConfig,
@@ -57,7 +57,7 @@ def paper(game: str) -> RunConfig:
         game=game,
         seed=0,
         data_seed=0,
-        emulator=EmulatorConfig(frame_skip=4, max_noops=30, actions=None),
+        environment=default_environment(game),
         view=ViewConfig(height=64, width=64, crop=None),
         references=ReferencesConfig(
             play=play,
@@ -252,7 +252,7 @@ def _tiny_boxing() -> RunConfig:
     num_starts = 48
     return base.model_copy(
         update={
-            "emulator": base.emulator.model_copy(update={"actions": FIRST_SIX_ACTIONS}),
+            "environment": base.environment.model_copy(update={"actions": FIRST_SIX_ACTIONS}),
             "references": base.references.model_copy(
                 update={"num_starts": num_starts, "max_offset_steps": 1_000}
             ),

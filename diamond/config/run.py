@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from diamond.config.base import NEUTRAL_DEFAULT, Record, shared_canonical
-from diamond.config.games import GAMES_WITH_EXPERT, check_game
+from diamond.config.environments import EnvironmentField
+from diamond.config.games import GAMES_WITH_EXPERT, check_game, kind_of
 from diamond.config.networks import OptimizerConfig, PartConfig, PolicyConfig, PositiveInt
 from diamond.config.online import OnlineConfig
 from diamond.config.worlds import World, family_of
@@ -25,45 +26,46 @@ Game = Annotated[str, AfterValidator(check_game)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class EmulatorConfig(Record):
-    """The game as it is played: shared by references, frames and returns."""
-
-    frame_skip: int = Field(ge=1, le=16, description="emulator frames per env step")
-    max_noops: int = Field(
-        ge=0, le=30, description="most no-op frames after a reset, drawn per episode"
-    )
-    actions: tuple[int, ...] | None = Field(
-        description="emulator action codes that the agent may take; null is the game's minimal set"
-    )
-
-    @model_validator(mode="after")
-    def _check_actions(self) -> Self:
-        if self.actions is not None:
-            if len(set(self.actions)) != len(self.actions) or not self.actions:
-                raise ValueError(f"actions {self.actions} must be distinct and at least one")
-            if not all(0 <= code < 18 for code in self.actions):
-                raise ValueError(f"actions {self.actions} must be emulator codes from 0 to 17")
-        return self
-
-
 class ViewConfig(Record):
-    """What the agent sees of the screen of 210 x 160 pixels."""
+    """What the agent sees of the screen."""
 
-    height: int = Field(ge=16, le=210, description="rows of a frame, pixels")
-    width: int = Field(ge=16, le=160, description="columns of a frame, pixels")
+    height: int = Field(ge=8, le=256, description="rows of a frame, pixels")
+    width: int = Field(ge=8, le=256, description="columns of a frame, pixels")
     crop: tuple[int, int, int, int] | None = Field(
         description="rows from, to and columns from, to of the screen that are kept; null keeps all"
+    )
+    resize: Literal["area", "nearest"] = Field(
+        default="area",
+        description="how the screen becomes a frame; nearest keeps the colours of a palette",
+        json_schema_extra={"neutral": "area"},
+    )
+    colour: Literal["rgb", "grey"] = Field(
+        default="rgb",
+        description="grey: luminance, in all three channels",
+        json_schema_extra={"neutral": "rgb"},
     )
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
         if self.crop is not None:
             top, bottom, left, right = self.crop
-            if not (0 <= top < bottom <= 210 and 0 <= left < right <= 160):
-                raise ValueError(
-                    f"crop {self.crop} must be top < bottom <= 210, left < right <= 160"
-                )
+            if not (0 <= top < bottom and 0 <= left < right):
+                raise ValueError(f"crop {self.crop} must be top < bottom, left < right")
         return self
+
+    def check_native(self, size: tuple[int, int]) -> None:
+        """Refuse a crop beyond the screen.
+
+        Args:
+            size: Height and width of the screen, pixels.
+
+        Raises:
+            ValueError: Some of it is outside.
+        """
+        if self.crop is not None and (self.crop[1] > size[0] or self.crop[3] > size[1]):
+            raise ValueError(
+                f"crop {self.crop} must be within the screen of {size[0]} x {size[1]} pixels"
+            )
 
 
 class PlayConfig(Record):
@@ -120,7 +122,7 @@ class RecordingPolicy(Record):
     """A trained policy that plays with sampled actions: its weights and what they need to act."""
 
     weights: Digest
-    num_actions: int = Field(ge=1, le=18, description="actions that it was trained on")
+    num_actions: int = Field(ge=1, description="actions that it was trained on")
     channels: tuple[PositiveInt, ...] = Field(
         min_length=1, description="width of each encoder block"
     )
@@ -235,7 +237,7 @@ class FidelityConfig(Record):
 class ImportedConfig(Record):
     """Networks that were trained elsewhere, by the SHA-256 of the file of their weights."""
 
-    num_actions: int = Field(ge=1, le=18, description="actions that the networks were trained on")
+    num_actions: int = Field(ge=1, description="actions that the networks were trained on")
     weights: dict[str, Digest] = Field(description="of each part of the world model and `policy`")
 
 
@@ -243,10 +245,10 @@ class RunConfig(Record):
     """One run of the agent, by value: equal configs and seeds give equal results."""
 
     preset: str = Field(description="the preset that the values came from; part of no stage key")
-    game: Game = Field(description="one of the 26 games of Atari 100k")
+    game: Game = Field(description="an Atari game, or an id of Gymnasium")
     seed: int = Field(ge=0, description="run seed of everything that is trained")
     data_seed: int = Field(ge=0, description="seed of frames, references and fidelity noise")
-    emulator: EmulatorConfig
+    environment: EnvironmentField
     view: ViewConfig
     references: ReferencesConfig
     frames: FramesConfig
@@ -316,6 +318,14 @@ class RunConfig(Record):
         return self
 
     @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.environment.kind != kind_of(self.game):
+            raise ValueError(
+                f"environment.kind={self.environment.kind}: {self.game} is {kind_of(self.game)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_players(self) -> Self:
         if (self.frames.play.collector == "policy") != (self.frames.policy is not None):
             raise ValueError(
@@ -354,9 +364,10 @@ class RunConfig(Record):
                 f"references.counterfactuals.horizon_steps={others.horizon_steps} is above "
                 f"references.horizon_steps={self.references.horizon_steps}"
             )
-        if self.emulator.actions is not None and len(self.emulator.actions) < 2:
+        actions = self.environment.chosen_actions
+        if actions is not None and len(actions) < 2:
             raise ValueError(
-                f"references.counterfactuals with emulator.actions={self.emulator.actions}: "
+                f"references.counterfactuals with environment.actions={actions}: "
                 "with one action there are no others"
             )
         return self

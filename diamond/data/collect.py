@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.config.environments import Environment
 from diamond.config.run import (
     CONTEXT_FRAMES,
-    EmulatorConfig,
     FramesConfig,
     ReferencesConfig,
     ViewConfig,
@@ -20,13 +20,16 @@ from diamond.config.run import (
 from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
-from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, AtariEnv, EpisodeKey, draw_episode_key
+from diamond.envs.games import open_game
+from diamond.envs.interface import EpisodeKey, GameEnv, draw_episode_key
 from diamond.envs.players import Players, scripted_players
 from diamond.envs.view import apply_view
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
 
 Progress = Callable[[int, int], None]
+Act = Callable[[NDArray[np.uint8], NDArray[np.uint8]], int]
+"""Screen and memory of the console to an action index."""
 
 
 def silent(done: int, total: int) -> None:
@@ -50,7 +53,7 @@ class _Step:
 
 def collect_frames(
     game: str,
-    emulator: EmulatorConfig,
+    environment: Environment,
     view: ViewConfig,
     config: FramesConfig,
     seed: int,
@@ -63,8 +66,8 @@ def collect_frames(
     frame after it. The last episode is cut where the set is full.
 
     Args:
-        game: One of the 26 games.
-        emulator: Frame skip, no-ops, actions.
+        game: The game.
+        environment: How the game is played.
         view: Crop and size of the recorded frames.
         config: Player and number of frames.
         seed: Data seed.
@@ -80,9 +83,9 @@ def collect_frames(
     rewards = np.zeros(total, dtype=np.float32)
     ends = np.zeros(total, dtype=np.uint8)
     bounds = [0]
-    env = AtariEnv(game, emulator)
+    env = open_game(game, environment)
     players = players or scripted_players(game, config.play)
-    steps = islice(_play_on(env, emulator, players, seed), total)
+    steps = islice(_play_on(env, environment, players, seed), total)
     for row, step in enumerate(steps):
         frames[row] = apply_view(step.frame, view)
         if step.final:
@@ -99,20 +102,20 @@ def collect_frames(
 
 
 def _play_on(
-    env: AtariEnv, emulator: EmulatorConfig, players: Players, seed: int
+    env: GameEnv, environment: Environment, players: Players, seed: int
 ) -> Iterator[_Step]:
     episode = 0
     while True:
-        key = draw_episode_key(numpy_generator(seed, Purpose.FRAMES_EMULATOR, episode), emulator)
+        key = draw_episode_key(numpy_generator(seed, Purpose.FRAMES_EMULATOR, episode), environment)
         rng = numpy_generator(seed, Purpose.FRAMES_ACTIONS, episode)
         player = players(env.action_codes, rng)
-        frame, terminated = env.begin(key), False
-        while not terminated:
+        frame, over = env.begin(key), False
+        while not over:
             action = player.act(frame, env.ram())
-            following, reward, terminated, _, info = env.step(action)
-            end = terminated or bool(info["life_lost"])
+            following, reward, terminated, truncated, info = env.step(action)
+            end, over = terminated or bool(info["life_lost"]), terminated or truncated
             yield _Step(frame, action, reward, end, final=False)
-            if end:
+            if end or over:
                 yield _Step(following, 0, 0.0, False, final=True)
             frame = following
         episode += 1
@@ -120,7 +123,7 @@ def _play_on(
 
 def collect_references(
     game: str,
-    emulator: EmulatorConfig,
+    environment: Environment,
     config: ReferencesConfig,
     seed: int,
     progress: Progress = silent,
@@ -132,24 +135,24 @@ def collect_references(
     from there. A start follows from its number, whichever others are recorded.
 
     Args:
-        game: One of the 26 games.
-        emulator: Frame skip, no-ops, actions.
+        game: The game.
+        environment: How the game is played.
         config: Player, starts, horizon, counterfactuals.
         seed: Data seed.
         progress: Told (starts recorded, starts wanted).
     """
-    env = AtariEnv(game, emulator)
+    env = open_game(game, environment)
     for done in range(config.num_starts):
         start = config.first_start + done
-        reference = _collect_reference(env, game, emulator, config, (seed, start))
+        reference = _collect_reference(env, game, environment, config, (seed, start))
         yield with_branch(env, reference, config, seed, start)
         progress(done + 1, config.num_starts)
 
 
 def _collect_reference(
-    env: AtariEnv,
+    env: GameEnv,
     game: str,
-    emulator: EmulatorConfig,
+    environment: Environment,
     config: ReferencesConfig,
     stream: tuple[int, int],
 ) -> Reference:
@@ -157,14 +160,17 @@ def _collect_reference(
     for attempt in range(MAX_ATTEMPTS):
         counters = (start, attempt)
         key = draw_episode_key(
-            numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), emulator
+            numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), environment
         )
         offset_rng = numpy_generator(seed, Purpose.REFERENCES_START, *counters)
-        offset = int(offset_rng.integers(config.max_offset_steps + 1))
         player_rng = numpy_generator(seed, Purpose.REFERENCES_ACTIONS, *counters)
         player = scripted_players(game, config.play)(env.action_codes, player_rng)
-        reference = _record(env, key, player.act, offset, config.horizon_steps)
-        if reference.num_valid_steps > 0:
+        if environment.padding == "start":
+            reference = _record_anywhere(env, key, player.act, offset_rng, config)
+        else:
+            offset = int(offset_rng.integers(config.max_offset_steps + 1))
+            reference = _record(env, key, player.act, offset, config.horizon_steps)
+        if reference is not None and reference.num_valid_steps > 0:
             return reference
     raise ValueError(
         f"no {game} episode of reference {start} was long enough for an offset of "
@@ -173,45 +179,111 @@ def _collect_reference(
     )
 
 
-def _record(
-    env: AtariEnv,
-    key: EpisodeKey,
-    act: Callable[[NDArray[np.uint8], NDArray[np.uint8]], int],
-    offset: int,
-    horizon_steps: int,
-) -> Reference:
+def _record(env: GameEnv, key: EpisodeKey, act: Act, offset: int, horizon_steps: int) -> Reference:
     num_frames = offset + CONTEXT_FRAMES + horizon_steps
-    frames, stills, actions, rewards = [], [], [], []
-    final: list[NDArray[np.uint8]] = []
-    frame = env.begin(key)
-    for row in range(num_frames):
-        if row >= offset:
-            frames.append(frame)
-        if row % STILL_STRIDE == 0:
-            stills.append(frame)
-        if row + 1 == num_frames:
+    played = _play(env, key, act, num_frames, offset + CONTEXT_FRAMES)
+    return _reference(env, key, played, offset, STILL_STRIDE)
+
+
+def _record_anywhere(
+    env: GameEnv,
+    key: EpisodeKey,
+    act: Act,
+    offset_rng: np.random.Generator,
+    config: ReferencesConfig,
+) -> Reference | None:
+    """An episode of any length; the context is padded where it begins before the episode.
+
+    Its last frame is drawn uniformly from the frames that one more follows, up to
+    `max_offset_steps` env steps after the reset.
+    """
+    played = _play(env, key, act, config.max_offset_steps + 1 + config.horizon_steps, None)
+    last = min(config.max_offset_steps, len(played.frames) - 2)
+    if last < 0:
+        return None
+    drawn = int(offset_rng.integers(last + 1))
+    lives = [step for step in played.lives_lost if step > drawn]
+    ended = lives[0] if lives else len(played.frames)
+    most = drawn + 1 + config.horizon_steps
+    final = played.frames[ended : ended + 1] if lives else played.final
+    kept = _Played(
+        played.frames[: min(ended, most)],
+        played.actions[: min(ended, most - 1)],
+        played.rewards[: min(ended, most - 1)],
+        final if ended < most else [],
+        [],
+    )
+    return _reference(env, key, kept, drawn + 1 - CONTEXT_FRAMES, 1)
+
+
+@dataclass(frozen=True)
+class _Played:
+    """An episode from the reset on.
+
+    Attributes:
+        frames: Those that are not final.
+        actions: Indices, one for each frame but the last; one more where the episode ended.
+        rewards: Of each action.
+        final: The frame after the end, if it ended.
+        lives_lost: Numbers of the frames that followed the loss of a life.
+    """
+
+    frames: list[NDArray[np.uint8]]
+    actions: list[int]
+    rewards: list[float]
+    final: list[NDArray[np.uint8]]
+    lives_lost: list[int]
+
+
+def _play(
+    env: GameEnv, key: EpisodeKey, act: Act, num_frames: int, ends_from: int | None
+) -> _Played:
+    """Play an episode.
+
+    Args:
+        env: The game.
+        key: What starts it.
+        act: Chooses actions.
+        num_frames: Frames at most.
+        ends_from: The first frame at which a lost life ends it too; None: no lost life does.
+    """
+    played = _Played([env.begin(key)], [], [], [], [])
+    while len(played.frames) < num_frames:
+        played.actions.append(act(played.frames[-1], env.ram()))
+        frame, reward, terminated, truncated, info = env.step(played.actions[-1])
+        played.rewards.append(reward)
+        number = len(played.frames)
+        if terminated or (info["life_lost"] and ends_from is not None and number >= ends_from):
+            played.final.append(frame)
             break
-        actions.append(act(frame, env.ram()))
-        frame, reward, terminated, _, info = env.step(actions[-1])
-        rewards.append(reward)
-        if terminated or (info["life_lost"] and row + 1 >= offset + CONTEXT_FRAMES):
-            final.append(frame)
+        played.frames.append(frame)
+        if info["life_lost"]:
+            played.lives_lost.append(number)
+        if truncated:
             break
-    codes = tuple(env.action_codes[action] for action in actions)
-    num_valid = max(0, len(frames) - CONTEXT_FRAMES)
+    return played
+
+
+def _reference(
+    env: GameEnv, key: EpisodeKey, played: _Played, offset: int, still_stride: int
+) -> Reference:
+    """What of an episode is kept; the context of a negative offset is padded in front."""
+    first = max(0, offset)
+    frames = [played.frames[0]] * -min(0, offset) + played.frames[first:]
     return Reference(
         key,
-        codes,
+        tuple(env.action_codes[action] for action in played.actions),
         offset,
-        num_valid,
-        _stack(frames),
-        _stack(stills),
-        tuple(rewards),
-        _stack(final),
+        max(0, len(frames) - CONTEXT_FRAMES),
+        _stack(frames, env),
+        _stack(played.frames[::still_stride], env),
+        tuple(played.rewards),
+        _stack(played.final, env),
+        before=_stack([] if env.replayable else played.frames[:first], env),
     )
 
 
-def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _stack(frames: list[NDArray[np.uint8]], env: GameEnv) -> NDArray[np.uint8]:
     if not frames:
-        return np.empty((0, SCREEN_HEIGHT, SCREEN_WIDTH, 3), dtype=np.uint8)
+        return np.empty((0, *env.native_size, 3), dtype=np.uint8)
     return np.stack(frames)

@@ -1,7 +1,7 @@
 """Exact counterfactuals: the frames that other actions lead to, from the state behind a reference.
 
-Without sticky actions the emulator is a function of its seed, the no-ops and the actions, so that
-replaying them up to the last context frame makes the very same state again.
+A game that can be replayed is a function of its seed, the no-ops and the actions, so that replaying
+them up to the last context frame makes the very same state again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ReferencesConfig, ViewConfig
 from diamond.data.references import Branch, Reference
-from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, AtariEnv
+from diamond.envs.interface import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
@@ -34,7 +34,7 @@ class BranchView:
 
 
 def with_branch(
-    env: AtariEnv, reference: Reference, config: ReferencesConfig, seed: int, start: int
+    env: GameEnv, reference: Reference, config: ReferencesConfig, seed: int, start: int
 ) -> Reference:
     """A reference with its counterfactual, where the config asks for one.
 
@@ -76,14 +76,14 @@ def other_actions(
     early where the recording takes the same. After the end of the recording any action may follow.
 
     Args:
-        recorded: Emulator codes of the recorded actions, one or more.
-        codes: The action set, emulator codes, two or more.
+        recorded: Codes of the recorded actions, one or more.
+        codes: The action set, codes of the game, two or more.
         max_hold_steps: Longest hold, env steps.
         num_steps: Env steps.
         rng: Generator of this start.
 
     Returns:
-        `num_steps` emulator codes.
+        `num_steps` codes of the game.
     """
     assert len(codes) >= 2
     drawn: list[int] = []
@@ -99,16 +99,16 @@ def other_actions(
     return tuple(drawn)
 
 
-def play_branch(env: AtariEnv, reference: Reference, codes: Sequence[int]) -> NDArray[np.uint8]:
+def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDArray[np.uint8]:
     """Play actions from the last context frame of a reference on.
 
     Args:
         env: The game.
         reference: What is replayed up to the last context frame.
-        codes: Emulator codes of the actions after it.
+        codes: Codes of the actions after it.
 
     Returns:
-        (m, 210, 160, 3) uint8 native frames after the context, those before the first one that
+        (m, h, w, 3) uint8 native frames after the context, those before the first one that
         shows the end of the game or a lost life.
     """
     index_of = {code: index for index, code in enumerate(env.action_codes)}
@@ -117,12 +117,14 @@ def play_branch(env: AtariEnv, reference: Reference, codes: Sequence[int]) -> ND
         env.step(index_of[code])
     frames: list[NDArray[np.uint8]] = []
     for code in codes:
-        frame, _, terminated, _, info = env.step(index_of[code])
+        frame, _, terminated, truncated, info = env.step(index_of[code])
         if terminated or info["life_lost"]:
             break
         frames.append(frame)
+        if truncated:
+            break
     if not frames:
-        return np.empty((0, SCREEN_HEIGHT, SCREEN_WIDTH, 3), dtype=np.uint8)
+        return np.empty((0, *env.native_size, 3), dtype=np.uint8)
     return np.stack(frames)
 
 

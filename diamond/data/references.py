@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
-from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
+from diamond.envs.interface import EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all
 
 NATIVE_FILE = "native.npz"
 STILLS_FILE = "stills.npz"
 FINALS_FILE = "finals.npz"
 BRANCH_FILE = "counterfactual.npz"
+BEFORE_FILE = "before.npz"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Branch:
     """What the game showed from the last context frame of a reference on, under other actions.
 
     Attributes:
-        action_codes: Emulator code of every action after the context, for the whole horizon.
-        native: (m, 210, 160, 3) uint8, the frames after the context; later ones would be after the
+        action_codes: The game's code of every action after the context, for the whole horizon.
+        native: (m, h, w, 3) uint8, the frames after the context; later ones would be after the
             end of this branch or a life lost in it.
     """
 
@@ -40,23 +41,26 @@ class Branch:
 
 @dataclass(frozen=True)
 class Reference:
-    """One held-out episode as the emulator played it.
+    """One held-out episode as the game was played.
 
     Attributes:
-        key: Emulator seed and no-ops.
-        action_codes: Emulator code of every action from the reset on.
-        offset: Env steps before the context begins.
+        key: Seed and no-ops; the seed of recorded episodes is negative.
+        action_codes: The game's code of every action from the reset on.
+        offset: Env steps before the context begins; negative where so many frames of it are
+            padding: its first real frame, repeated.
         num_valid_steps: Real steps after the context; later ones would be after the end or a lost
             life.
-        native: (16 + num_valid_steps, 210, 160, 3) uint8, context and what followed; recorded
+        native: (16 + num_valid_steps, h, w, 3) uint8, context and what followed; recorded
             episodes may have the size that the arm sees.
-        stills: (m, 210, 160, 3) uint8, every 8th frame from the reset on, for the background; of
-            the size of `native`.
+        stills: (m, h, w, 3) uint8, every 8th frame from the reset on, or all where contexts are
+            padded, for the background; of the size of `native`.
         rewards: What every action from the reset on earned, as the game gave it; None where that
             was not recorded.
-        final: (1, 210, 160, 3) uint8, the frame after the action that ended the episode or lost a
-            life; (0, 210, 160, 3) where the recording was not ended so.
+        final: (1, h, w, 3) uint8, the frame after the action that ended the episode or lost a
+            life; (0, h, w, 3) where the recording was not ended so.
         branch: The counterfactual; None where none was recorded.
+        before: (k, h, w, 3) uint8, the frames from the reset to the context, of a game that cannot
+            be replayed; empty elsewhere.
     """
 
     key: EpisodeKey
@@ -68,6 +72,12 @@ class Reference:
     rewards: tuple[float, ...] | None
     final: Frames
     branch: Branch | None = None
+    before: Frames | None = None
+
+    @property
+    def num_padded(self) -> int:
+        """Frames at the front of the context that are padding."""
+        return max(0, -self.offset)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,8 @@ class View:
             neither `valid` nor `ends`.
         ends: (n, horizon) bool, true at the one env step, right after the valid ones, that ended
             the episode or lost a life.
+        padded: (n,) int64, frames at the front of each context that are padding: copies of its
+            first real frame, with action 0 after each.
     """
 
     context: NDArray[np.uint8]
@@ -94,13 +106,15 @@ class View:
     valid: NDArray[np.bool_]
     rewards: NDArray[np.float64]
     ends: NDArray[np.bool_]
+    padded: NDArray[np.int64]
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
     """Write episodes.json, and the frames of all episodes to native, stills and finals.npz.
 
-    Where there are counterfactuals, their frames are in counterfactual.npz. Frames go to the disk
-    as they come: only one reference is in memory.
+    Where there are counterfactuals, their frames are in counterfactual.npz; frames before the
+    context, of a game that cannot be replayed, in before.npz. Frames go to the disk as they come:
+    only one reference is in memory.
     """
     episodes: list[dict[str, Any]] = []
     with ExitStack() as files:
@@ -108,6 +122,7 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
         stills = files.enter_context(FrameWriter(folder / STILLS_FILE))
         finals = files.enter_context(FrameWriter(folder / FINALS_FILE))
         others: FrameWriter | None = None
+        before: FrameWriter | None = None
         for number, reference in enumerate(references):
             native.write(number, reference.native)
             stills.write(number, reference.stills)
@@ -129,6 +144,9 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
                     "action_codes": list(reference.branch.action_codes),
                     "num_valid_steps": len(reference.branch.native),
                 }
+            if reference.before is not None and len(reference.before):
+                before = before or files.enter_context(FrameWriter(folder / BEFORE_FILE))
+                before.write(number, reference.before)
             episodes.append(episode)
     (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
 
@@ -187,7 +205,7 @@ def view_references(
                 f"references use the actions {sorted(missing)}, "
                 f"not in the action set {tuple(codes)}"
             )
-        seen = _seen(reference.native, view)
+        seen = _seen(reference, reference.native, view)
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
@@ -199,24 +217,26 @@ def view_references(
             ends[i, num_valid] = True
             num_steps += 1
         last = reference.offset + CONTEXT_FRAMES + num_steps - 1
-        window = reference.action_codes[reference.offset : last]
-        actions[i, : len(window)] = [index_of[code] for code in window]
+        window = reference.action_codes[max(0, reference.offset) : last]
+        padded = reference.num_padded
+        actions[i, padded : padded + len(window)] = [index_of[code] for code in window]
         if reference.rewards is None:
             rewards[i] = np.nan
         else:
             rewards[i, :num_steps] = reference.rewards[last - num_steps : last]
-    return View(context, actions, targets, valid, rewards, ends)
+    padding = np.array([reference.num_padded for reference in references], dtype=np.int64)
+    return View(context, actions, targets, valid, rewards, ends, padding)
 
 
 def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray[np.uint8]:
     """The median of each recorded real episode as an arm sees it, (n, h, w, 3) uint8."""
-    return np.stack([median_background(_seen(one.stills, view)) for one in references])
+    return np.stack([median_background(_seen(one, one.stills, view)) for one in references])
 
 
-def _seen(stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
+def _seen(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
     """Frames as an arm sees them; recorded ones may be of its own size already."""
     frames = np.asarray(stored)
-    if frames.shape[1:3] == (view.height, view.width) != (SCREEN_HEIGHT, SCREEN_WIDTH):
+    if reference.key.emulator_seed < 0 and frames.shape[1:3] == (view.height, view.width):
         return frames
     return apply_view_all(frames, view)
 

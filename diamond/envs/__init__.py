@@ -1,1 +1,1 @@
-"""The emulator, its players and the view of the agent; no tensor."""
+"""The environment, its players and the view of the agent; no tensor."""

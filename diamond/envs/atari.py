@@ -1,45 +1,24 @@
 """Atari 2600 games through `ale-py`: a replayable Gymnasium environment of native frames."""
 
-from typing import Any, NamedTuple
+import re
+from typing import Any
 
 import ale_py
-import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from diamond.config.run import EmulatorConfig, ViewConfig
-
-SCREEN_HEIGHT = 210
-SCREEN_WIDTH = 160
-EMULATOR_HERTZ = 60
-"""Emulator frames in a second of play."""
-
-NativeFrame = NDArray[np.uint8]
-
-
-class EpisodeKey(NamedTuple):
-    """What makes an episode again, together with its actions."""
-
-    emulator_seed: int
-    num_noops: int
+from diamond.config.environments import AtariConfig
+from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
+from diamond.errors import RequestError
 
 
 def rom_name(game: str) -> str:
     """The emulator's name of a game: ``BankHeist`` is ``bank_heist``."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in game).lstrip(
-        "_"
-    )
+    return re.sub(r"(?<=[a-z])(?=[A-Z]|\d+[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", game).lower()
 
 
-def data_shape(game: str, emulator: EmulatorConfig, view: ViewConfig) -> dict[str, int]:
-    """What networks need to know of frames and actions: num_actions, height, width."""
-    num_actions = len(AtariEnv(game, emulator).action_codes)
-    return {"num_actions": num_actions, "height": view.height, "width": view.width}
-
-
-class AtariEnv(gymnasium.Env[NativeFrame, int]):
-    """One game without sticky actions; observations are native frames (210, 160, 3) uint8.
+class AtariEnv(GameEnv):
+    """One game; observations are native frames (210, 160, 3) uint8.
 
     An env step repeats the action `frame_skip` times and returns the maximum of the last two
     emulator frames. `terminated` is the end of the game; lost lives are in
@@ -48,36 +27,36 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
     Source: Machado et al. 2018; arXiv:2405.12399, appendix F.
     """
 
-    # Gymnasium declares this for instances.
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    def __init__(self, game: str, config: AtariConfig) -> None:
+        """Load the game; actions are indices into ``action_codes``.
 
-    def __init__(self, game: str, config: EmulatorConfig) -> None:
-        """Load the game; actions are indices into ``action_codes``."""
+        Raises:
+            RequestError: The game has no such mode or difficulty.
+        """
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self._config = config
         self._ale = ale_py.ALEInterface()
-        self._ale.setFloat("repeat_action_probability", 0.0)
+        self._ale.setFloat("repeat_action_probability", config.sticky_actions)
         self._ale.setInt("random_seed", 0)
         rom = ale_py.roms.get_rom_path(rom_name(game))
         assert rom is not None, f"the emulator package has no ROM of {game}"
         self._rom = rom
         self._ale.loadROM(self._rom)
+        self._check(game, "mode", config.mode, self._ale.getAvailableModes())
+        self._check(game, "difficulty", config.difficulty, self._ale.getAvailableDifficulties())
         minimal = tuple(int(action.value) for action in self._ale.getMinimalActionSet())
-        self.action_codes: tuple[int, ...] = (
-            config.actions if config.actions is not None else minimal
-        )
-        self.action_space = spaces.Discrete(len(self.action_codes))  # type: ignore[assignment]
-        self.observation_space = spaces.Box(0, 255, (SCREEN_HEIGHT, SCREEN_WIDTH, 3), np.uint8)
+        self.action_codes = config.actions if config.actions is not None else minimal
+        self.action_names = tuple(ale_py.Action(code).name for code in self.action_codes)
+        super().__init__(config, self._ale.getScreenDims())
         self._lives = 0
 
     def begin(self, key: EpisodeKey) -> NativeFrame:
-        """Start the episode of a key: load the game with its seed and take its no-ops.
-
-        Returns:
-            The first frame (210, 160, 3) uint8.
-        """
+        """Start the episode of a key: load the game with its seed and take its no-ops."""
         self._ale.setInt("random_seed", key.emulator_seed)
         self._ale.loadROM(self._rom)
+        if self._config.mode or self._config.difficulty:
+            self._ale.setMode(self._config.mode)
+            self._ale.setDifficulty(self._config.difficulty)
         self._ale.reset_game()
         for _ in range(key.num_noops):
             self._ale.act(0)
@@ -85,16 +64,6 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
                 self._ale.reset_game()
         self._lives = self._ale.lives()
         return self._ale.getScreenRGB()
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NativeFrame, dict[str, Any]]:
-        """Start an episode.
-
-        The emulator seed and the no-ops come from the environment's own generator.
-        """
-        super().reset(seed=seed)
-        return self.begin(draw_episode_key(self.np_random, self._config)), {"lives": self._lives}
 
     def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
         """Take one env step with an action index."""
@@ -119,7 +88,10 @@ class AtariEnv(gymnasium.Env[NativeFrame, int]):
         """The 128 bytes of the console's memory, for scripted experts."""
         return self._ale.getRAM()
 
-
-def draw_episode_key(rng: np.random.Generator, config: EmulatorConfig) -> EpisodeKey:
-    """Draw the emulator seed (31 bits) and the no-ops (0 to `max_noops`) of an episode."""
-    return EpisodeKey(int(rng.integers(2**31 - 1)), int(rng.integers(config.max_noops + 1)))
+    def _check(self, game: str, field: str, value: int, available: Any) -> None:
+        allowed = sorted(int(one) for one in available)
+        if value not in allowed and value != 0:
+            raise RequestError(
+                f"environment.{field}={value}: {game} has no such {field}\n"
+                f"  allowed: {', '.join(map(str, allowed))}"
+            )

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import EmulatorConfig, ViewConfig
-from diamond.envs.atari import AtariEnv, EpisodeKey
+from diamond.config.environments import Environment
+from diamond.config.run import ViewConfig
+from diamond.envs.games import open_game
+from diamond.envs.interface import EpisodeKey
 from diamond.envs.view import apply_view
 
 
@@ -42,7 +44,7 @@ class LiveGame:
     def __init__(
         self,
         game: str,
-        emulator: EmulatorConfig,
+        environment: Environment,
         view: ViewConfig,
         max_episode_steps: int,
         key_of: Callable[[int], EpisodeKey],
@@ -50,13 +52,13 @@ class LiveGame:
         """Load the game and begin number 0.
 
         Args:
-            game: One of the 26 games.
-            emulator: Frame skip, no-ops, actions.
+            game: The game.
+            environment: How the game is played.
             view: Crop and size of the frames.
             max_episode_steps: Env steps after which a game is cut.
             key_of: Number of a game to what starts it.
         """
-        self._env = AtariEnv(game, emulator)
+        self._env = open_game(game, environment)
         self._view = view
         self._max_episode_steps = max_episode_steps
         self._key_of = key_of
@@ -67,11 +69,11 @@ class LiveGame:
 
     def step(self, action: int) -> LiveStep:
         """Take one env step; `frame` and the next step belong to the next game where this ends."""
-        native, reward, over, _, info = self._env.step(action)
+        native, reward, over, stopped, info = self._env.step(action)
         self.actions.append(action)
         self.frame = apply_view(native, self._view)
         end = over or bool(info["life_lost"])
-        cut = not over and len(self.actions) >= self._max_episode_steps
+        cut = not over and (stopped or len(self.actions) >= self._max_episode_steps)
         step = LiveStep(self.frame, reward, end, cut)
         if over or cut:
             self.frame = self._begin(self.number + 1)

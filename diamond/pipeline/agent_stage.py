@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from diamond.config.environments import read_environment
 from diamond.config.online import OnlineConfig
-from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
+from diamond.config.run import EvaluationConfig, ViewConfig
 from diamond.config.worlds import world_section
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler
-from diamond.envs.atari import data_shape
+from diamond.envs.games import data_shape
 from diamond.families.interface import Material, implementation_of
 from diamond.part import AnyPart, Extent
 from diamond.pipeline.checkpoint import Saved
@@ -86,10 +87,10 @@ class _Loop:
         self._context = context
         config = context.config
         self._online = OnlineConfig.model_validate(config["online"])
-        emulator = EmulatorConfig.model_validate(config["emulator"])
+        environment = read_environment(config["environment"])
         view = ViewConfig.model_validate(config["view"])
-        self._play = Play(config["game"], emulator, view, self._online, context.seed)
-        self._shape = data_shape(config["game"], emulator, view)
+        self._play = Play(config["game"], environment, view, self._online, context.seed)
+        self._shape = data_shape(config["game"], environment, view)
         self._build()
 
     def run(self) -> None:
@@ -207,7 +208,7 @@ class _Loop:
         )
         episodes = play_episodes(
             self._play.game,
-            (self._play.emulator, self._play.view, evaluation),
+            (self._play.environment, self._play.view, evaluation),
             sampled_actor(self._net, self._context.device),
             derive(self._context.seed, Purpose.AGENT_TEST, progress.epoch),
             lambda done, _: self._show(progress, f"epoch {progress.epoch}: test, {done} env steps"),

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from diamond.ablation.plan import Plan
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint, read_checkpoint
-from diamond.config.games import GAMES, check_game
+from diamond.config.games import GAMES, check_game, slug_of
 from diamond.config.presets import paper
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.config.worlds import DIAMOND, family_of
-from diamond.envs.atari import data_shape
+from diamond.envs.games import data_shape
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.files import beside, digest, read_json
@@ -115,7 +115,7 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
     game = check_game(game) if game is not None else _game_of(source)
     config = paper(game)
     parts = from_released(state)
-    shape = data_shape(game, config.emulator, config.view)
+    shape = data_shape(game, config.environment, config.view)
     _check_architecture(parts, config, shape)
     return _write(parts, config, shape["num_actions"], (source, digest(path)), output, home)
 
@@ -140,7 +140,7 @@ def describe(
     own = {field: getattr(config, field) for field in AGENT_FIELDS}
     identity = {"weights": weights, **{name: canonical(config)[name] for name in AGENT_FIELDS}}
     checkpoint = Checkpoint(
-        format=2,
+        format=3,
         source=source,
         source_sha256=sha256 or content_hash(identity),
         weights=ImportedConfig(num_actions=num_actions, weights=weights),
@@ -299,7 +299,7 @@ def _write(
     home: Path,
 ) -> Path:
     name, sha256 = source
-    target = output or home / "checkpoints" / f"{config.game.lower()}-{sha256[:8]}"
+    target = output or home / "checkpoints" / f"{slug_of(config.game)}-{sha256[:8]}"
     if output is None:
         Store(home).check_writable()
     with new_folder(target, "give a folder that can be made with --output") as folder:

@@ -4,8 +4,8 @@ import json
 
 from safetensors.torch import load_file
 
+from diamond.config.environments import Environment, read_environment
 from diamond.config.run import (
-    EmulatorConfig,
     FramesConfig,
     RecordingPolicy,
     ReferencesConfig,
@@ -13,7 +13,7 @@ from diamond.config.run import (
 )
 from diamond.data.collect import collect_frames, collect_references
 from diamond.data.references import save_references
-from diamond.envs.atari import AtariEnv
+from diamond.envs.games import open_game
 from diamond.envs.players import Players
 from diamond.errors import StageFailedError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
@@ -33,20 +33,20 @@ def make_references(context: StageContext) -> StageResult:
     """
     context.resume()
     game = context.config["game"]
-    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    environment = read_environment(context.config["environment"])
     config = ReferencesConfig.model_validate(context.config["references"])
     if config.recorded is not None:
         take_recorded(context.home, config.recorded, context.folder)
-        _save_actions(context, game, emulator)
+        _save_actions(context, game, environment)
         return context.result()
 
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "held-out episodes")
 
     save_references(
-        collect_references(game, emulator, config, context.seed, progress), context.folder
+        collect_references(game, environment, config, context.seed, progress), context.folder
     )
-    _save_actions(context, game, emulator)
+    _save_actions(context, game, environment)
     return context.result()
 
 
@@ -54,7 +54,7 @@ def make_frames(context: StageContext) -> StageResult:
     """Record the training set; writes the files of `FrameSet` and action_codes.json."""
     context.resume()
     game = context.config["game"]
-    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    environment = read_environment(context.config["environment"])
     view = ViewConfig.model_validate(context.config["view"])
     config = FramesConfig.model_validate(context.config["frames"])
 
@@ -63,10 +63,12 @@ def make_frames(context: StageContext) -> StageResult:
 
     players = None
     if config.policy is not None:
-        players = _trained_players(context, config.policy, AtariEnv(game, emulator).action_codes)
-    recorded = collect_frames(game, emulator, view, config, context.seed, progress, players)
+        players = _trained_players(
+            context, config.policy, open_game(game, environment).action_codes
+        )
+    recorded = collect_frames(game, environment, view, config, context.seed, progress, players)
     recorded.save(context.folder)
-    _save_actions(context, game, emulator)
+    _save_actions(context, game, environment)
     return context.result()
 
 
@@ -91,6 +93,6 @@ def _trained_players(
     return policy_players(net, policy.view, context.device)
 
 
-def _save_actions(context: StageContext, game: str, emulator: EmulatorConfig) -> None:
-    codes = AtariEnv(game, emulator).action_codes
+def _save_actions(context: StageContext, game: str, environment: Environment) -> None:
+    codes = open_game(game, environment).action_codes
     (context.folder / ACTIONS_FILE).write_text(json.dumps(list(codes)) + "\n")

@@ -67,7 +67,7 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = part_of_checkpoint(POLICY, folder, agent, device)
     limits = paper(agent.game).evaluation.model_copy(update={"num_episodes": num_episodes})
-    configs = agent.emulator, agent.view, limits
+    configs = agent.environment, agent.view, limits
     done: dict[int, Episode] = {}
     actor = sampled_actor(net, device)
     for slots in play_side_by_side(agent.game, configs, actor, seed, EPISODES_AT_A_TIME):

@@ -190,9 +190,9 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
     if agent.view.crop is not None:
         crop = ",".join(map(str, agent.view.crop))
         reasons.append(f"view.crop={crop}, it sees the whole screen")
-    if agent.emulator.actions is not None:
-        actions = ",".join(map(str, agent.emulator.actions))
-        reasons.append(f"emulator.actions={actions}, it has the game's own")
+    if agent.environment.chosen_actions is not None:
+        actions = ",".join(map(str, agent.environment.chosen_actions))
+        reasons.append(f"environment.actions={actions}, it has the game's own")
     if not is_released_formulation(denoiser):
         reasons.append("another diffusion formulation, it has EDM's")
     if reasons:

@@ -12,7 +12,7 @@ from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.collect import STILL_STRIDE
 from diamond.data.references import Reference, save_references
 from diamond.data.trajectories import FRAMES_NAME, natural, read_array
-from diamond.envs.atari import SCREEN_HEIGHT, SCREEN_WIDTH, EpisodeKey
+from diamond.envs.interface import EpisodeKey, GameEnv
 from diamond.errors import RequestError, StoreError
 from diamond.pipeline.checkpoints import new_folder
 
@@ -27,7 +27,7 @@ NO_EMULATOR_SEED = -1
 
 
 def keep_recorded(
-    folder: Path, codes: Sequence[int], view: ViewConfig, starts: int | None, home: Path
+    folder: Path, env: GameEnv, view: ViewConfig, starts: int | None, home: Path
 ) -> tuple[str, int]:
     """Check recorded episodes and copy them into a home, where the references stage finds them.
 
@@ -35,7 +35,7 @@ def keep_recorded(
 
     Args:
         folder: A folder of files of the form `FORM`, used in natural order of their names.
-        codes: Emulator codes of the model's actions.
+        env: The game, for its action codes and the size of its screen.
         view: What the model sees of the screen.
         starts: Episodes to use, None for all.
         home: Folder for everything that runs make.
@@ -54,7 +54,7 @@ def keep_recorded(
             f"--starts {starts}: {FLAG} {str(folder)!r} has {len(paths)} episodes, one start in "
             "each\n  leave --starts out to use all"
         )
-    references = [_reference(path, index, codes, view) for index, path in enumerate(paths[:starts])]
+    references = [_reference(path, index, env, view) for index, path in enumerate(paths[:starts])]
     shapes = {np.shape(reference.native)[1:] for reference in references}
     if len(shapes) > 1:
         raise RequestError(f"{FLAG} {str(folder)!r} has episodes of different sizes: {shapes}")
@@ -104,8 +104,8 @@ def _files(folder: Path) -> list[Path]:
     return entries
 
 
-def _reference(path: Path, index: int, codes: Sequence[int], view: ViewConfig) -> Reference:
-    where = f"{FLAG} {str(path)!r}"
+def _reference(path: Path, index: int, env: GameEnv, view: ViewConfig) -> Reference:
+    where, codes = f"{FLAG} {str(path)!r}", env.action_codes
     frames, actions = read_array(path, FLAG), read_array(path, FLAG, ACTIONS_NAME)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise RequestError(
@@ -121,7 +121,7 @@ def _reference(path: Path, index: int, codes: Sequence[int], view: ViewConfig) -
             f"{where} has {len(frames)} frames\n  allowed: {CONTEXT_FRAMES + 1} or more, the first "
             f"{CONTEXT_FRAMES} are context and not scored"
         )
-    sizes = ((SCREEN_HEIGHT, SCREEN_WIDTH), (view.height, view.width))
+    sizes = (env.native_size, (view.height, view.width))
     if frames.shape[1:3] not in sizes:
         allowed = " or ".join(f"{height} x {width}" for height, width in dict.fromkeys(sizes))
         raise RequestError(

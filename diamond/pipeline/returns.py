@@ -10,6 +10,8 @@ import numpy as np
 from diamond.ablation.plan import Plan, Run
 from diamond.ablation.stages import StageSpec
 from diamond.config.checkpoint import Checkpoint
+from diamond.config.environments import default_environment
+from diamond.config.games import GAMES
 from diamond.config.published import published
 from diamond.config.run import RunConfig
 from diamond.pipeline.outputs import RETURNS_FILE
@@ -35,6 +37,8 @@ UNDERTRAINED_LABEL = (
 PAPER_LABEL = "sampled actions, lost lives do not end an episode"
 PUBLISHED_MAX_STEPS = 27_000
 """Env steps after which the published scores cut an episode: 108,000 emulator frames."""
+SCORED_AS = ("actions", "frame_skip", "mode", "difficulty", "sticky_actions")
+"""Fields of an Atari game that published scores fix."""
 HNS_METHOD = "percentile bootstrap, runs resampled within each game"
 
 
@@ -87,9 +91,12 @@ def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | Non
 
 
 def plays_the_whole_game(agent: Checkpoint | RunConfig) -> bool:
-    """Whether an agent sees the full screen, has all actions of the game and the usual skip."""
-    emulator = agent.emulator
-    return agent.view.crop is None and emulator.actions is None and emulator.frame_skip == 4
+    """Whether an agent plays an Atari game as published scores do, and sees the full screen."""
+    usual, played = default_environment(agent.game), agent.environment
+    alike = all(
+        getattr(played, name) == getattr(usual, name) for name in SCORED_AS if hasattr(usual, name)
+    )
+    return agent.game in GAMES and agent.view.crop is None and alike
 
 
 def hns_over_games(arms: Sequence[Arm]) -> tuple[GameScores, ...]:

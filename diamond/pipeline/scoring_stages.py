@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from diamond.config.environments import read_environment
 from diamond.config.run import (
     CONTEXT_FRAMES,
-    EmulatorConfig,
     EvaluationConfig,
     ReferencesConfig,
     RolloutsConfig,
@@ -149,7 +149,7 @@ def score_policy(context: StageContext) -> StageResult:
 def play_real_game(context: StageContext) -> StageResult:
     """Play the real game with sampled actions; writes returns.json."""
     context.resume()
-    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    environment = read_environment(context.config["environment"])
     view = ViewConfig.model_validate(context.config["view"])
     config = EvaluationConfig.model_validate(context.config["evaluation"])
     trained = context.config["player"] == TRAINED_PLAYER
@@ -159,7 +159,7 @@ def play_real_game(context: StageContext) -> StageResult:
         context.progress(done, total, "env steps at most")
 
     game = context.config["game"]
-    episodes = play_episodes(game, (emulator, view, config), actor, context.seed, progress)
+    episodes = play_episodes(game, (environment, view, config), actor, context.seed, progress)
     (context.folder / RETURNS_FILE).write_text(json.dumps(_returns(episodes)) + "\n")
     return context.result(env_steps=float(sum(episode.num_steps for episode in episodes)))
 

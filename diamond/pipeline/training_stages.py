@@ -3,13 +3,14 @@
 import json
 from typing import Any, cast
 
+from diamond.config.environments import read_environment
 from diamond.config.networks import PartConfig
-from diamond.config.run import EmulatorConfig, FramesConfig, ViewConfig
+from diamond.config.run import FramesConfig, ViewConfig
 from diamond.config.worlds import find_family
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
-from diamond.envs.atari import AtariEnv, data_shape
+from diamond.envs.games import data_shape, open_game
 from diamond.families.interface import implementation_of
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
 from diamond.part import C, N, Part
@@ -54,10 +55,10 @@ def train_inverse_dynamics(context: StageContext) -> StageResult:
     Writes weights.safetensors, shape.json and held_out.json.
     """
     config = INVERSE_DYNAMICS.section(context.config)
-    emulator = EmulatorConfig.model_validate(context.config["emulator"])
+    environment = read_environment(context.config["environment"])
     view = ViewConfig.model_validate(context.config["view"])
-    codes = AtariEnv(context.config["game"], emulator).action_codes
-    shape = data_shape(context.config["game"], emulator, view)
+    codes = open_game(context.config["game"], environment).action_codes
+    shape = data_shape(context.config["game"], environment, view)
     seen = _record(context, "training", config.num_frames)
     held_out = _record(context, "held out", config.num_held_out_frames)
     net = _train(context, INVERSE_DYNAMICS, seen, shape)
@@ -76,7 +77,7 @@ def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
     config = INVERSE_DYNAMICS.section(context.config)
     return collect_frames(
         context.config["game"],
-        EmulatorConfig.model_validate(context.config["emulator"]),
+        read_environment(context.config["environment"]),
         ViewConfig.model_validate(context.config["view"]),
         FramesConfig(play=config.play, num_frames=num_frames),
         derive(context.seed, Purpose.INVERSE_DYNAMICS_FRAMES, part),

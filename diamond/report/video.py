@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from diamond.errors import StoreError
 from diamond.pipeline.files import beside
 
-SCALE = 2
-"""Pixels of the film for one of the frame, each way."""
+SMALLEST_SIDE = 320
+"""Rows of a film at least, pixels: every pixel of a frame is a square of two or more."""
 VIDEO_SUFFIXES = (".mp4",)
 AddFrame = Callable[[NDArray[np.uint8]], None]
 
@@ -32,7 +32,8 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
     Raises:
         StoreError: The film cannot be written.
     """
-    height, width = size[0] * SCALE, size[1] * SCALE
+    scale = max(2, -(-SMALLEST_SIDE // size[0]))
+    height, width = size[0] * scale, size[1] * scale
     # The library reads the kind of film off the suffix.
     temporary = beside(path).with_suffix(path.suffix)
     codec = cv2.VideoWriter.fourcc(*"mp4v")
@@ -46,7 +47,7 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
             )
 
         def add(frame: NDArray[np.uint8]) -> None:
-            writer.write(_enlarged(frame))
+            writer.write(_enlarged(frame, scale))
 
         yield add
         writer.release()
@@ -56,7 +57,7 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
         temporary.unlink(missing_ok=True)
 
 
-def _enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _enlarged(frame: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Blue first, as OpenCV has it, and every pixel a square."""
-    blue_first = frame[..., ::-1].repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    blue_first = frame[..., ::-1].repeat(scale, axis=0).repeat(scale, axis=1)
     return np.ascontiguousarray(blue_first)

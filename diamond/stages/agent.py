@@ -8,7 +8,7 @@ from diamond.stages.multiplications import BACKWARD
 from diamond.stages.record import Section, Stage, Updates
 
 REAL_STEP_SECONDS = 7e-4
-"""An env step of the emulator, crop and resize included."""
+"""An env step of the environment, crop and resize included."""
 
 
 def _seconds(config: RunConfig) -> float:
@@ -67,7 +67,7 @@ def _identity(config: RunConfig, stage: Stage) -> Section:
 AGENT = Stage(
     name="agent",
     numerics=4,
-    sections=("game", "emulator", "view", "online", "policy"),
+    sections=("game", "environment", "view", "online", "policy"),
     world="all",
     runs=frozenset({"online", "real"}),
     shares_data_seed=False,

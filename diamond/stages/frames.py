@@ -14,7 +14,7 @@ def _seconds(config: RunConfig) -> float:
 FRAMES = Stage(
     name="frames",
     numerics=2,
-    sections=("game", "emulator", "view", "frames"),
+    sections=("game", "environment", "view", "frames"),
     runs=frozenset({"static"}),
     shares_data_seed=True,
     made_by="diamond.pipeline.data_stages:make_frames",

@@ -33,7 +33,7 @@ def _section(config: RunConfig, section: Section) -> Section:
 INVERSE_DYNAMICS = Stage(
     name="inverse_dynamics",
     numerics=1,
-    sections=("game", "emulator", "view", "inverse_dynamics"),
+    sections=("game", "environment", "view", "inverse_dynamics"),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.pipeline.training_stages:train_inverse_dynamics",

@@ -18,7 +18,7 @@ def _seconds(config: RunConfig) -> float:
 REFERENCES = Stage(
     name="references",
     numerics=3,
-    sections=("game", "emulator", "references"),
+    sections=("game", "environment", "references"),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.pipeline.data_stages:make_references",

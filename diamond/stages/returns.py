@@ -20,7 +20,7 @@ def _section(config: RunConfig, section: Section) -> Section:
 RETURNS = Stage(
     name="returns",
     numerics=1,
-    sections=("game", "emulator", "view", "evaluation"),
+    sections=("game", "environment", "view", "evaluation"),
     reads=("policy",),
     runs=frozenset({"static", "online", "real"}),
     shares_data_seed=True,

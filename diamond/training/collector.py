@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from diamond.agent.actor_critic import actor_critic_loss
+from diamond.config.environments import Environment
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
-from diamond.config.run import EmulatorConfig, ViewConfig
+from diamond.config.run import ViewConfig
 from diamond.data.replay import Replay
-from diamond.envs.atari import draw_episode_key
+from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent
@@ -28,28 +29,28 @@ class Play:
     """What real play needs to know.
 
     Attributes:
-        game: One of the 26 games.
-        emulator: Frame skip, no-ops, actions.
+        game: The game.
+        environment: How the game is played.
         view: Crop and size of the frames.
         online: Length of games, chance of a random action.
         seed: Run seed.
     """
 
     game: str
-    emulator: EmulatorConfig
+    environment: Environment
     view: ViewConfig
     online: OnlineConfig
     seed: int
 
     def live(self, place: int) -> LiveGame:
-        """The games of one place, each from an emulator seed and no-ops of its own."""
+        """The games of one place, each from a seed and no-ops of its own."""
         return LiveGame(
             self.game,
-            self.emulator,
+            self.environment,
             self.view,
             self.online.max_episode_steps,
             lambda number: draw_episode_key(
-                numpy_generator(self.seed, Purpose.AGENT_EMULATOR, place, number), self.emulator
+                numpy_generator(self.seed, Purpose.AGENT_EMULATOR, place, number), self.environment
             ),
         )
 

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond.config.run import EmulatorConfig, EvaluationConfig, ViewConfig
-from diamond.envs.atari import AtariEnv, draw_episode_key
+from diamond.config.environments import Environment
+from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.envs.games import open_game
+from diamond.envs.interface import GameEnv, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent
@@ -49,16 +51,17 @@ class Playing:
         index: Which of the episodes it is.
         env: The game.
         rng: Stream of its actions.
-        native: Screen of the emulator (210, 160, 3) uint8.
+        native: Screen of the game (h, w, 3) uint8.
         frame: What the agent sees (h, w, 3) uint8.
         most_steps: Env steps after which it is cut.
         total_reward: Undiscounted, unclipped.
         num_steps: Env steps taken.
         over: Whether the game ended.
+        stopped: Whether the game was stopped by its own limit.
     """
 
     index: int
-    env: AtariEnv
+    env: GameEnv
     rng: np.random.Generator
     native: NDArray[np.uint8]
     frame: NDArray[np.uint8]
@@ -66,18 +69,19 @@ class Playing:
     total_reward: float = 0.0
     num_steps: int = 0
     over: bool = False
+    stopped: bool = False
 
     @property
     def done(self) -> bool:
         """Whether it ended or was cut."""
-        return self.over or self.num_steps >= self.most_steps
+        return self.over or self.stopped or self.num_steps >= self.most_steps
 
     def result(self) -> Episode:
         """What it came to."""
         return Episode(self.total_reward, self.num_steps, not self.over)
 
 
-Configs = tuple[EmulatorConfig, ViewConfig, EvaluationConfig]
+Configs = tuple[Environment, ViewConfig, EvaluationConfig]
 
 
 def play_side_by_side(
@@ -86,8 +90,8 @@ def play_side_by_side(
     """Play `num_episodes` episodes, so many at a time; lives lost do not end them.
 
     Args:
-        game: One of the 26 games.
-        configs: Emulator, view and evaluation.
+        game: The game.
+        configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor; a memory of zeros is that of no frame.
         seed: Seed of the episodes; equal seeds play the same starts.
         num_slots: Episodes at a time.
@@ -96,12 +100,12 @@ def play_side_by_side(
         After every env step the episode of each slot, in the order of the slots. One that is done
         is seen so once; then the next takes its slot, or it stays where none is left.
     """
-    emulator, view, config = configs
+    environment, view, config = configs
     indices = iter(range(config.num_episodes))
 
     def begin(index: int) -> Playing:
-        env = AtariEnv(game, emulator)
-        key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), emulator)
+        env = open_game(game, environment)
+        key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), environment)
         native = env.begin(key)
         rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
         return Playing(index, env, rng, native, apply_view(native, view), config.max_episode_steps)
@@ -132,8 +136,8 @@ def play_episodes(
     """Play all episodes at once; lives lost do not end them.
 
     Args:
-        game: One of the 26 games.
-        configs: Emulator, view and evaluation.
+        game: The game.
+        configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor.
         seed: Seed of the episodes; equal seeds play the same starts.
         progress: Told (env steps done, env steps at most) of the longest episode.
@@ -189,11 +193,11 @@ def random_actor() -> Callable[[int], Actor]:
 def _advance(episode: Playing, action: int, view: ViewConfig) -> None:
     if episode.done:
         return
-    episode.native, reward, terminated, _, _ = episode.env.step(action)
+    episode.native, reward, terminated, truncated, _ = episode.env.step(action)
     episode.frame = apply_view(episode.native, view)
     episode.total_reward += reward
     episode.num_steps += 1
-    episode.over = terminated
+    episode.over, episode.stopped = terminated, truncated
 
 
 def _without(memory: Recurrent | None, row: int) -> Recurrent | None:

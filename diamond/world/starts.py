@@ -52,7 +52,7 @@ def starts_of_checkpoint(
 
 def _record(agent: Checkpoint) -> FrameSet:
     config = paper(agent.game).frames.model_copy(update={"num_frames": NUM_FRAMES})
-    return collect_frames(agent.game, agent.emulator, agent.view, config, DATA_SEED)
+    return collect_frames(agent.game, agent.environment, agent.view, config, DATA_SEED)
 
 
 def _load(agent: Checkpoint, folder: Path) -> FrameSet:

@@ -16,7 +16,6 @@ from torch import Tensor
 from diamond.config.base import first_reason
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.worlds import WorldConfig, family_of
-from diamond.envs.atari import EMULATOR_HERTZ
 from diamond.envs.registration import register
 from diamond.errors import RequestError
 from diamond.families.interface import WorldModel
@@ -268,7 +267,7 @@ def make_vec(
     world = world_of_checkpoint(folder, agent, _drawing(agent, steps), where)
     real = None if starts is None else Path(starts)
     begin = starts_of_checkpoint(agent, world.history, real, where)
-    fps = EMULATOR_HERTZ // agent.emulator.frame_skip
+    fps = int(agent.environment.hertz)
     game = Game(agent.weights.num_actions, agent.view.height, agent.view.width, fps)
     return WorldModelVectorEnv(world, begin, game, (num_envs, horizon), mode)
 

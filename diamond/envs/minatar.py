@@ -1,0 +1,79 @@
+"""Games of MinAtar as frames of 10 x 10 pixels.
+
+Source: Young and Tian 2019, arXiv:1903.03176.
+"""
+
+import logging
+import re
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.environments import MinAtarConfig
+from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
+from diamond.envs.palette import paint
+from diamond.errors import RequestError
+
+SIZE = (10, 10)
+NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
+
+
+class MinAtarEnv(GameEnv):
+    """One game; a cell is a pixel, its colour that of the topmost thing in it.
+
+    Things lie upon one another in the order of the game's channels, but what shows where things
+    came from (`trail`, in Freeway `speed`) lies below all others, or is left out.
+    """
+
+    def __init__(self, game: str, config: MinAtarConfig) -> None:
+        """Make the game.
+
+        Raises:
+            RequestError: MinAtar is not installed.
+        """
+        name, version = re.findall(r"MinAtar/(\w+)-v(\d)", game)[0]
+        self._game = _load(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(), config)
+        minimal = tuple(int(action) for action in self._game.minimal_action_set())
+        self.action_codes = tuple(range(self._game.num_actions())) if version == "0" else minimal
+        words = self._game.env.action_map
+        self.action_names = tuple(NAMES[words[code]] for code in self.action_codes)
+        channels = self._game.env.channels
+        trails = [i for word, i in channels.items() if word == "trail" or word.startswith("speed")]
+        things = [i for i in channels.values() if i not in trails]
+        self._order = [*(trails if config.trail else ()), *things]
+        super().__init__(config, SIZE)
+
+    def begin(self, key: EpisodeKey) -> NativeFrame:
+        """Start the episode of a key."""
+        self._game.seed(key.emulator_seed)
+        self._game.last_action = 0
+        self._game.reset()
+        return self._frame()
+
+    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
+        """Take one env step with an action index."""
+        reward, terminated = self._game.act(self.action_codes[int(action)])
+        return self._frame(), float(reward), bool(terminated), False, {"life_lost": False}
+
+    def _frame(self) -> NativeFrame:
+        cells: NDArray[np.bool_] = np.asarray(self._game.state())
+        return paint(cells[..., self._order])
+
+
+def _load(name: str, config: MinAtarConfig) -> Any:
+    quiet = logging.getLogger()
+    before = quiet.level
+    quiet.setLevel(logging.ERROR)  # its drawing, which is not used here, warns where it is missing
+    try:
+        package = import_module("minatar")
+    except ImportError as error:
+        raise RequestError(
+            f"the package minatar is missing: {error}\n  pip install minatar"
+        ) from error
+    finally:
+        quiet.setLevel(before)
+    return package.Environment(
+        name, sticky_action_prob=config.sticky_actions, difficulty_ramping=True
+    )
