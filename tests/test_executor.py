@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from diamond.ablation.stages import StageSpec
-from diamond.pipeline.children import own_code, python_command
+from diamond.config.processes import python_command
+from diamond.pipeline.children import own_code
 from diamond.pipeline.devices import Workers
 from diamond.pipeline.executor import LocalExecutor, StageEvent
 from diamond.pipeline.files import read_json

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diamond.ablation.axes import Axis, find_axis
+from diamond.ablation.probing import settled
 from diamond.config.overrides import check_family_has, override
 from diamond.config.run import RunConfig, ViewConfig
 from diamond.errors import RequestError
@@ -51,10 +52,10 @@ def make_variant(base: RunConfig, setting: Setting) -> Variant:
     """Set the values of a setting on the config of a game.
 
     Raises:
-        RequestError: A value is not allowed; the text names it.
+        RequestError: A value is not allowed, or the game cannot be played; the text says why.
     """
     texts = {axis.name: text for axis, text in setting.chosen}
-    return Variant(setting.name, apply_axes(base, setting.chosen), texts)
+    return Variant(setting.name, settled(apply_axes(base, setting.chosen)), texts)
 
 
 def baseline_of(variants: Sequence[Variant]) -> int:

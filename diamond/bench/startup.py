@@ -8,9 +8,9 @@ from collections.abc import Callable
 from diamond.bench.cases import Case
 from diamond.bench.client import BenchError, open_ours
 from diamond.bench.rounds import Timing
+from diamond.config.processes import python_command, python_environment
 from diamond.config.run import RunConfig
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.children import python_command, python_environment
 
 RUNS = 5
 COMMANDS: tuple[tuple[str, ...], ...] = (

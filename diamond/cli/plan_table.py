@@ -138,6 +138,11 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         if not imagines(arm)
     ]
     remarks += [f"{game}, {name}: {reason}" for name, reason in unseen_levels(arms)]
+    if not config.environment.replayable:
+        remarks.append(
+            f"{game} gives other frames for equal seeds and actions: references keep whole "
+            "episodes, and there are no counterfactuals"
+        )
     if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
         plays = {arm.runs[0].config.frames.play for arm in arms}
         shared = config.protocol == "static" and plays == {config.references.play}

@@ -76,6 +76,8 @@ def field_description(dotted: str, family: str = "") -> str:
         dotted: The field.
         family: Whose it is; empty: any family that is here and has it. One must.
     """
+    if dotted.startswith(OPTIONS):
+        return "an option of the environment's constructor"
     owner = family or next(name for name in known_families() if dotted in _all_names(name))
     *sections, leaf = dotted.split(".")
     config = find_family(owner).config

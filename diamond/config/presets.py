@@ -6,7 +6,7 @@ Every number of a recipe is written once: here, or in the presets of the family.
 from collections.abc import Callable, Mapping
 
 from diamond.config.environments import default_environment
-from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT
+from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT, kind_of
 from diamond.config.networks import OptimizerConfig, PolicyConfig
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
@@ -191,7 +191,26 @@ def make_preset(name: str, game: str, protocol: Protocol = "static") -> RunConfi
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS, "give one with --preset, for instance --preset tiny")
     config = PRESETS[name](game)
+    if kind_of(game) == "minatar":
+        config = _of_cells(config)
     return go_online(config) if protocol == "online" else config
+
+
+def _of_cells(config: RunConfig) -> RunConfig:
+    """The same of a game of cells: a pixel each, in the colours of a palette; games are short."""
+    references, rollouts = config.references, config.rollouts
+    if config.preset == "tiny":
+        # A start is cheap, and a game of some ten env steps says little.
+        references = references.model_copy(update={"num_starts": 64, "horizon_steps": 32})
+        rollouts = rollouts.model_copy(update={"num_starts": 64, "horizon_steps": 32})
+    return config.model_copy(
+        update={
+            "view": ViewConfig(height=10, width=10, crop=None, resize="nearest"),
+            "references": references,
+            "rollouts": rollouts,
+            "policy": config.policy.model_copy(update={"channels": config.policy.channels[:2]}),
+        }
+    )
 
 
 def _play(game: str, max_hold_steps: int, random_fraction: float = 0.02) -> PlayConfig:

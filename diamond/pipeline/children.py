@@ -1,26 +1,11 @@
-"""Python processes that this one starts: they import what it imports, from the same places."""
+"""Processes that this one starts run its own code."""
 
-import os
-import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from diamond.errors import RequestError
 from diamond.pipeline.provenance import PACKAGE, code_version
-
-
-def python_command(module: str, *arguments: str) -> list[str]:
-    """Return the arguments that run a module; start them with `python_environment`."""
-    return [sys.executable, "-P", "-m", module, *arguments]
-
-
-def python_environment() -> dict[str, str]:
-    """Return this process's environment, with the places that it imports from.
-
-    So neither the working directory nor another checkout can put its own modules into a child.
-    """
-    return os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
 
 
 @cache

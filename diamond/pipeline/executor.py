@@ -14,8 +14,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
 from diamond.ablation.stages import StageSpec
+from diamond.config.processes import python_command, python_environment
 from diamond.errors import RequestError
-from diamond.pipeline.children import own_code, python_command, python_environment
+from diamond.pipeline.children import own_code
 from diamond.pipeline.devices import VISIBLE, Workers, least_used, visible_gpus
 
 POLL_SECONDS = 0.2

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from diamond.config.games import kind_of
 from diamond.config.presets import PAPER_OPTIMIZER, TINY_OPTIMIZER
 from diamond.errors import unknown
 from diamond.families.diamond.config import (
@@ -11,6 +12,8 @@ from diamond.families.diamond.config import (
     SamplerConfig,
 )
 
+ANY_GAME = "Boxing"
+"""A game without a recipe of its own."""
 ONLINE: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "paper": {"denoiser": (10_000, 400), "reward_end": (10_000, 400)},
     "small": {"denoiser": (5_000, 60), "reward_end": (2_000, 20)},
@@ -29,6 +32,8 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
     Raises:
         RequestError: There is no such preset.
     """
+    if kind_of(game) == "minatar":
+        return _of_cells(diamond_preset(name, ANY_GAME), name)
     match name:
         case "paper":
             return _paper()
@@ -40,6 +45,36 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
             return _smoke()
         case _:
             raise unknown("preset", name, ONLINE, "of the family diamond")
+
+
+def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
+    """The same of frames of 10 x 10 cells: two resolutions, no folding, as a cell is a pixel."""
+    update: dict[str, object] = {
+        "channels": world.denoiser.channels[:2],
+        "depths": world.denoiser.depths[:2],
+        "patch": 1,
+    }
+    if name == "tiny":
+        # Things are single pixels of full contrast: noise must be louder to hide them.
+        update |= {
+            "noise_loc": 0.4,
+            "noise_scale": 1.4,
+            "autoregressive_passes": 1,
+            "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
+            "updates": 1_500,
+            "batch_size": 32,
+        }
+    return world.model_copy(
+        update={
+            "denoiser": world.denoiser.model_copy(update=update),
+            "reward_end": world.reward_end.model_copy(
+                update={
+                    "channels": world.reward_end.channels[:2],
+                    "depths": world.reward_end.depths[:2],
+                }
+            ),
+        }
+    )
 
 
 def _paper() -> DiamondConfig:
