@@ -118,6 +118,12 @@ def _check_views(found: Mapping[Quantity, NamedArm]) -> None:
                 "  compare arms of one resolution and crop, or their returns "
                 "(baselines without training see what the first arm of the study sees)"
             )
+        if arm.config.environment != arms[0].config.environment:
+            raise RequestError(
+                f"{arms[0].name!r} and {arm.name!r} play the game in different ways, each is scored "
+                "against real frames of its own: metrics of their frames cannot be compared\n"
+                "  compare arms with one environment, or their returns"
+            )
 
 
 def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:

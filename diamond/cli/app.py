@@ -154,7 +154,7 @@ def ablate(
     game: Annotated[
         str | None,
         typer.Option(
-            help=f"One of the 26 games of Atari 100k, or several: A,B; by default {DEFAULT_GAME}, "
+            help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAME}, "
             "or the checkpoint's game."
         ),
     ] = None,
@@ -315,7 +315,7 @@ def train(
         ),
     ] = None,
     game: Annotated[
-        str, typer.Option(help="One of the 26 games of Atari 100k, or several: A,B.")
+        str, typer.Option(help="An Atari game, an id of Gymnasium, or several: A,B.")
     ] = DEFAULT_GAME,
     preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1,

@@ -15,10 +15,11 @@ from diamond.cli.interrupt import interruptible
 from diamond.cli.outputs import check_output
 from diamond.cli.terminal import console
 from diamond.config.checkpoint import Checkpoint
+from diamond.config.games import GAMES
 from diamond.envs.games import open_game
 from diamond.errors import InterruptedRunError
 from diamond.pipeline.evaluate import check_evaluation, evaluate
-from diamond.pipeline.returns import plays_the_whole_game
+from diamond.pipeline.returns import UNSCORED_LABEL, plays_the_whole_game
 from diamond.report.video import VIDEO_SUFFIXES, open_video
 from diamond.training.evaluation import Playing
 
@@ -70,7 +71,7 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
     else:
         out = console()
         out.print(_table(document))
-        for line in _notes(document, plays_the_whole_game(agent)):
+        for line in _notes(document, agent):
             out.print(line)
     if options.video is not None:
         err.print(f"wrote {options.video}", soft_wrap=True)
@@ -144,7 +145,7 @@ def _bounds(values: dict[str, Any], form: str) -> str:
     return f"{form.format(values['lo'])} to {form.format(values['hi'])}"
 
 
-def _notes(document: dict[str, Any], whole_game: bool) -> Iterator[str]:
+def _notes(document: dict[str, Any], agent: Checkpoint) -> Iterator[str]:
     episodes = document["episodes"]
     yield "returns: " + ", ".join(f"{episode['return']:.0f}" for episode in episodes)
     yield f"{len(episodes)} episodes, seed {document['seed']}; {document['label']}"
@@ -152,7 +153,9 @@ def _notes(document: dict[str, Any], whole_game: bool) -> Iterator[str]:
     cut = sum(episode["truncated"] for episode in episodes)
     if cut:
         yield f"{cut} episodes were cut after {document['max_episode_steps']} env steps"
-    if not whole_game:
+    if agent.game not in GAMES:
+        yield f"no HNS: {UNSCORED_LABEL}"
+    elif not plays_the_whole_game(agent):
         yield (
             "no HNS: the agent sees a part of the screen, has fewer actions than the game or "
             "another frame skip; not comparable with published scores"

@@ -7,7 +7,7 @@ from pathlib import Path
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
 from diamond.config.metrics import METRICS
-from diamond.pipeline.arms import trained_model, view_of
+from diamond.pipeline.arms import scored_on, trained_model
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.store import Store
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
@@ -43,7 +43,7 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
     others = [
         arm
         for arm in plan.arms
-        if arm.game == game and arm is not baseline and view_of(arm) == view_of(baseline)
+        if arm.game == game and arm is not baseline and scored_on(arm) == scored_on(baseline)
     ]
     scored = _ScoredFiles.of(baseline, "arm", store)
     found = [_ScoredFiles.of(arm, role_of(arm, plan), store) for arm in others]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from diamond.ablation.plan import Arm, Run
 from diamond.ablation.stages import StageName, StageSpec
+from diamond.config.base import canonical, canonical_json
 from diamond.config.run import ViewConfig
 from diamond.config.worlds import family_of
 
@@ -11,6 +12,11 @@ from diamond.config.worlds import family_of
 def view_of(arm: Arm) -> ViewConfig:
     """What the runs of an arm see of the screen, and are scored at."""
     return arm.runs[0].config.view
+
+
+def scored_on(arm: Arm) -> tuple[ViewConfig, str]:
+    """The view of an arm and how its game is played: metrics of others cannot be compared."""
+    return view_of(arm), canonical_json(canonical(arm.runs[0].config.environment))
 
 
 def views_of(arms: Sequence[Arm]) -> list[ViewConfig]:

@@ -6,7 +6,7 @@ from diamond.ablation.match import match_meaning
 from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
 from diamond.config.worlds import family_of
-from diamond.pipeline.arms import find_stage, trained_model, views_of
+from diamond.pipeline.arms import find_stage, scored_on, trained_model, views_of
 from diamond.pipeline.store import Store
 
 
@@ -46,6 +46,13 @@ def scoring_notes(plan: Plan) -> list[str]:
             f"between them is given. The baselines see {view.height} x {view.width} pixels, as the "
             "first arm does. Returns can be compared."
         )
+    notes += [
+        f"{game}: arms play it in different ways, and each is scored against real frames of its "
+        "own: no difference between them is given. The baselines and random play are those of the "
+        "first arm."
+        for game in plan.request.games
+        if len({scored_on(arm)[1] for arm in plan.arms if arm.game == game}) > 1
+    ]
     notes += [
         f"{game}, {name}: {reason}. What it imagines comes of noise levels that it never learned."
         for game in plan.request.games

@@ -34,6 +34,7 @@ UNDERTRAINED_LABEL = (
     "undertrained policy; cropped or small frames, reduced actions, few updates: "
     "not comparable with published scores"
 )
+UNSCORED_LABEL = "no published scores of people and of random play exist for this game"
 PAPER_LABEL = "sampled actions, lost lives do not end an episode"
 PUBLISHED_MAX_STEPS = 27_000
 """Env steps after which the published scores cut an episode: 108,000 emulator frames."""
@@ -65,6 +66,8 @@ def run_returns(plan: Plan, run: Run, store: Store) -> Returns | None:
 
 
 def _label(config: RunConfig) -> str:
+    if config.game not in GAMES:
+        return UNSCORED_LABEL
     if config.imported is not None:
         if not plays_the_whole_game(config):
             return OTHER_GAME_LABEL

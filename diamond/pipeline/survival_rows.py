@@ -7,7 +7,7 @@ import numpy as np
 
 from diamond.ablation.plan import Arm, Plan
 from diamond.config.metrics import METRIC_OF
-from diamond.pipeline.arms import find_stage, view_of
+from diamond.pipeline.arms import find_stage, scored_on
 from diamond.pipeline.outputs import SCORES_FILE
 from diamond.pipeline.store import Store
 from diamond.results.model import SurvivalCurve, SurvivalRow
@@ -62,7 +62,7 @@ def survival_rows(plan: Plan, game: str, store: Store, horizon: int) -> tuple[Su
             reason = NO_DRIFT
         elif not files:
             reason = NO_SCORES
-        elif view_of(arm) != view_of(reference):
+        elif scored_on(arm) != scored_on(reference):
             reason = OTHER_VIEW
         else:
             reason = None
