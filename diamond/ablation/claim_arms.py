@@ -121,7 +121,7 @@ def _check_views(found: Mapping[Quantity, NamedArm]) -> None:
         if arm.config.environment != arms[0].config.environment:
             raise RequestError(
                 f"{arms[0].name!r} and {arm.name!r} play the game in different ways, each is "
-                "scored against real frames of its own: metrics of their frames cannot be compared\n"
+                "scored against real frames of its own: their metrics cannot be compared\n"
                 "  compare arms with one environment, or their returns"
             )
 
