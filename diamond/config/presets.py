@@ -201,8 +201,8 @@ def _of_cells(config: RunConfig) -> RunConfig:
     references, rollouts = config.references, config.rollouts
     if config.preset == "tiny":
         # A start is cheap, and a game of some ten env steps says little.
-        references = references.model_copy(update={"num_starts": 64, "horizon_steps": 32})
-        rollouts = rollouts.model_copy(update={"num_starts": 64, "horizon_steps": 32})
+        references = references.model_copy(update={"num_starts": 192, "horizon_steps": 32})
+        rollouts = rollouts.model_copy(update={"num_starts": 192, "horizon_steps": 32})
     return config.model_copy(
         update={
             "view": ViewConfig(height=10, width=10, crop=None, resize="nearest"),

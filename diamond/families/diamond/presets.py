@@ -55,10 +55,9 @@ def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
         "patch": 1,
     }
     if name == "tiny":
-        # Things are single pixels of full contrast: noise must be louder to hide them.
         update |= {
-            "noise_loc": 0.4,
-            "noise_scale": 1.4,
+            "noise_loc": -0.4,
+            "noise_scale": 1.2,
             "autoregressive_passes": 1,
             "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
             "updates": 1_500,
