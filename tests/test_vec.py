@@ -568,6 +568,7 @@ env = gymnasium.make_vec({ENV_ID!r}, 2, checkpoint={str(agent)!r}, starts={str(r
 print(env.reset(seed=0)[0].shape)
 one = gymnasium.make({ENV_ID!r}, checkpoint={str(agent)!r}, starts={str(real)!r}, steps=1)
 print(one.reset(seed=0)[0].shape)
+assert "stable_baselines3" not in sys.modules
 """
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diamond.world.env import make
+    from diamond.world.sb3 import StableBaselinesEnv
     from diamond.world.vec import make_vec
 
-__all__ = ["make", "make_vec"]
+__all__ = ["StableBaselinesEnv", "make", "make_vec"]
 
 _HOMES = {
+    "StableBaselinesEnv": "diamond.world.sb3",
     "make": "diamond.world.env",
     "make_vec": "diamond.world.vec",
 }
