@@ -89,7 +89,7 @@ def test_rows_are_one_object(given: dict[str, Any]) -> None:
 
 
 def learn(given: dict[str, Any], num_steps: int) -> PPO:
-    env = VecMonitor(StableBaselinesEnv(make_vec(num_envs=8, **given)))
+    env = VecMonitor(StableBaselinesEnv(make_vec(num_envs=16, **given)))
     model = PPO("MlpPolicy", env, n_steps=16, batch_size=64, n_epochs=2, seed=0, device="cpu")
     return model.learn(num_steps)
 

@@ -303,9 +303,9 @@ class ToyWorld:
 
 
 def toy_start(number: int) -> NDArray[np.uint8]:
-    """Two real frames of the n-th episode that begins."""
+    """Two real frames of the n-th episode that begins; after 200 they repeat."""
     start = np.empty((2, 16, 16, 3), dtype=np.uint8)
-    start[0], start[1] = number, TOY_START + number
+    start[0], start[1] = number % 200, TOY_START + number % 200
     return start
 
 

@@ -66,19 +66,20 @@ def test_equal_seeds_give_equal_episodes(given: dict[str, Any]) -> None:
 
 
 def test_an_episode_ends_once_and_stays_as_it_was(given: dict[str, Any]) -> None:
-    env, ends = make(**given), []
-    for _ in range(30):
-        told = episode(env, None)
-        assert len(told) - 2 <= 4 * HORIZON
-        ends.append(told[-2])
+    horizon = 2  # the untrained model soon draws an end
+    env, ends, cuts = make(**given | {"horizon": horizon}), 0, 0
+    for seed in range(30):
+        told = episode(env, seed)
+        assert len(told) - 2 <= 4 * horizon
+        ends, cuts = ends + told[-2], cuts + told[-1]
         # At the horizon it is cut, earlier only by an end.
-        assert told[-1] == (len(told) - 2 == 4 * HORIZON) and (told[-1] or told[-2])
+        assert told[-1] == (len(told) - 2 == 4 * horizon) and (told[-1] or told[-2])
         shown = env.render()
         assert shown is not None and np.array_equal(shown, told[-4])
         for _ in range(2):
             with pytest.raises(gymnasium.error.ResetNeeded, match="the episode is over"):
                 env.step(np.int64(0))
-    assert True in ends and False in ends
+    assert min(ends, cuts) > 0
 
 
 def test_many_of_them_are_the_vector_environment(given: dict[str, Any]) -> None:
