@@ -122,7 +122,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
 
         Args:
             seed: Seed of all that follows; None goes on with the numbers of the last seed. A list
-                has a seed for each row, where None goes on with the numbers of that row.
+                has a seed for each row, where None goes on with the numbers of that row;
+                `np_random` and `np_random_seed` tell the last single seed.
             options: None are known.
 
         Returns:
