@@ -87,6 +87,27 @@ class StreamNoise:
         return torch.rand(num_rows, generator=self._generator, device=self._generator.device)
 
 
+class RowNoise:
+    """A generator for each row: the numbers of a row do not depend on its batch.
+
+    One row gets the numbers of `StreamNoise`.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._generators = tuple(generators)
+
+    def normal(self, site: str, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers of `shape`; row i is drawn from the i-th generator."""
+        assert shape[0] == len(self._generators)
+        rows = [torch.randn(1, *shape[1:], generator=g, device=g.device) for g in self._generators]
+        return torch.cat(rows)
+
+    def uniform(self, site: str, num_rows: int) -> Tensor:
+        """Uniform numbers in [0, 1) of shape (num_rows,)."""
+        assert num_rows == len(self._generators)
+        return torch.cat([torch.rand(1, generator=g, device=g.device) for g in self._generators])
+
+
 class KeyedNoise:
     """Numbers keyed by (evaluation seed, start, time step, site, sample).
 

@@ -1,4 +1,4 @@
-"""Checkpoint folders of small untrained agents."""
+"""Checkpoint folders of small untrained agents, and real frames that their dreams begin with."""
 
 import json
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from diamond.config.base import canonical
 from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
 from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
+from diamond.data.collect import collect_frames
 from diamond.envs.games import open_game
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
@@ -50,4 +51,14 @@ def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.
         **{field: getattr(config, field) for field in AGENT_FIELDS},
     )
     (folder / CHECKPOINT_FILE).write_text(json.dumps(canonical(checkpoint)))
+    return folder
+
+
+def write_frames(folder: Path, num_frames: int = 300) -> Path:
+    """Write real frames of smoke's Breakout as a `frames` stage does, so that nobody records."""
+    config = smoke("Breakout")
+    frames = config.frames.model_copy(update={"num_frames": num_frames})
+    place = config.game, config.environment, config.view
+    folder.mkdir(parents=True)
+    collect_frames(*place, frames, 0, lambda done, total: None).save(folder)
     return folder

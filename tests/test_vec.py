@@ -4,10 +4,11 @@ What autoreset is comes from Gymnasium itself: `SyncVectorEnv` over the same toy
 What imagination is comes from `imagine`: both must draw the same trajectories.
 """
 
-import functools
+import copy
 import json
 import logging
 import os
+import pickle
 import random  # noqa: TID251
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as wrappers
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ from diamond.seeds import Purpose
 from diamond.world import make_vec
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 from diamond.world.vec import Game, WorldModelVectorEnv
-from tests.agents import write_agent
+from tests.agents import write_agent, write_frames
 from tests.commands import ROOT, environment
 
 ENV_ID = "diamond.world.vec:diamond/World-v0"
@@ -62,13 +63,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def real(agent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 300 real frames, so that not every environment records its own."""
-    folder = tmp_path_factory.mktemp("frames")
-    config = smoke("Breakout")
-    frames = config.frames.model_copy(update={"num_frames": 300})
-    place = config.game, config.environment, config.view
-    collect_frames(*place, frames, 0, lambda done, total: None).save(folder)
-    return folder
+    return write_frames(tmp_path_factory.mktemp("real") / "frames")
 
 
 @pytest.fixture
@@ -112,7 +107,9 @@ def test_spaces_types_and_ranges(env: WorldModelVectorEnv) -> None:
         assert terminated.dtype == truncated.dtype == np.bool_
         rewards += reward.tolist()
     assert set(rewards) == {-1.0, 0.0, 1.0}
-    assert all(np.array_equal(*pair) for pair in zip(env.render(), rest[-1][0], strict=True))
+    shown = env.render()
+    assert shown is not None
+    assert all(np.array_equal(*pair) for pair in zip(shown, rest[-1][0], strict=True))
 
 
 def global_state() -> dict[str, Any]:
@@ -159,6 +156,26 @@ def test_equal_seeds_give_equal_trajectories(env: WorldModelVectorEnv) -> None:
     # A reset without a seed goes on: it neither repeats the last episode nor forgets the seed.
     assert not same(one[0], one[2 * HORIZON + 1])
     assert env.np_random_seed == 6
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickled": lambda env: pickle.loads(pickle.dumps(env)),
+    "deep copy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("seed", [5, [5, 6, 7, 8]])
+def test_copies_go_on_with_the_same_trajectories(
+    copied: Callable[[Any], Any], seed: Any, env: WorldModelVectorEnv
+) -> None:
+    fresh = copied(env)
+    assert same(trajectory(fresh, 3, seed), trajectory(env, 3, seed))
+    amid = copied(env)
+    actions = np.arange(NUM_ENVS) % 4
+    for _ in range(2 * HORIZON):
+        assert same(amid.step(actions), env.step(actions))
+    assert same(trajectory(amid, 3, None), trajectory(env, 3, None))
 
 
 def test_nothing_returned_is_written_to_later(env: WorldModelVectorEnv) -> None:
@@ -286,9 +303,9 @@ class ToyWorld:
 
 
 def toy_start(number: int) -> NDArray[np.uint8]:
-    """Two real frames of the n-th episode that begins."""
+    """Two real frames of the n-th episode that begins; after 200 they repeat."""
     start = np.empty((2, 16, 16, 3), dtype=np.uint8)
-    start[0], start[1] = number, TOY_START + number
+    start[0], start[1] = number % 200, TOY_START + number % 200
     return start
 
 
@@ -332,6 +349,57 @@ def toy_oracle(mode: AutoresetMode) -> SyncVectorEnv:
 
 
 MODES = [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP]
+
+
+class NoisyWorld(ToyWorld):
+    """Levels jump, rewards and ends are drawn; no row is calculated together with another."""
+
+    def step(self, state: ToyState, action: Tensor, noise: Noise) -> tuple[ToyState, Step]:
+        num = len(action)
+        jumps = (40 * noise.normal("jump", (num, 2))).sum(dim=1).long()
+        after = ToyState((state.level + action + jumps) % 256)
+        reward = (noise.uniform("reward", num) < 0.5).float()
+        return after, Step(self.frame(after), reward, noise.uniform("end", num) < 0.2)
+
+
+def noisy_env(num_envs: int, mode: AutoresetMode) -> WorldModelVectorEnv:
+    def starts(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        levels = torch.randint(256, (num, 2, 1, 1, 1), generator=generator).to(torch.uint8)
+        return to_unit(levels.expand(-1, -1, 16, 16, 3)), torch.zeros(num, 1, dtype=torch.int64)
+
+    game, size = Game(4, 16, 16, 15), (num_envs, TOY_HORIZON)
+    return WorldModelVectorEnv(NoisyWorld(), starts, game, size, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_with_a_list_of_seeds_a_row_depends_on_its_own_alone(mode: AutoresetMode) -> None:
+    """Whatever stands beside it, and as with its seed and one row."""
+    seeds = [3, 8, 3, 11]
+    actions = np.random.default_rng(0).integers(0, 4, (40, NUM_ENVS))
+    env = noisy_env(NUM_ENVS, mode)
+    told: list[Any] = [env.reset(seed=seeds), *map(env.step, actions)]
+    assert np.sum([step[2] for step in told[1:]], axis=0).min() > 2
+    for rows in ([0], [1], [3, 2], [2, 0, 1]):
+        few = noisy_env(len(rows), mode)
+        chosen: Any = seeds[rows[0]] if len(rows) == 1 else [seeds[row] for row in rows]
+        again: list[Any] = [few.reset(seed=chosen), *map(few.step, actions[:, rows])]
+        for one, other in zip(again, told, strict=True):
+            assert same(one[:-1], tuple(part[rows] for part in other[:-1]))
+    assert not same(told[0][0][0], told[0][0][1])
+    assert same(told[0][0][0], told[0][0][2])
+
+
+def test_in_a_list_of_seeds_none_goes_on() -> None:
+    mode = AutoresetMode.SAME_STEP
+    env, other = noisy_env(2, mode), noisy_env(2, mode)
+    env.reset(seed=[1, 2])
+    other.reset(seed=[7, 2])
+    first, second = env.reset(seed=[1, None])[0], other.reset()[0]
+    assert np.array_equal(first[0], noisy_env(1, mode).reset(seed=1)[0][0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[1], noisy_env(1, mode).reset(seed=2)[0][0])
+    # One seed for all again: the rows forget theirs.
+    assert same(env.reset(seed=4), noisy_env(2, mode).reset(seed=4))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -430,48 +498,6 @@ def test_statistics_count_an_imagined_episode_to_its_horizon(agent: Path, real: 
     assert cut > 0
 
 
-class SingleGame(gymnasium.Env[NDArray[np.uint8], np.int64]):
-    """One row as an environment of its own, for the checks that Gymnasium has for those."""
-
-    def __init__(
-        self, make: Callable[[], WorldModelVectorEnv], render_mode: str = "rgb_array"
-    ) -> None:
-        self._env = env = make()
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": env.metadata["render_fps"]}
-        self.render_mode = render_mode
-        self.observation_space = env.single_observation_space
-        self.action_space = env.single_action_space
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        observations, infos = self._env.reset(seed=seed, options=options)
-        self._np_random = self._env.np_random
-        return observations[0], {"burn_in_frames": infos["burn_in_frames"][0]}
-
-    def step(self, action: np.int64) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        observations, rewards, terminated, truncated, infos = self._env.step(np.array([action]))
-        over = bool(terminated[0]), bool(truncated[0])
-        frame = infos["final_obs"][0] if any(over) else observations[0]
-        return frame, float(rewards[0]), *over, {}
-
-    def render(self) -> Any:
-        return self._env.render()[0]
-
-    def close(self) -> None:
-        self._env.close()
-
-
-def test_the_check_suite_of_gymnasium_passes(agent: Path, real: Path) -> None:
-    """Determinism, spaces, types, fresh data at every call, closing; its warnings are errors."""
-    make = functools.partial(make_vec, agent, 1, HORIZON, 1, starts=real)
-    gymnasium.register("SingleGame-v0", lambda **given: SingleGame(make, **given))
-    try:
-        check_env(gymnasium.make("SingleGame-v0").unwrapped)
-    finally:
-        gymnasium.registry.pop("SingleGame-v0")
-
-
 # Where episodes begin, and what a checkpoint decides.
 
 
@@ -520,6 +546,7 @@ def test_the_checkpoint_decides_what_is_not_asked_for(agent: Path, real: Path) -
 
 def test_gymnasium_makes_it_by_its_id(agent: Path, real: Path) -> None:
     arguments: dict[str, Any] = {"horizon": HORIZON, "steps": 2, "starts": str(real)}
+    arguments["render_mode"] = "rgb_array"
     made = gymnasium.make_vec(ENV_ID, NUM_ENVS, checkpoint=str(agent), **arguments)
     assert isinstance(made.unwrapped, WorldModelVectorEnv)
     assert made.spec is not None
@@ -539,10 +566,13 @@ import gymnasium
 assert "diamond/World-v0" not in gymnasium.registry
 env = gymnasium.make_vec({ENV_ID!r}, 2, checkpoint={str(agent)!r}, starts={str(real)!r}, steps=1)
 print(env.reset(seed=0)[0].shape)
+one = gymnasium.make({ENV_ID!r}, checkpoint={str(agent)!r}, starts={str(real)!r}, steps=1)
+print(one.reset(seed=0)[0].shape)
+assert "stable_baselines3" not in sys.modules
 """
     command = [sys.executable, "-W", "error", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    assert (done.returncode, done.stdout) == (0, "(2, 32, 32, 3)\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "(2, 32, 32, 3)\n(32, 32, 3)\n"), done.stderr
 
 
 def test_the_entry_point_registers_the_id() -> None:
@@ -553,7 +583,11 @@ def test_the_entry_point_registers_the_id() -> None:
     with gymnasium.envs.registration.namespace("diamond"):
         for name, value in points.items():
             EntryPoint(name, value, "gymnasium.envs").load()()
-    assert gymnasium.spec("diamond/World-v0").vector_entry_point == "diamond.world.vec:make_vec"
+    spec = gymnasium.spec("diamond/World-v0")
+    assert (spec.entry_point, spec.vector_entry_point) == (
+        "diamond.world.env:make",
+        "diamond.world.vec:make_vec",
+    )
 
 
 # Bad input.
@@ -576,6 +610,9 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no horizon": ({"horizon": 0}, ("horizon=0", "at least 1")),
     "no denoising step": ({"steps": 0}, ("steps=0", "greater than or equal to 1")),
     "autoreset": ({"autoreset_mode": "Disabled"}, ("'Disabled'", "SameStep, NextStep")),
+    "nothing to look at": ({"render_mode": "human"}, ("'human'", "allowed: rgb_array", "None")),
+    "no device": ({"device": "gpu"}, ("unknown device 'gpu'", "allowed: cpu")),
+    "one GPU too many": ({"device": "cuda:99"}, ("unknown device 'cuda:99'", "allowed: cpu")),
     "no frames": ({"starts": "nowhere"}, ("no recorded frames in 'nowhere'", "frames")),
 }
 
@@ -604,6 +641,13 @@ def test_frames_of_another_view_and_folders_that_are_no_checkpoint_are_refused(
         make_vec(damaged, starts=real)
 
 
+def test_nothing_is_shown_where_nobody_asked_for_it(agent: Path, real: Path) -> None:
+    env = gymnasium.make_vec(ENV_ID, 2, checkpoint=agent, starts=real, steps=1, render_mode=None)
+    assert env.render_mode is None
+    env.reset(seed=0)
+    assert env.render() is None
+
+
 def test_misuse_is_named_as_gymnasium_names_it(env: WorldModelVectorEnv) -> None:
     fine = np.zeros(NUM_ENVS, dtype=np.int64)
     with pytest.raises(gymnasium.error.ResetNeeded):
@@ -612,6 +656,8 @@ def test_misuse_is_named_as_gymnasium_names_it(env: WorldModelVectorEnv) -> None
         env.render()
     with pytest.raises(ValueError, match="reset_mask"):
         env.reset(options={"reset_mask": fine.astype(bool)})
+    with pytest.raises(ValueError, match="4 seeds are needed"):
+        env.reset(seed=[1, 2, 3])
     env.reset(seed=0)
     wrong: Any
     for wrong in (fine[:-1], fine + 4, fine - 1, fine.astype(np.float64)):
@@ -621,3 +667,5 @@ def test_misuse_is_named_as_gymnasium_names_it(env: WorldModelVectorEnv) -> None
     env.close()
     with pytest.raises(gymnasium.error.ClosedEnvironmentError):
         env.step(fine)
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        env.render()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
@@ -24,9 +25,27 @@ Starts = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 """Draws m real starts: frames (m, t, c, h, w) in [-1, 1], the actions between them (m, t - 1)."""
 
 
+@dataclass(frozen=True)
+class RealStarts:
+    """Uniform draws from recorded frames.
+
+    Attributes:
+        segments: Of as many real env steps as a start has frames.
+        device: Where the starts go.
+    """
+
+    segments: SegmentSampler
+    device: torch.device
+
+    def __call__(self, num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw starts with a CPU generator; see `Starts`."""
+        frames, actions = draw_starts(self.segments, num, generator)
+        return frames.to(self.device), actions.to(self.device)
+
+
 def starts_of_checkpoint(
     agent: Checkpoint, history: int, frames: Path | None, device: torch.device
-) -> Starts:
+) -> RealStarts:
     """Uniform draws of as many consecutive real frames as the agent was warmed up with.
 
     Args:
@@ -41,13 +60,7 @@ def starts_of_checkpoint(
     """
     dataset = _record(agent) if frames is None else _load(agent, frames)
     num_frames = max(history, agent.policy.burn_in_frames)
-    segments = SegmentSampler(dataset, Extent(num_frames))
-
-    def draw(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        real_frames, actions = draw_starts(segments, num, generator)
-        return real_frames.to(device), actions.to(device)
-
-    return draw
+    return RealStarts(SegmentSampler(dataset, Extent(num_frames)), device)
 
 
 def _record(agent: Checkpoint) -> FrameSet:

@@ -1,5 +1,6 @@
 """A world model as a Gymnasium vector environment: games that are imagined, not played."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -17,16 +19,17 @@ from diamond.config.base import first_reason
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.registration import register
-from diamond.errors import RequestError
+from diamond.errors import RequestError, unknown
 from diamond.families.interface import WorldModel
 from diamond.records import to_bytes
-from diamond.rng import StreamNoise, torch_generator
+from diamond.rng import RowNoise, StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.build import world_of_checkpoint
 from diamond.world.imagination import begin_anew
 from diamond.world.starts import Starts, starts_of_checkpoint
 
 Frames = NDArray[np.uint8]
+RENDER_MODE = "rgb_array"
 
 
 class Game(NamedTuple):
@@ -61,8 +64,10 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     ``info["burn_in_frames"]`` has the real frames (num_envs, t - 1, h, w, 3) uint8 before its
     first observation, for agents with a memory. Masks are those of `SyncVectorEnv`.
 
-    Equal seeds give equal trajectories; one stream of numbers serves all rows, so that they
-    depend on num_envs too.
+    Equal seeds give equal trajectories. With one seed one stream of numbers serves all rows, so
+    that they depend on num_envs too. With a list of seeds every row has a stream of its own: its
+    numbers are those of its seed alone, as with that seed and one row. What is calculated with
+    them may round differently in a batch of another size.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         game: Game,
         size: tuple[int, int],
         autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
+        render_mode: str | None = RENDER_MODE,
     ) -> None:
         """Put a world model behind Gymnasium's interface.
 
@@ -81,15 +87,16 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             game: Sizes.
             size: Rows, and env steps after which an episode is truncated; at least 1 each.
             autoreset_mode: SAME_STEP or NEXT_STEP.
+            render_mode: "rgb_array", or None: `render` shows nothing.
         """
         num_envs, self._horizon = size
         self.num_envs = num_envs
         self.metadata = {
             "autoreset_mode": autoreset_mode,
-            "render_modes": ["rgb_array"],
+            "render_modes": [RENDER_MODE],
             "render_fps": game.fps,
         }
-        self.render_mode = "rgb_array"
+        self.render_mode = render_mode
         shape = (game.height, game.width, 3)
         self.single_observation_space = spaces.Box(0, 255, shape, np.uint8)
         self.single_action_space = spaces.Discrete(game.num_actions)
@@ -100,16 +107,22 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self._starts = starts
         self._same_step = autoreset_mode is AutoresetMode.SAME_STEP
         self._state: Any = None
+        self._row_random: list[np.random.Generator] = []
         self._lengths = np.zeros(num_envs, dtype=np.int64)
         self._over = np.zeros(num_envs, dtype=np.bool_)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[Frames, dict[str, Any]]:
         """Begin every row from a fresh real start.
 
         Args:
-            seed: Seed of all that follows; None goes on with the numbers of the last seed.
+            seed: Seed of all that follows; None goes on with the numbers of the last seed. A list
+                has a seed for each row, where None goes on with the numbers of that row;
+                `np_random` and `np_random_seed` tell the last single seed.
             options: None are known.
 
         Returns:
@@ -118,16 +131,18 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         if options:
             raise ValueError(f"options {options}: this environment has none")
         self._check_open()
-        super().reset(seed=seed)
-        stream = int(self.np_random.integers(2**62))
-        self._start_numbers = torch_generator(stream, Purpose.VEC_STARTS)
-        self._noise = StreamNoise(torch_generator(stream, Purpose.VEC_NOISE))
-        frames, actions = self._draw_starts(self.num_envs)
+        self._seed(seed)
+        randoms = self._row_random or [self.np_random]
+        streams = [int(random.integers(2**62)) for random in randoms]
+        self._start_numbers = [torch_generator(stream, Purpose.VEC_STARTS) for stream in streams]
+        noise = [torch_generator(stream, Purpose.VEC_NOISE) for stream in streams]
+        self._noise = StreamNoise(noise[0]) if len(noise) == 1 else RowNoise(noise)
+        rows = list(range(self.num_envs))
+        frames, actions = self._draw_starts(rows)
         self._state = self._world.start(frames, actions)
         self._lengths[:] = 0
         self._over[:] = False
-        infos = self._burn_in_infos({}, list(range(self.num_envs)), frames)
-        return self._observations(self._state), infos
+        return self._observations(self._state), self._burn_in_infos({}, rows, frames)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -165,15 +180,32 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self._state = state
         return self._observations(state), rewards, terminated, truncated, infos
 
-    def render(self) -> tuple[Frames, ...]:
-        """The current frame (h, w, 3) uint8 of every row."""
+    def render(self) -> tuple[Frames, ...] | None:
+        """The current frame (h, w, 3) uint8 of every row; None without a render mode."""
+        self._check_open()
         if self._state is None:
             raise gymnasium.error.ResetNeeded("call reset() before render()")
-        return tuple(self._observations(self._state))
+        return None if self.render_mode is None else tuple(self._observations(self._state))
 
     def close_extras(self) -> None:
         """Let go of the imagined games."""
         self._state = None
+
+    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
+        """Seed the stream of all rows, or the stream of each."""
+        if seed is None:
+            return
+        if not isinstance(seed, Sequence | np.ndarray):
+            super().reset(seed=seed)
+            self._row_random = []
+            return
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed={seed}: {self.num_envs} seeds are needed, one for each row")
+        before = self._row_random or [np_random()[0] for _ in seed]
+        self._row_random = [
+            random if own is None else np_random(int(own))[0]
+            for own, random in zip(seed, before, strict=True)
+        ]
 
     def _final_infos(self, over: NDArray[np.bool_], state: Any) -> dict[str, Any]:
         infos: dict[str, Any] = {}
@@ -187,12 +219,17 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self, rows: NDArray[np.int64], state: Any, infos: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
         index = torch.from_numpy(rows).to(self._world.frame(state).device)
-        state, frames = begin_anew(self._world, state, index, self._draw_starts)
+        begun = rows.tolist()
+        state, frames = begin_anew(self._world, state, index, lambda _: self._draw_starts(begun))
         self._lengths[rows] = 0
-        return state, self._burn_in_infos(infos, rows.tolist(), frames)
+        return state, self._burn_in_infos(infos, begun, frames)
 
-    def _draw_starts(self, num: int) -> tuple[Tensor, Tensor]:
-        return self._starts(num, self._start_numbers)
+    def _draw_starts(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        if len(self._start_numbers) == 1:
+            return self._starts(len(rows), self._start_numbers[0])
+        drawn = [self._starts(1, self._start_numbers[row]) for row in rows]
+        frames, actions = zip(*drawn, strict=True)
+        return torch.cat(frames), torch.cat(actions)
 
     def _burn_in_infos(
         self, infos: dict[str, Any], rows: list[int], frames: Tensor
@@ -224,7 +261,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             raise gymnasium.error.ClosedEnvironmentError("the environment was closed")
 
 
-def make_vec(
+def make_vec(  # noqa: PLR0913
     checkpoint: str | Path,
     num_envs: int = 1,
     horizon: int | None = None,
@@ -233,6 +270,7 @@ def make_vec(
     starts: str | Path | None = None,
     device: str | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+    render_mode: str | None = RENDER_MODE,
 ) -> WorldModelVectorEnv:
     """Make the world model of a checkpoint a vector environment.
 
@@ -252,24 +290,28 @@ def make_vec(
         device: Where to compute, "cpu" or "cuda"; None is CUDA where there is one.
         autoreset_mode: SAME_STEP, or NEXT_STEP for wrappers and libraries that ask for it; as in
             `gymnasium.vector.SyncVectorEnv`.
+        render_mode: "rgb_array", or None: `render` shows nothing.
 
     Raises:
-        RequestError: The folder is not a checkpoint, or a number is out of range.
+        RequestError: The folder is not a checkpoint, a number is out of range, or the device or
+            a mode is not known.
         WeightsError: The weights are missing, damaged or those of other networks.
     """
     mode = _autoreset_mode(autoreset_mode)
+    if render_mode not in (None, RENDER_MODE):
+        raise unknown("render_mode", str(render_mode), [RENDER_MODE], "or None: nothing is shown")
+    where = _device(device)
     folder = Path(checkpoint)
     agent = read_checkpoint(folder)
     horizon = agent.policy.horizon_steps if horizon is None else horizon
     _check_count("num_envs", num_envs)
     _check_count("horizon", horizon)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     world = world_of_checkpoint(folder, agent, _drawing(agent, steps), where)
     real = None if starts is None else Path(starts)
     begin = starts_of_checkpoint(agent, world.history, real, where)
     fps = int(agent.environment.hertz)
     game = Game(agent.weights.num_actions, agent.view.height, agent.view.width, fps)
-    return WorldModelVectorEnv(world, begin, game, (num_envs, horizon), mode)
+    return WorldModelVectorEnv(world, begin, game, (num_envs, horizon), mode, render_mode)
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
@@ -278,6 +320,16 @@ def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
     if name not in allowed:
         raise RequestError(f"autoreset_mode={name!r}\n  allowed: {', '.join(allowed)}")
     return allowed[name]
+
+
+def _device(name: str | None) -> torch.device:
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    allowed = ["cpu", *(["cuda"] if gpus else []), *gpus]
+    if name is None:
+        return torch.device("cuda" if gpus else "cpu")
+    if str(name) not in allowed:
+        raise unknown("device", str(name), allowed, "leave it out for CUDA where there is one")
+    return torch.device(name)
 
 
 def _check_count(name: str, value: int) -> None:
