@@ -1,0 +1,209 @@
+"""Games other than those of Atari 100k: names, what a plan finds out by playing, whole studies."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diamond.ablation import probing
+from diamond.ablation.plan import Plan, make_plan
+from diamond.ablation.probing import Facts, probe, settled
+from diamond.ablation.request import Request
+from diamond.config.environments import GymnasiumConfig, default_environment
+from diamond.config.games import check_game, kind_of, slug_of
+from diamond.config.overrides import get_field, override
+from diamond.config.presets import PRESETS, make_preset
+from diamond.data.collect import collect_references
+from diamond.data.references import load_references, save_references
+from diamond.errors import RequestError
+from diamond.pipeline.arms import scored_on
+from diamond.pipeline.notes import study_notes
+from tests.commands import diamond, report
+
+DRIFT = "tests.own_games:Own/Drift-v0"
+MINATAR = "MinAtar/Breakout-v1"
+BOTH = "steps-minatar-breakout-v1-tests-own-games-own-drift-v0-smoke-static"
+
+
+def plan_of(*assignments: str, games: tuple[str, ...], **changes: Any) -> Plan:
+    return make_plan(Request(assignments, "smoke", games, 1, None, None, None, **changes))
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "kind", "slug"),
+    [
+        ("Breakout", "Breakout", "atari", "breakout"),
+        ("ALE/Breakout-v5", "Breakout", "atari", "breakout"),
+        ("ALE/Pitfall-v5", "Pitfall", "atari", "pitfall"),
+        (MINATAR, MINATAR, "minatar", "minatar-breakout-v1"),
+        ("CarRacing-v3", "CarRacing-v3", "gymnasium", "carracing-v3"),
+        ("a.b:My/Game-v0", "a.b:My/Game-v0", "gymnasium", "a-b-my-game-v0"),
+    ],
+)
+def test_a_game_has_one_name(said: str, name: str, kind: str, slug: str) -> None:
+    assert check_game(said) == name
+    assert (kind_of(name), slug_of(name)) == (kind, slug)
+    assert default_environment(name).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("Brekout", "Breakout"), ("ALE/Pitfal-v5", "Pitfall"), ("MinAtar/Brekout-v1", MINATAR)],
+)
+def test_a_name_that_is_none_is_refused(said: str, meant: str) -> None:
+    with pytest.raises(RequestError, match=f"Did you mean '{meant}'"):
+        check_game(said)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("game", ["Pitfall", MINATAR, "CarRacing-v3"])
+def test_every_preset_has_a_recipe_for_any_game(preset: str, game: str) -> None:
+    config = make_preset(preset, game)
+    assert config.game == game
+    assert (config.view.height == 10) == (game == MINATAR)
+    make_preset(preset, game, "online")
+
+
+# --- fields of kinds --------------------------------------------------------------------------
+
+
+def test_a_field_of_another_kind_is_refused() -> None:
+    with pytest.raises(
+        RequestError, match=r"trail is a field of games of the kind minatar.*\n.*mode"
+    ):
+        override(make_preset("smoke", "Boxing"), {"environment.trail": "false"})
+
+
+def test_options_are_json_under_their_names() -> None:
+    car = make_preset("smoke", "CarRacing-v3")
+    changed = override(
+        car, {"environment.options.continuous": "false", "environment.options.lap": "[0.9]"}
+    )
+    assert isinstance(changed.environment, GymnasiumConfig)
+    assert changed.environment.options == {"continuous": False, "lap": [0.9]}
+    assert isinstance(car.environment, GymnasiumConfig) and car.environment.options == {}
+    assert get_field(changed, "environment.options.continuous") is False
+
+
+# --- what a plan finds out --------------------------------------------------------------------
+
+
+def test_games_of_atari_100k_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(probing, "probe")
+    config = make_preset("smoke", "Boxing")
+    assert settled(config) is config
+
+
+def test_minatar_repeats() -> None:
+    assert probe(MINATAR, default_environment(MINATAR)) == Facts(3, (10, 10), None, True)
+    config = make_preset("smoke", MINATAR)
+    assert settled(config) == config
+
+
+def test_a_game_that_does_not_repeat_has_no_counterfactuals() -> None:
+    config = settled(make_preset("smoke", DRIFT))
+    assert config.references.counterfactuals is None
+    assert not config.environment.replayable
+    assert get_field(config, "environment.pixels") == "observation"
+
+
+def test_a_game_that_repeats_in_one_process_alone_is_found_out() -> None:
+    game = "tests.own_games:Own/PerProcess-v0"
+    assert not probe(game, default_environment(game)).deterministic
+
+
+def test_what_the_user_says_of_determinism_counts() -> None:
+    config = override(make_preset("smoke", DRIFT), {"environment.deterministic": "true"})
+    assert settled(config).references.counterfactuals is not None
+
+
+def test_a_game_whose_process_ends_is_refused() -> None:
+    game = "tests.own_games:Own/Exit-v0"
+    with pytest.raises(RequestError, match="Own/Exit-v0 cannot be played: "):
+        probe(game, default_environment(game))
+
+
+def test_a_crop_beyond_the_screen_is_refused() -> None:
+    config = override(make_preset("smoke", MINATAR), {"view.crop": "[0,11,0,10]"})
+    with pytest.raises(RequestError, match="within the screen of 10 x 10"):
+        settled(config)
+
+
+def test_arms_that_play_other_games_are_not_compared() -> None:
+    plan = plan_of("environment.trail=true,false", games=(MINATAR,))
+    first, second = (arm for arm in plan.arms if arm.kind == "arm")
+    assert scored_on(first) != scored_on(second)
+    references = [
+        next(spec.key for spec in arm.runs[0].stages if spec.stage == "references")
+        for arm in (first, second)
+    ]
+    assert len(set(references)) == 2
+    assert any("arms play it in different ways" in note for note in study_notes(plan))
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A study of two kinds of games, one of which does not repeat."""
+    home = tmp_path_factory.mktemp("any") / "home"
+    arguments = ("steps=1,3", "--preset", "smoke", "--game", f"{MINATAR},{DRIFT}")
+    done = diamond("ablate", *arguments, "--home", str(home))
+    assert done.returncode == 0, done.stderr
+    assert f"{DRIFT} gives other frames for equal seeds and actions" in done.stderr.replace(
+        "\n", " "
+    )
+    yield home
+
+
+def test_a_study_mixes_kinds_of_games(home: Path) -> None:
+    found = report(home, BOTH)
+    assert {arm["game"] for arm in found["arms"]} == {MINATAR, DRIFT}
+    for arm in found["arms"]:
+        for run in arm["runs"]:
+            if arm["name"].startswith("steps"):
+                assert run["returns"]["mean"] is not None
+                assert run["returns"]["hns"] is None
+
+
+def test_counterfactuals_are_of_games_that_repeat(home: Path) -> None:
+    folders = {}
+    for folder in (home / "stages" / "references").iterdir():
+        manifest = json.loads((folder / "manifest.json").read_text())
+        folders[manifest["config"]["game"]] = folder
+    assert (folders[MINATAR] / "counterfactual.npz").exists()
+    assert not (folders[DRIFT] / "counterfactual.npz").exists()
+
+
+def test_references_of_a_game_that_does_not_repeat_are_whole(tmp_path: Path) -> None:
+    config = settled(make_preset("smoke", DRIFT))
+    wanted = config.references.model_copy(update={"num_starts": 8, "max_offset_steps": 30})
+    played = collect_references(DRIFT, config.environment, wanted, 0)
+    save_references(played, tmp_path)
+    references = load_references(tmp_path)
+    kept = np.load(tmp_path / "before.npz")
+    assert any(reference.offset > 0 for reference in references)
+    for number, reference in enumerate(references):
+        before = kept[str(number)] if reference.offset > 0 else []
+        frames = [*before, *reference.native[reference.num_padded :]]
+        # The second pixel counts env steps from the reset on.
+        assert [frame[0, 1, 0] for frame in frames] == list(range(len(frames)))
+
+
+def test_nothing_is_made_of_a_game_that_cannot_be_played(tmp_path: Path) -> None:
+    for game, text in (
+        ("CarRasing-v3", "Did you mean 'CarRacing-v3'"),
+        ("nowhere.to.be:Found-v0", "the module 'nowhere.to.be' does not load"),
+        ("Pendulum-v1", "allowed: discrete ones"),
+    ):
+        done = diamond("ablate", "steps=1,3", "--game", game, "--home", str(tmp_path / "home"))
+        assert done.returncode == 2
+        assert text in done.stderr
+        assert not (tmp_path / "home").exists()
