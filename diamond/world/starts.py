@@ -6,7 +6,6 @@ from hashlib import file_digest
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.presets import paper
@@ -15,13 +14,14 @@ from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler, draw_starts
 from diamond.errors import RequestError
 from diamond.part import Extent
+from diamond.records import RealStarts
 
 NUM_FRAMES = 2000
 """Real frames that are recorded when none are given."""
 DATA_SEED = 0
 
-Starts = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-"""Draws m real starts: frames (m, t, c, h, w) in [-1, 1], the actions between them (m, t - 1)."""
+Starts = Callable[[int, torch.Generator], RealStarts]
+"""Draws so many real starts."""
 
 
 def starts_of_checkpoint(
@@ -43,9 +43,8 @@ def starts_of_checkpoint(
     num_frames = max(history, agent.policy.burn_in_frames)
     segments = SegmentSampler(dataset, Extent(num_frames))
 
-    def draw(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        real_frames, actions = draw_starts(segments, num, generator)
-        return real_frames.to(device), actions.to(device)
+    def draw(num: int, generator: torch.Generator) -> RealStarts:
+        return draw_starts(segments, num, generator).to(device)
 
     return draw
 

@@ -19,7 +19,7 @@ from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.registration import register
 from diamond.errors import RequestError
 from diamond.families.interface import WorldModel
-from diamond.records import to_bytes
+from diamond.records import RealStarts, to_bytes
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.build import world_of_checkpoint
@@ -122,11 +122,11 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         stream = int(self.np_random.integers(2**62))
         self._start_numbers = torch_generator(stream, Purpose.VEC_STARTS)
         self._noise = StreamNoise(torch_generator(stream, Purpose.VEC_NOISE))
-        frames, actions = self._draw_starts(self.num_envs)
-        self._state = self._world.start(frames, actions)
+        starts = self._draw_starts(self.num_envs)
+        self._state = self._world.start(*starts)
         self._lengths[:] = 0
         self._over[:] = False
-        infos = self._burn_in_infos({}, list(range(self.num_envs)), frames)
+        infos = self._burn_in_infos({}, list(range(self.num_envs)), starts.frames)
         return self._observations(self._state), infos
 
     def step(
@@ -187,11 +187,11 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self, rows: NDArray[np.int64], state: Any, infos: dict[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
         index = torch.from_numpy(rows).to(self._world.frame(state).device)
-        state, frames = begin_anew(self._world, state, index, self._draw_starts)
+        state, starts = begin_anew(self._world, state, index, self._draw_starts)
         self._lengths[rows] = 0
-        return state, self._burn_in_infos(infos, rows.tolist(), frames)
+        return state, self._burn_in_infos(infos, rows.tolist(), starts.frames)
 
-    def _draw_starts(self, num: int) -> tuple[Tensor, Tensor]:
+    def _draw_starts(self, num: int) -> RealStarts:
         return self._starts(num, self._start_numbers)
 
     def _burn_in_infos(
