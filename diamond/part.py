@@ -28,7 +28,7 @@ class Extent(NamedTuple):
     Attributes:
         num_steps: Env steps, at least 1.
         padded: Whether it may reach beyond its episode, which is padding there; if not, it is
-            whole inside one.
+            whole inside one, or begins before one where the frames pad starts.
     """
 
     num_steps: int

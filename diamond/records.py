@@ -1,6 +1,7 @@
 """Frozen records of tensors that pass between data, world and agent, and the scale of frames."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,8 +16,9 @@ class Segments:
         actions: (b, t) int64, indices into the action set.
         rewards: (b, t) float32, as the game gave them.
         ends: (b, t) int64, 1 where the action ended the episode (or lost a life).
-        valid: (b, t) bool, False at padding, which comes after the env steps and means nothing:
-            frame i + 1 is padding where step i is. Segments whole inside an episode have none.
+        valid: (b, t) bool, False at padding, which means nothing: frame i + 1 after the env steps,
+            frame i before them is padding where step i is. Before them the first frame is repeated
+            with action 0, reward 0, end 0. Segments whole inside an episode have none.
     """
 
     frames: Tensor
@@ -34,6 +36,25 @@ class Segments:
             self.ends.to(device),
             self.valid.to(device),
         )
+
+
+class RealStarts(NamedTuple):
+    """Real frames that imagination begins after.
+
+    Attributes:
+        frames: (b, t, c, h, w) float32 in [-1, 1], oldest first.
+        actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
+        padded: (b,) int64, below t: frames at the front that are copies of the first real one, with
+            action 0 after each; no memory is kept of them.
+    """
+
+    frames: Tensor
+    actions: Tensor
+    padded: Tensor
+
+    def to(self, device: torch.device) -> "RealStarts":
+        """The same starts on a device."""
+        return RealStarts(self.frames.to(device), self.actions.to(device), self.padded.to(device))
 
 
 @dataclass(frozen=True)

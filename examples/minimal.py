@@ -72,7 +72,7 @@ def imagine(world: DiamondWorld, real: View) -> np.ndarray[Any, np.dtype[np.uint
     """Dream on from the context under the actions that were really taken: (starts, t, h, w, 3)."""
     context, actions = to_unit(torch.from_numpy(real.context)), torch.from_numpy(real.actions)
     past, starts = context.shape[1] - 1, range(len(context))
-    state = world.start(context, actions[:, :past])
+    state = world.start(context, actions[:, :past], torch.from_numpy(real.padded))
     steps = replay_actions(
         world, state, actions[:, past:], lambda time: KeyedNoise(SEED, starts, time)
     )

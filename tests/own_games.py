@@ -114,5 +114,5 @@ class Exit(Drift):
         os._exit(3)
 
 
-gymnasium.register("Own/PerProcess-v0", entry_point=PerProcess)
-gymnasium.register("Own/Exit-v0", entry_point=Exit)
+gymnasium.register("Own/PerProcess-v0", entry_point=f"{__name__}:PerProcess")
+gymnasium.register("Own/Exit-v0", entry_point=f"{__name__}:Exit")

@@ -18,7 +18,7 @@ from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
 from diamond.families.interface import Step
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.records import Trajectories
+from diamond.records import RealStarts, Trajectories
 from diamond.rng import Noise, StreamNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy import POLICY, imagination_policy
@@ -172,14 +172,15 @@ def test_burn_in_is_all_frames_but_the_last() -> None:
     with seeded_init(0, Purpose.POLICY_INIT):
         net = ActorCriticNet(ActorCriticShape(3, 16, 16, (8, 8), 12))
     frames = numbers(0, 2, 4, 3, 16, 16).float()
-    hidden, cell = burn_in(net, frames)
+    padded = torch.zeros(2, dtype=torch.int64)
+    hidden, cell = burn_in(net, frames, padded)
     memory = net.initial(2, frames)
     for index in range(3):
         memory = net(frames[:, index], memory)[2]
     assert torch.equal(hidden, memory[0])
     assert torch.equal(cell, memory[1])
     assert hidden.requires_grad
-    assert not burn_in(net, frames[:, :1])[0].any()
+    assert not burn_in(net, frames[:, :1], padded)[0].any()
 
 
 NUM_TARGETS = 3
@@ -201,7 +202,7 @@ class ToyWorld:
 
     history = 1
 
-    def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> ToyState:
         strips = frames[:, -1, 0, :, :12].reshape(-1, 16, NUM_TARGETS, 4).mean(dim=(1, 3))
         target = strips.argmax(dim=1)
         return ToyState(target, torch.zeros_like(target))
@@ -282,10 +283,10 @@ def test_imagination_never_starts_at_the_final_frame_of_an_episode() -> None:
     class Watched(ToyWorld):
         seen: ClassVar[list[Tensor]] = []
 
-        def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+        def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> ToyState:
             assert frames.shape[1] == actions.shape[1] + 1 == 2
             self.seen.append(frames)
-            return super().start(frames, actions)
+            return super().start(frames, actions, padded)
 
     config = policy_config(horizon_steps=8, burn_in_frames=2, batch_size=64)
     net = ActorCriticNet(ActorCriticShape(NUM_TARGETS, 16, 16, (4, 4), 32))
@@ -303,7 +304,7 @@ class Counted:
         self.ends = ends
         self.time = 0
 
-    def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> ToyState:
         target = frames[:, -1, 0, 0, 0]
         return ToyState(target, torch.zeros_like(target))
 
@@ -326,7 +327,7 @@ def counting_policy(log: dict[str, list[Any]]) -> ImaginationPolicy:
         following = (memory[0] + 1, memory[1])
         return Decision(torch.zeros(b).long(), torch.zeros(b, 2), torch.zeros(b), following)
 
-    def warm_up(frames: Tensor) -> tuple[Tensor, Tensor]:
+    def warm_up(frames: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
         count = torch.full((len(frames), 1), float(frames.shape[1] - 1))
         return count, count
 
@@ -336,14 +337,15 @@ def counting_policy(log: dict[str, list[Any]]) -> ImaginationPolicy:
     return ImaginationPolicy(act, warm_up, value)
 
 
-def counting_restart(log: dict[str, list[Any]]) -> Callable[[int], tuple[Tensor, Tensor]]:
+def counting_restart(log: dict[str, list[Any]]) -> Callable[[int], RealStarts]:
     """Starts numbered 1, 2, 3 ... in the order in which they are asked for."""
 
-    def restart(num: int) -> tuple[Tensor, Tensor]:
+    def restart(num: int) -> RealStarts:
         first = 1 + sum(log["restarts"])
         log["restarts"].append(num)
         ids = torch.arange(first, first + num).float()
-        return ids[:, None, None, None, None].expand(num, 3, 1, 1, 1), torch.zeros(num, 2).long()
+        frames = ids[:, None, None, None, None].expand(num, 3, 1, 1, 1)
+        return RealStarts(frames, torch.zeros(num, 2).long(), torch.zeros(num).long())
 
     return restart
 
@@ -395,9 +397,9 @@ def test_gradients_flow_through_the_memory_but_not_across_a_restart() -> None:
             after, step = super().step(state, action, noise)
             return after, step._replace(end=torch.tensor([False, True]))
 
-    def restart(num: int) -> tuple[Tensor, Tensor]:
-        frames = draw_strips(torch.zeros(2 * num).long())
-        return frames.reshape(num, 2, 3, 16, 16), torch.zeros(num, 1).long()
+    def restart(num: int) -> RealStarts:
+        frames = draw_strips(torch.zeros(2 * num).long()).reshape(num, 2, 3, 16, 16)
+        return RealStarts(frames, torch.zeros(num, 1).long(), torch.zeros(num).long())
 
     noise = StreamNoise(torch_generator(0, Purpose.POLICY_NOISE))
     batch = imagine(Ending(), policy._replace(act=act), restart, lambda _: noise, (2, 2))

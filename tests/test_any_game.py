@@ -1,7 +1,6 @@
 """Games other than those of Atari 100k: names, what a plan finds out by playing, whole studies."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +150,7 @@ def test_arms_that_play_other_games_are_not_compared() -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two kinds of games, one of which does not repeat."""
     home = tmp_path_factory.mktemp("any") / "home"
     arguments = ("steps=1,3", "--preset", "smoke", "--game", f"{MINATAR},{DRIFT}")
@@ -160,7 +159,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert f"{DRIFT} gives other frames for equal seeds and actions" in done.stderr.replace(
         "\n", " "
     )
-    yield home
+    return home
 
 
 def test_a_study_mixes_kinds_of_games(home: Path) -> None:

@@ -24,6 +24,7 @@ from diamond.bench.inputs import (
 from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
+from diamond.data.segments import starts_of
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
@@ -83,7 +84,7 @@ def reward_end_terms(nets: Networks) -> list[Tensor]:
 def imagined(nets: Networks) -> list[Tensor]:
     world = world_of(CONFIG, nets, 3)
     start = segments(diamond_of(CONFIG).denoiser.history).segments.to(device_of(nets.reward_end))
-    state = world.start(start.frames[:, :-1], start.actions[:, :-1])
+    state = world.start(*starts_of(start))
     noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
     found: list[Tensor] = []
     for _ in range(2):
@@ -130,9 +131,9 @@ def test_one_graph_serves_all_noise_levels_and_starts_are_not_compiled() -> None
     nets.reward_end.compile(backend=counting("reward_end"), dynamic=False)
     start = segments(diamond_of(CONFIG).denoiser.history).segments
     for rows in (1, 2):
-        world.start(start.frames[:rows, :-1], start.actions[:rows, :-1])
+        world.start(*(given[:rows] for given in starts_of(start)))
     assert counts == {"denoiser": 0, "reward_end": 0}
-    state = world.start(start.frames[:, :-1], start.actions[:, :-1])
+    state = world.start(*starts_of(start))
     noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "imagination"))
     for _ in range(3):
         state, _ = world.step(state, start.actions[:, -1], noise)

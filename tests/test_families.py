@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "another interface": (
         ("family=diamond,older",),
-        ("written for interface 0, this is 1", "install a newer package"),
+        ("written for interface 0, this is 2", "install a newer package"),
     ),
     "a module that is not there": (
         ("family=diamond,nowhere:TOY",),

@@ -196,9 +196,9 @@ WRONG: dict[str, tuple[Callable[[Family], Family], str]] = {
     ),
     "an interface that is no number": (
         lambda toy: replace(toy, interface="1"),  # type: ignore[arg-type]
-        "written for interface '1', this is 1",
+        "written for interface '1', this is 2",
     ),
-    "an interface to come": (lambda toy: replace(toy, interface=2), "install a newer diamond"),
+    "an interface to come": (lambda toy: replace(toy, interface=3), "install a newer diamond"),
     "ours": (lambda toy: find_family("diamond"), "as one of ours"),
 }
 

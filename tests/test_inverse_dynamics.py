@@ -4,7 +4,7 @@ Also how the other networks are led along a trajectory when they judge it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +180,14 @@ def test_a_policy_remembers_the_context_and_everything_after_it() -> None:
     net = POLICY.build(config, SHAPE)
     torch.nn.init.normal_(net.actor.weight, generator=torch.Generator().manual_seed(0))
     view = random_view(2, 6, 4)
-    found = judges.watch(net, view.context, view.targets, CPU)
+    found = judges.watch(net, view, view.targets, CPU)
     # The memory makes every later frame depend on an earlier one, and on none that follows.
     changed = view.targets.copy()
     changed[:, 2] = 255 - changed[:, 2]
-    other = judges.watch(net, view.context, changed, CPU)
+    other = judges.watch(net, view, changed, CPU)
     same = np.isclose(found.logits, other.logits, atol=ROUNDING).all(axis=(0, 2))
     assert same.tolist() == [True, True, False, False, False, False]
-    nothing = judges.watch(net, view.context[:, :1], view.targets, CPU)
+    nothing = judges.watch(net, replace(view, context=view.context[:, :1]), view.targets, CPU)
     assert not np.isclose(found.logits, nothing.logits, atol=ROUNDING).all(axis=(0, 2)).any()
     assert found.values.shape == (2, 6)
 

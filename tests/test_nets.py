@@ -250,7 +250,9 @@ def test_low_precision_ends_at_the_encoders_of_reward_end_and_policy() -> None:
         awake(reward_end)
         awake(policy)
         rewards, ends, memory = reward_end(frames[:, :-1], actions, frames[:, 1:], None)
-        logits, values, following = policy(frames[:, 2], policy.remember(frames[:, :2]))
+        logits, values, following = policy(
+            frames[:, 2], policy.remember(frames[:, :2], torch.zeros(4, dtype=torch.int64))
+        )
         found.append((rewards, ends, *memory, logits, values, *following))
     for exact, low in zip(*found, strict=True):
         assert low.dtype == torch.float32
@@ -262,10 +264,11 @@ def test_a_memory_is_that_of_one_frame_after_the_other() -> None:
     awake(policy)
     frames = numbers(0, 4, 3, 3, 16, 16)
     memory = policy.initial(4, frames)
-    assert torch.equal(policy.remember(frames[:, :0])[0], memory[0])
+    padded = torch.zeros(4, dtype=torch.int64)
+    assert torch.equal(policy.remember(frames[:, :0], padded)[0], memory[0])
     for frame in frames.unbind(dim=1):
         _, _, memory = policy(frame, memory)
-    for mine, expected in zip(policy.remember(frames), memory, strict=True):
+    for mine, expected in zip(policy.remember(frames, padded), memory, strict=True):
         assert torch.allclose(mine, expected, atol=ROUNDING)
 
 

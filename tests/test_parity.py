@@ -29,7 +29,7 @@ from diamond.families.diamond.world import DiamondState, DiamondWorld
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.part import CPU
 from diamond.pipeline.released import from_released, to_released
-from diamond.records import Segments, Trajectories, to_bytes
+from diamond.records import RealStarts, Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.optimizer import make_optimizer
@@ -465,11 +465,11 @@ def test_policy_loss_over_imagination_and_its_gradients(monkeypatch: pytest.Monk
     taken = formula.IMAGINE_BATCH
     steps = iter(range(formula.IMAGINE_STEPS))
 
-    def restart(num: int) -> tuple[Tensor, Tensor]:
+    def restart(num: int) -> RealStarts:
         nonlocal taken
         rows = slice(taken, taken + num)
         taken += num
-        return frames[rows], actions[rows]
+        return RealStarts(frames[rows], actions[rows], torch.zeros(num, dtype=torch.int64))
 
     def rand(*_: Any, **__: Any) -> Tensor:
         return formula.imagine_uniforms("action", next(steps))

@@ -63,7 +63,7 @@ class NoiseWorld:
 
     history = 1
 
-    def start(self, frames: Tensor, actions: Tensor) -> Walk:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> Walk:
         assert actions.shape[1] == frames.shape[1] - 1
         return Walk(frames[:, -1])
 

@@ -42,7 +42,7 @@ from diamond.families.diamond.config import diamond_of
 from diamond.families.interface import Step
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.files import digest
-from diamond.records import to_bytes, to_unit
+from diamond.records import RealStarts, to_bytes, to_unit
 from diamond.rng import Noise, StreamNoise, categorical, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.world import make_vec
@@ -217,7 +217,7 @@ def act_in_imagination(env: WorldModelVectorEnv, num_steps: int) -> tuple[Any, l
 
     policy = ImaginationPolicy(
         act,
-        lambda past: burn_in(net, as_seen(past)),
+        lambda past, padded: burn_in(net, as_seen(past), padded),
         lambda frame, memory: frame.new_zeros(len(frame)),
     )
     starts = torch_generator(stream_of_seed(3), Purpose.VEC_STARTS)
@@ -245,7 +245,8 @@ def test_the_environment_is_imagination(agent: Path, real: Path) -> None:
     expected, frames = act_in_imagination(env, num_steps)
     net, uniforms = small_policy(), torch.Generator().manual_seed(1)
     observations, infos = env.reset(seed=3)
-    memory = burn_in(net, with_current(infos["burn_in_frames"], observations))
+    padded = torch.zeros(NUM_ENVS, dtype=torch.int64)
+    memory = burn_in(net, with_current(infos["burn_in_frames"], observations), padded)
     rewards, ends = [], []
     for index in range(num_steps):
         assert np.array_equal(observations, frames[index].numpy()), index
@@ -259,7 +260,7 @@ def test_the_environment_is_imagination(agent: Path, real: Path) -> None:
             begun = np.flatnonzero(infos["_burn_in_frames"])
             assert np.array_equal(begun, np.flatnonzero(terminated))
             past = with_current(infos["burn_in_frames"][begun], observations[begun])
-            for mine, fresh in zip(memory, burn_in(net, past), strict=True):
+            for mine, fresh in zip(memory, burn_in(net, past, padded[begun]), strict=True):
                 mine[begun] = fresh
     assert np.array_equal(np.stack(rewards, axis=1), expected.rewards.numpy())
     assert np.array_equal(np.stack(ends, axis=1), expected.ends.numpy())
@@ -289,7 +290,7 @@ class ToyWorld:
 
     history = 1
 
-    def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> ToyState:
         return ToyState(to_bytes(frames[:, -1])[:, 0, 0, 0].long())
 
     def step(self, state: ToyState, action: Tensor, noise: Noise) -> tuple[ToyState, Step]:
@@ -333,10 +334,11 @@ class ToyGame(gymnasium.Env[NDArray[np.uint8], int]):
 def toy_env(mode: AutoresetMode) -> WorldModelVectorEnv:
     begun: list[int] = []
 
-    def starts(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def starts(num: int, generator: torch.Generator) -> RealStarts:
         frames = np.stack([toy_start(len(begun) + index) for index in range(num)])
         begun.extend([0] * num)
-        return to_unit(torch.from_numpy(frames)), torch.zeros(num, 1, dtype=torch.int64)
+        seen = to_unit(torch.from_numpy(frames))
+        return RealStarts(seen, torch.zeros(num, 1).long(), torch.zeros(num).long())
 
     game, size = Game(4, 16, 16, 15), (NUM_ENVS, TOY_HORIZON)
     return WorldModelVectorEnv(ToyWorld(), starts, game, size, mode)
@@ -363,9 +365,10 @@ class NoisyWorld(ToyWorld):
 
 
 def noisy_env(num_envs: int, mode: AutoresetMode) -> WorldModelVectorEnv:
-    def starts(num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def starts(num: int, generator: torch.Generator) -> RealStarts:
         levels = torch.randint(256, (num, 2, 1, 1, 1), generator=generator).to(torch.uint8)
-        return to_unit(levels.expand(-1, -1, 16, 16, 3)), torch.zeros(num, 1, dtype=torch.int64)
+        none = torch.zeros(num, 1, dtype=torch.int64)
+        return RealStarts(to_unit(levels.expand(-1, -1, 16, 16, 3)), none, none[:, 0])
 
     game, size = Game(4, 16, 16, 15), (num_envs, TOY_HORIZON)
     return WorldModelVectorEnv(NoisyWorld(), starts, game, size, mode)

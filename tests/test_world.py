@@ -17,6 +17,7 @@ from diamond.families.diamond.formulations import FORMULATION_FIELDS, Formulatio
 from diamond.families.diamond.levels import ddpm_sigmas
 from diamond.families.diamond.reward_end_net import RewardEndNet, RewardEndNetShape
 from diamond.families.diamond.world import DiamondWorld
+from diamond.records import RealStarts
 from diamond.rng import KeyedNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.imagination import replay_actions
@@ -68,11 +69,11 @@ def formulated(formulation: Formulation, **sampler: Any) -> DiamondWorld:
     return diamond_world(**sections)
 
 
-def context() -> tuple[Tensor, Tensor]:
+def context() -> RealStarts:
     """Real frames and the actions between them."""
     frames = numbers(1000, NUM_STARTS, CONTEXT, 3, SIDE, SIDE).clamp(-1, 1)
     actions = torch.arange(NUM_STARTS * (CONTEXT - 1)).reshape(NUM_STARTS, -1) % NUM_ACTIONS
-    return frames, actions
+    return RealStarts(frames, actions, torch.zeros(NUM_STARTS, dtype=torch.int64))
 
 
 def median_world() -> Any:
@@ -112,8 +113,8 @@ def world(request: pytest.FixtureRequest) -> Any:
 
 
 def test_contract_steps_have_the_declared_shapes_and_ranges(world: Any) -> None:
-    frames, actions = context()
-    state = world.start(frames, actions)
+    frames, actions, padded = context()
+    state = world.start(frames, actions, padded)
     assert world.frame(state).shape == (NUM_STARTS, 3, SIDE, SIDE)
     for index, after, step in rollout(world, state):
         assert step.frame.shape == (NUM_STARTS, 3, SIDE, SIDE)
@@ -131,8 +132,8 @@ def test_contract_steps_have_the_declared_shapes_and_ranges(world: Any) -> None:
 
 
 def test_contract_a_step_does_not_write_to_its_state_or_the_real_frames(world: Any) -> None:
-    frames, actions = context()
-    state = world.start(frames, actions)
+    frames, actions, padded = context()
+    state = world.start(frames, actions, padded)
     before = {name: tensor.clone() for name, tensor in trees.tensors(state).items()}
     first = list(rollout(world, state))[-1][2]
     assert all(torch.equal(trees.tensors(state)[name], tensor) for name, tensor in before.items())
@@ -144,8 +145,8 @@ def test_contract_a_step_does_not_write_to_its_state_or_the_real_frames(world: A
 
 
 def test_contract_select_replace_and_tensors(world: Any) -> None:
-    frames, actions = context()
-    state = world.start(frames, actions)
+    frames, actions, padded = context()
+    state = world.start(frames, actions, padded)
     later = [after for _, after, _ in rollout(world, state)][-1]
     rows = torch.tensor([2, 0])
     picked = trees.select(later, rows)
@@ -166,12 +167,12 @@ def test_contract_select_replace_and_tensors(world: Any) -> None:
 
 
 def test_contract_resume_from_a_saved_state_equals_no_stop(world: Any) -> None:
-    frames, actions = context()
-    state = world.start(frames, actions)
+    frames, actions, padded = context()
+    state = world.start(frames, actions, padded)
     whole = list(rollout(world, state))
     # Through bytes on disk, into a state made by another start.
     saved = load(save({name: t.contiguous() for name, t in trees.tensors(whole[1][1]).items()}))
-    restored = trees.with_tensors(world.start(frames.flip(0), actions.flip(0)), saved)
+    restored = trees.with_tensors(world.start(frames.flip(0), actions.flip(0), padded), saved)
     rest = list(rollout(world, restored, first=2))
     assert [index for index, _, _ in rest] == [2, 3, 4]
     for (_, _, expected), (_, _, step) in zip(whole[2:], rest, strict=True):
@@ -193,10 +194,10 @@ DIAMONDS = [
 @pytest.mark.parametrize("family", DIAMONDS)
 def test_a_keyed_row_does_not_depend_on_its_batch(family: str) -> None:
     world = FAMILIES[family]()
-    frames, actions = context()
-    whole = list(rollout(world, world.start(frames, actions)))
+    frames, actions, padded = context()
+    whole = list(rollout(world, world.start(frames, actions, padded)))
     for rows in ([3], [2, 0]):
-        state = world.start(frames[rows], actions[rows])
+        state = world.start(frames[rows], actions[rows], padded[rows])
         part = list(rollout(world, state, PLAN[rows], noise_at=keyed(rows)))
         for (_, _, expected), (_, _, step) in zip(whole, part, strict=True):
             assert torch.allclose(step.frame, expected.frame[rows], rtol=0, atol=ROUNDING)
@@ -215,9 +216,9 @@ def test_another_noise_seed_or_action_draws_another_frame() -> None:
 
 
 def test_history_shifts_by_one_frame_and_one_action() -> None:
-    frames, actions = context()
+    frames, actions, padded = context()
     world = diamond_world()
-    state = world.start(frames, actions)
+    state = world.start(frames, actions, padded)
     assert torch.equal(state.frames, frames[:, -4:])
     assert torch.equal(state.actions, actions[:, -3:])
     after, step = world.step(state, PLAN[:, 0], keyed()(0))
@@ -228,7 +229,7 @@ def test_history_shifts_by_one_frame_and_one_action() -> None:
 
 
 def test_the_denoiser_sees_the_history_and_the_new_action(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames, actions = context()
+    frames, actions, padded = context()
     seen: list[tuple[float, Tensor, Tensor]] = []
 
     def spy(
@@ -240,7 +241,7 @@ def test_the_denoiser_sees_the_history_and_the_new_action(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Denoiser, "denoise", spy)
     world = diamond_world({"steps": 3})
-    world.step(world.start(frames, actions), PLAN[:, 0], keyed()(0))
+    world.step(world.start(frames, actions, padded), PLAN[:, 0], keyed()(0))
     assert [sigma for sigma, _, _ in seen] == pytest.approx([5, 0.283, 0.002], rel=2e-3)
     for _, past, acts in seen:
         assert torch.equal(past, frames[:, -4:])
@@ -421,18 +422,19 @@ def test_rewards_and_ends_follow_the_heads() -> None:
 
 
 def test_a_longer_context_changes_the_memory_but_not_the_history() -> None:
-    frames, actions = context()
+    frames, actions, padded = context()
     world = diamond_world()
-    long, short = world.start(frames, actions), world.start(frames[:, 1:], actions[:, 1:])
+    long = world.start(frames, actions, padded)
+    short = world.start(frames[:, 1:], actions[:, 1:], padded)
     assert torch.equal(long.frames, short.frames)
     assert not torch.equal(long.hidden, short.hidden)
 
 
 def test_baselines_stand_still() -> None:
-    frames, actions = context()
+    frames, actions, padded = context()
     backgrounds = frames.median(dim=1).values
     for world, still in ((StillWorld(None), frames[:, -1]), (median_world(), backgrounds)):
-        for _, _, step in rollout(world, world.start(frames, actions)):
+        for _, _, step in rollout(world, world.start(frames, actions, padded)):
             assert torch.equal(step.frame, still)
             assert not step.end.any()
             assert not step.reward.any()

@@ -10,9 +10,12 @@ from diamond.nets.blocks import Recurrent
 from diamond.records import Trajectories
 
 
-def burn_in(net: ActorCriticNet, frames: Tensor) -> Recurrent:
-    """Run real frames (b, t, c, h, w) through the network, all but the last, from a zero memory."""
-    return net.remember(frames[:, :-1])
+def burn_in(net: ActorCriticNet, frames: Tensor, padded: Tensor) -> Recurrent:
+    """Run real frames (b, t, c, h, w) through the network, all but the last, from a zero memory.
+
+    Nothing is kept of the first `padded` (b,) int64.
+    """
+    return net.remember(frames[:, :-1], padded)
 
 
 def actor_critic_loss(

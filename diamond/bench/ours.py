@@ -20,6 +20,7 @@ from diamond.bench.inputs import (
     section_of,
 )
 from diamond.config.run import RunConfig
+from diamond.data.segments import starts_of
 from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame
 from diamond.families.diamond.config import diamond_of
@@ -110,15 +111,15 @@ class Ours:
     def _imagination(self, steps: int, batch: int) -> Run:
         world = world_of(self._config, self._networks_of("imagination"), steps)
         start = self._segments(batch, world.history)
-        frames, actions = start.frames.to(self._device), start.actions.to(self._device)
-        state = world.start(frames[:, :-1], actions[:, :-1])
+        start = start.to(self._device)
+        state = world.start(*starts_of(start))
         noise = StreamNoise(
             torch_generator(SEED, Purpose.BENCH, "imagination", device=self._device)
         )
 
         def run() -> None:
             nonlocal state
-            state, _ = world.step(state, actions[:, -1], noise)
+            state, _ = world.step(state, start.actions[:, -1], noise)
 
         return run
 

@@ -28,6 +28,7 @@ from diamond.bench.inputs import (
 from diamond.bench.ours import world_of
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
+from diamond.data.segments import starts_of
 from diamond.families.diamond.config import diamond_of
 from diamond.part import AnyPart
 from diamond.records import Trajectories
@@ -96,7 +97,7 @@ class OurOutputs:
         found: dict[str, Tensor] = {}
         for steps in STEPS:
             world = world_of(config, nets, steps)
-            state = world.start(frames, actions[:, :-1])
+            state = world.start(*starts_of(start))
             noise = StreamNoise(torch_generator(SEED, Purpose.BENCH, "unused"))
             _, step = world.step(state, actions[:, -1], noise)
             with torch.no_grad():

@@ -298,6 +298,8 @@ class RunConfig(Record):
         if self.online is not None and self.online.environment == "imagination":
             segments = family_of(self).segment_steps(self.world)
             needed = max(segments, self.policy.burn_in_frames)
+            if self.environment.padding == "start":
+                needed = 1
             parts = {"policy", *(stage.part for stage in family_of(self).stages)}
             for name in ("first_updates", "updates"):
                 found = getattr(self.online, name).parts()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GROUP = "diamond.families"
 """Entry points of families that other packages bring."""
-INTERFACE = 1
+INTERFACE = 2
 """Of `diamond.families.interface`: raised by one when families written for it no longer run."""
 DIAMOND = "diamond"
 """The family of the presets."""

@@ -98,7 +98,8 @@ def collect_frames(
         # The cut makes the last recorded frame a final frame without an action.
         actions[total - 1], rewards[total - 1], ends[total - 1] = 0, 0.0, 0
         bounds.append(total)
-    return FrameSet(frames, actions, rewards, ends, np.asarray(bounds, dtype=np.int64))
+    pads_starts = environment.padding == "start"
+    return FrameSet(frames, actions, rewards, ends, np.asarray(bounds, dtype=np.int64), pads_starts)
 
 
 def _play_on(

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ class FrameSet:
         rewards: (n,) float32, what the action earned.
         ends: (n,) uint8, 1 where the action ended the episode or lost a life.
         bounds: (num_episodes + 1,) int64; episode e is rows bounds[e] to bounds[e + 1].
+        pads_starts: Whether segments may begin before their episode, with its first frame repeated.
     """
 
     frames: NDArray[np.uint8]
@@ -30,6 +32,7 @@ class FrameSet:
     rewards: NDArray[np.float32]
     ends: NDArray[np.uint8]
     bounds: NDArray[np.int64]
+    pads_starts: bool = False
 
     def episodes(self) -> NDArray[np.int64]:
         """Bounds of the episodes (num_episodes + 1,)."""
@@ -43,18 +46,21 @@ class FrameSet:
         np.save(folder / "actions.npy", self.actions)
         np.save(folder / "rewards.npy", self.rewards)
         np.save(folder / "ends.npy", self.ends)
-        (folder / "episodes.json").write_text(json.dumps({"bounds": self.bounds.tolist()}) + "\n")
+        episodes: dict[str, Any] = {"bounds": self.bounds.tolist()}
+        if self.pads_starts:
+            episodes["pads_starts"] = True
+        (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
 
     @staticmethod
     def load(folder: Path) -> "FrameSet":
         """Read a set written by `save`, its frames too: segments are drawn from all of them."""
-        bounds = np.asarray(
-            json.loads((folder / "episodes.json").read_text())["bounds"], dtype=np.int64
-        )
+        episodes = json.loads((folder / "episodes.json").read_text())
+        bounds = np.asarray(episodes["bounds"], dtype=np.int64)
         return FrameSet(
             read_episodes(folder / FRAMES_FILE, np.diff(bounds).tolist()),
             np.load(folder / "actions.npy", allow_pickle=False),
             np.load(folder / "rewards.npy", allow_pickle=False),
             np.load(folder / "ends.npy", allow_pickle=False),
             bounds,
+            episodes.get("pads_starts", False),
         )

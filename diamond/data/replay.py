@@ -21,13 +21,21 @@ class Replay:
     takes no room before it is written (a sparse file); the rest is in memory.
     """
 
-    def __init__(self, folder: Path, num_env_steps: int, shape: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        num_env_steps: int,
+        shape: tuple[int, int],
+        pads_starts: bool = False,
+    ) -> None:
         """Make or open the file.
 
         Args:
             folder: Where it lies; it must exist.
             num_env_steps: Env steps that will be collected at most.
             shape: Height and width of a frame.
+            pads_starts: Whether segments may begin before their episode, with its first frame
+                repeated.
         """
         capacity = 2 * num_env_steps + 1  # a step fills one row, and one more where it is an end
         path, size = folder / FRAMES_FILE, (capacity, *shape, 3)
@@ -35,6 +43,7 @@ class Replay:
         self.actions = np.zeros(capacity, dtype=np.int64)
         self.rewards = np.zeros(capacity, dtype=np.float32)
         self.ends = np.zeros(capacity, dtype=np.uint8)
+        self.pads_starts = pads_starts
         self.bounds: list[int] = [0]
         self.num_rows = 0
         self.num_env_steps = 0

@@ -6,11 +6,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from diamond.errors import StageFailedError
 from diamond.part import CPU, Extent, SegmentSource
-from diamond.records import Segments, to_unit
+from diamond.records import RealStarts, Segments, to_unit
 
 
 class RealFrames(Protocol):
@@ -36,6 +35,11 @@ class RealFrames(Protocol):
         """(n,)."""
         ...
 
+    @property
+    def pads_starts(self) -> bool:
+        """Whether segments may begin before their episode."""
+        ...
+
     def episodes(self) -> NDArray[np.int64]:
         """Bounds of the episodes so far (num_episodes + 1,), oldest first."""
         ...
@@ -44,11 +48,13 @@ class RealFrames(Protocol):
 class SegmentSampler:
     """Draws segments with replacement, from what the frames are at that moment.
 
-    A whole segment is one of all that lie inside one episode. A padded one is drawn by an env step
-    and its place in the segment: what of the segment lies before the episode is left out, so that
-    it begins with the episode; what lies after it is padding. So a step far from both edges has
-    num_steps times the chance of one env step to be in a padded segment, the first and the last
-    step of a long episode (num_steps + 1) / 2 times.
+    A whole segment is one of all that lie inside one episode. Where the frames pad starts, it is
+    drawn by its last env step, and what of it lies before the episode is padding.
+
+    A padded one is drawn by an env step and its place in the segment: what of the segment lies
+    before the episode is left out, so that it begins with the episode; what lies after it is
+    padding. So a step far from both edges has num_steps times the chance of one env step to be in a
+    padded segment, the first and the last step of a long episode (num_steps + 1) / 2 times.
 
     Without weights all segments, or env steps, are equally likely. Weights favour the newest: the
     episodes that have an env step, the growing one included, are divided into as many equal parts
@@ -90,15 +96,16 @@ class SegmentSampler:
             StageFailedError: No episode is long enough.
         """
         num_steps, padded = self._extent
+        by_step = padded or self._frames.pads_starts
         bounds = self._frames.episodes()
         lengths = np.trim_zeros(np.diff(bounds) - 1, "b")  # the growing episode may have none yet
-        choices = lengths if padded else np.maximum(lengths + 1 - num_steps, 0)
+        choices = lengths if by_step else np.maximum(lengths + 1 - num_steps, 0)
         weights = choices.astype(np.float64)
         if self._weights:
             weights = episode_weights(lengths, choices > 0, self._weights)
         if not weights.sum() > 0:
             raise StageFailedError(
-                f"no episode has {1 if padded else num_steps} env steps, which a segment needs\n"
+                f"no episode has {1 if by_step else num_steps} env steps, which a segment needs\n"
                 "  raise frames.num_frames (online: online.initial.min_env_steps), or lower what "
                 "makes segments long: history, autoregressive passes, burn-in frames"
             )
@@ -109,13 +116,15 @@ class SegmentSampler:
         first = bounds[episodes] + chosen
         if padded:
             first = first - torch.randint(num_steps, (batch_size,), generator=generator).numpy()
+        elif by_step:
+            first = first - (num_steps - 1)
         edges = bounds[episodes], bounds[episodes + 1] - 1
-        return _gather(self._frames, first, edges, num_steps, device)
+        return _gather(self._frames, first, edges, self._extent, device)
 
 
 def draw_starts(
     source: SegmentSource, num: int, generator: torch.Generator, device: torch.device = CPU
-) -> tuple[Tensor, Tensor]:
+) -> RealStarts:
     """Draw real starts of imagination.
 
     Args:
@@ -125,12 +134,14 @@ def draw_starts(
         num: Number of starts.
         generator: CPU generator.
         device: Where the starts are wanted.
-
-    Returns:
-        Frames (num, t, c, h, w) in [-1, 1] and the actions between them (num, t - 1) int64.
     """
-    segments = source.sample(num, generator, device)
-    return segments.frames[:, :-1], segments.actions[:, :-1]
+    return starts_of(source.sample(num, generator, device))
+
+
+def starts_of(segments: Segments) -> RealStarts:
+    """The starts that segments without padding at their end contain, all frames but the last."""
+    padded = (~segments.valid).sum(dim=1)
+    return RealStarts(segments.frames[:, :-1], segments.actions[:, :-1], padded)
 
 
 def episode_weights(
@@ -180,31 +191,34 @@ def _gather(
     rows: RealFrames,
     first: NDArray[np.int64],
     edges: tuple[NDArray[np.int64], NDArray[np.int64]],
-    num_steps: int,
+    extent: Extent,
     device: torch.device,
 ) -> Segments:
-    """Read what segments of `num_steps` env steps and their episodes have in common.
+    """Read what segments and their episodes have in common.
 
     Args:
         rows: Real frames.
         first: Row where each segment begins (b,), at most `num_steps - 1` before its episode.
         edges: First and final row of each segment's episode (b,).
-        num_steps: Env steps of a segment.
+        extent: What a segment is.
         device: Where the segments are wanted.
 
     Returns:
-        `Segments` that begin inside their episode. Padding repeats the row of the last frame that
-        segment and episode have in common.
+        `Segments`. Those of a padded extent begin inside their episode; padding after it repeats
+        the row of the last frame that segment and episode have in common.
     """
-    begin, final = np.maximum(first, edges[0]), edges[1]
-    last = np.minimum(first + num_steps, final)
-    picked = np.minimum(begin[:, None] + np.arange(num_steps + 1), last[:, None])
-    steps = picked[:, :-1]
+    num_steps, padded = extent
+    begin, last = edges[0][:, None], np.minimum(first + num_steps, edges[1])[:, None]
+    if padded:
+        first = np.maximum(first, edges[0])
+    reached = first[:, None] + np.arange(num_steps + 1)
+    picked = np.clip(reached, begin, last)
+    steps, begun = picked[:, :-1], reached[:, :-1] >= begin
     return Segments(
         # Frames travel as bytes and become floats, four times as large, where they are wanted.
         to_unit(torch.from_numpy(np.asarray(rows.frames[picked])).to(device)),
-        torch.from_numpy(rows.actions[steps]).to(device),
-        torch.from_numpy(rows.rewards[steps]).to(device),
-        torch.from_numpy(rows.ends[steps].astype(np.int64)).to(device),
-        torch.from_numpy(steps < last[:, None]).to(device),
+        torch.from_numpy(rows.actions[steps] * begun).to(device),
+        torch.from_numpy(rows.rewards[steps] * begun).to(device),
+        torch.from_numpy(rows.ends[steps] * begun.astype(np.int64)).to(device),
+        torch.from_numpy(begun & (steps < last)).to(device),
     )

@@ -31,7 +31,7 @@ class StillWorld:
         """
         self._stills = stills
 
-    def start(self, frames: Tensor, actions: Tensor) -> StillState:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> StillState:
         """Choose the frame of every trajectory."""
         if self._stills is None:
             return StillState(frames[:, -1])

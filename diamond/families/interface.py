@@ -62,12 +62,14 @@ class WorldModel(Protocol[S]):
         """Real frames that `start` needs at least."""
         ...
 
-    def start(self, frames: Tensor, actions: Tensor) -> S:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> S:
         """Begin trajectories after real frames.
 
         Args:
             frames: (b, t, c, h, w) in [-1, 1], oldest first; t is at least the history.
             actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
+            padded: (b,) int64, below t: frames at the front that are copies of the first real one,
+                with action 0 after each. A recurrent state is zero where the real ones begin.
         """
         ...
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from diamond.config.networks import Precision
-from diamond.nets.blocks import PlainResBlock, Recurrent, arithmetic, conv3x3, initialise_lstm
+from diamond.nets.blocks import (
+    PlainResBlock,
+    Recurrent,
+    arithmetic,
+    conv3x3,
+    forget,
+    initialise_lstm,
+)
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,17 @@ class ActorCriticNet(nn.Module):
         hidden, cell = self.lstm(self._features(frames), recurrent)
         return self.actor(hidden), self.critic(hidden).squeeze(1), (hidden, cell)
 
-    def remember(self, frames: Tensor) -> Recurrent:
-        """The recurrent state after frames (b, t, c, h, w) from a zero one; t may be 0."""
+    def remember(self, frames: Tensor, padded: Tensor) -> Recurrent:
+        """The recurrent state after frames (b, t, c, h, w) from a zero one; t may be 0.
+
+        It is zero after the first `padded` (b,) int64 of them.
+        """
         b, t = frames.shape[:2]
         memory = self.initial(b, frames)
         if t > 0:
-            for features in self._features(frames.flatten(0, 1)).view(b, t, -1).unbind(1):
-                memory = self.lstm(features, memory)
+            seen = self._features(frames.flatten(0, 1)).view(b, t, -1)
+            for index, features in enumerate(seen.unbind(1)):
+                memory = forget(self.lstm(features, memory), padded > index)
         return memory
 
     def _features(self, frames: Tensor) -> Tensor:

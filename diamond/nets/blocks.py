@@ -28,6 +28,12 @@ def arithmetic(like: Tensor, precision: Precision) -> torch.autocast:
     return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=low)
 
 
+def forget(memory: Recurrent, rows: Tensor) -> Recurrent:
+    """A recurrent state that is zero in the rows (b,) bool."""
+    kept = ~rows[:, None]
+    return memory[0] * kept, memory[1] * kept
+
+
 def num_groups(channels: int) -> int:
     """Groups of a group norm.
 

@@ -129,7 +129,8 @@ class _Loop:
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
         size = (self._shape["height"], self._shape["width"])
-        replay = Replay(folder, self._online.env_steps, size)
+        pads_starts = self._play.environment.padding == "start"
+        replay = Replay(folder, self._online.env_steps, size, pads_starts)
         self._experience = Collector(self._play, net, replay)
         family = implementation_of(context.config["family"])
         self._parts = [self._world_part(part, replay) for part in family.parts]

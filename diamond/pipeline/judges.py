@@ -19,6 +19,7 @@ from diamond.fidelity.frechet import frechet_scores
 from diamond.fidelity.policy import Seen, policy_scores
 from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores
 from diamond.nets.actor_critic_net import ActorCriticNet
+from diamond.nets.blocks import forget
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_part
@@ -57,7 +58,7 @@ def judge_policy(context: StageContext, view: View, imagined: FrameArray) -> dic
     """Scores by the policy: arrays (starts, horizon) by name."""
     net = load_part(context, POLICY)
     real_seen, imagined_seen = (
-        watch(net, view.context, frames, context.device) for frames in (view.targets, imagined)
+        watch(net, view, frames, context.device) for frames in (view.targets, imagined)
     )
     return policy_scores(real_seen, imagined_seen, view.valid)
 
@@ -108,7 +109,7 @@ def predict_rewards_and_ends(
     actions = torch.from_numpy(view.actions).to(device)
     before = view.context.shape[1] - 1
     real = _tensor(view.context, device)
-    _, _, memory = net(real[:, :-1], actions[:, :before], real[:, 1:], None)
+    memory = net.remember(real, actions[:, :before], torch.from_numpy(view.padded).to(device))
     last = real[:, -1:]
     for part in _parts(horizon, num_starts):
         following = _tensor(frames[:, part], device)
@@ -122,21 +123,21 @@ def predict_rewards_and_ends(
 
 
 @torch.no_grad()
-def watch(
-    net: ActorCriticNet, context: FrameArray, frames: FrameArray, device: torch.device
-) -> Seen:
-    """What a policy makes of every frame; its memory runs along, from the first context frame on.
+def watch(net: ActorCriticNet, view: View, frames: FrameArray, device: torch.device) -> Seen:
+    """What a policy makes of every frame; its memory runs along, from the first real frame on.
 
     Args:
         net: The actor-critic.
-        context: (starts, k, h, w, 3) uint8.
+        view: Context.
         frames: (starts, horizon, h, w, 3) uint8, real or imagined.
         device: Where the network is.
     """
     num_starts, horizon = frames.shape[:2]
+    padded = torch.from_numpy(view.padded).to(device)
     memory = net.initial(num_starts, torch.empty(0, device=device))
-    for index in range(context.shape[1]):
-        _, _, memory = net(_tensor(context[:, index], device), memory)
+    for index in range(view.context.shape[1]):
+        _, _, memory = net(_tensor(view.context[:, index], device), memory)
+        memory = forget(memory, padded > index)
     logits = np.empty((num_starts, horizon, net.shape.num_actions))
     values = np.empty((num_starts, horizon))
     for index in range(horizon):

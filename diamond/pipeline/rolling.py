@@ -100,7 +100,7 @@ def roll(
     device, starts = context.device, tuple(range(first_start, first_start + num_starts))
     real = to_unit(torch.from_numpy(view.context)).to(device)
     context_actions = torch.from_numpy(view.actions[:, : CONTEXT_FRAMES - 1]).to(device)
-    start = world.start(real, context_actions)
+    start = world.start(real, context_actions, torch.from_numpy(view.padded).to(device))
     before = context.seconds()
     for one, first in out.remaining(done):
         state = start

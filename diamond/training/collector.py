@@ -17,7 +17,7 @@ from diamond.data.replay import Replay
 from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.nets.blocks import Recurrent
+from diamond.nets.blocks import Recurrent, forget
 from diamond.records import Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose
@@ -252,8 +252,7 @@ class RealGames:
             closed = torch.tensor([step.closed for step in steps], device=device)
             rewards = torch.tensor([step.reward for step in steps], device=device)
             rows.append((actions, rewards, closed, logits, values, next_values))
-            keep = (~closed).to(memory[0].dtype)[:, None]
-            memory = (memory[0] * keep, memory[1] * keep)
+            memory = forget(memory, closed)
         self._memory = (memory[0].detach(), memory[1].detach())
         columns = [torch.stack(column, dim=1) for column in zip(*rows, strict=True)]
         loss, parts = actor_critic_loss(Trajectories(*columns), self._config)

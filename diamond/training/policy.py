@@ -13,6 +13,7 @@ from diamond.families.interface import WorldModel
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import Recurrent
 from diamond.part import CPU, Draw, Extent, Losses, Part
+from diamond.records import RealStarts
 from diamond.rng import StreamNoise, categorical
 from diamond.seeds import Purpose
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
@@ -24,7 +25,7 @@ def policy_loss(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Losses
     starts = draw.generator(Purpose.POLICY_STARTS, CPU)
     noise = StreamNoise(draw.generator(Purpose.POLICY_NOISE))
 
-    def restart(num: int) -> tuple[Tensor, Tensor]:
+    def restart(num: int) -> RealStarts:
         return draw_starts(draw.source, num, starts, draw.device)
 
     imagined = imagine(
@@ -47,8 +48,9 @@ def imagination_policy(
         uniforms = torch.rand(len(frame), generator=generator, device=frame.device)
         return Decision(categorical(logits.detach(), uniforms), logits, value, following)
 
-    def warm_up(frames: Tensor) -> Recurrent:
-        return burn_in(net, frames[:, -burn_in_frames:])
+    def warm_up(frames: Tensor, padded: Tensor) -> Recurrent:
+        left_out = max(0, frames.shape[1] - burn_in_frames)
+        return burn_in(net, frames[:, left_out:], padded - left_out)
 
     def value_of(frame: Tensor, memory: Recurrent) -> Tensor:
         value: Tensor = net(frame, memory)[1]

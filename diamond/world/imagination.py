@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diamond.families import trees
 from diamond.families.interface import S, Step, WorldModel
-from diamond.records import Trajectories
+from diamond.records import RealStarts, Trajectories
 from diamond.rng import Noise
 
 NoiseAt = Callable[[int], Noise]
@@ -59,20 +59,23 @@ class ImaginationPolicy(NamedTuple):
 
     Attributes:
         act: (frame (b, c, h, w), memory) to a `Decision`.
-        burn_in: Real frames (b, t, c, h, w) to the memory before the last of them.
+        burn_in: Real frames (b, t, c, h, w) and how many of them are padded (b,) to the memory
+            before the last of them.
         value: (frame, memory) to values (b,), without a change of memory.
     """
 
     act: Callable[[Tensor, tuple[Tensor, Tensor]], Decision]
-    burn_in: Callable[[Tensor], tuple[Tensor, Tensor]]
+    burn_in: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     value: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor]
 
 
-Restart = Callable[[int], tuple[Tensor, Tensor]]
-"""Fresh real starts for m trajectories: frames (m, t, c, h, w) and actions (m, t - 1)."""
+Restart = Callable[[int], RealStarts]
+"""Fresh real starts for m trajectories."""
 
 
-def begin_anew(world: WorldModel[S], state: S, rows: Tensor, restart: Restart) -> tuple[S, Tensor]:
+def begin_anew(
+    world: WorldModel[S], state: S, rows: Tensor, restart: Restart
+) -> tuple[S, RealStarts]:
     """Put fresh real starts at the given rows.
 
     Args:
@@ -82,10 +85,10 @@ def begin_anew(world: WorldModel[S], state: S, rows: Tensor, restart: Restart) -
         restart: Draws fresh real starts.
 
     Returns:
-        The new state and the real frames (m, t, c, h, w) of the starts.
+        The new state and the starts.
     """
-    frames, actions = restart(len(rows))
-    return trees.replace(state, rows, world.start(frames, actions)), frames
+    starts = restart(len(rows))
+    return trees.replace(state, rows, world.start(*starts)), starts
 
 
 def imagine(
@@ -111,10 +114,10 @@ def imagine(
     Source: arXiv:2405.12399, algorithm 1 (steps in imagination).
     """
     batch_size, num_steps = size
-    frames, actions = restart(batch_size)
-    state = world.start(frames, actions)
+    starts = restart(batch_size)
+    state = world.start(*starts)
     with torch.no_grad():
-        memory = policy.burn_in(frames)
+        memory = policy.burn_in(starts.frames, starts.padded)
     decisions: list[Decision] = []
     steps: list[Step] = []
     next_values: list[Tensor] = []
@@ -128,8 +131,8 @@ def imagine(
             next_values.append(policy.value(step.frame, memory))
         rows = step.end.nonzero().squeeze(1)
         if len(rows) and index + 1 < num_steps:
-            state, fresh_frames = begin_anew(world, state, rows, restart)
-            fresh = policy.burn_in(fresh_frames)
+            state, starts = begin_anew(world, state, rows, restart)
+            fresh = policy.burn_in(starts.frames, starts.padded)
             memory = (
                 memory[0].index_copy(0, rows, fresh[0]),
                 memory[1].index_copy(0, rows, fresh[1]),

@@ -7,7 +7,6 @@ from hashlib import file_digest
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.presets import paper
@@ -16,17 +15,18 @@ from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler, draw_starts
 from diamond.errors import RequestError
 from diamond.part import Extent
+from diamond.records import RealStarts
 
 NUM_FRAMES = 2000
 """Real frames that are recorded when none are given."""
 DATA_SEED = 0
 
-Starts = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-"""Draws m real starts: frames (m, t, c, h, w) in [-1, 1], the actions between them (m, t - 1)."""
+Starts = Callable[[int, torch.Generator], RealStarts]
+"""Draws so many real starts."""
 
 
 @dataclass(frozen=True)
-class RealStarts:
+class RecordedStarts:
     """Uniform draws from recorded frames.
 
     Attributes:
@@ -37,15 +37,14 @@ class RealStarts:
     segments: SegmentSampler
     device: torch.device
 
-    def __call__(self, num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def __call__(self, num: int, generator: torch.Generator) -> RealStarts:
         """Draw starts with a CPU generator; see `Starts`."""
-        frames, actions = draw_starts(self.segments, num, generator)
-        return frames.to(self.device), actions.to(self.device)
+        return draw_starts(self.segments, num, generator).to(self.device)
 
 
 def starts_of_checkpoint(
     agent: Checkpoint, history: int, frames: Path | None, device: torch.device
-) -> RealStarts:
+) -> RecordedStarts:
     """Uniform draws of as many consecutive real frames as the agent was warmed up with.
 
     Args:
@@ -60,7 +59,7 @@ def starts_of_checkpoint(
     """
     dataset = _record(agent) if frames is None else _load(agent, frames)
     num_frames = max(history, agent.policy.burn_in_frames)
-    return RealStarts(SegmentSampler(dataset, Extent(num_frames)), device)
+    return RecordedStarts(SegmentSampler(dataset, Extent(num_frames)), device)
 
 
 def _record(agent: Checkpoint) -> FrameSet:

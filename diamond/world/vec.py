@@ -21,7 +21,7 @@ from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.registration import register
 from diamond.errors import RequestError, unknown
 from diamond.families.interface import WorldModel
-from diamond.records import to_bytes
+from diamond.records import RealStarts, to_bytes
 from diamond.rng import RowNoise, StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.world.build import world_of_checkpoint
@@ -138,11 +138,11 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         noise = [torch_generator(stream, Purpose.VEC_NOISE) for stream in streams]
         self._noise = StreamNoise(noise[0]) if len(noise) == 1 else RowNoise(noise)
         rows = list(range(self.num_envs))
-        frames, actions = self._draw_starts(rows)
-        self._state = self._world.start(frames, actions)
+        starts = self._draw_starts(rows)
+        self._state = self._world.start(*starts)
         self._lengths[:] = 0
         self._over[:] = False
-        return self._observations(self._state), self._burn_in_infos({}, rows, frames)
+        return self._observations(self._state), self._burn_in_infos({}, rows, starts.frames)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -220,16 +220,15 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Any, dict[str, Any]]:
         index = torch.from_numpy(rows).to(self._world.frame(state).device)
         begun = rows.tolist()
-        state, frames = begin_anew(self._world, state, index, lambda _: self._draw_starts(begun))
+        state, starts = begin_anew(self._world, state, index, lambda _: self._draw_starts(begun))
         self._lengths[rows] = 0
-        return state, self._burn_in_infos(infos, begun, frames)
+        return state, self._burn_in_infos(infos, begun, starts.frames)
 
-    def _draw_starts(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def _draw_starts(self, rows: Sequence[int]) -> RealStarts:
         if len(self._start_numbers) == 1:
             return self._starts(len(rows), self._start_numbers[0])
         drawn = [self._starts(1, self._start_numbers[row]) for row in rows]
-        frames, actions = zip(*drawn, strict=True)
-        return torch.cat(frames), torch.cat(actions)
+        return RealStarts(*(torch.cat(column) for column in zip(*drawn, strict=True)))
 
     def _burn_in_infos(
         self, infos: dict[str, Any], rows: list[int], frames: Tensor

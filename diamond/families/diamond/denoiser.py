@@ -91,6 +91,8 @@ class Denoiser(nn.Module):
     def loss(self, segments: Segments, generator: torch.Generator) -> Tensor:
         """Mean squared error of the network's target, averaged over the autoregressive passes.
 
+        A frame that is padding is no target, and stays as it is in the past of later passes.
+
         Args:
             segments: t = history + passes - 1 env steps; more are not read.
             generator: Generator of noise levels and noise, on the device of the segments.
@@ -104,6 +106,8 @@ class Denoiser(nn.Module):
         noisy_frames = [
             self._add_training_noise(frames[index + config.history], generator) for index in passes
         ]
+        first = config.history - 1
+        valid = segments.valid[:, first : first + config.autoregressive_passes]
         losses = []
         for index, (noisy, cs) in zip(passes, noisy_frames, strict=True):
             past = torch.stack(frames[index : index + config.history], dim=1)
@@ -111,10 +115,14 @@ class Denoiser(nn.Module):
             actions = segments.actions[:, index : index + config.history]
             output = self._network(noisy, cs, self._add_past_noise(past, generator), actions)
             target = (target_frame - per_item(cs.c_skip) * noisy) / per_item(cs.c_out)
-            losses.append(F.mse_loss(output, target))
+            learnt = per_item(valid[:, index])
+            losses.append(F.mse_loss(output, torch.where(learnt, target, output.detach())))
             own = quantize(_combine(noisy, output.detach(), cs), config.quantizer)
-            frames[index + config.history] = own
-        return torch.stack(losses).mean()
+            frames[index + config.history] = torch.where(learnt, own, target_frame)
+        num_learnt = valid.sum().clamp(min=1)
+        # Two tensors: a device may multiply by the inverse of a number, and miss 1 without padding.
+        per_learnt = torch.full_like(num_learnt, valid.numel()) / num_learnt
+        return torch.stack(losses).mean() * per_learnt
 
     def _add_training_noise(
         self, clean: Tensor, generator: torch.Generator

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diamond.config.networks import Precision
 from diamond.families.diamond.config import RewardEndConfig
 from diamond.families.diamond.unet import ConditionedEncoder
-from diamond.nets.blocks import Recurrent, arithmetic, initialise_lstm
+from diamond.nets.blocks import Recurrent, arithmetic, forget, initialise_lstm
 from diamond.part import Draw, Extent, Losses, Part
 from diamond.seeds import Purpose
 
@@ -81,6 +81,19 @@ class RewardEndNet(nn.Module):
         hidden, (h, c) = self.lstm(features.reshape(b, t, -1), state)
         logits = self.head(hidden)
         return logits[..., :NUM_REWARD_CLASSES], logits[..., NUM_REWARD_CLASSES:], (h[0], c[0])
+
+    def remember(self, frames: Tensor, actions: Tensor, padded: Tensor) -> Recurrent:
+        """The state after real frames, from zeros where the real ones begin; see `RealStarts`."""
+        # Starts come in any number: a compiled network would be compiled anew for each.
+        if actions.shape[1] > 0 and not padded.any():
+            return self.forward(frames[:, :-1], actions, frames[:, 1:], None)[2]
+        zeros = frames.new_zeros(len(frames), self.shape.lstm_size)
+        memory = zeros, zeros
+        for index in range(actions.shape[1]):
+            now, following = frames[:, index : index + 1], frames[:, index + 1 : index + 2]
+            _, _, memory = self.forward(now, actions[:, index : index + 1], following, memory)
+            memory = forget(memory, padded > index)
+        return memory
 
 
 def _halved(side: int, times: int) -> int:

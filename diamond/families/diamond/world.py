@@ -48,17 +48,10 @@ class DiamondWorld:
         self._initial_scale = initial_scale(sampler)
 
     @torch.no_grad()
-    def start(self, frames: Tensor, actions: Tensor) -> DiamondState:
-        """Begin after real frames; the reward/end model is burnt in on all of them."""
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> DiamondState:
+        """Begin after real frames; the reward/end model is burnt in on all that are not padded."""
         assert frames.shape[1] >= self.history and actions.shape[1] == frames.shape[1] - 1
-        if actions.shape[1] == 0:
-            zeros = frames.new_zeros(len(frames), self._reward_end.shape.lstm_size)
-            hidden, cell = zeros, zeros
-        else:
-            # Starts come in any number: a compiled network would be compiled anew for each.
-            _, _, (hidden, cell) = self._reward_end.forward(
-                frames[:, :-1], actions, frames[:, 1:], None
-            )
+        hidden, cell = self._reward_end.remember(frames, actions, padded)
         recent = actions[:, actions.shape[1] - (self.history - 1) :]
         # In memory as after a step: a compiled network would be compiled anew for another layout.
         return DiamondState(frames[:, -self.history :].contiguous(), recent, hidden, cell)

@@ -60,7 +60,7 @@ def update_seconds(config: RunConfig) -> float:
 
 TOY = Family(
     name="toy",
-    interface=1,
+    interface=2,
     config=ToyConfig,
     preset=preset,
     made_by="toy_world.network:TOY_WORLD",

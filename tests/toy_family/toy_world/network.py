@@ -73,7 +73,7 @@ class ToyWorld:
     def __init__(self, net: Network) -> None:
         self._net = net
 
-    def start(self, frames: Tensor, actions: Tensor) -> ToyState:
+    def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> ToyState:
         """Remember the last frame."""
         return ToyState(frames[:, -1])
 
