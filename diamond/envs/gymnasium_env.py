@@ -119,7 +119,7 @@ def find_spec(game: str) -> EnvSpec:
     Raises:
         RequestError: There is none, or the module before the colon does not load.
     """
-    module, _, name = game.rpartition(":")
+    module, colon, name = game.rpartition(":")
     broken: list[str] = []
     if module:
         _load(game, module, "is it installed, or its folder in PYTHONPATH?")
@@ -131,7 +131,7 @@ def find_spec(game: str) -> EnvSpec:
             broken = _fill_registry()
     if name not in gymnasium.registry:
         match = nearest(name, gymnasium.registry)
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = f" Did you mean {module + colon + match!r}?" if match else ""
         raise RequestError(
             f"unknown game {game!r}.{guess}\n  allowed: an id of Gymnasium's registry; one of your "
             "own is written module:ID, and importing the module registers it"
