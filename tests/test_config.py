@@ -178,6 +178,7 @@ def test_a_bad_value_is_named_with_its_field(field: str) -> None:
         ),
         ("denoiser.noise_min", "30", "noise_min 30.0 must be below noise_max 20.0"),
         ("view.crop", "[5,4,0,9]", "crop (5, 4, 0, 9) must be top < bottom"),
+        ("view.crop", "[0,210,0,161]", "must be within the screen of 210 x 160 pixels"),
         ("view.height", "33", "view.height=33 is not a multiple of denoiser.patch=2"),
         ("policy.burn_in_frames", "17", "policy.burn_in_frames=17 is above the 16 context frames"),
         ("policy.channels", "[8,8,8,8,8,8]", "is too small for 6 policy blocks"),

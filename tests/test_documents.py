@@ -1,5 +1,6 @@
 """The commands that README and docs show work as written, at the size of `smoke`."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from tests.commands import ROOT, diamond
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+OWN_GAME = re.compile(r"`my_game\.py`:\n\n```python\n(?P<code>.*?)```", re.DOTALL)
 SHOWN = re.compile(r"^ {4}(?:.*&& )?diamond (?P<arguments>[^#&\n]*)", re.MULTILINE)
 
 
@@ -26,11 +28,16 @@ def _text(page: Path) -> str:
 def folder(toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One working directory for all commands, as a reader has who tries one after the other.
 
-    The toy family is installed, as docs/families.md says.
+    The toy family is installed, as docs/families.md says, and the game of docs/own-game.md is
+    written down.
     """
+    reader = tmp_path_factory.mktemp("reader")
+    game = OWN_GAME.search(_text(ROOT / "docs" / "own-game.md"))
+    assert game is not None
+    (reader / "my_game.py").write_text(game["code"], encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(toy_site))
-        yield tmp_path_factory.mktemp("reader")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(toy_site), str(reader)]))
+        yield reader
 
 
 def test_there_are_commands_to_execute() -> None:

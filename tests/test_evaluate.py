@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -49,9 +49,14 @@ class ToyGame:
     """The level of the screen grows by the action; how long it lasts depends on the no-ops."""
 
     action_codes = (0, 1, 2, 3)
+    is_open: ClassVar[list["ToyGame"]] = []
 
     def __init__(self, game: str, config: Environment) -> None:
         self._steps_left, self._level = 0, 0
+        self.is_open.append(self)
+
+    def close(self) -> None:
+        self.is_open.remove(self)
 
     def begin(self, key: EpisodeKey) -> NDArray[np.uint8]:
         self._steps_left, self._level = 3 + key.num_noops, key.num_noops
@@ -106,10 +111,12 @@ def test_an_episode_does_not_depend_on_its_slot(
     configs = config.environment, config.view, limits
     done: dict[int, Episode] = {}
     seen = set()
+    ToyGame.is_open.clear()
     for slots in play_side_by_side(config.game, configs, drifting, 4, num_slots):
-        assert len(slots) == min(num_slots, num)
+        assert len(slots) == len(ToyGame.is_open) == min(num_slots, num)
         done |= finished(slots)
         seen |= {(playing.index, playing.num_steps) for playing in slots}
+    assert ToyGame.is_open == []
     expected = [alone(config, 4, index, most_steps) for index in range(num)]
     assert [done[index] for index in range(num)] == expected
     assert {episode.truncated for episode in expected} == {True, False}

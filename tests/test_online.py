@@ -1,5 +1,7 @@
 """The online protocol: what an agent collects, how it goes on, and what is refused."""
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,9 +15,11 @@ from torch import Tensor
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
+from diamond.config.environments import GymnasiumConfig
 from diamond.config.games import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
+from diamond.config.run import ViewConfig
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.envs.interface import EpisodeKey
@@ -446,6 +450,96 @@ def test_a_collector_goes_on_with_game_memory_and_returns(tmp_path: Path) -> Non
     ours, theirs = second.tensors(), first.tensors()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert second.take_returns() == first.take_returns()
+
+
+# --- a game that cannot be replayed -----------------------------------------------------------
+
+DRIFT = "tests.own_games:Own/Drift-v0"
+DRIFTING = GymnasiumConfig(deterministic=False)
+NATIVE = ViewConfig(height=16, width=16, crop=None)
+
+
+def drifting_collector(folder: Path, max_episode_steps: int) -> tuple[Collector, Replay]:
+    folder.mkdir(exist_ok=True)
+    base = SMOKE.online
+    assert base is not None
+    initial = base.initial.model_copy(update={"minority_rewards": 0})
+    online = base.model_copy(update={"max_episode_steps": max_episode_steps, "initial": initial})
+    net = POLICY.build(SMOKE.policy, {"num_actions": 3, "height": 16, "width": 16})
+    replay = Replay(folder, online.env_steps, (16, 16))
+    return Collector(Play(DRIFT, DRIFTING, NATIVE, online, 0), net, replay), replay
+
+
+def told(replay: Replay) -> list[list[list[int]]]:
+    """Of each episode: number of the game and env steps since its reset, as its frames tell."""
+    rows = replay.frames[: replay.num_rows, 0, :2, 0].astype(int).tolist()
+    bounds = replay.episodes()
+    return [rows[low:high] for low, high in itertools.pairwise(bounds)]
+
+
+@pytest.mark.parametrize(
+    ("max_episode_steps", "num_left"),
+    [(1000, 20), (20, 0)],
+    ids=["in the middle of a game", "where a game has just begun"],
+)
+def test_going_on_cuts_the_game_that_was_played_and_loses_nothing_else(
+    tmp_path: Path, max_episode_steps: int, num_left: int
+) -> None:
+    """60 env steps before the interruption: a whole game of 40 and a rest, or three cut ones."""
+    first, kept = drifting_collector(tmp_path, max_episode_steps)
+    first.begin()
+    tensors = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    counters = json.loads(json.dumps(first.counters()))
+    before = told(kept)
+    assert len(before[-1]) == num_left + 1
+    first.collect(1)  # what the interruption takes
+    second, made = drifting_collector(tmp_path, max_episode_steps)
+    assert second.restore(tensors, counters)
+    after = told(made)
+    assert after[:-1] == (before if num_left else before[:-1])
+    assert [steps for _, steps in after[-1]] == [0]
+    assert after[-1] != before[-1][:1]
+    assert not any(second.tensors()[name].any() for name in ("hidden", "cell"))
+    assert second.counters()["num_steps"] == 0
+    assert second.counters()["finished"] == counters["finished"]
+    second.collect(1)
+    assert made.num_env_steps == 80
+    # No episode is of two games, and none lacks a step; nothing ended where it was cut.
+    episodes = told(made)
+    assert all(len({game for game, _ in episode}) == 1 for episode in episodes)
+    assert all([s for _, s in e] == list(range(len(e))) for e in episodes)
+    assert sum(len(episode) - 1 for episode in episodes) == 80
+    ends = [made.ends[high - 2] for high in made.episodes()[1:]]
+    assert [bool(end) for end in ends] == [len(episode) == 41 for episode in episodes]
+    # It can be interrupted again.
+    third, again = drifting_collector(tmp_path, max_episode_steps)
+    tensors = {name: tensor.clone() for name, tensor in second.tensors().items()}
+    assert third.restore(tensors, json.loads(json.dumps(second.counters())))
+    assert told(again)[:-1] == told(made)[: len(told(again)) - 1]
+
+
+def drifting_agent(*settings: str) -> StageSpec:
+    spec = agent_of(online_plan(*settings))
+    environment, view = DRIFTING.model_dump(), NATIVE.model_dump()
+    config = {**spec.config, "game": DRIFT, "environment": environment, "view": view}
+    return dataclasses.replace(spec, config=config)
+
+
+@pytest.mark.parametrize("settings", [IMAGINED, REAL], ids=["imagined", "real"])
+def test_an_agent_of_a_drifting_game_goes_on_and_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+) -> None:
+    spec = drifting_agent(*settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(StageContext, "checkpoint", cut_at(lambda at: at["epoch"] == 2))
+        with pytest.raises(PowerCutError):
+            make_agent(tmp_path, spec, checkpoint_seconds=0.0)
+    begun: list[int] = []
+    monkeypatch.setattr(Collector, "begin", lambda self: begun.append(1))
+    folder = make_agent(tmp_path, spec)
+    assert begun == []  # it went on
+    assert (folder / "policy" / "weights.safetensors").is_file()
+    assert all(np.isfinite(list(values.values())).all() for _, values in curves(folder))
 
 
 def test_metrics_of_an_epoch_are_means_over_its_updates_alone() -> None:

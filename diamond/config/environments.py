@@ -110,8 +110,8 @@ class MinAtarConfig(EnvironmentConfig):
     )
     trail: bool = Field(
         default=True,
-        description="whether the cells that show where things came from are drawn; without them "
-        "one frame has no velocity",
+        description="whether what shows a motion is drawn (trails, speeds, directions of aliens); "
+        "without it one frame has no velocity",
     )
 
     @property
@@ -130,7 +130,9 @@ class GymnasiumConfig(EnvironmentConfig):
         "takes the observation where it is one",
     )
     options: dict[str, JsonValue] = Field(
-        default={}, description="JSON that goes to the constructor of the environment"
+        default={},
+        description="JSON that goes to the constructor of the environment; max_episode_steps cuts "
+        "its episodes",
     )
     deterministic: bool | None = Field(
         default=None,

@@ -13,6 +13,9 @@ GAMES: tuple[str, ...] = (
 )  # fmt: skip
 """The games of Atari 100k."""
 
+GAMES_SCREEN = (210, 160)
+"""Height and width of the screen of each of them, pixels."""
+
 OTHER_ATARI_GAMES: tuple[str, ...] = (
     "Adventure", "AirRaid", "Asteroids", "Atlantis", "Atlantis2", "Backgammon", "BasicMath",
     "BeamRider", "Berzerk", "Blackjack", "Bowling", "Carnival", "Casino", "Centipede", "Crossbow",

@@ -94,6 +94,7 @@ def collect_frames(
             actions[row], rewards[row], ends[row] = step.action, step.reward, step.end
         if row % 500 == 0:
             progress(row, total)
+    env.close()
     if bounds[-1] != total:
         # The cut makes the last recorded frame a final frame without an action.
         actions[total - 1], rewards[total - 1], ends[total - 1] = 0, 0.0, 0
@@ -148,6 +149,7 @@ def collect_references(
         reference = _collect_reference(env, game, environment, config, (seed, start))
         yield with_branch(env, reference, config, seed, start)
         progress(done + 1, config.num_starts)
+    env.close()
 
 
 def _collect_reference(

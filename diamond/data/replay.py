@@ -64,6 +64,14 @@ class Replay:
         """End the growing episode."""
         self.bounds.append(self.num_rows)
 
+    def cut(self) -> None:
+        """End the growing episode wherever it is; one without an env step is forgotten."""
+        if self.num_rows - self.bounds[-1] > 1:
+            self.close()
+            return
+        self.num_rows = self.bounds[-1]
+        self._checksum = crc32(self.frames[: self.num_rows].data)
+
     def episodes(self) -> NDArray[np.int64]:
         """Bounds of all episodes (num_episodes + 1,), the growing one included."""
         growing = [self.num_rows] if self.num_rows > self.bounds[-1] else []

@@ -18,7 +18,7 @@ def rom_name(game: str) -> str:
 
 
 class AtariEnv(GameEnv):
-    """One game; observations are native frames (210, 160, 3) uint8.
+    """One game; observations are native frames (h, w, 3) uint8, in most games (210, 160, 3).
 
     An env step repeats the action `frame_skip` times and returns the maximum of the last two
     emulator frames. `terminated` is the end of the game; lost lives are in
@@ -54,8 +54,9 @@ class AtariEnv(GameEnv):
         """Start the episode of a key: load the game with its seed and take its no-ops."""
         self._ale.setInt("random_seed", key.emulator_seed)
         self._ale.loadROM(self._rom)
-        if self._config.mode or self._config.difficulty:
+        if self._config.mode:
             self._ale.setMode(self._config.mode)
+        if self._config.difficulty:
             self._ale.setDifficulty(self._config.difficulty)
         self._ale.reset_game()
         for _ in range(key.num_noops):
@@ -89,9 +90,9 @@ class AtariEnv(GameEnv):
         return self._ale.getRAM()
 
     def _check(self, game: str, field: str, value: int, available: Any) -> None:
-        allowed = sorted(int(one) for one in available)
-        if value not in allowed and value != 0:
+        allowed = sorted({0, *(int(one) for one in available)})
+        if value not in allowed:
             raise RequestError(
                 f"environment.{field}={value}: {game} has no such {field}\n"
-                f"  allowed: {', '.join(map(str, allowed))}"
+                f"  allowed: {', '.join(map(str, allowed))}; 0 is the game's own"
             )

@@ -38,7 +38,8 @@ class LiveGame:
     """One game after the other. Mutable: the emulator cannot be a value.
 
     A lost life ends an episode and the game goes on; a game that is over or cut gives way to the
-    next one. Number of the game and actions since its reset make the same state again.
+    next one. Number of the game and actions since its reset make the same state again, where the
+    game can be replayed.
     """
 
     def __init__(
@@ -79,13 +80,21 @@ class LiveGame:
             self.frame = self._begin(self.number + 1)
         return step
 
-    def restore(self, number: int, actions: list[int]) -> None:
-        """Make the state again that a game had after some actions."""
+    def restore(self, number: int, actions: list[int]) -> bool:
+        """Make the state again that a game had after some actions.
+
+        Returns:
+            Whether it is that state; where the game cannot be replayed, the next one has begun.
+        """
+        if not self._env.replayable:
+            self.frame = self._begin(number + 1)
+            return False
         self.frame = self._begin(number)
         for action in actions:
             native, _, _, _, _ = self._env.step(action)
             self.frame = apply_view(native, self._view)
         self.actions = list(actions)
+        return True
 
     def _begin(self, number: int) -> NDArray[np.uint8]:
         self.number, self.actions = number, []

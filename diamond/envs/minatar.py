@@ -17,14 +17,18 @@ from diamond.envs.palette import paint
 from diamond.errors import RequestError
 
 SIZE = (10, 10)
+TRAIL = re.compile(r"trail|speed\d")
+"""Channels of cells that a thing has left; in Freeway there is one for each speed."""
+MOTION = re.compile(rf"{TRAIL.pattern}|alien_(left|right)")
+"""Those, and the two of Space Invaders that show aliens again by where they go."""
 NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 
 
 class MinAtarEnv(GameEnv):
     """One game; a cell is a pixel, its colour that of the topmost thing in it.
 
-    Things lie upon one another in the order of the game's channels, but what shows where things
-    came from (`trail`, in Freeway `speed`) lies below all others, or is left out.
+    Things lie upon one another in the order of the game's channels, but trails lie below all
+    others. Without `trail`, no channel that shows a motion is drawn; no other colour changes.
     """
 
     def __init__(self, game: str, config: MinAtarConfig) -> None:
@@ -40,9 +44,10 @@ class MinAtarEnv(GameEnv):
         words = self._game.env.action_map
         self.action_names = tuple(NAMES[words[code]] for code in self.action_codes)
         channels = self._game.env.channels
-        trails = [i for word, i in channels.items() if word == "trail" or word.startswith("speed")]
-        things = [i for i in channels.values() if i not in trails]
-        self._order = [*(trails if config.trail else ()), *things]
+        trails = [i for word, i in channels.items() if TRAIL.fullmatch(word)]
+        self._order = [*trails, *(i for i in channels.values() if i not in trails)]
+        motions = [i for word, i in channels.items() if MOTION.fullmatch(word)]
+        self._hidden = [] if config.trail else motions
         super().__init__(config, SIZE)
 
     def begin(self, key: EpisodeKey) -> NativeFrame:
@@ -59,6 +64,7 @@ class MinAtarEnv(GameEnv):
 
     def _frame(self) -> NativeFrame:
         cells: NDArray[np.bool_] = np.asarray(self._game.state())
+        cells[..., self._hidden] = False
         return paint(cells[..., self._order])
 
 

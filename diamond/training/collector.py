@@ -75,7 +75,11 @@ class ReturnLog:
         self.num_steps += 1
         if step.closed:
             self.finished.append((self.total_reward, self.num_steps))
-            self.total_reward, self.num_steps = 0.0, 0
+            self.forget()
+
+    def forget(self) -> None:
+        """Go on to the next episode, whatever the one that is played came to."""
+        self.total_reward, self.num_steps = 0.0, 0
 
 
 def mean_returns(logs: list[ReturnLog]) -> dict[str, float]:
@@ -178,11 +182,18 @@ class Collector:
         return vars(self._log)
 
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> bool:
-        """Make the game again by its actions; False when the frames of the replay are damaged."""
+        """Make the game again by its actions; False when the frames of the replay are damaged.
+
+        The episode of a game that cannot be replayed is cut, and the next game begins.
+        """
         if not self._replay.restore(strip("replay/", tensors)):
             return False
-        self._memory = _restore_live([self._live], tensors, self._net)
         self._log = ReturnLog(**counters)
+        (whole,), self._memory = _restore_live([self._live], tensors, self._net)
+        if not whole:
+            self._log.forget()
+            self._replay.cut()
+            self._replay.begin(self._live.frame)
         return True
 
     def _collect(self, num_env_steps: int, *counters: int) -> None:
@@ -272,9 +283,12 @@ class RealGames:
         return {"env_steps": self.num_env_steps, "logs": [vars(log) for log in self._logs]}
 
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> bool:
-        """Make the games again by their actions; always possible."""
-        self._memory = _restore_live(self._live, tensors, self._net)
+        """Make the games again by their actions, or begin the next ones; always possible."""
+        whole, self._memory = _restore_live(self._live, tensors, self._net)
         self._logs = [ReturnLog(**log) for log in counters["logs"]]
+        for log, same in zip(self._logs, whole, strict=True):
+            if not same:
+                log.forget()
         self.num_env_steps = int(counters["env_steps"])
         return True
 
@@ -300,9 +314,15 @@ def _live_tensors(games: list[LiveGame], memory: Recurrent) -> dict[str, Tensor]
 
 def _restore_live(
     games: list[LiveGame], tensors: Mapping[str, Tensor], net: ActorCriticNet
-) -> Recurrent:
+) -> tuple[list[bool], Recurrent]:
+    """Which games are as they were, and their memories; that of another game is zero."""
+    whole = []
     for place, live in enumerate(games):
         number, *actions = tensors[f"actions/{place}"].tolist()
-        live.restore(number, actions)
+        whole.append(live.restore(number, actions))
     device = next(net.parameters()).device
-    return tensors["hidden"].to(device), tensors["cell"].to(device)
+    hidden, cell = (tensors[name].to(device, copy=True) for name in ("hidden", "cell"))
+    for place, same in enumerate(whole):
+        if not same:
+            hidden[place], cell[place] = 0.0, 0.0
+    return whole, (hidden, cell)

@@ -103,14 +103,13 @@ def play_side_by_side(
     environment, view, config = configs
     indices = iter(range(config.num_episodes))
 
-    def begin(index: int) -> Playing:
-        env = open_game(game, environment)
+    def begin(index: int, env: GameEnv) -> Playing:
         key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), environment)
         native = env.begin(key)
         rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
         return Playing(index, env, rng, native, apply_view(native, view), config.max_episode_steps)
 
-    slots = [begin(index) for index in islice(indices, num_slots)]
+    slots = [begin(index, open_game(game, environment)) for index in islice(indices, num_slots)]
     actor = actor_for(len(slots[0].env.action_codes))
     memory: Recurrent | None = None
     while not all(episode.done for episode in slots):
@@ -122,8 +121,10 @@ def play_side_by_side(
         yield slots
         for row, episode in enumerate(slots):
             if episode.done and (index := next(indices, None)) is not None:
-                slots[row] = begin(index)
+                slots[row] = begin(index, episode.env)
                 memory = _without(memory, row)
+    for episode in slots:
+        episode.env.close()
 
 
 def play_episodes(
