@@ -16,7 +16,6 @@ from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
 from diamond.envs.palette import paint
 from diamond.errors import RequestError
 
-SIZE = (10, 10)
 NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 
 
@@ -43,7 +42,7 @@ class MinAtarEnv(GameEnv):
         trails = [i for word, i in channels.items() if word == "trail" or word.startswith("speed")]
         things = [i for i in channels.values() if i not in trails]
         self._order = [*(trails if config.trail else ()), *things]
-        super().__init__(config, SIZE)
+        super().__init__(config, config.cells)
 
     def begin(self, key: EpisodeKey) -> NativeFrame:
         """Start the episode of a key."""
