@@ -1,6 +1,7 @@
 """The static set of real frames on disk; what is drawn from it is in `diamond.data.segments`."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.data.frame_files import FrameWriter, read_episodes
+from diamond.data.frame_files import FrameWriter, StoredFrames, read_episodes
 
 FRAMES_FILE = "frames.npz"
 
@@ -48,9 +49,7 @@ class FrameSet:
     @staticmethod
     def load(folder: Path) -> "FrameSet":
         """Read a set written by `save`, its frames too: segments are drawn from all of them."""
-        bounds = np.asarray(
-            json.loads((folder / "episodes.json").read_text())["bounds"], dtype=np.int64
-        )
+        bounds = _bounds(folder)
         return FrameSet(
             read_episodes(folder / FRAMES_FILE, np.diff(bounds).tolist()),
             np.load(folder / "actions.npy", allow_pickle=False),
@@ -58,3 +57,18 @@ class FrameSet:
             np.load(folder / "ends.npy", allow_pickle=False),
             bounds,
         )
+
+
+def read_in_turn(folder: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Frames (t, h, w, 3) and action indices (t,) of a set; one episode at a time is in memory.
+
+    Raises:
+        ValueError: The file of frames is damaged.
+    """
+    actions = np.load(folder / "actions.npy", allow_pickle=False)
+    for episode, (first, end) in enumerate(pairwise(_bounds(folder))):
+        yield np.asarray(StoredFrames(folder / FRAMES_FILE, episode)), actions[first:end]
+
+
+def _bounds(folder: Path) -> NDArray[np.int64]:
+    return np.asarray(json.loads((folder / "episodes.json").read_text())["bounds"], dtype=np.int64)
