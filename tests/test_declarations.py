@@ -275,6 +275,8 @@ def test_a_claim_about_no_arm_is_refused_before_anything_runs(
         (Given(until="denoiser"), "@5", "@5", "makes no fidelity"),
         (Given(), "l1[steps=1 denoiser.history=2] >", "return[steps=1 denoiser.history=2] >",
          "plays nothing"),
+        (Given(), "l1[steps=1 denoiser.history=2] > l1[",
+         "cell_accuracy[steps=1 denoiser.history=2] > cell_accuracy[", "in Boxing, Breakout,"),
     ],
 )  # fmt: skip
 def test_what_will_keep_a_claim_undecided_is_told(
@@ -282,6 +284,15 @@ def test_what_will_keep_a_claim_undecided_is_told(
 ) -> None:
     remarks = check_claims(_plan(_read(TEXT.replace(old, new)), given))
     assert any(word in remark for remark in remarks)
+
+
+def test_a_primary_metric_of_cells_needs_a_game_of_cells() -> None:
+    text = TEXT.replace('primary = "l1"', 'primary = "cell_accuracy_changed"')
+    with pytest.raises(RequestError, match="'cell_accuracy_changed': no frames of the study are"):
+        check_claims(_plan(_read(text)))
+    shown = '[settings]\n"view.height" = 10\n"view.width" = 10'
+    mixed = text.replace("Breakout", "MinAtar/Breakout-v1").replace("[settings]", shown)
+    assert check_claims(_plan(_read(mixed), Given(preset="smoke"))) == []
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ def test_every_episode_comes_back(
         assert np.array_equal(found, frames)
         assert len(found) == len(frames)
         assert np.array_equal(found[1:], frames[1:])
+        for rows in (slice(2), slice(5), slice(-1), slice(None, 2, 2), slice(0, 2)):
+            assert np.array_equal(found[rows], frames[rows])
     assert np.array_equal(read_episodes(path, lengths), np.concatenate(episodes))
 
 

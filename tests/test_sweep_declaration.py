@@ -355,6 +355,7 @@ def test_a_shipped_sweep_can_be_run(name: str) -> None:
         ("[1, 40], log", "[0.001, 40], log", ("[space] sigma_max: 0.001", "below sigma_max")),
         (AIM, f"{AIM}\nat = 11", ("l1@11", "the preset smoke is 10", "at = 1 to 10")),
         ("denoiser.updates = 50", "denoiser.updates = 0", ("denoiser.updates",)),
+        (AIM, 'metric = "cell_accuracy"', ("cell_accuracy: no frames", "MinAtar's are")),
         (AIM, 'metric = "lpips"', ("lpips is not measured", "[settings]", 'lpips = "alex"')),
     ],
 )

@@ -19,13 +19,19 @@ CPU = torch.device("cpu")
 NAN = np.nan
 
 
-def frames(seed: int, *leading: int) -> ByteArray:
-    return np.random.default_rng(seed).integers(0, 256, (*leading, 16, 20, 3), dtype=np.uint8)
+SIZE = (16, 20)
 
 
-def trajectory(seed: int, valid: list[bool], episode: int = 0) -> RealTrajectory:
-    context, background = frames(seed + 100, 2)
-    return RealTrajectory(frames(seed, len(valid)), np.array(valid), context, background, episode)
+def frames(seed: int, *leading: int, size: tuple[int, int] = SIZE) -> ByteArray:
+    return np.random.default_rng(seed).integers(0, 256, (*leading, *size, 3), dtype=np.uint8)
+
+
+def trajectory(
+    seed: int, valid: list[bool], episode: int = 0, size: tuple[int, int] = SIZE
+) -> RealTrajectory:
+    context, background = frames(seed + 100, 2, size=size)
+    real = frames(seed, len(valid), size=size)
+    return RealTrajectory(real, np.array(valid), context, background, episode)
 
 
 def bank_of(*trajectories: RealTrajectory) -> FrameBank:
@@ -33,9 +39,12 @@ def bank_of(*trajectories: RealTrajectory) -> FrameBank:
     return make_bank(parts, sum(len(part) for _, part in parts))
 
 
-def test_every_metric_of_the_stage_and_frame_by_frame() -> None:
-    first, second = trajectory(1, [True] * 4), trajectory(2, [True, True, False, False], 1)
-    imagined = frames(3, 2, 4)
+@pytest.mark.parametrize("size", [SIZE, (10, 10), (8, 8)])
+def test_every_metric_of_the_stage_and_frame_by_frame(size: tuple[int, int]) -> None:
+    """Frames as small as a view can be have all but MS-SSIM, whose windows do not fit."""
+    first = trajectory(1, [True] * 4, size=size)
+    second = trajectory(2, [True, True, False, False], 1, size)
+    imagined = frames(3, 2, 4, size=size)
     pairs = [(first, imagined[0]), (second, imagined[1])]
     scores = score_trajectories(pairs, bank_of(first, second), CPU)
     assert list(scores) == [
@@ -49,6 +58,8 @@ def test_every_metric_of_the_stage_and_frame_by_frame() -> None:
         assert values.shape == (2, 4)
         assert values.dtype == np.float64
         assert np.isnan(values[1, 2:]).all()
+    undefined = {name for name, values in scores.items() if np.isnan(values).all()}
+    assert undefined == {"ms_ssim", "ms_ssim_fg", "psnr_frozen", "l1_frozen"}
     for row, (real, dream) in enumerate(pairs):
         for step in np.flatnonzero(real.valid):
             expected = score_frame(real.frames[step], dream[step], real.background)

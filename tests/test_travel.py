@@ -206,6 +206,9 @@ def test_seeds_of_two_homes_are_one_study(homes: Homes, joined: Path, tmp_path: 
         assert arm.curves == made.curves
         assert [run.state for run in arm.runs] == ["done"] * len(made.runs)
         assert [run.returns for run in arm.runs] == [run.returns for run in made.runs]
+        seen = [run.seen_starts for run in arm.runs]
+        assert seen == [run.seen_starts for run in made.runs]
+        assert (None in seen) == (arm.kind == "baseline")
 
 
 def test_what_reads_a_study_reads_the_joined_one(joined: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import scores_until
 from diamond.ablation.variants import apply_axes, fits_family, view_text
-from diamond.config.metrics import stage_of
+from diamond.config.metrics import NO_CELLS, needs_cells, stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
@@ -52,6 +52,7 @@ def check_claims(plan: Plan) -> list[str]:
     """
     if plan.request.declared is None:
         return []
+    _check_primary(plan)
     horizon = plan.arms[0].runs[0].config.rollouts.horizon_steps
     remarks: list[str] = []
     for claim in plan.request.declared.declaration.claims:
@@ -68,6 +69,13 @@ def check_claims(plan: Plan) -> list[str]:
     return remarks
 
 
+def _check_primary(plan: Plan) -> None:
+    """Refuse a primary metric of cells where no arm has any."""
+    metric = plan.primary_metric
+    if needs_cells(metric) and not any(arm.runs[0].config.shows_cells for arm in plan.arms):
+        raise RequestError(f"primary metric {metric!r}: {NO_CELLS}")
+
+
 def _unscored(quantity: Quantity, horizon: int, plan: Plan) -> str | None:
     until, is_return = plan.until, quantity.metric in RETURN_METRICS
     if is_return and until not in (None, "returns"):
@@ -75,6 +83,9 @@ def _unscored(quantity: Quantity, horizon: int, plan: Plan) -> str | None:
     stage = stage_of(quantity.metric)
     if not is_return and not scores_until(until, plan.request.protocol, stage):
         return f"it will be UNDECIDED, the study stops after {until} and makes no {stage}"
+    blind = [arm.game for arm in plan.arms if not arm.runs[0].config.shows_cells]
+    if needs_cells(quantity.metric) and blind:
+        return f"it will be UNDECIDED in {', '.join(dict.fromkeys(blind))}, where no cell is scored"
     if quantity.time_step is not None and quantity.time_step > horizon:
         step = quantity.time_step
         return f"it will be UNDECIDED, time step {step} is beyond the horizon of {horizon}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from diamond.report.numbers import ABSENT, number, shown_decimals, span
+from diamond.report.prose import seen_sentences
 from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Estimate, Result, level_text
 from diamond.results.values import MEAN
@@ -72,6 +73,7 @@ def fidelity_notes(doc: Result) -> Iterator[str]:
         for info in doc.scored
         if info.name in arm.metrics and arm.estimate(info.name, MEAN) is None
     ]
+    yield from seen_sentences(doc, game)
     if never:
         yield (
             f"not defined at any time step: {', '.join(never)}; docs/metrics.md says when a metric "

@@ -11,6 +11,8 @@ Padding = Literal["none", "start"]
 Pixels = Literal["observation", "render"]
 EMULATOR_HERTZ = 60
 """Frames of the Atari emulator in a second of play."""
+MINATAR_CELLS = (10, 10)
+"""Rows and columns of every game of MinAtar."""
 
 
 class EnvironmentConfig(Record):
@@ -42,6 +44,11 @@ class EnvironmentConfig(Record):
     @property
     def chosen_actions(self) -> tuple[int, ...] | None:
         """The codes that the agent may take; None where it has the game's own."""
+        return None
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of a game of cells, each a pixel of the screen; None of any other."""
         return None
 
 
@@ -118,6 +125,11 @@ class MinAtarConfig(EnvironmentConfig):
     def hertz(self) -> float:
         """Env steps in a second of a film."""
         return 6.0
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Rows and columns of a game of cells, each a pixel of the screen."""
+        return MINATAR_CELLS
 
 
 class GymnasiumConfig(EnvironmentConfig):

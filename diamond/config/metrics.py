@@ -14,6 +14,7 @@ Group = Literal[
     "pixels",
     "baselines",
     "objects",
+    "cells",
     "modes",
     "frozen",
     "control",
@@ -24,6 +25,10 @@ Group = Literal[
 ]
 ScoringStage = Literal["fidelity", "policy_fidelity"]
 REAL_SUFFIX = "_real"
+NO_CELLS = (
+    "no frames of the study are cells of a palette\n"
+    "  MinAtar's are, seen at 10 x 10 pixels, or at a multiple of it with view.resize=nearest"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,25 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "object_centroid_error", "Object centroid error", "pixels", "lower", "objects", low=0
     ),
+    MetricSpec("cell_accuracy", "Cell accuracy", "", "higher", "cells", low=0, high=1),
+    MetricSpec(
+        "cell_accuracy_changed",
+        "Cell accuracy, changed cells",
+        "",
+        "higher",
+        "cells",
+        low=0,
+        high=1,
+    ),
+    MetricSpec(
+        "cell_accuracy_events",
+        "Cell accuracy, changed cells at events",
+        "",
+        "higher",
+        "cells",
+        low=0,
+        high=1,
+    ),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True, low=0, high=1),
     MetricSpec("energy_score", "Energy score", "", "lower", "modes", low=0),
     MetricSpec(
@@ -207,3 +231,12 @@ def is_set(column: str) -> bool:
         column: Name of a metric, ``<name>_real`` included; a user's own has time steps.
     """
     return column in METRIC_OF and METRIC_OF[column].kind == "set"
+
+
+def needs_cells(column: str) -> bool:
+    """Whether a column is scored only where frames are cells of a palette.
+
+    Args:
+        column: Name of a metric, ``<name>_real`` included.
+    """
+    return column in METRIC_OF and METRIC_OF[column].group == "cells"

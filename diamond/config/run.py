@@ -67,6 +67,20 @@ class ViewConfig(Record):
                 f"crop {self.crop} must be within the screen of {size[0]} x {size[1]} pixels"
             )
 
+    def shows_cells(self, cells: tuple[int, int] | None) -> bool:
+        """Whether every cell is equally many whole pixels, in its own colour.
+
+        Args:
+            cells: Rows and columns of the screen in cells; None of a game without.
+        """
+        if cells is None or self.colour != "rgb":
+            return False
+        top, bottom, left, right = self.crop or (0, cells[0], 0, cells[1])
+        rows, columns = bottom - top, right - left
+        if (self.height, self.width) == (rows, columns):
+            return True
+        return self.resize == "nearest" and not (self.height % rows or self.width % columns)
+
 
 class PlayConfig(Record):
     """Who plays when real frames are recorded."""
@@ -283,6 +297,11 @@ class RunConfig(Record):
         whole = shared_canonical(self)
         world: dict[str, Any] = whole["world"]
         return {name: whole[name] for name in whole if name != "world"} | world
+
+    @property
+    def shows_cells(self) -> bool:
+        """Whether its frames are cells of a palette, so that cells can be scored."""
+        return self.view.shows_cells(self.environment.cells)
 
     @property
     def imagines(self) -> bool:

@@ -1,6 +1,7 @@
 """The static set of real frames on disk; what is drawn from it is in `diamond.data.segments`."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.data.frame_files import FrameWriter, read_episodes
+from diamond.data.frame_files import FrameWriter, StoredFrames, read_episodes
 
 FRAMES_FILE = "frames.npz"
 
@@ -54,13 +55,32 @@ class FrameSet:
     @staticmethod
     def load(folder: Path) -> "FrameSet":
         """Read a set written by `save`, its frames too: segments are drawn from all of them."""
-        episodes = json.loads((folder / "episodes.json").read_text())
-        bounds = np.asarray(episodes["bounds"], dtype=np.int64)
+        bounds = _bounds(folder)
         return FrameSet(
             read_episodes(folder / FRAMES_FILE, np.diff(bounds).tolist()),
             np.load(folder / "actions.npy", allow_pickle=False),
             np.load(folder / "rewards.npy", allow_pickle=False),
             np.load(folder / "ends.npy", allow_pickle=False),
             bounds,
-            episodes.get("pads_starts", False),
+            _episodes(folder).get("pads_starts", False),
         )
+
+
+def read_in_turn(folder: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Frames (t, h, w, 3) and action indices (t,) of a set; one episode at a time is in memory.
+
+    Raises:
+        ValueError: The file of frames is damaged.
+    """
+    actions = np.load(folder / "actions.npy", allow_pickle=False)
+    for episode, (first, end) in enumerate(pairwise(_bounds(folder))):
+        yield np.asarray(StoredFrames(folder / FRAMES_FILE, episode)), actions[first:end]
+
+
+def _bounds(folder: Path) -> NDArray[np.int64]:
+    return np.asarray(_episodes(folder)["bounds"], dtype=np.int64)
+
+
+def _episodes(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "episodes.json").read_text())
+    return found

@@ -5,10 +5,12 @@ other. Which episode is which is said by the JSON file beside it. Imagined frame
 by start in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 from zlib import error as ZlibError
 
@@ -53,16 +55,28 @@ class StoredFrames:
         Raises:
             ValueError: The file is damaged.
         """
-        try:
-            with ZipFile(self.path) as file, file.open(f"{self.episode}.npy") as stream:
-                frames: NDArray[np.uint8] = np.lib.format.read_array(stream, allow_pickle=False)
-        except (BadZipFile, ZlibError, EOFError, KeyError) as error:
-            raise ValueError(f"{self.path.name}, episode {self.episode}: {error}") from error
+        with self._stream() as stream:
+            frames: NDArray[np.uint8] = np.lib.format.read_array(stream, allow_pickle=False)
         return frames
 
     def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]:
-        """Some of them; all are decoded."""
-        return np.asarray(self)[rows]
+        """Some of them; only the first ones are decoded where ``[:n]`` is asked for."""
+        if rows.start is not None or rows.step is not None or rows.stop is None or rows.stop < 0:
+            return np.asarray(self)[rows]
+        with self._stream() as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+            shape = (min(rows.stop, shape[0]), *shape[1:])
+            read = np.frombuffer(stream.read(prod(shape)), dtype)
+        return read.reshape(shape).copy()
+
+    @contextmanager
+    def _stream(self) -> Iterator[IO[bytes]]:
+        try:
+            with ZipFile(self.path) as file, file.open(f"{self.episode}.npy") as stream:
+                yield stream
+        except (BadZipFile, ZlibError, EOFError, KeyError) as error:
+            raise ValueError(f"{self.path.name}, episode {self.episode}: {error}") from error
 
     def __len__(self) -> int:
         """How many they are; all are decoded."""

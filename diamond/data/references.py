@@ -205,7 +205,7 @@ def view_references(
                 f"references use the actions {sorted(missing)}, "
                 f"not in the action set {tuple(codes)}"
             )
-        seen = _seen(reference, reference.native, view)
+        seen = view_frames(reference, reference.native, view)
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
         targets[i, :num_valid] = seen[CONTEXT_FRAMES : CONTEXT_FRAMES + num_valid]
@@ -230,11 +230,11 @@ def view_references(
 
 def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray[np.uint8]:
     """The median of each recorded real episode as an arm sees it, (n, h, w, 3) uint8."""
-    return np.stack([median_background(_seen(one, one.stills, view)) for one in references])
+    return np.stack([median_background(view_frames(one, one.stills, view)) for one in references])
 
 
-def _seen(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
-    """Frames as an arm sees them; recorded ones may be of its own size already."""
+def view_frames(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
+    """Frames of a reference as an arm sees them; recorded ones may be of its own size already."""
     frames = np.asarray(stored)
     if reference.key.emulator_seed < 0 and frames.shape[1:3] == (view.height, view.width):
         return frames

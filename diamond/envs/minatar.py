@@ -16,19 +16,19 @@ from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
 from diamond.envs.palette import paint
 from diamond.errors import RequestError
 
-SIZE = (10, 10)
 TRAIL = re.compile(r"trail|speed\d")
 """Channels of cells that a thing has left; in Freeway there is one for each speed."""
-MOTION = re.compile(rf"{TRAIL.pattern}|alien_(left|right)")
-"""Those, and the two of Space Invaders that show aliens again by where they go."""
+FACING = re.compile(r"alien_(left|right)")
+"""Those of Space Invaders that show aliens again, by where they go."""
 NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 
 
 class MinAtarEnv(GameEnv):
     """One game; a cell is a pixel, its colour that of the topmost thing in it.
 
-    Things lie upon one another in the order of the game's channels, but trails lie below all
-    others. Without `trail`, no channel that shows a motion is drawn; no other colour changes.
+    The first thing in the game's list of channels lies on top, so that a ball hides the brick that
+    it is in; trails lie below all others. Without `trail`, no channel that shows a motion is drawn;
+    no other colour changes.
     """
 
     def __init__(self, game: str, config: MinAtarConfig) -> None:
@@ -45,10 +45,12 @@ class MinAtarEnv(GameEnv):
         self.action_names = tuple(NAMES[words[code]] for code in self.action_codes)
         channels = self._game.env.channels
         trails = [i for word, i in channels.items() if TRAIL.fullmatch(word)]
-        self._order = [*trails, *(i for i in channels.values() if i not in trails)]
-        motions = [i for word, i in channels.items() if MOTION.fullmatch(word)]
-        self._hidden = [] if config.trail else motions
-        super().__init__(config, SIZE)
+        facing = [i for word, i in channels.items() if FACING.fullmatch(word)]
+        things = [i for i in channels.values() if i not in (*trails, *facing)]
+        # The player and what moves come first in a game's list, walls and bricks last.
+        self._order = [*trails, *reversed(things), *facing]
+        self._hidden = [] if config.trail else [*trails, *facing]
+        super().__init__(config, config.cells)
 
     def begin(self, key: EpisodeKey) -> NativeFrame:
         """Start the episode of a key."""

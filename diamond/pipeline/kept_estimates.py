@@ -82,7 +82,7 @@ def _run_means(home: Path, stage: StageName, scored: Scored, horizon: int) -> Ru
     def make() -> RunMeans:
         return run_means(load_scores((_file(home, stage, scored),)), horizon)
 
-    return _kept(estimate_path(home, scored.key, depends), RunMeans, make)
+    return kept_record(estimate_path(home, scored.key, depends), RunMeans, make)
 
 
 @lru_cache(maxsize=4096)
@@ -95,14 +95,14 @@ def _arm_estimates(
         scores = [load_scores((_file(home, stage, one),)) for one in stages]
         return arm_estimates(scores, horizon, num_seeds)
 
-    return _kept(estimate_path(home, stages[0].key, depends), ArmEstimates, make)
+    return kept_record(estimate_path(home, stages[0].key, depends), ArmEstimates, make)
 
 
 def _file(home: Path, stage: StageName, scored: Scored) -> Path:
     return Store(home).folder(stage, scored.key) / SCORES_FILE
 
 
-def _kept(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:
+def kept_record(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:
     """What a file holds, made and kept where the file is not whole."""
     data = read_json(path)
     if is_whole(data):

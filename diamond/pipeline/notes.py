@@ -58,7 +58,21 @@ def scoring_notes(plan: Plan) -> list[str]:
         for game in plan.request.games
         for name, reason in unseen_levels([arm for arm in plan.arms if arm.game == game])
     ]
+    notes += _cell_notes(plan.arms)
     return notes + [line for game in plan.request.games for line in _player_notes(plan, game)]
+
+
+def _cell_notes(arms: Sequence[Arm]) -> list[str]:
+    """Why cells are not scored of games that have them."""
+    configs = [arm.runs[0].config for arm in arms]
+    told = (
+        f"{config.game}: cells are not scored at {config.view.height} x {config.view.width} pixels "
+        f"({config.view.colour}, {config.view.resize}); each must be whole pixels of its colour: "
+        "10 x 10, or a multiple with view.resize=nearest."
+        for config in configs
+        if config.environment.cells is not None and not config.shows_cells
+    )
+    return list(dict.fromkeys(told))
 
 
 def judge_notes(plan: Plan, store: Store) -> list[str]:

@@ -8,13 +8,14 @@ from diamond.ablation.declarations import Declared
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
-from diamond.config.metrics import MetricSpec
+from diamond.config.metrics import MetricSpec, is_set
 from diamond.config.own_metrics import own_metrics
 from diamond.config.worlds import family_of
 from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
     path_rows,
+    read_scores,
 )
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.declared import standing
@@ -22,6 +23,7 @@ from diamond.pipeline.files import digest
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.kept_estimates import kept_estimates, kept_means
+from diamond.pipeline.kept_starts import kept_seen_starts
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
 from diamond.pipeline.provenance import provenance
@@ -34,7 +36,7 @@ from diamond.results.comparisons import corrected
 from diamond.results.model import Arm as ArmResult
 from diamond.results.model import Costs, FrameCost, Matched, Places, Result, RunState, Stage
 from diamond.results.model import Run as RunResult
-from diamond.results.scores import arm_interval, described, report_steps
+from diamond.results.scores import arm_interval, described, nan_mean, over_horizon, report_steps
 
 
 def build_result(
@@ -221,6 +223,8 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
     causes = [f"{spec.stage}: {errors[spec.key]}" for spec in run.stages if spec.key in errors]
     missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
     unfinished: RunState = "pending" if missing & found.left_out else "cut"
+    seen = kept_seen_starts(run, store)
+    first = run.config.references.first_start
     return RunResult(
         seed=run.config.seed,
         state="done" if not missing else "failed" if causes else unfinished,
@@ -237,9 +241,22 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
         },
         metrics=means.metrics,
         curves=means.curves,
+        num_starts=None if seen is None else run.config.rollouts.num_starts,
+        seen_starts=None if seen is None else len(seen),
+        seen_numbers=tuple(first + position for position in seen or ()),
+        unseen_mean=_unseen_mean(plan.primary_metric, run, seen, store) if seen else None,
         returns=run_returns(plan, run, store),
         costs=run_costs(run, store),
     )
+
+
+def _unseen_mean(metric: str, run: Run, seen: Sequence[int], store: Store) -> float | None:
+    """The mean of a metric over the starts that are not among those seen; None of a set."""
+    values = (read_scores(run, store) or {}).get(metric)
+    if values is None or is_set(metric):
+        return None
+    others = [start for start in range(len(values)) if start not in seen]
+    return nan_mean(over_horizon(values[others]))
 
 
 def run_costs(run: Run, store: Store) -> FrameCost | None:

@@ -26,6 +26,8 @@ from diamond.data.references import (
     load_references,
     view_references,
 )
+from diamond.envs.palette import COLOURS
+from diamond.fidelity.cells import score_cells
 from diamond.fidelity.extras import load_extras
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
@@ -132,8 +134,15 @@ def score_rollouts(context: StageContext) -> StageResult:
     others = read_branches(context, num_starts, horizon)
     scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
     scores |= judge_rollouts(context, view, imagined)
+    if _shows_cells(context):
+        scores |= score_cells(view, imagined, COLOURS)
     save_file(scores, context.folder / SCORES_FILE)
     return context.result()
+
+
+def _shows_cells(context: StageContext) -> bool:
+    environment = read_environment(context.upstream_config("references")["environment"])
+    return ViewConfig.model_validate(context.config["view"]).shows_cells(environment.cells)
 
 
 def score_policy(context: StageContext) -> StageResult:

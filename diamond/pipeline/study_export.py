@@ -9,10 +9,12 @@ from typing import Any
 from diamond.ablation.plan import Plan, make_plan
 from diamond.data.references import FINALS_FILE, NATIVE_FILE
 from diamond.errors import RequestError
+from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.files import write_json
 from diamond.pipeline.films import film_starts, write_imagined_films, write_real_films
 from diamond.pipeline.history import FILE_NAME, SWEEP_NAME, entry_request
 from diamond.pipeline.home import check_format
+from diamond.pipeline.kept_starts import kept_seen_starts
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, plan_needs
 from diamond.pipeline.outputs import FRAMES_FILE, SCORES_FILE
@@ -20,6 +22,7 @@ from diamond.pipeline.parcel import exists, write_parcel
 from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import STAGES_FOLDER, Store, stage_manifest, write_kept
 from diamond.pipeline.studies import Study, report_of
+from diamond.stages.frames import FRAMES
 
 JOURNAL_FILE = "trials.journal"
 """In the file of a sweep: its trials, as Optuna keeps them."""
@@ -60,7 +63,9 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
     if target.exists() or target.is_symlink():
         raise exists(target)
     if journal is None:
-        planned(study.name, study.entries[-1], study.needs)
+        plan = planned(study.name, study.entries[-1], study.needs)
+        for run in (run for arm in plan.arms for run in arm.runs):
+            kept_seen_starts(run, store)  # Where it arrives, there are no frames to look in.
     needed = sorted(needed_stages(study.needs))
     done = [one for one in needed if store.is_published(*one)]
     if not done:
@@ -79,6 +84,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
             for path in part.rglob("*"):
                 if path.is_file():
                     files[f"{place}/{path.relative_to(part).as_posix()}"] = path
+        files |= _seen_starts(store, done)
         write_parcel(target, study.name, files)
     return Sent(len(done), len(needed) - len(done), target.stat().st_size)
 
@@ -138,6 +144,16 @@ def _write_stage(store: Store, stage: str, key: str, films: Films, part: Path) -
             write_imagined_films(store, manifest, folder)
 
     write_kept(source, part, [name for name in there if not _travels(name)], fill)
+
+
+def _seen_starts(store: Store, done: Iterable[tuple[str, str]]) -> dict[str, Path]:
+    """Which starts training frames have too, as it is kept beside them: they do not travel."""
+    frames = {key for stage, key in done if stage == FRAMES.name}
+    return {
+        f"{ESTIMATES}/{path.name}": path
+        for key, path in estimate_files(store.home)
+        if key in frames
+    }
 
 
 def _travels(name: str) -> bool:

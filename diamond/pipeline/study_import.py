@@ -15,6 +15,7 @@ from typing import Any
 from diamond.ablation.joining import command_words, join_requests
 from diamond.ablation.plan import Plan, make_plan
 from diamond.errors import RequestError
+from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
 from diamond.pipeline.files import is_in_use, locked, read_json, write_json
 from diamond.pipeline.history import (
     FILE_NAME,
@@ -276,6 +277,12 @@ def _fresh_stages(arrived: _Arrived, store: Store) -> list[tuple[str, str]]:
 def _take_stages(arrived: _Arrived, store: Store, stages: Iterable[tuple[str, str]]) -> None:
     for stage, key in stages:
         store.take_in(stage, key, arrived.stage(stage, key))
+    keys = {key for _, key in arrived.stages}
+    for key, path in estimate_files(arrived.folder):
+        target = store.home / ESTIMATES / path.name
+        if key in keys and is_whole(read_json(path)) and not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            path.rename(target)
 
 
 def _tell_study(arrived: _Arrived, folder: Path, needs: Needs, entries: Entries) -> None:

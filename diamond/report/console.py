@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from diamond.config.metrics import is_set
 from diamond.report.numbers import ABSENT, number, visible_decimals
+from diamond.report.prose import seen_sentences
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import WIDTH
 from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
@@ -69,7 +70,7 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     steps = [step for step in _STEPS if int(step) in doc.report_steps]
     wanted = [(metric, step) for step in steps for metric in ("psnr", "foreground_iou")]
     wanted += [(metric, "mean") for metric in ("core_ratio", "ssim", "l1")]
-    wanted += [(info.name, "mean") for info in doc.scored if info.group == "packages"]
+    wanted += [(info.name, "mean") for info in doc.scored if info.group in ("cells", "packages")]
     if primary not in {metric for metric, _ in wanted}:
         wanted.insert(0, (primary, "mean"))
     columns = []
@@ -188,6 +189,7 @@ def _caption(doc: Result, game: str, columns: Sequence[_Column]) -> str:
     if arms and any(interval for column in columns for interval in column.intervals):
         told.append(f"Below a value: its {level_text(arms)} interval ({_method(arms[0])}).")
     told += _difference_caption(doc, game)
+    told += seen_sentences(doc, game)
     random_return = next(
         (
             mean

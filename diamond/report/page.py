@@ -108,7 +108,10 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
         "style": style,
         "policy": policy(scripts, style),
         "answer": doc.summary or summarise(doc),
-        "intervals": prose.interval_sentences(doc),
+        "intervals": [
+            *prose.interval_sentences(doc),
+            *(text for game in doc.games for text in prose.seen_sentences(doc, game)),
+        ],
         "claims": claims_table(doc),
         "claims_sentences": claims_sentences(doc),
         "comparison_sentences": prose.comparison_sentences(doc),

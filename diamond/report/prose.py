@@ -1,9 +1,10 @@
 """What the report says in words: how intervals were made, what is missing, provenance."""
 
 import json
+from collections.abc import Sequence
 
 from diamond.report.numbers import decimals, number, visible_decimals
-from diamond.results.model import Result
+from diamond.results.model import Arm, Result
 from diamond.results.values import MEAN
 
 _HELD_OUT = (
@@ -38,6 +39,31 @@ def interval_sentences(doc: Result) -> list[str]:
             text += " They hold for this trained model and say nothing about another training seed."
         told[text] = None
     return [*told, _HELD_OUT] if told else []
+
+
+def seen_sentences(doc: Result, game: str) -> list[str]:
+    """Say how many held-out starts of a game are in training frames, and what the others give."""
+    told: dict[str, list[Arm]] = {}
+    for arm in doc.arms_of(game):
+        for text in dict.fromkeys(
+            f"{run.seen_starts} of {run.num_starts} held-out starts occur in the training frames"
+            for run in arm.runs
+            if run.seen_starts
+        ):
+            told.setdefault(text, []).append(arm)
+    where = f"{game}: " if len(doc.games) > 1 else ""
+    return [
+        f"{where}{text} of {', '.join(arm.name for arm in arms)}.{_over_unseen(doc, arms)}"
+        for text, arms in told.items()
+    ]
+
+
+def _over_unseen(doc: Result, arms: Sequence[Arm]) -> str:
+    """The primary metric over the horizon and the other starts; nothing where there is none."""
+    means = {arm.name: arm.unseen_mean() for arm in arms}
+    places = decimals(doc.primary_metric)
+    shown = [f"{number(mean, places)} ({name})" for name, mean in means.items() if mean is not None]
+    return f" {doc.primary.label} over the others: {', '.join(shown)}." if shown else ""
 
 
 def comparison_sentences(doc: Result) -> list[str]:

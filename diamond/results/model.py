@@ -158,6 +158,21 @@ class Run(Record):
     curves: dict[str, Numbers] = Field(
         default={}, description="means over starts at each time step"
     )
+    num_starts: int | None = Field(
+        default=None,
+        description="held-out starts that were looked for in its training frames; null where that "
+        "is not known: it has none, collected them itself, or they are not in the home",
+    )
+    seen_starts: int | None = Field(
+        default=None,
+        description="those whose context, frames and actions, occurs there; null as `num_starts`",
+    )
+    seen_numbers: tuple[int, ...] = Field(default=(), description="which starts these are")
+    unseen_mean: Number = Field(
+        default=None,
+        description="mean of the primary metric over the horizon and the other starts; null where "
+        "none is seen, or all are",
+    )
     returns: Returns | None = Field(default=None, description="null where it did not play")
     costs: FrameCost | None = Field(default=None, description="null where it imagined nothing")
 
@@ -203,6 +218,10 @@ class Arm(Record):
     def mean_return(self, name: Literal["mean", "hns", "random_mean"]) -> float | None:
         """The mean of a number of the returns over the runs that have it."""
         return _mean(getattr(run.returns, name) for run in self.runs if run.returns)
+
+    def unseen_mean(self) -> float | None:
+        """The mean of the primary metric over starts that are not seen, over the runs with any."""
+        return _mean(run.unseen_mean for run in self.runs)
 
     def mean_cost(self, name: CostName) -> float | None:
         """The mean of a cost over the runs that have it."""

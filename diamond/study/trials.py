@@ -13,6 +13,7 @@ from diamond.ablation.stages import StageName, StageSpec
 from diamond.ablation.variants import apply_axes, current_texts, fits_family
 from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
+from diamond.config.metrics import NO_CELLS, needs_cells
 from diamond.config.overrides import get_field
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
@@ -164,6 +165,8 @@ def check_sweep(sweep: Sweep) -> Plan:
                 f"{measure.name} is not measured unless it is asked for\n"
                 '  add to [settings]: lpips = "alex"'
             )
+        if needs_cells(measure.quantity.name) and not baseline_config.shows_cells:
+            raise RequestError(f"{measure.name}: {NO_CELLS}")
     for parameter in said.parameters:
         for value in parameter.ends():
             _check_end(sweep, parameter, value)

@@ -1,0 +1,90 @@
+"""Held-out starts whose context the training frames have too; short episodes repeat."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.data.dataset import read_in_turn
+from diamond.data.references import Reference, load_references, view_frames
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Successive real frames of one episode.
+
+    Attributes:
+        frames: (t, h, w, 3) uint8.
+        codes: The game's codes of actions, t - 1 or more; number i leads from frame i to the next.
+    """
+
+    frames: NDArray[np.uint8]
+    codes: NDArray[np.int64]
+
+
+def stored_seen_starts(
+    references: Path, frames: Path, codes: Sequence[int], view: ViewConfig, num_starts: int
+) -> tuple[int, ...]:
+    """Which references of a folder begin with a context that training frames have too.
+
+    Args:
+        references: Folder of the references.
+        frames: Folder of the training frames, of the same view.
+        codes: The action set of the training frames.
+        view: What the arm sees.
+        num_starts: References that are looked for, the first ones.
+
+    Returns:
+        Their positions, in order.
+
+    Raises:
+        ValueError: A file of frames is damaged.
+    """
+    held_out = load_references(references)[:num_starts]
+    named = np.array(codes, dtype=np.int64)
+    episodes = (Stretch(shown, named[actions]) for shown, actions in read_in_turn(frames))
+    return seen_starts([context_of(reference, view) for reference in held_out], episodes)
+
+
+def context_of(reference: Reference, view: ViewConfig) -> Stretch:
+    """The real frames before a start as an arm sees them, without padding."""
+    padded = reference.num_padded
+    first = max(0, reference.offset)
+    codes = reference.action_codes[first : first + CONTEXT_FRAMES - padded - 1]
+    frames = view_frames(reference, reference.native[:CONTEXT_FRAMES], view)
+    return Stretch(frames[padded:], np.array(codes, dtype=np.int64))
+
+
+def seen_starts(contexts: Sequence[Stretch], episodes: Iterable[Stretch]) -> tuple[int, ...]:
+    """Which contexts occur in an episode: equal bytes of all frames, equal actions between them.
+
+    Args:
+        contexts: Of the starts.
+        episodes: Training frames; one episode at a time is in memory.
+
+    Returns:
+        Positions among the contexts, in order.
+    """
+    by_last: dict[bytes, list[int]] = {}
+    for number, context in enumerate(contexts):
+        by_last.setdefault(context.frames[-1].tobytes(), []).append(number)
+    found: set[int] = set()
+    for episode in episodes:
+        for row, frame in enumerate(episode.frames):
+            for number in by_last.get(frame.tobytes(), ()):
+                if number not in found and _ends_at(contexts[number], episode, row):
+                    found.add(number)
+    return tuple(sorted(found))
+
+
+def _ends_at(context: Stretch, episode: Stretch, row: int) -> bool:
+    """Whether a context is what an episode has up to a row."""
+    first = row + 1 - len(context.frames)
+    return (
+        first >= 0
+        and np.array_equal(episode.codes[first:row], context.codes)
+        and np.array_equal(episode.frames[first : row + 1], context.frames)
+    )
