@@ -123,5 +123,5 @@ def test_the_reader_is_told_where_cells_are_not_scored(pixels: int) -> None:
     games = (MINATAR, "Boxing")
     plan = make_plan(Request(("steps=1,3",), "smoke", games, 1, None, None, settings=settings))
     told = [note for note in scoring_notes(plan) if "cells are not scored" in note]
-    start = f"{MINATAR}: cells are not scored at 32 x 32 pixels (rgb, area)"
+    start = f"{MINATAR}: cells are not scored at 32 x 32 pixels (rgb, nearest)"
     assert [note.partition(";")[0] for note in told] == ([start] if pixels == 32 else [])

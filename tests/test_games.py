@@ -179,9 +179,11 @@ def bare_minatar(game: str) -> BareMinAtar:
 
 
 def topmost(cells: NDArray[np.bool_], channels: dict[str, int]) -> list[list[str | None]]:
-    """The name of what is seen in each cell: of several things the last, a trail only alone."""
-    trails = [word for word in channels if word == "trail" or word.startswith("speed")]
-    order = [*reversed([word for word in channels if word not in trails]), *reversed(trails)]
+    """The name of what is seen in each cell: of several things the first, a trail only alone."""
+    facing = [word for word in channels if word in {"alien_left", "alien_right"}]
+    trails = [word for word in channels if word in MOTIONS and word not in facing]
+    things = [word for word in channels if word not in MOTIONS]
+    order = [*facing, *things, *reversed(trails)]
     return [
         [next((word for word in order if cells[y, x, channels[word]]), None) for x in range(10)]
         for y in range(10)
