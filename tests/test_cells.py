@@ -6,8 +6,11 @@ from numpy.typing import NDArray
 
 from diamond.ablation.plan import make_plan
 from diamond.ablation.request import Request
+from diamond.config.presets import make_preset
 from diamond.config.run import ViewConfig
-from diamond.data.references import View
+from diamond.data.collect import collect_references
+from diamond.data.references import View, view_references
+from diamond.envs.games import open_game
 from diamond.envs.palette import COLOURS, paint
 from diamond.envs.view import apply_view
 from diamond.fidelity.cells import nearest_colours, score_cells
@@ -84,6 +87,22 @@ def test_a_copy_of_the_frame_before_wins_nothing_where_cells_changed() -> None:
     defined = scores["cell_accuracy_changed"][~np.isnan(scores["cell_accuracy_changed"])]
     assert defined.tolist() == [0, 0, 0]
     assert np.nanmean(scores["cell_accuracy"]) == (1 / 4 + 1 / 4 + 1 + 3 / 4) / 4
+
+
+def test_the_real_frames_of_a_game_are_cells_and_copying_the_last_gets_the_unchanged_ones() -> None:
+    config = make_preset("smoke", MINATAR)
+    short = config.references.model_copy(update={"num_starts": 4, "counterfactuals": None})
+    found = list(collect_references(MINATAR, config.environment, short, 0))
+    codes = open_game(MINATAR, config.environment).action_codes
+    seen = view_references(found, view(10, 10), codes, 6)
+    shown = np.concatenate([seen.context.reshape(-1, 3), seen.targets[seen.valid].reshape(-1, 3)])
+    np.testing.assert_array_equal(COLOURS[nearest_colours(shown, COLOURS)], shown)
+    scores = score_cells(seen, np.repeat(seen.context[:, -1:], 6, axis=1), COLOURS)
+    assert set(scores["cell_accuracy_changed"][:, 0]) == {0.0}
+    assert 0.9 < np.nanmean(scores["cell_accuracy"][:, 0]) < 1
+    ended = seen.ends.any(axis=1)
+    events = scores["cell_accuracy_events"][ended]
+    assert len(events) and not np.isnan(events).all(axis=1).any()
 
 
 def view(height: int, width: int, **fields: object) -> ViewConfig:

@@ -169,6 +169,19 @@ def test_the_result_names_the_starts_and_the_mean_over_the_others(tmp_path: Path
     assert (other.num_starts, other.seen_starts, other.unseen_mean) == (None, None, None)
 
 
+def test_where_all_starts_are_seen_nothing_is_left_to_take_the_mean_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, plan = Store(tmp_path), smoke_plan()
+    filled(store, plan.arms[0])
+    monkeypatch.setattr(looking, "stored_seen_starts", lambda *_: (0, 1))
+    doc = build_result(plan, store, {}, frozenset(), 0.0, "diamond")
+    run = doc.arms[0].runs[0]
+    assert (run.seen_starts, run.unseen_mean) == (2, None)
+    (told,) = seen_sentences(doc, "Boxing")
+    assert told == "2 of 2 held-out starts occur in the training frames of steps=1."
+
+
 # --- what is told -----------------------------------------------------------------------------
 
 

@@ -14,7 +14,14 @@ _STEPS = ("5", "10")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
 _STAR, _WITHIN, _BASE = "*", "~", "base"
-_SHORT_LABELS = {"foreground_iou": "IoU", "core_ratio": "core ratio", "l1": "L1"}
+_SHORT_LABELS = {
+    "foreground_iou": "IoU",
+    "core_ratio": "core ratio",
+    "l1": "L1",
+    "cell_accuracy": "cells",
+    "cell_accuracy_changed": "changed",
+    "cell_accuracy_events": "at events",
+}
 
 
 @dataclass(frozen=True)
