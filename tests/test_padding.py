@@ -37,6 +37,7 @@ from diamond.records import RealStarts, Segments
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy import POLICY, imagination_policy
+from tests.commands import ablate
 
 NUM_ACTIONS = 3
 # Convolutions of another batch size sum in another order, in float32, of numbers up to 10.
@@ -393,7 +394,16 @@ def test_judges_remember_no_padding() -> None:
 MINATAR = "MinAtar/Breakout-v1"
 
 
-def test_a_whole_agent_learns_from_episodes_of_nine_steps() -> None:
+def test_a_whole_agent_learns_from_episodes_of_nine_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered: list[Tensor] = []
+    for network in (RewardEndNet, ActorCriticNet):
+        remember = network.remember
+
+        def note(self: Any, *given: Tensor, remember: Any = remember) -> Any:
+            remembered.append(given[-1])
+            return remember(self, *given)
+
+        monkeypatch.setattr(network, "remember", note)
     long = {"denoiser.history": "8", "policy.burn_in_frames": "16"}
     config = override(make_preset("smoke", MINATAR), long)
     play = config.frames.play
@@ -415,6 +425,17 @@ def test_a_whole_agent_learns_from_episodes_of_nine_steps() -> None:
 
     world = DiamondWorld(trained(DENOISER), trained(REWARD_END), diamond_of(config).sampler)
     trained(POLICY, world)
+    told, kept = remembered[:2]
+    assert told.max() > 8
+    assert torch.equal(kept, told)
+
+
+@pytest.mark.slow
+def test_a_study_of_short_episodes_reaches_returns(tmp_path: Path) -> None:
+    words = ("--game", MINATAR, "--preset", "smoke", "--set", "history=8 policy.burn_in_frames=16")
+    document = ablate(tmp_path, "steps=1,3", *words)
+    for arm in document["arms"][:2]:
+        assert arm["runs"][0]["stages"]["returns"]["made"]
 
 
 def test_games_of_one_env_step_may_be_collected_online() -> None:

@@ -1,6 +1,7 @@
 """Rollouts, samples and counterfactuals of a world made of noise and actions, and their masks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +113,19 @@ def imagine(folder: Path, checkpoint_seconds: float = 1e9) -> Path:
     context = context_of(folder, checkpoint_seconds)
     roll(context, NoiseWorld(), view, passes)
     return context.folder
+
+
+def test_the_world_is_told_what_of_a_context_is_padded(tmp_path: Path) -> None:
+    told = []
+
+    class Told(NoiseWorld):
+        def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> Walk:
+            told.append(padded.tolist())
+            return super().start(frames, actions, padded)
+
+    view = replace(make_view(), padded=np.array([0, 15, 3]))
+    roll(context_of(tmp_path), Told(), view, passes_of(view, None, None))
+    assert told == [[0, 15, 3]]
 
 
 def read(folder: Path) -> dict[str, NDArray[np.uint8]]:
