@@ -17,11 +17,11 @@ from diamond.envs.palette import paint
 from diamond.errors import RequestError
 
 SIZE = (10, 10)
+NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 TRAIL = re.compile(r"trail|speed\d")
 """Channels of cells that a thing has left; in Freeway there is one for each speed."""
 MOTION = re.compile(rf"{TRAIL.pattern}|alien_(left|right)")
 """Those, and the two of Space Invaders that show aliens again by where they go."""
-NAMES = {"n": "noop", "l": "left", "u": "up", "r": "right", "d": "down", "f": "fire"}
 
 
 class MinAtarEnv(GameEnv):
