@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
-from diamond.envs.games import open_game
+from diamond.envs.games import action_codes
 from diamond.families.diamond.denoiser import Denoiser
 from diamond.families.diamond.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
 from diamond.families.diamond.world import DIAMOND_WORLD
@@ -51,7 +51,7 @@ class Networks:
 
 def num_actions_of(config: RunConfig) -> int:
     """Size of the action set of a config's game."""
-    return len(open_game(config.game, config.environment).action_codes)
+    return len(action_codes(config.game, config.environment))
 
 
 def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:

@@ -80,7 +80,8 @@ def evaluate_and_show(folder: Path, game: str | None, options: EvaluationOptions
 @contextmanager
 def _film(path: Path, agent: Checkpoint) -> Iterator[Callable[[Sequence[Playing]], None]]:
     """Film the first episode, which is in the first slot until another takes it."""
-    size = open_game(agent.game, agent.environment).native_size
+    with open_game(agent.game, agent.environment) as env:
+        size = env.native_size
     with open_video(path, agent.environment.hertz, size) as write:
         num_written = 0
 

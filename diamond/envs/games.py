@@ -28,9 +28,14 @@ def open_game(game: str, environment: Environment) -> GameEnv:
             assert_never(environment)
 
 
+def action_codes(game: str, environment: Environment) -> tuple[int, ...]:
+    """The game's own numbers of the actions that the agent may take."""
+    env = open_game(game, environment)
+    env.close()
+    return env.action_codes
+
+
 def data_shape(game: str, environment: Environment, view: ViewConfig) -> dict[str, int]:
     """What networks need to know of frames and actions: num_actions, height, width."""
-    env = open_game(game, environment)
-    num_actions = len(env.action_codes)
-    env.close()
+    num_actions = len(action_codes(game, environment))
     return {"num_actions": num_actions, "height": view.height, "width": view.width}

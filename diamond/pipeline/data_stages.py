@@ -13,7 +13,7 @@ from diamond.config.run import (
 )
 from diamond.data.collect import collect_frames, collect_references
 from diamond.data.references import save_references
-from diamond.envs.games import open_game
+from diamond.envs.games import action_codes
 from diamond.envs.players import Players
 from diamond.errors import StageFailedError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
@@ -63,9 +63,7 @@ def make_frames(context: StageContext) -> StageResult:
 
     players = None
     if config.policy is not None:
-        players = _trained_players(
-            context, config.policy, open_game(game, environment).action_codes
-        )
+        players = _trained_players(context, config.policy, action_codes(game, environment))
     recorded = collect_frames(game, environment, view, config, context.seed, progress, players)
     recorded.save(context.folder)
     _save_actions(context, game, environment)
@@ -94,5 +92,5 @@ def _trained_players(
 
 
 def _save_actions(context: StageContext, game: str, environment: Environment) -> None:
-    codes = open_game(game, environment).action_codes
+    codes = action_codes(game, environment)
     (context.folder / ACTIONS_FILE).write_text(json.dumps(list(codes)) + "\n")

@@ -10,7 +10,7 @@ from diamond.config.worlds import find_family
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
-from diamond.envs.games import data_shape, open_game
+from diamond.envs.games import action_codes, data_shape
 from diamond.families.interface import implementation_of
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
 from diamond.part import C, N, Part
@@ -57,7 +57,7 @@ def train_inverse_dynamics(context: StageContext) -> StageResult:
     config = INVERSE_DYNAMICS.section(context.config)
     environment = read_environment(context.config["environment"])
     view = ViewConfig.model_validate(context.config["view"])
-    codes = open_game(context.config["game"], environment).action_codes
+    codes = action_codes(context.config["game"], environment)
     shape = data_shape(context.config["game"], environment, view)
     seen = _record(context, "training", config.num_frames)
     held_out = _record(context, "held out", config.num_held_out_frames)
