@@ -364,6 +364,17 @@ class NoisyWorld(ToyWorld):
         return after, Step(self.frame(after), reward, noise.uniform("end", num) < 0.2)
 
 
+def test_agents_are_told_how_much_of_a_start_is_padding() -> None:
+    def starts(num: int, generator: torch.Generator) -> RealStarts:
+        frames = torch.zeros(num, 3, 3, 16, 16)
+        return RealStarts(frames, torch.zeros(num, 2, dtype=torch.int64), torch.arange(num))
+
+    env = WorldModelVectorEnv(ToyWorld(), starts, Game(4, 16, 16, 15), (2, TOY_HORIZON))
+    infos = env.reset(seed=0)[1]
+    assert infos["burn_in_padded"].tolist() == [0, 1]
+    assert infos["burn_in_frames"].shape == (2, 2, 16, 16, 3)
+
+
 def noisy_env(num_envs: int, mode: AutoresetMode) -> WorldModelVectorEnv:
     def starts(num: int, generator: torch.Generator) -> RealStarts:
         levels = torch.randint(256, (num, 2, 1, 1, 1), generator=generator).to(torch.uint8)

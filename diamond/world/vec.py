@@ -62,7 +62,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
     first of the new episode, ``info["final_obs"]`` the last of the old one) or in the next
     (`NEXT_STEP`: its action is not used, its reward is 0). Where an episode begins,
     ``info["burn_in_frames"]`` has the real frames (num_envs, t - 1, h, w, 3) uint8 before its
-    first observation, for agents with a memory. Masks are those of `SyncVectorEnv`.
+    first observation, for agents with a memory; where starts are padded, ``info["burn_in_padded"]``
+    says how many of them are copies of the first real one. Masks are those of `SyncVectorEnv`.
 
     Equal seeds give equal trajectories. With one seed one stream of numbers serves all rows, so
     that they depend on num_envs too. With a list of seeds every row has a stream of its own: its
@@ -142,7 +143,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self._state = self._world.start(*starts)
         self._lengths[:] = 0
         self._over[:] = False
-        return self._observations(self._state), self._burn_in_infos({}, rows, starts.frames)
+        return self._observations(self._state), self._burn_in_infos({}, rows, starts)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -222,7 +223,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         begun = rows.tolist()
         state, starts = begin_anew(self._world, state, index, lambda _: self._draw_starts(begun))
         self._lengths[rows] = 0
-        return state, self._burn_in_infos(infos, begun, starts.frames)
+        return state, self._burn_in_infos(infos, begun, starts)
 
     def _draw_starts(self, rows: Sequence[int]) -> RealStarts:
         if len(self._start_numbers) == 1:
@@ -231,10 +232,12 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return RealStarts(*(torch.cat(column) for column in zip(*drawn, strict=True)))
 
     def _burn_in_infos(
-        self, infos: dict[str, Any], rows: list[int], frames: Tensor
+        self, infos: dict[str, Any], rows: list[int], starts: RealStarts
     ) -> dict[str, Any]:
-        for row, before in zip(rows, _to_numpy(frames[:, :-1]), strict=True):
-            infos = self._add_info(infos, {"burn_in_frames": before}, row)
+        padded = starts.padded.tolist()
+        for row, before, copies in zip(rows, _to_numpy(starts.frames[:, :-1]), padded, strict=True):
+            told = {"burn_in_frames": before} | ({"burn_in_padded": copies} if any(padded) else {})
+            infos = self._add_info(infos, told, row)
         return infos
 
     def _observations(self, state: Any) -> Frames:
