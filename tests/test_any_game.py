@@ -11,8 +11,9 @@ from diamond.ablation import probing
 from diamond.ablation.plan import Plan, make_plan
 from diamond.ablation.probing import Facts, probe, settled
 from diamond.ablation.request import Request
+from diamond.ablation.stages import stages_of
 from diamond.config.environments import GymnasiumConfig, default_environment
-from diamond.config.games import check_game, kind_of, slug_of
+from diamond.config.games import check_game, check_games, kind_of, slug_of
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.data.collect import collect_references
@@ -20,7 +21,8 @@ from diamond.data.references import load_references, save_references
 from diamond.errors import RequestError
 from diamond.pipeline.arms import scored_on
 from diamond.pipeline.notes import study_notes
-from tests.commands import diamond, report
+from tests.agents import write_agent
+from tests.commands import ROOT, diamond, report
 
 DRIFT = "tests.own_games:Own/Drift-v0"
 MINATAR = "MinAtar/Breakout-v1"
@@ -88,6 +90,33 @@ def test_options_are_json_under_their_names() -> None:
     assert changed.environment.options == {"continuous": False, "lap": [0.9]}
     assert isinstance(car.environment, GymnasiumConfig) and car.environment.options == {}
     assert get_field(changed, "environment.options.continuous") is False
+    nested = override(changed, {"environment.options.map.size": "3"})
+    assert get_field(nested, "environment.options.map.size") == 3
+    with pytest.raises(RequestError, match="continuous is False, which has no parts"):
+        override(changed, {"environment.options.continuous.x": "1"})
+    with pytest.raises(RequestError, match=r"unknown axis 'environment\.options\.'"):
+        override(car, {"environment.options.": "5"})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("ALE/Breakout-v5", "Breakout"),
+        ("Breakout", "ale_py:ALE/Breakout-v5"),
+        ("MiniGrid-Empty-5x5-v0", "minigrid:MiniGrid-Empty-5x5-v0"),
+        ("X-v0", "a:X-v0"),
+    ],
+)
+def test_two_names_of_one_game_are_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(RequestError, match=f"{names[0]} and {names[1]} are one game"):
+        check_games(names)
+
+
+def test_a_policy_records_frames_of_its_own_game_alone(tmp_path: Path) -> None:
+    folder = write_agent(tmp_path / "agent", make_preset("smoke", MINATAR))
+    assert plan_of(f"collector=random,{folder}", games=(MINATAR,))
+    with pytest.raises(RequestError, match=r"environment.trail true, the preset smoke has false"):
+        plan_of(f"collector={folder}", games=(MINATAR,), settings=("environment.trail=false",))
 
 
 # --- what a plan finds out --------------------------------------------------------------------
@@ -100,7 +129,7 @@ def test_games_of_atari_100k_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_minatar_repeats() -> None:
-    assert probe(MINATAR, default_environment(MINATAR)) == Facts(3, (10, 10), None, True)
+    assert probe(MINATAR, default_environment(MINATAR)) == Facts(3, (10, 10), None, None, True)
     config = make_preset("smoke", MINATAR)
     assert settled(config) == config
 
@@ -117,9 +146,27 @@ def test_a_game_that_repeats_in_one_process_alone_is_found_out() -> None:
     assert not probe(game, default_environment(game)).deterministic
 
 
-def test_what_the_user_says_of_determinism_counts() -> None:
+def test_what_was_found_outweighs_what_the_user_says() -> None:
     config = override(make_preset("smoke", DRIFT), {"environment.deterministic": "true"})
-    assert settled(config).references.counterfactuals is not None
+    with pytest.raises(RequestError, match=r"deterministic=true: .* gave other frames"):
+        settled(config)
+    grey = make_preset("smoke", "tests.own_games:Own/Grey-v0")
+    assert settled(grey).references.counterfactuals is not None
+    known = override(grey, {"environment.deterministic": "false"})
+    assert settled(known).references.counterfactuals is None
+
+
+def test_another_file_is_another_game(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    source = (ROOT / "tests/own_games.py").read_text().replace("tests.own_games", "edited_games")
+    config = make_preset("smoke", "edited_games:Own/Grey-v0")
+    keys = []
+    for text in (source, source + "# edited\n", source):
+        (tmp_path / "edited_games.py").write_text(text)
+        probing._probe.cache_clear()
+        keys.append({spec.stage: spec.key for spec in stages_of(settled(config))})
+    assert keys[0] == keys[2]
+    assert all(keys[0][stage] != keys[1][stage] for stage in ("references", "frames", "denoiser"))
 
 
 def test_a_game_whose_process_ends_is_refused() -> None:
@@ -181,19 +228,20 @@ def test_counterfactuals_are_of_games_that_repeat(home: Path) -> None:
     assert not (folders[DRIFT] / "counterfactual.npz").exists()
 
 
-def test_references_of_a_game_that_does_not_repeat_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("padding", ["start", "none"])
+def test_references_of_a_game_that_does_not_repeat_are_whole(tmp_path: Path, padding: str) -> None:
     config = settled(make_preset("smoke", DRIFT))
-    wanted = config.references.model_copy(update={"num_starts": 8, "max_offset_steps": 30})
-    played = collect_references(DRIFT, config.environment, wanted, 0)
-    save_references(played, tmp_path)
+    environment = config.environment.model_copy(update={"padding": padding})
+    wanted = config.references.model_copy(update={"num_starts": 8, "max_offset_steps": 20})
+    save_references(collect_references(DRIFT, environment, wanted, 0), tmp_path)
     references = load_references(tmp_path)
-    kept = np.load(tmp_path / "before.npz")
     assert any(reference.offset > 0 for reference in references)
-    for number, reference in enumerate(references):
-        before = kept[str(number)] if reference.offset > 0 else []
-        frames = [*before, *reference.native[reference.num_padded :]]
+    for reference in references:
+        whole, native = np.asarray(reference.stills), np.asarray(reference.native)
         # The second pixel counts env steps from the reset on.
-        assert [frame[0, 1, 0] for frame in frames] == list(range(len(frames)))
+        assert whole[:, 0, 1, 0].tolist() == list(range(len(whole)))
+        real = native[reference.num_padded :]
+        assert np.array_equal(whole[max(0, reference.offset) :][: len(real)], real)
 
 
 def test_nothing_is_made_of_a_game_that_cannot_be_played(tmp_path: Path) -> None:

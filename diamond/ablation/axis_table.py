@@ -57,7 +57,7 @@ BEFORE: tuple[Axis, ...] = (
         name="resolution",
         meaning="side of the square frames that the agent sees, pixels; each arm is scored at its "
         "own resolution, so that pixel metrics of different ones cannot be compared, returns can",
-        values="whole numbers from 16 to 160, multiples of denoiser.patch (diamond)",
+        values="whole numbers from 8 to 256, multiples of denoiser.patch (diamond)",
         source=f"{PAPER}, appendix F (64)",
         fields=RESOLUTION_FIELDS,
         settings=resolution_settings,

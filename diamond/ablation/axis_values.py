@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diamond.ablation.axis import Settings, shown
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
@@ -17,6 +17,10 @@ RESOLUTION_FIELDS = ("view.height", "view.width")
 COLLECTOR = "collector"
 """Name of the axis whose values may be folders of checkpoints."""
 COLLECTOR_FIELDS = ("frames.play.collector", "frames.play.random_fraction", "frames.policy")
+NOT_SEEN: frozenset[str] = frozenset({"kind", "padding", "max_noops", "deterministic"})
+"""Fields of an environment that change neither what a policy sees nor what its actions do."""
+FOUND_OUT: frozenset[str] = frozenset({"pixels", "source"})
+"""Fields that are not known before the game is tried."""
 COLLECTOR_FORMS = "expert, random, mixed:SHARE, or the folder of a checkpoint"
 
 
@@ -106,9 +110,10 @@ def _recording_policy(agent: Checkpoint, text: str, config: RunConfig) -> Record
             f"collector={text}: the checkpoint was trained on {agent.game}, not {config.game}\n"
             f"  give a checkpoint of {config.game}, or --game {agent.game}"
         )
-    for name in ("actions", "frame_skip", "mode", "difficulty"):
-        theirs, ours = (getattr(one.environment, name, None) for one in (agent, config))
-        if theirs != ours:
+    for name in type(config.environment).model_fields.keys() - NOT_SEEN:
+        theirs, ours = getattr(agent.environment, name), getattr(config.environment, name)
+        left_open = ours is None and name in FOUND_OUT
+        if theirs != ours and not left_open:
             raise RequestError(
                 f"collector={text}: the checkpoint has environment.{name} {_named(theirs)}, "
                 f"the preset {config.preset} has {_named(ours)}\n"
@@ -123,7 +128,7 @@ def _recording_policy(agent: Checkpoint, text: str, config: RunConfig) -> Record
     )
 
 
-def _named(value: Sequence[int] | int | None) -> str:
+def _named(value: Any) -> str:
     return "of the game itself" if value is None else shown(value)
 
 

@@ -36,7 +36,7 @@ from diamond.ablation.variants import (
 )
 from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.config.games import check_game, slug_of
+from diamond.config.games import check_games, slug_of
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family
@@ -179,9 +179,7 @@ def make_plan(request: Request) -> Plan:
     checkpoint = None if request.checkpoint is None else read_checkpoint(request.checkpoint)
     if checkpoint is not None:
         check_fits(request, checkpoint, tuple(dict.fromkeys(axis for axis, _ in chosen)))
-    games = tuple(check_game(game) for game in request.games)
-    if len(set(games)) != len(games):
-        raise RequestError(f"--game {','.join(games)} names a game twice")
+    games = check_games(request.games)
     arms: list[Arm] = []
     paths: dict[str, Path] = {}
     for game in games:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Facts(NamedTuple):
         num_actions: Actions of the agent.
         native_size: Height and width of its screen, pixels.
         pixels: What a frame is, where there is a choice.
+        source: SHA-256 of the file that defines a game of the user's own.
         deterministic: Whether equal seeds and actions gave equal frames, rewards and ends, twice in
             each of two processes.
     """
@@ -32,6 +34,7 @@ class Facts(NamedTuple):
     num_actions: int
     native_size: tuple[int, int]
     pixels: str | None
+    source: str | None
     deterministic: bool
 
 
@@ -54,8 +57,13 @@ def settled(config: RunConfig) -> RunConfig:
     references = config.references
     if isinstance(environment, GymnasiumConfig):
         said = environment.deterministic
+        if said and not facts.deterministic:
+            raise RequestError(
+                f"environment.deterministic=true: {config.game} gave other frames for equal seeds "
+                "and actions\n  leave it out, or draw all random numbers from self.np_random"
+            )
         same = facts.deterministic if said is None else said
-        update = {"pixels": facts.pixels, "deterministic": same}
+        update = {"pixels": facts.pixels, "deterministic": same, "source": facts.source}
         environment = environment.model_copy(update=update)
     elif not facts.deterministic:
         raise RequestError(
@@ -85,8 +93,8 @@ def _probe(game: str, environment: str) -> Facts:
     request = json.dumps([game, json.loads(environment)])
     processes = [
         subprocess.Popen(
-            python_command(MODULE),
-            stdin=subprocess.PIPE,
+            python_command(MODULE, request),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,8 +102,12 @@ def _probe(game: str, environment: str) -> Facts:
         )
         for _ in range(NUM_PROCESSES)
     ]
+    deadline = time.monotonic() + MOST_SECONDS
     try:
-        told = [process.communicate(request, timeout=MOST_SECONDS) for process in processes]
+        told = [
+            process.communicate(timeout=max(0, deadline - time.monotonic()))
+            for process in processes
+        ]
     except subprocess.TimeoutExpired:
         raise RequestError(
             f"{game} did not play {NUM_PROCESSES} times in {MOST_SECONDS} s\n"
@@ -109,7 +121,11 @@ def _probe(game: str, environment: str) -> Facts:
     first = found[0]
     digests = {digest for one in found for digest in one["digests"]}
     return Facts(
-        first["num_actions"], tuple(first["native_size"]), first["pixels"], len(digests) == 1
+        first["num_actions"],
+        tuple(first["native_size"]),
+        first["pixels"],
+        first["source"],
+        len(digests) == 1,
     )
 
 

@@ -143,6 +143,8 @@ def _remarks(plan: Plan, game: str) -> list[str]:
             f"{game} gives other frames for equal seeds and actions: references keep whole "
             "episodes, and there are no counterfactuals"
         )
+    elif config.references.counterfactuals is None and config.references.recorded is None:
+        remarks.append(f"{game} has one action: there are no counterfactuals")
     if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
         plays = {arm.runs[0].config.frames.play for arm in arms}
         shared = config.protocol == "static" and plays == {config.references.play}

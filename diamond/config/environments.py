@@ -148,7 +148,15 @@ class GymnasiumConfig(EnvironmentConfig):
     )
     deterministic: bool | None = Field(
         default=None,
-        description="whether equal seeds and actions give equal frames; null is probed",
+        description="whether equal seeds and actions give equal frames; null is probed, and true "
+        "must be what is found",
+    )
+    source: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the file that defines a game of module:ID, so that another game "
+        "makes other results; null is found out",
+        json_schema_extra={"neutral": None},
     )
 
     @property

@@ -1,9 +1,10 @@
 """Names of games: the 26 of Atari 100k, the others of the emulator, and ids of Gymnasium."""
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
-from diamond.errors import unknown
+from diamond.errors import RequestError, unknown
 
 GAMES: tuple[str, ...] = (
     "Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout",
@@ -47,6 +48,8 @@ FIRST_SIX_ACTIONS: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 
 Kind = Literal["atari", "minatar", "gymnasium"]
 ALE_ID = re.compile(r"ALE/(\w+)-v5")
+KNOWN_MODULES: frozenset[str] = frozenset({"ale_py", "gymnasium", "minatar", "minigrid"})
+"""Modules that an id is known without."""
 GYMNASIUM_ID = re.compile(r"([A-Za-z_][\w.]*:)?([\w-]+/)?[\w.-]+-v\d+")
 HOW = (
     "an Atari game (Boxing), MinAtar/Breakout-v1, any id of Gymnasium (CarRacing-v3), or "
@@ -62,15 +65,35 @@ def check_game(name: str) -> str:
     Raises:
         RequestError: It is neither an Atari game nor an id.
     """
-    said = ALE_ID.fullmatch(name)
-    inner = said.group(1) if said else name
+    module, _, identity = name.rpartition(":")
+    short = identity if module in KNOWN_MODULES else name
+    said = ALE_ID.fullmatch(short)
+    inner = said.group(1) if said else short
     if inner in GAMES or inner in OTHER_ATARI_GAMES:
         return inner
-    if said or (name.startswith("MinAtar/") and name not in MINATAR_GAMES):
-        raise unknown("game", name, _known(), f"give {HOW}")
-    if GYMNASIUM_ID.fullmatch(name):
-        return name
-    raise unknown("game", name, _known(), f"give {HOW}")
+    if short.startswith("MinAtar/") and short not in MINATAR_GAMES:
+        raise unknown("game", name, MINATAR_GAMES, f"give {HOW}")
+    if not said and GYMNASIUM_ID.fullmatch(short):
+        return short
+    raise unknown("game", name, (*GAMES, *OTHER_ATARI_GAMES, *MINATAR_GAMES), f"give {HOW}")
+
+
+def check_games(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of games, each its own.
+
+    Raises:
+        RequestError: There is no such game, or two names are of one game.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        game = check_game(name)
+        identity = game.rpartition(":")[2]
+        if identity in found:
+            raise RequestError(
+                f"--game names a game twice: {found[identity]} and {name} are one game"
+            )
+        found[identity] = name
+    return tuple(check_game(name) for name in found.values())
 
 
 def kind_of(game: str) -> Kind:
@@ -83,7 +106,3 @@ def kind_of(game: str) -> Kind:
 def slug_of(game: str) -> str:
     """A game in the name of a folder: ``MinAtar/Breakout-v1`` is ``minatar-breakout-v1``."""
     return re.sub(r"[^a-z0-9]+", "-", game.lower()).strip("-")
-
-
-def _known() -> tuple[str, ...]:
-    return (*GAMES, *OTHER_ATARI_GAMES, *MINATAR_GAMES)

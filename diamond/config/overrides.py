@@ -115,7 +115,7 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
     if dotted in AXIS_FIELDS:
         raise RequestError(f"{dotted} cannot be set by itself: {AXIS_FIELDS[dotted]}")
     names = _all_names(DIAMOND)
-    if dotted.startswith(OPTIONS):
+    if dotted.startswith(OPTIONS) and all(dotted.split(".")):
         return dotted
     if dotted not in names and not any(dotted in _all_names(n) for n in known_families()):
         match = nearest(dotted, [*axes, *names])
@@ -199,7 +199,7 @@ def get_field(config: RunConfig, dotted: str) -> Any:
     section, *inner = dotted.split(".")
     value: Any = config.world if section in type(config.world).model_fields else config
     for part in (section, *inner):
-        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
+        value = getattr(value, part) if isinstance(value, BaseModel) else (value or {}).get(part)
     return value
 
 
@@ -231,7 +231,10 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         *sections, leaf = place_of(config, dotted)
         target = data
         for section in sections:
-            inner = target[section]
+            # An option may be a record of its own: what is named of it is made.
+            inner = target.get(section, {}) if dotted.startswith(OPTIONS) else target[section]
+            if not isinstance(inner, BaseModel | Mapping):
+                raise RequestError(f"{dotted}: {section} is {inner!r}, which has no parts")
             target[section] = _fields(inner) if isinstance(inner, BaseModel) else dict(inner)
             target = target[section]
         value = _parse(text) if isinstance(text, str) else text

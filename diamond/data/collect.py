@@ -24,6 +24,7 @@ from diamond.envs.games import open_game
 from diamond.envs.interface import EpisodeKey, GameEnv, draw_episode_key
 from diamond.envs.players import Players, scripted_players
 from diamond.envs.view import apply_view
+from diamond.errors import StageFailedError
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
 
@@ -175,7 +176,7 @@ def _collect_reference(
             reference = _record(env, key, player.act, offset, config.horizon_steps)
         if reference is not None and reference.num_valid_steps > 0:
             return reference
-    raise ValueError(
+    raise StageFailedError(
         f"no {game} episode of reference {start} was long enough for an offset of "
         f"up to {config.max_offset_steps} and {CONTEXT_FRAMES} context frames "
         f"in {MAX_ATTEMPTS} tries"
@@ -185,7 +186,8 @@ def _collect_reference(
 def _record(env: GameEnv, key: EpisodeKey, act: Act, offset: int, horizon_steps: int) -> Reference:
     num_frames = offset + CONTEXT_FRAMES + horizon_steps
     played = _play(env, key, act, num_frames, offset + CONTEXT_FRAMES)
-    return _reference(env, key, played, offset, STILL_STRIDE)
+    # Of a game that cannot be replayed every frame from the reset on is kept.
+    return _reference(env, key, played, offset, STILL_STRIDE if env.replayable else 1)
 
 
 def _record_anywhere(
@@ -282,7 +284,6 @@ def _reference(
         _stack(played.frames[::still_stride], env),
         tuple(played.rewards),
         _stack(played.final, env),
-        before=_stack([] if env.replayable else played.frames[:first], env),
     )
 
 

@@ -22,7 +22,6 @@ NATIVE_FILE = "native.npz"
 STILLS_FILE = "stills.npz"
 FINALS_FILE = "finals.npz"
 BRANCH_FILE = "counterfactual.npz"
-BEFORE_FILE = "before.npz"
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,12 @@ class Reference:
         native: (16 + num_valid_steps, h, w, 3) uint8, context and what followed; recorded
             episodes may have the size that the arm sees.
         stills: (m, h, w, 3) uint8, every 8th frame from the reset on, or all where contexts are
-            padded, for the background; of the size of `native`.
+            padded or the game cannot be replayed, for the background; of the size of `native`.
         rewards: What every action from the reset on earned, as the game gave it; None where that
             was not recorded.
         final: (1, h, w, 3) uint8, the frame after the action that ended the episode or lost a
             life; (0, h, w, 3) where the recording was not ended so.
         branch: The counterfactual; None where none was recorded.
-        before: (k, h, w, 3) uint8, the frames from the reset to the context, of a game that cannot
-            be replayed; empty elsewhere.
     """
 
     key: EpisodeKey
@@ -72,7 +69,6 @@ class Reference:
     rewards: tuple[float, ...] | None
     final: Frames
     branch: Branch | None = None
-    before: Frames | None = None
 
     @property
     def num_padded(self) -> int:
@@ -112,9 +108,8 @@ class View:
 def save_references(references: Iterable[Reference], folder: Path) -> None:
     """Write episodes.json, and the frames of all episodes to native, stills and finals.npz.
 
-    Where there are counterfactuals, their frames are in counterfactual.npz; frames before the
-    context, of a game that cannot be replayed, in before.npz. Frames go to the disk as they come:
-    only one reference is in memory.
+    Where there are counterfactuals, their frames are in counterfactual.npz. Frames go to the disk
+    as they come: only one reference is in memory.
     """
     episodes: list[dict[str, Any]] = []
     with ExitStack() as files:
@@ -122,7 +117,6 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
         stills = files.enter_context(FrameWriter(folder / STILLS_FILE))
         finals = files.enter_context(FrameWriter(folder / FINALS_FILE))
         others: FrameWriter | None = None
-        before: FrameWriter | None = None
         for number, reference in enumerate(references):
             native.write(number, reference.native)
             stills.write(number, reference.stills)
@@ -144,9 +138,6 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
                     "action_codes": list(reference.branch.action_codes),
                     "num_valid_steps": len(reference.branch.native),
                 }
-            if reference.before is not None and len(reference.before):
-                before = before or files.enter_context(FrameWriter(folder / BEFORE_FILE))
-                before.write(number, reference.before)
             episodes.append(episode)
     (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
 

@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
+from hashlib import sha256
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -49,6 +51,7 @@ class GymnasiumEnv(GameEnv):
         with _headless_and_silent():
             self._env = _make(game, config)
             try:
+                self.source = _source(self._env) if ":" in game else None
                 self._first_action, num_actions = _discrete(game, self._env)
                 self.pixels: Pixels = _choose_pixels(game, self._env, config)
                 observation, _ = self._call("reset", lambda: self._env.reset(seed=0))
@@ -63,7 +66,7 @@ class GymnasiumEnv(GameEnv):
     def begin(self, key: EpisodeKey) -> NativeFrame:
         """Start the episode of a key: reset with its seed."""
         observation, info = self._call("reset", lambda: self._env.reset(seed=key.emulator_seed))
-        self._lives = int(info.get("lives", 0))
+        self._lives = self._told_lives(info, 0)
         return self._frame(observation)
 
     def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
@@ -72,7 +75,7 @@ class GymnasiumEnv(GameEnv):
         observation, reward, terminated, truncated, info = self._call(
             "step", lambda: self._env.step(code)
         )
-        lives = int(info.get("lives", self._lives))
+        lives = self._told_lives(info, self._lives)
         life_lost, self._lives = lives < self._lives, lives
         said = {"lives": lives, "life_lost": life_lost}
         return self._frame(observation), float(reward), bool(terminated), bool(truncated), said
@@ -80,6 +83,12 @@ class GymnasiumEnv(GameEnv):
     def close(self) -> None:
         """Let go of the environment."""
         self._env.close()
+
+    def _told_lives(self, info: Mapping[str, Any], before: int) -> int:
+        lives = info.get("lives", before)
+        if not isinstance(lives, int | np.integer):
+            raise StageFailedError(f"{self._name} gave info['lives'] = {lives!r}, not a number")
+        return int(lives)
 
     def _call(self, what: str, act: Callable[[], Any]) -> Any:
         try:
@@ -138,6 +147,14 @@ def find_spec(game: str) -> EnvSpec:
             + "".join(f"\n  {said}" for said in broken)
         )
     return gymnasium.registry[name]
+
+
+def _source(env: gymnasium.Env[Any, Any]) -> str | None:
+    """SHA-256 of the file that defines an environment's class; None where there is no such file."""
+    try:
+        return sha256(Path(inspect.getfile(type(env.unwrapped))).read_bytes()).hexdigest()
+    except (TypeError, OSError):
+        return None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a game is and whether it can be replayed, found out by playing it in a process of its own.
 
-Reads `[game, environment]` as JSON from standard input, and writes `Facts` or `{"error": ...}`.
+Its argument is `[game, environment]` as JSON; it writes `Facts` or `{"error": ...}`.
 """
 
 import json
@@ -23,7 +23,7 @@ SEED = 20241118
 
 def main() -> None:
     """Play, and say what was found."""
-    game, environment = json.load(sys.stdin)
+    game, environment = json.loads(sys.argv[1])
     try:
         found = probed(game, environment)
     except DiamondError as error:
@@ -40,6 +40,7 @@ def probed(game: str, environment: Any) -> dict[str, Any]:
         "num_actions": len(env.action_codes),
         "native_size": list(env.native_size),
         "pixels": env.pixels if isinstance(env, GymnasiumEnv) else None,
+        "source": env.source if isinstance(env, GymnasiumEnv) else None,
         "digests": digests,
     }
 
