@@ -61,7 +61,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "--game",
         ),
     ),
-    "a game twice": (("steps=1,3", "--game", "Pong,Pong"), ("--game Pong,Pong", "twice")),
+    "a game twice": (
+        ("steps=1,3", "--game", "Pong,Pong"),
+        ("--game names a game twice", "Pong and Pong are one game"),
+    ),
     "unknown preset": (
         ("steps=1,3", "--preset", "smol"),
         ("unknown preset 'smol'", "Did you mean 'sm", "paper, small, smoke, tiny"),

@@ -24,8 +24,9 @@ BLOCK_SPELLINGS: Mapping[str, str] = {"games": "game", "seeds": "seed"}
 AXIS_FIELDS: Mapping[str, str] = {
     WORLD: "a world model is chosen with the axis family=NAME; its sections are fields",
     "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",
+    "environment.source": "it is that of the file that defines the game",
 }
-"""Fields that have no text of their own: a named axis sets them."""
+"""Fields that have no text of their own: a named axis sets them, or they are found out."""
 _NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}
 WHOLE_SECTIONS: frozenset[str] = frozenset({WORLD, "online"})
 """Sections that the axis family replaces as a whole."""
