@@ -333,7 +333,7 @@ def test_what_the_released_code_cannot_express_is_refused(smoke_home: Path, tmp_
     assert done.returncode == 2
     assert "denoiser.patch=2" in done.stderr
     assert "without .pt" in done.stderr
-    with pytest.raises(RequestError, match=r"view\.crop=.*emulator\.actions="):
+    with pytest.raises(RequestError, match=r"view\.crop=.*environment\.actions="):
         export.export_released(tiny("Boxing"), {}, target)
     ddpm = override(paper("Boxing"), FORMULATION_FIELDS["ddpm"])
     with pytest.raises(RequestError, match="no such agent: another diffusion formulation"):

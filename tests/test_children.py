@@ -49,11 +49,16 @@ def _attributes(tree: ast.Module, owner: str) -> set[str]:
 
 
 def test_python_is_started_in_one_way() -> None:
-    """Whatever else starts a process starts git, nvidia-smi, or a command of `children`."""
+    """Whatever else starts a process starts git, nvidia-smi, or a command of `processes`."""
     trees = {path.relative_to(PACKAGE).as_posix(): _module(path) for path in PACKAGE.rglob("*.py")}
     starting = {name for name, tree in trees.items() if STARTING & _imported(tree)}
     others = {"pipeline/devices.py", "pipeline/provenance.py"}
-    python = {"pipeline/executor.py", "bench/client.py", "bench/startup.py"}
+    python = {
+        "ablation/probing.py",
+        "pipeline/executor.py",
+        "bench/client.py",
+        "bench/startup.py",
+    }
     assert starting == others | python
     called = {name: _attributes(tree, "os") for name, tree in trees.items()}
     assert not [
@@ -63,7 +68,7 @@ def test_python_is_started_in_one_way() -> None:
         or any(word.startswith(("exec", "spawn", "posix_spawn")) for word in words)
     ]
     named = {name for name, tree in trees.items() if "executable" in _attributes(tree, "sys")}
-    assert named == {"pipeline/children.py"}
+    assert named == {"config/processes.py"}
     for name in python:
         words = {node.id for node in ast.walk(trees[name]) if isinstance(node, ast.Name)}
         assert {"python_command", "python_environment"} <= words
