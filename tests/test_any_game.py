@@ -201,7 +201,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two kinds of games, one of which does not repeat."""
     home = tmp_path_factory.mktemp("any") / "home"
     arguments = ("steps=1,3", "--preset", "smoke", "--game", f"{MINATAR},{DRIFT}")
-    done = diamond("ablate", *arguments, "--home", str(home))
+    done = diamond("ablate", *arguments, "--home", str(home), page=False)
     assert done.returncode == 0, done.stderr
     assert f"{DRIFT} gives other frames for equal seeds and actions" in done.stderr.replace(
         "\n", " "
