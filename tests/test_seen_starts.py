@@ -18,6 +18,7 @@ from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference, save_references
 from diamond.data.seen_starts import Stretch, seen_starts
 from diamond.envs.interface import EpisodeKey
+from diamond.errors import StoreError
 from diamond.pipeline import kept_starts
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.estimate_files import estimate_files
@@ -157,6 +158,17 @@ def test_it_is_not_known_of_frames_that_are_not_here_and_of_baselines(tmp_path: 
     store.keep_only(frames.stage, frames.key, [FRAMES_FILE], lambda folder: None)
     assert kept_seen_starts(run, store) is None
     assert kept_seen_starts(plan.arms[-1].runs[0], store) is None
+
+
+def test_frames_that_are_damaged_are_told(tmp_path: Path) -> None:
+    store, arm = Store(tmp_path), smoke_plan().arms[0]
+    filled(store, arm)
+    frames = find_stage(arm.runs[0], "frames")
+    assert frames is not None
+    path = store.folder("frames", frames.key) / FRAMES_FILE
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(StoreError, match=f"frames {frames.key} is damaged"):
+        kept_seen_starts(arm.runs[0], store)
 
 
 def test_the_result_names_the_starts_and_the_mean_over_the_others(tmp_path: Path) -> None:

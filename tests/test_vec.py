@@ -46,7 +46,9 @@ from diamond.records import RealStarts, to_bytes, to_unit
 from diamond.rng import Noise, StreamNoise, categorical, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.world import make_vec
+from diamond.world.env import WorldModelEnv
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
+from diamond.world.sb3 import StableBaselinesEnv
 from diamond.world.vec import Game, WorldModelVectorEnv
 from tests.agents import write_agent, write_frames
 from tests.commands import ROOT, environment
@@ -367,12 +369,19 @@ class NoisyWorld(ToyWorld):
 def test_agents_are_told_how_much_of_a_start_is_padding() -> None:
     def starts(num: int, generator: torch.Generator) -> RealStarts:
         frames = torch.zeros(num, 3, 3, 16, 16)
-        return RealStarts(frames, torch.zeros(num, 2, dtype=torch.int64), torch.arange(num))
+        return RealStarts(frames, torch.zeros(num, 2, dtype=torch.int64), 2 - torch.arange(num))
 
-    env = WorldModelVectorEnv(ToyWorld(), starts, Game(4, 16, 16, 15), (2, TOY_HORIZON))
-    infos = env.reset(seed=0)[1]
-    assert infos["burn_in_padded"].tolist() == [0, 1]
-    assert infos["burn_in_frames"].shape == (2, 2, 16, 16, 3)
+    def rows(num: int) -> WorldModelVectorEnv:
+        game = Game(4, 16, 16, 15)
+        return WorldModelVectorEnv(ToyWorld(), starts, game, (num, TOY_HORIZON))
+
+    infos = rows(3).reset(seed=0)[1]
+    assert infos["burn_in_padded"].tolist() == [2, 1, 0]
+    assert infos["burn_in_frames"].shape == (3, 2, 16, 16, 3)
+    assert WorldModelEnv(rows(1)).reset(seed=0)[1]["burn_in_padded"] == 2
+    many = StableBaselinesEnv(rows(3))
+    many.reset()
+    assert [told["burn_in_padded"] for told in many.reset_infos] == [2, 1, 0]
 
 
 def noisy_env(num_envs: int, mode: AutoresetMode) -> WorldModelVectorEnv:

@@ -84,16 +84,19 @@ def check_games(names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         RequestError: There is no such game, or two names are of one game.
     """
-    found: dict[str, str] = {}
+    spelled: dict[str, str] = {}
+    games = []
     for name in names:
         game = check_game(name)
+        # Under one id there is one game, whichever module registers it.
         identity = game.rpartition(":")[2]
-        if identity in found:
+        if identity in spelled:
             raise RequestError(
-                f"--game names a game twice: {found[identity]} and {name} are one game"
+                f"--game names a game twice: {spelled[identity]} and {name} are one game"
             )
-        found[identity] = name
-    return tuple(check_game(name) for name in found.values())
+        spelled[identity] = name
+        games.append(game)
+    return tuple(games)
 
 
 def kind_of(game: str) -> Kind:

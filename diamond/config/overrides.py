@@ -276,6 +276,7 @@ def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     """Turn a validation error into lines of field, value and rule."""
     lines = []
     for item in error.errors():
+        # What stands behind `environment` is its kind, which users do not write.
         name = ".".join(
             str(part)
             for before, part in zip(("", *item["loc"]), item["loc"], strict=False)

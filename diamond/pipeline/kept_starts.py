@@ -27,7 +27,10 @@ def kept_seen_starts(run: Run, store: Store) -> tuple[int, ...] | None:
 
     Returns:
         None where that is not known: nothing was imagined, the run was trained on no frames that
-        were recorded before, or they or the references are not here as they were written.
+        were recorded before, or they or the references are not here.
+
+    Raises:
+        StoreError: They are damaged, and were not looked through before.
     """
     names = ("frames", "references", "rollouts")
     specs = [spec for name in names if (spec := find_stage(run, name)) is not None]
@@ -42,25 +45,24 @@ def kept_seen_starts(run: Run, store: Store) -> tuple[int, ...] | None:
         "num_starts": num_starts,
     }
     path = estimate_path(store.home, frames.key, depends)
-    is_here = all(store.has_all_files(spec.stage, spec.key) for spec in (frames, references))
+    is_here = (store.folder(frames.stage, frames.key) / ACTIONS_FILE).is_file() and all(
+        store.has_all_files(spec.stage, spec.key) for spec in (frames, references)
+    )
     if not is_here and not is_whole(read_json(path)):
         return None
-    folders = store.folder("frames", frames.key), store.folder("references", references.key)
-    try:
-        return _seen_starts(path, folders, view, num_starts)
-    except (OSError, ValueError):
-        return None
+    return _seen_starts(path, store, (frames.key, references.key), view, num_starts)
 
 
 @lru_cache(maxsize=4096)
 def _seen_starts(
-    path: Path, folders: tuple[Path, Path], view: ViewConfig, num_starts: int
+    path: Path, store: Store, keys: tuple[str, str], view: ViewConfig, num_starts: int
 ) -> tuple[int, ...]:
     def make() -> SeenStarts:
         # What decodes frames is loaded where any must be.
         from diamond.data.seen_starts import stored_seen_starts  # noqa: PLC0415
 
-        frames, references = folders
+        frames = store.whole_folder("frames", keys[0])
+        references = store.whole_folder("references", keys[1])
         codes = json.loads((frames / ACTIONS_FILE).read_text())
         found = stored_seen_starts(references, frames, codes, view, num_starts)
         return SeenStarts(positions=found)

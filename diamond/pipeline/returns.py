@@ -95,11 +95,10 @@ def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | Non
 
 def plays_the_whole_game(agent: Checkpoint | RunConfig) -> bool:
     """Whether an agent plays an Atari game as published scores do, and sees the full screen."""
+    if agent.game not in GAMES or agent.view.crop is not None:
+        return False
     usual, played = default_environment(agent.game), agent.environment
-    alike = all(
-        getattr(played, name) == getattr(usual, name) for name in SCORED_AS if hasattr(usual, name)
-    )
-    return agent.game in GAMES and agent.view.crop is None and alike
+    return all(getattr(played, name) == getattr(usual, name) for name in SCORED_AS)
 
 
 def hns_over_games(arms: Sequence[Arm]) -> tuple[GameScores, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from diamond.world.vec import RENDER_MODE, Frames, WorldModelVectorEnv, make_vec
+from diamond.world.vec import RENDER_MODE, START_INFOS, Frames, WorldModelVectorEnv, make_vec
 
 
 class WorldModelEnv(gymnasium.Env[Frames, np.int64]):
@@ -53,7 +53,7 @@ class WorldModelEnv(gymnasium.Env[Frames, np.int64]):
         self._row.np_random = self.np_random
         observations, infos = self._row.reset(options=options)
         self._over = False
-        return observations[0], {"burn_in_frames": infos["burn_in_frames"][0]}
+        return observations[0], {name: infos[name][0] for name in START_INFOS if name in infos}
 
     def step(self, action: np.int64) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """Imagine one env step.

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from diamond.errors import RequestError
-from diamond.world.vec import Frames, WorldModelVectorEnv
+from diamond.world.vec import START_INFOS, Frames, WorldModelVectorEnv
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
@@ -109,7 +109,7 @@ class StableBaselinesEnv(VecEnv):
 
     def _keep_burn_in(self, infos: dict[str, Any]) -> None:
         for row in np.flatnonzero(infos.get("_burn_in_frames", ())):
-            self.reset_infos[row] = {"burn_in_frames": infos["burn_in_frames"][row]}
+            self.reset_infos[row] = {n: infos[n][row] for n in START_INFOS if n in infos}
 
     def _check_all(self, indices: VecEnvIndices) -> None:
         if len(set(self._get_indices(indices))) < self.num_envs:

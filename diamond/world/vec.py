@@ -29,6 +29,8 @@ from diamond.world.imagination import begin_anew
 from diamond.world.starts import Starts, starts_of_checkpoint
 
 Frames = NDArray[np.uint8]
+START_INFOS = ("burn_in_frames", "burn_in_padded")
+"""What `reset` tells of the real frames before an episode; the second one where any are copies."""
 RENDER_MODE = "rgb_array"
 
 
