@@ -1,6 +1,6 @@
 """A part: one network that is trained, and all that building, loading and training it takes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -20,6 +20,8 @@ Losses = tuple[Tensor, Mapping[str, Tensor]]
 """The loss of an update, a scalar, and further numbers to record, without gradient."""
 Loss = Callable[[int], Losses]
 """The losses of an update (0-based)."""
+Passes = Losses | Iterator[Losses]
+"""The losses of an update, or those of each of its optimiser steps, one after the other."""
 
 
 class Extent(NamedTuple):
@@ -29,10 +31,16 @@ class Extent(NamedTuple):
         num_steps: Env steps, at least 1.
         padded: Whether it may reach beyond its episode, which is padding there; if not, it is
             whole inside one, or begins before one where the frames pad starts.
+        balance: Share of the segments that are drawn around events: rewards that are not of the
+            most frequent sign, and ends.
+        event_places: First and last env step of a segment (0-based) that such an event may be;
+            at and beyond num_steps it comes after the segment.
     """
 
     num_steps: int
     padded: bool = False
+    balance: float = 0.0
+    event_places: tuple[int, int] = (0, 0)
 
 
 class SegmentSource(Protocol):
@@ -92,6 +100,8 @@ class Part(Generic[N, C]):
         init: Stream of its first weights.
         data: Which segments of real frames it is trained on, from its section and `Draw.given`.
         loss: Of the network with its section in one update.
+        passes: What an update is made of where that may be several optimiser steps on one draw;
+            None: one step on `loss`.
         ema: Decay of the averaged weights, which then are the result; 0 when there are none.
         compiled: The networks in it that torch may compile.
     """
@@ -102,6 +112,7 @@ class Part(Generic[N, C]):
     init: StrEnum
     data: Callable[[C, Any], Extent]
     loss: Callable[[N, C, Draw], Losses]
+    passes: Callable[[N, C, Draw], Passes] | None = None
     ema: Callable[[C], float] = _never_averaged
     compiled: Callable[[N], Sequence[nn.Module]] = _never_compiled
 
@@ -122,6 +133,13 @@ class Part(Generic[N, C]):
         """The loss of a network as a function of the update, on fresh draws for each."""
         device = device_of(net)
         return lambda update: self.loss(net, config, Draw(source, seed, update, device, given))
+
+    def passes_of(
+        self, net: N, config: C, source: SegmentSource, seed: int, given: Any = None
+    ) -> Callable[[int], Passes]:
+        """The same of all optimiser steps of an update."""
+        device, passes = device_of(net), self.passes or self.loss
+        return lambda update: passes(net, config, Draw(source, seed, update, device, given))
 
 
 AnyPart = Part[Any, Any]

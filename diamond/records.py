@@ -7,6 +7,22 @@ import torch
 from torch import Tensor
 
 
+class ClassShift(NamedTuple):
+    """How much more often an env step of a class is drawn than the game has it, as a logarithm.
+
+    Attributes:
+        rewards: Of the rewards -1, 0 and 1.
+        ends: Of no end and an end.
+    """
+
+    rewards: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    ends: tuple[float, float] = (0.0, 0.0)
+
+
+EVENLY = ClassShift()
+"""All env steps are equally likely."""
+
+
 @dataclass(frozen=True)
 class Segments:
     """A batch of consecutive real env steps inside one episode each, padded to one length.
@@ -19,6 +35,7 @@ class Segments:
         valid: (b, t) bool, False at padding, which means nothing: frame i + 1 after the env steps,
             frame i before them is padding where step i is. Before them the first frame is repeated
             with action 0, reward 0, end 0. Segments whole inside an episode have none.
+        shift: How they were drawn; zeros where all env steps were equally likely.
     """
 
     frames: Tensor
@@ -26,6 +43,7 @@ class Segments:
     rewards: Tensor
     ends: Tensor
     valid: Tensor
+    shift: ClassShift = EVENLY
 
     def to(self, device: torch.device) -> "Segments":
         """The same segments on a device."""
@@ -35,6 +53,7 @@ class Segments:
             self.rewards.to(device),
             self.ends.to(device),
             self.valid.to(device),
+            self.shift,
         )
 
 
@@ -57,6 +76,25 @@ class RealStarts(NamedTuple):
         return RealStarts(self.frames.to(device), self.actions.to(device), self.padded.to(device))
 
 
+class Seen(NamedTuple):
+    """What a recurrent policy acted on, so that it can be run over it again.
+
+    Attributes:
+        frames: (b, t, c, h, w) float32 in [-1, 1].
+        begins: (b, t) bool, where its memory is one of another past than the step before.
+        memory: Before each frame, a pair of tensors (b, t, units) without gradient.
+    """
+
+    frames: Tensor
+    begins: Tensor
+    memory: tuple[Tensor, Tensor]
+
+    def rows(self, rows: Tensor) -> "Seen":
+        """That of some trajectories, rows (m,) int64."""
+        hidden, cell = self.memory
+        return Seen(self.frames[rows], self.begins[rows], (hidden[rows], cell[rows]))
+
+
 @dataclass(frozen=True)
 class Trajectories:
     """What a policy did in an environment, imagined or real, time second.
@@ -67,7 +105,8 @@ class Trajectories:
         ends: (b, t) bool.
         logits: (b, t, k), with gradient.
         values: (b, t), with gradient.
-        next_values: (b, t) value of the frame that follows, before any restart, without gradient.
+        next_values: (b, t) value of the frame that follows, without gradient; 0 after an end.
+        seen: What the policy acted on.
     """
 
     actions: Tensor
@@ -76,6 +115,7 @@ class Trajectories:
     logits: Tensor
     values: Tensor
     next_values: Tensor
+    seen: Seen | None = None
 
 
 def to_unit(frames: Tensor) -> Tensor:

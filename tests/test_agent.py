@@ -325,7 +325,7 @@ def counting_policy(log: dict[str, list[Any]]) -> ImaginationPolicy:
         log["acted on"].append((frame.flatten().tolist(), memory[0].flatten().tolist()))
         b = len(frame)
         following = (memory[0] + 1, memory[1])
-        return Decision(torch.zeros(b).long(), torch.zeros(b, 2), torch.zeros(b), following)
+        return Decision(torch.zeros(b).long(), torch.zeros(b, 2), frame.flatten(), following)
 
     def warm_up(frames: Tensor, padded: Tensor) -> tuple[Tensor, Tensor]:
         count = torch.full((len(frames), 1), float(frames.shape[1] - 1))
@@ -372,9 +372,18 @@ def test_rows_that_end_go_on_from_fresh_starts() -> None:
         [5, 3, 3],
     ]
     assert torch.equal(batch.ends, ends)
-    # The next value is that of the frame before the restart: start 3 at age 1, start 2 at age 2.
-    assert float(batch.next_values[2, 0]) == pytest.approx(3.01)
-    assert float(batch.next_values[1, 1]) == pytest.approx(2.02)
+    # The next value is that of the next frame; nothing follows an end.
+    following = [[1.01, 1.02, 1.03, 1.04], [2.01, 0, 5.01, 0], [0, 0, 6.01, 6.02]]
+    assert batch.next_values.numpy() == pytest.approx(np.array(following))
+    assert batch.seen is not None
+    assert batch.seen.begins.tolist() == [
+        [True, False, False, False],
+        [True, False, True, False],
+        [True, True, True, False],
+    ]
+    memory = [[2, 3, 4, 5], [2, 3, 2, 3], [2, 2, 2, 3]]
+    assert batch.seen.memory[0][..., 0].tolist() == memory
+    assert batch.seen.frames.flatten(1)[1].tolist() == pytest.approx([2, 2.01, 5, 5.01])
 
 
 def test_gradients_flow_through_the_memory_but_not_across_a_restart() -> None:

@@ -143,7 +143,7 @@ def drawn_before_padding(
     frames: FrameSet, extent: Extent, batch_size: int, generator: torch.Generator
 ) -> list[list[int]]:
     """The rows of segments without padded starts, item by item: the draws, one row of frames."""
-    num_steps, padded = extent
+    num_steps, padded = extent[:2]
     lengths = np.diff(frames.bounds) - 1
     places = [
         (int(begin), int(begin) + step, int(begin + length))
@@ -223,9 +223,9 @@ def test_nothing_is_learnt_from_a_padded_target(monkeypatch: pytest.MonkeyPatch)
     add_noise = Denoiser._add_training_noise
     index = 0
 
-    def other_noise(self: Denoiser, clean: Tensor, generator: torch.Generator) -> Any:
+    def other_noise(self: Denoiser, clean: Tensor, drawn: list[Tensor]) -> Any:
         nonlocal index
-        noisy, cs = add_noise(self, clean, generator)
+        noisy, cs = add_noise(self, clean, drawn)
         learnt = segments.valid[:, history - 1 + index]
         index += 1
         return torch.where(per_item(learnt), noisy, 3 - noisy), cs
@@ -240,9 +240,13 @@ def plain_loss(denoiser: Denoiser, segments: Segments) -> Tensor:
     """The loss item by item and pass by pass, of what is valid."""
     config, errors = denoiser.config, []
     generator = torch_generator(0, Purpose.DENOISER_NOISE)
+    drawn_noise = [
+        denoiser._draw_training_noise(segments.frames[:, 0], generator)
+        for _ in range(config.autoregressive_passes)
+    ]
     noisy = [
-        denoiser._add_training_noise(segments.frames[:, config.history + index], generator)
-        for index in range(config.autoregressive_passes)
+        denoiser._add_training_noise(segments.frames[:, config.history + index], drawn)
+        for index, drawn in enumerate(drawn_noise)
     ]
     frames = segments.frames.clone()
     for index, (image, cs) in enumerate(noisy):

@@ -1,5 +1,9 @@
 """Acting with the actor-critic network and the loss that trains it on trajectories."""
 
+import math
+from collections.abc import Iterator
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -8,6 +12,9 @@ from diamond.config.networks import PolicyConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent
 from diamond.records import Trajectories
+
+ADVANTAGE_EPS = 1e-8
+"""Added to the deviation of advantages, which may be 0."""
 
 
 def burn_in(net: ActorCriticNet, frames: Tensor, padded: Tensor) -> Recurrent:
@@ -25,26 +32,87 @@ def actor_critic_loss(
 
     Args:
         batch: Trajectories (b, t).
-        config: gamma, lambda, weights.
+        config: gamma, lambda, weights, whether advantages are normalised.
 
     Returns:
         The loss (a scalar) and its parts without gradient.
 
     Source: arXiv:2405.12399, appendix E, equations 12 to 15.
     """
-    returns = lambda_returns(
-        batch.rewards.sign(), batch.ends, batch.next_values, config.gamma, config.lambda_
-    )
-    log_probabilities = batch.logits.log_softmax(dim=-1)
-    taken = log_probabilities.gather(-1, batch.actions[..., None]).squeeze(-1)
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=-1).mean()
-    actor_loss = -(taken * (returns - batch.values).detach()).mean()
-    value_loss = F.mse_loss(batch.values, returns)
+    returns = _returns(batch, config)
+    taken, entropy = _log_probabilities(batch.logits, batch.actions)
+    actor_loss = -(taken * _advantages(returns, batch.values, config)).mean()
+    return _whole_loss(batch, config, actor_loss, (batch.values, returns), entropy)
+
+
+def ppo_losses(
+    net: ActorCriticNet, batch: Trajectories, config: PolicyConfig, generator: torch.Generator
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """The clipped objective of PPO, one loss a minibatch; an optimiser step comes after each.
+
+    Args:
+        net: The policy, which runs over the trajectories again for each loss.
+        batch: Trajectories (b, t) with what the policy saw; their logits and values are old ones.
+        config: gamma, lambda, weights, epochs, minibatches, clip.
+        generator: CPU generator that shuffles the trajectories.
+
+    Yields:
+        The loss (a scalar) and its parts without gradient.
+
+    Source: Schulman et al. 2017 (arXiv:1707.06347), equations 7 and 9; values are regressed to
+        lambda-returns without a clip.
+    """
+    assert batch.seen is not None
+    returns = _returns(batch, config)
+    advantages = _advantages(returns, batch.values, config)
+    before = _log_probabilities(batch.logits.detach(), batch.actions)[0]
+    for _ in range(config.epochs):
+        order = torch.randperm(len(returns), generator=generator).to(returns.device)
+        for rows in order.tensor_split(config.minibatches):
+            logits, values = net.over(batch.seen.rows(rows))
+            taken, entropy = _log_probabilities(logits, batch.actions[rows])
+            ratio = (taken - before[rows]).exp()
+            clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+            gains = advantages[rows]
+            actor_loss = -torch.minimum(ratio * gains, clipped * gains).mean()
+            yield _whole_loss(batch, config, actor_loss, (values, returns[rows]), entropy)
+
+
+def _returns(batch: Trajectories, config: PolicyConfig) -> Tensor:
+    rewards = batch.rewards.sign()
+    return lambda_returns(rewards, batch.ends, batch.next_values, config.gamma, config.lambda_)
+
+
+def _advantages(returns: Tensor, values: Tensor, config: PolicyConfig) -> Tensor:
+    """Returns above the values (b, t), without gradient."""
+    found = (returns - values).detach()
+    if not config.normalise_advantages:
+        return found
+    return (found - found.mean()) / (found.std(correction=0) + ADVANTAGE_EPS)
+
+
+def _log_probabilities(logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithm of the probability of each action (b, t), and the mean entropy in nats."""
+    every = logits.log_softmax(dim=-1)
+    entropy = -(every.exp() * every).sum(dim=-1).mean()
+    return every.gather(-1, actions[..., None]).squeeze(-1), entropy
+
+
+def _whole_loss(
+    batch: Trajectories,
+    config: PolicyConfig,
+    actor_loss: Tensor,
+    regressed: tuple[Tensor, Tensor],
+    entropy: Tensor,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss with its value regression (values, returns) and entropy bonus, and its parts."""
+    value_loss = F.mse_loss(*regressed)
     loss = actor_loss + config.value_weight * value_loss - config.entropy_weight * entropy
     parts = {
         "actor_loss": actor_loss.detach(),
         "value_loss": value_loss.detach(),
         "entropy": entropy.detach(),
+        "entropy_ratio": entropy.detach() / math.log(max(2, batch.logits.shape[-1])),
         "imagined_reward": batch.rewards.sum(dim=1).mean(),
     }
     return loss, parts

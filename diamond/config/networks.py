@@ -1,8 +1,8 @@
 """What every network has in its config, and the policy, which all families share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from diamond.config.base import Record
 
@@ -58,3 +58,60 @@ class PolicyConfig(PartConfig):
         description="precision of the encoder's arithmetic",
         json_schema_extra={"neutral": "float32"},
     )
+    algorithm: Literal["reinforce", "ppo"] = Field(
+        default="reinforce",
+        description="reinforce: one optimiser step on imagined trajectories, as DIAMOND has it; "
+        "ppo: several on the same ones, with a clipped ratio of probabilities",
+        json_schema_extra={"neutral": "reinforce"},
+    )
+    epochs: int = Field(
+        default=1,
+        ge=1,
+        description="times that ppo goes through the imagined trajectories of an update",
+        json_schema_extra={"neutral": 1},
+    )
+    minibatches: int = Field(
+        default=1,
+        ge=1,
+        description="parts of the trajectories, each with an optimiser step of ppo",
+        json_schema_extra={"neutral": 1},
+    )
+    clip: float = Field(
+        default=0.2,
+        gt=0,
+        description="largest change of a probability that ppo rewards, as a share",
+        json_schema_extra={"neutral": 0.2},
+    )
+    normalise_advantages: bool = Field(
+        default=False,
+        description="bring the advantages of a batch to mean 0 and deviation 1",
+        json_schema_extra={"neutral": False},
+    )
+    event_starts: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the imagined trajectories that begin shortly before real rewards "
+        "and ends",
+        json_schema_extra={"neutral": 0.0},
+    )
+    event_lead_steps: int = Field(
+        default=8,
+        ge=1,
+        description="such a trajectory begins 1 to this many env steps before the event is over",
+        json_schema_extra={"neutral": 8},
+    )
+
+    @model_validator(mode="after")
+    def _check_passes(self) -> Self:
+        if self.algorithm == "reinforce" and (self.epochs, self.minibatches) != (1, 1):
+            raise ValueError(
+                f"policy.epochs={self.epochs}, policy.minibatches={self.minibatches}: "
+                "reinforce learns from a batch once and whole; policy.algorithm=ppo takes more"
+            )
+        if self.minibatches > self.batch_size:
+            raise ValueError(
+                f"policy.minibatches={self.minibatches} is above policy.batch_size="
+                f"{self.batch_size}"
+            )
+        return self

@@ -1,7 +1,8 @@
 """Segments of real env steps, drawn from a set of frames."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.errors import StageFailedError
 from diamond.part import CPU, Extent, SegmentSource
-from diamond.records import RealStarts, Segments, to_unit
+from diamond.records import EVENLY, ClassShift, RealStarts, Segments, to_unit
 
 
 class RealFrames(Protocol):
@@ -62,6 +63,11 @@ class SegmentSampler:
     weight, an episode of the part uniformly, then one of its segments, or env steps. Fewer episodes
     than parts are drawn by their env steps instead. One too short for a segment is never drawn.
 
+    The first `balance` of a batch are drawn around events, in two steps: one of the kinds of event
+    that the frames have, each equally likely (rewards of either sign, unless it is the most
+    frequent, and ends), then an event of it and its place in the segment. Without an event in the
+    frames all are drawn as if there were no balance.
+
     Source: arXiv:2405.12399, released code, `BatchSampler`, padded `can_sample_beyond_end`.
     Differs: there segments may begin before an episode, with grey frames, which the LSTM reads
     (docs/deviations.md).
@@ -78,6 +84,9 @@ class SegmentSampler:
         self._frames = frames
         self._extent = extent
         self._weights = tuple(weights)
+        self._found: tuple[int, int] | None = None
+        self._kinds: list[_Around] = []
+        self._shift = EVENLY
 
     def sample(
         self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
@@ -95,7 +104,7 @@ class SegmentSampler:
         Raises:
             StageFailedError: No episode is long enough.
         """
-        num_steps, padded = self._extent
+        num_steps, padded = self._extent[:2]
         by_step = padded or self._frames.pads_starts
         bounds = self._frames.episodes()
         lengths = np.trim_zeros(np.diff(bounds) - 1, "b")  # the growing episode may have none yet
@@ -109,17 +118,67 @@ class SegmentSampler:
                 "  raise frames.num_frames (online: online.initial.min_env_steps), or lower what "
                 "makes segments long: history, autoregressive passes, burn-in frames"
             )
+        around = self._events()
+        num_around = round(self._extent.balance * batch_size) if around else 0
+        num_plain = batch_size - num_around
         if self._weights:
-            episodes, chosen = _draw_by_weight(weights, choices, batch_size, generator)
+            episodes, chosen = _draw_by_weight(weights, choices, num_plain, generator)
         else:
-            episodes, chosen = _draw_uniformly(choices, batch_size, generator)
+            episodes, chosen = _draw_uniformly(choices, num_plain, generator)
         first = bounds[episodes] + chosen
         if padded:
-            first = first - torch.randint(num_steps, (batch_size,), generator=generator).numpy()
+            first = first - torch.randint(num_steps, (num_plain,), generator=generator).numpy()
         elif by_step:
             first = first - (num_steps - 1)
+        if num_around:
+            near, begun = _draw_around(around, num_around, generator)
+            episodes, first = np.concatenate((near, episodes)), np.concatenate((begun, first))
         edges = bounds[episodes], bounds[episodes + 1] - 1
-        return _gather(self._frames, first, edges, self._extent, device)
+        drawn = _gather(self._frames, first, edges, self._extent, device)
+        return replace(drawn, shift=self._shift) if num_around else drawn
+
+    @property
+    def lacks_events(self) -> bool:
+        """Whether it is to draw around events, and the frames have none so far."""
+        return self._extent.balance > 0 and not self._events()
+
+    def _class_shift(self, around: "list[_Around]") -> ClassShift:
+        """By how much draws favour classes, to first order: edges of episodes are left out."""
+        balance = self._extent.balance
+        rewards, ends = (np.zeros((2, 3)), np.zeros((2, 2)))
+        classes = np.sign(self._frames.rewards).astype(np.int64) + 1
+        plain = self._step_weights()
+        near = np.mean([_covered(one, self._extent, len(plain)) for one in around], axis=0)
+        for index, weights in enumerate((plain, near)):
+            num_rows = len(weights)
+            rewards[index] = np.bincount(classes[:num_rows], weights, minlength=3)
+            ends[index] = np.bincount(self._frames.ends[:num_rows], weights, minlength=2)
+        return ClassShift(_log_ratio(rewards, balance), _log_ratio(ends, balance))
+
+    def _step_weights(self) -> NDArray[np.float64]:
+        """Chance of each row without balance (n,); 0 at final frames."""
+        bounds = self._frames.episodes()
+        lengths = np.diff(bounds) - 1
+        weights = np.ones(len(lengths))
+        if self._weights:
+            drawn = episode_weights(np.maximum(lengths, 1), lengths > 0, self._weights)
+            weights = drawn / np.maximum(lengths, 1)
+        rows = np.repeat(weights, np.diff(bounds))
+        rows[bounds[1:] - 1] = 0
+        return np.asarray(rows / rows.sum())
+
+    def _events(self) -> "list[_Around]":
+        """The segments around events so far, a record for each kind of event there is."""
+        if not self._extent.balance:
+            return []
+        bounds = self._frames.episodes()
+        found = (len(bounds), int(bounds[-1]))
+        if found != self._found:
+            self._found, self._kinds = found, _around_events(self._frames, self._extent)
+            plain = self._step_weights() if self._weights else None
+            self._kinds = [one.weighted(plain) for one in self._kinds]
+            self._shift = self._class_shift(self._kinds) if self._kinds else EVENLY
+        return self._kinds
 
 
 def draw_starts(
@@ -187,6 +246,97 @@ def _draw_by_weight(
     return episodes, (places * choices[episodes]).astype(np.int64)
 
 
+class _Around(NamedTuple):
+    """The segments around the events of one kind.
+
+    Attributes:
+        rows: Row of each event (n,).
+        episodes: Its episode (n,).
+        low: First row that a segment around it may begin at (n,).
+        high: Last one (n,), at least `low`.
+        chances: Chance of each event (n,), a cumulative sum that ends at 1.
+    """
+
+    rows: NDArray[np.int64]
+    episodes: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    chances: NDArray[np.float64]
+
+    def weighted(self, rows: NDArray[np.float64] | None) -> "_Around":
+        """The same with chances in proportion to those of rows; None for equal ones."""
+        chances = np.ones(len(self.rows)) if rows is None else rows[self.rows] + 1e-12
+        return self._replace(chances=np.cumsum(chances) / chances.sum())
+
+
+def _around_events(frames: RealFrames, extent: Extent) -> list[_Around]:
+    bounds = frames.episodes()
+    num_rows, lengths = int(bounds[-1]), np.diff(bounds)
+    episodes = np.repeat(np.arange(len(lengths)), lengths)
+    begin, last = bounds[:-1][episodes], bounds[1:][episodes] - 1
+    rows = np.arange(num_rows)
+    first, final = extent.event_places
+    low, high = rows - final, rows - first
+    if not extent.padded:
+        steps = extent.num_steps
+        low = np.maximum(low, begin - (steps - 1) if frames.pads_starts else begin)
+        high = np.minimum(high, last - steps)
+    usable = (rows < last) & (low <= high)
+    signs = np.sign(frames.rewards[:num_rows])
+    counts = [int((usable & (signs == sign)).sum()) for sign in (-1, 0, 1)]
+    rare = [sign for sign, count in zip((-1, 0, 1), counts, strict=True) if count < max(counts)]
+    kinds = [signs == sign for sign in rare] + [frames.ends[:num_rows] > 0]
+    return [
+        _Around(rows[kind], episodes[kind], low[kind], high[kind], np.empty(0))
+        for kind in (kind & usable for kind in kinds)
+        if kind.any()
+    ]
+
+
+def _draw_around(kinds: Sequence[_Around], num: int, generator: torch.Generator) -> Drawn:
+    """Episode of each segment (num,) and the row where it begins (num,)."""
+    drawn = torch.randint(len(kinds), (num,), generator=generator).numpy()
+    which, where = torch.rand(2, num, generator=generator, dtype=torch.float64).numpy()
+    episodes, first = np.empty(num, np.int64), np.empty(num, np.int64)
+    for index, kind in enumerate(kinds):
+        mine = drawn == index
+        event = np.searchsorted(kind.chances, which[mine], side="right").clip(
+            max=len(kind.rows) - 1
+        )
+        room = kind.high[event] - kind.low[event] + 1
+        episodes[mine] = kind.episodes[event]
+        first[mine] = kind.low[event] + (where[mine] * room).astype(np.int64)
+    return episodes, first
+
+
+def _covered(kind: _Around, extent: Extent, num_rows: int) -> NDArray[np.float64]:
+    """Chance of each row (n,) to be an env step of a segment around an event, summing to 1."""
+    chances = np.diff(kind.chances, prepend=0.0)
+    room = kind.high - kind.low + 1
+    drawn = np.zeros(num_rows + 1)
+    for place in range(int(room.max())):
+        here = place < room
+        first = (kind.low + place)[here].clip(min=0)
+        share = (chances / room)[here]
+        np.add.at(drawn, first, share)
+        np.add.at(drawn, (first + extent.num_steps).clip(max=num_rows), -share)
+    covered = np.cumsum(drawn[:-1])
+    return np.asarray(covered / covered.sum())
+
+
+def _log_ratio(shares: NDArray[np.float64], balance: float) -> Any:
+    """Logarithm of how often each class is drawn over how often it occurs; 0 of one without.
+
+    Args:
+        shares: Share of each class (2, k): of all env steps, and of those around events.
+        balance: Share of the latter in a batch.
+    """
+    plain, near = shares
+    drawn = (1 - balance) * plain + balance * near
+    safe = np.where(plain > 0, plain, 1.0)
+    return tuple(np.log(np.where(plain > 0, drawn / safe, 1.0)).tolist())
+
+
 def _gather(
     rows: RealFrames,
     first: NDArray[np.int64],
@@ -207,7 +357,7 @@ def _gather(
         `Segments`. Those of a padded extent begin inside their episode; padding after it repeats
         the row of the last frame that segment and episode have in common.
     """
-    num_steps, padded = extent
+    num_steps, padded = extent[:2]
     begin, last = edges[0][:, None], np.minimum(first + num_steps, edges[1])[:, None]
     if padded:
         first = np.maximum(first, edges[0])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from diamond.config.networks import Precision
@@ -14,6 +15,7 @@ from diamond.nets.blocks import (
     forget,
     initialise_lstm,
 )
+from diamond.records import Seen
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,25 @@ class ActorCriticNet(nn.Module):
             for index, features in enumerate(seen.unbind(1)):
                 memory = forget(self.lstm(features, memory), padded > index)
         return memory
+
+    def over(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """Act again on frames (b, t, c, h, w); each is encoded once, all of them together.
+
+        Returns:
+            Action logits (b, t, num_actions) and values (b, t).
+        """
+        b, t = seen.begins.shape
+        features = self._features(seen.frames.flatten(0, 1)).view(b, t, -1)
+        hidden, cell = seen.memory[0][:, 0], seen.memory[1][:, 0]
+        found: list[Tensor] = []
+        for index in range(t):
+            anew = seen.begins[:, index, None]
+            hidden = torch.where(anew, seen.memory[0][:, index], hidden)
+            cell = torch.where(anew, seen.memory[1][:, index], cell)
+            hidden, cell = self.lstm(features[:, index], (hidden, cell))
+            found.append(hidden)
+        units = torch.stack(found, dim=1)
+        return self.actor(units), self.critic(units).squeeze(-1)
 
     def _features(self, frames: Tensor) -> Tensor:
         with arithmetic(frames, self.shape.precision):

@@ -122,7 +122,7 @@ class _Loop:
             games = RealGames(self._play, net, config)
             state = begin(net, config.optimizer)
             self._experience = games
-            self._parts = [Training(POLICY.name, state, games.loss, config.optimizer)]
+            self._parts = [Training(POLICY.name, state, games.losses, config.optimizer)]
             return
         folder = context.attempt.folder / REPLAY_FOLDER
         # Parents too would bring back an attempt that another process took over and removed.

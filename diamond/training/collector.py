@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.agent.actor_critic import actor_critic_loss
+from diamond.agent.actor_critic import actor_critic_loss, ppo_losses
 from diamond.config.environments import Environment
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
@@ -18,7 +18,8 @@ from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent, forget
-from diamond.records import Trajectories, to_unit
+from diamond.part import Passes
+from diamond.records import Seen, Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.state import strip
@@ -243,32 +244,56 @@ class RealGames:
     def collect(self, epoch: int) -> None:
         """Nothing is collected beside the updates."""
 
-    def loss(self, update: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def losses(self, update: int) -> Passes:
         """Play `horizon_steps` env steps in every game and score the policy on them."""
+        match self._config.algorithm:
+            case "reinforce":
+                loss, parts = actor_critic_loss(self._played(update), self._config)
+                return loss, _as_played(parts)
+            case "ppo":
+                with torch.no_grad():
+                    played = self._played(update)
+                order = torch_generator(self._play.seed, Purpose.POLICY_MINIBATCHES, update)
+                found = ppo_losses(self._net, played, self._config, order)
+                return ((loss, _as_played(parts)) for loss, parts in found)
+            case _:
+                assert_never(self._config.algorithm)
+
+    def _played(self, update: int) -> Trajectories:
         generator = torch_generator(self._play.seed, Purpose.POLICY_ACTIONS, update)
         memory = (self._memory[0].detach(), self._memory[1].detach())
         device = memory[0].device
         rows: list[tuple[Tensor, ...]] = []
         for _ in range(self._config.horizon_steps):
-            logits, values, memory = self._net(self._seen(device), memory)
+            seen, before = self._seen(device), memory
+            logits, values, memory = self._net(seen, memory)
             uniforms = torch.rand(len(self._live), generator=generator).to(device)
             actions = categorical(logits.detach(), uniforms)
             steps = [live.step(a) for live, a in zip(self._live, actions.tolist(), strict=True)]
             for log, step in zip(self._logs, steps, strict=True):
                 log.note(step)
             self.num_env_steps += len(steps)
-            following = np.stack([step.frame for step in steps])
-            with torch.no_grad():
-                next_values = self._net(_unit(following, device), memory)[1]
             closed = torch.tensor([step.closed for step in steps], device=device)
             rewards = torch.tensor([step.reward for step in steps], device=device)
-            rows.append((actions, rewards, closed, logits, values, next_values))
+            hidden, cell = before[0].detach(), before[1].detach()
+            rows.append((actions, rewards, closed, logits, values, seen, hidden, cell))
             memory = forget(memory, closed)
         self._memory = (memory[0].detach(), memory[1].detach())
+        with torch.no_grad():
+            last = self._net(self._seen(device), memory)[1]
         columns = [torch.stack(column, dim=1) for column in zip(*rows, strict=True)]
-        loss, parts = actor_critic_loss(Trajectories(*columns), self._config)
-        parts["played_reward"] = parts.pop("imagined_reward")
-        return loss, parts
+        actions, rewards, ends, logits, values, frames, hidden, cell = columns
+        following = torch.cat((values[:, 1:].detach(), last[:, None]), dim=1)
+        begins = torch.cat((torch.ones_like(ends[:, :1]), ends[:, :-1]), dim=1)
+        return Trajectories(
+            actions,
+            rewards,
+            ends,
+            logits,
+            values,
+            following.masked_fill(ends, 0.0),
+            Seen(frames, begins, (hidden, cell)),
+        )
 
     def take_returns(self) -> dict[str, float]:
         """Means over the episodes closed since the last call."""
@@ -294,6 +319,10 @@ class RealGames:
 
     def _seen(self, device: torch.device) -> Tensor:
         return _unit(np.stack([live.frame for live in self._live]), device)
+
+
+def _as_played(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    return parts | {"played_reward": parts.pop("imagined_reward")}
 
 
 def _unit(frames: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:

@@ -1,19 +1,19 @@
 """The actor-critic as a part: it is trained on trajectories that it imagines in a world model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
 
-from diamond.agent.actor_critic import actor_critic_loss, burn_in
+from diamond.agent.actor_critic import actor_critic_loss, burn_in, ppo_losses
 from diamond.config.networks import PolicyConfig
 from diamond.data.segments import draw_starts
 from diamond.families.interface import WorldModel
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import Recurrent
-from diamond.part import CPU, Draw, Extent, Losses, Part
-from diamond.records import RealStarts
+from diamond.part import CPU, Draw, Extent, Losses, Part, Passes
+from diamond.records import RealStarts, Trajectories
 from diamond.rng import StreamNoise, categorical
 from diamond.seeds import Purpose
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
@@ -21,6 +21,25 @@ from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 
 def policy_loss(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Losses:
     """The actor-critic loss on trajectories imagined from fresh real starts (`draw_starts`)."""
+    return actor_critic_loss(_imagined(net, config, draw), config)
+
+
+def policy_passes(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Passes:
+    """The losses of an update: one, or those of PPO on the same trajectories."""
+    match config.algorithm:
+        case "reinforce":
+            return policy_loss(net, config, draw)
+        case "ppo":
+            with torch.no_grad():
+                imagined = _imagined(net, config, draw)
+            return ppo_losses(
+                net, imagined, config, draw.generator(Purpose.POLICY_MINIBATCHES, CPU)
+            )
+        case _:
+            assert_never(config.algorithm)
+
+
+def _imagined(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Trajectories:
     world: WorldModel[Any] = draw.given
     starts = draw.generator(Purpose.POLICY_STARTS, CPU)
     noise = StreamNoise(draw.generator(Purpose.POLICY_NOISE))
@@ -28,14 +47,13 @@ def policy_loss(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Losses
     def restart(num: int) -> RealStarts:
         return draw_starts(draw.source, num, starts, draw.device)
 
-    imagined = imagine(
+    return imagine(
         world,
         imagination_policy(net, config.burn_in_frames, draw.generator(Purpose.POLICY_ACTIONS)),
         restart,
         lambda _: noise,
         (config.batch_size, config.horizon_steps),
     )
-    return actor_critic_loss(imagined, config)
 
 
 def imagination_policy(
@@ -73,8 +91,13 @@ def _build(config: PolicyConfig, shape: Mapping[str, int]) -> ActorCriticNet:
 
 
 def _starts(config: PolicyConfig, world: WorldModel[Any]) -> Extent:
-    """As many env steps as the world model, or the policy, is warmed up with frames."""
-    return Extent(max(world.history, config.burn_in_frames))
+    """As many env steps as the world model, or the policy, is warmed up with frames.
+
+    The last of them is the first that is imagined: an event may be there or later.
+    """
+    num_steps = max(world.history, config.burn_in_frames)
+    places = num_steps - 1, num_steps + config.event_lead_steps - 2
+    return Extent(num_steps, balance=config.event_starts, event_places=places)
 
 
 POLICY = Part(
@@ -84,4 +107,5 @@ POLICY = Part(
     init=Purpose.POLICY_INIT,
     data=_starts,
     loss=policy_loss,
+    passes=policy_passes,
 )

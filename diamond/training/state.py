@@ -1,7 +1,7 @@
 """The state of a training loop, which can be saved and continued bit for bit."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diamond.config.networks import OptimizerConfig
-from diamond.part import C, Loss, N, Part, SegmentSource
+from diamond.part import C, N, Part, Passes, SegmentSource
 from diamond.training.optimizer import apply_update, make_optimizer
 
 EMA_WARMUP = 10.0
@@ -87,7 +87,7 @@ def begin(module: nn.Module, config: OptimizerConfig, ema: float = 0.0) -> Train
 
 def train(
     state: TrainingState,
-    loss_of: Loss,
+    loss_of: Callable[[int], Passes],
     config: OptimizerConfig,
     num_updates: int,
     ema: float = 0.0,
@@ -97,7 +97,8 @@ def train(
 
     Args:
         state: Fresh or restored.
-        loss_of: The loss of an update.
+        loss_of: The loss of an update, or those of its optimiser steps; the numbers of the update
+            are their means.
         config: Learning rate and clipping.
         num_updates: Updates in all, those done before a resume included.
         ema: Decay of the averaged weights, 0 when there are none.
@@ -110,10 +111,12 @@ def train(
         StageFailedError: A loss or a gradient is not finite.
     """
     while state.update < (num_updates if until is None else until):
-        loss, parts = loss_of(state.update)
-        values = apply_update(
-            loss, parts, state.module, state.optimizer, config, (state.update, num_updates)
-        )
+        passes = loss_of(state.update)
+        each = [
+            apply_update(*one, state.module, state.optimizer, config, (state.update, num_updates))
+            for one in ((passes,) if isinstance(passes, tuple) else passes)
+        ]
+        values = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         if state.averaged is not None:
             _average(
                 state.averaged,
@@ -131,14 +134,14 @@ class Training:
     Attributes:
         name: Of the part.
         state: Network and optimiser.
-        loss_of: The loss of an update.
+        loss_of: The losses of an update.
         optimizer: Learning rate and clipping.
         ema: Decay of the averaged weights, 0 when there are none.
     """
 
     name: str
     state: TrainingState
-    loss_of: Loss
+    loss_of: Callable[[int], Passes]
     optimizer: OptimizerConfig
     ema: float = 0.0
 
@@ -160,7 +163,7 @@ def begin_part(
         seed: Run seed, of a judge the data seed.
         given: What was trained before: of a policy, the world model.
     """
-    loss_of = part.loss_of(net, config, source, seed, given)
+    loss_of = part.passes_of(net, config, source, seed, given)
     ema = part.ema(config)
     return Training(part.name, begin(net, config.optimizer, ema), loss_of, config.optimizer, ema)
 

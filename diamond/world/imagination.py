@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diamond.families import trees
 from diamond.families.interface import S, Step, WorldModel
-from diamond.records import RealStarts, Trajectories
+from diamond.records import RealStarts, Seen, Trajectories
 from diamond.rng import Noise
 
 NoiseAt = Callable[[int], Noise]
@@ -120,15 +120,19 @@ def imagine(
         memory = policy.burn_in(starts.frames, starts.padded)
     decisions: list[Decision] = []
     steps: list[Step] = []
-    next_values: list[Tensor] = []
+    seen: list[Tensor] = []
+    before: list[tuple[Tensor, Tensor]] = []
+    begun = torch.zeros(batch_size, dtype=torch.bool, device=memory[0].device)
+    anew = [~begun]
     for index in range(num_steps):
-        decision = policy.act(world.frame(state), memory)
+        seen.append(world.frame(state))
+        before.append(memory)
+        decision = policy.act(seen[-1], memory)
         state, step = world.step(state, decision.action, noise_at(index))
         memory = decision.memory
         decisions.append(decision)
         steps.append(step)
-        with torch.no_grad():
-            next_values.append(policy.value(step.frame, memory))
+        anew.append(step.end)
         rows = step.end.nonzero().squeeze(1)
         if len(rows) and index + 1 < num_steps:
             state, starts = begin_anew(world, state, rows, restart)
@@ -137,11 +141,23 @@ def imagine(
                 memory[0].index_copy(0, rows, fresh[0]),
                 memory[1].index_copy(0, rows, fresh[1]),
             )
+    ends = torch.stack([step.end for step in steps], dim=1)
+    values = torch.stack([decision.value for decision in decisions], dim=1)
+    with torch.no_grad():
+        last = policy.value(steps[-1].frame, memory)
     return Trajectories(
         torch.stack([decision.action for decision in decisions], dim=1),
         torch.stack([step.reward for step in steps], dim=1),
-        torch.stack([step.end for step in steps], dim=1),
+        ends,
         torch.stack([decision.logits for decision in decisions], dim=1),
-        torch.stack([decision.value for decision in decisions], dim=1),
-        torch.stack(next_values, dim=1),
+        values,
+        torch.cat((values[:, 1:].detach(), last[:, None]), dim=1).masked_fill(ends, 0.0),
+        Seen(
+            torch.stack(seen, dim=1),
+            torch.stack(anew[:-1], dim=1),
+            (
+                torch.stack([hidden.detach() for hidden, _ in before], dim=1),
+                torch.stack([cell.detach() for _, cell in before], dim=1),
+            ),
+        ),
     )

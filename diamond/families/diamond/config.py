@@ -98,6 +98,21 @@ class DenoiserConfig(PartConfig):
         "to denoise in training, or left out, as DIAMOND does",
         json_schema_extra={"neutral": "targets"},
     )
+    balance: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the segments that are drawn around rewards and ends",
+        json_schema_extra={"neutral": 0.0},
+    )
+    change: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="gain: the change from the last frame, times this, is diffused; 0 diffuses the "
+        "frame itself, as DIAMOND does",
+        json_schema_extra={"neutral": 0.0},
+    )
     network: str | None = Field(
         default=None,
         pattern=r"^[\w.]+:\w+$",
@@ -151,6 +166,12 @@ class DenoiserConfig(PartConfig):
             raise ValueError(f"cond_channels {self.cond_channels} must be even")
         if not self.noise_min < self.noise_max:
             raise ValueError(f"noise_min {self.noise_min} must be below noise_max {self.noise_max}")
+        if self.change > 0 and (self.target, self.input_scale) != ("edm", "edm"):
+            raise ValueError(
+                f"denoiser.change={self.change:g} with denoiser.target={self.target}, "
+                f"denoiser.input_scale={self.input_scale}: only edm scales what is no frame; "
+                "allowed with others: denoiser.change=0"
+            )
         return self
 
 
@@ -169,6 +190,32 @@ class RewardEndConfig(PartConfig):
         ge=1, description="env steps of a training segment; what lies beyond an episode is padding"
     )
     precision: Precision = Field(description="precision of the network's arithmetic")
+    balance: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the segments that are drawn around rewards and ends; what the model "
+        "says is corrected to how often they are",
+        json_schema_extra={"neutral": 0.0},
+    )
+    memory: Literal["lstm", "none"] = Field(
+        default="lstm",
+        description="none: a reward and an end are told from two frames and an action alone",
+        json_schema_extra={"neutral": "lstm"},
+    )
+    encoder: Literal["residual", "strided"] = Field(
+        default="residual",
+        description="residual: DIAMOND's, of both frames; strided: a convolution a level, each of "
+        "stride 2, of the frame and its change",
+        json_schema_extra={"neutral": "residual"},
+    )
+    shift_pixels: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="largest random shift of the frames of a segment in training, pixels",
+        json_schema_extra={"neutral": 0},
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -103,35 +103,55 @@ class Denoiser(nn.Module):
         config = self.config
         frames = list(segments.frames.unbind(dim=1))
         passes = range(config.autoregressive_passes)
-        noisy_frames = [
-            self._add_training_noise(frames[index + config.history], generator) for index in passes
-        ]
+        drawn = [self._draw_training_noise(frames[0], generator) for _ in passes]
         first = config.history - 1
         valid = segments.valid[:, first : first + config.autoregressive_passes]
         losses = []
-        for index, (noisy, cs) in zip(passes, noisy_frames, strict=True):
+        for index, noise in zip(passes, drawn, strict=True):
             past = torch.stack(frames[index : index + config.history], dim=1)
             target_frame = segments.frames[:, index + config.history]
+            clean = self.diffused(target_frame, past)
+            noisy, cs = self._add_training_noise(clean, noise)
             actions = segments.actions[:, index : index + config.history]
             output = self._network(noisy, cs, self._add_past_noise(past, generator), actions)
-            target = (target_frame - per_item(cs.c_skip) * noisy) / per_item(cs.c_out)
+            target = (clean - per_item(cs.c_skip) * noisy) / per_item(cs.c_out)
             learnt = per_item(valid[:, index])
             losses.append(F.mse_loss(output, torch.where(learnt, target, output.detach())))
-            own = quantize(_combine(noisy, output.detach(), cs), config.quantizer)
+            denoised = _combine(noisy, output.detach(), cs)
+            own = quantize(self.shown(denoised, past), config.quantizer)
             frames[index + config.history] = torch.where(learnt, own, target_frame)
         num_learnt = valid.sum().clamp(min=1)
         # Two tensors: a device may multiply by the inverse of a number, and miss 1 without padding.
         per_learnt = torch.full_like(num_learnt, valid.numel()) / num_learnt
         return torch.stack(losses).mean() * per_learnt
 
+    def diffused(self, frames: Tensor, past: Tensor) -> Tensor:
+        """What is diffused of frames (b, c, h, w): they, or their change from the last, scaled.
+
+        Args:
+            frames: Next frames in [-1, 1].
+            past: The frames before them, oldest first (b, k, c, h, w) in [-1, 1].
+
+        Returns:
+            (b, c, h, w), in [-1, 1] or in 2 * change * [-1, 1].
+        """
+        return self.config.change * (frames - past[:, -1]) if self.config.change else frames
+
+    def shown(self, drawn: Tensor, past: Tensor) -> Tensor:
+        """The frames (b, c, h, w) that a sample (b, c, h, w) stands for: `diffused` undone."""
+        return past[:, -1] + drawn / self.config.change if self.config.change else drawn
+
+    def _draw_training_noise(self, like: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Standard normal numbers of noise levels (b,), noise (b, c, h, w), offset (b, c, 1, 1)."""
+        b, c = like.shape[:2]
+        shapes = ((b,), like.shape, (b, c, 1, 1))
+        return [torch.randn(shape, generator=generator, device=like.device) for shape in shapes]
+
     def _add_training_noise(
-        self, clean: Tensor, generator: torch.Generator
+        self, clean: Tensor, drawn: list[Tensor]
     ) -> tuple[Tensor, Coefficients]:
         config = self.config
-        b, c = clean.shape[:2]
-        level = torch.randn(b, generator=generator, device=clean.device)
-        normal = torch.randn(clean.shape, generator=generator, device=clean.device)
-        offset = torch.randn(b, c, 1, 1, generator=generator, device=clean.device)
+        level, normal, offset = drawn
         sigma = training_sigma(config, level)
         law = config.offset_law, config.offset_noise
         noisy = add_noise(clean, sigma, law, normal, offset)
@@ -200,12 +220,19 @@ def _build(config: DenoiserConfig, shape: Mapping[str, int]) -> Denoiser:
     return denoiser
 
 
+def _segments(config: DenoiserConfig, _: object) -> Extent:
+    """Segments inside episodes; an event is an env step that leads to a frame to denoise."""
+    first = config.history - 1
+    places = first, first + config.autoregressive_passes - 1
+    return Extent(config.segment_steps, balance=config.balance, event_places=places)
+
+
 DENOISER = Part(
     name="denoiser",
     config=DenoiserConfig,
     build=_build,
     init=Purpose.DENOISER_INIT,
-    data=lambda config, _: Extent(config.segment_steps),
+    data=_segments,
     loss=denoiser_loss,
     ema=lambda config: config.ema,
     compiled=lambda denoiser: (denoiser.net,),

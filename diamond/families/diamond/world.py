@@ -96,7 +96,8 @@ class DiamondWorld:
 
         def denoise(noisy: Tensor, sigma: float) -> Tensor:
             denoised = self._denoiser.denoise(noisy, sigma, given, actions, sampler.cond_noise)
-            return quantize(denoised, self._call_quantizer)
+            frames = quantize(self._denoiser.shown(denoised, past), self._call_quantizer)
+            return self._denoiser.diffused(frames, past)
 
         match sampler.solver:
             case "ode":
@@ -114,6 +115,7 @@ class DiamondWorld:
                 )
             case _:
                 assert_never(sampler.solver)
+        drawn = self._denoiser.shown(drawn, past)
         if sampler.quantize_at == "end":
             drawn = quantize(drawn, sampler.quantizer)
         return drawn.contiguous()
