@@ -67,6 +67,21 @@ BEFORE: tuple[Axis, ...] = (
 """Axes of all families, of what comes before the parts of a world model."""
 AFTER: tuple[Axis, ...] = (
     # --- policy ---
+    word_axis(
+        "algorithm",
+        same_words("reinforce", "ppo"),
+        ("policy.algorithm",),
+        "how the actor-critic learns from imagined trajectories: one optimiser step, or several "
+        "with a clipped ratio of probabilities",
+        f"{PAPER}, appendix E (reinforce); arXiv 1707.06347",
+    ),
+    field_axis(
+        "event_starts",
+        "policy.event_starts",
+        "share of the imagined trajectories that begin shortly before real rewards and ends",
+        "numbers from 0 to 1",
+        f"{PAPER} (0); docs/learning.md",
+    ),
     field_axis(
         "horizon",
         "policy.horizon_steps",

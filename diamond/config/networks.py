@@ -103,12 +103,7 @@ class PolicyConfig(PartConfig):
     )
 
     @model_validator(mode="after")
-    def _check_passes(self) -> Self:
-        if self.algorithm == "reinforce" and (self.epochs, self.minibatches) != (1, 1):
-            raise ValueError(
-                f"policy.epochs={self.epochs}, policy.minibatches={self.minibatches}: "
-                "reinforce learns from a batch once and whole; policy.algorithm=ppo takes more"
-            )
+    def _check_minibatches(self) -> Self:
         if self.minibatches > self.batch_size:
             raise ValueError(
                 f"policy.minibatches={self.minibatches} is above policy.batch_size="

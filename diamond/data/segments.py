@@ -12,6 +12,9 @@ from diamond.errors import StageFailedError
 from diamond.part import CPU, Extent, SegmentSource
 from diamond.records import EVENLY, ClassShift, RealStarts, Segments, to_unit
 
+LEAST_RATIO = 1e-6
+"""Of how often a class is drawn to how often it occurs, so that the logarithm is finite."""
+
 
 class RealFrames(Protocol):
     """Rows of real frames and what was done there, as in `FrameSet`."""
@@ -333,8 +336,8 @@ def _log_ratio(shares: NDArray[np.float64], balance: float) -> Any:
     """
     plain, near = shares
     drawn = (1 - balance) * plain + balance * near
-    safe = np.where(plain > 0, plain, 1.0)
-    return tuple(np.log(np.where(plain > 0, drawn / safe, 1.0)).tolist())
+    ratios = np.divide(drawn, plain, out=np.ones_like(plain), where=plain > 0)
+    return tuple(np.log(np.maximum(ratios, LEAST_RATIO)).tolist())
 
 
 def _gather(

@@ -12,7 +12,10 @@ SECONDS = 8.5e-11
 def update_multiplications(config: RunConfig) -> float:
     """Multiplications of one update, imagination included."""
     imagined = family_of(config).frame_multiplications(config)
-    return _steps_per_update(config) * (imagined + 2 * BACKWARD * frame_multiplications(config))
+    passes = BACKWARD
+    if config.policy.algorithm == "ppo":  # it acts without a gradient, and learns afterwards
+        passes = 1 + config.policy.epochs * BACKWARD
+    return _steps_per_update(config) * (imagined + passes * frame_multiplications(config))
 
 
 def calls_per_update(config: RunConfig) -> int:

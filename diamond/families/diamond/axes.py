@@ -124,6 +124,13 @@ AXES: tuple[Axis, ...] = (
         settings=cond_noise_settings,
         current=current_cond_noise,
     ),
+    field_axis(
+        "change",
+        "denoiser.change",
+        "gain: the change from the last frame, times this, is diffused; 0 diffuses the frame",
+        "numbers from 0 to 100",
+        f"{PAPER} (0); docs/deviations.md",
+    ),
     # --- denoiser: the network and its training ---
     field_axis(
         "history",
@@ -172,11 +179,33 @@ AXES: tuple[Axis, ...] = (
         f"{PAPER}, appendix E (1e-4)",
     ),
     field_axis(
+        "balance",
+        "denoiser.balance",
+        "share of the denoiser's training segments that are drawn around rewards and ends",
+        "numbers from 0 to 1",
+        f"{PAPER} (0); docs/learning.md",
+    ),
+    field_axis(
         "updates",
         "denoiser.updates",
         "optimiser steps of the denoiser (static protocol)",
         "whole numbers from 1",
         f"{PAPER}, appendix E",
+    ),
+    # --- the reward/end model ---
+    field_axis(
+        "reward_balance",
+        "reward_end.balance",
+        "the same of the reward/end model, whose word is corrected to how often they are",
+        "numbers from 0 to 1",
+        f"{PAPER} (0); arXiv 2007.07314",
+    ),
+    word_axis(
+        "memory",
+        same_words("lstm", "none"),
+        ("reward_end.memory",),
+        "whether rewards and ends are told from the past too, or from two frames and an action",
+        f"{PAPER}, appendix D (lstm)",
     ),
     # --- rollouts and policy: how frames are drawn ---
     field_axis(

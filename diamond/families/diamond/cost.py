@@ -28,6 +28,8 @@ def unet_multiplications(config: DenoiserConfig, height: int, width: int) -> flo
 
 def reward_end_multiplications(config: RewardEndConfig, height: int, width: int) -> float:
     """Multiplications of the reward/end model for one env step."""
+    if config.encoder == "strided":
+        return _strided_multiplications(config, height, width)
     total = 9.0 * height * width * 6 * config.channels[0]
     for level, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
         pixels = (height >> level) * (width >> level)
@@ -36,6 +38,16 @@ def reward_end_multiplications(config: RewardEndConfig, height: int, width: int)
     pixels = (height >> last) * (width >> last)
     lstm = 4 * config.lstm_size * (pixels * config.channels[-1] + config.lstm_size)
     return total + pixels * 36 * config.channels[-1] ** 2 + lstm
+
+
+def _strided_multiplications(config: RewardEndConfig, height: int, width: int) -> float:
+    total, above = 0.0, 6
+    for channels in config.channels:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        total += 9.0 * height * width * above * channels
+        above = channels
+    gates = 4 if config.memory == "lstm" else 1
+    return total + gates * config.lstm_size * (height * width * above + config.lstm_size)
 
 
 def denoiser_multiplications(config: RunConfig) -> float:
