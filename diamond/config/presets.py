@@ -198,17 +198,37 @@ def make_preset(name: str, game: str, protocol: Protocol = "static") -> RunConfi
 
 def _of_cells(config: RunConfig) -> RunConfig:
     """The same of a game of cells: a pixel each, in the colours of a palette; games are short."""
-    references, rollouts = config.references, config.rollouts
+    update: dict[str, object] = {
+        "view": ViewConfig(height=10, width=10, crop=None, resize="nearest"),
+        "policy": config.policy.model_copy(update={"channels": config.policy.channels[:2]}),
+    }
     if config.preset == "tiny":
         # A start is cheap, and a game of some ten env steps says little.
-        references = references.model_copy(update={"num_starts": 192, "horizon_steps": 32})
-        rollouts = rollouts.model_copy(update={"num_starts": 192, "horizon_steps": 32})
-    return config.model_copy(
+        starts = {"num_starts": 192, "horizon_steps": 32}
+        update |= {
+            "references": config.references.model_copy(update=starts),
+            "rollouts": config.rollouts.model_copy(update=starts),
+            "policy": _policy_of_cells(config.policy),
+            "evaluation": EvaluationConfig(num_episodes=40, max_episode_steps=2_000),
+        }
+    return config.model_copy(update=update)
+
+
+def _policy_of_cells(policy: PolicyConfig) -> PolicyConfig:
+    """An actor-critic that learns in 29,000 imagined env steps."""
+    return policy.model_copy(
         update={
-            "view": ViewConfig(height=10, width=10, crop=None, resize="nearest"),
-            "references": references,
-            "rollouts": rollouts,
-            "policy": config.policy.model_copy(update={"channels": config.policy.channels[:2]}),
+            "channels": (32,),
+            "gamma": 0.97,
+            "entropy_weight": 0.01,
+            "optimizer": policy.optimizer.model_copy(update={"lr": 2e-3}),
+            "updates": 60,
+            "batch_size": 32,
+            "algorithm": "ppo",
+            "epochs": 3,
+            "minibatches": 2,
+            "normalise_advantages": True,
+            "event_starts": 0.25,
         }
     )
 

@@ -49,29 +49,30 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
 
 def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
     """The same of frames of 10 x 10 cells: two resolutions, no folding, as a cell is a pixel."""
-    update: dict[str, object] = {
+    denoiser: dict[str, object] = {
         "channels": world.denoiser.channels[:2],
         "depths": world.denoiser.depths[:2],
         "patch": 1,
     }
+    reward_end: dict[str, object] = {
+        "channels": world.reward_end.channels[:2],
+        "depths": world.reward_end.depths[:2],
+    }
     if name == "tiny":
-        update |= {
-            "noise_loc": -0.4,
+        denoiser |= {
+            "noise_loc": 0.6,
             "noise_scale": 1.2,
             "autoregressive_passes": 1,
+            "balance": 0.25,
             "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
-            "updates": 1_500,
+            "updates": 1_000,
             "batch_size": 32,
         }
+        reward_end = {}
     return world.model_copy(
         update={
-            "denoiser": world.denoiser.model_copy(update=update),
-            "reward_end": world.reward_end.model_copy(
-                update={
-                    "channels": world.reward_end.channels[:2],
-                    "depths": world.reward_end.depths[:2],
-                }
-            ),
+            "denoiser": world.denoiser.model_copy(update=denoiser),
+            "reward_end": world.reward_end.model_copy(update=reward_end),
         }
     )
 
@@ -157,16 +158,20 @@ def _tiny() -> DiamondConfig:
                 "final_frames": "targets",
             }
         ),
+        # Two frames show a reward; that it is rare is the difficulty (docs/learning.md).
         reward_end=RewardEndConfig(
-            channels=(16, 16, 16),
+            channels=(32, 64, 64),
             depths=(1, 1, 1),
             cond_channels=32,
             lstm_size=128,
-            sequence_steps=12,
+            sequence_steps=1,
             optimizer=TINY_OPTIMIZER.model_copy(update={"max_grad_norm": 100.0, "lr": 1e-3}),
-            updates=200,
-            batch_size=8,
+            updates=1_000,
+            batch_size=64,
             precision="float32",
+            balance=0.5,
+            memory="none",
+            encoder="strided",
         ),
         sampler=base.sampler.model_copy(update={"quantizer": "round"}),
     )
@@ -213,6 +218,9 @@ def _smoke() -> DiamondConfig:
                     "sequence_steps": 8,
                     "updates": 6,
                     "batch_size": 4,
+                    "balance": 0.0,
+                    "memory": "lstm",
+                    "encoder": "residual",
                     "optimizer": optimizer.model_copy(update={"max_grad_norm": 100.0}),
                 }
             ),
