@@ -147,7 +147,9 @@ def test_without_memory_nothing_of_the_past_is_told(encoder: str) -> None:
     alone, _, _ = net(frames[:, 3:4], actions[:, 3:], frames[:, 4:], None)
     assert whole[:, 3:].detach().numpy() == pytest.approx(alone.detach().numpy(), abs=1e-5)
     assert not memory[0].any()
-    assert not net.remember(frames, actions, torch.zeros(2).long())[0].any()
+    hidden, cell = net.remember(frames, actions, torch.zeros(2).long())
+    assert not hidden.any()
+    assert hidden.data_ptr() != cell.data_ptr()  # or a checkpoint could not hold both
 
 
 def test_all_frames_of_a_segment_are_shifted_alike() -> None:

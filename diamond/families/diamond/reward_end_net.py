@@ -116,17 +116,20 @@ class RewardEndNet(nn.Module):
     def _over_time(self, features: Tensor, recurrent: Recurrent | None) -> tuple[Tensor, Recurrent]:
         """What the heads are given (b, t, units), and the state after it."""
         if self.hidden is not None:
-            zeros = features.new_zeros(len(features), self.shape.lstm_size)
-            return activate(self.hidden(features)), recurrent or (zeros, zeros)
+            return activate(self.hidden(features)), recurrent or self._zeros(features)
         assert self.lstm is not None
         state = None if recurrent is None else (recurrent[0][None], recurrent[1][None])
         hidden, (h, c) = self.lstm(features, state)
         return hidden, (h[0], c[0])
 
+    def _zeros(self, like: Tensor) -> Recurrent:
+        """A zero state of as many rows; two tensors, as a file keeps them apart."""
+        size = len(like), self.shape.lstm_size
+        return like.new_zeros(size), like.new_zeros(size)
+
     def remember(self, frames: Tensor, actions: Tensor, padded: Tensor) -> Recurrent:
         """The state after real frames, from zeros where the real ones begin; see `RealStarts`."""
-        zeros = frames.new_zeros(len(frames), self.shape.lstm_size)
-        memory = zeros, zeros
+        memory = self._zeros(frames)
         if self.lstm is None:
             return memory
         # Starts come in any number: a compiled network would be compiled anew for each.
