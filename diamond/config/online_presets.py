@@ -48,6 +48,20 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "test": EpisodesConfig(every_epochs=7, num_episodes=2),
         }
     ),
+    "desk": PAPER.model_copy(
+        update={
+            "env_steps": 25_000,
+            "initial": InitialCollection(
+                min_env_steps=5_000, max_env_steps=8_000, minority_rewards=10
+            ),
+            "epoch_env_steps": 1_000,
+            "final_epochs": 2,
+            "max_episode_steps": 2_000,
+            "first_updates": UpdatesConfig(policy=60),
+            "updates": UpdatesConfig(policy=100),
+            "test": EpisodesConfig(every_epochs=2, num_episodes=20),
+        }
+    ),
     "smoke": PAPER.model_copy(
         update={
             "env_steps": 100,

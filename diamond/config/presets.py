@@ -129,6 +129,20 @@ def tiny(game: str) -> RunConfig:
             return _tiny_any(game)
 
 
+def desk(game: str) -> RunConfig:
+    """Up to twenty minutes of one processor core for an agent that plays better than chance."""
+    base = tiny(game)
+    return base.model_copy(
+        update={
+            "preset": "desk",
+            "frames": base.frames.model_copy(update={"num_frames": 20_000}),
+            "world": find_family(DIAMOND).preset("desk", game),
+            "policy": _learning(base.policy).model_copy(update={"updates": 150}),
+            "evaluation": EvaluationConfig(num_episodes=20, max_episode_steps=2_000),
+        }
+    )
+
+
 def smoke(game: str) -> RunConfig:
     """Seconds: every stage runs, nothing is learnt; for tests."""
     base = _tiny_any(game)
@@ -177,6 +191,7 @@ def smoke(game: str) -> RunConfig:
 PRESETS: Mapping[str, Callable[[str], RunConfig]] = {
     "smoke": smoke,
     "tiny": tiny,
+    "desk": desk,
     "small": small,
     "paper": paper,
 }
@@ -202,27 +217,27 @@ def _of_cells(config: RunConfig) -> RunConfig:
         "view": ViewConfig(height=10, width=10, crop=None, resize="nearest"),
         "policy": config.policy.model_copy(update={"channels": config.policy.channels[:2]}),
     }
-    if config.preset == "tiny":
+    if config.preset in ("tiny", "desk"):
         # A start is cheap, and a game of some ten env steps says little.
         starts = {"num_starts": 192, "horizon_steps": 32}
+        policy = _learning(config.policy).model_copy(update={"channels": (32,)})
+        updates, episodes = (60, 40) if config.preset == "tiny" else (300, 100)
         update |= {
             "references": config.references.model_copy(update=starts),
             "rollouts": config.rollouts.model_copy(update=starts),
-            "policy": _policy_of_cells(config.policy),
-            "evaluation": EvaluationConfig(num_episodes=40, max_episode_steps=2_000),
+            "policy": policy.model_copy(update={"updates": updates}),
+            "evaluation": EvaluationConfig(num_episodes=episodes, max_episode_steps=2_000),
         }
     return config.model_copy(update=update)
 
 
-def _policy_of_cells(policy: PolicyConfig) -> PolicyConfig:
-    """An actor-critic that learns in 29,000 imagined env steps."""
+def _learning(policy: PolicyConfig) -> PolicyConfig:
+    """An actor-critic that learns from some ten thousand imagined env steps."""
     return policy.model_copy(
         update={
-            "channels": (32,),
             "gamma": 0.97,
             "entropy_weight": 0.01,
             "optimizer": policy.optimizer.model_copy(update={"lr": 2e-3}),
-            "updates": 60,
             "batch_size": 32,
             "algorithm": "ppo",
             "epochs": 3,

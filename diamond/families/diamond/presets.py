@@ -17,7 +17,8 @@ ANY_GAME = "Boxing"
 ONLINE: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "paper": {"denoiser": (10_000, 400), "reward_end": (10_000, 400)},
     "small": {"denoiser": (5_000, 60), "reward_end": (2_000, 20)},
-    "tiny": {"denoiser": (900, 50), "reward_end": (120, 6)},
+    "tiny": {"denoiser": (900, 50), "reward_end": (600, 20)},
+    "desk": {"denoiser": (1_000, 400), "reward_end": (600, 200)},
     "smoke": {"denoiser": (3, 1), "reward_end": (2, 1)},
 }
 """Updates of each network in the first epoch and in each later one.
@@ -41,6 +42,8 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
             return _small()
         case "tiny":
             return _tiny_breakout() if game == "Breakout" else _tiny()
+        case "desk":
+            return _desk()
         case "smoke":
             return _smoke()
         case _:
@@ -58,15 +61,16 @@ def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
         "channels": world.reward_end.channels[:2],
         "depths": world.reward_end.depths[:2],
     }
-    if name == "tiny":
+    if name in ("tiny", "desk"):
         denoiser |= {
             "noise_loc": 0.6,
             "noise_scale": 1.2,
             "autoregressive_passes": 1,
             "balance": 0.25,
             "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
-            "updates": 1_000,
+            "updates": 1_000 if name == "tiny" else 3_000,
             "batch_size": 32,
+            "change": 0.0,
         }
         reward_end = {}
     return world.model_copy(
@@ -192,6 +196,29 @@ def _tiny_breakout() -> DiamondConfig:
         }
     )
     return base.model_copy(update={"denoiser": denoiser})
+
+
+def _desk() -> DiamondConfig:
+    base = _tiny()
+    denoiser = base.denoiser.model_copy(
+        update={
+            "channels": (32, 32, 64),
+            "noise_loc": 0.8,
+            "noise_scale": 1.4,
+            "autoregressive_passes": 1,
+            "balance": 0.5,
+            "change": 5.0,
+            "optimizer": base.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
+            "updates": 4_000,
+            "batch_size": 16,
+        }
+    )
+    return base.model_copy(
+        update={
+            "denoiser": denoiser,
+            "reward_end": base.reward_end.model_copy(update={"updates": 1_500}),
+        }
+    )
 
 
 def _smoke() -> DiamondConfig:
