@@ -65,5 +65,5 @@ REWARD_END = part_stage(
     name="reward_end",
     numerics=4,
     draws=False,
-    arms="",
+    arms="arms share real frames and the denoiser",
 )
