@@ -13,7 +13,7 @@ from diamond.ablation.stages import StageName, first_stage_of_field
 from diamond.ablation.variants import apply_axes
 from diamond.cli.terminal import console, text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.config.environments import KINDS, AtariConfig
+from diamond.config.environments import default_environment
 from diamond.config.overrides import field_description, get_field, variable_fields
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
@@ -117,6 +117,10 @@ def _show_section(stage: StageName, axes: Sequence[Axis], width: int) -> None:
         typer.echo()
 
 
+GAME_OF_ANOTHER_KIND = ("Boxing", "CarRacing-v3")
+"""Games whose environments have the fields that the default game has not."""
+
+
 def _fields_table() -> "Table":
     from rich.table import Table
 
@@ -148,10 +152,10 @@ def _default(axis: Axis) -> str:
 
 def _default_of_field(name: str, family: str) -> str:
     section, _, leaf = name.partition(".")
-    if section == "environment" and leaf not in AtariConfig.model_fields:
-        owner = next(kind for kind in KINDS if leaf in kind.model_fields)
-        fields = owner.model_fields
-        return f"{shown(fields[leaf].default)} ({fields['kind'].default} games)"
+    if section == "environment":
+        played = map(default_environment, (DEFAULT_GAME, *GAME_OF_ANOTHER_KIND))
+        owner = next(one for one in played if leaf in type(one).model_fields)
+        return f"{shown(getattr(owner, leaf))} ({owner.kind} games)"
     try:
         return shown(get_field(_preset([name], family), name))
     except RequestError:
