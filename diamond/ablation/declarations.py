@@ -41,7 +41,7 @@ from diamond.ablation.toml_files import (
     text_of,
 )
 from diamond.config.base import Record, content_hash
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.games import check_game
 from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, unknown
@@ -91,8 +91,11 @@ class Declaration(Record):
         default_factory=dict, description="what all arms share: a value per axis or field"
     )
     seeds: StrictInt = Field(1, ge=1, description="training seeds per arm and game")
-    games: Annotated[Texts, Field(min_length=1)] = Field((DEFAULT_GAME,), description="games")
     preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
+    games: Annotated[Texts, Field(min_length=1)] = Field(
+        default_factory=lambda said: (default_game(said.get("preset", DEFAULT_PRESET)),),
+        description="games",
+    )
     protocol: StrictStr = Field("static", description="static or online")
     until: StrictStr | None = Field(None, description="last stage, or all")
     match: StrictStr | None = Field(

@@ -26,7 +26,13 @@ from diamond.cli.options import (
 )
 from diamond.cli.system import Streams, check_text, quiet_mlflow
 from diamond.cli.travel import export_study, import_study
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import (
+    ATARI_PRESETS,
+    DEFAULT_ATARI_GAME,
+    DEFAULT_GAME,
+    DEFAULT_PRESET,
+    default_game,
+)
 from diamond.errors import DiamondError, ExitCode, RequestError, refusals
 from diamond.tracking.uris import hide_secrets
 
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from diamond.cli.asking import Asked
 
 DEFAULT_EPISODES = 100
+DEFAULT_GAMES = f"{DEFAULT_GAME} ({DEFAULT_ATARI_GAME} with {', '.join(ATARI_PRESETS)})"
 COLLECT_AFTER = 50_000
 """New objects after which Python looks for garbage in cycles."""
 
@@ -150,11 +157,13 @@ def ablate(
             "frame), seconds (expected time of training); none: as they are."
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
+    preset: Annotated[
+        str, typer.Option(help="smoke, tiny, desk, small or paper.")
+    ] = DEFAULT_PRESET,
     game: Annotated[
         str | None,
         typer.Option(
-            help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAME}, "
+            help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}, "
             "or the checkpoint's game."
         ),
     ] = None,
@@ -315,9 +324,14 @@ def train(
         ),
     ] = None,
     game: Annotated[
-        str, typer.Option(help="An Atari game, an id of Gymnasium, or several: A,B.")
-    ] = DEFAULT_GAME,
-    preset: Annotated[str, typer.Option(help="smoke, tiny, small or paper.")] = DEFAULT_PRESET,
+        str | None,
+        typer.Option(
+            help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}."
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="smoke, tiny, desk, small or paper.")
+    ] = DEFAULT_PRESET,
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1,
     protocol: Annotated[
         str, typer.Option(help="online: collect and train in turn; static: train on scripted play.")
@@ -345,7 +359,7 @@ def train(
     request = Request(
         tuple(settings or ()),
         preset,
-        game_names(game),
+        game_names(game or default_game(preset)),
         seeds,
         None,
         name,

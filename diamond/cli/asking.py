@@ -9,7 +9,7 @@ from diamond.ablation.request import Request, check_design, check_match, check_p
 from diamond.cli.declared import declared_request, names_declaration
 from diamond.cli.options import game_names
 from diamond.config.checkpoint import read_checkpoint
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_PRESET, default_game
 
 Texts = str | Sequence[str]
 """One text or several."""
@@ -53,10 +53,11 @@ def ablation_request(words: Sequence[str], asked: Asked) -> Request:
     if names_declaration(words):
         return declared_request(words, asked)
     checkpoint = Path(asked["checkpoint"]) if "checkpoint" in asked else None
-    default = DEFAULT_GAME if checkpoint is None else read_checkpoint(checkpoint).game
+    preset = asked.get("preset", DEFAULT_PRESET)
+    default = default_game(preset) if checkpoint is None else read_checkpoint(checkpoint).game
     return Request(
         tuple(words),
-        asked.get("preset", DEFAULT_PRESET),
+        preset,
         game_names(asked.get("game", default)),
         asked.get("seeds", 1),
         asked.get("until"),

@@ -26,7 +26,7 @@ from diamond.ablation.toml_files import (
     run_checks,
 )
 from diamond.config.base import Record, content_hash
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.games import check_game
 from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, one_of, unknown
@@ -118,7 +118,10 @@ class SweepDeclaration(Record):
 
     question: Sentence = Field(description="what the sweep asks, in words")
     preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
-    games: Annotated[Texts, Field(min_length=1)] = Field((DEFAULT_GAME,), description="games")
+    games: Annotated[Texts, Field(min_length=1)] = Field(
+        default_factory=lambda said: (default_game(said.get("preset", DEFAULT_PRESET)),),
+        description="games",
+    )
     seeds: StrictInt = Field(1, ge=1, description="training seeds per trial and game")
     protocol: StrictStr = Field("static", description="static or online")
     until: StrictStr | None = Field(None, description="last stage, or all")
