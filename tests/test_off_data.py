@@ -22,8 +22,10 @@ from diamond.config.shipped import SHIPPED, shipped_file
 from diamond.data.collect import collect_off_data, collect_references
 from diamond.data.references import Reference, load_references
 from diamond.envs.games import action_codes
+from diamond.errors import RequestError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.arm_scores import comparisons, off_data_comparisons
+from diamond.pipeline.checkpoints import adopt_players
 from diamond.pipeline.files import digest
 from diamond.pipeline.outputs import (
     OFF_DATA_FOLDER,
@@ -39,6 +41,7 @@ from diamond.pipeline.worker import run_stage
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.page import write_report
 from diamond.weights import filled
+from tests.agents import write_agent
 
 GAME = "MinAtar/Breakout-v1"
 MAX_BYTES = 500_000
@@ -102,6 +105,14 @@ def test_the_frames_and_the_judge_of_a_study_do_not_depend_on_it() -> None:
     assert changed == {"references", "rollouts", "fidelity", "policy_fidelity"}
 
 
+def test_there_are_as_many_starts_as_others_up_to_a_number() -> None:
+    for preset in ("smoke", "tiny", "paper"):
+        base = make_preset(preset, GAME)
+        said = apply_axes(base, [(find_axis("off_data"), "shipped")]).references
+        assert said.off_data is not None
+        assert said.off_data.num_starts == min(64, base.references.num_starts)
+
+
 def test_recorded_episodes_have_no_other_player() -> None:
     said = with_player("shipped").references
     with pytest.raises(ValueError, match="recorded episodes have no other player"):
@@ -117,6 +128,25 @@ def test_a_policy_needs_its_weights() -> None:
 
 def test_a_world_model_that_is_scored_alone_has_none() -> None:
     assert on_starts(with_player("shipped"), 2, 4, None).references.off_data is None
+
+
+def test_the_policy_of_a_checkpoint_plays_them_with_weights_that_the_home_keeps(
+    tmp_path: Path,
+) -> None:
+    agent = write_agent(tmp_path / "agent")
+    settings = (f"off_data={agent}",)
+    plan = make_plan(
+        Request(("steps=1,3",), "smoke", ("Breakout",), 1, "frames", None, settings=settings)
+    )
+    assert plan.collectors == (str(agent),)
+    adopt_players(plan, tmp_path / "home")
+    (spec,) = (
+        spec for spec in stages_of(plan.arms[0].runs[0].config) if spec.stage == "references"
+    )
+    folder = make(Store(tmp_path / "home"), spec)
+    assert len(load_references(folder / OFF_DATA_FOLDER)) == 2
+    with pytest.raises(RequestError, match=r"off_data=.*: the checkpoint was trained on Breakout"):
+        with_player(str(agent), "Pong")
 
 
 def make(store: Store, spec: StageSpec) -> Path:

@@ -21,6 +21,8 @@ COLLECTOR_FIELDS = ("frames.play.collector", "frames.play.random_fraction", "fra
 OFF_DATA = "off_data"
 """Name of the axis that says who plays the starts off the data."""
 OFF_DATA_FIELDS = ("references.off_data",)
+MOST_OFF_DATA = 64
+"""Starts off the data that the axis asks for at most: a second look needs no more."""
 OFF_DATA_FORMS = "none, expert, shipped, or the folder of a checkpoint; one for all arms"
 NOT_SEEN: frozenset[str] = frozenset({"kind", "padding", "max_noops", "deterministic"})
 """Fields of an environment that change neither what a policy sees nor what its actions do."""
@@ -109,7 +111,7 @@ def current_collector(config: RunConfig) -> str:
 
 
 def off_data_settings(text: str, config: RunConfig) -> Settings:
-    """Who plays further held-out episodes: as many starts as there are others."""
+    """Who plays further held-out episodes: as many starts as there are others, up to a number."""
     played, policy = config.references, None
     if text == "none":
         return dict.fromkeys(OFF_DATA_FIELDS)
@@ -128,7 +130,8 @@ def off_data_settings(text: str, config: RunConfig) -> Settings:
             "or the folder of a checkpoint, which does not exist",
         )
     play = played.play.model_copy(update={"collector": collector, "random_fraction": 0.0})
-    further = OffDataConfig(play=play, num_starts=played.num_starts, policy=policy)
+    num_starts = min(played.num_starts, MOST_OFF_DATA)
+    further = OffDataConfig(play=play, num_starts=num_starts, policy=policy)
     return dict.fromkeys(OFF_DATA_FIELDS, further)
 
 
