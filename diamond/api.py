@@ -180,7 +180,8 @@ def ablate(
             - ``preset``, ``game``, ``seeds``, ``first_seed``, ``first_start``, ``protocol``,
               ``until``, ``name``, ``checkpoint``: what is run. ``game`` is one or several.
             - ``design``, ``path_from`` (``--from``), ``path_to`` (``--to``), ``arm``, ``settings``
-              (``--set``), ``aa``, ``match``: how arms are made. Texts may be one or several.
+              (``--set``), ``aa``, ``controls``, ``match``: how arms are made. Texts may be one or
+              several.
             - ``only``, ``jobs``, ``compile``, ``retry_failed``, ``keep``: how it is run.
             - ``home``, by default ``"mlruns"``; ``tracking_uri``, by default the variable
               ``MLFLOW_TRACKING_URI``, without it a file in the home.

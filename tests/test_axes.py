@@ -24,6 +24,7 @@ BREAKOUT = make_preset("smoke", "Breakout")
 # Two valid values of each axis that differ in everything that the axis sets. The comment of a
 # stage is the first one that they touch, read off the table of SCIENCE.md section 6 by hand.
 VALUES: dict[str, tuple[str, str, str]] = {
+    "off_data": ("references", "none", "expert"),
     "collector": ("frames", "random", "mixed:0.5"),
     "num_frames": ("frames", "600", "700"),
     "resolution": ("frames", "32", "48"),
@@ -90,12 +91,12 @@ def test_every_axis_has_values_and_names_are_their_own() -> None:
 def test_an_axis_changes_its_first_stage_and_what_reads_it_alone(name: str) -> None:
     axis = find_axis(name)
     expected, *texts = VALUES[name]
-    base = BREAKOUT if name == "collector" else SMOKE
+    base = BREAKOUT if name in ("collector", "off_data") else SMOKE
     before, after = (with_value(name, text, base) for text in texts)
     changed = changed_stages(before, after)
     reached = frozenset().union(*(REACHED[section_of(field)] for field in axis.fields))
     assert changed == reached
-    assert "references" not in changed
+    assert ("references" in changed) == (name == "off_data")
     first = next(stage for stage in stage_names() if stage in changed)
     assert axis.first_stage == first == expected
 
@@ -111,8 +112,12 @@ def test_online_an_axis_changes_the_agent_alone(name: str) -> None:
         assert find_axis(name).first_stage == "agent"
         assert with_value(name, other, ONLINE).imagines is False
         return
-    before, after = (with_value(name, text, ONLINE) for text in (one, other))
+    base = make_preset("smoke", "Breakout", "online") if name == "off_data" else ONLINE
+    before, after = (with_value(name, text, base) for text in (one, other))
     changed = changed_stages(before, after)
+    if name == "off_data":
+        assert changed == {"references", "rollouts", "fidelity", "policy_fidelity"}
+        return
     if name == "lpips":
         assert changed == {"fidelity"}
         return

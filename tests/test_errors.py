@@ -131,6 +131,26 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("'steps=3' and 'mine' are the same run",),
     ),
     "A/A with one seed": (("steps=1,3", "--aa"), ("--aa", "--seeds 3")),
+    "controls without scores": (
+        ("steps=1,3", "--controls", "--until", "denoiser"),
+        ("--controls with --until denoiser", "--until fidelity"),
+    ),
+    "other starts in one arm": (
+        ("--game", "Breakout", "off_data=none,expert"),
+        ("off_data differs between arms", "--set off_data="),
+    ),
+    "no expert off the data": (
+        ("--game", "Boxing", "--set", "off_data=expert", "steps=1,3"),
+        ("references.off_data.play.collector=expert", "Breakout, Pong"),
+    ),
+    "no shipped policy": (
+        ("--game", "Boxing", "--set", "off_data=shipped", "steps=1,3"),
+        ("off_data=shipped", "MinAtar/Breakout-v1"),
+    ),
+    "an unknown player": (
+        ("--set", "off_data=exprt", "steps=1,3"),
+        ("unknown value of off_data 'exprt'", "Did you mean 'expert'?"),
+    ),
     "unknown cost to match": (
         ("sampler.order=1,2", "--match", "nef"),
         ("unknown cost to match 'nef'", "Did you mean 'nfe'?", "nfe, seconds, updates"),
@@ -221,6 +241,7 @@ def test_help_names_every_command_and_option() -> None:
         "--arm",
         "--set",
         "--aa",
+        "--controls",
         "--match",
         "--keep",
         "--preset",
@@ -243,7 +264,7 @@ def test_help_names_every_command_and_option() -> None:
         "--help",
     }
     trained = set(re.findall(r"--[a-z-]+", diamond("train", "--help").stdout))
-    of_ablations = {"--design", "--from", "--to", "--arm", "--aa", "--match"}
+    of_ablations = {"--design", "--from", "--to", "--arm", "--aa", "--controls", "--match"}
     of_ablations |= {"--first-seed", "--first-start", "--set"}
     assert trained == options - of_ablations - {"--checkpoint", "--until", "--only"}
 

@@ -9,12 +9,17 @@ from diamond.ablation.axis_values import (
     COLLECTOR_FIELDS,
     COLLECTOR_FORMS,
     FAMILY_FIELDS,
+    OFF_DATA,
+    OFF_DATA_FIELDS,
+    OFF_DATA_FORMS,
     RESOLUTION_FIELDS,
     collector_settings,
     current_collector,
     current_family,
+    current_off_data,
     current_resolution,
     family_settings,
+    off_data_settings,
     resolution_settings,
 )
 
@@ -33,6 +38,17 @@ BEFORE: tuple[Axis, ...] = (
         settings=family_settings,
         current=current_family,
         kind="family",
+    ),
+    # --- references ---
+    Axis(
+        name=OFF_DATA,
+        meaning="a better player whose held-out starts are scored too, apart from the others: the "
+        "game's scripted expert, the policy that comes with the package, or a trained one",
+        values=OFF_DATA_FORMS,
+        source="docs/evaluation.md",
+        fields=OFF_DATA_FIELDS,
+        settings=off_data_settings,
+        current=current_off_data,
     ),
     # --- frames ---
     Axis(

@@ -8,7 +8,8 @@ from typing import Any
 from diamond.ablation.axis import Settings, shown
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.online_presets import with_counts
-from diamond.config.run import RecordingPolicy, RunConfig
+from diamond.config.run import Collector, OffDataConfig, RecordingPolicy, RunConfig
+from diamond.config.shipped import SHIPPED, shipped_file
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError, unknown
 
@@ -17,6 +18,12 @@ RESOLUTION_FIELDS = ("view.height", "view.width")
 COLLECTOR = "collector"
 """Name of the axis whose values may be folders of checkpoints."""
 COLLECTOR_FIELDS = ("frames.play.collector", "frames.play.random_fraction", "frames.policy")
+OFF_DATA = "off_data"
+"""Name of the axis that says who plays the starts off the data."""
+OFF_DATA_FIELDS = ("references.off_data",)
+MOST_OFF_DATA = 64
+"""Starts off the data that the axis asks for at most: a second look needs no more."""
+OFF_DATA_FORMS = "none, expert, shipped, or the folder of a checkpoint; one for all arms"
 NOT_SEEN: frozenset[str] = frozenset({"kind", "padding", "max_noops", "deterministic"})
 """Fields of an environment that change neither what a policy sees nor what its actions do."""
 FOUND_OUT: frozenset[str] = frozenset({"pixels", "source"})
@@ -83,7 +90,7 @@ def collector_settings(text: str, config: RunConfig) -> Settings:
         collector = "expert"
     elif Path(text).is_dir() or "/" in text:
         collector, fraction = "policy", 0.0
-        policy = _recording_policy(read_checkpoint(Path(text)), text, config)
+        policy = _recording_policy(read_checkpoint(Path(text)), f"{COLLECTOR}={text}", config)
     else:
         raise unknown(
             "value of collector",
@@ -103,11 +110,58 @@ def current_collector(config: RunConfig) -> str:
     return "random" if play.collector == "random_held" else f"mixed:{shown(play.random_fraction)}"
 
 
-def _recording_policy(agent: Checkpoint, text: str, config: RunConfig) -> RecordingPolicy:
+def off_data_settings(text: str, config: RunConfig) -> Settings:
+    """Who plays further held-out episodes: as many starts as there are others, up to a number."""
+    played, policy = config.references, None
+    if text == "none":
+        return dict.fromkeys(OFF_DATA_FIELDS)
+    if text == "expert":
+        collector: Collector = "expert"
+    elif text == "shipped":
+        collector, policy = "policy", _shipped(config)
+    elif Path(text).is_dir() or "/" in text:
+        collector = "policy"
+        policy = _recording_policy(read_checkpoint(Path(text)), f"{OFF_DATA}={text}", config)
+    else:
+        raise unknown(
+            f"value of {OFF_DATA}",
+            text,
+            ("none", "expert", "shipped"),
+            "or the folder of a checkpoint, which does not exist",
+        )
+    play = played.play.model_copy(update={"collector": collector, "random_fraction": 0.0})
+    num_starts = min(played.num_starts, MOST_OFF_DATA)
+    further = OffDataConfig(play=play, num_starts=num_starts, policy=policy)
+    return dict.fromkeys(OFF_DATA_FIELDS, further)
+
+
+def current_off_data(config: RunConfig) -> str:
+    """The word for the player; a policy by the first digits of its weights."""
+    found = config.references.off_data
+    if found is None:
+        return "none"
+    if found.policy is None:
+        return found.play.collector
+    is_shipped = shipped_file(found.policy.weights) is not None
+    return "shipped" if is_shipped else f"policy {found.policy.weights[:8]}"
+
+
+def _shipped(config: RunConfig) -> RecordingPolicy:
+    """The policy of the package for a game."""
+    found = SHIPPED.get(config.game)
+    if found is None:
+        raise RequestError(
+            f"{OFF_DATA}=shipped: no policy for {config.game} comes with the package\n"
+            f"  games with one: {', '.join(SHIPPED)}; allowed: {OFF_DATA_FORMS}"
+        )
+    return found.policy
+
+
+def _recording_policy(agent: Checkpoint, said: str, config: RunConfig) -> RecordingPolicy:
     """The policy of a checkpoint, once it is known to play what the run plays."""
     if agent.game != config.game:
         raise RequestError(
-            f"collector={text}: the checkpoint was trained on {agent.game}, not {config.game}\n"
+            f"{said}: the checkpoint was trained on {agent.game}, not {config.game}\n"
             f"  give a checkpoint of {config.game}, or --game {agent.game}"
         )
     for name in type(config.environment).model_fields.keys() - NOT_SEEN:
@@ -115,7 +169,7 @@ def _recording_policy(agent: Checkpoint, text: str, config: RunConfig) -> Record
         left_open = ours is None and name in FOUND_OUT
         if theirs != ours and not left_open:
             raise RequestError(
-                f"collector={text}: the checkpoint has environment.{name} {_named(theirs)}, "
+                f"{said}: the checkpoint has environment.{name} {_named(theirs)}, "
                 f"the preset {config.preset} has {_named(ours)}\n"
                 "  give a preset and a checkpoint that play alike"
             )

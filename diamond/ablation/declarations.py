@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from diamond.ablation.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.ablation.axes import find_axis, load_families
@@ -101,6 +101,9 @@ class Declaration(Record):
     match: StrictStr | None = Field(
         None, description="at what equal cost arms are compared, or none"
     )
+    controls: StrictBool = Field(
+        False, description="whether the baseline arm is there with known defects too"
+    )
     claims: tuple[DeclaredClaim, ...] = Field((), description="what the answer is expected to be")
 
 
@@ -126,6 +129,7 @@ class Given:
         name: Name of the study.
         checkpoint: Folder of a trained agent, and its game.
         aa: Whether the baseline is there once more.
+        controls: Whether it is there with known defects, declared or not.
         first_seed: Training seed of the first run.
         first_start: Number of the first held-out start.
     """
@@ -139,6 +143,7 @@ class Given:
     name: str | None = None
     checkpoint: tuple[Path, str] | None = None
     aa: bool = False
+    controls: bool = False
     first_seed: int = 0
     first_start: int = 0
 
@@ -211,6 +216,7 @@ class Declared:
             "path_to": () if said.to is None else (said.to,),
             "arms": said.arms,
             "aa": given.aa,
+            "controls": said.controls or given.controls,
             "match": check_match(chosen["--match"]),
             "settings": tuple(f"{axis}={text}" for axis, text in said.settings.items()),
             "declared": Declared(self.path, said, overrides),

@@ -24,6 +24,7 @@ SHARED: Mapping[str, str] = {
     "settings": "--set",
     "match": "--match",
     "aa": "--aa",
+    "controls": "--controls",
     "checkpoint": "--checkpoint",
     "first_start": "--first-start",
 }
@@ -109,6 +110,7 @@ def command_words(request: Request) -> list[str]:
     for option, value in optional.items():
         words += [option, str(value)] if value else []
     words += ["--aa"] if request.aa else []
+    words += ["--controls"] if request.controls else []
     words += ["--protocol", request.protocol]
     return words if request.name is None else [*words, "--name", request.name]
 

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from diamond.ablation.axes import Axis
-from diamond.ablation.axis_values import COLLECTOR
+from diamond.ablation.axis_values import COLLECTOR, OFF_DATA, current_off_data
 from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import lay_out, read_arms, read_setting
 from diamond.ablation.grammar import Assignment, parse_assignments
@@ -38,9 +38,10 @@ from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_games, slug_of
 from diamond.config.presets import make_preset
-from diamond.config.run import RunConfig
+from diamond.config.run import DEFECTS, Defect, RunConfig
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError
+from diamond.stages.fidelity import FIDELITY
 from diamond.stages.registry import find_stage_record, records, stages_of_run
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Arm:
 
     Attributes:
         name: ``steps=3``, the user's own name, or the name of a baseline without training.
-        kind: Whether the world model is trained or a baseline.
+        kind: Whether the world model is trained, a baseline, or the baseline arm's with a known
+            defect.
         game: The game.
         axis_values: Text of the value per axis, as it was written.
         runs: One per seed; a baseline has one.
@@ -78,7 +80,7 @@ class Arm:
     """
 
     name: str
-    kind: Literal["arm", "baseline"]
+    kind: Literal["arm", "baseline", "control"]
     game: str
     axis_values: Mapping[str, str]
     runs: tuple[Run, ...]
@@ -99,8 +101,10 @@ class Plan:
         arms: Arms of all games, then baselines without training of all games.
         paths: Per game the walks of a path; empty for other designs.
         random_players: Per game the stage that plays at random, when returns are asked for.
+        controls: Of all games the baseline arm with each known defect, scored by fidelity alone.
         until: Last stage, or None for all.
-        collectors: Texts of the axis `collector`, of all arms; some are folders of checkpoints.
+        collectors: Texts of the axes `collector` and `off_data`, of all arms; some are folders of
+            checkpoints.
     """
 
     study: str
@@ -112,6 +116,12 @@ class Plan:
     random_players: Mapping[str, StageSpec]
     until: StageName | None
     collectors: tuple[str, ...]
+    controls: tuple[Arm, ...] = ()
+
+    @property
+    def with_controls(self) -> tuple[Arm, ...]:
+        """All that has runs: arms, baselines without training, controls."""
+        return (*self.arms, *self.controls)
 
     def stages(self) -> tuple[StageSpec, ...]:
         """All stages, each once, in an order in which they can be made."""
@@ -130,7 +140,7 @@ class Plan:
     @cached_property
     def _stages(self) -> tuple[StageSpec, ...]:
         found: dict[str, StageSpec] = {}
-        for arm in self.arms:
+        for arm in self.with_controls:
             for run in arm.runs:
                 for spec in run.stages:
                     found.setdefault(spec.key, spec)
@@ -191,19 +201,22 @@ def make_plan(request: Request) -> Plan:
         if request.match is not None:
             variants = match_costs(request.match, variants)
         made = _arms(variants, request, until)
+        _refuse_other_starts(made)
         _refuse_equal_arms(made)
         _refuse_unscored(made, until)
         arms += made
         paths |= {} if path is None else {game: path}
     if scores_until(until, request.protocol, "rollouts") and any(imagines(arm) for arm in arms):
         arms += [arm for game in games for arm in baseline_arms(arms, game, until)]
+    controls = [arm for game in games for arm in control_arms(arms, game, request, until)]
     random_players = {
         game: random_returns(arm_of(arms, game).runs[0].config)
         for game in games
         if until in (None, "returns")
     }
     study = request.name or study_name(layout, games, request, checkpoint)
-    collectors = tuple(dict.fromkeys(text for axis, text in chosen if axis.name == COLLECTOR))
+    players = (text for axis, text in chosen if axis.name in (COLLECTOR, OFF_DATA))
+    collectors = tuple(dict.fromkeys(players))
     return Plan(
         study,
         request,
@@ -214,6 +227,7 @@ def make_plan(request: Request) -> Plan:
         random_players,
         until,
         collectors,
+        tuple(controls),
     )
 
 
@@ -376,6 +390,42 @@ def _arm(variant: Variant, seeds: Sequence[int], until: StageName | None) -> Arm
     )
 
 
+def control_arms(
+    arms: Sequence[Arm], game: str, request: Request, until: StageName | None
+) -> list[Arm]:
+    """The baseline arm of a game with each known defect; it shares all training.
+
+    Raises:
+        RequestError: Nothing is imagined or scored, or there are no actions of another start.
+    """
+    if not request.controls:
+        return []
+    baseline = next(arm for arm in arms if arm.game == game and arm.is_baseline)
+    if not imagines(baseline) or not scores_until(until, request.protocol):
+        why = f"--until {until}" if imagines(baseline) else f"the arm {baseline.name!r}"
+        raise RequestError(
+            f"--controls with {why}: no imagined frames are scored, so no metric can tell a "
+            "defect\n  leave --controls out, or score frames: --until fidelity, or all"
+        )
+    config = baseline.runs[0].config
+    if config.rollouts.num_starts < 2 or config.rollouts.defect != "none":
+        raise RequestError(
+            f"--controls with rollouts.num_starts={config.rollouts.num_starts} and "
+            f"rollouts.defect={config.rollouts.defect}: defects are made of the baseline arm\n"
+            "  allowed: two starts or more, and a baseline arm without a defect"
+        )
+    return [_control(baseline, defect, request.seeds) for defect in DEFECTS]
+
+
+def _control(baseline: Arm, defect: Defect, seeds: Sequence[int]) -> Arm:
+    config = baseline.runs[0].config
+    rollouts = config.rollouts.model_copy(update={"defect": defect})
+    variant = Variant(
+        f"control {defect}", config.model_copy(update={"rollouts": rollouts}), baseline.axis_values
+    )
+    return replace(_arm(variant, seeds, FIDELITY.name), kind="control", matched=baseline.matched)
+
+
 def baseline_arms(arms: Sequence[Arm], game: str, until: StageName | None) -> list[Arm]:
     """World models without training, on the starts of the first arm of a game.
 
@@ -428,6 +478,17 @@ def _refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
                 f"--until {until}: the arm {arm.name!r} of the family {config.world.family} has no "
                 f"such stage\n  allowed with it: {', '.join(allowed)}, all"
             )
+
+
+def _refuse_other_starts(arms: list[Arm]) -> None:
+    """Refuse arms that are scored against starts of different players."""
+    found = {current_off_data(arm.runs[0].config): arm.name for arm in arms}
+    if len(found) > 1:
+        told = "; ".join(f"{player} ({arm})" for player, arm in found.items())
+        raise RequestError(
+            f"{OFF_DATA} differs between arms: {told}\n  all arms of a study are scored against "
+            f"the same real frames: give it once, for instance --set {OFF_DATA}=shipped"
+        )
 
 
 def _refuse_equal_arms(arms: list[Arm]) -> None:

@@ -45,6 +45,7 @@ class Request:
         path_to: For a path: where it ends.
         arms: Texts such as ``name: steps=3 denoiser.history=2``, added to the design.
         aa: Whether the baseline is there once more, with other seeds.
+        controls: Whether the baseline is there once more with each known defect.
         match: At what equal cost arms are compared, None as they are.
         settings: Texts such as ``steps=3``: what changes the preset for all arms, before any axis.
         declared: The declaration that asks for it, or None.
@@ -66,6 +67,7 @@ class Request:
     path_to: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     aa: bool = False
+    controls: bool = False
     match: Match | None = None
     settings: tuple[str, ...] = ()
     declared: "Declared | None" = None

@@ -150,6 +150,13 @@ def ablate(
             "--aa", help="Add the baseline with other seeds: no difference should be found."
         ),
     ] = False,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls",
+            help="Add the baseline's world model with known defects: which metrics tell them?",
+        ),
+    ] = False,
     match: Annotated[
         str | None,
         typer.Option(

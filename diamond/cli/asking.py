@@ -27,6 +27,7 @@ class Asked(TypedDict, total=False):
     arm: Texts
     settings: Texts
     aa: bool
+    controls: bool
     match: str
     preset: str
     game: Texts
@@ -70,6 +71,7 @@ def ablation_request(words: Sequence[str], asked: Asked) -> Request:
         arms=texts(asked.get("arm", ())),
         settings=texts(asked.get("settings", ())),
         aa=asked.get("aa", False),
+        controls=asked.get("controls", False),
         match=check_match(asked.get("match")),
         first_seed=asked.get("first_seed", 0),
         first_start=asked.get("first_start", 0),

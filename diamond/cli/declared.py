@@ -70,6 +70,7 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
         name=given.get("name"),
         checkpoint=None if checkpoint is None else (checkpoint, read_checkpoint(checkpoint).game),
         aa=bool(given.get("aa")),
+        controls=bool(given.get("controls")),
         first_seed=given.get("first_seed", 0),
         first_start=given.get("first_start", 0),
     )

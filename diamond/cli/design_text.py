@@ -34,6 +34,11 @@ def design_lines(plan: Plan) -> Iterator[str]:
                 f"{arm.name}: seeds {seeds[0]} to {seeds[-1]}; it differs from the baseline in "
                 "nothing else, and its runs pair with none"
             )
+    if plan.controls:
+        yield (
+            f"{', '.join(dict.fromkeys(arm.name for arm in plan.controls))}: the baseline "
+            "arm with a known defect, to see which metrics tell it"
+        )
     for one, path in plan.paths.items():
         yield from _path_lines(one, path)
     if plan.request.match is not None:

@@ -178,11 +178,12 @@ def _rows(
 
 def _users(plan: Plan, stage: str) -> tuple[list[str], int]:
     """Who needs a stage, arms by name while they are few, and how many those are."""
-    users: dict[str, dict[str, None]] = {"arm": {}, "baseline": {}}
-    for arm in plan.arms:
+    users: dict[str, dict[str, None]] = {"arm": {}, "baseline": {}, "control": {}}
+    for arm in plan.with_controls:
         if any(spec.stage == stage for spec in arm.runs[0].stages):
             users[arm.kind][arm.name] = None
-    arms, others = list(users["arm"]), list(users["baseline"])
+    arms = list(users["arm"])
+    others = [*users["baseline"], *(["controls"] if users["control"] else [])]
     if any(spec.stage == stage for spec in plan.random_players.values()):
         others.append("random play")
     names = arms if len(arms) <= MAX_NAMES else [f"{len(arms)} arms"]

@@ -99,7 +99,7 @@ def stage_names(plan: Plan) -> dict[str, str]:
     """A name per stage key: the stage, and the arm, game and seed where they tell stages apart."""
     users: dict[str, list[str]] = {}
     specs: dict[str, StageSpec] = {}
-    for arm in plan.arms:
+    for arm in plan.with_controls:
         for run in arm.runs:
             for spec in run.stages:
                 specs[spec.key] = spec
@@ -108,7 +108,7 @@ def stage_names(plan: Plan) -> dict[str, str]:
     for key, spec in specs.items():
         arms = list(dict.fromkeys(users[key]))
         names[key] = f"{spec.stage} ({arms[0]})" if len(arms) == 1 else spec.stage
-    for arm in plan.arms:
+    for arm in plan.with_controls:
         for run in arm.runs:
             for spec in run.stages:
                 extra = [arm.game] if len(plan.request.games) > 1 else []

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from diamond.cli.terminal import console
 from diamond.report.claims import claims_table
-from diamond.report.console import result_table
+from diamond.report.console import brief_metrics, result_table
+from diamond.report.controls import control_table
+from diamond.report.off_data import off_data_table
 from diamond.report.tables import hns_table
 from diamond.report.terminal import terminal
 from diamond.results.model import Result
@@ -15,6 +17,10 @@ def show_result(doc: Result) -> None:
     out = console()
     for game in doc.games:
         out.print(terminal(result_table(doc, game)))
+        brief = brief_metrics(doc)
+        for table in (off_data_table(doc, game, brief), control_table(doc, game, brief)):
+            if table.rows:
+                out.print(terminal(table))
     over_games = hns_table(doc)
     if over_games.rows:
         out.print(terminal(over_games))

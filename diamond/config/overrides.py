@@ -24,6 +24,7 @@ BLOCK_SPELLINGS: Mapping[str, str] = {"games": "game", "seeds": "seed"}
 AXIS_FIELDS: Mapping[str, str] = {
     WORLD: "a world model is chosen with the axis family=NAME; its sections are fields",
     "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",
+    "references.off_data": "starts off the data come with the axis off_data=PLAYER",
     "environment.source": "it is that of the file that defines the game",
 }
 """Fields that have no text of their own: a named axis sets them, or they are found out."""

@@ -22,6 +22,9 @@ A constant, so that all arms of all studies start at the same frame.
 
 Collector = Literal["random_held", "expert", "policy"]
 Protocol = Literal["static", "online"]
+Defect = Literal["none", "actions_shuffled", "lagged", "blurred"]
+DEFECTS: tuple[Defect, ...] = ("actions_shuffled", "lagged", "blurred")
+"""Those that there are: controls are made with each."""
 Game = Annotated[str, AfterValidator(check_game)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -105,6 +108,30 @@ class CounterfactualsConfig(Record):
     )
 
 
+class RecordingPolicy(Record):
+    """A trained policy that plays with sampled actions: its weights and what they need to act."""
+
+    weights: Digest
+    num_actions: int = Field(ge=1, description="actions that it was trained on")
+    channels: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="width of each encoder block"
+    )
+    lstm_size: int = Field(ge=1, description="units of the LSTM cell")
+    view: ViewConfig
+
+
+class OffDataConfig(Record):
+    """Further held-out episodes, of a better player than that of the training frames."""
+
+    play: PlayConfig
+    num_starts: int = Field(ge=1, description="held-out episodes, one start in each")
+    policy: RecordingPolicy | None = Field(
+        default=None,
+        description="the trained policy of collector policy",
+        json_schema_extra={"neutral": None},
+    )
+
+
 class ReferencesConfig(Record):
     """Held-out real trajectories against which every arm is scored."""
 
@@ -130,18 +157,17 @@ class ReferencesConfig(Record):
         description="number of the first held-out start; the others follow",
         json_schema_extra={"neutral": 0},
     )
-
-
-class RecordingPolicy(Record):
-    """A trained policy that plays with sampled actions: its weights and what they need to act."""
-
-    weights: Digest
-    num_actions: int = Field(ge=1, description="actions that it was trained on")
-    channels: tuple[PositiveInt, ...] = Field(
-        min_length=1, description="width of each encoder block"
+    off_data: OffDataConfig | None = Field(
+        default=None,
+        description="starts of a better player, scored apart by the same metrics",
+        json_schema_extra={"neutral": None},
     )
-    lstm_size: int = Field(ge=1, description="units of the LSTM cell")
-    view: ViewConfig
+
+    @model_validator(mode="after")
+    def _check_off_data(self) -> Self:
+        if self.off_data is not None and self.recorded is not None:
+            raise ValueError("references.off_data: recorded episodes have no other player")
+        return self
 
 
 class FramesConfig(Record):
@@ -225,6 +251,21 @@ class RolloutsConfig(Record):
         description="further futures of each start, by other noise",
         json_schema_extra={"neutral": None},
     )
+    defect: Defect = Field(
+        default="none",
+        description="a known defect of what is stored, for controls: imagined under the actions "
+        "of another start, every frame an env step late, or frames under a Gaussian blur",
+        json_schema_extra={"neutral": "none"},
+    )
+
+    @model_validator(mode="after")
+    def _check_others(self) -> Self:
+        if self.defect == "actions_shuffled" and self.num_starts < 2:
+            raise ValueError(
+                f"rollouts.defect=actions_shuffled with rollouts.num_starts={self.num_starts}: "
+                "with one start there are no actions of another"
+            )
+        return self
 
 
 LPIPS_MIN_PIXELS = 31
@@ -350,11 +391,16 @@ class RunConfig(Record):
 
     @model_validator(mode="after")
     def _check_players(self) -> Self:
-        if (self.frames.play.collector == "policy") != (self.frames.policy is not None):
-            raise ValueError(
-                f"frames.play.collector={self.frames.play.collector}: a trained policy plays with "
-                "the axis collector=CHECKPOINT, the folder of an agent"
-            )
+        off_data = self.references.off_data
+        for name, axis, played in (
+            ("frames", "collector", self.frames),
+            ("references.off_data", "off_data", off_data),
+        ):
+            if played and (played.play.collector == "policy") != (played.policy is not None):
+                raise ValueError(
+                    f"{name}.play.collector={played.play.collector}: a trained policy plays with "
+                    f"the axis {axis}=CHECKPOINT, the folder of an agent"
+                )
         if self.references.play.collector == "policy":
             raise ValueError("references.play.collector=policy: all arms share their references")
         if self.inverse_dynamics.play.collector == "policy":
@@ -363,6 +409,7 @@ class RunConfig(Record):
             ("frames", self.frames.play),
             ("references", self.references.play),
             ("inverse_dynamics", self.inverse_dynamics.play),
+            *([] if off_data is None else [("references.off_data", off_data.play)]),
         ):
             if play.collector == "expert" and self.game not in GAMES_WITH_EXPERT:
                 raise ValueError(

@@ -145,30 +145,66 @@ def collect_references(
         progress: Told (starts recorded, starts wanted).
     """
     env = open_game(game, environment)
+    players = scripted_players(game, config.play)
     for done in range(config.num_starts):
         start = config.first_start + done
-        reference = _collect_reference(env, game, environment, config, (seed, start))
+        reference = _collect_reference(env, environment, config, players, (seed, start))
         yield with_branch(env, reference, config, seed, start)
         progress(done + 1, config.num_starts)
     env.close()
 
 
-def _collect_reference(
-    env: GameEnv,
+def collect_off_data(
     game: str,
     environment: Environment,
     config: ReferencesConfig,
+    seed: int,
+    progress: Progress = silent,
+    players: Players | None = None,
+) -> Iterator[Reference]:
+    """Record the starts of the better player, as `collect_references` does the others.
+
+    Their streams are their own, and they have no counterfactuals.
+
+    Args:
+        game: The game.
+        environment: How the game is played.
+        config: The player and its starts; horizon and offset are those of the other starts.
+        seed: Data seed.
+        progress: Told (starts recorded, starts wanted).
+        players: Makes the player of each episode; None takes the scripted one of the config.
+    """
+    if config.off_data is None:
+        return
+    env = open_game(game, environment)
+    players = players or scripted_players(game, config.off_data.play)
+    for done in range(config.off_data.num_starts):
+        stream = (seed, config.first_start + done)
+        yield _collect_reference(env, environment, config, players, stream, _OFF_DATA)
+        progress(done + 1, config.off_data.num_starts)
+    env.close()
+
+
+_ORDINARY = (Purpose.REFERENCES_EMULATOR, Purpose.REFERENCES_START, Purpose.REFERENCES_ACTIONS)
+"""Streams of an episode: what starts it, where in it the context begins, its player."""
+_OFF_DATA = (Purpose.OFF_DATA_EMULATOR, Purpose.OFF_DATA_START, Purpose.OFF_DATA_ACTIONS)
+
+
+def _collect_reference(
+    env: GameEnv,
+    environment: Environment,
+    config: ReferencesConfig,
+    players: Players,
     stream: tuple[int, int],
+    purposes: tuple[Purpose, Purpose, Purpose] = _ORDINARY,
 ) -> Reference:
     seed, start = stream
     for attempt in range(MAX_ATTEMPTS):
-        counters = (start, attempt)
-        key = draw_episode_key(
-            numpy_generator(seed, Purpose.REFERENCES_EMULATOR, *counters), environment
+        emulator_rng, offset_rng, player_rng = (
+            numpy_generator(seed, purpose, start, attempt) for purpose in purposes
         )
-        offset_rng = numpy_generator(seed, Purpose.REFERENCES_START, *counters)
-        player_rng = numpy_generator(seed, Purpose.REFERENCES_ACTIONS, *counters)
-        player = scripted_players(game, config.play)(env.action_codes, player_rng)
+        key = draw_episode_key(emulator_rng, environment)
+        player = players(env.action_codes, player_rng)
         if environment.padding == "start":
             reference = _record_anywhere(env, key, player.act, offset_rng, config)
         else:
@@ -177,7 +213,7 @@ def _collect_reference(
         if reference is not None and reference.num_valid_steps > 0:
             return reference
     raise StageFailedError(
-        f"no {game} episode of reference {start} was long enough for an offset of "
+        f"no episode of reference {start} was long enough for an offset of "
         f"up to {config.max_offset_steps} and {CONTEXT_FRAMES} context frames "
         f"in {MAX_ATTEMPTS} tries"
     )

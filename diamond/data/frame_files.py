@@ -5,7 +5,7 @@ other. Which episode is which is said by the JSON file beside it. Imagined frame
 by start in the same way.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -110,8 +110,8 @@ def stored_episodes(path: Path) -> list[int]:
         return [int(name.removesuffix(".npy")) for name in file.namelist()]
 
 
-def write_stack(path: Path, stack: NDArray[np.uint8]) -> None:
-    """Write frames (n, ..., t, h, w, 3) uint8, each of the n under its number."""
+def write_stack(path: Path, stack: Iterable[NDArray[np.uint8]]) -> None:
+    """Write n times frames (..., t, h, w, 3) uint8, each under its number."""
     with FrameWriter(path) as file:
         for number, frames in enumerate(stack):
             file.write(number, frames)

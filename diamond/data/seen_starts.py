@@ -49,6 +49,30 @@ def stored_seen_starts(
     return seen_starts([context_of(reference, view) for reference in held_out], episodes)
 
 
+def known_frames(
+    references: Path, frames: Path, view: ViewConfig, num_starts: int | None, horizon: int
+) -> float | None:
+    """The share of the real frames after held-out starts that training frames have too.
+
+    Args:
+        references: Folder of the references.
+        frames: Folder of the training frames, of the same view.
+        view: What the arm sees.
+        num_starts: References that are looked for, the first ones; None for all.
+        horizon: Env steps after a start.
+
+    Returns:
+        Equal bytes of a frame; None where no frame follows.
+    """
+    known = {frame.tobytes() for shown, _ in read_in_turn(frames) for frame in shown}
+    held_out = [
+        frame.tobytes() in known
+        for one in load_references(references)[:num_starts]
+        for frame in view_frames(one, one.native[CONTEXT_FRAMES:][:horizon], view)
+    ]
+    return sum(held_out) / len(held_out) if held_out else None
+
+
 def context_of(reference: Reference, view: ViewConfig) -> Stretch:
     """The real frames before a start as an arm sees them, without padding."""
     padded = reference.num_padded

@@ -1,20 +1,23 @@
 """The scores of arms in the store, and what they say of the baseline arm and of a path."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.config.metrics import METRICS
+from diamond.config.metrics import METRICS, MetricSpec
 from diamond.pipeline.arms import scored_on, trained_model
-from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.outputs import OFF_DATA_SCORES_FILE, SCORES_FILE
 from diamond.pipeline.store import Store
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
-from diamond.results.model import Comparison, NoiseFloor
+from diamond.results.model import Comparison, NoiseFloor, Sensitivity
 from diamond.results.path_model import Path as PathResult
 from diamond.results.paths import path_result
 from diamond.results.scores import Scores, load_scores
+from diamond.results.sensitivity import Control, sensitivity_rows
+from diamond.stages.fidelity import FIDELITY
 from diamond.stages.registry import SCORING_STAGES
 
 
@@ -24,16 +27,28 @@ def read_scores(run: Run, store: Store) -> Scores | None:
     return load_scores(paths) if paths else None
 
 
-def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
+def scores_paths(run: Run, store: Store, file: str = SCORES_FILE) -> tuple[Path, ...]:
     """The files of the scores of a run, one for each of its scoring stages that is done."""
+    if file == OFF_DATA_SCORES_FILE and run.config.references.off_data is None:
+        return ()
     return tuple(
-        store.folder(spec.stage, spec.key) / SCORES_FILE
+        store.folder(spec.stage, spec.key) / file
         for spec in run.stages
         if spec.stage in SCORING_STAGES and store.status(spec) == "done"
     )
 
 
-def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
+def off_data_comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
+    """The arms of a game against its baseline arm on the starts off the data, exploratory."""
+    rows = comparisons(plan, game, store, OFF_DATA_SCORES_FILE)
+    return [
+        row.model_copy(update={"family": "off_data"})
+        for row in rows
+        if row.family in ("primary", "secondary")
+    ]
+
+
+def comparisons(plan: Plan, game: str, store: Store, file: str = SCORES_FILE) -> list[Comparison]:
     """Every other arm of a game against its baseline arm.
 
     Nothing of arms without scores, nor of those at another view: pixel metrics of two
@@ -45,10 +60,35 @@ def comparisons(plan: Plan, game: str, store: Store) -> list[Comparison]:
         for arm in plan.arms
         if arm.game == game and arm is not baseline and scored_on(arm) == scored_on(baseline)
     ]
-    scored = _ScoredFiles.of(baseline, "arm", store)
-    found = [_ScoredFiles.of(arm, role_of(arm, plan), store) for arm in others]
+    scored = _ScoredFiles.of(baseline, "arm", store, file)
+    found = [_ScoredFiles.of(arm, role_of(arm, plan), store, file) for arm in others]
     primary = plan.primary_metric
     return [row for other in found for row in _rows(other, scored, game, primary)]
+
+
+def sensitivity(
+    plan: Plan, game: str, store: Store, own: Sequence[MetricSpec]
+) -> list[Sensitivity]:
+    """What each metric says of each known defect in a game."""
+    controls = [arm for arm in plan.controls if arm.game == game]
+    if not controls:
+        return []
+    sound = _ScoredFiles.of(plan.baseline(game), "arm", store).of_stage(FIDELITY.name).read().scores
+    arms = comparisons(plan, game, store)
+    return [
+        row
+        for arm in controls
+        for row in sensitivity_rows(
+            Control(
+                game,
+                arm.runs[0].config.rollouts.defect,
+                _ScoredFiles.of(arm, "control", store).read().scores,
+                sound,
+            ),
+            own,
+            arms,
+        )
+    ]
 
 
 def noise_floor(plan: Plan, game: str, store: Store, horizon: int) -> tuple[NoiseFloor, ...]:
@@ -68,8 +108,8 @@ class _ScoredFiles:
     model: str | None
 
     @staticmethod
-    def of(arm: Arm, role: Role, store: Store) -> "_ScoredFiles":
-        found = [(run.config.seed, scores_paths(run, store)) for run in arm.runs]
+    def of(arm: Arm, role: Role, store: Store, file: str = SCORES_FILE) -> "_ScoredFiles":
+        found = [(run.config.seed, scores_paths(run, store, file)) for run in arm.runs]
         files = tuple((seed, paths) for seed, paths in found if paths)
         return _ScoredFiles(arm.name, role, files, len(arm.runs), trained_model(arm))
 

@@ -56,7 +56,7 @@ def adopt(folder: Path, home: Path) -> None:
 
 
 def adopt_players(plan: Plan, home: Path) -> None:
-    """Copy the policies that record training frames into a home.
+    """Copy the policies that record real frames into a home.
 
     Args:
         plan: Its collectors, of which some are folders of checkpoints.

@@ -2,6 +2,7 @@
 
 import json
 
+import torch
 from safetensors.torch import load_file
 
 from diamond.config.environments import Environment, read_environment
@@ -11,7 +12,8 @@ from diamond.config.run import (
     ReferencesConfig,
     ViewConfig,
 )
-from diamond.data.collect import collect_frames, collect_references
+from diamond.config.shipped import shipped_file
+from diamond.data.collect import collect_frames, collect_off_data, collect_references
 from diamond.data.references import save_references
 from diamond.envs.games import action_codes
 from diamond.envs.players import Players
@@ -19,7 +21,7 @@ from diamond.errors import StageFailedError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.checkpoints import imported_weights
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.outputs import ACTIONS_FILE
+from diamond.pipeline.outputs import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.pipeline.recorded import take_recorded
 from diamond.pipeline.store import StageResult
 from diamond.training.policy_player import policy_players
@@ -29,7 +31,8 @@ from diamond.weights import filled
 def make_references(context: StageContext) -> StageResult:
     """Record held-out episodes, or take recorded ones.
 
-    Writes the files of `save_references` and action_codes.json.
+    Writes the files of `save_references` and action_codes.json; those of starts off the data in a
+    folder of their own.
     """
     context.resume()
     game = context.config["game"]
@@ -46,6 +49,15 @@ def make_references(context: StageContext) -> StageResult:
     save_references(
         collect_references(game, environment, config, context.seed, progress), context.folder
     )
+    if config.off_data is not None:
+        folder = context.folder / OFF_DATA_FOLDER
+        folder.mkdir(exist_ok=True)
+        policy, codes = config.off_data.policy, action_codes(game, environment)
+        # On a processor, so that all devices record the same starts.
+        device = torch.device("cpu")
+        players = None if policy is None else _trained_players(context, policy, codes, device)
+        further = collect_off_data(game, environment, config, context.seed, progress, players)
+        save_references(further, folder)
     _save_actions(context, game, environment)
     return context.result()
 
@@ -63,7 +75,8 @@ def make_frames(context: StageContext) -> StageResult:
 
     players = None
     if config.policy is not None:
-        players = _trained_players(context, config.policy, action_codes(game, environment))
+        codes = action_codes(game, environment)
+        players = _trained_players(context, config.policy, codes, context.device)
     recorded = collect_frames(game, environment, view, config, context.seed, progress, players)
     recorded.save(context.folder)
     _save_actions(context, game, environment)
@@ -71,12 +84,12 @@ def make_frames(context: StageContext) -> StageResult:
 
 
 def _trained_players(
-    context: StageContext, policy: RecordingPolicy, codes: tuple[int, ...]
+    context: StageContext, policy: RecordingPolicy, codes: tuple[int, ...], device: torch.device
 ) -> Players:
-    """The policy of a checkpoint, from the weights that the home keeps."""
+    """The policy of a checkpoint, from the weights that the home keeps, or that of the package."""
     if policy.num_actions != len(codes):
         raise StageFailedError(
-            f"the policy that records the frames knows {policy.num_actions} actions, the game as "
+            f"the policy that plays knows {policy.num_actions} actions, the game as "
             f"it is played here has {len(codes)}\n  give a checkpoint with the same actions"
         )
     shape = ActorCriticShape(
@@ -86,9 +99,9 @@ def _trained_players(
         channels=policy.channels,
         lstm_size=policy.lstm_size,
     )
-    weights = load_file(imported_weights(context.home, policy.weights))
-    net = filled(lambda: ActorCriticNet(shape), weights, context.device)
-    return policy_players(net, policy.view, context.device)
+    path = shipped_file(policy.weights) or imported_weights(context.home, policy.weights)
+    net = filled(lambda: ActorCriticNet(shape), load_file(path), device)
+    return policy_players(net, policy.view, device)
 
 
 def _save_actions(context: StageContext, game: str, environment: Environment) -> None:

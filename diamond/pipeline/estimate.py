@@ -21,7 +21,7 @@ class Estimate:
         self._seconds: dict[str, float] = {}
         self._informed: set[str] = set()
         measured = Measured(store, device, plan.arms[0].runs[0].config)
-        for arm in plan.arms:
+        for arm in plan.with_controls:
             config = arm.runs[0].config
             # Seeds differ in nothing that costs time.
             for same in zip(*(run.stages for run in arm.runs), strict=True):

@@ -40,13 +40,22 @@ def kept_means(run: Run, store: Store, horizon: int) -> RunMeans:
     )
 
 
-def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstimates] | None:
-    """The number of runs of an arm that have scores, and its estimates; None before any has."""
-    scored = [found for run in arm.runs if (found := _scored(run, store))]
+def kept_estimates(
+    arm: Arm, store: Store, horizon: int, file: str = SCORES_FILE
+) -> tuple[int, ArmEstimates] | None:
+    """The number of runs of an arm that have scores, and its estimates; None before any has.
+
+    Args:
+        arm: The arm.
+        store: The home.
+        horizon: Time steps of its rollouts.
+        file: Which scores.
+    """
+    scored = [found for run in arm.runs if (found := _scored(run, store, file))]
     if not scored:
         return None
     parts = [
-        _arm_estimates(store.home, stage, stages, len(scored), horizon)
+        _arm_estimates(store.home, (stage, file), stages, len(scored), horizon)
         for stage in SCORING_STAGES
         if (stages := tuple(run[stage] for run in scored if stage in run))
     ]
@@ -64,14 +73,15 @@ class Scored(NamedTuple):
     digest: str
 
 
-def _scored(run: Run, store: Store) -> Mapping[StageName, Scored]:
-    """The scoring stages of a run that are done."""
+def _scored(run: Run, store: Store, file: str = SCORES_FILE) -> Mapping[StageName, Scored]:
+    """The scoring stages of a run that are done and have a file of scores."""
     found = {}
     for stage in SCORING_STAGES:
         spec = find_stage(run, stage)
         if spec is not None and store.status(spec) == "done":
-            digest = stage_manifest(store.folder(stage, spec.key))["outputs"][SCORES_FILE]
-            found[stage] = Scored(spec.key, digest)
+            outputs = stage_manifest(store.folder(stage, spec.key))["outputs"]
+            if file in outputs:
+                found[stage] = Scored(spec.key, outputs[file])
     return found
 
 
@@ -80,26 +90,29 @@ def _run_means(home: Path, stage: StageName, scored: Scored, horizon: int) -> Ru
     depends = {"run": stage, "scores": scored.digest, "horizon": horizon}
 
     def make() -> RunMeans:
-        return run_means(load_scores((_file(home, stage, scored),)), horizon)
+        return run_means(
+            load_scores((Store(home).folder(stage, scored.key) / SCORES_FILE,)), horizon
+        )
 
     return kept_record(estimate_path(home, scored.key, depends), RunMeans, make)
 
 
 @lru_cache(maxsize=4096)
 def _arm_estimates(
-    home: Path, stage: StageName, stages: tuple[Scored, ...], num_seeds: int, horizon: int
+    home: Path,
+    place: tuple[StageName, str],
+    stages: tuple[Scored, ...],
+    num_seeds: int,
+    horizon: int,
 ) -> ArmEstimates:
+    stage, file = place
     depends = {"arm": stage, "stages": stages, "many": num_seeds > 1, "horizon": horizon}
 
     def make() -> ArmEstimates:
-        scores = [load_scores((_file(home, stage, one),)) for one in stages]
+        scores = [load_scores((Store(home).folder(stage, one.key) / file,)) for one in stages]
         return arm_estimates(scores, horizon, num_seeds)
 
     return kept_record(estimate_path(home, stages[0].key, depends), ArmEstimates, make)
-
-
-def _file(home: Path, stage: StageName, scored: Scored) -> Path:
-    return Store(home).folder(stage, scored.key) / SCORES_FILE
 
 
 def kept_record(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:

@@ -39,9 +39,9 @@ def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]])
 def plan_needs(plan: Plan) -> Needs:
     """The stages of the runs of a plan."""
     needs: Needs = {}
-    for arm in plan.arms:
+    for arm in plan.with_controls:
         for run in arm.runs:
-            seed = run.config.seed if arm.kind == "arm" else None
+            seed = None if arm.kind == "baseline" else run.config.seed
             _add(needs, run_name(arm.name, arm.game, seed), run.stages)
     for game, spec in plan.random_players.items():
         _add(needs, run_name("random play", game), [spec])
@@ -71,9 +71,9 @@ def read_needs(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Needs:
     from diamond.pipeline.reports import read_result  # noqa: PLC0415
 
     report = read_result(folder / REPORT_FILE)
-    for arm in report.arms if report else ():
+    for arm in (*report.arms, *report.controls) if report else ():
         for run in arm.runs:
-            own_seed = run.seed if arm.kind == "arm" else None
+            own_seed = None if arm.kind == "baseline" else run.seed
             found = {name: stage.key for name, stage in run.stages.items()}
             needs.setdefault(run_name(arm.name, arm.game, own_seed), {}).update(found)
     return needs

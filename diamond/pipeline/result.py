@@ -1,9 +1,10 @@
 """The result of an ablation: for JSON, report, tracking and terminal, from the store alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diamond.ablation.axis_values import current_off_data
 from diamond.ablation.declarations import Declared
 from diamond.ablation.plan import Arm, Plan, Run, imagines
 from diamond.ablation.stages import StageSpec
@@ -14,8 +15,10 @@ from diamond.config.worlds import family_of
 from diamond.pipeline.arm_scores import (
     comparisons,
     noise_floor,
+    off_data_comparisons,
     path_rows,
     read_scores,
+    sensitivity,
 )
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.declared import standing
@@ -23,9 +26,10 @@ from diamond.pipeline.files import digest
 from diamond.pipeline.history import read_entries
 from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.kept_estimates import kept_estimates, kept_means
-from diamond.pipeline.kept_starts import kept_seen_starts
+from diamond.pipeline.kept_starts import kept_known_frames, kept_seen_starts
 from diamond.pipeline.needs import REPORT_FILE
 from diamond.pipeline.notes import judge_notes, study_notes
+from diamond.pipeline.outputs import OFF_DATA_SCORES_FILE
 from diamond.pipeline.provenance import provenance
 from diamond.pipeline.reports import read_result
 from diamond.pipeline.returns import hns_over_games, run_returns
@@ -34,7 +38,16 @@ from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
 from diamond.results.comparisons import corrected
 from diamond.results.model import Arm as ArmResult
-from diamond.results.model import Costs, FrameCost, Matched, Places, Result, RunState, Stage
+from diamond.results.model import (
+    Costs,
+    FrameCost,
+    Matched,
+    OffData,
+    Places,
+    Result,
+    RunState,
+    Stage,
+)
 from diamond.results.model import Run as RunResult
 from diamond.results.scores import arm_interval, described, nan_mean, over_horizon, report_steps
 
@@ -84,6 +97,14 @@ def build_result(
         metrics=described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan)),
         arms=arms,
         path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
+        off_data=tuple(_off_data(plan, games)),
+        off_data_comparisons=corrected(
+            [row for game in games for row in off_data_comparisons(plan, game, store)]
+        ),
+        controls=tuple(_arm(plan, arm, found, horizon) for arm in plan.controls),
+        sensitivity=tuple(
+            row for game in games for row in sensitivity(plan, game, store, _own(plan))
+        ),
         comparisons=corrected([row for game in games for row in comparisons(plan, game, store)]),
         noise_floor=tuple(row for game in games for row in noise_floor(plan, game, store, horizon)),
         survival=tuple(row for game in games for row in survival_rows(plan, game, store, horizon)),
@@ -120,7 +141,7 @@ def _judged(result: Result, declared: Declared, store: Store) -> Result:
     )
 
 
-def _own(plan: Plan) -> Iterable[MetricSpec]:
+def _own(plan: Plan) -> list[MetricSpec]:
     """The metrics of the user's own that any arm is scored by."""
     words = dict.fromkeys(word for arm in plan.arms for word in arm.runs[0].config.fidelity.metrics)
     return [metric.spec for metric in own_metrics(tuple(words)).values()]
@@ -184,13 +205,12 @@ def kept_files(folder: Path, result: Result) -> dict[str, str] | None:
 
 
 def _without_effort(result: Result) -> Result:
-    arms = [
-        arm.model_copy(update={"runs": tuple(_unmade(run) for run in arm.runs)})
-        for arm in result.arms
-    ]
-    return result.model_copy(
-        update={"command": "", "costs": Costs(), "files": {}, "arms": tuple(arms)}
+    arms, controls = (
+        tuple(arm.model_copy(update={"runs": tuple(map(_unmade, arm.runs))}) for arm in found)
+        for found in (result.arms, result.controls)
     )
+    update = {"command": "", "costs": Costs(), "files": {}, "arms": arms, "controls": controls}
+    return result.model_copy(update=update)
 
 
 def _unmade(run: RunResult) -> RunResult:
@@ -198,9 +218,19 @@ def _unmade(run: RunResult) -> RunResult:
     return run.model_copy(update={"stages": stages})
 
 
+def _off_data(plan: Plan, games: Sequence[str]) -> Iterator[OffData]:
+    for game in games:
+        config = plan.baseline(game).runs[0].config
+        said = config.references.off_data
+        if said is not None and config.imagines:
+            player = current_off_data(config)
+            yield OffData(game=game, player=player, num_starts=said.num_starts)
+
+
 def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
     scored = kept_estimates(arm, found.store, horizon)
     num_seeds, estimates = scored or (0, None)
+    off_data = kept_estimates(arm, found.store, horizon, OFF_DATA_SCORES_FILE)
     return ArmResult(
         name=arm.name,
         kind=arm.kind,
@@ -214,6 +244,7 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
         metrics=estimates.metrics if estimates else {},
         curves=estimates.curves if estimates else {},
         interval=arm_interval(num_seeds, estimates.num_starts) if estimates else None,
+        off_data=off_data[1].metrics if off_data else {},
     )
 
 
@@ -224,6 +255,7 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
     missing = {spec.key for spec in run.stages if not _is_done(store, spec)}
     unfinished: RunState = "pending" if missing & found.left_out else "cut"
     seen = kept_seen_starts(run, store)
+    known = kept_known_frames(run, store)
     first = run.config.references.first_start
     return RunResult(
         seed=run.config.seed,
@@ -244,6 +276,8 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
         num_starts=None if seen is None else run.config.rollouts.num_starts,
         seen_starts=None if seen is None else len(seen),
         seen_numbers=tuple(first + position for position in seen or ()),
+        known_frames=known.ordinary,
+        known_frames_off_data=known.off_data,
         unseen_mean=_unseen_mean(plan.primary_metric, run, seen, store) if seen else None,
         returns=run_returns(plan, run, store),
         costs=run_costs(run, store),

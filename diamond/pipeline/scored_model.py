@@ -85,7 +85,8 @@ def find_model(source: str, settings: Sequence[str], game: str | None, store: St
 def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None) -> RunConfig:
     """The config with a number of starts and a horizon, and perhaps recorded episodes.
 
-    Starts are counted from the first one, wherever those of its study began.
+    Starts are counted from the first one, wherever those of its study began; starts off the data
+    are left out.
     Samples and counterfactuals go no further than the horizon; recorded episodes have none of the
     latter, as there is no emulator to ask.
 
@@ -104,7 +105,8 @@ def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None
         steps = min(samples.horizon_steps, horizon)
         samples = samples.model_copy(update={"horizon_steps": steps})
     own = config.references.model_copy(
-        update=update | {"recorded": recorded, "counterfactuals": others, "first_start": 0}
+        update=update
+        | {"recorded": recorded, "counterfactuals": others, "first_start": 0, "off_data": None}
     )
     rollouts = config.rollouts.model_copy(update=update | {"samples": samples})
     changed = config.model_copy(update={"references": own, "rollouts": rollouts})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -34,9 +35,17 @@ from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.judges import judge_policy, judge_rollouts
-from diamond.pipeline.models import load_part, load_world, num_parameters
-from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
-from diamond.pipeline.rolling import passes_of, roll
+from diamond.pipeline.models import LoadedWorld, load_part, load_world, num_parameters
+from diamond.pipeline.outputs import (
+    ACTIONS_FILE,
+    FRAMES_FILE,
+    OFF_DATA_FOLDER,
+    OFF_DATA_FRAMES_FILE,
+    OFF_DATA_SCORES_FILE,
+    RETURNS_FILE,
+    SCORES_FILE,
+)
+from diamond.pipeline.rolling import Starts, passes_of, roll
 from diamond.pipeline.store import StageResult
 from diamond.records import to_unit
 from diamond.stages.returns import TRAINED_PLAYER
@@ -46,6 +55,12 @@ from diamond.training.policy import POLICY
 
 def _references(context: StageContext, num_starts: int) -> list[Reference]:
     return load_references(context.upstream["references"])[:num_starts]
+
+
+def _off_data(context: StageContext) -> list[Reference]:
+    """The starts of the better player; none where the references have none."""
+    folder = context.upstream["references"] / OFF_DATA_FOLDER
+    return load_references(folder) if folder.is_dir() else []
 
 
 def _view(context: StageContext, references: Sequence[Reference], horizon: int) -> View:
@@ -72,19 +87,24 @@ def make_rollouts(context: StageContext) -> StageResult:
 
     Writes uint8 frames, start by start: frames.npz (horizon, h, w, 3); samples.npz (samples,
     horizon, h, w, 3) where the config asks for samples; counterfactual.npz (horizon, h, w, 3) where
-    the references have counterfactuals.
+    the references have counterfactuals; off_data.npz (horizon, h, w, 3) of the starts off the data.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family = find_family(context.config["family"])
     references = _references(context, config.num_starts)
     view = _view(context, references, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
-    passes = passes_of(view, config.samples, others)
+    passes = passes_of(view, config.samples, others, config.defect)
     played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
-    world = load_world(
-        context, lambda: to_unit(torch.from_numpy(_backgrounds(context, references)))
-    )
-    timings = roll(context, world.model, view, passes, played.first_start)
+    world = _world(context, references)
+    groups = [Starts(world.model, view, passes, played.first_start)]
+    if further := _off_data(context):
+        seen = _view(context, further, config.horizon_steps)
+        (rollout,) = passes_of(seen, None, None, config.defect)
+        off_data = replace(rollout, file=OFF_DATA_FRAMES_FILE)
+        model = world.model if family.is_trained else _world(context, further).model
+        groups.append(Starts(model, seen, [off_data], played.first_start))
+    timings = roll(context, groups, config.defect)
     if family.is_trained:
         drawing = [world.networks[stage.part] for stage in family.drawing]
         timings |= {
@@ -94,21 +114,41 @@ def make_rollouts(context: StageContext) -> StageResult:
     return context.result(**timings)
 
 
+def _world(context: StageContext, references: list[Reference]) -> LoadedWorld:
+    """The world model of a stage; one without training may show the backgrounds of the starts."""
+    return load_world(context, lambda: to_unit(torch.from_numpy(_backgrounds(context, references))))
+
+
 def score_rollouts(context: StageContext) -> StageResult:
     """Compare rollouts with references.
 
     Writes scores.safetensors, one (starts, horizon) array a metric; (1, 1) for one of all frames.
+    Those of starts off the data are in off_data.safetensors.
     """
     context.resume()
     rollouts = context.upstream["rollouts"]
     imagined = read_stack(rollouts / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
     references = _references(context, num_starts)
+    view = _view(context, references, horizon)
+    scores = _score(context, references, view, imagined)
+    others = read_branches(context, num_starts, horizon)
+    scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
+    save_file(scores, context.folder / SCORES_FILE)
+    if further := _off_data(context):
+        imagined = read_stack(rollouts / OFF_DATA_FRAMES_FILE)
+        scores = _score(context, further, _view(context, further, horizon), imagined)
+        save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
+    return context.result()
+
+
+def _score(
+    context: StageContext, references: list[Reference], view: View, imagined: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float64]]:
+    """The scores of one rollout of each start."""
+    num_starts, horizon = imagined.shape[:2]
     keys = [reference.key for reference in references]
     episodes = [keys.index(key) for key in keys]
-
-    # Decoded once: frames on disk are compressed.
-    view = _view(context, references, horizon)
     backgrounds = _backgrounds(context, references)
 
     def real_parts() -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -131,13 +171,10 @@ def score_rollouts(context: StageContext) -> StageResult:
     total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
     extras = load_extras(context.config.get("fidelity", {}), context.device)
     scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, extras)
-    others = read_branches(context, num_starts, horizon)
-    scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
     scores |= judge_rollouts(context, view, imagined)
     if _shows_cells(context):
         scores |= score_cells(view, imagined, COLOURS)
-    save_file(scores, context.folder / SCORES_FILE)
-    return context.result()
+    return scores
 
 
 def _shows_cells(context: StageContext) -> bool:
@@ -146,12 +183,17 @@ def _shows_cells(context: StageContext) -> bool:
 
 
 def score_policy(context: StageContext) -> StageResult:
-    """Compare what the policy makes of rollouts and of references; writes scores.safetensors."""
+    """Compare what the policy makes of rollouts and of references, as `score_rollouts` does."""
     context.resume()
-    imagined = read_stack(context.upstream["rollouts"] / FRAMES_FILE)
+    rollouts = context.upstream["rollouts"]
+    imagined = read_stack(rollouts / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
     view = _view(context, _references(context, num_starts), horizon)
     save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
+    if further := _off_data(context):
+        view = _view(context, further, horizon)
+        scores = judge_policy(context, view, read_stack(rollouts / OFF_DATA_FRAMES_FILE))
+        save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
     return context.result()
 
 

@@ -13,7 +13,7 @@ def check_arms(plan: Plan, only: Sequence[str]) -> None:
     Raises:
         RequestError: There is no such arm.
     """
-    names = list(dict.fromkeys(arm.name for arm in plan.arms))
+    names = list(dict.fromkeys(arm.name for arm in plan.with_controls))
     for name in only:
         if name not in names:
             raise unknown("arm", name, names, f"give it as the table shows it: --only {names[0]!r}")
@@ -27,7 +27,7 @@ def selected_stages(plan: Plan, only: Collection[str]) -> tuple[StageSpec, ...]:
     if not only:
         return plan.stages()
     needed = {spec.key for spec in plan.random_players.values()}
-    for arm in plan.arms:
+    for arm in plan.with_controls:
         if arm.kind == "baseline" or arm.name in only:
             needed |= {spec.key for run in arm.runs for spec in run.stages}
     return tuple(spec for spec in plan.stages() if spec.key in needed)

@@ -14,10 +14,10 @@ from diamond.pipeline.files import write_json
 from diamond.pipeline.films import film_starts, write_imagined_films, write_real_films
 from diamond.pipeline.history import FILE_NAME, SWEEP_NAME, entry_request
 from diamond.pipeline.home import check_format
-from diamond.pipeline.kept_starts import kept_seen_starts
+from diamond.pipeline.kept_starts import kept_known_frames, kept_seen_starts
 from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
 from diamond.pipeline.needs import REPORT_FILE, Needs, needed_stages, plan_needs
-from diamond.pipeline.outputs import FRAMES_FILE, SCORES_FILE
+from diamond.pipeline.outputs import FRAMES_FILE, OFF_DATA_SCORES_FILE, SCORES_FILE
 from diamond.pipeline.parcel import exists, write_parcel
 from diamond.pipeline.sealed import sealed
 from diamond.pipeline.store import STAGES_FOLDER, Store, stage_manifest, write_kept
@@ -66,6 +66,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
         plan = planned(study.name, study.entries[-1], study.needs)
         for run in (run for arm in plan.arms for run in arm.runs):
             kept_seen_starts(run, store)  # Where it arrives, there are no frames to look in.
+            kept_known_frames(run, store)
     needed = sorted(needed_stages(study.needs))
     done = [one for one in needed if store.is_published(*one)]
     if not done:
@@ -158,7 +159,7 @@ def _seen_starts(store: Store, done: Iterable[tuple[str, str]]) -> dict[str, Pat
 
 def _travels(name: str) -> bool:
     """Whether an output travels: scores, returns, what is small and plain, last real frames."""
-    return name in (SCORES_FILE, FINALS_FILE) or name.endswith(".json")
+    return name in (SCORES_FILE, OFF_DATA_SCORES_FILE, FINALS_FILE) or name.endswith(".json")
 
 
 def _films(store: Store, done: Iterable[tuple[str, str]]) -> Films:

@@ -72,7 +72,8 @@ def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
     plan, outcome = snapshot.plan, snapshot.outcome
     shared = _shared_by_all(plan)
     runs: list[TrackedRun] = []
-    for arm, shown in zip(plan.arms, outcome.arms, strict=True):
+    shown_arms = (*outcome.arms, *outcome.controls)
+    for arm, shown in zip(plan.with_controls, shown_arms, strict=True):
         for run, result in zip(arm.runs, shown.runs, strict=True):
             if result.state not in ("pending", "cut") or _has_begun(result, shared):
                 runs.append(_one(snapshot, arm, run, result))
@@ -129,11 +130,12 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRu
     curves = {curve_name(metric, "mean"): values for metric, values in result.curves.items()}
     return TrackedRun(
         run_key=result.run_key,
-        name=f"{arm.name} | {arm.game} | seed {run.config.seed}"
-        if arm.kind == "arm"
-        else f"{arm.name} | {arm.game}",
+        name=f"{arm.name} | {arm.game}"
+        if arm.kind == "baseline"
+        else f"{arm.name} | {arm.game} | seed {run.config.seed}",
         kind=arm.kind,
-        params=_params(plan, arm) | ({"seed": str(run.config.seed)} if arm.kind == "arm" else {}),
+        params=_params(plan, arm)
+        | ({} if arm.kind == "baseline" else {"seed": str(run.config.seed)}),
         tags=_provenance(outcome)
         | stage_tags
         | {"diamond.study": plan.study, "diamond.arm": arm.name}

@@ -11,6 +11,8 @@ from diamond.report.terminal import WIDTH
 from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
 
 _STEPS = ("5", "10")
+_AT_STEPS = ("psnr", "foreground_iou")
+_OVER_HORIZON = ("core_ratio", "ssim", "l1")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
 _STAR, _WITHIN, _BASE = "*", "~", "base"
@@ -75,9 +77,8 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     """Return the columns that have values, in reading order."""
     primary = doc.primary_metric
     steps = [step for step in _STEPS if int(step) in doc.report_steps]
-    wanted = [(metric, step) for step in steps for metric in ("psnr", "foreground_iou")]
-    wanted += [(metric, "mean") for metric in ("core_ratio", "ssim", "l1")]
-    wanted += [(info.name, "mean") for info in doc.scored if info.group in ("cells", "packages")]
+    wanted = [(metric, step) for step in steps for metric in _AT_STEPS]
+    wanted += [(metric, "mean") for metric in (*_OVER_HORIZON, *_of_groups(doc))]
     if primary not in {metric for metric, _ in wanted}:
         wanted.insert(0, (primary, "mean"))
     columns = []
@@ -90,6 +91,15 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     columns += [_difference_column(doc, game, arms)]
     columns += [_return_column(arms), _hns_column(arms), _time_column(arms)]
     return [column for column in columns if any(value != ABSENT for value in column.values)]
+
+
+def brief_metrics(doc: Result) -> set[str]:
+    """The names of the metrics that a terminal shows."""
+    return {doc.primary_metric, *_AT_STEPS, *_OVER_HORIZON, *_of_groups(doc)}
+
+
+def _of_groups(doc: Result) -> list[str]:
+    return [info.name for info in doc.scored if info.group in ("cells", "packages")]
 
 
 def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:

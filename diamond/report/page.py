@@ -8,7 +8,9 @@ from typing import Any
 from diamond.pipeline.films import Film
 from diamond.report import prose, tables
 from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.controls import control_sentences, control_table
 from diamond.report.latex import table_latex
+from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
 from diamond.report.player import players
@@ -69,7 +71,8 @@ def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
         if game["path"] is not None:
             found[f"{part}-path"] = game["path"]["table"]
         found |= {
-            f"{part}-{name}": game[name] for name in ("returns", "costs", "sharing", "survival")
+            f"{part}-{name}": game[name]
+            for name in ("returns", "costs", "sharing", "controls", "survival", "off_data")
         }
     notes = {"study": doc.study, "command": doc.command}
     return {
@@ -90,6 +93,11 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
             "returns": tables.returns_table(doc, game),
             "costs": tables.costs_table(doc, game),
             "sharing": sharing_table(doc, game),
+            "off_data": off_data_table(doc, game),
+            "off_data_differences": off_data_differences(doc, game),
+            "off_data_sentences": off_data_sentences(doc, game),
+            "controls": control_table(doc, game),
+            "control_sentences": control_sentences(doc, game),
             "survival": survival_table(doc, game),
             "survival_sentence": survival_sentence(doc, game) if survival_rows(doc, game) else "",
             "player": shown.get(game),

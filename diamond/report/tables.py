@@ -251,7 +251,7 @@ def costs_table(doc: Result, game: str) -> Table:
 def stages_table(doc: Result) -> Table:
     """Return every stage of every run: its key, and whether it was made or found done."""
     rows = []
-    for arm in doc.arms:
+    for arm in (*doc.arms, *doc.controls):
         for run in arm.runs:
             for stage, entry in run.stages.items():
                 cells = (

@@ -18,11 +18,12 @@ from diamond.results.values import MEAN, Number, Numbers, Unit
 
 Direction = Literal["higher", "lower", "real"]
 MetricKind = Literal["frame", "set"]
-ArmKind = Literal["arm", "baseline"]
+ArmKind = Literal["arm", "baseline", "control"]
 CostName = Literal["denoiser_calls_per_frame", "ms_per_frame", "rollout_seconds", "num_parameters"]
 RunState = Literal["done", "failed", "cut", "pending"]
-Family = Literal["primary", "secondary", "control", "reference", "path"]
+Family = Literal["primary", "secondary", "control", "reference", "path", "off_data"]
 Decision = Literal["shown", "shown alone", "not shown", "undefined"]
+Seen = Literal["worse", "better"]
 CurvePart = Literal["mean", "lo", "hi", "band_lo", "band_hi"]
 """Mean, bounds of the pointwise interval, bounds of the simultaneous band."""
 
@@ -168,6 +169,14 @@ class Run(Record):
         description="those whose context, frames and actions, occurs there; null as `num_starts`",
     )
     seen_numbers: tuple[int, ...] = Field(default=(), description="which starts these are")
+    known_frames: Number = Field(
+        default=None,
+        description="share of the real frames after the starts that occur in its training frames; "
+        "null without starts off the data, or as `num_starts`",
+    )
+    known_frames_off_data: Number = Field(
+        default=None, description="the same of the starts off the data"
+    )
     unseen_mean: Number = Field(
         default=None,
         description="mean of the primary metric over the horizon and the other starts; null where "
@@ -189,7 +198,10 @@ class Arm(Record):
     """An arm or a baseline in one game."""
 
     name: str = Field(description="as tables have it")
-    kind: ArmKind = Field(description="`baseline`: a world model without training")
+    kind: ArmKind = Field(
+        description="`baseline`: a world model without training; `control`: the baseline arm with "
+        "a known defect"
+    )
     game: str = Field(description="the game")
     axis_values: dict[str, str] = Field(default={}, description="text of the value per axis")
     is_baseline: bool = Field(default=False, description="whether the others are compared with it")
@@ -205,6 +217,9 @@ class Arm(Record):
     )
     curves: dict[str, Curve] = Field(default={}, description="by metric; none of a set")
     interval: Interval | None = Field(default=None, description="null where nothing is scored")
+    off_data: dict[str, dict[str, Estimate | None]] = Field(
+        default={}, description="as `metrics`, over the starts off the data alone"
+    )
 
     def estimate(self, metric: str, at: str) -> Estimate | None:
         """The estimate at a time step (``"5"``) or over the horizon (``"mean"``)."""
@@ -238,8 +253,8 @@ class Comparison(Record):
     b: str = Field(description="the baseline arm")
     family: Family = Field(
         description="`primary` metric; `secondary`: other metrics, exploratory; `control`: A/A, "
-        "unpaired; `reference`: not trained; `path`: on the way between the ends of a path; only "
-        "the first two are corrected"
+        "unpaired; `reference`: not trained; `path`: on the way between the ends of a path; "
+        "`off_data`: on starts off the data, exploratory; only the first two are corrected"
     )
     difference: Number = Field(description="a - b of the mean over the horizon")
     lo: Number = Field(description="lower bound of its interval")
@@ -288,6 +303,36 @@ class NoiseFloor(Record):
     at: dict[str, Number] = Field(description="at the report steps and over the horizon, `mean`")
     curve: Numbers = Field(default=(), description="at every time step")
     reason: str | None = Field(default=None, description="why it is not defined")
+
+
+class OffData(Record):
+    """The starts of a better player in one game."""
+
+    game: str = Field(description="the game")
+    player: str = Field(description="expert, shipped, or the policy by its first digits")
+    num_starts: int = Field(description="its held-out starts")
+
+
+class Sensitivity(Record):
+    """What a metric says of a known defect: the baseline arm with it minus without it."""
+
+    game: str = Field(description="the game")
+    metric: str = Field(description="the metric")
+    defect: str = Field(description="actions_shuffled, lagged or blurred")
+    difference: Number = Field(description="of the mean over the horizon")
+    lo: Number = Field(description="lower bound, bootstrap over paired starts; null of a set")
+    hi: Number = Field(description="upper bound")
+    n: int = Field(description="starts")
+    tells: bool | None = Field(
+        description="whether the interval leaves out 0; null where there is none"
+    )
+    seen: Seen | None = Field(
+        description="whether the metric takes the defect for worse or better frames; null where it "
+        "does not tell it"
+    )
+    arms: Number = Field(
+        description="largest difference of an arm to the baseline arm in the metric; null: none"
+    )
 
 
 class SurvivalCurve(Record):
@@ -405,6 +450,19 @@ class Result(Record):
     metrics: tuple[Metric, ...] = Field(default=(), description="that any arm was scored in")
     arms: tuple[Arm, ...] = Field(default=(), description="arms and baselines of all games")
     path: dict[str, Path] = Field(default={}, description="by game; empty for other designs")
+    off_data: tuple[OffData, ...] = Field(
+        default=(), description="by game; nothing else of the result reads these starts"
+    )
+    off_data_comparisons: tuple[Comparison, ...] = Field(
+        default=(), description="as `comparisons`, over the starts off the data; exploratory"
+    )
+    controls: tuple[Arm, ...] = Field(
+        default=(),
+        description="the baseline arm with known defects, of all games; no arms of the answer",
+    )
+    sensitivity: tuple[Sensitivity, ...] = Field(
+        default=(), description="what each metric says of each defect, by game"
+    )
     comparisons: tuple[Comparison, ...] = Field(
         default=(), description="every other arm against the baseline arm, by metric and game"
     )
@@ -498,7 +556,7 @@ class Result(Record):
                 cause=first_cause(run.error),
                 error=(run.error or "").strip(),
             )
-            for arm in self.arms
+            for arm in (*self.arms, *self.controls)
             if game in (None, arm.game)
             for run in arm.runs
             if run.state not in as_asked or run.error

@@ -5,6 +5,7 @@ from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.stages import inverse_dynamics
 from diamond.stages.record import REWARDS, Section, Stage
+from diamond.stages.rollouts import scored_frames
 
 _FRAME_SECONDS = 1.8e-3
 """A frame compared with the real one; what networks say of it comes on top."""
@@ -12,7 +13,7 @@ _FRAME_SECONDS = 1.8e-3
 
 def _seconds(config: RunConfig) -> float:
     """Frames compared, and seen by the judge and the reward/end model."""
-    num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
+    num_frames = scored_frames(config)
     seen = inverse_dynamics.pair_seconds(config)
     seen += family_of(config).rewards_seconds(config)
     return num_frames * (_FRAME_SECONDS + 2 * seen)

@@ -3,11 +3,11 @@
 from diamond.config.run import RunConfig
 from diamond.stages import policy
 from diamond.stages.record import Stage
+from diamond.stages.rollouts import scored_frames
 
 
 def _seconds(config: RunConfig) -> float:
-    num_frames = config.rollouts.num_starts * config.rollouts.horizon_steps
-    return 2 * num_frames * policy.frame_multiplications(config) * policy.SECONDS
+    return 2 * scored_frames(config) * policy.frame_multiplications(config) * policy.SECONDS
 
 
 POLICY_FIDELITY = Stage(

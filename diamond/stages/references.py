@@ -9,10 +9,14 @@ _STEP_SECONDS = 7.5e-4
 def _seconds(config: RunConfig) -> float:
     """Every start is played from a reset, at most to the end of its horizon."""
     said = config.references
-    num_steps = said.max_offset_steps + said.horizon_steps
+    once = said.max_offset_steps + said.horizon_steps
+    num_steps = said.num_starts * once
     if said.counterfactuals is not None:  # the way to the state is played again
-        num_steps += said.max_offset_steps + said.counterfactuals.horizon_steps
-    return said.num_starts * num_steps * _STEP_SECONDS
+        again = said.max_offset_steps + said.counterfactuals.horizon_steps
+        num_steps += said.num_starts * again
+    if said.off_data is not None:
+        num_steps += said.off_data.num_starts * once
+    return num_steps * _STEP_SECONDS
 
 
 REFERENCES = Stage(
@@ -23,4 +27,5 @@ REFERENCES = Stage(
     shares_data_seed=True,
     made_by="diamond.pipeline.data_stages:make_references",
     seconds=_seconds,
+    arms="all arms are scored against the same real frames: one value for all of them",
 )

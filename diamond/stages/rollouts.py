@@ -21,7 +21,17 @@ def imagined_steps(config: RunConfig) -> int:
 
 
 def _num_frames(config: RunConfig) -> int:
-    return config.rollouts.num_starts * imagined_steps(config)
+    """Frames imagined from the starts, and from those off the data, which have one rollout each."""
+    further = config.references.off_data
+    num_frames = config.rollouts.num_starts * imagined_steps(config)
+    return num_frames + (further.num_starts * config.rollouts.horizon_steps if further else 0)
+
+
+def scored_frames(config: RunConfig) -> int:
+    """Frames of the rollouts of all starts, those off the data among them."""
+    further = config.references.off_data
+    num_starts = config.rollouts.num_starts + (further.num_starts if further else 0)
+    return num_starts * config.rollouts.horizon_steps
 
 
 def _seconds(config: RunConfig) -> float:

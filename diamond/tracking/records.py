@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
-RunKind = Literal["arm", "aggregate", "baseline", "trial"]
+RunKind = Literal["arm", "aggregate", "baseline", "control", "trial"]
 HOME_TAG = "diamond.home"
 """Of the parent run of a study: the id of the home that it belongs to."""
 
@@ -57,7 +57,8 @@ class TrackedRun:
     Attributes:
         run_key: Identity of the run; hexadecimal.
         name: Name in the table of runs.
-        kind: An arm at one seed, the mean of an arm over its seeds, a baseline, or a trial.
+        kind: An arm at one seed, the mean of an arm over its seeds, a baseline, a
+            control, or a trial.
         params: What was chosen, such as the axis values.
         tags: Provenance.
         stages: Stages whose training curves belong to the run.
