@@ -12,7 +12,6 @@ from diamond.config.environments import read_environment
 from diamond.config.run import (
     CONTEXT_FRAMES,
     EvaluationConfig,
-    ReferencesConfig,
     RolloutsConfig,
     ViewConfig,
 )
@@ -32,8 +31,9 @@ from diamond.fidelity.extras import load_extras
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.events import draw_events
 from diamond.pipeline.futures import score_counterfactuals, score_samples
-from diamond.pipeline.judges import judge_policy, judge_rollouts
+from diamond.pipeline.judges import first_start, judge_policy, judge_rollouts
 from diamond.pipeline.models import load_part, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
 from diamond.pipeline.rolling import passes_of, roll
@@ -72,7 +72,8 @@ def make_rollouts(context: StageContext) -> StageResult:
 
     Writes uint8 frames, start by start: frames.npz (horizon, h, w, 3); samples.npz (samples,
     horizon, h, w, 3) where the config asks for samples; counterfactual.npz (horizon, h, w, 3) where
-    the references have counterfactuals.
+    the references have counterfactuals; drawn_events.safetensors where the family tells rewards and
+    the references know theirs.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family = find_family(context.config["family"])
@@ -80,11 +81,14 @@ def make_rollouts(context: StageContext) -> StageResult:
     view = _view(context, references, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
     passes = passes_of(view, config.samples, others)
-    played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
     world = load_world(
         context, lambda: to_unit(torch.from_numpy(_backgrounds(context, references)))
     )
-    timings = roll(context, world.model, view, passes, played.first_start)
+    first = first_start(context)
+    # Before the passes: those go on where they were interrupted.
+    if family.rewards_by and not np.isnan(view.rewards).any():
+        draw_events(context, world.model, view, first, with_frames=_shows_cells(context))
+    timings = roll(context, world.model, view, passes, first)
     if family.is_trained:
         drawing = [world.networks[stage.part] for stage in family.drawing]
         timings |= {

@@ -12,7 +12,7 @@ def _seconds(config: RunConfig) -> float:
 
 POLICY_FIDELITY = Stage(
     name="policy_fidelity",
-    numerics=1,
+    numerics=2,
     sections=("view",),
     reads=("references", "rollouts", "policy"),
     runs=frozenset({"static", "online"}),

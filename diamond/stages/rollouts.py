@@ -7,6 +7,10 @@ from diamond.stages.record import PARTS, Stage
 _SECONDS = 7e-11
 """A multiplication."""
 _BASELINE_FRAME_SECONDS = 1e-4
+MAX_EVENTS = 128
+"""Real events that are imagined from shortly before; as many other env steps from one before."""
+EVENT_LEADS = (1, 4)
+"""Env steps before an event at which it is imagined from, the nearest first."""
 
 
 def imagined_steps(config: RunConfig) -> int:
@@ -20,8 +24,19 @@ def imagined_steps(config: RunConfig) -> int:
     return num_steps
 
 
+def event_steps(lead: int) -> int:
+    """Env steps that are imagined from so many before an event; one beyond, but for the nearest."""
+    return lead if lead == EVENT_LEADS[0] else lead + 1
+
+
 def _num_frames(config: RunConfig) -> int:
-    return config.rollouts.num_starts * imagined_steps(config)
+    """Imagined frames, those around events at most."""
+    rollouts = config.rollouts
+    frames = rollouts.num_starts * imagined_steps(config)
+    if not family_of(config).rewards_by:
+        return frames
+    num_events = min(MAX_EVENTS, rollouts.num_starts * rollouts.horizon_steps)
+    return frames + num_events * (1 + sum(event_steps(lead) for lead in EVENT_LEADS))
 
 
 def _seconds(config: RunConfig) -> float:
@@ -37,7 +52,7 @@ def _calls(config: RunConfig) -> float:
 
 ROLLOUTS = Stage(
     name="rollouts",
-    numerics=3,
+    numerics=4,
     sections=("family", "view", "rollouts"),
     reads=("references", PARTS),
     runs=frozenset({"static", "online", "baseline"}),
