@@ -124,7 +124,7 @@ def test_golden_keys_of_smoke() -> None:
         "rollouts": "738bec93075af783e633",
         "fidelity": "639ab1730962b311e1e4",
         "policy": "4b5d9b706bbea8ef2bb6",
-        "policy_fidelity": "6d8a82d20bb0586808ac",
+        "policy_fidelity": "d357dc8ceee73171ebb6",
         "returns": "d3b88319bb067efe237c",
     }
 
@@ -157,7 +157,7 @@ def test_golden_keys_of_smoke_online() -> None:
         "inverse_dynamics": "cd5015dbba65505b9f27",
         "rollouts": "e93830f2f2a420c04cad",
         "fidelity": "05b2bf9dba879516bfe6",
-        "policy_fidelity": "6224f0d9a2564405f231",
+        "policy_fidelity": "57c5264e7d880ef4b721",
         "returns": "5e7c031990bb0275dec6",
     }
 

@@ -33,6 +33,7 @@ from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.events import draw_events
 from diamond.pipeline.futures import score_counterfactuals, score_samples
+from diamond.pipeline.gap import score_gap
 from diamond.pipeline.judges import first_start, judge_policy, judge_rollouts
 from diamond.pipeline.models import load_part, load_world, num_parameters
 from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE, RETURNS_FILE, SCORES_FILE
@@ -150,12 +151,17 @@ def _shows_cells(context: StageContext) -> bool:
 
 
 def score_policy(context: StageContext) -> StageResult:
-    """Compare what the policy makes of rollouts and of references; writes scores.safetensors."""
+    """Compare what the policy makes of rollouts and of references, and what it earns from there.
+
+    Writes scores.safetensors.
+    """
     context.resume()
     imagined = read_stack(context.upstream["rollouts"] / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
-    view = _view(context, _references(context, num_starts), horizon)
-    save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
+    references = _references(context, num_starts)
+    view = _view(context, references, horizon)
+    scores = judge_policy(context, view, imagined) | score_gap(context, view, references)
+    save_file(scores, context.folder / SCORES_FILE)
     return context.result()
 
 

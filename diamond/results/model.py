@@ -423,6 +423,9 @@ class Result(Record):
     declaration: Declared | None = Field(default=None, description="null without one")
     claims: tuple[Claim, ...] = Field(default=(), description="of the declaration")
     summary: str = Field(default="", description="the answer in a sentence")
+    warning: str = Field(
+        default="", description="what in it is dead, in a sentence; empty where nothing is"
+    )
     notes: tuple[str, ...] = Field(default=(), description="what to know when reading it")
     strips: tuple[Strip, ...] = Field(default=(), description="film strips of the report")
     costs: Costs = Field(default=Costs(), description="what the command took")

@@ -3,7 +3,8 @@
 from diamond.config.run import RunConfig
 from diamond.stages.record import Stage
 
-_STEP_SECONDS = 7.5e-4
+STEP_SECONDS = 7.5e-4
+"""An env step of a real game."""
 
 
 def _seconds(config: RunConfig) -> float:
@@ -12,7 +13,7 @@ def _seconds(config: RunConfig) -> float:
     num_steps = said.max_offset_steps + said.horizon_steps
     if said.counterfactuals is not None:  # the way to the state is played again
         num_steps += said.max_offset_steps + said.counterfactuals.horizon_steps
-    return said.num_starts * num_steps * _STEP_SECONDS
+    return said.num_starts * num_steps * STEP_SECONDS
 
 
 REFERENCES = Stage(

@@ -4,7 +4,7 @@ from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.stages.record import PARTS, Stage
 
-_SECONDS = 7e-11
+SECONDS = 7e-11
 """A multiplication."""
 _BASELINE_FRAME_SECONDS = 1e-4
 MAX_EVENTS = 128
@@ -43,7 +43,7 @@ def _seconds(config: RunConfig) -> float:
     family = family_of(config)
     if not family.is_trained:
         return _num_frames(config) * _BASELINE_FRAME_SECONDS
-    return _num_frames(config) * family.frame_multiplications(config) * _SECONDS
+    return _num_frames(config) * family.frame_multiplications(config) * SECONDS
 
 
 def _calls(config: RunConfig) -> float:
