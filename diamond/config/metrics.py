@@ -95,7 +95,6 @@ _EVENT_ROWS: tuple[tuple[str, str, Direction], ...] = (
     ("event_recall_ends", "Event recall, ends", "higher"),
     ("event_recall_4", "Event recall, four steps ahead", "higher"),
     ("event_false_alarm", "False alarms of events", "lower"),
-    ("event_frames_exact", "Exact frames at events", "higher"),
 )
 """What a world model draws around real events: name, label, better."""
 
@@ -158,6 +157,16 @@ METRICS: tuple[MetricSpec, ...] = (
         low=0,
         high=1,
     ),
+    MetricSpec(
+        "event_frames_exact",
+        "Exact frames at events",
+        "",
+        "higher",
+        "cells",
+        kind="set",
+        low=0,
+        high=1,
+    ),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True, low=0, high=1),
     MetricSpec("energy_score", "Energy score", "", "lower", "modes", low=0),
     MetricSpec(
@@ -196,7 +205,7 @@ METRICS: tuple[MetricSpec, ...] = (
         for name, label, unit, direction, kind, low, high in _REWARD_END_ROWS
     ),
     *(
-        MetricSpec(name, label, "", direction, "reward and end", "set", low=0, high=1)
+        MetricSpec(name, label, "", direction, "reward and end", kind="set", low=0, high=1)
         for name, label, direction in _EVENT_ROWS
     ),
     MetricSpec(

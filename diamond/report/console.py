@@ -77,7 +77,8 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     steps = [step for step in _STEPS if int(step) in doc.report_steps]
     wanted = [(metric, step) for step in steps for metric in ("psnr", "foreground_iou")]
     wanted += [(metric, "mean") for metric in ("core_ratio", "ssim", "l1")]
-    wanted += [(info.name, "mean") for info in doc.scored if info.group in ("cells", "packages")]
+    shown = (info for info in doc.scored if info.group in ("cells", "packages"))
+    wanted += [(info.name, "mean") for info in shown if info.kind == "frame"]
     if primary not in {metric for metric, _ in wanted}:
         wanted.insert(0, (primary, "mean"))
     columns = []
