@@ -115,7 +115,7 @@ class KeyedNoise:
     """
 
     def __init__(
-        self, evaluation_seed: int, starts: Sequence[int], time_step: int, sample: int = 0
+        self, evaluation_seed: int, starts: Sequence[int | str], time_step: int, sample: int = 0
     ) -> None:
         self._seed = evaluation_seed
         self._starts = tuple(starts)

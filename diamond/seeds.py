@@ -42,6 +42,8 @@ class Purpose(StrEnum):
     RETURNS_EMULATOR = "returns/emulator"
     RETURNS_ACTIONS = "returns/actions"
     FIDELITY_NOISE = "fidelity/noise"
+    FIDELITY_REWARDS = "fidelity/rewards"
+    FIDELITY_ACTIONS = "fidelity/actions"
     VEC_STARTS = "vec/starts"
     VEC_NOISE = "vec/noise"
     BOOTSTRAP = "bootstrap"

@@ -27,6 +27,7 @@ from tests.commands import ROOT, diamond, report
 DRIFT = "tests.own_games:Own/Drift-v0"
 MINATAR = "MinAtar/Breakout-v1"
 BOTH = "steps-minatar-breakout-v1-tests-own-games-own-drift-v0-smoke-static"
+RETURNS = ("imagined_return", "real_return", "imagination_gap")
 
 
 def plan_of(*assignments: str, games: tuple[str, ...], **changes: Any) -> Plan:
@@ -217,6 +218,25 @@ def test_a_study_mixes_kinds_of_games(home: Path) -> None:
             if arm["name"].startswith("steps"):
                 assert run["returns"]["mean"] is not None
                 assert run["returns"]["hns"] is None
+
+
+def test_imagination_stands_beside_the_game_where_it_can_be_replayed(home: Path) -> None:
+    found = report(home, BOTH)
+    for arm in found["arms"]:
+        if arm["kind"] == "arm":
+            there = {name: arm["metrics"][name]["mean"] is not None for name in RETURNS}
+            replayed = arm["game"] == MINATAR
+            assert there == {"imagined_return": True} | dict.fromkeys(RETURNS[1:], replayed)
+            assert arm["metrics"]["policy_entropy"]["mean"]["mean"] > 0.9
+            assert {"event_recall", "event_recall_real", "reward_rate"} <= arm["metrics"].keys()
+            # Of frames that are no cells none is exact.
+            assert ("event_frames_exact" in arm["metrics"]) == replayed
+        else:
+            assert not {"event_recall", "reward_rate", *RETURNS} & arm["metrics"].keys()
+    (note,) = (note for note in found["notes"] if "imagination gap" in note)
+    assert note.startswith(f"{DRIFT}: ")
+    assert found["warning"].startswith("Warning: the preset smoke is for tests and learns nothing;")
+    assert "fewer than 10 held-out starts (2)" in found["warning"]
 
 
 def test_counterfactuals_are_of_games_that_repeat(home: Path) -> None:

@@ -10,11 +10,12 @@ from scipy.stats import entropy, spearmanr
 
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_distance, frechet_scores, gaussian_distance
-from diamond.fidelity.policy import Seen, kl_divergence, policy_scores
+from diamond.fidelity.policy import Seen, entropy_ratio, kl_divergence, policy_scores
 from diamond.fidelity.reward_end import (
     PredictedRewardEnds,
     return_rank_correlation,
     reward_end_scores,
+    reward_rates,
     reward_sum_error,
     timing_error,
 )
@@ -161,10 +162,44 @@ def test_a_game_without_rewards_and_ends_leaves_their_scores_undefined() -> None
     used = np.ones((3, 5), np.bool_)
     found = reward_end_scores(signs, ends, used, certain(signs, ends), certain(signs, ends))
     undefined = {name for name, value in found.items() if np.isnan(value).all()}
-    names = ("reward_recall_negative", "reward_recall_positive", "reward_timing_error",
-             "return_rank_correlation", "end_auroc")  # fmt: skip
+    names = ("reward_recall_negative", "reward_recall_positive", "reward_precision_negative",
+             "reward_precision_positive", "reward_timing_error", "return_rank_correlation",
+             "end_auroc")  # fmt: skip
     assert undefined == {f"{name}{suffix}" for name in names for suffix in ("", "_real")}
     assert found["reward_f1"].item() == 1
+
+
+def test_recall_and_precision_of_rewards_by_hand() -> None:
+    truth = np.array([[1, 1, 1, 0, 0, 0, 0, -1]])
+    said = np.array([[1, 1, 0, 1, 0, 0, 0, 0]])
+    ends = np.zeros(truth.shape, np.bool_)
+    used = np.array([[True] * 8])
+    guess = certain(said, ends)
+    found = reward_end_scores(truth, ends, used, certain(truth, ends), guess)
+    assert found["reward_recall_positive"].item() == pytest.approx(2 / 3)
+    assert found["reward_precision_positive"].item() == pytest.approx(2 / 3)
+    assert found["reward_precision_zero"].item() == pytest.approx(3 / 5)
+    assert found["reward_recall_negative"].item() == 0
+    assert np.isnan(found["reward_precision_negative"]).all()
+
+
+def test_the_imagined_rate_of_rewards_stands_beside_the_real_one() -> None:
+    signs = np.array([[1, 0, -1, 1], [0, 0, 0, 1]])
+    used = np.array([[True, True, True, False], [True, True, True, True]])
+    rewards = np.tile(np.array([0.1, 0.5, 0.4]), (2, 4, 1))
+    said = PredictedRewardEnds(rewards, np.zeros((2, 4)))
+    uniforms = np.array([[0.0, 0.49, 0.51, 0.9], [0.5, 0.0, 0.0, 0.99]])
+    found = reward_rates(signs, used, said, uniforms)
+    assert found["reward_rate"][used] == pytest.approx(0.5)
+    assert found["reward_rate_real"][0, :3].tolist() == [1, 0, 1]
+    assert found["reward_rate_drawn"][0, :3].tolist() == [0, 0, 1]
+    assert found["reward_rate_drawn"][1].tolist() == [1, 0, 0, 1]
+    assert all(np.isnan(found[name][0, 3]) for name in ("reward_rate", "reward_rate_real"))
+    # 7 env steps at one half, 3 rewards in the game; the fourth is not used.
+    assert found["reward_rate_ratio"].item() == pytest.approx(3.5 / 3)
+    assert found["reward_rate_ratio_real"].item() == 1
+    nothing = reward_rates(0 * signs, used, said, uniforms)
+    assert np.isnan(nothing["reward_rate_ratio"]).all()
 
 
 def test_timing_by_hand() -> None:
@@ -231,6 +266,19 @@ def test_divergences_agree_with_scipy() -> None:
     assert (kl_divergence(p, p + 5.0) < FLOAT).all()
     # Certain policies: no logarithm of 0, whatever the logits.
     assert np.isfinite(kl_divergence(np.array([1e4, 0.0]), np.array([0.0, 1e4])))
+
+
+def test_the_entropy_of_a_policy_is_a_share_of_that_of_chance() -> None:
+    logits = rng(1).normal(scale=3, size=(5, 6))
+    odds = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    assert entropy_ratio(logits) == pytest.approx(entropy(odds, axis=-1) / np.log(6), rel=1e-7)
+    assert entropy_ratio(np.full((2, 4), 7.0)) == pytest.approx(1)
+    assert entropy_ratio(np.array([1e4, 0.0, 0.0])) == pytest.approx(0)
+    assert np.isnan(entropy_ratio(np.zeros((3, 1)))).all()
+    # Of imagined frames, on which this policy is sure, nothing goes in.
+    real, imagined = (Seen(np.array([[row]]), np.zeros((1, 1))) for row in ([0.0, 0.0], [9.0, 0.0]))
+    found = policy_scores(real, imagined, np.ones((1, 1), np.bool_))
+    assert found["policy_entropy"].item() == pytest.approx(1)
 
 
 def test_policies_are_compared_where_frames_are_used() -> None:

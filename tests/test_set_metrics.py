@@ -17,6 +17,7 @@ from diamond.results.comparisons import Scored, comparison_rows, corrected, nois
 from diamond.results.model import Estimate
 from diamond.results.paths import path_result
 from diamond.results.scores import Scores, arm_estimates, run_means
+from diamond.study.objectives import QUANTITY_OF
 from tests.result_documents import result, three_arms
 
 FD = "fd_inverse_dynamics"
@@ -41,6 +42,20 @@ def test_every_metric_of_judges_is_in_the_table() -> None:
     assert is_set(FD) and is_set(f"{FD}_real") and not is_set("kl_policy")
     assert METRIC_OF["kl_policy"].stage == "policy_fidelity"
     assert {spec.stage for spec in METRICS} == {"fidelity", "policy_fidelity"}
+
+
+def test_what_is_better_neither_way_is_no_objective() -> None:
+    assert METRIC_OF["policy_entropy"].direction == "none"
+    assert "policy_entropy" not in QUANTITY_OF
+    assert QUANTITY_OF["imagination_gap"].origin == "distance"
+
+
+def test_a_start_of_its_own_is_the_unit_of_an_interval() -> None:
+    """Returns from the held-out starts have one value a start."""
+    gaps = {"imagination_gap": np.arange(12.0)[:, None], **run_scores(1.0)}
+    value = arm_estimates([gaps], HORIZON).metrics["imagination_gap"]["mean"]
+    assert value is not None and value.lo is not None and value.hi is not None
+    assert (value.mean, value.n) == (5.5, 12) and value.lo < 5.5 < value.hi
 
 
 def test_a_run_has_its_value_under_mean_alone() -> None:

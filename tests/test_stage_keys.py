@@ -121,10 +121,10 @@ def test_golden_keys_of_smoke() -> None:
         "denoiser": "c2c93348b4dcd97061cd",
         "reward_end": "754d8f121ada8c3da6dd",
         "inverse_dynamics": "cd5015dbba65505b9f27",
-        "rollouts": "4c5b42121fddc183143d",
-        "fidelity": "38e49b9116d896e9b862",
+        "rollouts": "738bec93075af783e633",
+        "fidelity": "639ab1730962b311e1e4",
         "policy": "4b5d9b706bbea8ef2bb6",
-        "policy_fidelity": "5baf9cfb23024b8d35c4",
+        "policy_fidelity": "d357dc8ceee73171ebb6",
         "returns": "d3b88319bb067efe237c",
     }
 
@@ -138,7 +138,7 @@ def test_without_samples_and_counterfactuals_the_keys_are_those_from_before_them
     )
     keys = keys_of(before)
     assert keys["references"] == "dbbe1e377222d706189e"
-    assert keys["rollouts"] == "bb0ee0ae0f24cd68da5a"
+    assert keys["rollouts"] == "4f9d133867700e3e6f71"
 
 
 @pytest.mark.parametrize("field", ALTERABLE)
@@ -155,9 +155,9 @@ def test_golden_keys_of_smoke_online() -> None:
         "references": "56b7043d2a1653889f78",
         "agent": "1169751cf6dfb2597d50",
         "inverse_dynamics": "cd5015dbba65505b9f27",
-        "rollouts": "d98e1bd5c282a897708b",
-        "fidelity": "88cadf144acf7f040731",
-        "policy_fidelity": "9cd707459e997617fa05",
+        "rollouts": "e93830f2f2a420c04cad",
+        "fidelity": "05b2bf9dba879516bfe6",
+        "policy_fidelity": "57c5264e7d880ef4b721",
         "returns": "5e7c031990bb0275dec6",
     }
 

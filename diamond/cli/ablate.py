@@ -171,12 +171,14 @@ def report_study(store: Store, result: "Result", folder: Path, options: Options)
     """Write page and document of a study; returns the result with what was written."""
     from diamond.pipeline.reports import write_result
     from diamond.report.summary import summarise
+    from diamond.report.warning import warn
 
     uri = options.tracking_uri
     tracking = [] if uri is None else ["--tracking-uri", hide_secrets(uri)]
     mlflow = shlex.join(["diamond", "ui", "--home", str(options.home), *tracking])
     places = report_places(result.paths, folder, mlflow)
-    result = result.model_copy(update={"summary": summarise(result), "paths": places})
+    said = {"summary": summarise(result), "warning": warn(result)}
+    result = result.model_copy(update=said | {"paths": places})
     result = write_page(result, store, folder)
     write_result(folder / REPORT_FILE, result)
     return result

@@ -23,6 +23,7 @@ from diamond.report.page import write_report
 from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
 from diamond.report.terminal import terminal
+from diamond.report.warning import warn
 from diamond.results.model import Result
 from diamond.results.scores import Scores
 
@@ -195,7 +196,7 @@ def _model_result(study: "StudyRun") -> Result:
 
 
 def _summarised(result: Result) -> Result:
-    return result.model_copy(update={"summary": summarise(result)})
+    return result.model_copy(update={"summary": summarise(result), "warning": warn(result)})
 
 
 def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> None:
@@ -206,6 +207,8 @@ def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> N
         return
     out = console()
     out.print(terminal(fidelity_table(result)))
+    if result.warning:
+        out.print(result.warning)
     stages = {
         f"{name} {stage.key}": "made" if stage.made else "was there"
         for name, stage in result.arms[0].runs[0].stages.items()

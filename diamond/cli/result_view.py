@@ -13,7 +13,7 @@ from diamond.results.model import Result
 
 
 def show_result(doc: Result) -> None:
-    """Print the tables of a result, its summary and its paths."""
+    """Print the tables of a result, its summary, its warning and its paths."""
     out = console()
     for game in doc.games:
         out.print(terminal(result_table(doc, game)))
@@ -25,6 +25,8 @@ def show_result(doc: Result) -> None:
     if over_games.rows:
         out.print(terminal(over_games))
     out.print(doc.summary)
+    if doc.warning:
+        out.print(doc.warning)
     if doc.claims:
         out.print(terminal(replace(claims_table(doc), title="")))
     paths = doc.paths

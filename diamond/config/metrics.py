@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Direction = Literal["higher", "lower", "real"]
+Direction = Literal["higher", "lower", "real", "none"]
 Kind = Literal["frame", "set"]
 Group = Literal[
     "pixels",
@@ -39,10 +39,12 @@ class MetricSpec:
         name: Key in scores and documents.
         label: Heading in tables and figures.
         unit: Unit of the values; empty for a pure number.
-        direction: Which value is better; ``"real"``: closest to the value of the real frames.
+        direction: Which value is better; ``"real"``: closest to the value of the real frames, which
+            it has; ``"none"``: neither is, it is to be read.
         group: What it looks at.
         kind: ``"frame"``: one value a start and time step; ``"set"``: one value for all frames of a
-            run, such as an area under a curve, kept as an array of shape (1, 1).
+            run, such as an area under a curve, kept as an array of shape (1, 1), or one a start, of
+            shape (starts, 1).
         has_real: Whether ``<name>_real``, the same measured on the real frames, stands beside it.
         stage: The stage that computes it.
         low: No value is below it; None: there is no such bound.
@@ -73,13 +75,28 @@ _REWARD_END_ROWS: tuple[tuple[str, str, str, Direction, Kind, int, int | None], 
     ("reward_recall_negative", "Recall of reward -1", "", "higher", "set", 0, 1),
     ("reward_recall_zero", "Recall of reward 0", "", "higher", "set", 0, 1),
     ("reward_recall_positive", "Recall of reward +1", "", "higher", "set", 0, 1),
+    ("reward_precision_negative", "Precision of reward -1", "", "higher", "set", 0, 1),
+    ("reward_precision_zero", "Precision of reward 0", "", "higher", "set", 0, 1),
+    ("reward_precision_positive", "Precision of reward +1", "", "higher", "set", 0, 1),
     ("reward_timing_error", "Reward timing error", "env steps", "lower", "set", 0, None),
     ("reward_sum_error", "Reward sum error", "", "lower", "frame", 0, None),
     ("return_rank_correlation", "Rank correlation of returns", "", "higher", "set", -1, 1),
+    ("reward_rate", "Reward rate", "", "real", "frame", 0, 1),
+    ("reward_rate_drawn", "Reward rate, drawn", "", "real", "frame", 0, 1),
+    ("reward_rate_ratio", "Imagined over real reward rate", "", "real", "set", 0, None),
+    ("event_recall", "Event recall", "", "higher", "set", 0, 1),
     ("end_auroc", "End AUROC", "", "higher", "set", 0, 1),
     ("end_brier", "End Brier score", "", "lower", "set", 0, 1),
 )
 """What the reward/end model says of rewards and ends: name, label, unit, better, kind, bounds."""
+
+_EVENT_ROWS: tuple[tuple[str, str, Direction], ...] = (
+    ("event_recall_rewards", "Event recall, rewards", "higher"),
+    ("event_recall_ends", "Event recall, ends", "higher"),
+    ("event_recall_4", "Event recall, four steps ahead", "higher"),
+    ("event_false_alarm", "False alarms of events", "lower"),
+)
+"""What a world model draws around real events: name, label, better."""
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("psnr", "PSNR", "dB", "higher", "pixels", low=0),
@@ -140,6 +157,16 @@ METRICS: tuple[MetricSpec, ...] = (
         low=0,
         high=1,
     ),
+    MetricSpec(
+        "event_frames_exact",
+        "Exact frames at events",
+        "",
+        "higher",
+        "cells",
+        kind="set",
+        low=0,
+        high=1,
+    ),
     MetricSpec("core_ratio", "Core ratio", "", "real", "modes", has_real=True, low=0, high=1),
     MetricSpec("energy_score", "Energy score", "", "lower", "modes", low=0),
     MetricSpec(
@@ -176,6 +203,48 @@ METRICS: tuple[MetricSpec, ...] = (
             name, label, unit, direction, "reward and end", kind, has_real=True, low=low, high=high
         )
         for name, label, unit, direction, kind, low, high in _REWARD_END_ROWS
+    ),
+    *(
+        MetricSpec(name, label, "", direction, "reward and end", kind="set", low=0, high=1)
+        for name, label, direction in _EVENT_ROWS
+    ),
+    MetricSpec(
+        "policy_entropy",
+        "Policy entropy over that of chance",
+        "",
+        "none",
+        "policy",
+        stage="policy_fidelity",
+        low=0,
+        high=1,
+    ),
+    MetricSpec(
+        "imagined_return",
+        "Return in imagination",
+        "rewards",
+        "none",
+        "policy",
+        kind="set",
+        stage="policy_fidelity",
+    ),
+    MetricSpec(
+        "real_return",
+        "Return in the game from the same starts",
+        "rewards",
+        "higher",
+        "policy",
+        kind="set",
+        stage="policy_fidelity",
+    ),
+    MetricSpec(
+        "imagination_gap",
+        "Imagination gap",
+        "rewards",
+        "real",
+        "policy",
+        kind="set",
+        has_real=True,
+        stage="policy_fidelity",
     ),
     MetricSpec("kl_policy", "Policy KL", "nats", "lower", "policy", stage="policy_fidelity", low=0),
     MetricSpec("value_error", "Value error", "", "lower", "policy", stage="policy_fidelity", low=0),

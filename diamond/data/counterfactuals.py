@@ -99,6 +99,15 @@ def other_actions(
     return tuple(drawn)
 
 
+def replay_to_start(env: GameEnv, reference: Reference) -> NDArray[np.uint8]:
+    """Bring a game to the last context frame of a reference; returns it, native (h, w, 3) uint8."""
+    index_of = {code: index for index, code in enumerate(env.action_codes)}
+    native = env.begin(reference.key)
+    for code in reference.action_codes[: reference.offset + CONTEXT_FRAMES - 1]:
+        native = env.step(index_of[code])[0]
+    return native
+
+
 def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDArray[np.uint8]:
     """Play actions from the last context frame of a reference on.
 
@@ -112,9 +121,7 @@ def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDA
         shows the end of the game or a lost life.
     """
     index_of = {code: index for index, code in enumerate(env.action_codes)}
-    env.begin(reference.key)
-    for code in reference.action_codes[: reference.offset + CONTEXT_FRAMES - 1]:
-        env.step(index_of[code])
+    replay_to_start(env, reference)
     frames: list[NDArray[np.uint8]] = []
     for code in codes:
         frame, _, terminated, truncated, info = env.step(index_of[code])

@@ -227,9 +227,14 @@ def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray
 def view_frames(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
     """Frames of a reference as an arm sees them; recorded ones may be of its own size already."""
     frames = np.asarray(stored)
-    if reference.key.emulator_seed < 0 and frames.shape[1:3] == (view.height, view.width):
+    if is_recorded([reference]) and frames.shape[1:3] == (view.height, view.width):
         return frames
     return apply_view_all(frames, view)
+
+
+def is_recorded(references: Iterable[Reference]) -> bool:
+    """Whether any was recorded by the user: no emulator plays it again."""
+    return any(reference.key.emulator_seed < 0 for reference in references)
 
 
 def median_background(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -41,8 +41,28 @@ def kl_divergence(p_logits: FloatArray, q_logits: FloatArray) -> FloatArray:
     return divergence.clip(min=0)
 
 
+def entropy_ratio(logits: FloatArray) -> FloatArray:
+    """Entropy of categorical distributions over that of the uniform one, ln k.
+
+    Args:
+        logits: (..., k) unnormalised log-probabilities.
+
+    Returns:
+        (...), 0 for a certain choice and 1 for chance; NaN where k is 1.
+
+    Source: Shannon (1948), A mathematical theory of communication.
+    """
+    if logits.shape[-1] == 1:
+        return np.full(logits.shape[:-1], np.nan)
+    log_p = log_softmax(logits, axis=-1)
+    ratio: FloatArray = -(np.exp(log_p) * log_p).sum(axis=-1) / np.log(logits.shape[-1])
+    return ratio.clip(0, 1)  # rounding alone is beyond
+
+
 def policy_scores(real: Seen, imagined: Seen, used: NDArray[np.bool_]) -> dict[str, FloatArray]:
     """Compare what a policy makes of imagined frames with what it makes of the real ones.
+
+    Its entropy is that on the real frames.
 
     Args:
         real: What it makes of the real frames.
@@ -53,6 +73,7 @@ def policy_scores(real: Seen, imagined: Seen, used: NDArray[np.bool_]) -> dict[s
         Arrays (starts, horizon) by name, NaN where not used.
     """
     found = {
+        "policy_entropy": entropy_ratio(real.logits),
         "kl_policy": kl_divergence(real.logits, imagined.logits),
         "value_error": np.abs(real.values - imagined.values),
         "greedy_agreement": (real.logits.argmax(axis=-1) == imagined.logits.argmax(axis=-1)).astype(

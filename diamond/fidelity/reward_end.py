@@ -8,12 +8,20 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from diamond.config.metrics import REAL_SUFFIX
-from diamond.stats.classification import auroc, brier_score, class_recall, macro_f1
+from diamond.stats.classification import (
+    auroc,
+    brier_score,
+    class_precision,
+    class_recall,
+    macro_f1,
+)
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-RECALLS = ("reward_recall_negative", "reward_recall_zero", "reward_recall_positive")
-"""Recall of the reward classes -1, 0 and 1, in this order."""
+CLASSES = ("negative", "zero", "positive")
+"""The reward classes -1, 0 and 1, in this order."""
+RECALLS = tuple(f"reward_recall_{name}" for name in CLASSES)
+PRECISIONS = tuple(f"reward_precision_{name}" for name in CLASSES)
 MIN_RANKED = 3
 """Starts below which ranks say nothing: of two, the correlation is 1 or -1 whatever happens."""
 
@@ -35,6 +43,11 @@ class PredictedRewardEnds:
         """(starts, horizon) the most likely sign of the reward, -1, 0 or 1."""
         signs: NDArray[np.int64] = self.rewards.argmax(axis=-1) - 1
         return signs
+
+    @property
+    def rates(self) -> FloatArray:
+        """(starts, horizon) the probability of any reward."""
+        return self.rewards[..., 0] + self.rewards[..., 2]
 
     @property
     def expected(self) -> FloatArray:
@@ -66,7 +79,9 @@ def reward_end_scores(
     scores: dict[str, FloatArray] = {}
     for suffix, said in (("", imagined), (REAL_SUFFIX, real)):
         truth, guess = signs[used] + 1, said.classes[used] + 1
-        sets = dict(zip(RECALLS, class_recall(truth, guess, 3), strict=True)) | {
+        sets = dict(zip(RECALLS, class_recall(truth, guess, 3), strict=True))
+        sets |= dict(zip(PRECISIONS, class_precision(truth, guess, 3), strict=True))
+        sets |= {
             "reward_f1": macro_f1(truth, guess, 3),
             "reward_timing_error": timing_error(signs, said.classes, used),
             "return_rank_correlation": return_rank_correlation(signs, said.expected, used),
@@ -75,6 +90,37 @@ def reward_end_scores(
         }
         scores |= {f"{name}{suffix}": np.array([[value]]) for name, value in sets.items()}
         scores[f"reward_sum_error{suffix}"] = reward_sum_error(signs, said.expected, used)
+    return scores
+
+
+def reward_rates(
+    signs: NDArray[np.int64],
+    used: BoolArray,
+    imagined: PredictedRewardEnds,
+    uniforms: FloatArray,
+) -> dict[str, FloatArray]:
+    """How often there is a reward in imagination, and in the game after the same starts.
+
+    Args:
+        signs: (starts, horizon) sign of the true rewards.
+        used: (starts, horizon) bool, the env steps that were played.
+        imagined: What the model says of the imagined frames.
+        uniforms: (starts, horizon) in [0, 1), by which one reward is drawn for each env step.
+
+    Returns:
+        By name (starts, horizon), NaN where not used: the probability of a reward, and whether one
+        is drawn; beside both whether the game gave one. And (1, 1), the sum of the probabilities
+        over the number of true rewards, NaN without any.
+    """
+    none = imagined.rewards[..., 1]
+    found = {"reward_rate": imagined.rates, "reward_rate_drawn": uniforms >= none}
+    given = np.where(used, signs != 0, np.nan)
+    scores = {name: np.where(used, values, np.nan) for name, values in found.items()}
+    scores |= {f"{name}{REAL_SUFFIX}": given for name in found}
+    num_given = int((signs[used] != 0).sum())
+    ratio = float(imagined.rates[used].sum()) / num_given if num_given else np.nan
+    scores["reward_rate_ratio"] = np.array([[ratio]])
+    scores[f"reward_rate_ratio{REAL_SUFFIX}"] = np.array([[1.0 if num_given else np.nan]])
     return scores
 
 

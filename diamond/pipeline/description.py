@@ -46,6 +46,7 @@ def study_description(result: Result, shown: Shown) -> str:
     """
     parts = [
         escape(result.summary) or "No answer yet: the study has not come to its end.",
+        escape(result.warning),
         _where(result, shown),
         f"**Question:** {escape(result.question)}",
         *(_primary(result, game) for game in result.games),

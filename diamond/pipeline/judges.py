@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond.config.run import ReferencesConfig
 from diamond.config.worlds import find_family
 from diamond.data.references import View
 from diamond.families.diamond.reward_end_net import RewardEndNet
@@ -17,13 +18,16 @@ from diamond.families.interface import implementation_of
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_scores
 from diamond.fidelity.policy import Seen, policy_scores
-from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores
+from diamond.fidelity.reward_end import PredictedRewardEnds, reward_end_scores, reward_rates
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import forget
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.events import score_events
 from diamond.pipeline.models import load_part
 from diamond.records import to_unit
+from diamond.rng import numpy_generator
+from diamond.seeds import Purpose
 from diamond.training.policy import POLICY
 
 FrameArray = NDArray[np.uint8]
@@ -169,8 +173,28 @@ def _by_reward_end(
         predict_rewards_and_ends(net, view, frames, context.device)
         for frames in (view.targets, imagined)
     )
-    signs = np.sign(view.rewards).astype(np.int64)
-    return reward_end_scores(signs, view.ends, view.valid | view.ends, real, dreamt)
+    signs, used = np.sign(view.rewards).astype(np.int64), view.valid | view.ends
+    uniforms = start_uniforms(context, Purpose.FIDELITY_REWARDS, signs.shape)
+    return {
+        **reward_end_scores(signs, view.ends, used, real, dreamt),
+        **reward_rates(signs, used, dreamt, uniforms),
+        **score_events(context.upstream["rollouts"], view, real),
+    }
+
+
+def start_uniforms(
+    context: StageContext, purpose: Purpose, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Uniform numbers (starts, env steps) in [0, 1); those of a start are that of its number."""
+    first = first_start(context)
+    rows = range(first, first + shape[0])
+    return np.stack([numpy_generator(context.seed, purpose, row).random(shape[1]) for row in rows])
+
+
+def first_start(context: StageContext) -> int:
+    """Number of the first held-out start of a stage that reads references."""
+    played = context.upstream_config("references")["references"]
+    return ReferencesConfig.model_validate(played).first_start
 
 
 def _rewards_net(context: StageContext) -> RewardEndNet | None:

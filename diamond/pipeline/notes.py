@@ -8,6 +8,7 @@ from diamond.config.run import PlayConfig
 from diamond.config.worlds import family_of
 from diamond.pipeline.arms import find_stage, scored_on, trained_model, views_of
 from diamond.pipeline.store import Store
+from diamond.stages.policy_fidelity import POLICY_FIDELITY
 
 
 def study_notes(plan: Plan) -> list[str]:
@@ -59,6 +60,7 @@ def scoring_notes(plan: Plan) -> list[str]:
         for name, reason in unseen_levels([arm for arm in plan.arms if arm.game == game])
     ]
     notes += _cell_notes(plan.arms)
+    notes += _gap_notes(plan)
     return notes + [line for game in plan.request.games for line in _player_notes(plan, game)]
 
 
@@ -71,6 +73,19 @@ def _cell_notes(arms: Sequence[Arm]) -> list[str]:
         "10 x 10, or a multiple with view.resize=nearest."
         for config in configs
         if config.environment.cells is not None and not config.shows_cells
+    )
+    return list(dict.fromkeys(told))
+
+
+def _gap_notes(plan: Plan) -> list[str]:
+    """Why returns in imagination stand beside none of the game."""
+    configs = [
+        arm.runs[0].config for arm in plan.arms if find_stage(arm.runs[0], POLICY_FIDELITY.name)
+    ]
+    told = (
+        f"{config.game}: the held-out states cannot be replayed, so there is no imagination gap."
+        for config in configs
+        if not config.environment.replayable or config.references.recorded is not None
     )
     return list(dict.fromkeys(told))
 

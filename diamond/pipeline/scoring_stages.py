@@ -13,7 +13,6 @@ from diamond.config.environments import read_environment
 from diamond.config.run import (
     CONTEXT_FRAMES,
     EvaluationConfig,
-    ReferencesConfig,
     RolloutsConfig,
     ViewConfig,
 )
@@ -33,8 +32,10 @@ from diamond.fidelity.extras import load_extras
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectories import RealTrajectory, score_trajectories
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.events import draw_events
 from diamond.pipeline.futures import score_counterfactuals, score_samples
-from diamond.pipeline.judges import judge_policy, judge_rollouts
+from diamond.pipeline.gap import score_gap
+from diamond.pipeline.judges import first_start, judge_policy, judge_rollouts
 from diamond.pipeline.models import LoadedWorld, load_part, load_world, num_parameters
 from diamond.pipeline.outputs import (
     ACTIONS_FILE,
@@ -87,7 +88,8 @@ def make_rollouts(context: StageContext) -> StageResult:
 
     Writes uint8 frames, start by start: frames.npz (horizon, h, w, 3); samples.npz (samples,
     horizon, h, w, 3) where the config asks for samples; counterfactual.npz (horizon, h, w, 3) where
-    the references have counterfactuals; off_data.npz (horizon, h, w, 3) of the starts off the data.
+    the references have counterfactuals; off_data.npz (horizon, h, w, 3) of the starts off the data;
+    drawn_events.safetensors where the family tells rewards and the references know theirs.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family = find_family(context.config["family"])
@@ -95,15 +97,17 @@ def make_rollouts(context: StageContext) -> StageResult:
     view = _view(context, references, config.horizon_steps)
     others = read_branches(context, config.num_starts, config.horizon_steps)
     passes = passes_of(view, config.samples, others, config.defect)
-    played = ReferencesConfig.model_validate(context.upstream_config("references")["references"])
-    world = _world(context, references)
-    groups = [Starts(world.model, view, passes, played.first_start)]
+    world, first = _world(context, references), first_start(context)
+    # Before the passes: those go on where they were interrupted.
+    if family.rewards_by and not np.isnan(view.rewards).any():
+        draw_events(context, world.model, view, first, with_frames=_shows_cells(context))
+    groups = [Starts(world.model, view, passes, first)]
     if further := _off_data(context):
         seen = _view(context, further, config.horizon_steps)
         (rollout,) = passes_of(seen, None, None, config.defect)
         off_data = replace(rollout, file=OFF_DATA_FRAMES_FILE)
         model = world.model if family.is_trained else _world(context, further).model
-        groups.append(Starts(model, seen, [off_data], played.first_start))
+        groups.append(Starts(model, seen, [off_data], first))
     timings = roll(context, groups, config.defect)
     if family.is_trained:
         drawing = [world.networks[stage.part] for stage in family.drawing]
@@ -183,13 +187,18 @@ def _shows_cells(context: StageContext) -> bool:
 
 
 def score_policy(context: StageContext) -> StageResult:
-    """Compare what the policy makes of rollouts and of references, as `score_rollouts` does."""
+    """Compare what the policy makes of rollouts and of references, as `score_rollouts` does.
+
+    Beside that, what it earns from there.
+    """
     context.resume()
     rollouts = context.upstream["rollouts"]
     imagined = read_stack(rollouts / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
-    view = _view(context, _references(context, num_starts), horizon)
-    save_file(judge_policy(context, view, imagined), context.folder / SCORES_FILE)
+    references = _references(context, num_starts)
+    view = _view(context, references, horizon)
+    scores = judge_policy(context, view, imagined) | score_gap(context, view, references)
+    save_file(scores, context.folder / SCORES_FILE)
     if further := _off_data(context):
         view = _view(context, further, horizon)
         scores = judge_policy(context, view, read_stack(rollouts / OFF_DATA_FRAMES_FILE))

@@ -99,7 +99,8 @@ def brief_metrics(doc: Result) -> set[str]:
 
 
 def _of_groups(doc: Result) -> list[str]:
-    return [info.name for info in doc.scored if info.group in ("cells", "packages")]
+    shown = (info for info in doc.scored if info.group in ("cells", "packages"))
+    return [info.name for info in shown if info.kind == "frame"]
 
 
 def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:

@@ -180,6 +180,8 @@ def _sides(info: Metric) -> str:
             return "\N{LEFTWARDS ARROW} better    worse \N{RIGHTWARDS ARROW}"
         case "real":
             return "closer to the real frames is better"
+        case "none":
+            return "neither more nor less is better"
 
 
 def _legend(rows: Sequence[Comparison], floor: float | None) -> list[Line2D | Patch]:

@@ -43,16 +43,17 @@ def points(doc: Result, game: str, cost: CostName) -> list[Point]:
     found = []
     for arm in doc.arms_of(game, "arm"):
         paid, value = arm.mean_cost(cost), arm.estimate(metric.name, "mean")
-        if not paid or value is None or (metric.direction == "real" and real is None):
+        if not paid or value is None:
             continue
         match metric.direction:
             case "higher":
                 loss = -value.mean
             case "lower":
                 loss = value.mean
-            case "real":
-                assert real is not None
+            case "real" if real is not None:
                 loss = abs(value.mean - real.mean)
+            case _:
+                continue
         found.append(Point(arm.name, paid, value, loss))
     return found
 

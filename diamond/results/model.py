@@ -16,7 +16,7 @@ from diamond.results.path_model import Path
 from diamond.results.search import Search
 from diamond.results.values import MEAN, Number, Numbers, Unit
 
-Direction = Literal["higher", "lower", "real"]
+Direction = Literal["higher", "lower", "real", "none"]
 MetricKind = Literal["frame", "set"]
 ArmKind = Literal["arm", "baseline", "control"]
 CostName = Literal["denoiser_calls_per_frame", "ms_per_frame", "rollout_seconds", "num_parameters"]
@@ -47,7 +47,7 @@ class Metric(Record):
     label: str = Field(description="heading in tables and figures")
     unit: str = Field(default="", description="unit of its values, empty for a pure number")
     direction: Direction = Field(
-        description="which value is better; `real`: the closer to the real frames"
+        description="which value is better; `real`: the closer to the real frames; `none`: neither"
     )
     group: str = Field(default="", description="what it is about, such as pixels or objects")
     kind: MetricKind = Field(
@@ -67,6 +67,8 @@ class Metric(Record):
                 return "lower is better"
             case "real":
                 return "closer to the real frames is better"
+            case "none":
+                return "neither more nor less is better"
 
     @property
     def title(self) -> str:
@@ -479,6 +481,9 @@ class Result(Record):
     declaration: Declared | None = Field(default=None, description="null without one")
     claims: tuple[Claim, ...] = Field(default=(), description="of the declaration")
     summary: str = Field(default="", description="the answer in a sentence")
+    warning: str = Field(
+        default="", description="what in it is dead, in a sentence; empty where nothing is"
+    )
     notes: tuple[str, ...] = Field(default=(), description="what to know when reading it")
     strips: tuple[Strip, ...] = Field(default=(), description="film strips of the report")
     costs: Costs = Field(default=Costs(), description="what the command took")

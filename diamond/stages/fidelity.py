@@ -32,7 +32,7 @@ def _section(config: RunConfig, section: Section) -> Section:
 
 FIDELITY = Stage(
     name="fidelity",
-    numerics=2,
+    numerics=3,
     sections=("view", "fidelity"),
     reads=("references", "rollouts", "inverse_dynamics", REWARDS),
     runs=frozenset({"static", "online", "baseline"}),

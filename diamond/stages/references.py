@@ -3,7 +3,8 @@
 from diamond.config.run import RunConfig
 from diamond.stages.record import Stage
 
-_STEP_SECONDS = 7.5e-4
+STEP_SECONDS = 7.5e-4
+"""An env step of a real game."""
 
 
 def _seconds(config: RunConfig) -> float:
@@ -16,7 +17,7 @@ def _seconds(config: RunConfig) -> float:
         num_steps += said.num_starts * again
     if said.off_data is not None:
         num_steps += said.off_data.num_starts * once
-    return num_steps * _STEP_SECONDS
+    return num_steps * STEP_SECONDS
 
 
 REFERENCES = Stage(

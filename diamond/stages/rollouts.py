@@ -4,9 +4,13 @@ from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.stages.record import PARTS, Stage
 
-_SECONDS = 7e-11
+SECONDS = 7e-11
 """A multiplication."""
 _BASELINE_FRAME_SECONDS = 1e-4
+MAX_EVENTS = 128
+"""Real events that are imagined from shortly before; as many other env steps from one before."""
+EVENT_LEADS = (1, 4)
+"""Env steps before an event at which it is imagined from, the nearest first."""
 
 
 def imagined_steps(config: RunConfig) -> int:
@@ -20,11 +24,21 @@ def imagined_steps(config: RunConfig) -> int:
     return num_steps
 
 
+def event_steps(lead: int) -> int:
+    """Env steps that are imagined from so many before an event; one beyond, but for the nearest."""
+    return lead if lead == EVENT_LEADS[0] else lead + 1
+
+
 def _num_frames(config: RunConfig) -> int:
-    """Frames imagined from the starts, and from those off the data, which have one rollout each."""
-    further = config.references.off_data
-    num_frames = config.rollouts.num_starts * imagined_steps(config)
-    return num_frames + (further.num_starts * config.rollouts.horizon_steps if further else 0)
+    """Imagined frames: those around events at most, and those off the data, one rollout each."""
+    rollouts, further = config.rollouts, config.references.off_data
+    frames = rollouts.num_starts * imagined_steps(config)
+    if further is not None:
+        frames += further.num_starts * rollouts.horizon_steps
+    if not family_of(config).rewards_by:
+        return frames
+    num_events = min(MAX_EVENTS, rollouts.num_starts * rollouts.horizon_steps)
+    return frames + num_events * (1 + sum(event_steps(lead) for lead in EVENT_LEADS))
 
 
 def scored_frames(config: RunConfig) -> int:
@@ -38,7 +52,7 @@ def _seconds(config: RunConfig) -> float:
     family = family_of(config)
     if not family.is_trained:
         return _num_frames(config) * _BASELINE_FRAME_SECONDS
-    return _num_frames(config) * family.frame_multiplications(config) * _SECONDS
+    return _num_frames(config) * family.frame_multiplications(config) * SECONDS
 
 
 def _calls(config: RunConfig) -> float:
@@ -47,7 +61,7 @@ def _calls(config: RunConfig) -> float:
 
 ROLLOUTS = Stage(
     name="rollouts",
-    numerics=3,
+    numerics=4,
     sections=("family", "view", "rollouts"),
     reads=("references", PARTS),
     runs=frozenset({"static", "online", "baseline"}),

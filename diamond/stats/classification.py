@@ -27,6 +27,14 @@ def class_recall(truth: IntArray, guess: IntArray, num_classes: int) -> FloatArr
     return np.where(counts > 0, right / np.maximum(counts, 1), np.nan)
 
 
+def class_precision(truth: IntArray, guess: IntArray, num_classes: int) -> FloatArray:
+    """Share of what is said to be of each class that is of it.
+
+    It is `class_recall` with truth and guess exchanged: NaN for a class that is never said.
+    """
+    return class_recall(guess, truth, num_classes)
+
+
 def balanced_accuracy(truth: IntArray, guess: IntArray, num_classes: int) -> float:
     """Mean of `class_recall` over the classes with an example; NaN without any.
 

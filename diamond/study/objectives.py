@@ -56,7 +56,7 @@ _COSTS = (
     ("num_parameters", "parameters of what draws a frame", ""),
 )
 QUANTITIES: tuple[Quantity, ...] = (
-    *(_of_metric(spec) for spec in METRICS),
+    *(_of_metric(spec) for spec in METRICS if spec.direction != "none"),
     Quantity(
         "skill_copy_l1_fg",
         "L1 skill over copy last, changed pixels",
