@@ -13,6 +13,7 @@ from diamond.config.run import (
     CounterfactualsConfig,
     EvaluationConfig,
     FramesConfig,
+    OffDataConfig,
     PlayConfig,
     Protocol,
     ReferencesConfig,
@@ -21,6 +22,7 @@ from diamond.config.run import (
     SamplesConfig,
     ViewConfig,
 )
+from diamond.config.shipped import SHIPPED
 from diamond.config.worlds import DIAMOND, find_family
 from diamond.errors import unknown
 
@@ -219,16 +221,26 @@ def _of_cells(config: RunConfig) -> RunConfig:
     }
     if config.preset in ("tiny", "desk"):
         # A start is cheap, and a game of some ten env steps says little.
-        starts = {"num_starts": 192, "horizon_steps": 32}
+        starts = {"num_starts": 96, "horizon_steps": 32}
         policy = _learning(config.policy).model_copy(update={"channels": (32,)})
         updates, episodes = (60, 40) if config.preset == "tiny" else (300, 100)
         update |= {
-            "references": config.references.model_copy(update=starts),
+            "references": config.references.model_copy(
+                update=starts | {"off_data": _off_data(config)}
+            ),
             "rollouts": config.rollouts.model_copy(update=starts),
             "policy": policy.model_copy(update={"updates": updates}),
             "evaluation": EvaluationConfig(num_episodes=episodes, max_episode_steps=2_000),
         }
     return config.model_copy(update=update)
+
+
+def _off_data(config: RunConfig) -> OffDataConfig | None:
+    """Starts of the policy that comes with the package, where there is one for the game."""
+    if config.game not in SHIPPED:
+        return None
+    play = config.references.play.model_copy(update={"collector": "policy", "random_fraction": 0.0})
+    return OffDataConfig(play=play, num_starts=64, policy=SHIPPED[config.game].policy)
 
 
 def _learning(policy: PolicyConfig) -> PolicyConfig:
