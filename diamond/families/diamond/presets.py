@@ -64,7 +64,7 @@ def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
     if name in ("tiny", "desk"):
         denoiser |= {
             "noise_loc": 0.6,
-            "noise_scale": 1.2,
+            "noise_scale": 1.3,
             "autoregressive_passes": 1,
             "balance": 0.25,
             "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
