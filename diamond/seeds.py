@@ -36,6 +36,7 @@ class Purpose(StrEnum):
     POLICY_NOISE = "policy/noise"
     RETURNS_EMULATOR = "returns/emulator"
     RETURNS_ACTIONS = "returns/actions"
+    RETURNS_SCREENING = "returns/screening"
     FIDELITY_NOISE = "fidelity/noise"
     VEC_STARTS = "vec/starts"
     VEC_NOISE = "vec/noise"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.config.metrics import METRICS
+from diamond.config.metrics import RESULT_METRICS
 from diamond.pipeline.arms import scored_on, trained_model
-from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.outputs import scores_file
 from diamond.pipeline.store import Store
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.results.model import Comparison, NoiseFloor
@@ -27,7 +27,7 @@ def read_scores(run: Run, store: Store) -> Scores | None:
 def scores_paths(run: Run, store: Store) -> tuple[Path, ...]:
     """The files of the scores of a run, one for each of its scoring stages that is done."""
     return tuple(
-        store.folder(spec.stage, spec.key) / SCORES_FILE
+        store.folder(spec.stage, spec.key) / scores_file(spec.stage)
         for spec in run.stages
         if spec.stage in SCORING_STAGES and store.status(spec) == "done"
     )
@@ -96,7 +96,7 @@ def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str) ->
         for stage in set.intersection(*runs)
         for row in _stage_rows(arm.of_stage(stage), baseline.of_stage(stage), game, primary)
     ]
-    order = {spec.name: place for place, spec in enumerate(METRICS)}
+    order = {spec.name: place for place, spec in enumerate(RESULT_METRICS)}
     return sorted(found, key=lambda row: (order.get(row.metric, len(order)), row.metric))
 
 

@@ -19,11 +19,12 @@ from diamond.config.base import Record
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.estimate_files import estimate_path
 from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.outputs import scores_file
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 from diamond.pipeline.store import Store, stage_manifest
 from diamond.results.scores import ArmEstimates, RunMeans, arm_estimates, load_scores, run_means
 from diamond.stages.registry import SCORING_STAGES
+from diamond.stages.returns import RETURNS
 
 Kept = TypeVar("Kept", bound=Record)
 
@@ -41,19 +42,23 @@ def kept_means(run: Run, store: Store, horizon: int) -> RunMeans:
 
 
 def kept_estimates(arm: Arm, store: Store, horizon: int) -> tuple[int, ArmEstimates] | None:
-    """The number of runs of an arm that have scores, and its estimates; None before any has."""
+    """The number of runs of an arm that have scores, and its estimates; None before any has.
+
+    An arm that only played has no starts.
+    """
     scored = [found for run in arm.runs if (found := _scored(run, store))]
     if not scored:
         return None
-    parts = [
-        _arm_estimates(store.home, stage, stages, len(scored), horizon)
+    parts = {
+        stage: _arm_estimates(store.home, stage, stages, len(scored), horizon)
         for stage in SCORING_STAGES
         if (stages := tuple(run[stage] for run in scored if stage in run))
-    ]
+    }
+    of_starts = [one.num_starts for stage, one in parts.items() if stage != RETURNS.name]
     return len(scored), ArmEstimates(
-        metrics={name: at for one in parts for name, at in one.metrics.items()},
-        curves={name: curve for one in parts for name, curve in one.curves.items()},
-        num_starts=max(one.num_starts for one in parts),
+        metrics={name: at for one in parts.values() for name, at in one.metrics.items()},
+        curves={name: curve for one in parts.values() for name, curve in one.curves.items()},
+        num_starts=max(of_starts, default=0),
     )
 
 
@@ -70,7 +75,7 @@ def _scored(run: Run, store: Store) -> Mapping[StageName, Scored]:
     for stage in SCORING_STAGES:
         spec = find_stage(run, stage)
         if spec is not None and store.status(spec) == "done":
-            digest = stage_manifest(store.folder(stage, spec.key))["outputs"][SCORES_FILE]
+            digest = stage_manifest(store.folder(stage, spec.key))["outputs"][scores_file(stage)]
             found[stage] = Scored(spec.key, digest)
     return found
 
@@ -99,7 +104,7 @@ def _arm_estimates(
 
 
 def _file(home: Path, stage: StageName, scored: Scored) -> Path:
-    return Store(home).folder(stage, scored.key) / SCORES_FILE
+    return Store(home).folder(stage, scored.key) / scores_file(stage)
 
 
 def kept_record(path: Path, record: type[Kept], make: Callable[[], Kept]) -> Kept:

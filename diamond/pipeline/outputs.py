@@ -26,11 +26,22 @@ SCORES_FILE = "scores.safetensors"
 HELD_OUT_FILE = "held_out.json"
 """How a judge does on held-out real frames."""
 RETURNS_FILE = "returns.json"
+"""What a player played in the real game: `diamond.results.played`."""
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
 STATE_FILE = "state.safetensors"
 """The state of a training that was stopped on purpose, from which a longer one begins."""
 STATE_ENTRY = "state"
 """In the metadata of both: a checksum of tensors and counters, and the counters, as JSON."""
+
+
+def scores_file(stage: str) -> str:
+    """Where the scores of a scoring stage are."""
+    return RETURNS_FILE if stage == "returns" else SCORES_FILE
+
+
+def curve_file(updates: int) -> str:
+    """The weights of a policy after so many updates, before the end of its training."""
+    return f"curve/{updates:08d}.safetensors"
 
 
 def committed_events(attempt: Path) -> tuple[int, str]:

@@ -34,7 +34,16 @@ from diamond.pipeline.survival_rows import survival_rows
 from diamond.pipeline.verify import claim_rows
 from diamond.results.comparisons import corrected
 from diamond.results.model import Arm as ArmResult
-from diamond.results.model import Costs, FrameCost, Matched, Places, Result, RunState, Stage
+from diamond.results.model import (
+    Costs,
+    FrameCost,
+    Interval,
+    Matched,
+    Places,
+    Result,
+    RunState,
+    Stage,
+)
 from diamond.results.model import Run as RunResult
 from diamond.results.scores import arm_interval, described, nan_mean, over_horizon, report_steps
 
@@ -213,8 +222,13 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
         runs=tuple(_run(plan, run, found, horizon) for run in arm.runs),
         metrics=estimates.metrics if estimates else {},
         curves=estimates.curves if estimates else {},
-        interval=arm_interval(num_seeds, estimates.num_starts) if estimates else None,
+        interval=_interval(num_seeds, estimates.num_starts) if estimates else None,
     )
+
+
+def _interval(num_seeds: int, num_starts: int) -> Interval | None:
+    """How the intervals of an arm were made; one run that only played has none."""
+    return arm_interval(num_seeds, num_starts) if num_starts or num_seeds > 1 else None
 
 
 def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
@@ -245,7 +259,7 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
         seen_starts=None if seen is None else len(seen),
         seen_numbers=tuple(first + position for position in seen or ()),
         unseen_mean=_unseen_mean(plan.primary_metric, run, seen, store) if seen else None,
-        returns=run_returns(plan, run, store),
+        returns=run_returns(run, store),
         costs=run_costs(run, store),
     )
 
