@@ -41,6 +41,7 @@ class Purpose(StrEnum):
     POLICY_MINIBATCHES = "policy/minibatches"
     RETURNS_EMULATOR = "returns/emulator"
     RETURNS_ACTIONS = "returns/actions"
+    RETURNS_SCREENING = "returns/screening"
     FIDELITY_NOISE = "fidelity/noise"
     FIDELITY_REWARDS = "fidelity/rewards"
     FIDELITY_ACTIONS = "fidelity/actions"

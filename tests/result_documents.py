@@ -91,7 +91,14 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
         "metrics": {},
         "curves": {},
         "returns": {
-            "mean": -1.6, "lo": -4.0, "hi": 0.9, "n": 8, "random_mean": -1.2, "label": LABEL,
+            "mean": -1.6, "lo": -4.0, "hi": 0.9, "n": 12, "distinct": 12, "label": LABEL,
+            "players": [
+                {"player": "random", "mean": -1.2, "n": 12, "difference": -0.4},
+                {"player": "constant", "action": "FIRE", "mean": -0.5, "n": 12,
+                 "distinct": 2, "difference": -1.1, "difference_lo": -3.4, "difference_hi": 1.2},
+                {"player": "blind", "mean": -2.0, "n": 12, "difference": 0.4,
+                 "difference_lo": -1.9, "difference_hi": 2.7},
+            ],
         } if is_arm else None,
         "costs": {
             "denoiser_calls_per_frame": calls,

@@ -13,7 +13,7 @@ import pytest
 from mlflow.entities import Run
 
 from diamond.config.base import canonical
-from diamond.config.metrics import METRIC_OF, METRICS, is_set, needs_cells
+from diamond.config.metrics import METRIC_OF, RESULT_METRICS, is_set, needs_cells
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.families.diamond.config import diamond_of
@@ -44,9 +44,9 @@ HORIZON = 10
 HEAVY = ("torch", "numpy", "mlflow", "matplotlib", "ale_py", "gymnasium", "cv2", "scipy")
 NUM_STAGES = {
     "references": 1, "inverse_dynamics": 1, "frames": 1, "denoiser": 1, "reward_end": 1,
-    "rollouts": 4, "fidelity": 4, "policy": 2, "policy_fidelity": 2, "returns": 3,
+    "rollouts": 4, "fidelity": 4, "policy": 2, "policy_fidelity": 2, "returns": 7,
 }  # fmt: skip
-"""Of ``steps=1,3``: four worlds are scored, and three players play."""
+"""Of ``steps=1,3``: four worlds are scored, two policies play, and five players beside them."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def test_a_new_value_makes_only_its_own_stages(moments: tuple[Moment, ...]) -> N
         "policy",
         "policy_fidelity",
         "returns",
+        "returns",
         "rollouts",
     ]
     assert third.document["costs"]["stages_made"] == len(new)
@@ -235,7 +236,7 @@ def test_a_person_gets_a_table_a_sentence_and_the_paths(smoke_home: Path) -> Non
     assert f"diamond ui --home {smoke_home}" in text
     assert max(len(line.rstrip()) for line in text.splitlines() if "/" not in line) <= 100
     log = (smoke_home.parent / "stderr.txt").read_text()
-    assert "20 stages, 0 done already" in log
+    assert "24 stages, 0 done already" in log
     assert "denoiser: done in" in log
     assert "Traceback" not in log
     assert "Warning" not in log
@@ -276,7 +277,8 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
         assert set(arm["metrics"]) == {
             column
             for column, spec in METRIC_OF.items()
-            if (trained or spec.group not in ("reward and end", "policy")) and not spec.extra
+            if (trained or spec.group not in ("reward and end", "policy", "returns"))
+            and not spec.extra
             if not needs_cells(column)
         }
         for name, metric in arm["metrics"].items():
@@ -288,7 +290,7 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
     calls = [arm["runs"][0]["costs"]["denoiser_calls_per_frame"] for arm in document["arms"][:2]]
     assert calls == [1, 3]
     assert {row["metric"] for row in document["comparisons"]} == {
-        spec.name for spec in METRICS if not spec.extra and not needs_cells(spec.name)
+        spec.name for spec in RESULT_METRICS if not spec.extra and not needs_cells(spec.name)
     }
     check_futures(document)
     assert document["summary"].startswith("Boxing:")

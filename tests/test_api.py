@@ -430,7 +430,7 @@ def test_a_call_shows_what_the_command_shows_and_returns_the_study(
     study = diamond.ablate("steps=1,3", preset="smoke", home=home)
     told = capsys.readouterr()
     assert told.out == ""
-    for part in ("tracking: sqlite", f"study {STUDY}", "20 stages, 19 done already", "done in"):
+    for part in ("tracking: sqlite", f"study {STUDY}", "24 stages, 23 done already", "done in"):
         assert part in told.err
     assert study.result.model_dump(mode="json") == commands.report(home)
     assert study.result.failures() == []

@@ -237,7 +237,7 @@ def blank_seconds(plan: Plan, spec: StageSpec, folder: Path) -> float:
 
 def test_random_play_is_measured_apart_from_policies(tmp_path: Path) -> None:
     plan, store = smoke_plan(), Store(tmp_path)
-    random_play = plan.random_players["Boxing"]
+    random_play = next(one.spec for one in plan.players if one.player == "random")
     before = Estimate(plan, store, "cpu")
     finish(store, random_play, 7 * before.seconds(random_play))
     after = Estimate(plan, store, "cpu")

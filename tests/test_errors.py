@@ -338,7 +338,7 @@ def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     assert f"stage frames {plan['frames'].key} was damaged (frames.npz differs" in text
     assert f"stage returns {plan['returns'].key} was damaged" in text
     assert f"stage fidelity {plan['fidelity'].key} was damaged" in text
-    assert "20 stages, 17 done already" in text
+    assert "24 stages, 21 done already" in text
     assert digests(home) == digests(smoke_home)
     result = read_json(home / "studies/steps-boxing-smoke-static/report.json")
     assert sum("was damaged" in note for note in result["notes"]) == 3

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -92,13 +93,18 @@ def alone(config: RunConfig, seed: int, index: int, most_steps: int) -> Episode:
         numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), config.environment
     )
     rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
-    frame, total, terminated, num_steps = env.begin(key), 0.0, False, 0
-    while not terminated and num_steps < most_steps:
+    frame, terminated = env.begin(key), False
+    taken, earned = list[int](), list[float]()
+    while not terminated and len(taken) < most_steps:
         seen = apply_view(frame, config.view)[None]
         actions, memory = actor(seen, np.array([rng.random()]), memory)
         frame, reward, terminated, _, _ = env.step(int(actions[0]))
-        total, num_steps = total + reward, num_steps + 1
-    return Episode(total, num_steps, truncated=not terminated)
+        taken.append(int(actions[0]))
+        earned.append(reward)
+    actions_, rewards_ = np.array(taken, np.int64), np.array(earned, np.float64)
+    counts = tuple(taken.count(action) for action in range(len(env.action_codes)))
+    digest = blake2b(actions_.tobytes() + rewards_.tobytes(), digest_size=8).hexdigest()
+    return Episode(sum(earned), len(taken), not terminated, digest, counts)
 
 
 @pytest.mark.parametrize("num_slots", [1, 2, 5, 20])
@@ -129,7 +135,7 @@ def test_an_episode_does_not_depend_on_its_slot(
 
 
 def episodes(*returns: float) -> list[Episode]:
-    return [Episode(value, 100, truncated=False) for value in returns]
+    return [Episode(value, 100, truncated=False, digest="", action_counts=()) for value in returns]
 
 
 def test_the_summary_says_what_the_returns_are(agent: Path) -> None:

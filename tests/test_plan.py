@@ -62,7 +62,8 @@ def test_arms_and_baselines() -> None:
 
 def test_stages_are_shared_and_each_is_made_once() -> None:
     plan = plan_of()
-    # Three arms and two baselines are scored; three policies and a random player play.
+    # Three arms and two baselines are scored; three policies play, a blind player
+    # beside each, and three players that know no policy.
     assert stage_counts(plan) == {
         "references": 1,
         "inverse_dynamics": 1,
@@ -73,7 +74,7 @@ def test_stages_are_shared_and_each_is_made_once() -> None:
         "fidelity": 5,
         "policy": 3,
         "policy_fidelity": 3,
-        "returns": 4,
+        "returns": 9,
     }
     assert len({spec.key for spec in plan.stages()}) == len(plan.stages())
 
@@ -106,7 +107,7 @@ def test_until(until: str, stages: set[str], num_baselines: int, plays: bool) ->
     plan = plan_of(until=until)
     assert set(stage_counts(plan)) == stages
     assert sum(arm.kind == "baseline" for arm in plan.arms) == num_baselines
-    assert bool(plan.random_players) == plays
+    assert bool(plan.players) == plays
 
 
 def test_games_and_seeds_are_blocks() -> None:
@@ -125,7 +126,12 @@ def test_games_and_seeds_are_blocks() -> None:
     # Real frames belong to the game; everything trained belongs to game and seed.
     assert (counts["references"], counts["frames"]) == (2, 2)
     assert (counts["denoiser"], counts["reward_end"], counts["policy"]) == (6, 6, 18)
-    assert set(plan.random_players) == {"Boxing", "Breakout"}
+    players = Counter((one.config.game, one.player) for one in plan.players)
+    for game in ("Boxing", "Breakout"):
+        for player in ("random", "random_held", "constant"):
+            assert players.pop((game, player)) == 1
+        assert players.pop((game, "blind")) == 9
+    assert not players
 
 
 def test_more_seeds_keep_the_runs_of_fewer() -> None:
@@ -141,14 +147,14 @@ def test_a_confirmation_trains_on_fresh_seeds_in_the_same_study() -> None:
     assert seeds["copy last frame"] == [2]
     assert fresh.study == found.study
     kept = {spec.key for spec in found.stages()} & {spec.key for spec in fresh.stages()}
-    # What is trained is new; real frames, the baselines without training and random play are not.
+    # What is trained is new; real frames, the baselines without training and players are not.
     assert Counter(spec.stage for spec in found.stages() if spec.key in kept) == {
         "references": 1,
         "inverse_dynamics": 1,
         "frames": 1,
         "rollouts": 2,
         "fidelity": 2,
-        "returns": 1,
+        "returns": 3,
     }
 
 
@@ -173,6 +179,7 @@ def test_more_values_keep_the_stages_and_the_name() -> None:
         "fidelity",
         "policy",
         "policy_fidelity",
+        "returns",
         "returns",
         "rollouts",
     ]
@@ -331,14 +338,14 @@ def test_online_one_agent_takes_the_place_of_what_is_trained() -> None:
         "rollouts": 6,
         "fidelity": 6,
         "policy_fidelity": 4,
-        "returns": 5,
+        "returns": 11,
     }
     assert plan.study == "steps-boxing-smoke-online"
     static = {spec.key for spec in plan_of("steps=1,3").stages()}
     shared = [spec.stage for spec in plan.stages() if spec.key in static]
-    # The baselines and the random player know no protocol.
+    # The baselines and the players that know no policy know no protocol.
     expected = ["references", "inverse_dynamics", "rollouts", "rollouts", "fidelity", "fidelity"]
-    assert shared == [*expected, "returns"]
+    assert shared == [*expected, *["returns"] * 3]
 
 
 def test_train_is_a_study_with_one_arm() -> None:
@@ -402,7 +409,7 @@ def test_the_plan_fits_the_terminal(
     # Names of stages stand alone on the left, figures alone on the right, whatever the width.
     named = [row for row in rows if not row.startswith(" ")]
     assert [row[:users].strip() for row in named] == list(stages_of_protocol("static"))
-    assert [int(row[right:].split()[0]) for row in named] == [1, 1, 1, 1, 1, 5, 5, 3, 3, 4]
+    assert [int(row[right:].split()[0]) for row in named] == [1, 1, 1, 1, 1, 5, 5, 3, 3, 9]
     read = " ".join(row[users:right].strip() for row in rows)
     assert read.count("shared: steps=1, steps=3, steps=10") == 5
     assert (len(rows) == len(named)) == (width == 200)

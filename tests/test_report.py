@@ -246,7 +246,7 @@ def test_markdown_tables_have_as_many_cells_as_columns(report: ReportPaths) -> N
             widths += [] if inside else [set()]
             widths[-1].add(len(re.findall(r"(?<!\\)\|", line)))
         inside = line.startswith("|")
-    assert len(widths) == 9  # four metrics, comparisons, returns, costs, sharing, stages
+    assert len(widths) == 10  # four metrics, comparisons, returns, players, costs, sharing, stages
     assert all(len(counts) == 1 for counts in widths)
 
 
@@ -415,7 +415,9 @@ def test_the_terminal_table_fits_and_shows_every_name_and_number() -> None:
     assert re.search(r"steps=1 .* 0\.57 +0\.68 ", text)
     assert "0.55-0.59" in text
     assert "-4.0 to 0.9" in rendered(three_arms() | {"report_steps": [1]})
-    assert "random policy gets -1.2" in text
+    words = " ".join(text.split())
+    assert "random play -1.2, best constant action (FIRE) -0.5." in words
+    assert "with its actions: steps=1 0.4 (-1.9 to 2.7), steps=3" in words
 
 
 def test_the_terminal_table_marks_the_difference_to_the_baseline_arm() -> None:

@@ -245,8 +245,8 @@ def test_the_report_knows_stages_that_the_history_cannot_name(
     shutil.copytree(smoke_home / "studies" / STUDY, folder)
     (folder / needs_module.FILE_NAME).unlink()
     found = {key for _, key in needed_stages(read_needs(folder, ()))}
-    random = smoke_plan().random_players["Boxing"].key
-    assert found == keys(smoke_plan()) - {random}
+    players = {one.spec.key for one in smoke_plan().players}
+    assert found == keys(smoke_plan()) - players
 
 
 # --- removal ----------------------------------------------------------------------------------

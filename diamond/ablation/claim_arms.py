@@ -9,7 +9,7 @@ from diamond.ablation.grammar import split_outside
 from diamond.ablation.plan import AA_NAME, Plan
 from diamond.ablation.stages import scores_until
 from diamond.ablation.variants import apply_axes, fits_family, view_text
-from diamond.config.metrics import NO_CELLS, needs_cells, stage_of
+from diamond.config.metrics import NO_CELLS, RETURN, needs_cells, stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, nearest
@@ -70,8 +70,13 @@ def check_claims(plan: Plan) -> list[str]:
 
 
 def _check_primary(plan: Plan) -> None:
-    """Refuse a primary metric of cells where no arm has any."""
+    """Refuse a primary metric of cells where no arm has any, and returns where none plays."""
     metric = plan.primary_metric
+    if metric == RETURN.name and plan.until not in (None, RETURN.stage):
+        raise RequestError(
+            f"primary metric {metric!r}: the study stops after {plan.until} and plays nothing\n"
+            f"  --until {RETURN.stage}, or all"
+        )
     if needs_cells(metric) and not any(arm.runs[0].config.shows_cells for arm in plan.arms):
         raise RequestError(f"primary metric {metric!r}: {NO_CELLS}")
 

@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, assert_never
 
-from diamond.config.metrics import METRIC_OF, METRICS, is_set
+from diamond.config.metrics import METRIC_OF, METRICS, RETURN, is_set
 from diamond.errors import RequestError, nearest
 
 FIDELITY_METRICS: tuple[str, ...] = tuple(spec.name for spec in METRICS)
 """Metrics of imagined trajectories, any of which may be the primary one."""
-RETURN_METRICS: tuple[str, ...] = ("return", "hns")
+RETURN_METRICS: tuple[str, ...] = (RETURN.name, "hns")
 """What a policy earned: one number a run, without a time step."""
-CLAIM_METRICS: tuple[str, ...] = (*METRIC_OF, *RETURN_METRICS)
+CLAIM_METRICS: tuple[str, ...] = tuple(dict.fromkeys((*METRIC_OF, *RETURN_METRICS)))
 
 Relation = Literal["<", ">"]
 Operator = Literal["+", "-", "*", "/"]

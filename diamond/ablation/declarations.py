@@ -43,6 +43,7 @@ from diamond.ablation.toml_files import (
 from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.games import check_game
+from diamond.config.metrics import RETURN
 from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, unknown
 
@@ -330,7 +331,7 @@ def _check_word(kind: str, word: str, allowed: tuple[str, ...]) -> None:
 
 
 def _check_primary(said: Declaration) -> None:
-    allowed = (*FIDELITY_METRICS, *asked_metrics(said.settings))
+    allowed = (*FIDELITY_METRICS, RETURN.name, *asked_metrics(said.settings))
     _check_word("primary metric", said.primary, allowed)
 
 

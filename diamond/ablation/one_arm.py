@@ -40,7 +40,7 @@ def fidelity_plan(name: str, config: RunConfig, checkpoint: Path | None) -> Plan
     )
     arm = Arm(name, "arm", config.game, {}, (Run(config, _read(stages_of(config, UNTIL))),), True)
     arms = (arm, *baseline_arms([arm], config.game, UNTIL))
-    return Plan(study, request, "arms", (), arms, {}, {}, UNTIL, ())
+    return Plan(study, request, "arms", (), arms, {}, UNTIL, ())
 
 
 def _read(stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:

@@ -13,6 +13,7 @@ from diamond.ablation.designs import lay_out, read_arms, read_setting
 from diamond.ablation.grammar import Assignment, parse_assignments
 from diamond.ablation.match import match_costs
 from diamond.ablation.path import Path, make_path
+from diamond.ablation.players import PlayerStage, players_beside
 from diamond.ablation.request import (
     Design,
     Request,
@@ -21,7 +22,6 @@ from diamond.ablation.request import (
 from diamond.ablation.stages import (
     StageName,
     StageSpec,
-    random_returns,
     scores_until,
     stages_by_seed,
     stages_of,
@@ -37,19 +37,22 @@ from diamond.ablation.variants import (
 from diamond.config.base import Same, canonical, canonical_members, content_hash
 from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_games, slug_of
+from diamond.config.metrics import RETURN
+from diamond.config.players import UnseeingPlayer
 from diamond.config.presets import make_preset
+from diamond.config.primary import default_primary
 from diamond.config.run import DEFECTS, Defect, RunConfig
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError
 from diamond.stages.fidelity import FIDELITY
 from diamond.stages.registry import find_stage_record, records, stages_of_run
+from diamond.stages.returns import RETURNS
 
 if TYPE_CHECKING:
     from diamond.families.interface import Family
 
 AA_NAME = "baseline, other seeds"
 MAX_ARMS = 1000
-PRIMARY_METRIC = "core_ratio"
 AGENT_ARM = "agent"
 """Name of the arm of a study that varies nothing."""
 
@@ -60,6 +63,17 @@ class Run:
 
     config: RunConfig
     stages: tuple[StageSpec, ...]
+
+    @cached_property
+    def players(self) -> Mapping[UnseeingPlayer, StageSpec]:
+        """The stages of the players that its policy stands beside; none where it does not play."""
+        own = (spec for spec in self.stages if spec.stage == RETURNS.name)
+        return next(map(players_beside, own), {})
+
+    @property
+    def all_stages(self) -> tuple[StageSpec, ...]:
+        """Its own stages and those of the players beside its policy."""
+        return (*self.stages, *self.players.values())
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,6 @@ class Plan:
         axes: What is varied; none on a path, which has factors.
         arms: Arms of all games, then baselines without training of all games.
         paths: Per game the walks of a path; empty for other designs.
-        random_players: Per game the stage that plays at random, when returns are asked for.
         controls: Of all games the baseline arm with each known defect, scored by fidelity alone.
         until: Last stage, or None for all.
         collectors: Texts of the axes `collector` and `off_data`, of all arms; some are folders of
@@ -113,7 +126,6 @@ class Plan:
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...]
     paths: Mapping[str, Path]
-    random_players: Mapping[str, StageSpec]
     until: StageName | None
     collectors: tuple[str, ...]
     controls: tuple[Arm, ...] = ()
@@ -127,11 +139,30 @@ class Plan:
         """All stages, each once, in an order in which they can be made."""
         return self._stages
 
-    @property
+    @cached_property
     def primary_metric(self) -> str:
-        """The metric that was named beforehand: by the declaration, or for all studies."""
-        declared = self.request.declared
-        return PRIMARY_METRIC if declared is None else declared.declaration.primary
+        """The metric that was named beforehand.
+
+        By the declaration; else that of the games, or the return where arms have one world model
+        and differ in their policies alone.
+        """
+        if self.request.declared is not None:
+            return self.request.declared.declaration.primary
+        trained = [arm for arm in self.arms if arm.kind == "arm" and not arm.aa]
+        if all(_only_policies_differ(trained, game) for game in self.request.games):
+            return RETURN.name
+        return default_primary(arm.runs[0].config for arm in trained)
+
+    @cached_property
+    def players(self) -> tuple[PlayerStage, ...]:
+        """The players that the policies stand beside, each stage once."""
+        found: dict[str, PlayerStage] = {}
+        for arm in self.arms:
+            for run in arm.runs:
+                for player, spec in run.players.items():
+                    stage = PlayerStage(player, spec, run.config, arm.name)
+                    found.setdefault(spec.key, stage)
+        return tuple(found.values())
 
     def baseline(self, game: str) -> Arm:
         """The arm that the others of a game are compared with: `Arm.is_baseline`."""
@@ -144,8 +175,7 @@ class Plan:
             for run in arm.runs:
                 for spec in run.stages:
                     found.setdefault(spec.key, spec)
-        for spec in self.random_players.values():
-            found.setdefault(spec.key, spec)
+        found |= {player.spec.key: player.spec for player in self.players}
         families = dict.fromkeys(run.config.world.family for arm in self.arms for run in arm.runs)
         order = {one.name: place for place, one in enumerate(records(*families))}
         return tuple(sorted(found.values(), key=lambda spec: order[spec.stage]))
@@ -209,11 +239,6 @@ def make_plan(request: Request) -> Plan:
     if scores_until(until, request.protocol, "rollouts") and any(imagines(arm) for arm in arms):
         arms += [arm for game in games for arm in baseline_arms(arms, game, until)]
     controls = [arm for game in games for arm in control_arms(arms, game, request, until)]
-    random_players = {
-        game: random_returns(arm_of(arms, game).runs[0].config)
-        for game in games
-        if until in (None, "returns")
-    }
     study = request.name or study_name(layout, games, request, checkpoint)
     players = (text for axis, text in chosen if axis.name in (COLLECTOR, OFF_DATA))
     collectors = tuple(dict.fromkeys(players))
@@ -224,7 +249,6 @@ def make_plan(request: Request) -> Plan:
         layout.varied,
         tuple(arms),
         paths,
-        random_players,
         until,
         collectors,
         tuple(controls),
@@ -275,6 +299,13 @@ def arm_of(arms: Sequence[Arm], game: str) -> Arm:
 def imagines(arm: Arm) -> bool:
     """Whether the runs of an arm have a world model whose imagination is scored."""
     return arm.runs[0].config.imagines
+
+
+def _only_policies_differ(arms: Sequence[Arm], game: str) -> bool:
+    """Whether the arms of a game share what imagines, and each has a policy that plays."""
+    runs = [{s.stage: s.key for s in arm.runs[0].stages} for arm in arms if arm.game == game]
+    played = {stages.get(RETURNS.name) for stages in runs}
+    return len(played) > 1 and None not in played and len({r.get("rollouts") for r in runs}) == 1
 
 
 def run_key(study: str, config: RunConfig) -> str:

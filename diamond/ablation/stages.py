@@ -15,12 +15,10 @@ from diamond.config.worlds import DIAMOND, WORLD, known_families
 from diamond.stages.frames import FRAMES
 from diamond.stages.record import Stage
 from diamond.stages.registry import AFTER, BEFORE, find_stage_record, reads_of, stages_of_run
-from diamond.stages.returns import RETURNS
 from diamond.stages.rollouts import ROLLOUTS
 
 StageName = str
 KEY_DIGITS = 20
-RANDOM_PLAYER = "random"
 
 
 @dataclass(frozen=True)
@@ -124,12 +122,6 @@ def stages_by_seed(
     return made
 
 
-def random_returns(config: RunConfig) -> StageSpec:
-    """The stage that plays the real game at random, shared by all arms of a game."""
-    section = RETURNS.section_of(config, config.sections()) | {"player": RANDOM_PLAYER}
-    return StageSpec(RETURNS.name, section, {}, config.data_seed)
-
-
 @cache
 def needed_for(stage: StageName, protocol: Protocol, family: str = DIAMOND) -> frozenset[StageName]:
     """A stage and everything that it reads, directly or not."""
@@ -155,7 +147,7 @@ def first_stage_of_field(dotted: str) -> StageName:
     """The first stage whose own config holds a field: of the static protocol where it has one."""
     section = dotted.split(".", maxsplit=1)[0]
     for stage in (*BEFORE, *(one for one in AFTER if "static" in one.runs), *AFTER):
-        if section in stage.sections:
+        if section in stage.sections or dotted in stage.sections:
             return stage.name
     for family in known_families().values():
         if section in (WORLD, *family.config.model_fields):

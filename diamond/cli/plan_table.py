@@ -184,8 +184,7 @@ def _users(plan: Plan, stage: str) -> tuple[list[str], int]:
             users[arm.kind][arm.name] = None
     arms = list(users["arm"])
     others = [*users["baseline"], *(["controls"] if users["control"] else [])]
-    if any(spec.stage == stage for spec in plan.random_players.values()):
-        others.append("random play")
+    others += dict.fromkeys(one.kind for one in plan.players if one.spec.stage == stage)
     names = arms if len(arms) <= MAX_NAMES else [f"{len(arms)} arms"]
     return names + others, len(arms) + len(others)
 

@@ -117,8 +117,10 @@ def stage_names(plan: Plan) -> dict[str, str]:
                 names[spec.key] = " ".join(
                     [names[spec.key].split(" @")[0], *(f"@{part}" for part in extra)]
                 )
-    for game, spec in plan.random_players.items():
-        names[spec.key] = f"returns (random play, {game})"
+    for one in plan.players:
+        seeds = len(plan.request.seeds) > 1 and one.player == "blind"
+        where = f"{one.config.game} @seed {one.config.seed}" if seeds else one.config.game
+        names[one.spec.key] = f"returns ({one.title}, {where})"
     return names
 
 

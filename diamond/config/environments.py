@@ -47,6 +47,11 @@ class EnvironmentConfig(Record):
         return None
 
     @property
+    def stickiness(self) -> float | None:
+        """Chance that the game repeats the last action; None where it cannot."""
+        return None
+
+    @property
     def cells(self) -> tuple[int, int] | None:
         """Rows and columns of a game of cells, each a pixel of the screen; None of any other."""
         return None
@@ -95,6 +100,11 @@ class AtariConfig(EnvironmentConfig):
         return self.max_noops
 
     @property
+    def stickiness(self) -> float:
+        """Chance that the game repeats the last action."""
+        return self.sticky_actions
+
+    @property
     def hertz(self) -> float:
         """Env steps in a second of play."""
         return EMULATOR_HERTZ / self.frame_skip
@@ -120,6 +130,11 @@ class MinAtarConfig(EnvironmentConfig):
         description="whether what shows a motion is drawn (trails, speeds, directions of aliens); "
         "without it one frame has no velocity",
     )
+
+    @property
+    def stickiness(self) -> float:
+        """Chance that the game repeats the last action."""
+        return self.sticky_actions
 
     @property
     def hertz(self) -> float:

@@ -22,8 +22,9 @@ Group = Literal[
     "policy",
     "distribution",
     "packages",
+    "returns",
 ]
-ScoringStage = Literal["fidelity", "policy_fidelity"]
+ScoringStage = Literal["fidelity", "policy_fidelity", "returns"]
 REAL_SUFFIX = "_real"
 NO_CELLS = (
     "no frames of the study are cells of a palette\n"
@@ -278,9 +279,17 @@ METRICS: tuple[MetricSpec, ...] = (
         low=0,
     ),
 )
-"""All metrics, in the order of tables."""
+"""All metrics of imagined trajectories, in the order of tables."""
 
-METRIC_OF: Mapping[str, MetricSpec] = {column: spec for spec in METRICS for column in spec.columns}
+RETURN = MetricSpec(
+    "return", "Return in the real game", "points", "higher", "returns", kind="set", stage="returns"
+)
+"""What the policy of a run earned: the mean over its episodes."""
+RESULT_METRICS = (*METRICS, RETURN)
+"""All that arms are compared in, in the order of tables."""
+METRIC_OF: Mapping[str, MetricSpec] = {
+    column: spec for spec in RESULT_METRICS for column in spec.columns
+}
 """The metric of every name under which values are kept, ``<name>_real`` included."""
 
 

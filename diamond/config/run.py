@@ -226,6 +226,27 @@ class EvaluationConfig(Record):
 
     num_episodes: int = Field(ge=1, description="real episodes per policy")
     max_episode_steps: int = Field(ge=1, description="env steps after which an episode is cut")
+    sticky_too: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="play as many episodes again with this chance that the game repeats the last "
+        "action; null: do not",
+        json_schema_extra={"neutral": None},
+    )
+    curve_points: int = Field(
+        default=0,
+        ge=0,
+        description="evenly spaced updates of a policy in training, from the first on, at which "
+        "its real return is measured too; online it is measured by online.test",
+        json_schema_extra={"neutral": 0},
+    )
+    curve_episodes: int = Field(
+        default=10,
+        ge=1,
+        description="real episodes at each of these updates",
+        json_schema_extra={"neutral": 10},
+    )
 
 
 class SamplesConfig(Record):
@@ -387,6 +408,20 @@ class RunConfig(Record):
             )
         if self.game in GAMES:
             self.view.check_native(GAMES_SCREEN)  # of others it is known once they are opened
+        return self
+
+    @model_validator(mode="after")
+    def _check_evaluation(self) -> Self:
+        sticky, points = self.evaluation.sticky_too, self.evaluation.curve_points
+        if sticky is not None and self.environment.stickiness is None:
+            raise ValueError(
+                f"evaluation.sticky_too={sticky}: {self.game} is of {self.environment.kind}, whose "
+                "games have no sticky actions; allowed: null"
+            )
+        if points > self.policy.updates:
+            raise ValueError(
+                f"evaluation.curve_points={points} is above policy.updates={self.policy.updates}"
+            )
         return self
 
     @model_validator(mode="after")

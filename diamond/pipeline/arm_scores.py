@@ -7,9 +7,9 @@ from pathlib import Path
 
 from diamond.ablation.path import Path as FlipPath
 from diamond.ablation.plan import Arm, Plan, Run
-from diamond.config.metrics import METRICS, MetricSpec
+from diamond.config.metrics import RESULT_METRICS, MetricSpec
 from diamond.pipeline.arms import scored_on, trained_model
-from diamond.pipeline.outputs import OFF_DATA_SCORES_FILE, SCORES_FILE
+from diamond.pipeline.outputs import OFF_DATA_SCORES_FILE, SCORES_FILE, scores_file
 from diamond.pipeline.store import Store
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
 from diamond.results.model import Comparison, NoiseFloor, Sensitivity
@@ -19,6 +19,7 @@ from diamond.results.scores import Scores, load_scores
 from diamond.results.sensitivity import Control, sensitivity_rows
 from diamond.stages.fidelity import FIDELITY
 from diamond.stages.registry import SCORING_STAGES
+from diamond.stages.returns import RETURNS
 
 
 def read_scores(run: Run, store: Store) -> Scores | None:
@@ -32,9 +33,11 @@ def scores_paths(run: Run, store: Store, file: str = SCORES_FILE) -> tuple[Path,
     if file == OFF_DATA_SCORES_FILE and run.config.references.off_data is None:
         return ()
     return tuple(
-        store.folder(spec.stage, spec.key) / file
+        store.folder(spec.stage, spec.key) / scores_file(spec.stage, file)
         for spec in run.stages
-        if spec.stage in SCORING_STAGES and store.status(spec) == "done"
+        if spec.stage in SCORING_STAGES
+        and (file == SCORES_FILE or spec.stage != RETURNS.name)
+        and store.status(spec) == "done"
     )
 
 
@@ -136,7 +139,7 @@ def _rows(arm: _ScoredFiles, baseline: _ScoredFiles, game: str, primary: str) ->
         for stage in set.intersection(*runs)
         for row in _stage_rows(arm.of_stage(stage), baseline.of_stage(stage), game, primary)
     ]
-    order = {spec.name: place for place, spec in enumerate(METRICS)}
+    order = {spec.name: place for place, spec in enumerate(RESULT_METRICS)}
     return sorted(found, key=lambda row: (order.get(row.metric, len(order)), row.metric))
 
 

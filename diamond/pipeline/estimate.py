@@ -30,10 +30,9 @@ class Estimate:
                     imported = "imported" in same[0].config
                     work = 0.0 if imported else expected_seconds(config, same[0].stage)
                     self._add(missing, work, measured)
-        for game, spec in plan.random_players.items():
-            config = next(arm.runs[0].config for arm in plan.arms if arm.game == game)
-            player = str(spec.config["player"])
-            self._add([spec], expected_seconds(config, "returns", player), measured)
+        for one in plan.players:
+            expected = expected_seconds(one.config, one.spec.stage, one.player)
+            self._add([one.spec], expected, measured)
 
     def _add(self, specs: Sequence[StageSpec], expected: float, measured: Measured) -> None:
         """Take in stages that are alike but for their seeds."""

@@ -19,11 +19,12 @@ from diamond.config.base import Record
 from diamond.pipeline.arms import find_stage
 from diamond.pipeline.estimate_files import estimate_path
 from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.outputs import SCORES_FILE, scores_file
 from diamond.pipeline.sealed import is_whole, sealed, unsealed
 from diamond.pipeline.store import Store, stage_manifest
 from diamond.results.scores import ArmEstimates, RunMeans, arm_estimates, load_scores, run_means
 from diamond.stages.registry import SCORING_STAGES
+from diamond.stages.returns import RETURNS
 
 Kept = TypeVar("Kept", bound=Record)
 
@@ -45,6 +46,8 @@ def kept_estimates(
 ) -> tuple[int, ArmEstimates] | None:
     """The number of runs of an arm that have scores, and its estimates; None before any has.
 
+    An arm that only played has no starts.
+
     Args:
         arm: The arm.
         store: The home.
@@ -54,15 +57,18 @@ def kept_estimates(
     scored = [found for run in arm.runs if (found := _scored(run, store, file))]
     if not scored:
         return None
-    parts = [
-        _arm_estimates(store.home, (stage, file), stages, len(scored), horizon)
+    parts = {
+        stage: _arm_estimates(
+            store.home, (stage, scores_file(stage, file)), stages, len(scored), horizon
+        )
         for stage in SCORING_STAGES
         if (stages := tuple(run[stage] for run in scored if stage in run))
-    ]
+    }
+    of_starts = [one.num_starts for stage, one in parts.items() if stage != RETURNS.name]
     return len(scored), ArmEstimates(
-        metrics={name: at for one in parts for name, at in one.metrics.items()},
-        curves={name: curve for one in parts for name, curve in one.curves.items()},
-        num_starts=max(one.num_starts for one in parts),
+        metrics={name: at for one in parts.values() for name, at in one.metrics.items()},
+        curves={name: curve for one in parts.values() for name, curve in one.curves.items()},
+        num_starts=max(of_starts, default=0),
     )
 
 
@@ -79,9 +85,12 @@ def _scored(run: Run, store: Store, file: str = SCORES_FILE) -> Mapping[StageNam
     for stage in SCORING_STAGES:
         spec = find_stage(run, stage)
         if spec is not None and store.status(spec) == "done":
-            outputs = stage_manifest(store.folder(stage, spec.key))["outputs"]
-            if file in outputs:
-                found[stage] = Scored(spec.key, outputs[file])
+            outputs, name = (
+                stage_manifest(store.folder(stage, spec.key))["outputs"],
+                scores_file(stage, file),
+            )
+            if name in outputs:
+                found[stage] = Scored(spec.key, outputs[name])
     return found
 
 
@@ -91,7 +100,7 @@ def _run_means(home: Path, stage: StageName, scored: Scored, horizon: int) -> Ru
 
     def make() -> RunMeans:
         return run_means(
-            load_scores((Store(home).folder(stage, scored.key) / SCORES_FILE,)), horizon
+            load_scores((Store(home).folder(stage, scored.key) / scores_file(stage),)), horizon
         )
 
     return kept_record(estimate_path(home, scored.key, depends), RunMeans, make)

@@ -71,14 +71,13 @@ class Measured:
         run = _run_of(store, manifest, example)
         if run is None or "imported" in manifest["config"]:
             return
-        player = str(manifest["config"].get("player", ""))
-        expected = expected_seconds(run, stage, player)
+        expected = expected_seconds(run, stage, manifest["config"].get("player"))
         sample = Sample(expected, float(manifest["timings"]["seconds"]))
         self._samples.setdefault(_kind(stage, manifest["config"]), []).append(sample)
 
 
 def _kind(stage: StageName, config: Mapping[str, Any]) -> tuple[str, str]:
-    """Baselines and random players do other work than what they stand beside."""
+    """Baselines and players do other work than what they stand beside."""
     return stage, str(config.get("family", config.get("player", "")))
 
 

@@ -34,11 +34,16 @@ def read_shape(folder: Path) -> dict[str, int]:
 
 def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None:
     """Write weights.safetensors and shape.json."""
+    save_weights(module, folder / WEIGHTS_FILE)
+    (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write the weights of a network."""
     weights = {
         name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
     }
-    save_file(weights, folder / WEIGHTS_FILE)
-    (folder / SHAPE_FILE).write_text(json.dumps(shape) + "\n")
+    save_file(weights, path)
 
 
 class LoadedWorld(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from diamond.ablation.plan import Plan, baseline_config
-from diamond.ablation.stages import StageSpec, random_returns, stages_of
+from diamond.ablation.plan import Plan, Run, baseline_config
+from diamond.ablation.stages import StageSpec, stages_of
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError
@@ -20,7 +20,10 @@ from diamond.pipeline.sealed import is_whole, sealed, unsealed
 FILE_NAME = "stages.json"
 REPORT_FILE = "report.json"
 Needs = dict[str, dict[str, str]]
-"""Key per stage, by run: ``arm | game | seed``, ``baseline | game``, ``random play | game``."""
+"""Key per stage, by run: ``arm | game | seed``, ``baseline | game``.
+
+What a player beside the policy of a run plays has a name of its own: ``random, arm | game | seed``.
+"""
 
 
 def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]]) -> None:
@@ -42,9 +45,7 @@ def plan_needs(plan: Plan) -> Needs:
     for arm in plan.with_controls:
         for run in arm.runs:
             seed = None if arm.kind == "baseline" else run.config.seed
-            _add(needs, run_name(arm.name, arm.game, seed), run.stages)
-    for game, spec in plan.random_players.items():
-        _add(needs, run_name("random play", game), [spec])
+            _add_run(needs, run_name(arm.name, arm.game, seed), run)
     return needs
 
 
@@ -91,7 +92,7 @@ def needed_stages(needs: Needs) -> set[tuple[str, str]]:
 
 
 def run_name(arm: str, game: str, seed: int | None = None) -> str:
-    """What a run is called; baselines and random players have no seed."""
+    """What a run is called; baselines have no seed."""
     return f"{arm} | {game}" if seed is None else f"{arm} | {game} | {seed}"
 
 
@@ -103,11 +104,16 @@ def _recompute(needs: Needs, arm: str, data: Mapping[str, Any], entry: Mapping[s
         own = stages_of(config, until)
     except (ValidationError, RequestError):
         return
-    _add(needs, run_name(arm, config.game, config.seed), own)
+    _add_run(needs, run_name(arm, config.game, config.seed), Run(config, own))
     for control in map(find_family, family_of(config).controls):
         stages = stages_of(baseline_config(config, control), until)
         _add(needs, run_name(control.title, config.game), stages)
-    _add(needs, run_name("random play", config.game), [random_returns(config)])
+
+
+def _add_run(needs: Needs, name: str, run: Run) -> None:
+    _add(needs, name, run.stages)
+    for player, spec in run.players.items():
+        _add(needs, f"{player}, {name}", [spec])
 
 
 def _add(needs: Needs, name: str, stages: Iterable[StageSpec]) -> None:

@@ -34,11 +34,22 @@ OFF_DATA_SCORES_FILE = "off_data.safetensors"
 HELD_OUT_FILE = "held_out.json"
 """How a judge does on held-out real frames."""
 RETURNS_FILE = "returns.json"
+"""What a player played in the real game: `diamond.results.played`."""
 CHECKPOINT_FILE = "checkpoint/state.safetensors"
 STATE_FILE = "state.safetensors"
 """The state of a training that was stopped on purpose, from which a longer one begins."""
 STATE_ENTRY = "state"
 """In the metadata of both: a checksum of tensors and counters, and the counters, as JSON."""
+
+
+def scores_file(stage: str, file: str = SCORES_FILE) -> str:
+    """Where the scores of a scoring stage are; returns are scores of their own."""
+    return RETURNS_FILE if stage == "returns" and file == SCORES_FILE else file
+
+
+def curve_file(updates: int) -> str:
+    """The weights of a policy after so many updates, before the end of its training."""
+    return f"curve/{updates:08d}.safetensors"
 
 
 def committed_events(attempt: Path) -> tuple[int, str]:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from diamond.ablation.designs import read_setting
-from diamond.ablation.plan import PRIMARY_METRIC
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.metrics import METRIC_OF, MetricSpec
 from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
+from diamond.config.primary import PRIMARY_METRIC
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
 from diamond.data.trajectories import (

@@ -41,6 +41,7 @@ from diamond.results.model import Arm as ArmResult
 from diamond.results.model import (
     Costs,
     FrameCost,
+    Interval,
     Matched,
     OffData,
     Places,
@@ -248,6 +249,11 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
     )
 
 
+def _interval(num_seeds: int, num_starts: int) -> Interval | None:
+    """How the intervals of an arm were made; one run that only played has none."""
+    return arm_interval(num_seeds, num_starts) if num_starts or num_seeds > 1 else None
+
+
 def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
     store, errors = found.store, found.errors
     means = kept_means(run, store, horizon)
@@ -279,7 +285,7 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
         known_frames=known.ordinary,
         known_frames_off_data=known.off_data,
         unseen_mean=_unseen_mean(plan.primary_metric, run, seen, store) if seen else None,
-        returns=run_returns(plan, run, store),
+        returns=run_returns(run, store),
         costs=run_costs(run, store),
     )
 

@@ -1,30 +1,47 @@
 """What policies earned in the real game: per run, human-normalised, and over games."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from diamond.ablation.plan import Plan, Run
+from diamond.ablation.plan import Run
 from diamond.ablation.stages import StageSpec
+from diamond.config.base import Same
 from diamond.config.checkpoint import Checkpoint
 from diamond.config.environments import default_environment
 from diamond.config.games import GAMES
+from diamond.config.players import UnseeingPlayer
 from diamond.config.published import published
 from diamond.config.run import RunConfig
-from diamond.pipeline.outputs import RETURNS_FILE
+from diamond.pipeline.arms import find_stage
+from diamond.pipeline.outputs import EVENTS_FILE, RETURNS_FILE
 from diamond.pipeline.store import Store
-from diamond.results.model import Arm, Estimate, GameScores, Returns
+from diamond.results.model import (
+    Arm,
+    Estimate,
+    GameScores,
+    LearningPoint,
+    PlayerPoints,
+    Returns,
+    StickyPoints,
+)
+from diamond.results.played import CurveEpisodes, Played, PlayedGames
+from diamond.results.points import player_points, points
 from diamond.seeds import Purpose, derive
+from diamond.stages.agent import AGENT
+from diamond.stages.policy import POLICY
+from diamond.stages.returns import RETURNS, sticky_too
 from diamond.stats.aggregates import (
     AGGREGATES,
     aggregates,
     human_normalised,
     stratified_bootstrap,
 )
-from diamond.stats.intervals import bootstrap_interval
+from diamond.tracking.events import read_events
 
 OTHER_GAME_LABEL = (
     "policy of a checkpoint that sees a part of the screen, has fewer actions than the game or "
@@ -43,25 +60,84 @@ SCORED_AS = ("actions", "frame_skip", "mode", "difficulty", "sticky_actions")
 HNS_METHOD = "percentile bootstrap, runs resampled within each game"
 
 
-def run_returns(plan: Plan, run: Run, store: Store) -> Returns | None:
-    """The returns of a run with an interval over its episodes; None when it did not play."""
-    spec = next((spec for spec in run.stages if spec.stage == "returns"), None)
-    if spec is None or store.status(spec) != "done":
+def run_returns(run: Run, store: Store) -> Returns | None:
+    """The returns of a run beside those of other players; None when it did not play."""
+    own = find_stage(run, RETURNS.name)
+    if own is None or store.status(own) != "done":
         return None
-    episodes = _episodes(store, spec)
-    interval = bootstrap_interval(_returns(episodes), derive(0, Purpose.BOOTSTRAP, "returns"))
-    random_spec = plan.random_players.get(run.config.game)
-    random_mean = None
-    if random_spec is not None and store.status(random_spec) == "done":
-        random_mean = float(_returns(_episodes(store, random_spec)).mean())
+    others = tuple(
+        (player, _file(store, spec))
+        for player, spec in run.players.items()
+        if store.status(spec) == "done"
+    )
+    agent = find_stage(run, AGENT.name)
+    events = None if agent is None else store.folder(agent.stage, agent.key) / EVENTS_FILE
+    return _returns(Same(run.config), _file(store, own), others, events)
+
+
+@lru_cache(maxsize=1 << 13)
+def _returns(
+    own: Same, policy: Path, others: tuple[tuple[UnseeingPlayer, Path], ...], events: Path | None
+) -> Returns:
+    """The returns of a run from files that never change once they are there."""
+    config: RunConfig = own.value
+    games, beside = _games(policy), {player: _games(path) for player, path in others}
+    earned = points(games.played)
     return Returns(
-        mean=interval.mean,
-        lo=interval.lo,
-        hi=interval.hi,
-        n=interval.n,
-        random_mean=random_mean,
-        hns=run_hns(run.config, interval.mean, any(e["truncated"] for e in episodes)),
-        label=_label(run.config),
+        **earned,
+        players=_players(beside, games.played, sticky=False),
+        hns=run_hns(config, earned["mean"], games.played.any_cut),
+        label=_label(config),
+        sticky=_sticky(config, games, beside),
+        curve=_curve(config, games) if events is None else _tests(config, events),
+    )
+
+
+def _sticky(
+    config: RunConfig, games: PlayedGames, others: Mapping[UnseeingPlayer, PlayedGames]
+) -> StickyPoints | None:
+    sticky = sticky_too(config)
+    if sticky is None or games.sticky is None:
+        return None
+    return StickyPoints(
+        **points(games.sticky),
+        sticky_actions=sticky,
+        players=_players(others, games.sticky, sticky=True),
+    )
+
+
+def _players(
+    others: Mapping[UnseeingPlayer, PlayedGames], policy: Played, *, sticky: bool
+) -> tuple[PlayerPoints, ...]:
+    found = (
+        player_points(player, games, policy, sticky=sticky) for player, games in others.items()
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def _curve(config: RunConfig, games: PlayedGames) -> tuple[LearningPoint, ...]:
+    """What the policy earned as it was on the way, and at the end of its training."""
+    if not games.curve:
+        return ()
+    end = CurveEpisodes(updates=config.policy.updates, played=games.played)
+    return tuple(
+        LearningPoint(updates=one.updates, **points(one.played)) for one in (*games.curve, end)
+    )
+
+
+def _tests(config: RunConfig, events: Path) -> tuple[LearningPoint, ...]:
+    """The means of the tests of an agent; of their episodes nothing else is kept."""
+    online = config.online
+    assert online is not None
+    return tuple(
+        LearningPoint(
+            updates=online.num_updates(POLICY.name, record.step),
+            mean=record.values["test_return"],
+            n=online.test.num_episodes,
+            reason="only the mean of a test is kept",
+        )
+        for record in read_events(events, None)
+        if "test_return" in record.values
     )
 
 
@@ -156,11 +232,10 @@ def _aggregate(name: str, games: Mapping[str, "np.ndarray[Any, Any]"]) -> GameSc
     )
 
 
-def _episodes(store: Store, spec: StageSpec) -> list[dict[str, Any]]:
-    path = store.folder(spec.stage, spec.key) / RETURNS_FILE
-    episodes: list[dict[str, Any]] = json.loads(path.read_text())
-    return episodes
+def _file(store: Store, spec: StageSpec) -> Path:
+    return store.folder(spec.stage, spec.key) / RETURNS_FILE
 
 
-def _returns(episodes: Sequence[Mapping[str, Any]]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    return np.array([episode["return"] for episode in episodes], dtype=np.float64)
+@lru_cache(maxsize=1 << 10)
+def _games(path: Path) -> PlayedGames:
+    return PlayedGames.model_validate_json(path.read_text())

@@ -1,4 +1,4 @@
-"""The stages that judge: rollouts, their fidelity to frames and policy, returns in the game."""
+"""The stages that judge: rollouts, and their fidelity to frames and policy."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,6 @@ from safetensors.numpy import save_file
 from diamond.config.environments import read_environment
 from diamond.config.run import (
     CONTEXT_FRAMES,
-    EvaluationConfig,
     RolloutsConfig,
     ViewConfig,
 )
@@ -36,22 +35,18 @@ from diamond.pipeline.events import draw_events
 from diamond.pipeline.futures import score_counterfactuals, score_samples
 from diamond.pipeline.gap import score_gap
 from diamond.pipeline.judges import first_start, judge_policy, judge_rollouts
-from diamond.pipeline.models import LoadedWorld, load_part, load_world, num_parameters
+from diamond.pipeline.models import LoadedWorld, load_world, num_parameters
 from diamond.pipeline.outputs import (
     ACTIONS_FILE,
     FRAMES_FILE,
     OFF_DATA_FOLDER,
     OFF_DATA_FRAMES_FILE,
     OFF_DATA_SCORES_FILE,
-    RETURNS_FILE,
     SCORES_FILE,
 )
 from diamond.pipeline.rolling import Starts, passes_of, roll
 from diamond.pipeline.store import StageResult
 from diamond.records import to_unit
-from diamond.stages.returns import TRAINED_PLAYER
-from diamond.training.evaluation import Episode, play_episodes, random_actor, sampled_actor
-from diamond.training.policy import POLICY
 
 
 def _references(context: StageContext, num_starts: int) -> list[Reference]:
@@ -204,28 +199,3 @@ def score_policy(context: StageContext) -> StageResult:
         scores = judge_policy(context, view, read_stack(rollouts / OFF_DATA_FRAMES_FILE))
         save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
     return context.result()
-
-
-def play_real_game(context: StageContext) -> StageResult:
-    """Play the real game with sampled actions; writes returns.json."""
-    context.resume()
-    environment = read_environment(context.config["environment"])
-    view = ViewConfig.model_validate(context.config["view"])
-    config = EvaluationConfig.model_validate(context.config["evaluation"])
-    trained = context.config["player"] == TRAINED_PLAYER
-    actor = sampled_actor(load_part(context, POLICY), context.device) if trained else random_actor()
-
-    def progress(done: int, total: int) -> None:
-        context.progress(done, total, "env steps at most")
-
-    game = context.config["game"]
-    episodes = play_episodes(game, (environment, view, config), actor, context.seed, progress)
-    (context.folder / RETURNS_FILE).write_text(json.dumps(_returns(episodes)) + "\n")
-    return context.result(env_steps=float(sum(episode.num_steps for episode in episodes)))
-
-
-def _returns(episodes: list[Episode]) -> list[dict[str, float | int | bool]]:
-    return [
-        {"return": e.total_reward, "num_steps": e.num_steps, "truncated": e.truncated}
-        for e in episodes
-    ]

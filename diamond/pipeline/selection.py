@@ -22,14 +22,14 @@ def check_arms(plan: Plan, only: Sequence[str]) -> None:
 def selected_stages(plan: Plan, only: Collection[str]) -> tuple[StageSpec, ...]:
     """The stages that some arms need, all of them when none is named.
 
-    Baselines and random players come with them: without these a table says little.
+    Baselines and players come with them: without these a table says little.
     """
     if not only:
         return plan.stages()
-    needed = {spec.key for spec in plan.random_players.values()}
+    needed = set[str]()
     for arm in plan.with_controls:
         if arm.kind == "baseline" or arm.name in only:
-            needed |= {spec.key for run in arm.runs for spec in run.stages}
+            needed |= {spec.key for run in arm.runs for spec in run.all_stages}
     return tuple(spec for spec in plan.stages() if spec.key in needed)
 
 

@@ -15,11 +15,12 @@ from diamond.families.interface import implementation_of
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
 from diamond.part import C, N, Part
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.models import load_world, read_shape, save_network
-from diamond.pipeline.outputs import HELD_OUT_FILE
+from diamond.pipeline.models import load_world, read_shape, save_network, save_weights
+from diamond.pipeline.outputs import HELD_OUT_FILE, curve_file
 from diamond.pipeline.stopped import Window, find_stopped, keep_stopped
 from diamond.pipeline.store import StageResult
 from diamond.seeds import Purpose, derive
+from diamond.stages.policy import curve_updates
 from diamond.training.inverse_dynamics import HeldOut, judge_held_out
 from diamond.training.policy import POLICY
 from diamond.training.state import Training, TrainingState, begin_part
@@ -42,11 +43,15 @@ def train_part(context: StageContext) -> StageResult:
 
 
 def train_policy(context: StageContext) -> StageResult:
-    """Train the actor-critic in imagination; writes weights.safetensors and shape.json."""
+    """Train the actor-critic in imagination; writes weights.safetensors and shape.json.
+
+    Where its learning curve is asked for, its weights on the way too: `curve_file`.
+    """
     world = load_world(context).model
-    frames = context.upstream["frames"]
-    _train(context, POLICY, FrameSet.load(frames), read_shape(frames), world)
-    return context.result(updates=POLICY.section(context.config).updates)
+    frames, num_updates = context.upstream["frames"], POLICY.section(context.config).updates
+    curve = curve_updates(num_updates, context.config.get("curve_points", 0))
+    _train(context, POLICY, FrameSet.load(frames), read_shape(frames), world, curve)
+    return context.result(updates=num_updates)
 
 
 def train_inverse_dynamics(context: StageContext) -> StageResult:
@@ -103,8 +108,12 @@ def _train(
     frames: FrameSet,
     shape: dict[str, int],
     given: Any = None,
+    curve: tuple[int, ...] = (),
 ) -> N:
-    """Train a part on recorded frames and write it; returns the network to use."""
+    """Train a part on recorded frames and write it; returns the network to use.
+
+    Its weights after the updates of `curve` are kept as well.
+    """
     config = part.section(context.config)
     net = part.fresh(config, shape, context.seed, context.device)
     source = SegmentSampler(frames, part.data(config, given))
@@ -112,7 +121,7 @@ def _train(
     context.make_fast(*part.compiled(net), trains=True)
     state = training.state
     _resume(context, state)
-    window = _run(context, training, config)
+    window = _run(context, training, config, curve)
     if state.update < config.updates:
         keep_stopped(context, state, window)
     used = cast("N", state.result())
@@ -143,12 +152,16 @@ def _take_over(
     return window
 
 
-def _run(context: StageContext, training: Training, config: PartConfig) -> Window:
+def _run(
+    context: StageContext, training: Training, config: PartConfig, curve: tuple[int, ...]
+) -> Window:
     """Train as long as the section says; returns the window that is open then."""
     num_updates, end = config.updates, config.num_trained_updates
     every = max(1, num_updates // RECORDS_PER_STAGE)
     window = list(_take_over(context, training.state, config, every))
+    _keep(context, training.state, curve)
     for record in training.updates(num_updates, end):
+        _keep(context, training.state, curve)
         window.append(record.values)
         context.progress(record.update, end, f"loss {record.values['loss']:.4f}")
         if record.update % every and record.update != num_updates:
@@ -159,6 +172,14 @@ def _run(context: StageContext, training: Training, config: PartConfig) -> Windo
         if context.checkpoint_due():
             context.checkpoint(training.state.tensors(), record.update)
     return window
+
+
+def _keep(context: StageContext, state: TrainingState, curve: tuple[int, ...]) -> None:
+    """Write the weights where the curve asks for them: before the checkpoint of that update."""
+    if state.update in curve:
+        path = context.folder / curve_file(state.update)
+        path.parent.mkdir(exist_ok=True)
+        save_weights(state.result(), path)
 
 
 def _mean(window: Window) -> dict[str, float]:

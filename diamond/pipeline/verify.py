@@ -23,7 +23,7 @@ from diamond.ablation.declarations import Declaration, DeclaredClaim
 from diamond.config.metrics import is_set
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.pipeline.outputs import SCORES_FILE
+from diamond.pipeline.outputs import scores_file
 from diamond.pipeline.store import Store
 from diamond.results.claims import Claim, ClaimGame, ClaimPart
 from diamond.results.model import Arm, Result, Run
@@ -257,7 +257,7 @@ def _run(arm: Arm, seed: int) -> Run:
 
 def _scores(run: Run, store: Store) -> Scores | None:
     done = [
-        store.folder(name, stage.key) / SCORES_FILE
+        store.folder(name, stage.key) / scores_file(name)
         for name in SCORING_STAGES
         if (stage := run.stages.get(name)) is not None and stage.state == "done"
     ]

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from diamond.config.metrics import is_set
-from diamond.report.numbers import ABSENT, number, visible_decimals
+from diamond.config.metrics import RETURN, is_set
+from diamond.config.players import UnseeingPlayer
+from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.prose import seen_sentences
+from diamond.report.returns import player_text
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import WIDTH
 from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
@@ -79,7 +82,7 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     steps = [step for step in _STEPS if int(step) in doc.report_steps]
     wanted = [(metric, step) for step in steps for metric in _AT_STEPS]
     wanted += [(metric, "mean") for metric in (*_OVER_HORIZON, *_of_groups(doc))]
-    if primary not in {metric for metric, _ in wanted}:
+    if primary not in {RETURN.name, *(metric for metric, _ in wanted)}:
         wanted.insert(0, (primary, "mean"))
     columns = []
     for metric, at in wanted:
@@ -208,19 +211,35 @@ def _caption(doc: Result, game: str, columns: Sequence[_Column]) -> str:
         told.append(f"Below a value: its {level_text(arms)} interval ({_method(arms[0])}).")
     told += _difference_caption(doc, game)
     told += seen_sentences(doc, game)
-    random_return = next(
-        (
-            mean
-            for arm in doc.arms_of(game, "arm")
-            if (mean := arm.mean_return("random_mean")) is not None
-        ),
-        None,
-    )
-    if random_return is not None:
-        told.append(
-            f"Return: {'; '.join(doc.return_labels())}; a random policy gets {random_return:.1f}."
-        )
+    told += _returns_caption(doc, game)
     return "\n".join(told)
+
+
+def _returns_caption(doc: Result, game: str) -> list[str]:
+    """Say what players earned that look at no frame, and what each policy did beyond blind play."""
+    arms = doc.arms_of(game, "arm")
+    shared: dict[UnseeingPlayer, str] = {}
+    played = [run.returns.players for arm in arms for run in arm.runs if run.returns]
+    for found in chain.from_iterable(played):
+        if found.player != "blind":
+            shared.setdefault(found.player, f"{player_text(found)} {number(found.mean, 1)}")
+    if not shared:
+        return []
+    told = [f"Return: {'; '.join(doc.return_labels())}; {', '.join(shared.values())}."]
+    over = [f"{arm.name} {text}" for arm in arms if (text := _over_blind(arm))]
+    return (
+        [*told, f"Policy minus blind play with its actions: {', '.join(over)}."] if over else told
+    )
+
+
+def _over_blind(arm: Arm) -> str:
+    """The mean over the runs of an arm, with the interval of the run where there is only one."""
+    found = arm.player_points("blind")
+    if not found:
+        return ""
+    mean = number(sum(one.difference for one in found) / len(found), 1)
+    bounds = span(found[0].difference_lo, found[0].difference_hi, 1) if len(found) == 1 else ""
+    return f"{mean} ({bounds})" if bounds else mean
 
 
 def _method(arm: Arm) -> str:

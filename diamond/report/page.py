@@ -23,6 +23,7 @@ from diamond.report.render import (
     policy,
     write_files,
 )
+from diamond.report.returns import players_table, returns_sentences, returns_table
 from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
@@ -72,7 +73,15 @@ def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
             found[f"{part}-path"] = game["path"]["table"]
         found |= {
             f"{part}-{name}": game[name]
-            for name in ("returns", "costs", "sharing", "controls", "survival", "off_data")
+            for name in (
+                "returns",
+                "players",
+                "costs",
+                "sharing",
+                "controls",
+                "survival",
+                "off_data",
+            )
         }
     notes = {"study": doc.study, "command": doc.command}
     return {
@@ -90,7 +99,8 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
             "name": game,
             "path": _path_section(doc, game),
             "groups": tables.metric_groups(doc, game),
-            "returns": tables.returns_table(doc, game),
+            "returns": returns_table(doc, game),
+            "players": players_table(doc, game),
             "costs": tables.costs_table(doc, game),
             "sharing": sharing_table(doc, game),
             "off_data": off_data_table(doc, game),
@@ -130,6 +140,7 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
         "noise": tables.noise_table(doc),
         "failures": doc.failures(),
         "return_labels": doc.return_labels(),
+        "returns_sentences": returns_sentences(doc),
         "hns": tables.hns_table(doc),
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),

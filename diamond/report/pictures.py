@@ -24,6 +24,7 @@ from diamond.report.forest import (
     forest_panels,
     is_symmetric_logarithmic,
 )
+from diamond.report.learning import learning_figure, learning_runs
 from diamond.report.looks import figure_bytes, settings
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
@@ -34,7 +35,7 @@ from diamond.results.model import Metric, Result
 
 MAIN_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
 ROLES = ("path", "primary", "overview", "group", "metric", "forest", "forests", "cost", "survival",
-         "strip")  # fmt: skip
+         "learning", "strip")  # fmt: skip
 _SHOWN_FRAME_PIXELS = 160
 
 
@@ -45,8 +46,9 @@ class Picture:
     `role` is one of `ROLES`: path (the walks of a path), primary (the primary metric), overview
     (the main metrics), group (other metrics of one group), metric (any other metric; a file that
     the page does not hold), forest (differences in the primary metric), forests (in the others),
-    cost, survival or strip. In the report of a sweep `game` is empty and `role` is that of
-    `sweep_page`. `note` is what a reader must know to read it.
+    cost, survival, learning (real return against updates) or strip. In the report of a sweep
+    `game` is empty and `role` is that of `sweep_page`. `note` is what a reader must know to read
+    it.
     """
 
     game: str
@@ -76,6 +78,7 @@ def pictures_of(doc: Result, strips: Sequence[Strips]) -> list[Picture]:
             *_forests(doc, game),
             *_cost(doc, game),
             *_survival(doc, game),
+            *_learning(doc, game),
         ]
     return [*pictures, *(_strip(item) for item in strips)]
 
@@ -176,6 +179,13 @@ def _survival(doc: Result, game: str) -> list[Picture]:
         return []
     title = f"{game}: share of starts that have not diverged, against the time step"
     return [_picture(game, "survival", title, "survival", survival_figure(doc, game))]
+
+
+def _learning(doc: Result, game: str) -> list[Picture]:
+    if not learning_runs(doc, game):
+        return []
+    title = f"{game}: return in the real game against the updates of the policy"
+    return [_picture(game, "learning", title, "learning", learning_figure(doc, game))]
 
 
 def _picture(

@@ -1,10 +1,10 @@
-"""The finding of a study in one plain sentence, from its primary metric; never about returns."""
+"""The finding of a study in one plain sentence, from its primary metric."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diamond.config.metrics import is_set
+from diamond.config.metrics import RETURN, is_set
 from diamond.report.numbers import number, span, visible_decimals
 from diamond.results.model import Arm, Comparison, Metric, Result, level_text
 from diamond.stages.agent import AGENT
@@ -27,6 +27,7 @@ _WORDS = {  # metric: what a lower and what a higher value mean
     "psnr_fg": (f"the moving objects are {_UNLIKE}", f"the moving objects are {_LIKE}"),
     "ssim_fg": (f"the moving objects are {_UNLIKE}", f"the moving objects are {_LIKE}"),
     "l1_fg": (f"the moving objects are {_LIKE}", f"the moving objects are {_UNLIKE}"),
+    RETURN.name: ("the policy earns less", "the policy earns more"),
 }
 
 
@@ -266,6 +267,8 @@ def _model_keys(arm: Arm) -> set[str]:
 
 
 def _when(doc: Result, metric: Metric, at: str) -> str:
+    if metric.name == RETURN.name:
+        return "on average over episodes"
     if is_set(metric.name):
         return f"over all frames of {doc.horizon} time steps"
     return f"on average over {doc.horizon} time steps" if at == "mean" else f"at t={at}"

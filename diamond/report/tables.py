@@ -196,25 +196,6 @@ def noise_table(doc: Result) -> Table:
     return Table("Noise floor", columns, tuple(rows))
 
 
-def returns_table(doc: Result, game: str) -> Table:
-    """Return what each policy earned in the real game, one line a run, beside random play."""
-    rows = []
-    for arm in doc.arms_of(game, "arm"):
-        for run in arm.runs:
-            found = run.returns
-            if found:
-                cells = (
-                    Cell(str(run.seed)),
-                    Cell(number(found.mean, 2), span(found.lo, found.hi, 2)),
-                    Cell(number(found.random_mean, 2)),
-                    Cell(number(found.hns, 3)),
-                    Cell(str(found.n)),
-                )
-                rows.append(Row(arm.name, "arm", cells))
-    columns = ("arm", "seed", "mean return", "random policy", "HNS", "episodes")
-    return Table(game, columns, tuple(rows))
-
-
 def hns_table(doc: Result) -> Table:
     """Return human-normalised scores over games, one line an arm; empty where no arm has any."""
     rows = []

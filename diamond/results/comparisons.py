@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRIC_OF, METRICS, is_set
+from diamond.config.metrics import METRIC_OF, RESULT_METRICS, is_set
 from diamond.results.model import Comparison, Decision, Family, NoiseFloor
 from diamond.results.scores import (
     BOOTSTRAP_SEED,
@@ -163,7 +163,7 @@ def scored_metrics(runs: Iterable[Scores]) -> list[str]:
     """The metrics that all of some runs were scored in, in the order of tables."""
     found = list(runs)
     own = sorted({name for scores in found for name in scores} - METRIC_OF.keys())
-    names = [*(spec.name for spec in METRICS), *own]
+    names = [*(spec.name for spec in RESULT_METRICS), *own]
     return [name for name in names if all(name in scores for scores in found)]
 
 

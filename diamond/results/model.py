@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from diamond.config.base import Record
+from diamond.config.players import UnseeingPlayer
 from diamond.results.claims import Claim, Declared
 from diamond.results.path_model import Path
 from diamond.results.search import Search
@@ -124,18 +125,70 @@ class Stage(Record):
     state: str = Field(default="done", description="done, failed, partial or missing")
 
 
-class Returns(Record):
-    """What a policy earned in the real game."""
+class Points(Record):
+    """What a player earned in the real game."""
 
     mean: float = Field(description="over episodes, points of the game")
     lo: Number = Field(default=None, description="lower bound of the interval over episodes")
     hi: Number = Field(default=None, description="upper bound")
     n: int = Field(description="episodes")
-    random_mean: Number = Field(default=None, description="mean of a player that acts at random")
+    distinct: int | None = Field(
+        default=None, description="episodes that differ in actions or rewards; null if unknown"
+    )
+    reason: str | None = Field(default=None, description="why there is no interval")
+
+
+class PlayerPoints(Points):
+    """What a player earned that looks at no frame, and how much more the policy did."""
+
+    player: UnseeingPlayer = Field(
+        description="`random`; `random_held`: each action 1 to 8 env steps; `constant`: the best "
+        "of the actions; `blind`: with the policy's own action frequencies"
+    )
+    action: str | None = Field(default=None, description="that `constant` takes")
+    difference: float = Field(description="the policy's mean minus this one")
+    difference_lo: Number = Field(default=None, description="lower bound of its interval")
+    difference_hi: Number = Field(default=None, description="upper bound")
+    difference_reason: str | None = Field(default=None, description="why it has no interval")
+
+
+class PolicyPoints(Points):
+    """What a policy earned in the real game, beside players that look at no frame."""
+
+    players: tuple[PlayerPoints, ...] = Field(
+        default=(), description="those that have played; Welch's t intervals over episodes"
+    )
+
+    def player(self, name: UnseeingPlayer) -> PlayerPoints | None:
+        """One of the players; None where it has not played."""
+        return next((one for one in self.players if one.player == name), None)
+
+
+class StickyPoints(PolicyPoints):
+    """The same with sticky actions."""
+
+    sticky_actions: float = Field(description="chance that the game repeats the last action")
+
+
+class LearningPoint(Points):
+    """What a policy earned in the middle of its training."""
+
+    updates: int = Field(description="of the policy")
+
+
+class Returns(PolicyPoints):
+    """What the policy of a run earned in the real game."""
+
     hns: Number = Field(
         default=None, description="human-normalised score; null unless the whole game was played"
     )
     label: str = Field(default="", description="what the returns can be compared with")
+    sticky: StickyPoints | None = Field(
+        default=None, description="with sticky actions; null where it was not asked for"
+    )
+    curve: tuple[LearningPoint, ...] = Field(
+        default=(), description="against its updates, the end of training last; empty without tests"
+    )
 
 
 class FrameCost(Record):
@@ -232,9 +285,14 @@ class Arm(Record):
         found = self.curves.get(metric)
         return () if found is None else getattr(found, part)
 
-    def mean_return(self, name: Literal["mean", "hns", "random_mean"]) -> float | None:
+    def mean_return(self, name: Literal["mean", "hns"]) -> float | None:
         """The mean of a number of the returns over the runs that have it."""
         return _mean(getattr(run.returns, name) for run in self.runs if run.returns)
+
+    def player_points(self, name: UnseeingPlayer) -> list[PlayerPoints]:
+        """What a player earned beside the policy of each run where it has played."""
+        found = (run.returns.player(name) for run in self.runs if run.returns)
+        return [one for one in found if one is not None]
 
     def unseen_mean(self) -> float | None:
         """The mean of the primary metric over starts that are not seen, over the runs with any."""

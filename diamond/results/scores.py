@@ -13,8 +13,9 @@ from pydantic import Field
 from safetensors.numpy import load_file
 
 from diamond.config.base import Record
-from diamond.config.metrics import METRICS, MetricSpec, is_set
+from diamond.config.metrics import RESULT_METRICS, RETURN, MetricSpec, is_set
 from diamond.results.model import Curve, Estimate, Interval, Metric
+from diamond.results.played import PlayedGames
 from diamond.results.values import MEAN, Number, Numbers
 from diamond.seeds import Purpose, derive
 from diamond.stats import intervals as stats
@@ -61,7 +62,15 @@ class ArmEstimates(Record):
 @lru_cache(maxsize=16)
 def load_scores(paths: tuple[Path, ...]) -> Scores:
     """The scores of a run from the files of its scoring stages, which never change."""
-    return {name: array for path in paths for name, array in load_file(path).items()}
+    return {name: array for path in paths for name, array in _load(path).items()}
+
+
+def _load(path: Path) -> Scores:
+    """Scores, or what was played: of that the mean return."""
+    if path.suffix != ".json":
+        return load_file(path)
+    games = PlayedGames.model_validate_json(path.read_text())
+    return {RETURN.name: np.array([[games.played.mean]])}
 
 
 def report_steps(horizon: int) -> tuple[int, ...]:
@@ -100,7 +109,7 @@ def described(names: Collection[str], own: Iterable[MetricSpec] = ()) -> tuple[M
             low=spec.low,
             high=spec.high,
         )
-        for spec in (*METRICS, *own)
+        for spec in (*RESULT_METRICS, *own)
         if spec.name in names
     )
 

@@ -89,7 +89,6 @@ def _single(run: Run) -> Iterator[tuple[str, float | None]]:
     for metric, at in run.metrics.items():
         yield metric, at[MEAN]
     if run.returns is not None:
-        yield "return", run.returns.mean
         yield "hns", run.returns.hns
     if run.costs is not None:
         yield from run.costs

@@ -3,7 +3,7 @@
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.stages.multiplications import BACKWARD, policy_multiplications
-from diamond.stages.record import PARTS, Stage
+from diamond.stages.record import PARTS, Section, Stage
 
 SECONDS = 8.5e-11
 """A multiplication."""
@@ -28,6 +28,22 @@ def frame_multiplications(config: RunConfig) -> float:
     return policy_multiplications(config.policy, config.view.height, config.view.width)
 
 
+def num_curve_points(config: RunConfig) -> int:
+    """Updates at which the policy of a run is kept beside its end: where its stage trains it."""
+    trains = config.protocol == "static" and config.imported is None
+    return config.evaluation.curve_points if trains else 0
+
+
+def curve_updates(num_updates: int, num_points: int) -> tuple[int, ...]:
+    """So many evenly spaced updates, from 0 on, before the end of a training."""
+    return tuple(num_updates * point // num_points for point in range(num_points))
+
+
+def _section(config: RunConfig, section: Section) -> Section:
+    points = num_curve_points(config)
+    return section | ({"curve_points": points} if points else {})
+
+
 def _steps_per_update(config: RunConfig) -> int:
     return config.policy.batch_size * config.policy.horizon_steps
 
@@ -43,12 +59,13 @@ def _calls(config: RunConfig) -> float:
 POLICY = Stage(
     name="policy",
     numerics=3,
-    sections=("family", "policy"),
+    sections=("family", "policy", "evaluation.curve_points"),
     reads=("frames", PARTS),
     runs=frozenset({"static"}),
     shares_data_seed=False,
     made_by="diamond.pipeline.training_stages:train_policy",
     seconds=_seconds,
+    section=_section,
     calls=_calls,
     world="sampling",
     is_trained=True,

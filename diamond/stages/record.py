@@ -51,7 +51,7 @@ class Stage:
         name: Of its folder, too.
         numerics: Raised by one when a change of code alters its outputs at equal config and seed.
         sections: The fields of `RunConfig` that it reads itself; the rest reaches it through other
-            stages.
+            stages. A dotted one is put in by `section`.
         reads: The stages whose outputs it reads in the static protocol; `PARTS` and `REWARDS`
             stand for those of the run's family.
         runs: The runs that have it.

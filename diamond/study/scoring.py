@@ -39,7 +39,7 @@ def run_value(plan: Plan, run: Run, store: Store, measure: Measure) -> float | N
         case "skill":
             found = _skill(plan, run, store, measure)
         case "return":
-            earned = run_returns(plan, run, store)
+            earned = run_returns(run, store)
             if earned is None:
                 return None
             found = earned.mean if own.name == "return" else earned.hns

@@ -86,12 +86,11 @@ def instances(plan: Plan) -> list[Run]:
 
 def stages_for(plan: Plan, runs: Sequence[Run]) -> tuple[StageSpec, ...]:
     """The stages of some runs of a trial and of the baselines that they are scored beside."""
-    needed = {spec.key for run in runs for spec in run.stages}
+    needed = {spec.key for run in runs for spec in run.all_stages}
     games = {run.config.game for run in runs}
     for arm in plan.arms:
         if arm.kind == "baseline" and arm.game in games:
             needed |= {spec.key for run in arm.runs for spec in run.stages}
-    needed |= {spec.key for game, spec in plan.random_players.items() if game in games}
     return tuple(spec for spec in plan.stages() if spec.key in needed)
 
 

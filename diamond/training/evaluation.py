@@ -1,7 +1,9 @@
 """Playing the real game with a policy: several episodes in step, each with a stream of its own."""
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import islice
 from typing import Protocol
 
@@ -36,11 +38,21 @@ class Actor(Protocol):
 
 @dataclass(frozen=True)
 class Episode:
-    """One real episode: undiscounted, unclipped return; length in env steps; whether it was cut."""
+    """One real episode.
+
+    Attributes:
+        total_reward: Undiscounted, unclipped return.
+        num_steps: Its env steps.
+        truncated: Whether it was cut.
+        digest: Of its actions and rewards: equal where equal ones were played and earned.
+        action_counts: How often each action was taken, by its index.
+    """
 
     total_reward: float
     num_steps: int
     truncated: bool
+    digest: str
+    action_counts: tuple[int, ...]
 
 
 @dataclass
@@ -54,8 +66,8 @@ class Playing:
         native: Screen of the game (h, w, 3) uint8.
         frame: What the agent sees (h, w, 3) uint8.
         most_steps: Env steps after which it is cut.
-        total_reward: Undiscounted, unclipped.
-        num_steps: Env steps taken.
+        actions: Taken so far.
+        rewards: Earned so far, unclipped.
         over: Whether the game ended.
         stopped: Whether the game was stopped by its own limit.
     """
@@ -66,10 +78,15 @@ class Playing:
     native: NDArray[np.uint8]
     frame: NDArray[np.uint8]
     most_steps: int
-    total_reward: float = 0.0
-    num_steps: int = 0
+    actions: "array[int]" = field(default_factory=lambda: array("q"))
+    rewards: "array[float]" = field(default_factory=lambda: array("d"))
     over: bool = False
     stopped: bool = False
+
+    @property
+    def num_steps(self) -> int:
+        """Env steps taken."""
+        return len(self.actions)
 
     @property
     def done(self) -> bool:
@@ -78,10 +95,19 @@ class Playing:
 
     def result(self) -> Episode:
         """What it came to."""
-        return Episode(self.total_reward, self.num_steps, not self.over)
+        played = self.actions.tobytes() + self.rewards.tobytes()
+        counts = np.bincount(self.actions, minlength=len(self.env.action_codes))
+        return Episode(
+            sum(self.rewards, 0.0),
+            self.num_steps,
+            truncated=not self.over,
+            digest=blake2b(played, digest_size=8).hexdigest(),
+            action_counts=tuple(counts.tolist()),
+        )
 
 
-Configs = tuple[Environment, ViewConfig, EvaluationConfig]
+Configs = tuple[Environment, ViewConfig | None, EvaluationConfig]
+"""How the game is played, what the player sees (None: the screen) and how much is played."""
 
 
 def play_side_by_side(
@@ -107,7 +133,7 @@ def play_side_by_side(
         key = draw_episode_key(numpy_generator(seed, Purpose.RETURNS_EMULATOR, index), environment)
         native = env.begin(key)
         rng = numpy_generator(seed, Purpose.RETURNS_ACTIONS, index)
-        return Playing(index, env, rng, native, apply_view(native, view), config.max_episode_steps)
+        return Playing(index, env, rng, native, _seen(native, view), config.max_episode_steps)
 
     slots = [begin(index, open_game(game, environment)) for index in islice(indices, num_slots)]
     actor = actor_for(len(slots[0].env.action_codes))
@@ -177,28 +203,18 @@ def sampled_actor(net: ActorCriticNet, device: torch.device) -> Callable[[int], 
     return lambda num_actions: act
 
 
-def random_actor() -> Callable[[int], Actor]:
-    """An actor that chooses uniformly."""
-
-    def make(num_actions: int) -> Actor:
-        def act(
-            frames: NDArray[np.uint8], uniforms: NDArray[np.float64], memory: Recurrent | None
-        ) -> tuple[NDArray[np.int64], Recurrent | None]:
-            return (uniforms * num_actions).astype(np.int64), None
-
-        return act
-
-    return make
-
-
-def _advance(episode: Playing, action: int, view: ViewConfig) -> None:
+def _advance(episode: Playing, action: int, view: ViewConfig | None) -> None:
     if episode.done:
         return
     episode.native, reward, terminated, truncated, _ = episode.env.step(action)
-    episode.frame = apply_view(episode.native, view)
-    episode.total_reward += reward
-    episode.num_steps += 1
+    episode.frame = _seen(episode.native, view)
+    episode.actions.append(action)
+    episode.rewards.append(reward)
     episode.over, episode.stopped = terminated, truncated
+
+
+def _seen(native: NDArray[np.uint8], view: ViewConfig | None) -> NDArray[np.uint8]:
+    return native if view is None else apply_view(native, view)
 
 
 def _without(memory: Recurrent | None, row: int) -> Recurrent | None:
