@@ -230,7 +230,13 @@ def _of_cells(config: RunConfig) -> RunConfig:
             ),
             "rollouts": config.rollouts.model_copy(update=starts),
             "policy": policy.model_copy(update={"updates": updates}),
-            "evaluation": EvaluationConfig(num_episodes=episodes, max_episode_steps=2_000),
+            "evaluation": EvaluationConfig(
+                num_episodes=episodes,
+                max_episode_steps=2_000,
+                sticky_too=0.1,
+                curve_points=4,
+                curve_episodes=20,
+            ),
         }
     return config.model_copy(update=update)
 
