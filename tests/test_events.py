@@ -141,10 +141,10 @@ class Chance(Game):
 def scores_of(folder: Path, view: View, world: Game) -> dict[str, float]:
     """What is scored of a world; the reward/end model gives rewards a third, ends a half."""
     context = StageContext(attempt_in(folder), {}, {}, 7, torch.device("cpu"), lambda *_: None, 1e9)
-    draw_events(context, world, view, 0, with_frames=True)
+    draw_events(context, world, view, 0, DRAWN_EVENTS_FILE, with_frames=True)
     shape = view.valid.shape
     even = PredictedRewardEnds(np.full((*shape, 3), 1 / 3), np.full(shape, 1 / 2))
-    found = score_events(context.folder, view, even)
+    found = score_events(context.folder / DRAWN_EVENTS_FILE, view, even)
     assert {values.shape for values in found.values()} == {(1, 1)}
     return {name: values.item() for name, values in found.items()}
 
@@ -222,7 +222,7 @@ def test_what_of_a_context_is_padded_is_told(tmp_path: Path) -> None:
     view = replace(example(), padded=np.array([3, 0, 15]))
     world = Game(view)
     context = StageContext(attempt_in(tmp_path), {}, {}, 7, torch.device("cpu"), lambda *_: None)
-    draw_events(context, world, view, 0, with_frames=False)
+    draw_events(context, world, view, 0, DRAWN_EVENTS_FILE, with_frames=False)
     events = find_events(view)
     near = (view.padded[events.starts] - events.steps).clip(min=0).tolist()
     assert world.padded[: len(near)] == near
@@ -239,7 +239,7 @@ def test_what_is_drawn_does_not_depend_on_the_batch(
         monkeypatch.setattr(pipeline_events, "BATCH_ROWS", size)
         folder = tmp_path / str(size)
         context = StageContext(attempt_in(folder), {}, {}, 7, torch.device("cpu"), lambda *_: None)
-        draw_events(context, Chance(example()), example(), 0, with_frames=True)
+        draw_events(context, Chance(example()), example(), 0, DRAWN_EVENTS_FILE, with_frames=True)
         found.append(load_file(context.folder / DRAWN_EVENTS_FILE))
     for name, values in found[0].items():
         assert np.array_equal(values, found[1][name]), name

@@ -16,7 +16,6 @@ from diamond.fidelity.cells import nearest_colours
 from diamond.fidelity.events import Imagined, event_scores, find_events
 from diamond.fidelity.reward_end import PredictedRewardEnds
 from diamond.pipeline.context import StageContext
-from diamond.pipeline.outputs import DRAWN_EVENTS_FILE
 from diamond.records import RealStarts, to_bytes, to_unit
 from diamond.rng import KeyedNoise
 from diamond.stages.rollouts import EVENT_LEADS, event_steps
@@ -38,11 +37,16 @@ class _Drawn(NamedTuple):
 
 
 def draw_events(
-    context: StageContext, world: WorldModel[S], view: View, first_start: int, with_frames: bool
+    context: StageContext,
+    world: WorldModel[S],
+    view: View,
+    first_start: int,
+    file: str,
+    with_frames: bool,
 ) -> None:
     """Imagine the events of references, and as many other env steps.
 
-    Writes drawn_events.safetensors: rewards_<lead> int8 and ends_<lead> bool (rows, env steps) for
+    Writes a file of safetensors: rewards_<lead> int8 and ends_<lead> bool (rows, env steps) for
     each number of env steps before them, and frames uint8 (rows, h, w, 3), those of the nearest,
     where they are asked for.
 
@@ -51,6 +55,7 @@ def draw_events(
         world: The world model.
         view: The references, with rewards.
         first_start: Number of the first start; noise is keyed by it and the time step.
+        file: Its name.
         with_frames: Whether frames are kept.
     """
     events = find_events(view)
@@ -70,25 +75,25 @@ def draw_events(
         found |= {f"rewards_{lead}": rewards, f"ends_{lead}": ends}
         if with_frames and lead == EVENT_LEADS[0]:
             found[FRAMES] = frames
-    save_file(found, context.folder / DRAWN_EVENTS_FILE)
+    save_file(found, context.folder / file)
 
 
 def score_events(
-    rollouts: Path, view: View, real: PredictedRewardEnds
+    file: Path, view: View, real: PredictedRewardEnds
 ) -> dict[str, NDArray[np.float64]]:
     """How many events a rollouts stage drew; nothing where it drew none.
 
     Args:
-        rollouts: Folder of the stage.
+        file: Where it wrote them.
         view: The references over its horizon.
         real: What the reward/end model says of the real frames.
 
     Returns:
         (1, 1) by name.
     """
-    if not (rollouts / DRAWN_EVENTS_FILE).exists():
+    if not file.exists():
         return {}
-    drawn, events = load_file(rollouts / DRAWN_EVENTS_FILE), find_events(view)
+    drawn, events = load_file(file), find_events(view)
     near, far = (
         Imagined(drawn[f"rewards_{lead}"].astype(np.int64), drawn[f"ends_{lead}"])
         for lead in EVENT_LEADS

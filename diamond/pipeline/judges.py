@@ -4,6 +4,7 @@ What is made of it is in `diamond.fidelity`; no frame is compared with another h
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ BATCH_FRAMES = 512
 
 
 def judge_rollouts(
-    context: StageContext, view: View, imagined: FrameArray
+    context: StageContext, view: View, imagined: FrameArray, events: Path
 ) -> dict[str, FloatArray]:
     """Scores by the inverse dynamics model and, where the world has one, the reward/end model.
 
@@ -48,13 +49,14 @@ def judge_rollouts(
             trained.
         view: The references.
         imagined: (starts, horizon, h, w, 3) uint8.
+        events: File of the drawn events, if there are any.
 
     Returns:
         Arrays (starts, horizon), or (1, 1) for a metric of all frames, by name.
     """
     scores = _by_inverse_dynamics(context, view, imagined)
     if not np.isnan(view.rewards).any():
-        scores |= _by_reward_end(context, view, imagined)
+        scores |= _by_reward_end(context, view, imagined, events)
     return scores
 
 
@@ -164,7 +166,7 @@ def _by_inverse_dynamics(
 
 
 def _by_reward_end(
-    context: StageContext, view: View, imagined: FrameArray
+    context: StageContext, view: View, imagined: FrameArray, events: Path
 ) -> dict[str, FloatArray]:
     net = _rewards_net(context)
     if net is None:
@@ -178,7 +180,7 @@ def _by_reward_end(
     return {
         **reward_end_scores(signs, view.ends, used, real, dreamt),
         **reward_rates(signs, used, dreamt, uniforms),
-        **score_events(context.upstream["rollouts"], view, real),
+        **score_events(events, view, real),
     }
 
 

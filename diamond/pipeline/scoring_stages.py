@@ -38,7 +38,9 @@ from diamond.pipeline.judges import first_start, judge_policy, judge_rollouts
 from diamond.pipeline.models import LoadedWorld, load_world, num_parameters
 from diamond.pipeline.outputs import (
     ACTIONS_FILE,
+    DRAWN_EVENTS_FILE,
     FRAMES_FILE,
+    OFF_DATA_EVENTS_FILE,
     OFF_DATA_FOLDER,
     OFF_DATA_FRAMES_FILE,
     OFF_DATA_SCORES_FILE,
@@ -95,13 +97,17 @@ def make_rollouts(context: StageContext) -> StageResult:
     world, first = _world(context, references), first_start(context)
     # Before the passes: those go on where they were interrupted.
     if family.rewards_by and not np.isnan(view.rewards).any():
-        draw_events(context, world.model, view, first, with_frames=_shows_cells(context))
+        cells = _shows_cells(context)
+        draw_events(context, world.model, view, first, DRAWN_EVENTS_FILE, with_frames=cells)
     groups = [Starts(world.model, view, passes, first)]
     if further := _off_data(context):
         seen = _view(context, further, config.horizon_steps)
         (rollout,) = passes_of(seen, None, None, config.defect)
         off_data = replace(rollout, file=OFF_DATA_FRAMES_FILE)
         model = world.model if family.is_trained else _world(context, further).model
+        if family.rewards_by:
+            cells = _shows_cells(context)
+            draw_events(context, model, seen, first, OFF_DATA_EVENTS_FILE, with_frames=cells)
         groups.append(Starts(model, seen, [off_data], first))
     timings = roll(context, groups, config.defect)
     if family.is_trained:
@@ -130,21 +136,26 @@ def score_rollouts(context: StageContext) -> StageResult:
     num_starts, horizon = imagined.shape[:2]
     references = _references(context, num_starts)
     view = _view(context, references, horizon)
-    scores = _score(context, references, view, imagined)
+    scores = _score(context, references, view, imagined, DRAWN_EVENTS_FILE)
     others = read_branches(context, num_starts, horizon)
     scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
     save_file(scores, context.folder / SCORES_FILE)
     if further := _off_data(context):
         imagined = read_stack(rollouts / OFF_DATA_FRAMES_FILE)
-        scores = _score(context, further, _view(context, further, horizon), imagined)
+        view = _view(context, further, horizon)
+        scores = _score(context, further, view, imagined, OFF_DATA_EVENTS_FILE)
         save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
     return context.result()
 
 
 def _score(
-    context: StageContext, references: list[Reference], view: View, imagined: NDArray[np.uint8]
+    context: StageContext,
+    references: list[Reference],
+    view: View,
+    imagined: NDArray[np.uint8],
+    events: str,
 ) -> dict[str, NDArray[np.float64]]:
-    """The scores of one rollout of each start."""
+    """The scores of one rollout of each start, and of the drawn events in the file of a name."""
     num_starts, horizon = imagined.shape[:2]
     keys = [reference.key for reference in references]
     episodes = [keys.index(key) for key in keys]
@@ -170,7 +181,7 @@ def _score(
     total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
     extras = load_extras(context.config.get("fidelity", {}), context.device)
     scores = score_trajectories(pairs(), make_bank(real_parts(), total), context.device, extras)
-    scores |= judge_rollouts(context, view, imagined)
+    scores |= judge_rollouts(context, view, imagined, context.upstream["rollouts"] / events)
     if _shows_cells(context):
         scores |= score_cells(view, imagined, COLOURS)
     return scores
