@@ -1,5 +1,6 @@
 """The real game by value: a tagged union with a member for each kind of environment."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
@@ -40,6 +41,11 @@ class EnvironmentConfig(Record):
     def hertz(self) -> float:
         """Env steps in a second of play; a guess where the game has no time of its own."""
         return 30.0
+
+    @property
+    def usual_steps(self) -> float:
+        """Env steps of a usual episode, for what a plan costs; unknown: as long as it may be."""
+        return math.inf
 
     @property
     def chosen_actions(self) -> tuple[int, ...] | None:
@@ -140,6 +146,11 @@ class MinAtarConfig(EnvironmentConfig):
     def hertz(self) -> float:
         """Env steps in a second of a film."""
         return 6.0
+
+    @property
+    def usual_steps(self) -> float:
+        """Env steps of an episode of a player that is a little better than chance."""
+        return 100.0
 
     @property
     def cells(self) -> tuple[int, int]:

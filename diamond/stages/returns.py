@@ -28,7 +28,8 @@ def player_seconds(config: RunConfig, player: Player) -> float:
     elif player == "constant":
         num_actions = len(config.environment.chosen_actions or range(_NUM_ACTIONS))
         episodes = NUM_CONSTANTS * episodes + SCREENING_EPISODES * num_actions
-    return share * episodes * said.max_episode_steps * _STEP_SECONDS
+    num_steps = episodes * min(said.max_episode_steps, config.environment.usual_steps)
+    return share * num_steps * _STEP_SECONDS
 
 
 def sticky_too(config: RunConfig) -> float | None:
