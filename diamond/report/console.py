@@ -16,6 +16,7 @@ from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, le
 _STEPS = ("5", "10")
 _AT_STEPS = ("psnr", "foreground_iou")
 _OVER_HORIZON = ("core_ratio", "ssim", "l1")
+_OF_EVENTS = ("event_recall", "reward_rate_ratio")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
 _STAR, _WITHIN, _BASE = "*", "~", "base"
@@ -26,6 +27,8 @@ _SHORT_LABELS = {
     "cell_accuracy": "cells",
     "cell_accuracy_changed": "changed",
     "cell_accuracy_events": "at events",
+    "event_recall": "events",
+    "reward_rate_ratio": "rewards",
 }
 
 
@@ -80,15 +83,15 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
     """Return the columns that have values, in reading order."""
     primary = doc.primary_metric
     steps = [step for step in _STEPS if int(step) in doc.report_steps]
-    wanted = [(metric, step) for step in steps for metric in _AT_STEPS]
-    wanted += [(metric, "mean") for metric in (*_OVER_HORIZON, *_of_groups(doc))]
+    wanted = [(metric, step) for step in steps for metric in _at_steps(doc)]
+    wanted += [(metric, "mean") for metric in _over_horizon(doc)]
     if primary not in {RETURN.name, *(metric for metric, _ in wanted)}:
         wanted.insert(0, (primary, "mean"))
     columns = []
     for metric, at in wanted:
         columns.append(_metric_column(doc, arms, metric, at))
         real = doc.real(game, metric, at)
-        if real:
+        if real and metric not in _OF_EVENTS:
             text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
             columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
     columns += [_difference_column(doc, game, arms)]
@@ -98,12 +101,23 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
 
 def brief_metrics(doc: Result) -> set[str]:
     """The names of the metrics that a terminal shows."""
-    return {doc.primary_metric, *_AT_STEPS, *_OVER_HORIZON, *_of_groups(doc)}
+    return {doc.primary_metric, *_at_steps(doc), *_over_horizon(doc)}
 
 
-def _of_groups(doc: Result) -> list[str]:
+def _at_steps(doc: Result) -> tuple[str, ...]:
+    """Metrics of single time steps; none of a game of cells, of which pixels say little."""
+    return () if _shows_cells(doc) else _AT_STEPS
+
+
+def _over_horizon(doc: Result) -> tuple[str, ...]:
+    """Metrics over the horizon: of pixels or cells, of packages, of events."""
     shown = (info for info in doc.scored if info.group in ("cells", "packages"))
-    return [info.name for info in shown if info.kind == "frame"]
+    named = [info.name for info in shown if info.kind == "frame"]
+    return (*(() if _shows_cells(doc) else _OVER_HORIZON), *named, *_OF_EVENTS)
+
+
+def _shows_cells(doc: Result) -> bool:
+    return any(info.group == "cells" for info in doc.scored)
 
 
 def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:

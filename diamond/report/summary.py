@@ -87,7 +87,24 @@ def _clause(doc: Result, game: str) -> str:
         return _nothing_measured(doc, game)
     pairs = _pairs(doc, game, metric.name)
     told = _compared(doc, metric, pairs) if pairs else _described(doc, game, metric, measured)
-    return told + _lost_runs(doc, game, measured)
+    return told + _returns(doc, game) + _lost_runs(doc, game, measured)
+
+
+def _returns(doc: Result, game: str) -> str:
+    """Name the best return, where it is not what the sentence is about; or say undecided."""
+    arms = doc.arms_of(game, "arm")
+    found = {a.name: one.mean for a in arms if (one := a.estimate(RETURN.name, "mean"))}
+    if doc.primary_metric == RETURN.name or len(found) < 2:
+        return ""
+    best = max(found, key=found.__getitem__)
+    rows = [row for row in doc.compared(game, RETURN.name) if best in (row.a, row.b)]
+    means = ", ".join(f"{number(mean, 1)} {name}" for name, mean in found.items())
+    told = f"that of {best} is the highest"
+    if not any(row.is_shown for row in rows):
+        told = "which is the highest is undecided"
+    if len(found) > _NAMED_FURTHER_PAIRS + 1:
+        means = f"{number(min(found.values()), 1)} to {number(max(found.values()), 1)}"
+    return f"; returns {means}: {told}"
 
 
 def _pairs(doc: Result, game: str, metric: str) -> list[_Pair]:
