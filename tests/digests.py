@@ -56,7 +56,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("import-checkpoint", "{files}/agent.pt", "--output", "{files}/agent", *GAME),
         ("ablate", "steps=1,2", "--checkpoint", "{files}/agent", *SMOKE),
     ),
-    "tiny": (("ablate", "steps=1", "--preset", "tiny", *TINY),),
+    "tiny": (("ablate", "steps=1", "--preset", "tiny", *TINY, *GAME),),
 }
 """What is run, in this order in a home of its own each."""
 

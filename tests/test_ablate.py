@@ -488,7 +488,8 @@ def test_an_arm_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     first = ("steps=1,3", "--preset", "smoke", "--name", "mine", "--until", "references")
     assert diamond("ablate", *first, "--home", str(home), page=False).returncode == 0
     before = digests(home)
-    other = ("steps=3,5", "--preset", "tiny", "--name", "mine", "--home", str(home))
+    game = ("--game", "Boxing")
+    other = ("steps=3,5", "--preset", "tiny", *game, "--name", "mine", "--home", str(home))
     done = diamond("ablate", *other)
     assert done.returncode == 2
     assert "arm 'steps=3' of study 'mine' is not what it was" in done.stderr

@@ -196,7 +196,7 @@ def test_a_home_with_a_path_that_no_database_address_can_hold_is_refused(tmp_pat
 
 
 def test_a_tracking_store_that_does_not_answer_stops_the_command_at_once(tmp_path: Path) -> None:
-    arguments = ("steps=1", "--preset", "tiny", "--home", str(tmp_path))
+    arguments = ("steps=1", "--preset", "small", "--home", str(tmp_path))
     done = diamond("ablate", *arguments, "--tracking-uri", "http://127.0.0.1:9")
     assert done.returncode == ExitCode.BAD_REQUEST
     assert "cannot open the MLflow store 'http://127.0.0.1:9'" in done.stderr
