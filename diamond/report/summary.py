@@ -98,7 +98,7 @@ def _returns(doc: Result, game: str) -> str:
         return ""
     best = max(found, key=found.__getitem__)
     rows = [row for row in doc.compared(game, RETURN.name) if best in (row.a, row.b)]
-    means = ", ".join(f"{number(mean, 1)} {name}" for name, mean in found.items())
+    means = ", ".join(f"{number(mean, 1)} with {name}" for name, mean in found.items())
     told = f"that of {best} is the highest"
     if not any(row.is_shown for row in rows):
         told = "which is the highest is undecided"
