@@ -1,5 +1,6 @@
 """Training where events are rare: balance, correction to true frequencies, the diffused change."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,14 @@ from diamond.families.diamond.denoiser import DENOISER, Denoiser
 from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet, shifted
 from diamond.families.diamond.world import DiamondWorld
 from diamond.part import Extent
+from diamond.pipeline.notes import event_notes
+from diamond.pipeline.outputs import NO_EVENTS
+from diamond.pipeline.store import Store
 from diamond.records import EVENLY, Segments
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.state import begin, begin_part, train
+from tests.commands import finish, smoke_plan
 
 SMOKE = make_preset("smoke", "Boxing")
 SHAPE = {"num_actions": 3, "height": 16, "width": 16}
@@ -272,3 +277,13 @@ def test_training_is_told_to_draw_around_events() -> None:
 def test_what_is_not_allowed_is_said(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         denoiser_config(**changes)
+
+
+def test_a_study_says_which_part_found_no_event(tmp_path: Path) -> None:
+    store, plan = Store(tmp_path), smoke_plan("denoiser.balance=0.5,0.25")
+    for arm, timings in zip(plan.arms[:2], ({NO_EVENTS: 1.0}, {}), strict=True):
+        spec = next(spec for spec in arm.runs[0].stages if spec.stage == "denoiser")
+        finish(store, spec, timings=timings)
+    (told,) = event_notes(plan, store)
+    assert told.startswith("Boxing: the training frames have no rare reward and no end")
+    assert "denoiser" in told

@@ -7,8 +7,10 @@ from diamond.ablation.plan import AA_NAME, Arm, Plan, imagines
 from diamond.config.run import PlayConfig
 from diamond.config.worlds import family_of
 from diamond.pipeline.arms import find_stage, scored_on, trained_model, views_of
+from diamond.pipeline.outputs import NO_EVENTS
 from diamond.pipeline.store import Store
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
+from diamond.stages.registry import find_stage_record
 
 
 def study_notes(plan: Plan) -> list[str]:
@@ -104,6 +106,21 @@ def judge_notes(plan: Plan, store: Store) -> list[str]:
             f"{timings['held_out_majority_rate']:.0%} of them."
         )
     return list(found.values())
+
+
+def event_notes(plan: Plan, store: Store) -> list[str]:
+    """Sentences on parts that were to be trained around events, of which the frames have none."""
+    found: dict[str, None] = {}
+    for arm in plan.arms:
+        for spec in arm.runs[0].stages:
+            if find_stage_record(spec.stage, arm.runs[0].config.world.family).is_trained:
+                manifest = store.manifest(spec.stage, spec.key) or {}
+                if NO_EVENTS in manifest.get("timings", {}):
+                    found[
+                        f"{arm.game}: the training frames have no rare reward and no end, so the "
+                        f"segments of {spec.stage} are drawn evenly."
+                    ] = None
+    return list(found)
 
 
 def unseen_levels(arms: Sequence[Arm]) -> list[tuple[str, str]]:

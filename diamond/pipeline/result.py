@@ -28,7 +28,7 @@ from diamond.pipeline.identity import tracked_key
 from diamond.pipeline.kept_estimates import kept_estimates, kept_means
 from diamond.pipeline.kept_starts import kept_known_frames, kept_seen_starts
 from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.notes import judge_notes, study_notes
+from diamond.pipeline.notes import event_notes, judge_notes, study_notes
 from diamond.pipeline.outputs import OFF_DATA_SCORES_FILE
 from diamond.pipeline.provenance import provenance
 from diamond.pipeline.reports import read_result
@@ -110,7 +110,7 @@ def build_result(
         noise_floor=tuple(row for game in games for row in noise_floor(plan, game, store, horizon)),
         survival=tuple(row for game in games for row in survival_rows(plan, game, store, horizon)),
         hns=hns_over_games(arms),
-        notes=(*study_notes(plan), *judge_notes(plan, store)),
+        notes=(*study_notes(plan), *judge_notes(plan, store), *event_notes(plan, store)),
         costs=_costs(plan, found, wall_seconds),
         provenance=provenance(
             _device(store, plan.stages()),

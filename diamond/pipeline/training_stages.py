@@ -13,10 +13,10 @@ from diamond.data.segments import SegmentSampler
 from diamond.envs.games import action_codes, data_shape
 from diamond.families.interface import implementation_of
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
-from diamond.part import C, N, Part
+from diamond.part import C, Extent, N, Part
 from diamond.pipeline.context import StageContext
 from diamond.pipeline.models import load_world, read_shape, save_network, save_weights
-from diamond.pipeline.outputs import HELD_OUT_FILE, curve_file
+from diamond.pipeline.outputs import HELD_OUT_FILE, NO_EVENTS, curve_file
 from diamond.pipeline.stopped import Window, find_stopped, keep_stopped
 from diamond.pipeline.store import StageResult
 from diamond.seeds import Purpose, derive
@@ -37,9 +37,11 @@ def train_part(context: StageContext) -> StageResult:
     family = context.config["family"]
     own = next(s for s in find_family(family).stages if s.part in context.config)
     part = implementation_of(family).part(own.part)
-    frames = context.upstream["frames"]
-    _train(context, part, FrameSet.load(frames), read_shape(frames))
-    return context.result(updates=part.section(context.config).num_trained_updates)
+    folder = context.upstream["frames"]
+    frames, config = FrameSet.load(folder), part.section(context.config)
+    _train(context, part, frames, read_shape(folder))
+    told = _no_events(frames, part.data(config, None))
+    return context.result(updates=config.num_trained_updates, **told)
 
 
 def train_policy(context: StageContext) -> StageResult:
@@ -48,10 +50,17 @@ def train_policy(context: StageContext) -> StageResult:
     Where its learning curve is asked for, its weights on the way too: `curve_file`.
     """
     world = load_world(context).model
-    frames, num_updates = context.upstream["frames"], POLICY.section(context.config).updates
-    curve = curve_updates(num_updates, context.config.get("curve_points", 0))
-    _train(context, POLICY, FrameSet.load(frames), read_shape(frames), world, curve)
-    return context.result(updates=num_updates)
+    folder, config = context.upstream["frames"], POLICY.section(context.config)
+    frames = FrameSet.load(folder)
+    curve = curve_updates(config.updates, context.config.get("curve_points", 0))
+    _train(context, POLICY, frames, read_shape(folder), world, curve)
+    told = _no_events(frames, POLICY.data(config, world))
+    return context.result(updates=config.updates, **told)
+
+
+def _no_events(frames: FrameSet, extent: Extent) -> dict[str, float]:
+    """Say so where segments were to be drawn around events, and the frames have none."""
+    return {NO_EVENTS: 1.0} if SegmentSampler(frames, extent).lacks_events else {}
 
 
 def train_inverse_dynamics(context: StageContext) -> StageResult:
