@@ -27,7 +27,8 @@ from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.run import EvaluationConfig
 from diamond.rng import categorical, seeded_init
 from diamond.seeds import Purpose
-from diamond.training.evaluation import Actor, play_episodes, random_actor
+from diamond.training.evaluation import Actor, play_episodes
+from diamond.training.unseeing import random_actor
 from diamond.world import make_vec
 
 Frames = NDArray[np.uint8]
@@ -213,7 +214,7 @@ def main(args: Args) -> None:
     agent, curve = train(RecordEpisodeStatistics(envs), args)
     print(f"return of a dream: {curve[0]:.3f} at first, {curve[-1]:.3f} at last")
     real = real_return(checkpoint, lambda _: awake(agent), args)
-    chance = real_return(checkpoint, random_actor(), args)
+    chance = real_return(checkpoint, random_actor, args)
     print(f"return in {checkpoint.game}: {real:.2f}, at random {chance:.2f}")
 
 

@@ -23,6 +23,7 @@ from diamond.pipeline.worker import run_stage
 from diamond.report.learning import learning_figure, learning_runs
 from diamond.results.played import ConstantAction, Played, PlayedEpisode, PlayedGames
 from diamond.results.points import LEAST_DISTINCT, player_points, points
+from diamond.stages.policy import num_curve_points
 from diamond.training.state import TrainingState
 from diamond.training.unseeing import (
     MAX_HOLD_STEPS,
@@ -246,11 +247,14 @@ def test_an_interrupted_training_keeps_the_same_weights_on_the_way(
         assert (store.folder("policy", policy.key) / name).read_bytes() == whole.read_bytes()
 
 
-def test_a_game_without_sticky_actions_and_too_many_points_are_refused() -> None:
+def test_a_game_without_sticky_actions_is_refused() -> None:
     with pytest.raises(RequestError, match=r"sticky_too=0\.1: CartPole-v1 is of gymnasium"):
         override(make_preset("smoke", "CartPole-v1"), {"evaluation.sticky_too": "0.1"})
-    with pytest.raises(RequestError, match=r"curve_points=99 is above policy\.updates=3"):
-        override(make_preset("smoke", GAME), {"evaluation.curve_points": "99"})
+
+
+def test_a_curve_has_no_more_points_than_the_policy_has_updates() -> None:
+    many = override(make_preset("smoke", GAME), {"evaluation.curve_points": "99"})
+    assert num_curve_points(many) == many.policy.updates
 
 
 def test_equal_stickiness_is_measured_once_and_online_there_are_no_points() -> None:

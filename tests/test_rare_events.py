@@ -115,6 +115,18 @@ def test_the_shift_is_how_much_more_often_a_class_is_drawn(weights: tuple[float,
         assert np.log(ratio) == pytest.approx(list(shift), abs=0.1)
 
 
+@pytest.mark.parametrize("weights", [(), (0.2, 0.8)])
+def test_all_of_a_batch_may_be_around_events(weights: tuple[float, ...]) -> None:
+    """Of one trajectory that goes on elsewhere, by chance: a share is one of single ones too."""
+    extent = Extent(2, balance=1.0, event_places=(0, 1))
+    assert bool(is_event(draw(rare_frames(), extent, 32, weights)).any(dim=1).all())
+    sampler = SegmentSampler(rare_frames(), extent._replace(balance=0.75), weights)
+    generator = torch_generator(0, Purpose.POLICY_STARTS)
+    single = [float(is_event(sampler.sample(1, generator)).any()) for _ in range(400)]
+    # A plain one has an event one time in four: .75 + .25 / 4, with a standard error of .02.
+    assert np.mean(single) == pytest.approx(0.81, abs=0.08)
+
+
 def reward_end_config(**changes: Any) -> RewardEndConfig:
     small = {"channels": (8, 8), "depths": (1, 1), "lstm_size": 16, "cond_channels": 8}
     section = diamond_of(SMOKE).reward_end.model_dump() | small | changes

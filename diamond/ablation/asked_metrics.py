@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from diamond.ablation.designs import read_setting
 from diamond.ablation.variants import apply_axes
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_ATARI_GAME, DEFAULT_PRESET
 from diamond.config.metrics import MetricSpec
 from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
@@ -24,6 +24,6 @@ def asked_metrics(settings: Mapping[str, str]) -> dict[str, MetricSpec]:
     if METRICS_FIELD not in settings:
         return {}
     asked = read_setting((f"{METRICS_FIELD}={settings[METRICS_FIELD]}",), "settings").chosen
-    config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_GAME), asked)
+    config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_ATARI_GAME), asked)
     found = own_metrics(config.fidelity.metrics).values()
     return {metric.name: metric.spec for metric in found}

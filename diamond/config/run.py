@@ -412,15 +412,11 @@ class RunConfig(Record):
 
     @model_validator(mode="after")
     def _check_evaluation(self) -> Self:
-        sticky, points = self.evaluation.sticky_too, self.evaluation.curve_points
+        sticky = self.evaluation.sticky_too
         if sticky is not None and self.environment.stickiness is None:
             raise ValueError(
                 f"evaluation.sticky_too={sticky}: {self.game} is of {self.environment.kind}, whose "
                 "games have no sticky actions; allowed: null"
-            )
-        if points > self.policy.updates:
-            raise ValueError(
-                f"evaluation.curve_points={points} is above policy.updates={self.policy.updates}"
             )
         return self
 

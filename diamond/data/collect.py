@@ -148,7 +148,7 @@ def collect_references(
     players = scripted_players(game, config.play)
     for done in range(config.num_starts):
         start = config.first_start + done
-        reference = _collect_reference(env, environment, config, players, (seed, start))
+        reference = _collect_reference(env, environment, config, players, (seed, start), game)
         yield with_branch(env, reference, config, seed, start)
         progress(done + 1, config.num_starts)
     env.close()
@@ -180,7 +180,7 @@ def collect_off_data(
     players = players or scripted_players(game, config.off_data.play)
     for done in range(config.off_data.num_starts):
         stream = (seed, config.first_start + done)
-        yield _collect_reference(env, environment, config, players, stream, _OFF_DATA)
+        yield _collect_reference(env, environment, config, players, stream, game, _OFF_DATA)
         progress(done + 1, config.off_data.num_starts)
     env.close()
 
@@ -196,6 +196,7 @@ def _collect_reference(
     config: ReferencesConfig,
     players: Players,
     stream: tuple[int, int],
+    game: str,
     purposes: tuple[Purpose, Purpose, Purpose] = _ORDINARY,
 ) -> Reference:
     seed, start = stream
@@ -213,7 +214,7 @@ def _collect_reference(
         if reference is not None and reference.num_valid_steps > 0:
             return reference
     raise StageFailedError(
-        f"no episode of reference {start} was long enough for an offset of "
+        f"no {game} episode of reference {start} was long enough for an offset of "
         f"up to {config.max_offset_steps} and {CONTEXT_FRAMES} context frames "
         f"in {MAX_ATTEMPTS} tries"
     )

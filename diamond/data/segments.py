@@ -122,7 +122,7 @@ class SegmentSampler:
                 "makes segments long: history, autoregressive passes, burn-in frames"
             )
         around = self._events()
-        num_around = round(self._extent.balance * batch_size) if around else 0
+        num_around = _share(self._extent.balance, batch_size, generator) if around else 0
         num_plain = batch_size - num_around
         if self._weights:
             episodes, chosen = _draw_by_weight(weights, choices, num_plain, generator)
@@ -243,6 +243,8 @@ def _draw_uniformly(choices: NDArray[np.int64], num: int, generator: torch.Gener
 def _draw_by_weight(
     weights: NDArray[np.float64], choices: NDArray[np.int64], num: int, generator: torch.Generator
 ) -> Drawn:
+    if num == 0:  # of which torch draws none
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     drawn = torch.multinomial(torch.from_numpy(weights), num, replacement=True, generator=generator)
     places = torch.rand(num, generator=generator, dtype=torch.float64).numpy()
     episodes = drawn.numpy()
@@ -294,6 +296,14 @@ def _around_events(frames: RealFrames, extent: Extent) -> list[_Around]:
         for kind in (kind & usable for kind in kinds)
         if kind.any()
     ]
+
+
+def _share(share: float, num: int, generator: torch.Generator) -> int:
+    """A share of a number as a whole one: what is left of it, by chance."""
+    whole, rest = divmod(share * num, 1)
+    if rest < LEAST_RATIO or rest > 1 - LEAST_RATIO:
+        return round(share * num)
+    return int(whole) + int(torch.rand((), generator=generator) < rest)
 
 
 def _draw_around(kinds: Sequence[_Around], num: int, generator: torch.Generator) -> Drawn:

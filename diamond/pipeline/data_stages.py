@@ -17,10 +17,11 @@ from diamond.data.collect import collect_frames, collect_off_data, collect_refer
 from diamond.data.references import save_references
 from diamond.envs.games import action_codes
 from diamond.envs.players import Players
-from diamond.errors import StageFailedError
+from diamond.errors import StageFailedError, StoreError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.pipeline.checkpoints import imported_weights
 from diamond.pipeline.context import StageContext
+from diamond.pipeline.files import digest
 from diamond.pipeline.outputs import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.pipeline.recorded import take_recorded
 from diamond.pipeline.store import StageResult
@@ -100,6 +101,8 @@ def _trained_players(
         lstm_size=policy.lstm_size,
     )
     path = shipped_file(policy.weights) or imported_weights(context.home, policy.weights)
+    if digest(path) != policy.weights:
+        raise StoreError(f"{path} is not the policy that came with the package: install it again")
     net = filled(lambda: ActorCriticNet(shape), load_file(path), device)
     return policy_players(net, policy.view, device)
 

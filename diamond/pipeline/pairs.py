@@ -10,7 +10,7 @@ import torch
 from diamond.ablation.designs import read_setting
 from diamond.ablation.variants import apply_axes
 from diamond.config.base import canonical
-from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
+from diamond.config.defaults import DEFAULT_ATARI_GAME, DEFAULT_PRESET
 from diamond.config.metrics import METRIC_OF, MetricSpec
 from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
@@ -163,7 +163,7 @@ def pairs_extras(settings: Sequence[str]) -> tuple[tuple[MetricSpec, ...], Extra
                 f"{axis.name} is part of a world model, and --real and --imagined need none\n"
                 "  allowed: lpips, fidelity.metrics"
             )
-    config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_GAME), chosen)
+    config = apply_axes(make_preset(DEFAULT_PRESET, DEFAULT_ATARI_GAME), chosen)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     section = FIDELITY.section_of(config, canonical(config)).get("fidelity", {})
     own = tuple(metric.spec for metric in own_metrics(config.fidelity.metrics).values())

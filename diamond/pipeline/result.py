@@ -244,7 +244,7 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
         runs=tuple(_run(plan, run, found, horizon) for run in arm.runs),
         metrics=estimates.metrics if estimates else {},
         curves=estimates.curves if estimates else {},
-        interval=arm_interval(num_seeds, estimates.num_starts) if estimates else None,
+        interval=_interval(num_seeds, estimates.num_starts) if estimates else None,
         off_data=off_data[1].metrics if off_data else {},
     )
 

@@ -232,14 +232,16 @@ def _caption(doc: Result, game: str, columns: Sequence[_Column]) -> str:
 def _returns_caption(doc: Result, game: str) -> list[str]:
     """Say what players earned that look at no frame, and what each policy did beyond blind play."""
     arms = doc.arms_of(game, "arm")
-    shared: dict[UnseeingPlayer, str] = {}
+    shared: dict[UnseeingPlayer, dict[str, None]] = {}
     played = [run.returns.players for arm in arms for run in arm.runs if run.returns]
     for found in chain.from_iterable(played):
         if found.player != "blind":
-            shared.setdefault(found.player, f"{player_text(found)} {number(found.mean, 1)}")
+            text = f"{player_text(found)} {number(found.mean, 1)}"
+            shared.setdefault(found.player, {})[text] = None
     if not shared:
         return []
-    told = [f"Return: {'; '.join(doc.return_labels())}; {', '.join(shared.values())}."]
+    alike = [text for texts in shared.values() for text in texts if len(texts) == 1]
+    told = [f"Return: {'; '.join([*doc.return_labels(), ', '.join(alike)])}."]
     over = [f"{arm.name} {text}" for arm in arms if (text := _over_blind(arm))]
     return (
         [*told, f"Policy minus blind play with its actions: {', '.join(over)}."] if over else told

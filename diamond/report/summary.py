@@ -97,11 +97,13 @@ def _returns(doc: Result, game: str) -> str:
     if doc.primary_metric == RETURN.name or len(found) < 2:
         return ""
     best = max(found, key=found.__getitem__)
-    rows = [row for row in doc.compared(game, RETURN.name) if best in (row.a, row.b)]
+    # All are compared with the baseline arm alone: of the others it is not known which is higher.
+    rows = [row for row in doc.compared(game, RETURN.name) if {row.a, row.b} <= found.keys()]
     means = ", ".join(f"{number(mean, 1)} with {name}" for name, mean in found.items())
-    told = f"that of {best} is the highest"
-    if not any(row.is_shown for row in rows):
-        told = "which is the highest is undecided"
+    told = "which is the highest is undecided"
+    base = doc.baseline_arm
+    if rows and all(row.is_shown for row in rows) and (best == base or len(found) == 2):
+        told = f"that of {best} is the highest"
     if len(found) > _NAMED_FURTHER_PAIRS + 1:
         means = f"{number(min(found.values()), 1)} to {number(max(found.values()), 1)}"
     return f"; returns {means}: {told}"

@@ -103,6 +103,8 @@ def _seen(
                 return None
             target = nan_mean(over_horizon(real))
             worse = abs(spoilt - target) > abs(sound - target)
+        case "none":
+            return None
     return "worse" if worse else "better"
 
 

@@ -31,7 +31,7 @@ def frame_multiplications(config: RunConfig) -> float:
 def num_curve_points(config: RunConfig) -> int:
     """Updates at which the policy of a run is kept beside its end: where its stage trains it."""
     trains = config.protocol == "static" and config.imported is None
-    return config.evaluation.curve_points if trains else 0
+    return min(config.evaluation.curve_points, config.policy.updates) if trains else 0
 
 
 def curve_updates(num_updates: int, num_points: int) -> tuple[int, ...]:
