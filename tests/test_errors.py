@@ -10,6 +10,7 @@ from diamond.config.games import GAMES
 from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import make_preset
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
+from diamond.families.diamond.config import diamond_of
 from diamond.pipeline.files import read_json
 from diamond.stages.registry import stages_of_protocol
 from tests.commands import (
@@ -115,7 +116,12 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "a path from where it ends": (
         ("--design", "path", "--from", "steps=3", "--to", "sampler.steps=3"),
-        ("'steps=3'", "'sampler.steps=3'", "are the same run on Boxing", "give two that differ"),
+        (
+            "'steps=3'",
+            "'sampler.steps=3'",
+            "are the same run on MinAtar/Breakout-v1",
+            "give two that differ",
+        ),
     ),
     "an end without a path": (("steps=1", "--from", "steps=3"), ("--from", "--design path")),
     "an arm without a name": (
@@ -283,9 +289,8 @@ def test_axes_shows_what_each_one_does() -> None:
     for name in field_names():
         assert (f"\n│ {name} " in fields) == (name in varied)
     # A default is spelled as it can be typed: brackets, not a Python tuple.
-    crop = make_preset(DEFAULT_PRESET, DEFAULT_GAME).view.crop
-    assert crop is not None
-    assert f"│ [{','.join(map(str, crop))}] " in fields
+    channels = diamond_of(make_preset(DEFAULT_PRESET, DEFAULT_GAME)).denoiser.channels
+    assert f"│ [{','.join(map(str, channels))}] " in fields
 
 
 # --- error texts ------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def test_golden_keys_of_smoke() -> None:
         "fidelity": "639ab1730962b311e1e4",
         "policy": "4b5d9b706bbea8ef2bb6",
         "policy_fidelity": "d357dc8ceee73171ebb6",
-        "returns": "d3b88319bb067efe237c",
+        "returns": "a83208709864e0931e7e",
     }
 
 
@@ -166,7 +166,7 @@ def test_golden_keys_of_smoke_online() -> None:
         "rollouts": "e93830f2f2a420c04cad",
         "fidelity": "05b2bf9dba879516bfe6",
         "policy_fidelity": "57c5264e7d880ef4b721",
-        "returns": "5e7c031990bb0275dec6",
+        "returns": "eb6240ddb80578131aa9",
     }
 
 

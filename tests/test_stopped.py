@@ -16,7 +16,7 @@ from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
-from diamond.part import AnyPart, Loss, Losses, Part
+from diamond.part import AnyPart, Part, Passes
 from diamond.pipeline import training_stages
 from diamond.pipeline.cost import expected_seconds
 from diamond.pipeline.files import digest, read_json, write_json
@@ -55,18 +55,18 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def watch(patched: pytest.MonkeyPatch, seen: Callable[[int], None]) -> None:
     """Have a function called with every update before its loss."""
-    whole = Part.loss_of
+    whole = Part.passes_of
 
-    def watched(self: AnyPart, *arguments: Any) -> Loss:
+    def watched(self: AnyPart, *arguments: Any) -> Callable[[int], Passes]:
         loss_of = whole(self, *arguments)
 
-        def noted(update: int) -> Losses:
+        def noted(update: int) -> Passes:
             seen(update)
             return loss_of(update)
 
         return noted
 
-    patched.setattr(Part, "loss_of", watched)
+    patched.setattr(Part, "passes_of", watched)
 
 
 def make_home(home: Path) -> Store:

@@ -104,7 +104,8 @@ def test_a_preset_that_is_no_point_of_the_space_is_no_trial(bench: Bench, space:
 def test_the_budget_of_calls_counts_what_trials_have_to_make(bench: Bench) -> None:
     bench.text = f"{GRID}[budget]\ndenoiser_calls = 1\n"
     run = bench.run()
-    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4)  # smoke: updates x batch x passes, frames
+    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
+    # smoke: updates x batch x passes; frames of rollouts, and those around events and other steps.
     assert bench.attribute("denoiser_calls") == [trained + imagined * 3]
     assert run.spent_calls() == trained + imagined * 3
     assert run.stopped == "the budget of 1 denoiser calls is spent"
@@ -131,7 +132,7 @@ def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
     for _ in range(5):  # one denoiser and the rollouts of four trials
         bench.kill(lambda: False)
     run = bench.run()
-    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4)
+    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
     assert bench.attribute("denoiser_calls") == [
         trained + imagined * 3,
         *(imagined * steps for steps in (1, 2, 4)),

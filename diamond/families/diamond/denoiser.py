@@ -145,7 +145,7 @@ class Denoiser(nn.Module):
         """Standard normal numbers of noise levels (b,), noise (b, c, h, w), offset (b, c, 1, 1)."""
         b, c = like.shape[:2]
         shapes = ((b,), like.shape, (b, c, 1, 1))
-        return [torch.randn(shape, generator=generator, device=like.device) for shape in shapes]
+        return [torch.randn(*shape, generator=generator, device=like.device) for shape in shapes]
 
     def _add_training_noise(
         self, clean: Tensor, drawn: list[Tensor]

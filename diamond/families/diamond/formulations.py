@@ -27,6 +27,7 @@ FORMULATION_FIELDS: Mapping[Formulation, Mapping[str, Any]] = {
         "denoiser.noise_max": DDPM_MAX_SIGMA,
         "denoiser.offset_law": "sigma",
         "denoiser.autoregressive_passes": 1,
+        "denoiser.change": 0.0,
         "sampler.solver": "ancestral",
         "sampler.grid": "timesteps",
         "sampler.init_noise": "marginal",
@@ -39,6 +40,7 @@ FORMULATION_FIELDS: Mapping[Formulation, Mapping[str, Any]] = {
         "denoiser.noise_law": "time",
         "denoiser.noise_max": FLOW_MAX_SIGMA,
         "denoiser.offset_law": "sigma",
+        "denoiser.change": 0.0,
         "sampler.grid": "flow",
         "sampler.init_noise": "sigma_max",
     },
@@ -61,6 +63,7 @@ RELEASED_FIELDS: Mapping[str, Any] = {
     "past_scale": "sigma_data",
     "offset_law": "constant",
     "cond_noise": 0.0,
+    "change": 0.0,
 }
 """Fields of a denoiser that say what its weights mean, with the values of the released code."""
 

@@ -109,18 +109,15 @@ class RewardEndNet(nn.Module):
         with arithmetic(pairs, self.shape.precision):
             features = self.encoder(pairs, self.action_embedding(actions.flatten())).float()
         features = features.reshape(b, t, -1)
-        hidden, last = self._over_time(features, recurrent)
-        logits = self.head(hidden)
-        return logits[..., :NUM_REWARD_CLASSES], logits[..., NUM_REWARD_CLASSES:], last
-
-    def _over_time(self, features: Tensor, recurrent: Recurrent | None) -> tuple[Tensor, Recurrent]:
-        """What the heads are given (b, t, units), and the state after it."""
         if self.hidden is not None:
-            return activate(self.hidden(features)), recurrent or self._zeros(features)
+            hidden, last = activate(self.hidden(features)), recurrent or self._zeros(features)
+            logits = self.head(hidden)
+            return logits[..., :NUM_REWARD_CLASSES], logits[..., NUM_REWARD_CLASSES:], last
         assert self.lstm is not None
         state = None if recurrent is None else (recurrent[0][None], recurrent[1][None])
         hidden, (h, c) = self.lstm(features, state)
-        return hidden, (h[0], c[0])
+        logits = self.head(hidden)
+        return logits[..., :NUM_REWARD_CLASSES], logits[..., NUM_REWARD_CLASSES:], (h[0], c[0])
 
     def _zeros(self, like: Tensor) -> Recurrent:
         """A zero state of as many rows; two tensors, as a file keeps them apart."""
