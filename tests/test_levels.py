@@ -208,6 +208,7 @@ def test_only_edm_weights_mean_the_same_in_the_released_code() -> None:
         "past_scale": "none",
         "offset_law": "sigma",
         "cond_noise": 0.1,
+        "change": 5.0,
     }
     assert others.keys() == RELEASED_FIELDS.keys()
     for name, value in others.items():

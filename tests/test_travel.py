@@ -100,12 +100,12 @@ def as_if_made(source: Path, home: Path, plan: Plan) -> Store:
 
 def _twins(plan: Plan) -> dict[str, StageSpec]:
     """The stage with seed 0, by key of one with another seed."""
-    first = {(arm.name, arm.game): arm.runs[0].stages for arm in plan_of().arms}
+    first = {(arm.name, arm.game): arm.runs[0].all_stages for arm in plan_of().arms}
     return {
         spec.key: twin
         for arm in plan.arms
         for run in arm.runs
-        for spec, twin in zip(run.stages, first[arm.name, arm.game], strict=True)
+        for spec, twin in zip(run.all_stages, first[arm.name, arm.game], strict=True)
     }
 
 
