@@ -193,10 +193,11 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
     if agent.environment.chosen_actions is not None:
         actions = ",".join(map(str, agent.environment.chosen_actions))
         reasons.append(f"environment.actions={actions}, it has the game's own")
-    for name, value in (("encoder", "residual"), ("memory", "lstm")):
-        own = getattr(agent.world.reward_end, name)
-        if own != value:
-            reasons.append(f"reward_end.{name}={own}, it has {value}")
+    reasons += [
+        f"reward_end.{name}={own}, it has {value}"
+        for name, value in (("encoder", "residual"), ("memory", "lstm"))
+        if (own := getattr(agent.world.reward_end, name)) != value
+    ]
     if not is_released_formulation(denoiser):
         reasons.append("another diffusion formulation, it has EDM's")
     if reasons:
