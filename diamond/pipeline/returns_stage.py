@@ -1,5 +1,6 @@
 """The stage that plays the real game: a policy, or a player that looks at no frame."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ from diamond.results.played import (
 )
 from diamond.seeds import Purpose, derive
 from diamond.stages.policy import curve_updates
-from diamond.stages.returns import NUM_CONSTANTS, SCREENING_EPISODES
+from diamond.stages.returns import NUM_CONSTANTS, SCREENING_EPISODES, SCREENING_STEPS
 from diamond.training.evaluation import Actor, Episode, play_episodes, sampled_actor
 from diamond.training.policy import POLICY
 from diamond.training.unseeing import constant_actor, frequency_actor, held_actor, random_actor
@@ -83,9 +84,12 @@ class _Play:
         num_episodes: int,
         environment: Environment | None = None,
         seed: int | None = None,
+        most_steps: int | None = None,
     ) -> Played:
         """Play episodes in the game of the stage, or in another one, from the seed or another."""
-        limits = self.evaluation.model_copy(update={"num_episodes": num_episodes})
+        most_steps = min(self.evaluation.max_episode_steps, most_steps or sys.maxsize)
+        changes = {"num_episodes": num_episodes, "max_episode_steps": most_steps}
+        limits = self.evaluation.model_copy(update=changes)
         episodes = play_episodes(
             self.game,
             (environment or self.environment, self.view, limits),
@@ -132,7 +136,9 @@ def _constant(play: _Play) -> PlayedGames:
     env.close()
     seed = derive(play.seed, Purpose.RETURNS_SCREENING)
     screened = [
-        play.played(constant_actor(action), SCREENING_EPISODES, seed=seed).mean
+        play.played(
+            constant_actor(action), SCREENING_EPISODES, seed=seed, most_steps=SCREENING_STEPS
+        ).mean
         for action in range(len(names))
     ]
     best = np.argsort(np.negative(screened), kind="stable")[:NUM_CONSTANTS].tolist()

@@ -7,6 +7,8 @@ from diamond.stages.record import Section, Stage
 
 SCREENING_EPISODES = 3
 """Of each constant action, before the best ones are measured on other episodes."""
+SCREENING_STEPS = 1_000
+"""Env steps after which a screened episode is cut: with many an action a game never ends."""
 NUM_CONSTANTS = 3
 """Constant actions that are measured."""
 _STEP_SECONDS = 1.8e-3
