@@ -15,8 +15,8 @@ class ClassShift(NamedTuple):
         ends: Of no end and an end.
     """
 
-    rewards: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    ends: tuple[float, float] = (0.0, 0.0)
+    rewards: tuple[float, ...] = (0.0, 0.0, 0.0)
+    ends: tuple[float, ...] = (0.0, 0.0)
 
 
 EVENLY = ClassShift()

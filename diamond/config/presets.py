@@ -132,7 +132,7 @@ def tiny(game: str) -> RunConfig:
 
 
 def desk(game: str) -> RunConfig:
-    """Up to twenty minutes of one processor core for an agent that plays better than chance."""
+    """As `tiny`, trained for some twenty minutes of one processor core; not yet measured."""
     base = tiny(game)
     return base.model_copy(
         update={

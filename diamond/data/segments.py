@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class SegmentSampler:
         Raises:
             StageFailedError: No episode is long enough.
         """
-        num_steps, padded = self._extent[:2]
+        num_steps, padded = self._extent.num_steps, self._extent.padded
         by_step = padded or self._frames.pads_starts
         bounds = self._frames.episodes()
         lengths = np.trim_zeros(np.diff(bounds) - 1, "b")  # the growing episode may have none yet
@@ -337,7 +337,7 @@ def _covered(kind: _Around, extent: Extent, num_rows: int) -> NDArray[np.float64
     return np.asarray(covered / covered.sum())
 
 
-def _log_ratio(shares: NDArray[np.float64], balance: float) -> Any:
+def _log_ratio(shares: NDArray[np.float64], balance: float) -> tuple[float, ...]:
     """Logarithm of how often each class is drawn over how often it occurs; 0 of one without.
 
     Args:
@@ -370,7 +370,7 @@ def _gather(
         `Segments`. Those of a padded extent begin inside their episode; padding after it repeats
         the row of the last frame that segment and episode have in common.
     """
-    num_steps, padded = extent[:2]
+    num_steps, padded = extent.num_steps, extent.padded
     begin, last = edges[0][:, None], np.minimum(first + num_steps, edges[1])[:, None]
     if padded:
         first = np.maximum(first, edges[0])

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.agent.actor_critic import actor_critic_loss, ppo_losses
 from diamond.config.environments import Environment
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
@@ -18,10 +17,11 @@ from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent, forget
-from diamond.part import Passes
+from diamond.part import Losses, Passes
 from diamond.records import Seen, Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose
+from diamond.training.policy import learn_from
 from diamond.training.state import strip
 
 
@@ -246,18 +246,11 @@ class RealGames:
 
     def losses(self, update: int) -> Passes:
         """Play `horizon_steps` env steps in every game and score the policy on them."""
-        match self._config.algorithm:
-            case "reinforce":
-                loss, parts = actor_critic_loss(self._played(update), self._config)
-                return loss, _as_played(parts)
-            case "ppo":
-                with torch.no_grad():
-                    played = self._played(update)
-                order = torch_generator(self._play.seed, Purpose.POLICY_MINIBATCHES, update)
-                found = ppo_losses(self._net, played, self._config, order)
-                return ((loss, _as_played(parts)) for loss, parts in found)
-            case _:
-                assert_never(self._config.algorithm)
+        order = torch_generator(self._play.seed, Purpose.POLICY_MINIBATCHES, update)
+        passes = learn_from(lambda: self._played(update), self._net, self._config, order)
+        if isinstance(passes, tuple):
+            return _as_played(*passes)
+        return (_as_played(*one) for one in passes)
 
     def _played(self, update: int) -> Trajectories:
         generator = torch_generator(self._play.seed, Purpose.POLICY_ACTIONS, update)
@@ -321,8 +314,9 @@ class RealGames:
         return _unit(np.stack([live.frame for live in self._live]), device)
 
 
-def _as_played(parts: dict[str, Tensor]) -> dict[str, Tensor]:
-    return parts | {"played_reward": parts.pop("imagined_reward")}
+def _as_played(loss: Tensor, parts: Mapping[str, Tensor]) -> Losses:
+    named = dict(parts)
+    return loss, named | {"played_reward": named.pop("imagined_reward")}
 
 
 def _unit(frames: np.ndarray[Any, np.dtype[np.uint8]], device: torch.device) -> Tensor:

@@ -1,6 +1,6 @@
 """The actor-critic as a part: it is trained on trajectories that it imagines in a world model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 import torch
@@ -26,15 +26,31 @@ def policy_loss(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Losses
 
 def policy_passes(net: ActorCriticNet, config: PolicyConfig, draw: Draw) -> Passes:
     """The losses of an update: one, or those of PPO on the same trajectories."""
+    order = draw.generator(Purpose.POLICY_MINIBATCHES, CPU)
+    return learn_from(lambda: _imagined(net, config, draw), net, config, order)
+
+
+def learn_from(
+    play: Callable[[], Trajectories],
+    net: ActorCriticNet,
+    config: PolicyConfig,
+    order: torch.Generator,
+) -> Passes:
+    """The losses of an update of the policy, by its algorithm.
+
+    Args:
+        play: Plays trajectories (b, t), in imagination or in the game; called once.
+        net: The policy.
+        config: Its section.
+        order: CPU generator that shuffles the trajectories of PPO.
+    """
     match config.algorithm:
         case "reinforce":
-            return policy_loss(net, config, draw)
+            return actor_critic_loss(play(), config)
         case "ppo":
-            with torch.no_grad():
-                imagined = _imagined(net, config, draw)
-            return ppo_losses(
-                net, imagined, config, draw.generator(Purpose.POLICY_MINIBATCHES, CPU)
-            )
+            with torch.no_grad():  # PPO runs the policy over them again
+                played = play()
+            return ppo_losses(net, played, config, order)
         case _:
             assert_never(config.algorithm)
 

@@ -34,7 +34,7 @@ def diamond_preset(name: str, game: str) -> DiamondConfig:
         RequestError: There is no such preset.
     """
     if kind_of(game) == "minatar":
-        return _of_cells(diamond_preset(name, ANY_GAME), name)
+        return _of_cells(diamond_preset("tiny" if name == "desk" else name, ANY_GAME), name)
     match name:
         case "paper":
             return _paper()
@@ -70,7 +70,6 @@ def _of_cells(world: DiamondConfig, name: str) -> DiamondConfig:
             "optimizer": world.denoiser.optimizer.model_copy(update={"lr": 2e-3}),
             "updates": 1_000 if name == "tiny" else 3_000,
             "batch_size": 32,
-            "change": 0.0,
         }
         reward_end = {}
     return world.model_copy(
