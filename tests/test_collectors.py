@@ -212,6 +212,7 @@ FEW = ("updates=6", "reward_end.updates=2", "num_frames=150")
 NARROW = "denoiser.channels=[8,8]"
 
 
+@pytest.mark.slow  # A path at equal time, and the verdicts of declarations, are tested without.
 def test_a_declaration_with_a_collector_at_equal_time_runs_to_its_verdict(
     agent: Path, tmp_path: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
     assert not list(home.glob("work/*/*"))
 
 
+@pytest.mark.slow
 def test_a_command_stopped_at_its_first_claim_goes_on(smoke_home: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     arguments = (*SMOKE, "--until", "frames")
