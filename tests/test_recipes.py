@@ -1,4 +1,4 @@
-"""What the recipes of `tiny` must reach, on each of three seeds; half an hour on two cores."""
+"""What the recipes of `tiny` must reach; half an hour on two cores."""
 
 import subprocess
 import sys
@@ -50,3 +50,19 @@ def test_tiny_breakout_beats_the_last_frame(tmp_path: Path) -> None:
             assert metrics["psnr"]["1"] > copy["psnr"]["1"] + 2.0
             assert metrics["psnr"]["5"] > copy["psnr"]["5"] + 2.0
             assert metrics["psnr"]["10"] > copy["psnr"]["10"]
+
+
+@pytest.mark.slow
+def test_the_first_command_shows_three_agents_that_learnt(tmp_path: Path) -> None:
+    """On a training seed that the recipe was not chosen on."""
+    command = [sys.executable, "-m", "diamond", "ablate", "steps=1,3,10", "--first-seed", "3"]
+    subprocess.run([*command, "--home", str(tmp_path)], check=True)
+    document = report(tmp_path, "steps-minatar-breakout-v1-tiny-static")
+    arms = [arm["runs"][0] for arm in document["arms"] if arm["kind"] == "arm"]
+    assert len(arms) == 3
+    for run in arms:
+        assert run["metrics"]["event_recall"]["mean"] >= 0.5
+        assert 0.5 <= run["metrics"]["reward_rate_ratio"]["mean"] <= 2
+        players = {player["player"]: player for player in run["returns"]["players"]}
+        assert {"random", "constant", "blind"} <= players.keys()
+        assert all(player["difference_lo"] > 0 for player in players.values())

@@ -1,0 +1,133 @@
+"""One policy plays twice: the real game, and the game that its world model imagines.
+
+    python examples/two_games.py --checkpoint DIR --film two_games.gif
+
+DIR is what `diamond export-checkpoint STUDY DIR` made. Both games begin with the same frame. From
+there on the policy sees its own frames: the emulator's on the left, imagined ones on the right.
+Equal frames get equal actions, because both games draw them with the same random numbers.
+"""
+
+import argparse
+from collections.abc import Generator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.envs.games import open_game
+from diamond.envs.interface import draw_episode_key
+from diamond.envs.view import apply_view
+from diamond.records import to_bytes, to_unit
+from diamond.rng import StreamNoise, numpy_generator, torch_generator
+from diamond.seeds import Purpose
+from diamond.training.evaluation import sampled_actor
+from diamond.training.policy import POLICY
+from diamond.world.build import part_of_checkpoint, world_of_checkpoint
+
+CPU = torch.device("cpu")
+PANEL, MARGIN, LINE = 320, 8, 24
+"""Size of one game in the film, the space between two, and the height of a line of text: pixels."""
+
+
+class Moment(NamedTuple):
+    """What is seen after an env step: a frame (h, w, 3) uint8, the return so far, the end."""
+
+    frame: NDArray[np.uint8]
+    earned: float
+    over: bool
+
+
+def real_game(agent: Checkpoint, seed: int) -> Generator[Moment, int, None]:
+    """The emulator; it is sent the action of each env step."""
+    env = open_game(agent.game, agent.environment)
+    rng = numpy_generator(seed, Purpose.RETURNS_EMULATOR, 0)
+    native, earned, over = env.begin(draw_episode_key(rng, agent.environment)), 0.0, False
+    while True:
+        action = yield Moment(apply_view(native, agent.view), earned, over)
+        native, reward, over, _, _ = env.step(action)
+        earned += reward
+
+
+def imagined_game(
+    folder: Path, agent: Checkpoint, first: NDArray[np.uint8]
+) -> Generator[Moment, int, None]:
+    """The world model, which begins after copies of one real frame."""
+    world = world_of_checkpoint(folder, agent, agent.world, CPU)
+    noise = StreamNoise(torch_generator(0, Purpose.FIDELITY_NOISE))
+    frame, history = to_unit(torch.from_numpy(first)[None]), world.history
+    state = world.start(
+        frame[:, None].expand(-1, history, -1, -1, -1),
+        torch.zeros(1, history - 1, dtype=torch.int64),
+        torch.tensor([history - 1]),
+    )
+    earned, over = 0.0, False
+    while True:
+        action = yield Moment(to_bytes(frame)[0].numpy(), earned, over)
+        state, (frame, reward, end) = world.step(state, torch.tensor([action]), noise)
+        earned, over = earned + float(reward), bool(end)
+
+
+def play(
+    folder: Path, agent: Checkpoint, game: Generator[Moment, int, None], seed: int, num_steps: int
+) -> list[Moment]:
+    """Let the policy act in a game until it ends or `num_steps` env steps are over."""
+    actor = sampled_actor(part_of_checkpoint(POLICY, folder, agent, CPU), CPU)(
+        agent.weights.num_actions
+    )
+    rng, memory = numpy_generator(seed, Purpose.RETURNS_ACTIONS, 0), None
+    moments = [next(game)]
+    while len(moments) <= num_steps and not moments[-1].over:
+        actions, memory = actor(moments[-1].frame[None], np.array([rng.random()]), memory)
+        moments.append(game.send(int(actions[0])))
+    return moments
+
+
+def panel(name: str, moments: list[Moment], step: int) -> Image.Image:
+    """A game after so many env steps; its last frame stays, darker, once it is over."""
+    moment = moments[min(step, len(moments) - 1)]
+    frame = Image.fromarray(moment.frame).resize((PANEL, PANEL), Image.Resampling.NEAREST)
+    if step >= len(moments):
+        frame = frame.point(lambda level: level // 2)
+    picture = Image.new("RGB", (PANEL, LINE + PANEL), "white")
+    picture.paste(frame, (0, LINE))
+    state = "over" if moment.over else f"step {min(step, len(moments) - 1)}"
+    ImageDraw.Draw(picture).text((2, 6), f"{name}: return {moment.earned:g}, {state}", "black")
+    return picture
+
+
+def film(real: list[Moment], imagined: list[Moment]) -> list[Image.Image]:
+    """Both games side by side, a picture for each env step of the longer one."""
+    pictures = []
+    for step in range(max(len(real), len(imagined)) + 3):
+        both = Image.new("RGB", (2 * PANEL + MARGIN, LINE + PANEL), "white")
+        both.paste(panel("real game", real, step), (0, 0))
+        both.paste(panel("imagined", imagined, step), (PANEL + MARGIN, 0))
+        pictures.append(both)
+    return pictures
+
+
+def main() -> None:
+    """Play both games and write the film."""
+    parser = argparse.ArgumentParser(description="A policy in its game and in its imagination.")
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--film", type=Path, default=Path("two_games.gif"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=200, help="env steps at most")
+    args = parser.parse_args()
+    agent = read_checkpoint(args.checkpoint)
+    real = play(args.checkpoint, agent, real_game(agent, args.seed), args.seed, args.steps)
+    dream = imagined_game(args.checkpoint, agent, real[0].frame)
+    imagined = play(args.checkpoint, agent, dream, args.seed, args.steps)
+    first, *others = film(real, imagined)
+    first.save(args.film, save_all=True, append_images=others, duration=150, loop=0)
+    for name, moments in (("real game", real), ("imagined", imagined)):
+        print(f"{name}: return {moments[-1].earned:g} in {len(moments) - 1} env steps")
+    print(args.film)
+
+
+if __name__ == "__main__":
+    main()
