@@ -57,8 +57,9 @@ ONLINE: Mapping[str, OnlineConfig] = {
             "epoch_env_steps": 1_000,
             "final_epochs": 2,
             "max_episode_steps": 2_000,
+            "epsilon": 0.1,
             "first_updates": UpdatesConfig(policy=60),
-            "updates": UpdatesConfig(policy=100),
+            "updates": UpdatesConfig(policy=50),
             "test": EpisodesConfig(every_epochs=2, num_episodes=20),
         }
     ),

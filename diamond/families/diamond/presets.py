@@ -215,7 +215,8 @@ def _desk() -> DiamondConfig:
     return base.model_copy(
         update={
             "denoiser": denoiser,
-            "reward_end": base.reward_end.model_copy(update={"updates": 1_500}),
+            "reward_end": base.reward_end.model_copy(update={"updates": 800}),
+            "sampler": base.sampler.model_copy(update={"steps": 1}),
         }
     )
 
