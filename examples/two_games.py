@@ -29,7 +29,7 @@ from diamond.training.policy import POLICY
 from diamond.world.build import part_of_checkpoint, world_of_checkpoint
 
 CPU = torch.device("cpu")
-PANEL, MARGIN, LINE = 320, 8, 24
+PANEL, MARGIN, LINE = 200, 8, 24
 """Size of one game in the film, the space between two, and the height of a line of text: pixels."""
 
 
