@@ -2,15 +2,17 @@
 
     python examples/two_games.py --checkpoint DIR --film two_games.gif
 
-DIR is what `diamond export-checkpoint STUDY DIR` made. Both games begin with the same frame. From
-there on the policy sees its own frames: the emulator's on the left, imagined ones on the right.
-Equal frames get equal actions, because both games draw them with the same random numbers.
+DIR is what `diamond export-checkpoint STUDY DIR` made. Both games begin with the same real frames,
+as many as the world model needs. Then the policy sees the emulator's frames on the left, imagined
+ones on the right. As long as all frames were equal, so are the actions: both games draw them with
+the same random numbers. Imagined rewards are signs, and an Atari game is imagined up to the first
+lost life; the real game goes on.
 """
 
 import argparse
 from collections.abc import Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.envs.games import open_game
 from diamond.envs.interface import draw_episode_key
 from diamond.envs.view import apply_view
+from diamond.families.interface import WorldModel
 from diamond.records import to_bytes, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
@@ -48,23 +51,20 @@ def real_game(agent: Checkpoint, seed: int) -> Generator[Moment, int, None]:
     native, earned, over = env.begin(draw_episode_key(rng, agent.environment)), 0.0, False
     while True:
         action = yield Moment(apply_view(native, agent.view), earned, over)
-        native, reward, over, _, _ = env.step(action)
-        earned += reward
+        native, reward, ended, stopped, _ = env.step(action)
+        earned, over = earned + reward, ended or stopped
 
 
-def imagined_game(
-    folder: Path, agent: Checkpoint, first: NDArray[np.uint8]
-) -> Generator[Moment, int, None]:
-    """The world model, which begins after copies of one real frame."""
-    world = world_of_checkpoint(folder, agent, agent.world, CPU)
+def imagined_game(world: WorldModel[Any], real: list[Moment]) -> Generator[Moment, int, None]:
+    """The world model, which goes on from the first frames of a real game."""
+    begun = real[: world.history]
+    actions = torch.zeros(1, len(begun) - 1, dtype=torch.int64)
+    for index, moment in enumerate(begun[:-1]):
+        actions[0, index] = yield moment
+    frames = to_unit(torch.from_numpy(np.stack([moment.frame for moment in begun])))[None]
+    state = world.start(frames, actions, torch.tensor([0]))
     noise = StreamNoise(torch_generator(0, Purpose.FIDELITY_NOISE))
-    frame, history = to_unit(torch.from_numpy(first)[None]), world.history
-    state = world.start(
-        frame[:, None].expand(-1, history, -1, -1, -1),
-        torch.zeros(1, history - 1, dtype=torch.int64),
-        torch.tensor([history - 1]),
-    )
-    earned, over = 0.0, False
+    frame, earned, over = frames[:, -1], begun[-1].earned, False
     while True:
         action = yield Moment(to_bytes(frame)[0].numpy(), earned, over)
         state, (frame, reward, end) = world.step(state, torch.tensor([action]), noise)
@@ -120,8 +120,10 @@ def main() -> None:
     args = parser.parse_args()
     agent = read_checkpoint(args.checkpoint)
     real = play(args.checkpoint, agent, real_game(agent, args.seed), args.seed, args.steps)
-    dream = imagined_game(args.checkpoint, agent, real[0].frame)
-    imagined = play(args.checkpoint, agent, dream, args.seed, args.steps)
+    world = world_of_checkpoint(args.checkpoint, agent, agent.world, CPU)
+    if len(real) <= world.history:
+        parser.error(f"--steps {args.steps}: the film begins with {world.history} real frames")
+    imagined = play(args.checkpoint, agent, imagined_game(world, real), args.seed, args.steps)
     first, *others = film(real, imagined)
     first.save(args.film, save_all=True, append_images=others, duration=150, loop=0)
     for name, moments in (("real game", real), ("imagined", imagined)):

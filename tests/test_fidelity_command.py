@@ -53,7 +53,7 @@ main()
 """`diamond fidelity` without its page, which takes longer than the scores of `smoke`."""
 
 
-def fidelity(home: Path, *arguments: str, program: str = PAGELESS) -> dict[str, Any]:
+def fidelity(home: Path, *arguments: str, program: str | None = PAGELESS) -> dict[str, Any]:
     done = diamond("fidelity", *arguments, "--home", str(home), "--json", program=program)
     assert done.returncode == 0, done.stderr
     return plain(json.loads(done.stdout))
@@ -180,7 +180,8 @@ def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -
         actions[: len(used)] = [codes.index(code) for code in used]
         np.savez(folder / f"{number}.npz", frames=reference.native, actions=actions)
     arguments = (key_of("rollouts"), "--frames", str(folder), "--horizon", "10")
-    document = fidelity(home, *arguments)
+    document = fidelity(home, *arguments, program=None)
+    assert Path(document["paths"]["report_html"]).is_file()
     own = fidelity(home, key_of("rollouts"), *OWN)
     stages = [found["arms"][0]["runs"][0]["stages"] for found in (document, own)]
     assert stages[0]["references"]["key"] != stages[1]["references"]["key"]
@@ -360,6 +361,8 @@ def test_pairs_are_scored_from_the_command_line(tmp_path: Path) -> None:
     expected = np.abs(2 * frames[1:].astype(float) - 255).mean() / 255
     assert document["arms"][0]["metrics"]["l1"]["mean"]["mean"] == pytest.approx(expected)
     assert (tmp_path / "out" / "report.html").is_file()
+    again = diamond("fidelity", *pair, "--context", "1", "--out", str(tmp_path / "out"))
+    assert again.returncode == 0, again.stderr
     assert "different shapes" in refusal(*pair[:3], str(tmp_path / "c.npy"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")

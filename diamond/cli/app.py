@@ -247,7 +247,8 @@ def sweep(
         int | None, typer.Option(help="Trials in all, in place of what is declared.")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="smoke, tiny, small or paper, in place of what is declared.")
+        str | None,
+        typer.Option(help="smoke, tiny, desk, small or paper, in place of what is declared."),
     ] = None,
     game: Annotated[
         str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")

@@ -161,7 +161,7 @@ def desk(game: str) -> RunConfig:
 
 
 def _desk_climber(config: RunConfig) -> RunConfig:
-    """Its building without the streets beside it; one hand after the other, in quick succession."""
+    """The building without the streets beside it; held actions last 3 env steps at most."""
     play = config.frames.play.model_copy(update={"max_hold_steps": 3})
     return config.model_copy(
         update={
