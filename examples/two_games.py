@@ -55,7 +55,9 @@ def real_game(agent: Checkpoint, seed: int) -> Generator[Moment, int, None]:
         earned, over = earned + reward, ended or stopped
 
 
-def imagined_game(world: WorldModel[Any], real: list[Moment]) -> Generator[Moment, int, None]:
+def imagined_game(
+    world: WorldModel[Any], real: list[Moment], seed: int
+) -> Generator[Moment, int, None]:
     """The world model, which goes on from the first frames of a real game."""
     begun = real[: world.history]
     actions = torch.zeros(1, len(begun) - 1, dtype=torch.int64)
@@ -63,7 +65,7 @@ def imagined_game(world: WorldModel[Any], real: list[Moment]) -> Generator[Momen
         actions[0, index] = yield moment
     frames = to_unit(torch.from_numpy(np.stack([moment.frame for moment in begun])))[None]
     state = world.start(frames, actions, torch.tensor([0]))
-    noise = StreamNoise(torch_generator(0, Purpose.FIDELITY_NOISE))
+    noise = StreamNoise(torch_generator(seed, Purpose.FIDELITY_NOISE))
     frame, earned, over = frames[:, -1], begun[-1].earned, False
     while True:
         action = yield Moment(to_bytes(frame)[0].numpy(), earned, over)
@@ -123,7 +125,8 @@ def main() -> None:
     world = world_of_checkpoint(args.checkpoint, agent, agent.world, CPU)
     if len(real) <= world.history:
         parser.error(f"--steps {args.steps}: the film begins with {world.history} real frames")
-    imagined = play(args.checkpoint, agent, imagined_game(world, real), args.seed, args.steps)
+    dream = imagined_game(world, real, args.seed)
+    imagined = play(args.checkpoint, agent, dream, args.seed, args.steps)
     first, *others = film(real, imagined)
     first.save(args.film, save_all=True, append_images=others, duration=150, loop=0)
     for name, moments in (("real game", real), ("imagined", imagined)):

@@ -1,4 +1,4 @@
-"""What the recipes of `tiny` must reach; half an hour on two cores."""
+"""What the recipes of `tiny` must reach; some forty minutes on two cores."""
 
 import subprocess
 import sys

@@ -134,7 +134,7 @@ def tiny(game: str) -> RunConfig:
 
 
 def desk(game: str) -> RunConfig:
-    """As `tiny`, trained for some ten minutes of one processor core."""
+    """As `tiny`, trained for ten to fifteen minutes of one processor core."""
     base = tiny(game)
     config = base.model_copy(
         update={
