@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Literal, overload
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, Unpack
 
-from diamond.ablation.joining import command_words
-from diamond.ablation.request import Request
 from diamond.cli.ablate import Options, run_study
-from diamond.cli.asking import Asked, Texts, ablation_request, texts
+from diamond.cli.ablation_request import Asked, Texts, ablation_request, texts
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import DEFAULT_HOME, check_home_text, check_workers
 from diamond.cli.studies import placed
 from diamond.cli.system import quiet_mlflow
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
+from diamond.engine.files import in_use
+from diamond.engine.store import Store
+from diamond.engine.study_history import RUNNING_NAME
 from diamond.errors import DiamondError, RequestError, StageFailedError, refusals, unknown
-from diamond.pipeline.files import in_use
-from diamond.pipeline.history import RUNNING_NAME
-from diamond.pipeline.keeping import check_keep
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import Study, finished_report, named_study
+from diamond.plan.joined_requests import command_words
+from diamond.plan.request import Request
 from diamond.results.model import Result
+from diamond.studies.frame_retention import check_keep
+from diamond.studies.study_list import Study, finished_report, named_study
 from diamond.tracking.uris import TRACKING_VARIABLE, hide_secrets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from diamond.pipeline.films import Rollouts, StartFrames
+    from diamond.studies.compared_frames import Rollouts, StartFrames
 
 
 class AblateOptions(Asked, total=False):
@@ -118,8 +118,8 @@ class LoadedStudy:
             InterruptedRunError: It was interrupted; what was done is kept.
             StoreError: What is stored is damaged, or another version made it.
         """
-        from diamond.pipeline.films import load_start
-        from diamond.pipeline.start_frames import RunName, check_start, find_rollouts
+        from diamond.studies.compared_frames import load_start
+        from diamond.studies.start_frames import RunName, check_start, find_rollouts
 
         with refusals():
             store = Store(self.home)
@@ -272,9 +272,9 @@ def _command(request: Request, said: AblateOptions, home: Path) -> str:
 def _make_again(study: Study, rollouts: "Rollouts", store: Store) -> None:
     """Make the frames of a run again, with what they need."""
     from diamond.cli.progress import ProgressView, stage_names
-    from diamond.pipeline.executor import LocalExecutor
-    from diamond.pipeline.start_frames import plan_again
-    from diamond.pipeline.study import StudyRun
+    from diamond.engine.executor import LocalExecutor
+    from diamond.studies.run_study import StudyRun
+    from diamond.studies.start_frames import plan_again
 
     plan, specs = plan_again(study, rollouts)
     run = StudyRun(plan, store, study.entries[-1]["command"], keep="all")

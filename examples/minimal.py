@@ -25,16 +25,16 @@ from diamond.data.collect import collect_frames, collect_references
 from diamond.data.dataset import FrameSet
 from diamond.data.references import View, view_references
 from diamond.data.segments import SegmentSampler
-from diamond.envs.games import data_shape, open_game
+from diamond.envs.open_game import data_shape, open_game
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.families.diamond.world import DiamondWorld
-from diamond.fidelity.metrics import psnr
+from diamond.fidelity.frame_metrics import psnr
 from diamond.part import AnyPart
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 from diamond.training.state import begin_part
 from diamond.world.imagination import replay_actions
 

@@ -23,7 +23,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
 from diamond.config.run import EvaluationConfig
 from diamond.rng import categorical, seeded_init
 from diamond.seeds import Purpose

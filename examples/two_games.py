@@ -19,16 +19,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from diamond.config.checkpoint import Checkpoint, read_checkpoint
-from diamond.envs.games import open_game
-from diamond.envs.interface import draw_episode_key
+from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.families.interface import WorldModel
 from diamond.records import to_bytes, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.evaluation import sampled_actor
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 from diamond.world.build import part_of_checkpoint, world_of_checkpoint
 
 CPU = torch.device("cpu")

@@ -9,16 +9,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from diamond.config.base import canonical
-from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
+from diamond.config.checkpoint_record import AGENT_FIELDS, CHECKPOINT_FILE, Checkpoint
 from diamond.config.presets import smoke
 from diamond.config.run import ImportedConfig, RunConfig
 from diamond.data.collect import collect_frames
-from diamond.envs.games import open_game
+from diamond.engine.files import digest
+from diamond.envs.open_game import open_game
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
-from diamond.pipeline.files import digest
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 
 
 def write_agent(folder: Path, config: RunConfig | None = None, scale: float = 0.1) -> Path:

@@ -14,16 +14,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 import diamond as package
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
-from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import digest, read_json
-from diamond.pipeline.futures import CONTROL_COLUMNS
-from diamond.pipeline.home import open_home
-from diamond.pipeline.outputs import EVENTS_FILE
-from diamond.pipeline.sealed import unsealed
-from diamond.pipeline.store import (
+from diamond.engine.files import digest, read_json
+from diamond.engine.home import open_home
+from diamond.engine.output_names import EVENTS_FILE
+from diamond.engine.sealed_json import unsealed
+from diamond.engine.stage_claim import Claim
+from diamond.engine.store import (
     KEPT,
     OWN_FILES,
     STAGES_FOLDER,
@@ -33,9 +29,13 @@ from diamond.pipeline.store import (
     read_manifest,
     write_manifest,
 )
+from diamond.makers.sample_scores import CONTROL_COLUMNS
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.results.document import from_document
+from diamond.tracking.mlflow_records import Home
 from diamond.tracking.mlflow_store import MlflowStore, open_store
-from diamond.tracking.records import Home
 from diamond.tracking.uris import default_uri
 
 ROOT = Path(package.__file__).parents[1]
@@ -47,7 +47,7 @@ TIMEOUT_SECONDS = 240.0
 
 PAGELESS = """
 from diamond.cli import ablate
-from diamond.pipeline.files import digest
+from diamond.engine.files import digest
 def write_page(result, store, folder):
     names = ("report.html", "report.md")
     for name in names:
@@ -62,7 +62,7 @@ main()
 
 CHECKPOINTING = f"""
 import functools, sys
-from diamond.pipeline import executor
+from diamond.engine import executor
 executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.0)
 {PAGELESS}"""
 """The same with a checkpoint at every opportunity, so that there is one to interrupt after."""
@@ -290,7 +290,7 @@ def live_workers(home: Path) -> list[int]:
             arguments = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"diamond.pipeline.worker" in arguments and str(home).encode() in arguments:
+        if b"diamond.engine.worker" in arguments and str(home).encode() in arguments:
             found.append(int(path.parent.name))
     return found
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from diamond.pipeline.files import locked
+from diamond.engine.files import locked
 from tests.commands import SMOKE, TOY_FAMILY, diamond, install
 
 settings.register_profile("diamond", deadline=None, derandomize=True)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from diamond.config.presets import make_preset
-from diamond.envs.games import data_shape
+from diamond.envs.open_game import data_shape
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.part import AnyPart
-from diamond.pipeline.released import to_released
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
+from diamond.weights.released_names import to_released
 
 ROOT = Path(__file__).parents[1]
 SEARCH = """\

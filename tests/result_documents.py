@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRIC_OF
-from diamond.pipeline.films import Film
+from diamond.config.metric_table import METRIC_OF
 from diamond.report.strips import Strips
 from diamond.results.model import Result
+from diamond.studies.compared_frames import Film
 
 HORIZON = 100
 STEPS = (1, 5, 10, 20, 50, 100)

@@ -13,24 +13,24 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
+from diamond.engine.devices import Workers
+from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
+from diamond.engine.files import write_json
+from diamond.engine.stage_claim import Claim
+from diamond.engine.store import Store
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.claim import Claim
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
-from diamond.pipeline.files import write_json
-from diamond.pipeline.keeping import Keep
-from diamond.pipeline.store import Store
-from diamond.study import account, engine
-from diamond.study.declaration import Sweep, SweepDeclaration, read_sweep
-from diamond.study.engine import SweepRun
-from diamond.study.objectives import Measure
-from diamond.study.proposals import open_study
-from diamond.study.tracked import TrialState as Shown
-from diamond.study.tracked import TrialTracking
-from diamond.study.trials import own_arms
+from diamond.plan.plan import Plan
+from diamond.plan.stage_keys import StageSpec
+from diamond.studies.frame_retention import Keep
+from diamond.sweep import account, engine
+from diamond.sweep.declaration import Sweep, SweepDeclaration, read_sweep
+from diamond.sweep.engine import SweepRun
+from diamond.sweep.objectives import Measure
+from diamond.sweep.proposals import open_study
+from diamond.sweep.trial_runs import TrialState as Shown
+from diamond.sweep.trial_runs import TrialTracking
+from diamond.sweep.trials import own_arms
 from tests.commands import finish
 
 DEAD = f"{socket.gethostname()}:4194305:1"

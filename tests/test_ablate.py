@@ -13,11 +13,11 @@ import pytest
 from mlflow.entities import Run
 
 from diamond.config.base import canonical
-from diamond.config.metrics import METRIC_OF, RESULT_METRICS, is_set, needs_cells
+from diamond.config.metric_table import METRIC_OF, RESULT_METRICS, is_set, needs_cells
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.engine.output_names import DRAWN_EVENTS_FILE
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.outputs import DRAWN_EVENTS_FILE
 from diamond.stages.registry import stages_of_protocol
 from tests.commands import (
     ROOT,
@@ -468,7 +468,7 @@ def test_answers_come_without_the_heavy_libraries(
         (("--help",), {"pydantic"}),
         (
             ("ablate", "steps=1,3,10", "--dry-run", "--home", "nowhere"),
-            {"tomllib", "diamond.ablation.declarations", "diamond.ablation.claims"},
+            {"tomllib", "diamond.plan.declarations", "diamond.plan.claim_grammar"},
         ),
     ],
     ids=["help", "dry run"],

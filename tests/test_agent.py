@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diamond.agent.actor_critic import actor_critic_loss, burn_in, ppo_losses
-from diamond.agent.returns import lambda_returns
+from diamond.agent.lambda_returns import lambda_returns
 from diamond.config.networks import PolicyConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import FrameSet
@@ -22,7 +22,7 @@ from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.records import RealStarts, Trajectories
 from diamond.rng import Noise, StreamNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY, imagination_policy
+from diamond.training.policy_part import POLICY, imagination_policy
 from diamond.training.state import begin, train
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rliable import metrics as rliable
 
-from diamond.config.games import GAMES
-from diamond.config.published import published
+from diamond.config.game_names import GAMES
+from diamond.config.published_scores import published
 from diamond.stats.aggregates import (
     BLOCK_VALUES,
     aggregates,

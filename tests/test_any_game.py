@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diamond.ablation import probing
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.probing import Facts, probe, settled
-from diamond.ablation.request import Request
-from diamond.ablation.stages import stages_of
 from diamond.config.environments import GymnasiumConfig, default_environment
-from diamond.config.games import check_game, check_games, kind_of, slug_of
+from diamond.config.game_names import check_game, check_games, kind_of, slug_of
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.data.collect import collect_references
 from diamond.data.references import load_references, save_references
 from diamond.errors import RequestError
-from diamond.pipeline.arms import scored_on
-from diamond.pipeline.notes import study_notes
+from diamond.findings.arm_inputs import scored_on
+from diamond.findings.reader_notes import study_notes
+from diamond.plan import game_probe as probing
+from diamond.plan.game_probe import Facts, probe, settled
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import stages_of
 from tests.agents import write_agent
 from tests.commands import ROOT, diamond, report
 

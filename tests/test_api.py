@@ -15,27 +15,27 @@ import pandas as pd
 import pytest
 
 import diamond
-from diamond.ablation.plan import make_plan
-from diamond.ablation.request import Request
 from diamond.api import AblateOptions, LoadedStudy
 from diamond.cli import ablate as command_module
 from diamond.cli import app as app_module
 from diamond.cli.ablate import Options
+from diamond.cli.ablation_request import ablation_request
 from diamond.cli.app import app
-from diamond.cli.asking import ablation_request
 from diamond.cli.interrupt import interruptible
 from diamond.data.frame_files import read_stack
+from diamond.engine.executor import LocalExecutor
+from diamond.engine.files import digest
+from diamond.engine.output_names import FRAMES_FILE
+from diamond.engine.store import Store
+from diamond.engine.study_history import record_plan
 from diamond.errors import DiamondError, RequestError, StageFailedError, StoreError
-from diamond.pipeline import films as films_module
-from diamond.pipeline.executor import LocalExecutor
-from diamond.pipeline.files import digest
-from diamond.pipeline.history import record_plan
-from diamond.pipeline.keeping import Dropping, Keep
-from diamond.pipeline.outputs import FRAMES_FILE
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import named_study
-from diamond.pipeline.study_export import export_study
+from diamond.plan.plan import make_plan
+from diamond.plan.request import Request
 from diamond.results.model import Result
+from diamond.studies import compared_frames as films_module
+from diamond.studies.export_study import export_study
+from diamond.studies.frame_retention import Dropping, Keep
+from diamond.studies.study_list import named_study
 from tests import commands
 from tests.commands import SMOKE, STUDY, copy_home, digests, environment, live_workers, smoke_plan
 from tests.sweep_documents import result as sweep_of
@@ -308,7 +308,7 @@ def test_frames_that_cannot_be_made_again_are_told(
             worker.process.kill()
             return worker
 
-    monkeypatch.setattr("diamond.pipeline.executor.LocalExecutor", Broken)
+    monkeypatch.setattr("diamond.engine.executor.LocalExecutor", Broken)
     with pytest.raises(StageFailedError, match=r"could not be made again: rollouts: .* SIGKILL"):
         study.frames("steps=3", 0)
 

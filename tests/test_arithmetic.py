@@ -11,7 +11,7 @@ PAGES = 32 * 2**20 // 4096
 
 PROGRAM = """
 import resource, sys, torch
-from diamond.pipeline.arithmetic import prepare_process, release_memory
+from diamond.engine.arithmetic import prepare_process, release_memory
 
 def resident() -> int:
     return int(open("/proc/self/statm").read().split()[1])
@@ -51,7 +51,7 @@ def test_large_activations_are_mapped_once_and_given_back_between_stages() -> No
 
 UNTOUCHED = """
 import ctypes
-from diamond.pipeline.arithmetic import prepare_process
+from diamond.engine.arithmetic import prepare_process
 
 prepare_process(threads=1)
 libc = ctypes.CDLL(None)

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from diamond.ablation.axes import axes_of, find_axis
-from diamond.ablation.variants import apply_axes
 from diamond.cli.axes import axes_page
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
@@ -15,6 +13,8 @@ from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
+from diamond.plan.axes import axes_of, find_axis
+from diamond.plan.variants import apply_axes
 from diamond.stages.registry import stage_names, stages_of_protocol
 from tests.commands import ROOT, environment
 from tests.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import make_plan
-from diamond.ablation.request import Request
 from diamond.config.presets import make_preset
 from diamond.config.run import ViewConfig
 from diamond.data.collect import collect_references
 from diamond.data.references import View, view_references
-from diamond.envs.games import open_game
+from diamond.envs.open_game import open_game
 from diamond.envs.palette import COLOURS, paint
 from diamond.envs.view import apply_view
 from diamond.fidelity.cells import nearest_colours, score_cells
-from diamond.pipeline.notes import scoring_notes
+from diamond.findings.reader_notes import scoring_notes
+from diamond.plan.plan import make_plan
+from diamond.plan.request import Request
 
 NAN = np.nan
 CELLS = (10, 10)

@@ -15,26 +15,26 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from diamond.ablation.declarations import Given, load_declaration
-from diamond.ablation.plan import AA_NAME, make_plan
-from diamond.ablation.request import Request
-from diamond.config.checkpoint import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
+from diamond.config.checkpoint_record import AGENT_FIELDS, CHECKPOINT_FILE, read_checkpoint
 from diamond.config.overrides import override
 from diamond.config.presets import paper, smoke, tiny
 from diamond.config.run import RunConfig
+from diamond.engine.files import digest, read_json
+from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError, StoreError, WeightsError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.formulations import FORMULATION_FIELDS
 from diamond.families.diamond.reward_end_net import REWARD_END
-from diamond.pipeline import export
-from diamond.pipeline.checkpoints import import_released, load_released
-from diamond.pipeline.evaluate import evaluate
-from diamond.pipeline.files import digest, read_json
-from diamond.pipeline.history import record_plan
-from diamond.pipeline.released import to_released
-from diamond.training.policy import POLICY
-from diamond.weights import filled
+from diamond.plan.declarations import Given, load_declaration
+from diamond.plan.plan import AA_NAME, make_plan
+from diamond.plan.request import Request
+from diamond.studies import export_agents as export
+from diamond.studies.checkpoint_returns import evaluate
+from diamond.tensor_files import filled
+from diamond.training.policy_part import POLICY
+from diamond.weights.checkpoint_folders import import_released, load_released
+from diamond.weights.released_names import to_released
 from diamond.world.vec import make_vec
 from tests.commands import (
     STUDY,
@@ -431,7 +431,7 @@ def test_evaluate_gives_the_returns_of_the_study(
 
     `diamond evaluate` always cuts after 27,000 env steps, `smoke` sooner: only that differs.
     """
-    monkeypatch.setattr("diamond.pipeline.evaluate.paper", smoke)
+    monkeypatch.setattr("diamond.studies.checkpoint_returns.paper", smoke)
     own = run_of(read_json(smoke_home / "studies" / STUDY / "report.json"), "steps=3")
     key = own["stages"]["returns"]["key"]
     expected = read_json(smoke_home / "stages" / "returns" / key / "returns.json")["played"][

@@ -11,13 +11,13 @@ import pytest
 import diamond as package
 from diamond.bench import client
 from diamond.config.presets import make_preset
+from diamond.engine import executor as executor_module
+from diamond.engine.child_processes import check_code, own_code
+from diamond.engine.devices import Workers
+from diamond.engine.executor import LocalExecutor, StageEvent
+from diamond.engine.provenance import code_version
+from diamond.engine.store import Store
 from diamond.errors import RequestError
-from diamond.pipeline import executor as executor_module
-from diamond.pipeline.children import check_code, own_code
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.provenance import code_version
-from diamond.pipeline.store import Store
 from tests.commands import ROOT, SMOKE, environment, manifests, smoke_plan
 
 PACKAGE = Path(package.__file__).parent
@@ -52,10 +52,10 @@ def test_python_is_started_in_one_way() -> None:
     """Whatever else starts a process starts git, nvidia-smi, or a command of `processes`."""
     trees = {path.relative_to(PACKAGE).as_posix(): _module(path) for path in PACKAGE.rglob("*.py")}
     starting = {name for name, tree in trees.items() if STARTING & _imported(tree)}
-    others = {"pipeline/devices.py", "pipeline/provenance.py"}
+    others = {"engine/devices.py", "engine/provenance.py"}
     python = {
-        "ablation/probing.py",
-        "pipeline/executor.py",
+        "plan/game_probe.py",
+        "engine/executor.py",
         "bench/client.py",
         "bench/startup.py",
     }
@@ -77,9 +77,9 @@ def test_python_is_started_in_one_way() -> None:
 def test_modules_of_the_working_directory_are_not_run(tmp_path: Path) -> None:
     """A second checkout there, or a file with the name of a library."""
     folder = tmp_path / "folder"
-    (folder / "diamond" / "pipeline").mkdir(parents=True)
+    (folder / "diamond" / "engine").mkdir(parents=True)
     trap = f"open({str(tmp_path / 'executed')!r}, 'a').write(__name__); raise SystemExit(7)\n"
-    for name in ("random", "mlflow", "torch", "diamond/__init__", "diamond/pipeline/worker"):
+    for name in ("random", "mlflow", "torch", "diamond/__init__", "diamond/engine/worker"):
         (folder / f"{name}.py").write_text(trap)
     program = "from diamond.cli.app import main; main()"
     done = subprocess.run(

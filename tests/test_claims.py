@@ -7,8 +7,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from diamond.ablation.claim_arms import NamedArm, arms_of_plan, find_arm, find_arms
-from diamond.ablation.claims import (
+from diamond.config.metric_table import METRIC_OF, METRICS
+from diamond.errors import RequestError
+from diamond.families.diamond.config import diamond_of
+from diamond.plan.claim_arms import NamedArm, arms_of_plan, find_arm, find_arms
+from diamond.plan.claim_grammar import (
     CLAIM_METRICS,
     FIDELITY_METRICS,
     RETURN_METRICS,
@@ -26,11 +29,8 @@ from diamond.ablation.claims import (
     render,
     render_claim,
 )
-from diamond.ablation.plan import AA_NAME, make_plan
-from diamond.ablation.request import Request
-from diamond.config.metrics import METRIC_OF, METRICS
-from diamond.errors import RequestError
-from diamond.families.diamond.config import diamond_of
+from diamond.plan.plan import AA_NAME, make_plan
+from diamond.plan.request import Request
 
 QUANTITIES = (
     Quantity("l1", "steps=1"),

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diamond.ablation.axes import find_axis
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
-from diamond.ablation.variants import apply_axes
-from diamond.config.games import GAMES
+from diamond.config.game_names import GAMES
 from diamond.config.presets import make_preset, smoke
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
-from diamond.envs.games import open_game
+from diamond.engine.files import digest
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
+from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
-from diamond.pipeline.checkpoints import adopt_players
-from diamond.pipeline.files import digest
-from diamond.pipeline.kept_weights import weights_path
-from diamond.pipeline.store import Store
-from diamond.pipeline.worker import run_stage
+from diamond.plan.axes import find_axis
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
+from diamond.plan.variants import apply_axes
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
+from diamond.weights.checkpoint_folders import adopt_players
+from diamond.weights.imported_weights import weights_path
 from tests.agents import write_agent
 from tests.commands import ablate, diamond, manifests
 

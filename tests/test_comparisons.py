@@ -9,13 +9,12 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import make_plan
-from diamond.ablation.request import Request
-from diamond.config.metrics import METRICS
-from diamond.pipeline.arm_scores import role_of
-from diamond.pipeline.arms import trained_model
-from diamond.pipeline.notes import study_notes
-from diamond.pipeline.tracked import noise_curves
+from diamond.config.metric_table import METRICS
+from diamond.findings.arm_inputs import trained_model
+from diamond.findings.arm_scores import role_of
+from diamond.findings.reader_notes import study_notes
+from diamond.plan.plan import make_plan
+from diamond.plan.request import Request
 from diamond.results.comparisons import (
     NO_FLOOR,
     ONE_SEED,
@@ -28,6 +27,7 @@ from diamond.results.comparisons import (
 )
 from diamond.results.model import Comparison
 from diamond.stats.multiple import holm
+from diamond.studies.study_runs import noise_curves
 
 NAN = math.nan
 PRIMARY = "core_ratio"

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diamond.ablation.stages import StageName
 from diamond.bench.inputs import (
     SEED,
     GivenSegments,
@@ -25,20 +24,21 @@ from diamond.bench.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.data.segments import starts_of
+from diamond.engine import stage_context
+from diamond.engine.arithmetic import compile_network, release_memory
+from diamond.engine.devices import Workers, check_compiler, named_device
+from diamond.engine.files import read_json
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.part import device_of
-from diamond.pipeline import context as stage_context
-from diamond.pipeline.arithmetic import compile_network, release_memory
-from diamond.pipeline.devices import Workers, check_compiler, named_device
-from diamond.pipeline.files import read_json
-from diamond.pipeline.store import Store
-from diamond.pipeline.worker import run_stage
+from diamond.plan.stage_keys import StageName
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
-from diamond.tracking.events import read_events
+from diamond.tracking.event_log import read_events
 from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
 
 CONFIG = make_preset("smoke", "Boxing")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from diamond.config.base import Record, canonical, canonical_json, content_hash
-from diamond.config.games import GAMES, GAMES_WITH_EXPERT
+from diamond.config.game_names import GAMES, GAMES_WITH_EXPERT
 from diamond.config.overrides import (
     AXIS_FIELDS,
     BLOCK_FIELDS,

@@ -7,23 +7,23 @@ import pytest
 import torch
 from torch import nn
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.config.overrides import override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
+from diamond.engine.plan_duration import IMPORT_SECONDS, Estimate, priorities, wall_seconds
+from diamond.engine.stage_cost import expected_seconds
+from diamond.engine.store import Store
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.cost import reward_end_multiplications, unet_multiplications
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
 from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.pipeline.cost import expected_seconds
-from diamond.pipeline.estimate import IMPORT_SECONDS, Estimate, priorities, wall_seconds
-from diamond.pipeline.store import Store
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.stages.multiplications import policy_multiplications
 from diamond.stages.registry import stages_of_protocol
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 from tests.commands import diamond, smoke_plan
 from tests.commands import finish as finish_stage
 

@@ -36,7 +36,7 @@ from diamond.data.references import (
     save_references,
 )
 from diamond.envs.atari import rom_name
-from diamond.envs.games import open_game
+from diamond.envs.open_game import open_game
 from diamond.envs.view import apply_view
 
 PLAY = PlayConfig(collector="random_held", max_hold_steps=8, random_fraction=1.0)

@@ -31,8 +31,8 @@ from diamond.data.references import (
     view_references,
 )
 from diamond.data.segments import SegmentSampler
-from diamond.envs.games import open_game
-from diamond.envs.interface import EpisodeKey, draw_episode_key
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view, apply_view_all
 from diamond.errors import StageFailedError
 from diamond.part import Extent

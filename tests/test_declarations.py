@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from diamond.ablation.claim_arms import check_claims
-from diamond.ablation.declarations import (
+from diamond.cli import ablate
+from diamond.cli.ablate import Options
+from diamond.cli.app import app
+from diamond.cli.declaration_options import declared_lines
+from diamond.engine.study_history import read_entries, record_plan
+from diamond.errors import ExitCode, RequestError
+from diamond.families.diamond.config import diamond_of
+from diamond.plan.claim_arms import check_claims
+from diamond.plan.declarations import (
     Declaration,
     Declared,
     Given,
@@ -17,16 +24,9 @@ from diamond.ablation.declarations import (
     load_declaration,
     read_declaration,
 )
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.toml_lines import line_of
-from diamond.cli import ablate
-from diamond.cli.ablate import Options
-from diamond.cli.app import app
-from diamond.cli.declared import declared_lines
-from diamond.errors import ExitCode, RequestError
-from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.history import read_entries, record_plan
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.toml_lines import line_of
 from diamond.stages.registry import stages_of_protocol
 from tests.commands import ROOT, diamond
 

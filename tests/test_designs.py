@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.plan import AA_NAME, Arm, Plan, make_plan
-from diamond.ablation.request import Request
 from diamond.config.base import canonical
+from diamond.engine.run_identity import aggregate_key, run_key_of
+from diamond.engine.study_history import check_history, known_aggregates, record_plan
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.levels import calls_per_sample
 from diamond.families.diamond.stages import update_multiplications
-from diamond.pipeline.history import check_history, known_aggregates, record_plan
-from diamond.pipeline.identity import aggregate_key, run_key_of
+from diamond.plan.plan import AA_NAME, Arm, Plan, make_plan
+from diamond.plan.request import Request
 
 REQUEST = Request((), "smoke", ("Boxing",), 1, "fidelity", None)
 ENDS: dict[str, object] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from diamond.pipeline import devices
-from diamond.pipeline.devices import (
+from diamond.engine import devices
+from diamond.engine.devices import (
     VISIBLE,
     Workers,
     default_jobs,
@@ -17,7 +17,7 @@ from diamond.pipeline.devices import (
     listed_gpus,
     visible_gpus,
 )
-from diamond.pipeline.executor import LocalExecutor
+from diamond.engine.executor import LocalExecutor
 from tests.test_executor import spec
 
 LISTED = """\

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from diamond.config.environments import AtariConfig
-from diamond.config.games import FIRST_SIX_ACTIONS, GAMES
+from diamond.config.game_names import FIRST_SIX_ACTIONS, GAMES
 from diamond.config.run import Collector, PlayConfig, ViewConfig
 from diamond.envs.atari import AtariEnv, rom_name
-from diamond.envs.interface import EpisodeKey, draw_episode_key
-from diamond.envs.players import HeldRandomPlayer, scripted_players
+from diamond.envs.collecting_players import HeldRandomPlayer, scripted_players
+from diamond.envs.real_game import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view, apply_view_all
 
 EMULATOR = AtariConfig(frame_skip=4, max_noops=30, actions=None)

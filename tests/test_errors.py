@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
-from diamond.config.games import GAMES
+from diamond.config.game_names import GAMES
 from diamond.config.overrides import field_names, variable_fields
 from diamond.config.presets import make_preset
+from diamond.engine.files import read_json
 from diamond.errors import DiamondError, ExitCode, nearest, unknown
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.files import read_json
 from diamond.stages.registry import stages_of_protocol
 from tests.commands import (
     SMOKE,

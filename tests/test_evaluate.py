@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from diamond.cli.evaluate import EvaluationOptions, evaluate_and_show
-from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.environments import Environment
 from diamond.config.presets import smoke, tiny
 from diamond.config.run import EvaluationConfig, RunConfig
-from diamond.envs.interface import EpisodeKey, draw_episode_key
+from diamond.envs.real_game import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode
 from diamond.nets.blocks import Recurrent
-from diamond.pipeline.evaluate import summary
 from diamond.report.video import open_video
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
+from diamond.studies.checkpoint_returns import summary
 from diamond.training.evaluation import Actor, Episode, finished, play_side_by_side
 from tests.agents import write_agent
 from tests.commands import diamond, environment, wait_until
@@ -198,7 +198,7 @@ def test_the_command_tells_films_and_feeds_scores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The film has a frame for each env step of the first episode, and shows Breakout."""
-    monkeypatch.setattr("diamond.pipeline.evaluate.EPISODES_AT_A_TIME", 1)
+    monkeypatch.setattr("diamond.studies.checkpoint_returns.EPISODES_AT_A_TIME", 1)
     film = tmp_path / "play.mp4"
     evaluate_and_show(agent, None, EvaluationOptions(2, 3, film, as_json=True))
     shown = capsys.readouterr()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from diamond.errors import StoreError
-from diamond.tracking.events import Event, EventLog, Message, read_events, read_messages
+from diamond.tracking.event_log import Event, EventLog, Message, read_events, read_messages
 
 
 def test_a_log_reads_back_what_was_committed(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import View
+from diamond.engine.output_names import DRAWN_EVENTS_FILE
+from diamond.engine.stage_context import StageContext
 from diamond.families.interface import Step
-from diamond.fidelity.events import find_events
+from diamond.fidelity.event_recall import find_events
 from diamond.fidelity.reward_end import PredictedRewardEnds
-from diamond.pipeline import events as pipeline_events
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.events import draw_events, score_events
-from diamond.pipeline.outputs import DRAWN_EVENTS_FILE
+from diamond.makers import imagined_events
+from diamond.makers.imagined_events import draw_events, score_events
 from diamond.records import to_bytes, to_unit
 from diamond.rng import Noise
 from diamond.stages.rollouts import MAX_EVENTS
@@ -236,7 +236,7 @@ def test_what_is_drawn_does_not_depend_on_the_batch(
 ) -> None:
     found = []
     for size in (64, 2):
-        monkeypatch.setattr(pipeline_events, "BATCH_ROWS", size)
+        monkeypatch.setattr(imagined_events, "BATCH_ROWS", size)
         folder = tmp_path / str(size)
         context = StageContext(attempt_in(folder), {}, {}, 7, torch.device("cpu"), lambda *_: None)
         draw_events(context, Chance(example()), example(), 0, DRAWN_EVENTS_FILE, with_frames=True)

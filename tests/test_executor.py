@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from diamond.ablation.stages import StageSpec
 from diamond.config.processes import python_command
-from diamond.pipeline.children import own_code
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import LocalExecutor, StageEvent
-from diamond.pipeline.files import read_json
+from diamond.engine.child_processes import own_code
+from diamond.engine.devices import Workers
+from diamond.engine.executor import LocalExecutor, StageEvent
+from diamond.engine.files import read_json
+from diamond.plan.stage_keys import StageSpec
 from tests.commands import (
     SMOKE,
     begin,
@@ -235,7 +235,7 @@ def test_two_commands_at_once_make_every_stage_once(smoke_home: Path, tmp_path: 
 
 
 def test_a_worker_ends_when_its_input_closes(tmp_path: Path) -> None:
-    command = python_command("diamond.pipeline.worker", "--home", str(tmp_path))
+    command = python_command("diamond.engine.worker", "--home", str(tmp_path))
     done = subprocess.run(
         [*command, "--threads", "1", "--code", json.dumps(own_code())],
         stdin=subprocess.DEVNULL,

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from diamond.ablation.request import Request
 from diamond.cli.ablate import Options, run_study
+from diamond.engine.devices import Workers
+from diamond.engine.executor import StageEvent
+from diamond.engine.failure import cause_of, is_lasting
+from diamond.engine.store import Store
 from diamond.errors import (
     ExitCode,
     InterruptedRunError,
@@ -20,12 +23,9 @@ from diamond.errors import (
     StageFailedError,
     StoreError,
 )
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import StageEvent
-from diamond.pipeline.failure import cause_of, is_lasting
-from diamond.pipeline.selection import check_arms, selected_stages
-from diamond.pipeline.store import Store
-from diamond.pipeline.study import StudyRun, Tracking
+from diamond.plan.request import Request
+from diamond.studies.arm_selection import check_arms, selected_stages
+from diamond.studies.run_study import StudyRun, Tracking
 from tests.commands import (
     SMOKE,
     STUDY,
@@ -197,7 +197,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
 # --- what ends a command ------------------------------------------------------------------------
 
 
-DOCUMENT, PAGE = "diamond.pipeline.study.build_result", "diamond.cli.ablate.write_page"
+DOCUMENT, PAGE = "diamond.studies.run_study.build_result", "diamond.cli.ablate.write_page"
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,16 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from diamond.ablation.stages import stages_of
 from diamond.config import plugins
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.config.worlds import OWN, find_family
 from diamond.data.frame_files import read_stack
+from diamond.engine.output_names import FRAMES_FILE
 from diamond.errors import RequestError
 from diamond.families import trees
 from diamond.families.interface import checked, implementation_of
-from diamond.pipeline.outputs import FRAMES_FILE
+from diamond.plan.stage_keys import stages_of
 from tests.commands import ROOT, TOY_FAMILY, diamond, environment, install, report
 
 STUDY = "family-boxing-smoke-static"

@@ -8,13 +8,6 @@ from typing import Any
 
 import pytest
 
-from diamond.ablation.claim_arms import arms_of_plan, find_arm
-from diamond.ablation.match import match_costs
-from diamond.ablation.path import make_path
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import stages_of
-from diamond.ablation.variants import Setting, make_variant
 from diamond.config import plugins
 from diamond.config.overrides import field_description, override
 from diamond.config.presets import make_preset
@@ -22,8 +15,15 @@ from diamond.config.worlds import find_family
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.interface import Family, checked
-from diamond.study.declaration import load_sweep
-from diamond.study.trials import baseline_texts, check_sweep
+from diamond.plan.claim_arms import arms_of_plan, find_arm
+from diamond.plan.match import match_costs
+from diamond.plan.path import make_path
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import stages_of
+from diamond.plan.variants import Setting, make_variant
+from diamond.sweep.declaration import load_sweep
+from diamond.sweep.trials import baseline_texts, check_sweep
 from tests.commands import TOY_FAMILY
 
 PLACE = "toy_world.family:TOY"

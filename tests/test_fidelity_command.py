@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diamond.ablation.one_arm import fidelity_plan
-from diamond.ablation.plan import Arm
-from diamond.ablation.stages import StageSpec
-from diamond.ablation.stages import key_of as key_of_stage
-from diamond.config.metrics import METRICS, RETURN
+from diamond.config.metric_table import METRICS, RETURN
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.references import load_references
-from diamond.envs.games import open_game
+from diamond.engine.files import read_json, write_json
+from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.envs.open_game import open_game
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.recorded import keep_recorded
-from diamond.pipeline.scored_model import find_model, on_starts
-from diamond.pipeline.store import Store, read_manifest, write_manifest
+from diamond.makers.recorded_episodes import keep_recorded
+from diamond.plan.plan import Arm
+from diamond.plan.single_arm import fidelity_plan
+from diamond.plan.stage_keys import StageSpec
+from diamond.plan.stage_keys import key_of as key_of_stage
 from diamond.stages.registry import records
+from diamond.studies.scored_model import find_model, on_starts
 from tests.agents import write_agent
 from tests.commands import copy_home, diamond, finish, plain, report, smoke_plan
 
@@ -33,7 +33,7 @@ OWN = ("--starts", "2", "--horizon", "10")
 
 SMALL_JUDGE = """
 from diamond.config.presets import paper, smoke
-from diamond.pipeline import scored_model
+from diamond.studies import scored_model
 def with_small_judge(game):
     judge = smoke(game).inverse_dynamics
     return paper(game).model_copy(update={"inverse_dynamics": judge})

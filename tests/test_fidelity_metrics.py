@@ -9,8 +9,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from diamond.data.references import median_background
-from diamond.fidelity import metrics
-from diamond.fidelity.metrics import (
+from diamond.fidelity import frame_metrics as metrics
+from diamond.fidelity.frame_metrics import (
     PSNR_CAP_DB,
     ByteArray,
     FloatArray,

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.declarations import load_declaration
-from diamond.config.checkpoint import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
+from diamond.engine.files import read_json, write_json
+from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
+from diamond.engine.needed_stages import REPORT_FILE, written_needs
+from diamond.engine.study_history import FILE_NAME, read_entries
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.history import FILE_NAME, read_entries
-from diamond.pipeline.needs import FILE_NAME as NEEDS_FILE
-from diamond.pipeline.needs import REPORT_FILE, written_needs
-from diamond.pipeline.studies import Study, report_of
+from diamond.plan.declarations import load_declaration
 from diamond.results.score_files import read_score_file
-from diamond.study.declaration import SweepOptions, load_sweep
+from diamond.studies.study_list import Study, report_of
+from diamond.sweep.declaration import SweepOptions, load_sweep
 
 DEPTH = 100_000
 SWEEP = """question = "q?"

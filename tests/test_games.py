@@ -20,13 +20,13 @@ from minatar import Environment as BareMinAtar
 from numpy.typing import NDArray
 
 from diamond.config.environments import default_environment, read_environment
-from diamond.config.games import GAMES, MINATAR_GAMES, OTHER_ATARI_GAMES
+from diamond.config.game_names import GAMES, MINATAR_GAMES, OTHER_ATARI_GAMES
 from diamond.config.run import ViewConfig
 from diamond.envs.atari import rom_name
-from diamond.envs.games import open_game
 from diamond.envs.gymnasium_env import GymnasiumEnv
-from diamond.envs.interface import EpisodeKey, GameEnv
+from diamond.envs.open_game import open_game
 from diamond.envs.palette import COLOURS
+from diamond.envs.real_game import EpisodeKey, GameEnv
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode, RequestError, StageFailedError
 from tests import own_games
@@ -296,8 +296,8 @@ def test_what_is_rendered_stays_whole_when_another_environment_is_closed() -> No
 UNWATCHED = """
 import os
 from diamond.config.environments import GymnasiumConfig
-from diamond.envs.games import open_game
-from diamond.envs.interface import EpisodeKey
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import EpisodeKey
 for game in ("CartPole-v1", "CarRacing-v3", "MiniGrid-Empty-5x5-v0", "CartPole-v0"):
     options = {"continuous": False} if game == "CarRacing-v3" else {}
     env = open_game(game, GymnasiumConfig(options=options))

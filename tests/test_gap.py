@@ -15,17 +15,17 @@ from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import replay_to_start
 from diamond.data.references import Reference, View, view_references
-from diamond.envs.games import open_game
-from diamond.envs.interface import GameEnv
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view
 from diamond.families.interface import Step
+from diamond.makers.imagination_gap import gap_scores, imagined_returns, real_returns
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent
-from diamond.pipeline.gap import gap_scores, imagined_returns, real_returns
 from diamond.records import RealStarts, to_unit
 from diamond.rng import Noise, StreamNoise, seeded_init
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 
 CONFIG = make_preset("smoke", "MinAtar/Breakout-v1")
 NUM_STARTS, NUM_STEPS = 6, 40

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diamond.ablation.grammar import Assignment, one_form, parse_assignment, parse_assignments
 from diamond.errors import RequestError
+from diamond.plan.grammar import Assignment, one_form, parse_assignment, parse_assignments
 
 NAMES = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}", fullmatch=True)
 PLAIN = st.from_regex(r"[A-Za-z0-9_.+-]{1,8}", fullmatch=True)

@@ -14,13 +14,13 @@ from diamond.cli.checkpoints import import_and_show
 from diamond.cli.gc import collect
 from diamond.cli.report import write_again
 from diamond.cli.sweep import _open
+from diamond.engine.devices import Workers
+from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking
+from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking
-from diamond.pipeline.store import Store
-from diamond.study.addresses import default_storage, storage_address
+from diamond.sweep.addresses import default_storage, storage_address
 from diamond.tracking.mlflow_open import find_experiment
-from diamond.tracking.records import TrackedStudy
+from diamond.tracking.mlflow_records import TrackedStudy
 from diamond.tracking.uris import default_uri
 from tests.commands import client, tracked
 from tests.sweeps import Bench, text

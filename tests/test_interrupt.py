@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from diamond.ablation.stages import StageName
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import read_json
-from diamond.pipeline.outputs import CHECKPOINT_FILE, FRAMES_FILE
-from diamond.pipeline.rolling import MAP_SUFFIX
-from diamond.pipeline.store import Store
-from diamond.pipeline.worker import run_stage
-from diamond.tracking.events import read_events
+from diamond.engine.files import read_json
+from diamond.engine.output_names import CHECKPOINT_FILE, FRAMES_FILE
+from diamond.engine.stage_context import StageContext
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
+from diamond.makers.rollout_passes import MAP_SUFFIX
+from diamond.plan.stage_keys import StageName
+from diamond.tracking.event_log import read_events
 from tests.commands import (
     SMOKE,
     STUDY,

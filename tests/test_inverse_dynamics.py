@@ -12,29 +12,29 @@ import numpy as np
 import pytest
 import torch
 
-from diamond.ablation.stages import StageSpec, stages_of
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
 from diamond.data.dataset import FrameSet
 from diamond.data.references import View
 from diamond.data.segments import SegmentSampler
+from diamond.engine.files import read_json
+from diamond.engine.output_names import HELD_OUT_FILE, WEIGHTS_FILE
+from diamond.engine.stage_context import StageContext
+from diamond.engine.store import RESULT
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.reward_end_net import REWARD_END
+from diamond.makers import learned_judges as judges
+from diamond.makers.trained_parts import train_inverse_dynamics
 from diamond.nets.inverse_dynamics_net import (
     INVERSE_DYNAMICS as JUDGE,
 )
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
-from diamond.pipeline import judges
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import read_json
-from diamond.pipeline.outputs import HELD_OUT_FILE, WEIGHTS_FILE
-from diamond.pipeline.store import RESULT
-from diamond.pipeline.training_stages import train_inverse_dynamics
+from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.records import to_unit
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
-from diamond.training.inverse_dynamics import judge_held_out
-from diamond.training.policy import POLICY
+from diamond.training.inverse_dynamics_evaluation import judge_held_out
+from diamond.training.policy_part import POLICY
 from diamond.training.state import begin, train
 from tests.commands import attempt_in
 

@@ -10,7 +10,7 @@ from scipy.stats import entropy, spearmanr
 
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_distance, frechet_scores, gaussian_distance
-from diamond.fidelity.policy import Seen, entropy_ratio, kl_divergence, policy_scores
+from diamond.fidelity.policy_reaction import Seen, entropy_ratio, kl_divergence, policy_scores
 from diamond.fidelity.reward_end import (
     PredictedRewardEnds,
     return_rank_correlation,

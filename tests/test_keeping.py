@@ -10,24 +10,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import Plan, Run, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
 from diamond.data.references import Reference, save_references
-from diamond.envs.interface import EpisodeKey
+from diamond.engine.devices import Workers
+from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
+from diamond.engine.files import in_use, read_json
+from diamond.engine.output_names import (
+    ACTIONS_FILE,
+    FILMS_FILE,
+    FRAMES_FILE,
+    SAMPLES_FILE,
+)
+from diamond.engine.store import KEPT, TRASH, Store
+from diamond.engine.study_history import RUNNING_NAME, record_plan
+from diamond.envs.real_game import EpisodeKey
 from diamond.errors import RequestError
-from diamond.pipeline import films as films_module
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import LocalExecutor, OnEvent, StageEvent
-from diamond.pipeline.files import in_use, read_json
-from diamond.pipeline.films import load_films
-from diamond.pipeline.garbage import find_garbage, remove_garbage
-from diamond.pipeline.history import RUNNING_NAME, record_plan
-from diamond.pipeline.keeping import (
+from diamond.findings.store_view import SeenStore
+from diamond.plan.plan import Plan, Run, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
+from diamond.results.model import Arm as ArmResult
+from diamond.results.model import Provenance, Result
+from diamond.results.model import Run as RunResult
+from diamond.results.model import Stage as StageResult
+from diamond.studies import compared_frames as films_module
+from diamond.studies.compared_frames import load_films
+from diamond.studies.frame_retention import (
     READERS,
     Dropping,
     Keep,
@@ -36,19 +47,8 @@ from diamond.pipeline.keeping import (
     to_make_again,
     was_dropped,
 )
-from diamond.pipeline.outputs import (
-    ACTIONS_FILE,
-    FILMS_FILE,
-    FRAMES_FILE,
-    SAMPLES_FILE,
-)
-from diamond.pipeline.seen import SeenStore
-from diamond.pipeline.store import KEPT, TRASH, Store
-from diamond.pipeline.study import StudyRun
-from diamond.results.model import Arm as ArmResult
-from diamond.results.model import Provenance, Result
-from diamond.results.model import Run as RunResult
-from diamond.results.model import Stage as StageResult
+from diamond.studies.garbage import find_garbage, remove_garbage
+from diamond.studies.run_study import StudyRun
 from tests.commands import SMOKE, ablate, copy_home, digests, finish, smoke_plan
 
 HORIZON = 3

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from diamond.ablation.plan import Arm
-from diamond.pipeline import kept_estimates as kept
-from diamond.pipeline.arms import find_stage
-from diamond.pipeline.estimate_files import ESTIMATES, estimate_files
-from diamond.pipeline.garbage import find_garbage
-from diamond.pipeline.history import record_plan
-from diamond.pipeline.store import Store
-from diamond.results.scores import Scores, arm_estimates, load_scores, run_means
+from diamond.engine.store import Store
+from diamond.engine.study_history import record_plan
+from diamond.findings import stored_estimates as kept
+from diamond.findings.arm_inputs import find_stage
+from diamond.findings.estimate_files import ESTIMATES, estimate_files
+from diamond.plan.plan import Arm
+from diamond.results.rollout_estimates import Scores, arm_estimates, load_scores, run_means
+from diamond.studies.garbage import find_garbage
 from tests.commands import finish, smoke_plan
 
 HORIZON = 10

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from diamond.ablation.stages import stages_of
 from diamond.config.presets import smoke
 from diamond.config.run import LPIPS_MIN_PIXELS, FidelityConfig, RunConfig
 from diamond.errors import RequestError, WeightsError
 from diamond.fidelity import lpips
 from diamond.fidelity.lpips import TRUNK_FILE, LpipsFiles, find_lpips, load_lpips, lpips_distance
-from diamond.pipeline.pairs import find_pairs, pairs_extras, score_pairs
+from diamond.findings.pair_fidelity import find_pairs, pairs_extras, score_pairs
+from diamond.plan.stage_keys import stages_of
 from tests.commands import diamond
 from tests.golden.lpips_weights import seeded_frames, seeded_weights
 

@@ -13,17 +13,17 @@ import pytest
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from diamond.cli import terminal
+from diamond.cli import widths as terminal
 from diamond.cli.progress import ProgressView
+from diamond.engine.executor import StageEvent
 from diamond.errors import ExitCode
-from diamond.pipeline.description import Shown, study_description
-from diamond.pipeline.executor import StageEvent
 from diamond.report.console import result_table
+from diamond.report.figure_style import figure_bytes, plain, settings
 from diamond.report.latex import escape as latex
-from diamond.report.looks import figure_bytes, plain, settings
 from diamond.report.page import write_report
 from diamond.report.terminal import terminal as laid_out
-from diamond.tracking.markdown import code, escape
+from diamond.studies.description import Shown, study_description
+from diamond.tracking.literal_markdown import code, escape
 from tests.commands import client, copy_home, diamond, smoke_plan, tracked
 from tests.result_documents import films_of, result, three_arms
 

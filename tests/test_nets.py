@@ -19,7 +19,7 @@ from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import ResBlock, SelfAttention2d, num_groups
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 
 PAPER = make_preset("paper", "Breakout")
 # Float32 convolutions of another batch size sum in another order.

@@ -11,36 +11,36 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
-from diamond.ablation.axes import find_axis
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec, stages_of
-from diamond.ablation.variants import apply_axes
 from diamond.config.presets import make_preset
 from diamond.config.run import DEFECTS, RunConfig
-from diamond.config.shipped import SHIPPED, shipped_file
+from diamond.config.shipped_policies import SHIPPED, shipped_file
 from diamond.data.collect import collect_off_data, collect_references
 from diamond.data.references import Reference, load_references
-from diamond.envs.games import action_codes
-from diamond.errors import RequestError
-from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.pipeline.arm_scores import comparisons, off_data_comparisons
-from diamond.pipeline.checkpoints import adopt_players
-from diamond.pipeline.files import digest
-from diamond.pipeline.outputs import (
+from diamond.engine.files import digest
+from diamond.engine.output_names import (
     OFF_DATA_FOLDER,
     OFF_DATA_FRAMES_FILE,
     OFF_DATA_SCORES_FILE,
     SCORES_FILE,
 )
-from diamond.pipeline.result import build_result
-from diamond.pipeline.scored_model import on_starts
-from diamond.pipeline.store import Store
-from diamond.pipeline.tracked import Snapshot, is_compared, tracked_runs
-from diamond.pipeline.worker import run_stage
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
+from diamond.envs.open_game import action_codes
+from diamond.errors import RequestError
+from diamond.findings.ablation_result import build_result
+from diamond.findings.arm_scores import comparisons, off_data_comparisons
+from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.plan.axes import find_axis
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec, stages_of
+from diamond.plan.variants import apply_axes
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.page import write_report
-from diamond.weights import filled
+from diamond.studies.scored_model import on_starts
+from diamond.studies.study_runs import Snapshot, is_compared, tracked_runs
+from diamond.tensor_files import filled
+from diamond.weights.checkpoint_folders import adopt_players
 from tests.agents import write_agent
 
 GAME = "MinAtar/Breakout-v1"

@@ -12,30 +12,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.config.environments import GymnasiumConfig
-from diamond.config.games import GAMES
+from diamond.config.game_names import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
 from diamond.config.run import ViewConfig
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, episode_weights
-from diamond.envs.interface import EpisodeKey
+from diamond.engine.files import read_json
+from diamond.engine.stage_context import StageContext
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
 from diamond.envs.live import LiveGame
+from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StageFailedError
+from diamond.makers.online_agent import Progress
 from diamond.part import Extent
-from diamond.pipeline.agent_stage import Progress
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import read_json
-from diamond.pipeline.store import Store
-from diamond.pipeline.worker import run_stage
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
-from diamond.tracking.events import read_events
+from diamond.tracking.event_log import read_events
 from diamond.training.collector import Collector, Play
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 from tests.commands import digests
 
 SMOKE = make_preset("smoke", "Boxing", "online")

@@ -13,34 +13,34 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from diamond.ablation.claims import CLAIM_METRICS
-from diamond.ablation.declarations import read_declaration
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
 from diamond.config import own_metrics
 from diamond.config.own_metrics import TAKEN, OwnMetric
 from diamond.config.presets import make_preset
 from diamond.data.frame_files import read_stack
 from diamond.data.references import load_references, view_references
+from diamond.engine.declaration_timing import last_declared, recorded_declaration
+from diamond.engine.needed_stages import plan_needs, read_needs
+from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE
+from diamond.engine.report_file import read_result
+from diamond.engine.sealed_json import unsealed
+from diamond.engine.store import Store
+from diamond.engine.study_history import read_entries, with_plan
 from diamond.errors import RequestError, StageFailedError
 from diamond.fidelity.extras import Extras, extra_scores, load_extras
-from diamond.pipeline.declared import last_declared, recorded_declaration
-from diamond.pipeline.history import read_entries, with_plan
-from diamond.pipeline.needs import plan_needs, read_needs
-from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
-from diamond.pipeline.pairs import find_pairs, pairs_extras, pairs_result, score_pairs
-from diamond.pipeline.reports import read_result
-from diamond.pipeline.sealed import unsealed
-from diamond.pipeline.store import Store
-from diamond.pipeline.study import StudyRun
-from diamond.pipeline.verify import claim_rows
+from diamond.findings.claim_verdicts import claim_rows
+from diamond.findings.pair_fidelity import find_pairs, pairs_extras, pairs_result, score_pairs
+from diamond.plan.claim_grammar import CLAIM_METRICS
+from diamond.plan.declarations import read_declaration
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.figures import horizon_panels
 from diamond.report.tables import metric_groups
 from diamond.results.document import from_document, to_document
 from diamond.results.model import Result, Run
-from diamond.study.declaration import read_sweep
-from diamond.study.objectives import QUANTITIES
+from diamond.studies.run_study import StudyRun
+from diamond.sweep.declaration import read_sweep
+from diamond.sweep.objectives import QUANTITIES
 from tests.commands import copy_home, diamond
 
 PACKAGE = Path(__file__).parent / "own_metric"

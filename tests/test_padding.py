@@ -22,7 +22,7 @@ from diamond.data.dataset import FrameSet
 from diamond.data.references import View
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, draw_starts
-from diamond.envs.games import data_shape
+from diamond.envs.open_game import data_shape
 from diamond.errors import RequestError, StageFailedError
 from diamond.families.diamond.config import DenoiserConfig, diamond_of
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
@@ -30,13 +30,13 @@ from diamond.families.diamond.precondition import per_item
 from diamond.families.diamond.quantizer import quantize
 from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet, RewardEndNetShape
 from diamond.families.diamond.world import DiamondWorld
+from diamond.makers import learned_judges as judges
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.part import CPU, AnyPart, Extent
-from diamond.pipeline import judges
 from diamond.records import RealStarts, Segments
 from diamond.rng import torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY, imagination_policy
+from diamond.training.policy_part import POLICY, imagination_policy
 from tests.commands import ablate
 
 NUM_ACTIONS = 3

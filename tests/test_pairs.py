@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from diamond.cli.fidelity_table import fidelity_notes
 from diamond.data.references import median_background
-from diamond.data.trajectories import natural, read_frame
+from diamond.data.trajectory_files import natural, read_frame
 from diamond.data.videos import read_video
 from diamond.errors import RequestError
-from diamond.fidelity.metrics import score_frame
-from diamond.pipeline.pairs import Pairs, find_pairs, pairs_result, score_pairs
+from diamond.fidelity.frame_metrics import score_frame
+from diamond.findings.pair_fidelity import Pairs, find_pairs, pairs_result, score_pairs
 from diamond.results.model import Estimate
 
 Frames = NDArray[np.uint8]

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from diamond.agent.actor_critic import actor_critic_loss
-from diamond.agent.returns import lambda_returns
+from diamond.agent.lambda_returns import lambda_returns
 from diamond.config.presets import make_preset
 from diamond.families.diamond.config import DenoiserConfig, SamplerConfig, diamond_of
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
@@ -28,12 +28,12 @@ from diamond.families.diamond.sampler import sample
 from diamond.families.diamond.world import DiamondState, DiamondWorld
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.part import CPU
-from diamond.pipeline.released import from_released, to_released
 from diamond.records import RealStarts, Segments, Trajectories, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.optimizer import make_optimizer
-from diamond.training.policy import POLICY, imagination_policy
+from diamond.training.policy_part import POLICY, imagination_policy
+from diamond.weights.released_names import from_released, to_released
 from diamond.world.imagination import imagine
 from tests.golden import formula
 

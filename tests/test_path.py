@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import diamond.ablation.path as path_module
-from diamond.ablation.path import DIRECTIONS, Direction, LeftOut, Path, find_factors
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.validity import invalid_reason
-from diamond.config.metrics import METRICS
+import diamond.plan.path as path_module
+from diamond.config.metric_table import METRICS
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import FORMULATION_FIELDS
-from diamond.report.looks import figure_bytes
+from diamond.plan.path import DIRECTIONS, Direction, LeftOut, Path, find_factors
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.validity import invalid_reason
+from diamond.report.figure_style import figure_bytes
 from diamond.report.page import write_report
 from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.waterfall import waterfall_figure

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.axes import axes_of, find_axis
-from diamond.ablation.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.cli import plan_table
 from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
+from diamond.engine.devices import Workers
+from diamond.engine.store import Store
 from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.notes import study_notes
-from diamond.pipeline.store import Store
+from diamond.findings.reader_notes import study_notes
+from diamond.plan.axes import axes_of, find_axis
+from diamond.plan.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.stages.registry import stages_of_protocol
 
 STAGES = stages_of_protocol("static")
@@ -279,9 +279,9 @@ def test_named_axes_set_existing_fields() -> None:
 def test_a_plan_loads_no_array_library() -> None:
     code = (
         "import sys\n"
-        "import diamond.config.overrides, diamond.ablation.axes, diamond.seeds\n"
-        "from diamond.ablation.plan import make_plan\n"
-        "from diamond.ablation.request import Request\n"
+        "import diamond.config.overrides, diamond.plan.axes, diamond.seeds\n"
+        "from diamond.plan.plan import make_plan\n"
+        "from diamond.plan.request import Request\n"
         "make_plan(Request(('steps=1,3',), 'tiny', ('Boxing',), 1, None, None)).stages()\n"
         "heavy = {'torch', 'numpy', 'ale_py', 'gymnasium', 'cv2', 'mlflow', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.engine.output_names import RETURNS_FILE, curve_file
+from diamond.engine.store import Store
+from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
-from diamond.pipeline import training_stages
-from diamond.pipeline.outputs import RETURNS_FILE, curve_file
-from diamond.pipeline.returns import run_returns
-from diamond.pipeline.store import Store
-from diamond.pipeline.worker import run_stage
+from diamond.findings.policy_returns import run_returns
+from diamond.makers import trained_parts as training_stages
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.report.learning import learning_figure, learning_runs
-from diamond.results.played import ConstantAction, Played, PlayedEpisode, PlayedGames
+from diamond.results.played_episodes import ConstantAction, Played, PlayedEpisode, PlayedGames
 from diamond.results.points import LEAST_DISTINCT, player_points, points
 from diamond.stages.policy import num_curve_points
 from diamond.training.state import TrainingState

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from diamond.ablation.declarations import Declared, Given, read_declaration
-from diamond.ablation.joining import command_words, join_requests
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.config.metrics import METRICS
+from diamond.config.metric_table import METRICS
 from diamond.config.presets import make_preset
 from diamond.config.run import DEFECTS, Defect, RolloutsConfig
 from diamond.data.defects import BLUR_PIXELS, blurred, spoilt
 from diamond.data.frame_files import read_stack
+from diamond.engine.needed_stages import plan_needs
+from diamond.engine.output_names import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.errors import RequestError
-from diamond.pipeline.needs import plan_needs
-from diamond.pipeline.outputs import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
-from diamond.pipeline.rolling import Starts, passes_of, roll
-from diamond.pipeline.selection import selected_stages
+from diamond.makers.rollout_passes import Starts, passes_of, roll
+from diamond.plan.declarations import Declared, Given, read_declaration
+from diamond.plan.joined_requests import command_words, join_requests
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
 from diamond.report.controls import blind_metrics, control_sentences, control_table
 from diamond.results.model import Comparison, Seen, Sensitivity
-from diamond.results.scores import described
+from diamond.results.rollout_estimates import described
 from diamond.results.sensitivity import Control, sensitivity_rows
+from diamond.studies.arm_selection import selected_stages
 from tests.result_documents import document, result
 from tests.test_rolling import (
     SAMPLES,

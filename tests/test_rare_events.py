@@ -12,14 +12,14 @@ from torch import Tensor
 from diamond.config.presets import make_preset
 from diamond.data.dataset import FrameSet
 from diamond.data.segments import SegmentSampler
+from diamond.engine.output_names import NO_EVENTS
+from diamond.engine.store import Store
 from diamond.families.diamond.config import DenoiserConfig, RewardEndConfig, diamond_of
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
 from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet, shifted
 from diamond.families.diamond.world import DiamondWorld
+from diamond.findings.reader_notes import event_notes
 from diamond.part import Extent
-from diamond.pipeline.notes import event_notes
-from diamond.pipeline.outputs import NO_EVENTS
-from diamond.pipeline.store import Store
 from diamond.records import EVENLY, Segments
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose

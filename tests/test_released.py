@@ -11,10 +11,10 @@ from diamond.errors import WeightsError
 from diamond.families.diamond.config import DenoiserConfig, diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
-from diamond.pipeline.released import from_released, to_released
 from diamond.rng import seeded_init
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
+from diamond.weights.released_names import from_released, to_released
 
 PAPER = make_preset("paper", "Breakout")
 SMOKE = make_preset("smoke", "Breakout")

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from diamond.report import markdown
 from diamond.report.console import result_table
+from diamond.report.figure_style import figure_bytes
 from diamond.report.figures import horizon_figure, horizon_panels
-from diamond.report.looks import figure_bytes
 from diamond.report.numbers import number, visible_decimals
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
@@ -86,7 +86,7 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "before = settings()\n"
         "from tests.result_documents import result, three_arms\n"
         "from diamond.report.figures import horizon_panels\n"
-        "from diamond.report.looks import figure_bytes\n"
+        "from diamond.report.figure_style import figure_bytes\n"
         "from diamond.report.pictures import MAIN_METRICS\n"
         "figure = horizon_panels(result(three_arms()), 'Boxing', MAIN_METRICS)\n"
         "figure_bytes(figure, 'png')\n"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from diamond.pipeline.films import Film
 from diamond.report.page import write_report
+from diamond.studies.compared_frames import Film
 from tests.result_documents import HORIZON, films_of, result, seeded, strips_of, survival_row
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from diamond.cli.report import write_again
+from diamond.engine.report_file import write_result
+from diamond.engine.store import Store
+from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.history import record_plan
-from diamond.pipeline.reports import write_result
-from diamond.pipeline.store import Store
 from tests.commands import STUDY, diamond, smoke_plan
 from tests.result_documents import document, result
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from diamond.report.figure_style import OKABE_ITO, figure_bytes, looks, marked_steps
 from diamond.report.figures import (
     PANEL_POINTS,
     drawn_steps,
@@ -21,7 +22,6 @@ from diamond.report.figures import (
 )
 from diamond.report.forest import forest_figure, forest_panels
 from diamond.report.latex import table_latex
-from diamond.report.looks import OKABE_ITO, figure_bytes, looks, marked_steps
 from diamond.report.numbers import shown_decimals
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from diamond.pipeline.reports import read_result, write_result
+from diamond.engine.report_file import read_result, write_result
 from diamond.results.document import PARTS, SHARED, from_document, to_document
 from diamond.results.model import Arm, Result
 from diamond.results.reference import reference_page

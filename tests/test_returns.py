@@ -3,8 +3,8 @@
 import pytest
 
 from diamond.config.presets import make_preset
-from diamond.config.published import published
-from diamond.pipeline.returns import hns_over_games, run_hns
+from diamond.config.published_scores import published
+from diamond.findings.policy_returns import hns_over_games, run_hns
 from diamond.results.model import Arm, ArmKind, Estimate, Returns, Run
 
 

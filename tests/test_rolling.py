@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diamond.ablation.stages import StageName, StageSpec, stages_of
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import (
     CONTEXT_FRAMES,
@@ -26,7 +25,16 @@ from diamond.config.run import (
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.references import View
-from diamond.envs.games import open_game
+from diamond.engine.output_names import (
+    COUNTERFACTUAL_FILE,
+    FRAMES_FILE,
+    OFF_DATA_FRAMES_FILE,
+    SAMPLES_FILE,
+)
+from diamond.engine.stage_context import StageContext
+from diamond.engine.store import RESULT, Store
+from diamond.engine.worker import run_stage
+from diamond.envs.open_game import open_game
 from diamond.families.baselines import StillWorld
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
@@ -34,23 +42,15 @@ from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.families.interface import Step
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
 from diamond.fidelity.modes import energy_score
-from diamond.pipeline import rolling
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.futures import CONTROL_COLUMNS, score_counterfactuals, score_samples
-from diamond.pipeline.models import save_network
-from diamond.pipeline.outputs import (
-    COUNTERFACTUAL_FILE,
-    FRAMES_FILE,
-    OFF_DATA_FRAMES_FILE,
-    SAMPLES_FILE,
-)
-from diamond.pipeline.rolling import MAP_SUFFIX, Starts, passes_of, roll
-from diamond.pipeline.store import RESULT, Store
-from diamond.pipeline.worker import run_stage
+from diamond.makers import rollout_passes as rolling
+from diamond.makers.rollout_passes import MAP_SUFFIX, Starts, passes_of, roll
+from diamond.makers.sample_scores import CONTROL_COLUMNS, score_counterfactuals, score_samples
+from diamond.plan.stage_keys import StageName, StageSpec, stages_of
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
 from diamond.stages.rollouts import imagined_steps
+from diamond.weights.trained_networks import save_network
 from tests.commands import attempt_in, finish
 
 NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from torch import Tensor
 
 import diamond.world
-from diamond.config.checkpoint import read_checkpoint
+from diamond.config.checkpoint_record import read_checkpoint
 from diamond.errors import RequestError
 from diamond.world import StableBaselinesEnv, make, make_vec
 from tests.agents import write_agent, write_frames

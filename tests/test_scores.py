@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from diamond.results.model import Estimate, Interval
-from diamond.results.scores import (
+from diamond.results.rollout_estimates import (
     BAND_SEEDS,
     BAND_STARTS,
     METHOD_SEEDS,

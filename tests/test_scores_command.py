@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from diamond.cli.app import app
-from diamond.config.games import GAMES
-from diamond.config.published import published
+from diamond.config.game_names import GAMES
+from diamond.config.published_scores import published
 from diamond.errors import DiamondError, ExitCode
 from diamond.report.latex import escape
 from tests.commands import diamond

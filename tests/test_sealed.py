@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from diamond.cli.report import write_again
+from diamond.engine.files import read_json
+from diamond.engine.needed_stages import read_needs, written_needs
+from diamond.engine.report_file import write_result
+from diamond.engine.sealed_json import DIGEST, is_whole, sealed, unsealed
+from diamond.engine.study_history import begin_sweep, check_sweep_folder, read_entries, record_plan
 from diamond.errors import ExitCode, StoreError
-from diamond.pipeline.files import read_json
-from diamond.pipeline.history import begin_sweep, check_sweep_folder, read_entries, record_plan
-from diamond.pipeline.needs import read_needs, written_needs
-from diamond.pipeline.reports import write_result
-from diamond.pipeline.result import kept_files
-from diamond.pipeline.sealed import DIGEST, is_whole, sealed, unsealed
+from diamond.findings.ablation_result import kept_files
 from diamond.report.page import write_report
 from tests.commands import SMOKE, STUDY, client, copy_home, diamond, smoke_plan, tracked
 from tests.result_documents import films_of, result, three_arms

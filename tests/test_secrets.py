@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from diamond.engine.home import open_home
 from diamond.errors import ExitCode, StoreError
-from diamond.pipeline.home import open_home
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.uris import absolute_uri, hide_secrets, server_page
 from tests.commands import SMOKE, STUDY, copy_home, diamond, environment, wait_until

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.stages import StageSpec
-from diamond.pipeline import store as store_module
-from diamond.pipeline.claim import Claim
-from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE
-from diamond.pipeline.seen import SeenStore
-from diamond.pipeline.store import StageResult, Store
-from diamond.pipeline.study import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
+from diamond.engine import store as store_module
+from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE
+from diamond.engine.stage_claim import Claim
+from diamond.engine.store import StageResult, Store
+from diamond.findings.store_view import SeenStore
+from diamond.plan.stage_keys import StageSpec
+from diamond.studies.run_study import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
 
 SPEC = StageSpec("frames", {"game": "Boxing"}, {}, 7)
 

@@ -11,25 +11,25 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from diamond.ablation.plan import Arm
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data import seen_starts as looking
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference, save_references
 from diamond.data.seen_starts import Stretch, seen_starts
-from diamond.envs.interface import EpisodeKey
+from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE
+from diamond.engine.store import Store
+from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StoreError
-from diamond.pipeline import kept_starts
-from diamond.pipeline.arms import find_stage
-from diamond.pipeline.estimate_files import estimate_files
-from diamond.pipeline.kept_starts import kept_seen_starts
-from diamond.pipeline.outputs import ACTIONS_FILE, FRAMES_FILE
-from diamond.pipeline.result import build_result
-from diamond.pipeline.store import Store
+from diamond.findings import starts_in_training as kept_starts
+from diamond.findings.ablation_result import build_result
+from diamond.findings.arm_inputs import find_stage
+from diamond.findings.estimate_files import estimate_files
+from diamond.findings.starts_in_training import kept_seen_starts
+from diamond.plan.plan import Arm
 from diamond.report import page
 from diamond.report.console import result_table
 from diamond.report.prose import seen_sentences
-from diamond.results.scores import load_scores
+from diamond.results.rollout_estimates import load_scores
 from tests.commands import finish, smoke_plan
 from tests.result_documents import result, three_arms
 

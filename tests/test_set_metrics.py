@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diamond.ablation.claims import parse_claim
-from diamond.ablation.path import Path as FlipPath
-from diamond.config.metrics import METRIC_OF, METRICS, is_set
+from diamond.config.metric_table import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
+from diamond.plan.claim_grammar import parse_claim
+from diamond.plan.path import Path as FlipPath
 from diamond.report.console import result_table
 from diamond.report.summary import summarise
 from diamond.report.tables import metric_tables, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.model import Estimate
 from diamond.results.paths import path_result
-from diamond.results.scores import Scores, arm_estimates, run_means
-from diamond.study.objectives import QUANTITY_OF
+from diamond.results.rollout_estimates import Scores, arm_estimates, run_means
+from diamond.sweep.objectives import QUANTITY_OF
 from tests.result_documents import result, three_arms
 
 FD = "fd_inverse_dynamics"
@@ -166,7 +166,7 @@ def test_terminal_and_sentence_say_that_it_is_of_all_frames() -> None:
 def test_scores_of_several_stages_are_read_as_one(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    from diamond.results.scores import load_scores
+    from diamond.results.rollout_estimates import load_scores
 
     frames, policies = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_file(dict(run_scores(1.0)), frames)

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from diamond.ablation.plan import make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec, stages_of
 from diamond.config.base import canonical
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.engine.files import digest, read_json, write_json
+from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
+from diamond.engine.stage_cost import expected_seconds
+from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
+from diamond.makers import trained_parts as training_stages
 from diamond.part import AnyPart, Part, Passes
-from diamond.pipeline import training_stages
-from diamond.pipeline.cost import expected_seconds
-from diamond.pipeline.files import digest, read_json, write_json
-from diamond.pipeline.outputs import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
-from diamond.pipeline.store import Store, read_manifest, write_manifest
-from diamond.pipeline.worker import run_stage
-from diamond.tracking.events import read_events
+from diamond.plan.plan import make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec, stages_of
+from diamond.tracking.event_log import read_events
 from tests.commands import finish
 from tests.test_training import SMOKE, denoiser_config, toy_frames
 

@@ -14,19 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from diamond.ablation.stages import StageSpec, key_of, stages_of
 from diamond.config.presets import make_preset, smoke
-from diamond.errors import OvertakenError, StoreError
-from diamond.pipeline import claim as claim_module
-from diamond.pipeline import worker as worker_module
-from diamond.pipeline.checkpoint import load_checkpoint, save_checkpoint
-from diamond.pipeline.claim import STALE_SECONDS, Claim, Held, living_holders
-from diamond.pipeline.context import StageContext
-from diamond.pipeline.files import create_json, locked, read_json, write_json, write_text
-from diamond.pipeline.outputs import CHECKPOINT_FILE, EVENTS_FILE, committed_events
-from diamond.pipeline.sealed import DIGEST
-from diamond.pipeline.seen import SeenStore
-from diamond.pipeline.store import (
+from diamond.engine import stage_claim as claim_module
+from diamond.engine import worker as worker_module
+from diamond.engine.files import create_json, locked, read_json, write_json, write_text
+from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events
+from diamond.engine.sealed_json import DIGEST
+from diamond.engine.stage_claim import STALE_SECONDS, Claim, Held, living_holders
+from diamond.engine.stage_context import StageContext
+from diamond.engine.store import (
     TRASH,
     Attempt,
     StageResult,
@@ -37,7 +33,11 @@ from diamond.pipeline.store import (
     write_kept,
     write_manifest,
 )
-from diamond.pipeline.worker import run_stage
+from diamond.engine.training_checkpoint import load_checkpoint, save_checkpoint
+from diamond.engine.worker import run_stage
+from diamond.errors import OvertakenError, StoreError
+from diamond.findings.store_view import SeenStore
+from diamond.plan.stage_keys import StageSpec, key_of, stages_of
 from diamond.tracking.owner import current_owner, start_time
 from tests.commands import ROOT, attempt_in, dead_owner, finish
 
@@ -455,7 +455,7 @@ def test_a_claim_is_held_by_one_and_free_when_its_block_ends(tmp_path: Path) -> 
 
 def test_of_processes_that_want_a_claim_at_once_one_gets_it(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from diamond.pipeline.claim import Claim\n"
+        "import sys; from pathlib import Path; from diamond.engine.stage_claim import Claim\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "print(Claim(Path(sys.argv[1])).try_acquire(), flush=True)\n"
         "sys.stdin.readline()"  # a process that is gone holds nothing: stay until all have tried
@@ -488,7 +488,7 @@ def _line(process: "subprocess.Popen[str]") -> str:
 
 def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from diamond.pipeline.claim import Claim;"
+        "import sys; from pathlib import Path; from diamond.engine.stage_claim import Claim;"
         "assert Claim(Path(sys.argv[1])).try_acquire()"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
@@ -628,7 +628,7 @@ def test_a_write_that_fails_leaves_the_old_text(
 def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
     path = tmp_path / "numbers.json"
     script = (
-        "import sys; from pathlib import Path; from diamond.pipeline.files import write_json\n"
+        "import sys; from pathlib import Path; from diamond.engine.files import write_json\n"
         "for i in range(100): write_json(Path(sys.argv[1]), [i] * 5000)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as writer:
@@ -659,7 +659,7 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_of_the_user(tmp_path: Path)
 def test_a_lock_keeps_other_processes_out(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     script = (
-        "import sys, time; from pathlib import Path; from diamond.pipeline.files import locked\n"
+        "import sys, time; from pathlib import Path; from diamond.engine.files import locked\n"
         "with locked(Path(sys.argv[1])): print('in', flush=True); time.sleep(0.5); print('out')"
     )
     command = [sys.executable, "-c", script, str(path)]

@@ -11,41 +11,41 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.cli.studies import show_study, size_text
 from diamond.cli.verify import verify_and_show
-from diamond.errors import RequestError, StoreError
-from diamond.pipeline import garbage as garbage_module
-from diamond.pipeline import needs as needs_module
-from diamond.pipeline.checkpoints import adopt_players
-from diamond.pipeline.claim import Claim
-from diamond.pipeline.files import digest, in_use, read_json, write_json
-from diamond.pipeline.garbage import WEIGHTS, find_garbage, remove_garbage
-from diamond.pipeline.history import (
+from diamond.engine import needed_stages as needs_module
+from diamond.engine.files import digest, in_use, read_json, write_json
+from diamond.engine.needed_stages import REPORT_FILE, needed_stages, read_needs
+from diamond.engine.run_identity import aggregate_key, tracked_key
+from diamond.engine.stage_claim import Claim
+from diamond.engine.store import TRASH, Store
+from diamond.engine.study_history import (
     FILE_NAME,
     RUNNING_NAME,
     check_history,
     known_aggregates,
     record_plan,
 )
-from diamond.pipeline.identity import aggregate_key, tracked_key
-from diamond.pipeline.kept_weights import bringing_weights
-from diamond.pipeline.needs import REPORT_FILE, needed_stages, read_needs
-from diamond.pipeline.notes import study_notes
-from diamond.pipeline.store import TRASH, Store
-from diamond.pipeline.studies import (
+from diamond.errors import RequestError, StoreError
+from diamond.findings.reader_notes import study_notes
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
+from diamond.stages import registry as registry_module
+from diamond.stages.policy import POLICY
+from diamond.stages.registry import OWN
+from diamond.studies import garbage as garbage_module
+from diamond.studies.garbage import WEIGHTS, find_garbage, remove_garbage
+from diamond.studies.run_study import StudyRun
+from diamond.studies.study_list import (
     StageStates,
     all_studies,
     disk_sizes,
     find_study,
     folder_bytes,
 )
-from diamond.pipeline.study import StudyRun
-from diamond.stages import registry as registry_module
-from diamond.stages.policy import POLICY
-from diamond.stages.registry import OWN
+from diamond.weights.checkpoint_folders import adopt_players
+from diamond.weights.imported_weights import bringing_weights
 from tests.agents import write_agent
 from tests.commands import SMOKE, STUDY, ablate, diamond, digests, environment, finish, smoke_plan
 

@@ -16,8 +16,8 @@ import pytest
 from optuna.storages import RDBStorage
 
 from diamond.errors import StoreError
-from diamond.study.addresses import storage_address
-from diamond.study.storage import find_storage, open_storage, storage_errors
+from diamond.sweep.addresses import storage_address
+from diamond.sweep.storage import find_storage, open_storage, storage_errors
 from tests.commands import wait_until
 from tests.test_study_storage import ask_and_tell_together, check_trials
 

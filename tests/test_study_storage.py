@@ -15,13 +15,13 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from diamond.errors import StoreError
-from diamond.study.addresses import (
+from diamond.sweep.addresses import (
     check_shared_home,
     default_storage,
     journal_path,
     storage_address,
 )
-from diamond.study.storage import find_storage, open_storage, storage_errors
+from diamond.sweep.storage import find_storage, open_storage, storage_errors
 from diamond.tracking.mounts import file_system, network_file_system
 from diamond.tracking.uris import hide_secrets
 from tests.commands import environment
@@ -43,7 +43,7 @@ host: /ssh fuse.sshfs rw 0 0
 ASK_AND_TELL = """
 import sys
 import optuna
-from diamond.study.storage import open_storage
+from diamond.sweep.storage import open_storage
 
 address, name, num_trials = sys.argv[1:]
 study = optuna.create_study(
@@ -332,7 +332,7 @@ def test_optuna_is_silent(address: str, capfd: pytest.CaptureFixture[str]) -> No
 
 def test_commands_and_addresses_load_no_optuna() -> None:
     script = (
-        "import sys, diamond.cli.app, diamond.study.addresses, diamond.study.links\n"
+        "import sys, diamond.cli.app, diamond.sweep.addresses, diamond.sweep.dashboard_links\n"
         "print({'optuna', 'optuna_dashboard', 'sqlalchemy'} & set(sys.modules))"
     )
     done = subprocess.run(

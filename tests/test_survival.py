@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from diamond.pipeline.survival_rows import survival_of, threshold_of
+from diamond.findings.survival_rows import survival_of, threshold_of
 from diamond.stats.survival import Times, first_above, kaplan_meier, survival_over_seeds
 
 NAN = float("nan")

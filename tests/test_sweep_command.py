@@ -14,17 +14,17 @@ from typer.testing import CliRunner, Result
 from diamond.cli.ablate import Options
 from diamond.cli.app import app
 from diamond.cli.sweep import _open
+from diamond.engine.devices import Workers
+from diamond.engine.files import read_json, write_json
+from diamond.engine.home import open_home
+from diamond.engine.store import Store
+from diamond.engine.study_history import record_plan
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import read_json, write_json
-from diamond.pipeline.history import record_plan
-from diamond.pipeline.home import open_home
-from diamond.pipeline.store import Store
-from diamond.study.addresses import default_storage
-from diamond.study.declaration import Sweep, read_sweep
-from diamond.study.engine import SweepRun
-from diamond.study.proposals import ATTEMPTS, MLFLOW_LINK, MLFLOW_RUN
-from diamond.study.storage import open_storage
+from diamond.sweep.addresses import default_storage
+from diamond.sweep.declaration import Sweep, read_sweep
+from diamond.sweep.engine import SweepRun
+from diamond.sweep.proposals import ATTEMPTS, MLFLOW_LINK, MLFLOW_RUN
+from diamond.sweep.storage import open_storage
 from tests.commands import (
     begin,
     check_tracked,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from diamond.ablation.plan import Plan, make_plan
 from diamond.cli.app import app
+from diamond.engine.store import Store
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.store import Store
-from diamond.study import confirm
-from diamond.study.confirm import command_of, confirm_request, confirmation, fresh_start
-from diamond.study.objectives import Aim
-from diamond.study.trials import own_arms, trial_plan
+from diamond.plan.plan import Plan, make_plan
+from diamond.sweep import confirm
+from diamond.sweep.confirm import command_of, confirm_request, confirmation, fresh_start
+from diamond.sweep.objectives import Aim
+from diamond.sweep.trials import own_arms, trial_plan
 from tests.sweeps import AIM, Bench, pretended, text
 
 

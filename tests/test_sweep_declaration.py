@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from diamond.errors import RequestError
-from diamond.study import declaration
-from diamond.study.declaration import (
+from diamond.sweep import declaration
+from diamond.sweep.declaration import (
     Sweep,
     SweepOptions,
     load_sweep,
     sweep_names,
 )
-from diamond.study.objectives import QUANTITIES, Measure
-from diamond.study.space import (
+from diamond.sweep.objectives import QUANTITIES, Measure
+from diamond.sweep.space import (
     DeclaredParameter,
     Parameter,
     values_of,
 )
-from diamond.study.trials import baseline_texts, check_sweep, own_arms
+from diamond.sweep.trials import baseline_texts, check_sweep, own_arms
 from tests.commands import ROOT
 from tests.sweeps import WHOLE, read
 

@@ -10,16 +10,16 @@ from typing import Any
 import optuna
 import pytest
 
-from diamond.ablation.stages import StageSpec
+from diamond.engine.files import write_json
+from diamond.engine.sealed_json import sealed
 from diamond.errors import StoreError
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.files import write_json
-from diamond.pipeline.sealed import sealed
-from diamond.study.account import check_told
-from diamond.study.declaration import SweepDeclaration
-from diamond.study.engine import SweepRun
-from diamond.study.proposals import make_sampler, quiet, suggest
-from diamond.study.storage import open_storage
+from diamond.plan.stage_keys import StageSpec
+from diamond.sweep.account import check_told
+from diamond.sweep.declaration import SweepDeclaration
+from diamond.sweep.engine import SweepRun
+from diamond.sweep.proposals import make_sampler, quiet, suggest
+from diamond.sweep.storage import open_storage
 from tests.sweeps import (
     GRID,
     Bench,

@@ -8,9 +8,9 @@ from typing import Any
 import optuna
 import pytest
 
-from diamond.ablation.stages import StageSpec
 from diamond.config.run import RunConfig
 from diamond.families.diamond.config import diamond_of
+from diamond.plan.stage_keys import StageSpec
 from tests.sweeps import GRID, Bench, pretend_values, pretended, text
 
 

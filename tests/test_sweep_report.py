@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
-from diamond.report.looks import figure_bytes
+from diamond.report.figure_style import figure_bytes
 from diamond.report.numbers import value_text
 from diamond.report.render import ReportPaths
 from diamond.report.sweep_axes import scale_of
@@ -305,7 +305,7 @@ def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> No
         "from matplotlib import rcParams\n"
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
-        "from diamond.report.looks import figure_bytes\n"
+        "from diamond.report.figure_style import figure_bytes\n"
         "from diamond.report.sweep_page import search_figure\n"
         "from tests.sweep_documents import search, two_objectives\n"
         "figure_bytes(search_figure(search(two_objectives(6))).figure, 'png')\n"

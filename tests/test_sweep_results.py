@@ -12,10 +12,10 @@ from optuna.trial import create_trial
 
 from diamond.families.diamond.config import diamond_of
 from diamond.results.search import Importance
-from diamond.study.front import Point, pareto_front, spread
-from diamond.study.importance import MIN_TRIALS, importance_of
-from diamond.study.objectives import Aim
-from diamond.study.ownership import union_seconds
+from diamond.sweep.front import Point, pareto_front, spread
+from diamond.sweep.importance import MIN_TRIALS, importance_of
+from diamond.sweep.objectives import Aim
+from diamond.sweep.ownership import union_seconds
 from tests.sweeps import Bench, pretend_values, pretended, text
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.ablation.plan import Plan, Run
+from diamond.engine.store import Store
 from diamond.families.baselines import COPY_LAST
-from diamond.pipeline.store import Store
-from diamond.study import scoring
-from diamond.study.declaration import SweepOptions, load_sweep
-from diamond.study.objectives import QUANTITY_OF, Measure
-from diamond.study.scoring import run_value, trial_interval, trial_value
-from diamond.study.trials import instances, trial_plan
+from diamond.plan.plan import Plan, Run
+from diamond.sweep import trial_values as scoring
+from diamond.sweep.declaration import SweepOptions, load_sweep
+from diamond.sweep.objectives import QUANTITY_OF, Measure
+from diamond.sweep.trial_values import run_value, trial_interval, trial_value
+from diamond.sweep.trials import instances, trial_plan
 
 Scores = dict[str, NDArray[np.float64]]
 STORE = Store(Path("nowhere"))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diamond.study.objectives import QUANTITIES
-from diamond.study.space import (
+from diamond.sweep.objectives import QUANTITIES
+from diamond.sweep.space import (
     Condition,
     DeclaredParameter,
     Parameter,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from diamond.engine.failure import trace_of
 from diamond.errors import DiamondError, ExitCode, StageFailedError, refusal
-from diamond.pipeline.failure import trace_of
 from tests.commands import SMOKE, STUDY, environment
 
 FULL = Path("/dev/full")

@@ -9,7 +9,7 @@ import termios
 
 import pytest
 
-from diamond.cli.terminal import PLAIN_WIDTH, table_lines, text_width, wrapper
+from diamond.cli.widths import PLAIN_WIDTH, table_lines, text_width, wrapper
 
 ROWS = [("name", "what", "n"), ("a", "one two three four five six", "10"), ("bcd", "", "7")]
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from diamond.pipeline.description import Shown, study_description
-from diamond.study.tracked import TrialState, TrialTracking
-from diamond.study.trials import baseline_texts, trial_plan
-from diamond.tracking.links import charts_link, curves_link
+from diamond.studies.description import Shown, study_description
+from diamond.sweep.trial_runs import TrialState, TrialTracking
+from diamond.sweep.trials import baseline_texts, trial_plan
+from diamond.tracking.mlflow_links import charts_link, curves_link
 from diamond.tracking.mlflow_open import find_experiment
+from diamond.tracking.mlflow_records import TrackedRun, TrackedStudy
 from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_name
-from diamond.tracking.records import TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
 from tests.commands import opened, tracked
 from tests.result_documents import result, three_arms

@@ -19,13 +19,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Run, ViewType
 
 import diamond
+from diamond.engine.files import digest
 from diamond.errors import StoreError
-from diamond.pipeline.files import digest
 from diamond.tracking import mlflow_store
-from diamond.tracking.events import EventLog, read_lines
+from diamond.tracking.event_log import EventLog, read_lines
+from diamond.tracking.mlflow_records import Home, RunKind, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.mlflow_store import MlflowStore, open_store
 from diamond.tracking.owner import current_owner
-from diamond.tracking.records import Home, RunKind, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.uris import default_uri
 from tests.commands import dead_owner, opened
 
@@ -453,7 +453,7 @@ def test_an_experiment_that_another_process_made_first_is_used(
 def test_two_processes_may_open_a_fresh_store_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path;"
-        "from diamond.pipeline.home import open_tracking;"
+        "from diamond.engine.home import open_tracking;"
         "open_tracking(Path(sys.argv[1]), None)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "new")]

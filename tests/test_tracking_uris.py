@@ -16,7 +16,7 @@ from diamond.errors import StoreError
 from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.mlflow_open import find_experiment
 from diamond.tracking.owner import current_owner, is_gone, start_time
-from diamond.tracking.ui import ui_store
+from diamond.tracking.ui_server import ui_store
 from diamond.tracking.uris import absolute_uri, default_uri
 from tests.commands import dead_owner
 from tests.sweeps import text

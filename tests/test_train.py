@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from diamond.ablation.stages import stages_of
+from diamond.engine.store import Store
 from diamond.families.diamond.config import diamond_of
-from diamond.pipeline.export import RunChoice, export_folder, read_parts, trained_run
-from diamond.pipeline.store import Store
+from diamond.plan.stage_keys import stages_of
+from diamond.studies.export_agents import RunChoice, export_folder, read_parts, trained_run
 from tests.commands import (
     check_futures,
     check_tracked,

@@ -97,7 +97,7 @@ def run(state: TrainingState, loss_of: Loss, until: int, total: int, ema: float)
 
 
 def through_bytes(state: TrainingState) -> dict[str, Tensor]:
-    """What a checkpoint keeps: contiguous copies, as the pipeline writes them."""
+    """What a checkpoint keeps: contiguous copies, as training writes them."""
     return load(save({name: t.detach().contiguous() for name, t in state.tensors().items()}))
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRICS
-from diamond.fidelity.baselines import beats, skill
-from diamond.fidelity.metrics import ByteArray, score_frame
+from diamond.config.metric_table import METRICS
+from diamond.fidelity.baseline_errors import beats, skill
+from diamond.fidelity.frame_metrics import ByteArray, score_frame
 from diamond.fidelity.nearest import FrameBank, make_bank, nearest_l1
-from diamond.fidelity.trajectories import (
+from diamond.fidelity.trajectory_metrics import (
     RealTrajectory,
     is_frozen,
     score_trajectories,

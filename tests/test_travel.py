@@ -16,18 +16,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
 from diamond.cli.app import app
 from diamond.data.references import NATIVE_FILE, STILLS_FILE
-from diamond.errors import DiamondError, RequestError, StoreError
-from diamond.pipeline import study_import as importing
-from diamond.pipeline.export import RunChoice, trained_run
-from diamond.pipeline.files import digest, in_use, write_json
-from diamond.pipeline.films import load_films
-from diamond.pipeline.history import RUNNING_NAME, record_plan
-from diamond.pipeline.outputs import (
+from diamond.engine.files import digest, in_use, write_json
+from diamond.engine.output_names import (
     EVENTS_FILE,
     FILMS_FILE,
     FRAMES_FILE,
@@ -36,18 +28,26 @@ from diamond.pipeline.outputs import (
     SCORES_FILE,
     WEIGHTS_FILE,
 )
-from diamond.pipeline.parcel import INDEX
-from diamond.pipeline.reports import read_result
-from diamond.pipeline.sealed import sealed
-from diamond.pipeline.store import Store, read_manifest, write_manifest
-from diamond.pipeline.studies import named_study
-from diamond.pipeline.study import StudyRun
-from diamond.pipeline.study_export import export_study, planned
-from diamond.pipeline.study_import import ARRIVING, Received, import_study
+from diamond.engine.report_file import read_result
+from diamond.engine.sealed_json import sealed
+from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.study_history import RUNNING_NAME, record_plan
+from diamond.errors import DiamondError, RequestError, StoreError
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
 from diamond.results.model import Result
-from diamond.study.addresses import default_storage
-from diamond.study.proposals import open_study
-from diamond.study.storage import open_storage
+from diamond.studies import import_study as importing
+from diamond.studies.compared_frames import load_films
+from diamond.studies.export_agents import RunChoice, trained_run
+from diamond.studies.export_study import export_study, planned
+from diamond.studies.import_study import ARRIVING, Received, import_study
+from diamond.studies.run_study import StudyRun
+from diamond.studies.study_archive import INDEX
+from diamond.studies.study_list import named_study
+from diamond.sweep.addresses import default_storage
+from diamond.sweep.proposals import open_study
+from diamond.sweep.storage import open_storage
 from tests.campaign.state import CLAIMS
 from tests.commands import (
     STUDY,
@@ -567,8 +567,8 @@ def test_no_such_file_and_no_such_home_format(homes: Homes, tmp_path: Path) -> N
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from diamond.pipeline import study_import as importing
-from diamond.pipeline.store import Store
+from diamond.studies import import_study as importing
+from diamond.engine.store import Store
 place, left = sys.argv[3], [int(sys.argv[4])]
 owner = Store if place == "take_in" else importing
 old = getattr(owner, place)

@@ -13,10 +13,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from diamond.engine.home import open_home
 from diamond.errors import RequestError
-from diamond.pipeline.home import open_home
 from diamond.tracking.mlflow_open import open_client
-from diamond.tracking.ui import bind_port
+from diamond.tracking.ui_server import bind_port
 from tests.commands import environment, wait_until
 
 

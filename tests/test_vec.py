@@ -33,15 +33,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond.agent.actor_critic import burn_in
-from diamond.config.checkpoint import read_checkpoint
+from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.presets import smoke
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
+from diamond.engine.files import digest
 from diamond.errors import RequestError, WeightsError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.interface import Step
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.pipeline.files import digest
 from diamond.records import RealStarts, to_bytes, to_unit
 from diamond.rng import Noise, StreamNoise, categorical, seeded_init, torch_generator
 from diamond.seeds import Purpose

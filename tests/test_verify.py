@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy import stats
 
-from diamond.ablation.declarations import Declaration, Declared, claims_hash
-from diamond.ablation.stages import StageName, StageSpec
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import ImportedConfig
-from diamond.pipeline.declared import BEGAN_WITHOUT, DECLARED_BEFORE, standing, verdict_text
-from diamond.pipeline.store import Store
-from diamond.pipeline.verify import claim_rows
+from diamond.engine.declaration_timing import BEGAN_WITHOUT, DECLARED_BEFORE, standing, verdict_text
+from diamond.engine.store import Store
+from diamond.findings.claim_verdicts import claim_rows
+from diamond.plan.declarations import Declaration, Declared, claims_hash
+from diamond.plan.stage_keys import StageName, StageSpec
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.results.claims import Claim
 from diamond.results.document import to_document

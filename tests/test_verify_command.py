@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from diamond.ablation.declarations import claims_hash, load_declaration
 from diamond.cli.ablate import Options, run_study
-from diamond.cli.declared import declared_request
+from diamond.cli.declaration_options import declared_request
+from diamond.engine.devices import Workers
+from diamond.engine.executor import LocalExecutor
+from diamond.engine.files import read_json
+from diamond.engine.sealed_json import sealed
 from diamond.errors import InterruptedRunError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.executor import LocalExecutor
-from diamond.pipeline.files import read_json
-from diamond.pipeline.sealed import sealed
+from diamond.plan.declarations import claims_hash, load_declaration
 from tests.commands import STUDY, copy_home, diamond, finished_at, tracked
 
 TEXT = """\

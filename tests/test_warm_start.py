@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
+from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError
-from diamond.pipeline.history import record_plan
-from diamond.study import warm_start
-from diamond.study.warm_start import add_arms
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.sweep import warm_start
+from diamond.sweep.warm_start import add_arms
 from tests.sweeps import Bench, distance, pretended, text
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diamond.agent.returns import lambda_returns
+from diamond.agent.lambda_returns import lambda_returns
 from diamond.config.networks import PolicyConfig
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from diamond.bench.cases import Case, Part
 from diamond.config.processes import python_command, python_environment
 from diamond.config.run import RunConfig
+from diamond.engine.child_processes import own_code
 from diamond.errors import DiamondError, ExitCode
-from diamond.pipeline.children import own_code
 
 STOP_SECONDS = 10.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
-from diamond.envs.games import action_codes
+from diamond.engine.arithmetic import compile_network
+from diamond.envs.open_game import action_codes
 from diamond.families.diamond.denoiser import Denoiser
 from diamond.families.diamond.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
 from diamond.families.diamond.world import DIAMOND_WORLD
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.part import CPU, AnyPart
-from diamond.pipeline.arithmetic import compile_network
-from diamond.pipeline.released import PARTS
 from diamond.records import Segments, to_unit
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
+from diamond.weights.released_names import PARTS
 
 SEED = 0
 ZEROS_BECOME = 0.02

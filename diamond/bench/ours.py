@@ -21,15 +21,15 @@ from diamond.bench.inputs import (
 )
 from diamond.config.run import RunConfig
 from diamond.data.segments import starts_of
-from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame
+from diamond.envs.real_game import draw_episode_key
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.world import DiamondWorld
 from diamond.part import AnyPart
 from diamond.records import Segments, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import POLICY
+from diamond.training.policy_part import POLICY
 from diamond.training.state import begin_part
 
 Run = Callable[[], object]

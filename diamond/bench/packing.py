@@ -9,7 +9,7 @@ from diamond.bench.cases import Case, Part, cases_of
 from diamond.bench.client import Side, open_ours
 from diamond.bench.request import Request
 from diamond.bench.rounds import Timing, time_in_turn
-from diamond.pipeline.devices import visible_gpus
+from diamond.engine.devices import visible_gpus
 
 PACKED: tuple[Part, ...] = ("denoiser", "reward_end", "policy")
 GPU_PROCESSES = (1, 2, 4, 8)

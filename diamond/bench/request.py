@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diamond.ablation.designs import read_setting
-from diamond.ablation.variants import apply_axes
 from diamond.bench.cases import DEFAULT_PARTS, PARTS, Part
 from diamond.bench.checkout import check_checkout
-from diamond.config.games import check_game
+from diamond.config.game_names import check_game
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
+from diamond.engine.devices import check_compiler
 from diamond.errors import RequestError, one_of
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import is_released_formulation
-from diamond.pipeline.devices import check_compiler
+from diamond.plan.designs import read_setting
+from diamond.plan.variants import apply_axes
 
 DEFAULT_PRESET = "paper"
 DEFAULT_GAME = "Breakout"

@@ -27,10 +27,10 @@ from diamond.bench.ours import Ours
 from diamond.bench.ours_outputs import OurOutputs
 from diamond.bench.peak import measure_peaks
 from diamond.config.run import RunConfig
+from diamond.engine.arithmetic import prepare_process, release_memory
+from diamond.engine.child_processes import check_code
 from diamond.errors import DiamondError
-from diamond.pipeline.arithmetic import prepare_process, release_memory
-from diamond.pipeline.children import check_code
-from diamond.pipeline.released import to_released
+from diamond.weights.released_names import to_released
 
 COMPILING_RUNS = 3
 """Runs that belong to the making of a case: a GPU compiles, records and replays in turn."""

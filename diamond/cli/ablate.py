@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diamond.ablation.plan import Plan, make_plan
-from diamond.ablation.request import Request
 from diamond.cli.documents import print_document, report_places
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import show_plan
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
+from diamond.engine.devices import Workers
+from diamond.engine.files import in_use
+from diamond.engine.needed_stages import REPORT_FILE
+from diamond.engine.store import Store
+from diamond.engine.study_history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.errors import ExitCode, RequestError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use
-from diamond.pipeline.history import RUNNING_NAME, check_ablation, check_history, record_plan
-from diamond.pipeline.keeping import Keep
-from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.selection import check_arms
-from diamond.pipeline.store import Store
+from diamond.plan.plan import Plan, make_plan
+from diamond.plan.request import Request
+from diamond.studies.arm_selection import check_arms
+from diamond.studies.frame_retention import Keep
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from diamond.pipeline.study import StudyRun
     from diamond.results.model import Result
-    from diamond.tracking.records import RunStatus
+    from diamond.studies.run_study import StudyRun
+    from diamond.tracking.mlflow_records import RunStatus
 
 MAX_NAME = 200
 
@@ -107,13 +107,13 @@ def _claim_remarks(plan: Plan) -> list[str]:
     """
     if plan.request.declared is None:
         return []
-    from diamond.ablation.claim_arms import check_claims
+    from diamond.plan.claim_arms import check_claims
 
     return check_claims(plan)
 
 
 def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> ExitCode:
-    from diamond.pipeline.study import StudyRun
+    from diamond.studies.run_study import StudyRun
 
     study = StudyRun(plan, store, options.command, options.only, options.retry_failed, options.keep)
     study.check_extras()
@@ -128,8 +128,8 @@ def _run(plan: Plan, store: Store, options: Options, remarks: Sequence[str]) -> 
 
 def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
     """Bring the weights that a plan needs into the home, then record the plan."""
-    from diamond.pipeline.checkpoints import adopt, adopt_players
-    from diamond.pipeline.kept_weights import bringing_weights
+    from diamond.weights.checkpoint_folders import adopt, adopt_players
+    from diamond.weights.imported_weights import bringing_weights
 
     with bringing_weights(options.home):
         if plan.request.checkpoint is not None:
@@ -141,8 +141,8 @@ def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
 def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:
     """Make what is missing of a study whose plan is recorded, and report it."""
     from diamond.cli.progress import ProgressView, stage_names
-    from diamond.pipeline.executor import LocalExecutor
-    from diamond.pipeline.study import Tracking
+    from diamond.engine.executor import LocalExecutor
+    from diamond.studies.run_study import Tracking
 
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
@@ -169,7 +169,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
 
 def report_study(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
     """Write page and document of a study; returns the result with what was written."""
-    from diamond.pipeline.reports import write_result
+    from diamond.engine.report_file import write_result
     from diamond.report.summary import summarise
     from diamond.report.warning import warn
 
@@ -206,10 +206,10 @@ def write_page(result: "Result", store: Store, folder: Path) -> "Result":
     Raises:
         StoreError: The frames cannot be read.
     """
-    from diamond.pipeline.films import load_films
-    from diamond.pipeline.result import kept_files
+    from diamond.findings.ablation_result import kept_files
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips, named_strips
+    from diamond.studies.compared_frames import load_films
 
     films = load_films(result, store)
     strips = film_strips(films, result.report_steps)

@@ -13,8 +13,7 @@ import typer
 
 from diamond import __version__
 from diamond.cli.bench import bench
-from diamond.cli.judging import fidelity
-from diamond.cli.looking import gc, list_axes, report, scores, show, studies, ui, verify
+from diamond.cli.fidelity_command import fidelity
 from diamond.cli.options import (
     DEFAULT_HOME,
     Compile,
@@ -24,6 +23,7 @@ from diamond.cli.options import (
     game_names,
     given_command,
 )
+from diamond.cli.reading_commands import gc, list_axes, report, scores, show, studies, ui, verify
 from diamond.cli.system import Streams, check_text, quiet_mlflow
 from diamond.cli.travel import export_study, import_study
 from diamond.config.defaults import (
@@ -38,7 +38,7 @@ from diamond.tracking.uris import hide_secrets
 
 if TYPE_CHECKING:
     from diamond.cli.ablate import Options
-    from diamond.cli.asking import Asked
+    from diamond.cli.ablation_request import Asked
 
 DEFAULT_EPISODES = 100
 DEFAULT_GAMES = f"{DEFAULT_GAME} ({DEFAULT_ATARI_GAME} with {', '.join(ATARI_PRESETS)})"
@@ -230,7 +230,7 @@ def ablate(
     that imagines is the baseline, and arms share the stages they agree on.
     """
     from diamond.cli.ablate import run_study
-    from diamond.cli.asking import ablation_request
+    from diamond.cli.ablation_request import ablation_request
 
     options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     options = replace(options, only=tuple(only or ()), retry_failed=retry_failed)
@@ -306,7 +306,7 @@ def sweep(
     several commands may work on one sweep.
     """
     from diamond.cli.sweep import SweepWork, run_sweep
-    from diamond.study.declaration import SweepOptions, load_sweep
+    from diamond.sweep.declaration import SweepOptions, load_sweep
 
     options = _options(home, (jobs, compile_), dry_run, as_json, tracking_uri, keep)
     given = SweepOptions(
@@ -361,8 +361,8 @@ def train(
     It collects with its own policy, trains on what it saw, imagines, and plays the real game; the
     same command goes on where it stopped.
     """
-    from diamond.ablation.request import Request, check_protocol_name
     from diamond.cli.ablate import run_study
+    from diamond.plan.request import Request, check_protocol_name
 
     request = Request(
         tuple(settings or ()),
@@ -423,7 +423,7 @@ def export_checkpoint(
 ) -> None:
     """Write a trained agent as a checkpoint folder, or as a file that the released code loads."""
     from diamond.cli.checkpoints import export_and_show
-    from diamond.pipeline.export import RunChoice
+    from diamond.studies.export_agents import RunChoice
 
     export_and_show(source, target, RunChoice(arm, game, seed), home)
 
@@ -488,7 +488,7 @@ def _options(
     keep: str | None,
 ) -> "Options":
     from diamond.cli.ablate import Options
-    from diamond.pipeline.keeping import check_keep
+    from diamond.studies.frame_retention import check_keep
 
     if dry_run and as_json:
         raise RequestError("--dry-run has no result for --json\n  leave one of the two out")

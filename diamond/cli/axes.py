@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from diamond.ablation.axes import Axis, axes_of, find_axis, known_axes
-from diamond.ablation.axis import shown
-from diamond.ablation.stages import StageName, first_stage_of_field
-from diamond.ablation.variants import apply_axes
-from diamond.cli.terminal import console, text_width, wrapper
+from diamond.cli.widths import console, text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.environments import default_environment
 from diamond.config.overrides import field_description, get_field, variable_fields
@@ -19,6 +15,10 @@ from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import DIAMOND, broken_families, known_families
 from diamond.errors import RequestError
+from diamond.plan.axes import Axis, axes_of, find_axis, known_axes
+from diamond.plan.axis import shown
+from diamond.plan.stage_keys import StageName, first_stage_of_field
+from diamond.plan.variants import apply_axes
 from diamond.stages.registry import find_stage_record, stage_names
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def bench(
     from diamond.bench.measure import measure
     from diamond.bench.request import make_request
     from diamond.bench.table import bench_tables, heading
-    from diamond.cli.terminal import console
+    from diamond.cli.widths import console
 
     request = make_request(parts or (), preset, game, settings or (), reference, compile_)
     errors = console(stderr=True)

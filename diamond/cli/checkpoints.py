@@ -5,17 +5,17 @@ from pathlib import Path
 
 import typer
 
-from diamond.config.checkpoint import CHECKPOINT_FILE
+from diamond.config.checkpoint_record import CHECKPOINT_FILE
+from diamond.engine.home import check_format
 from diamond.errors import RequestError
-from diamond.pipeline.checkpoints import import_released
-from diamond.pipeline.export import (
+from diamond.studies.export_agents import (
     RunChoice,
     export_folder,
     export_released,
     read_parts,
     trained_run,
 )
-from diamond.pipeline.home import check_format
+from diamond.weights.checkpoint_folders import import_released
 
 RELEASED_SUFFIX = ".pt"
 

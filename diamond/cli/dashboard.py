@@ -18,15 +18,15 @@ def serve_studies(home: Path, storage: str | None, port: int) -> int:
         RequestError: There is nothing to show yet, or the port cannot be used.
         StoreError: The storage cannot be opened.
     """
-    from diamond.study.addresses import default_storage, storage_address
+    from diamond.sweep.addresses import default_storage, storage_address
     from diamond.tracking.uris import hide_secrets
 
     address = default_storage(home) if storage is None else storage_address(storage)
     with interruptible():
         try:
-            from diamond.study.dashboard import bind_dashboard
-            from diamond.study.links import dashboard_link
-            from diamond.study.storage import find_storage
+            from diamond.sweep.dashboard import bind_dashboard
+            from diamond.sweep.dashboard_links import dashboard_link
+            from diamond.sweep.storage import find_storage
 
             found = find_storage(address)
             if found is None:

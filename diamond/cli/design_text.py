@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from diamond.ablation.match import match_meaning
-from diamond.ablation.path import DIRECTIONS, Path
-from diamond.ablation.plan import Plan
-from diamond.ablation.request import Design
+from diamond.plan.match import match_meaning
+from diamond.plan.path import DIRECTIONS, Path
+from diamond.plan.plan import Plan
+from diamond.plan.request import Design
 
 MEANINGS: dict[Design | Literal["arms"], str] = {
     "grid": "all combinations",

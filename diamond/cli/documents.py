@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diamond.pipeline.needs import REPORT_FILE
+from diamond.engine.needed_stages import REPORT_FILE
 
 if TYPE_CHECKING:
     from diamond.results.model import Places, Result
@@ -25,7 +25,7 @@ def report_places(places: "Places", folder: Path, mlflow_command: str | None) ->
 
 def document_text(result: "Result") -> str:
     """A result as `report.json` has it."""
-    from diamond.pipeline.sealed import sealed
+    from diamond.engine.sealed_json import sealed
     from diamond.results.document import to_document
 
     return json.dumps(sealed(to_document(result)), indent=1, allow_nan=False) + "\n"

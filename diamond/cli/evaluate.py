@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from diamond.cli.interrupt import interruptible
-from diamond.cli.outputs import check_output
-from diamond.cli.terminal import console
-from diamond.config.checkpoint import Checkpoint
-from diamond.config.games import GAMES
-from diamond.envs.games import open_game
+from diamond.cli.output_files import check_output
+from diamond.cli.widths import console
+from diamond.config.checkpoint_record import Checkpoint
+from diamond.config.game_names import GAMES
+from diamond.envs.open_game import open_game
 from diamond.errors import InterruptedRunError
-from diamond.pipeline.evaluate import check_evaluation, evaluate
-from diamond.pipeline.returns import UNSCORED_LABEL, plays_the_whole_game
+from diamond.findings.policy_returns import UNSCORED_LABEL, plays_the_whole_game
 from diamond.report.video import VIDEO_SUFFIXES, open_video
+from diamond.studies.checkpoint_returns import check_evaluation, evaluate
 from diamond.training.evaluation import Playing
 
 LOG_SECONDS = 30.0

@@ -12,23 +12,23 @@ import numpy as np
 from diamond.cli.documents import document_text, print_document, report_places
 from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
 from diamond.cli.interrupt import interruptible, resumable
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
+from diamond.engine.devices import Workers
+from diamond.engine.files import in_use, write_together
+from diamond.engine.needed_stages import REPORT_FILE
+from diamond.engine.store import Store
+from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.files import in_use, write_together
-from diamond.pipeline.history import RUNNING_NAME, record_plan
-from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.store import Store
 from diamond.report.page import write_report
 from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
 from diamond.report.terminal import terminal
 from diamond.report.warning import warn
 from diamond.results.model import Result
-from diamond.results.scores import Scores
+from diamond.results.rollout_estimates import Scores
 
 if TYPE_CHECKING:
-    from diamond.pipeline.study import StudyRun
+    from diamond.studies.run_study import StudyRun
 
 DEFAULT_HORIZON = 1000
 DEFAULT_STARTS = 400
@@ -95,7 +95,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
     Raises:
         RequestError: The files do not fit; nothing is scored.
     """
-    from diamond.pipeline.pairs import find_pairs, pairs_extras, pairs_result, score_pairs
+    from diamond.findings.pair_fidelity import find_pairs, pairs_extras, pairs_result, score_pairs
 
     _check_out(showing.out)
     own, extras = pairs_extras(request.settings)
@@ -115,12 +115,12 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
 
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
-    from diamond.ablation.one_arm import fidelity_plan
-    from diamond.envs.games import open_game
-    from diamond.pipeline.checkpoints import adopt
-    from diamond.pipeline.recorded import keep_recorded
-    from diamond.pipeline.scored_model import find_model, on_starts
-    from diamond.pipeline.study import StudyRun
+    from diamond.envs.open_game import open_game
+    from diamond.makers.recorded_episodes import keep_recorded
+    from diamond.plan.single_arm import fidelity_plan
+    from diamond.studies.run_study import StudyRun
+    from diamond.studies.scored_model import find_model, on_starts
+    from diamond.weights.checkpoint_folders import adopt
 
     store = Store(home)
     _check_out(showing.out)
@@ -148,8 +148,8 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
 def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     from diamond.cli.ablate import show_failed
     from diamond.cli.progress import ProgressView, stage_names
-    from diamond.pipeline.arm_scores import read_scores
-    from diamond.pipeline.executor import LocalExecutor
+    from diamond.engine.executor import LocalExecutor
+    from diamond.findings.arm_scores import read_scores
 
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
@@ -167,10 +167,10 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
 
 def _model_result(study: "StudyRun") -> Result:
     """The result of a scored world model; it is kept as that of a study, for `diamond show`."""
-    from diamond.pipeline.films import load_films
-    from diamond.pipeline.notes import judge_notes, scoring_notes
-    from diamond.pipeline.reports import write_result
-    from diamond.pipeline.result import kept_files
+    from diamond.engine.report_file import write_result
+    from diamond.findings.ablation_result import kept_files
+    from diamond.findings.reader_notes import judge_notes, scoring_notes
+    from diamond.studies.compared_frames import load_films
 
     plan, folder = study.plan, study.folder
     arm, found = plan.arms[0], study.result()

@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.table import Table
 
 from diamond.cli.studies import size_text, sizes_text
-from diamond.cli.terminal import console
-from diamond.pipeline.estimate_files import ESTIMATES
-from diamond.pipeline.garbage import WEIGHTS, Item, find_garbage, remove_garbage
-from diamond.pipeline.history import is_sweep
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import all_studies, check_home, disk_sizes
+from diamond.cli.widths import console
+from diamond.engine.store import Store
+from diamond.engine.study_history import is_sweep
+from diamond.findings.estimate_files import ESTIMATES
+from diamond.studies.garbage import WEIGHTS, Item, find_garbage, remove_garbage
+from diamond.studies.study_list import all_studies, check_home, disk_sizes
 
 
 def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]) -> None:
@@ -86,8 +86,8 @@ def _forget_trials(home: Path, sweeps: Sequence[str]) -> None:
     """Delete the trials of sweeps from the journal of a home; other storages keep theirs."""
     if not sweeps:
         return
-    from diamond.study.addresses import default_storage
-    from diamond.study.storage import forget_study
+    from diamond.sweep.addresses import default_storage
+    from diamond.sweep.storage import forget_study
 
     for name in sweeps:
         forget_study(default_storage(home), name)

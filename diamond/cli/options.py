@@ -14,7 +14,7 @@ from diamond.errors import RequestError
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 if TYPE_CHECKING:
-    from diamond.pipeline.devices import Workers
+    from diamond.engine.devices import Workers
 
 DEFAULT_HOME = Path("mlruns")
 
@@ -65,7 +65,7 @@ def check_workers(jobs: int | None, compiled: bool) -> "Workers":
     Raises:
         RequestError: There would be none, or torch cannot compile here.
     """
-    from diamond.pipeline.devices import Workers, check_compiler, default_jobs
+    from diamond.engine.devices import Workers, check_compiler, default_jobs
 
     if jobs is not None and jobs < 1:
         raise RequestError(f"--jobs {jobs}: at least 1 process is needed")

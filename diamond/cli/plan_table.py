@@ -11,21 +11,21 @@ from typing import TextIO
 
 import typer
 
-from diamond.ablation.plan import Plan, imagines
-from diamond.ablation.request import Request
-from diamond.ablation.stages import StageSpec
-from diamond.cli.declared import declared_lines
+from diamond.cli.declaration_options import declared_lines
 from diamond.cli.design_text import design_lines
-from diamond.cli.terminal import table_lines, text_width, wrapper
-from diamond.config.games import GAMES_WITH_EXPERT
+from diamond.cli.widths import table_lines, text_width, wrapper
+from diamond.config.game_names import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
-from diamond.pipeline.devices import Workers, emulates_bfloat16, visible_gpus
-from diamond.pipeline.estimate import Estimate, wall_seconds
-from diamond.pipeline.keeping import Keep, to_make_again
-from diamond.pipeline.notes import unseen_levels
-from diamond.pipeline.selection import selected_stages
-from diamond.pipeline.store import Status, Store
+from diamond.engine.devices import Workers, emulates_bfloat16, visible_gpus
+from diamond.engine.plan_duration import Estimate, wall_seconds
+from diamond.engine.store import Status, Store
+from diamond.findings.reader_notes import unseen_levels
+from diamond.plan.plan import Plan, imagines
+from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageSpec
+from diamond.studies.arm_selection import selected_stages
+from diamond.studies.frame_retention import Keep, to_make_again
 
 MAX_NAMES = 8
 """Arms that the table names; more are counted."""

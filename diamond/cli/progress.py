@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from diamond.ablation.plan import Plan
-from diamond.ablation.stages import StageSpec
-from diamond.pipeline.executor import StageEvent
+from diamond.engine.executor import StageEvent
+from diamond.plan.plan import Plan
+from diamond.plan.stage_keys import StageSpec
 
 LOG_SECONDS = 30.0
 RATE_WINDOW_SECONDS = 10.0

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diamond.cli.outputs import check_folder
-from diamond.cli.terminal import console
+from diamond.cli.output_files import check_folder
+from diamond.cli.widths import console
+from diamond.engine.needed_stages import REPORT_FILE
+from diamond.engine.report_file import write_result
+from diamond.engine.store import Store
 from diamond.errors import RequestError
-from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.reports import write_result
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import (
+from diamond.results.model import Result
+from diamond.studies.study_list import (
     Study,
     all_studies,
     check_whole,
@@ -18,7 +19,6 @@ from diamond.pipeline.studies import (
     finished_report,
     how_to_go_on,
 )
-from diamond.results.model import Result
 
 if TYPE_CHECKING:
     from diamond.report.render import ReportPaths
@@ -61,9 +61,9 @@ def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
         from diamond.report.sweep_page import write_sweep_report
 
         return write_sweep_report(result, folder)
-    from diamond.pipeline.films import load_films
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
+    from diamond.studies.compared_frames import load_films
 
     check_whole(result, store)
     films = load_films(result, store)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
 from diamond.report.claims import claims_table
 from diamond.report.console import brief_metrics, result_table
 from diamond.report.controls import control_table

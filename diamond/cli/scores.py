@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diamond.cli.outputs import check_output
-from diamond.cli.terminal import console
+from diamond.cli.output_files import check_output
+from diamond.cli.widths import console
+from diamond.engine.files import write_together
 from diamond.errors import RequestError, StoreError
-from diamond.pipeline.files import write_together
 from diamond.report.benchmark_tables import benchmark_latex, terminal_tables
 from diamond.report.terminal import terminal
 from diamond.results.benchmark import benchmark
@@ -66,7 +66,7 @@ def _outputs(doc: Benchmark, options: ScoreOptions) -> dict[Path, bytes]:
         contents[options.latex] = benchmark_latex(doc).encode()
     if options.figure:
         from diamond.report.benchmark_figure import benchmark_figure
-        from diamond.report.looks import figure_bytes
+        from diamond.report.figure_style import figure_bytes
 
         figure = benchmark_figure(doc)
         match options.figure.suffix:

@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.table import Table
 
 from diamond.cli.documents import report_places
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
+from diamond.engine.needed_stages import REPORT_FILE
+from diamond.engine.store import Store
+from diamond.engine.study_history import is_sweep
 from diamond.errors import StoreError
-from diamond.pipeline.history import is_sweep
-from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import (
+from diamond.results.model import Result
+from diamond.studies.study_list import (
     DiskSize,
     RunState,
     StageStates,
@@ -24,7 +25,6 @@ from diamond.pipeline.studies import (
     named_study,
     report_of,
 )
-from diamond.results.model import Result
 
 STATES: tuple[RunState, ...] = ("done", "failed", "begun", "pending")
 MAX_NAME_WIDTH = 44

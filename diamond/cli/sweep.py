@@ -7,38 +7,38 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from diamond.ablation.plan import Plan
-from diamond.ablation.stages import extras_of
 from diamond.cli.ablate import Options, check_name, run_study, uploaded
-from diamond.cli.declared import override_lines
+from diamond.cli.declaration_options import override_lines
 from diamond.cli.documents import print_document
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
 from diamond.cli.plan_table import duration_text
-from diamond.cli.terminal import console, table_lines, text_width, wrapper
-from diamond.errors import ExitCode, RequestError
-from diamond.pipeline.devices import Workers
-from diamond.pipeline.estimate import Estimate
-from diamond.pipeline.files import in_use
-from diamond.pipeline.history import (
+from diamond.cli.widths import console, table_lines, text_width, wrapper
+from diamond.engine.devices import Workers
+from diamond.engine.files import in_use
+from diamond.engine.home import open_home
+from diamond.engine.needed_stages import REPORT_FILE
+from diamond.engine.plan_duration import Estimate
+from diamond.engine.store import Store
+from diamond.engine.study_history import (
     RUNNING_NAME,
     begin_sweep,
     check_sweep_folder,
     read_entries,
 )
-from diamond.pipeline.home import open_home
-from diamond.pipeline.needs import REPORT_FILE
-from diamond.pipeline.store import Store
+from diamond.errors import ExitCode, RequestError
+from diamond.plan.plan import Plan
+from diamond.plan.stage_keys import extras_of
 from diamond.stages.registry import find_stage_record
-from diamond.study.addresses import (
+from diamond.sweep.addresses import (
     check_shared_home,
     default_storage,
     is_inside,
     storage_address,
 )
-from diamond.study.declaration import Sweep
-from diamond.study.space import condition_text, range_text, texts_of
-from diamond.study.trials import (
+from diamond.sweep.declaration import Sweep
+from diamond.sweep.space import condition_text, range_text, texts_of
+from diamond.sweep.trials import (
     baseline_texts,
     check_sweep,
     first_stage,
@@ -50,8 +50,8 @@ from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
     from diamond.results.model import Result
-    from diamond.study.engine import SweepRun
-    from diamond.tracking.records import TrackedStudy
+    from diamond.sweep.engine import SweepRun
+    from diamond.tracking.mlflow_records import TrackedStudy
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
 
 def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
     """Open the storage and mark the folder; nothing is marked where the storage refuses."""
-    from diamond.study.account import check_told
-    from diamond.study.engine import SweepRun
-    from diamond.study.ownership import Ledger
-    from diamond.study.proposals import open_study
-    from diamond.study.storage import open_storage, storage_errors
-    from diamond.study.tracked import TrialTracking
+    from diamond.sweep.account import check_told
+    from diamond.sweep.engine import SweepRun
+    from diamond.sweep.ownership import Ledger
+    from diamond.sweep.proposals import open_study
+    from diamond.sweep.storage import open_storage, storage_errors
+    from diamond.sweep.trial_runs import TrialTracking
 
     store, folder = Store(options.home), options.home / "studies" / sweep.name
     with Ledger(folder).asking():
@@ -142,11 +142,11 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     from diamond.report.sweep_console import show_sweep
-    from diamond.study.storage import database_errors
+    from diamond.sweep.storage import database_errors
 
     run = _open(sweep, options, address)
     if sweep.checkpoint is not None:
-        from diamond.pipeline.checkpoints import adopt
+        from diamond.weights.checkpoint_folders import adopt
 
         adopt(sweep.checkpoint, options.home)
     for line in override_lines(sweep.overrides):
@@ -174,8 +174,8 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
 def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
     """Take over arms of other studies, then run trials."""
     from diamond.cli.progress import ProgressView
-    from diamond.pipeline.executor import LocalExecutor
-    from diamond.study.warm_start import add_arms
+    from diamond.engine.executor import LocalExecutor
+    from diamond.sweep.warm_start import add_arms
 
     for name in work.warm_start:
         found = add_arms(run, name)
@@ -194,8 +194,8 @@ def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
 
 def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
     """Run the ablation that confirms the best of a sweep, once all trials are at their end."""
-    from diamond.study.confirm import confirm_request
-    from diamond.study.result import confirmed_points
+    from diamond.sweep.confirm import confirm_request
+    from diamond.sweep.search_result import confirmed_points
 
     others = run.others_at_work()
     if others:
@@ -226,7 +226,7 @@ def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
 
 def _result(run: "SweepRun", address: str, options: Options) -> "Result":
     from diamond.report.sweep_prose import sweep_summary
-    from diamond.study.result import sweep_result
+    from diamond.sweep.search_result import sweep_result
 
     result = sweep_result(run, address, options.home, options.tracking_uri)
     return result.model_copy(update={"summary": sweep_summary(result)})
@@ -234,7 +234,7 @@ def _result(run: "SweepRun", address: str, options: Options) -> "Result":
 
 def report_sweep(run: "SweepRun", result: "Result") -> "Result":
     """Write the page and the document of a sweep; returns the result with what was written."""
-    from diamond.pipeline.reports import write_result
+    from diamond.engine.report_file import write_result
     from diamond.report.sweep_page import write_sweep_report
 
     files = dict(write_sweep_report(result, run.folder).digests)
@@ -248,7 +248,7 @@ def _show_in_store(run: "SweepRun", result: "Result") -> None:
     artifacts = uploaded(result, run.folder)
 
     def study(experiment_id: str, run_id: str) -> "TrackedStudy":
-        from diamond.study.tracked import tracked_sweep
+        from diamond.sweep.trial_runs import tracked_sweep
 
         return tracked_sweep(result, artifacts, experiment_id, run_id)
 

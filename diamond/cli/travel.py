@@ -20,14 +20,14 @@ def export_study(
     shows. Left out are weights and all other frames; what is not finished; of a sweep its runs in
     MLflow.
     """
-    from diamond.cli.outputs import check_output
+    from diamond.cli.output_files import check_output
     from diamond.cli.studies import size_text
-    from diamond.cli.terminal import console
-    from diamond.pipeline.history import is_sweep
-    from diamond.pipeline.store import Store
-    from diamond.pipeline.studies import named_study
-    from diamond.pipeline.study_export import JOURNAL_FILE
-    from diamond.pipeline.study_export import export_study as export
+    from diamond.cli.widths import console
+    from diamond.engine.store import Store
+    from diamond.engine.study_history import is_sweep
+    from diamond.studies.export_study import JOURNAL_FILE
+    from diamond.studies.export_study import export_study as export
+    from diamond.studies.study_list import named_study
 
     store = Store(home.absolute())
     found = named_study(store, study)
@@ -35,7 +35,7 @@ def export_study(
     with TemporaryDirectory() as made:
         journal = None
         if is_sweep(found.folder):
-            from diamond.study.travel import take_trials
+            from diamond.sweep.trial_archive import take_trials
 
             journal = Path(made) / JOURNAL_FILE
             take_trials(store.home, study, journal)
@@ -57,6 +57,6 @@ def import_study(
     the home about a run is refused, and nothing of it is taken. Networks and frames that a later
     command needs are made again.
     """
-    from diamond.cli.joined import import_and_show
+    from diamond.cli.imported_study import import_and_show
 
     import_and_show(file, home.absolute(), tracking_uri)

@@ -5,8 +5,8 @@ from pathlib import Path
 from diamond.cli.interrupt import interruptible
 from diamond.cli.options import say_tracking
 from diamond.errors import ExitCode, RequestError
-from diamond.tracking.links import studies_link
-from diamond.tracking.ui import HOST, bind_port, serve_mlflow, ui_store
+from diamond.tracking.mlflow_links import studies_link
+from diamond.tracking.ui_server import HOST, bind_port, serve_mlflow, ui_store
 from diamond.tracking.uris import default_uri
 
 

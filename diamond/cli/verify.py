@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diamond.ablation.declarations import Declaration, Declared, load_declaration
-from diamond.cli.terminal import console
+from diamond.cli.widths import console
+from diamond.engine.declaration_timing import last_declared, standing
+from diamond.engine.store import Store
 from diamond.errors import RequestError
-from diamond.pipeline.declared import last_declared, standing
-from diamond.pipeline.store import Store
-from diamond.pipeline.studies import check_whole, finished_report, named_study
-from diamond.pipeline.verify import claim_rows
+from diamond.findings.claim_verdicts import claim_rows
+from diamond.plan.declarations import Declaration, Declared, load_declaration
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.terminal import terminal
 from diamond.stages.registry import SCORING_STAGES
+from diamond.studies.study_list import check_whole, finished_report, named_study
 
 SHOWN = {"study", "question", "primary_metric", "declaration", "claims"}
 """What `--json` prints of the result."""

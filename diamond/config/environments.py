@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 
 from diamond.config.base import Record
-from diamond.config.games import kind_of
+from diamond.config.game_names import kind_of
 
 Padding = Literal["none", "start"]
 Pixels = Literal["observation", "render"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from diamond.config.base import Record
-from diamond.config.metrics import METRIC_OF, REAL_SUFFIX, MetricSpec
+from diamond.config.metric_table import METRIC_OF, REAL_SUFFIX, MetricSpec
 from diamond.config.plugins import load_object
 from diamond.errors import RequestError, nearest
 

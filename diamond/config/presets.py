@@ -6,7 +6,7 @@ Every number of a recipe is written once: here, or in the presets of the family.
 from collections.abc import Callable, Mapping
 
 from diamond.config.environments import default_environment
-from diamond.config.games import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT, kind_of
+from diamond.config.game_names import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT, kind_of
 from diamond.config.networks import OptimizerConfig, PolicyConfig
 from diamond.config.online_presets import go_online
 from diamond.config.run import (
@@ -22,7 +22,7 @@ from diamond.config.run import (
     SamplesConfig,
     ViewConfig,
 )
-from diamond.config.shipped import SHIPPED
+from diamond.config.shipped_policies import SHIPPED
 from diamond.config.worlds import DIAMOND, find_family
 from diamond.errors import unknown
 

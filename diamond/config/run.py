@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from diamond.config.base import NEUTRAL_DEFAULT, Record, shared_canonical
 from diamond.config.environments import EnvironmentField
-from diamond.config.games import GAMES, GAMES_SCREEN, GAMES_WITH_EXPERT, check_game, kind_of
+from diamond.config.game_names import GAMES, GAMES_SCREEN, GAMES_WITH_EXPERT, check_game, kind_of
 from diamond.config.networks import OptimizerConfig, PartConfig, PolicyConfig, PositiveInt
 from diamond.config.online import OnlineConfig
 from diamond.config.worlds import World, family_of

@@ -20,9 +20,9 @@ from diamond.config.run import (
 from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
 from diamond.data.references import Reference
-from diamond.envs.games import open_game
-from diamond.envs.interface import EpisodeKey, GameEnv, draw_episode_key
-from diamond.envs.players import Players, scripted_players
+from diamond.envs.collecting_players import Players, scripted_players
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import EpisodeKey, GameEnv, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import StageFailedError
 from diamond.rng import numpy_generator

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ReferencesConfig, ViewConfig
 from diamond.data.references import Branch, Reference
-from diamond.envs.interface import GameEnv
+from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
-from diamond.envs.interface import EpisodeKey
+from diamond.envs.real_game import EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all
 
 NATIVE_FILE = "native.npz"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.environments import AtariConfig
-from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
+from diamond.envs.real_game import EpisodeKey, GameEnv, NativeFrame
 from diamond.errors import RequestError
 
 

@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from numpy.typing import NDArray
 
 from diamond.config.environments import GymnasiumConfig, Pixels
-from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
+from diamond.envs.real_game import EpisodeKey, GameEnv, NativeFrame
 from diamond.errors import DiamondError, RequestError, StageFailedError, nearest, unknown
 
 GROUP = "gymnasium.envs"

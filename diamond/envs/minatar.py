@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.environments import MinAtarConfig
-from diamond.envs.interface import EpisodeKey, GameEnv, NativeFrame
 from diamond.envs.palette import paint
+from diamond.envs.real_game import EpisodeKey, GameEnv, NativeFrame
 from diamond.errors import RequestError
 
 TRAIL = re.compile(r"trail|speed\d")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from diamond.config.environments import read_environment
-from diamond.envs.games import open_game
 from diamond.envs.gymnasium_env import GymnasiumEnv
-from diamond.envs.interface import EpisodeKey, GameEnv
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import EpisodeKey, GameEnv
 from diamond.errors import DiamondError
 
 NUM_STEPS = 100

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
 
-from diamond.ablation.axis import Axis
-from diamond.ablation.axis_table import AFTER, BEFORE
 from diamond.config.plugins import load_named
 from diamond.config.run import RunConfig
 from diamond.config.worlds import INTERFACE, OWN, WorldConfig, find_family
 from diamond.errors import RequestError
+from diamond.plan.axis import Axis
+from diamond.plan.axis_table import AFTER, BEFORE
 from diamond.stages.record import Section, Stage, Updates, as_read, no_calls
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def part_stage(  # noqa: PLR0913
         reads=("frames",),
         runs=frozenset({"static"}),
         shares_data_seed=False,
-        made_by="diamond.pipeline.training_stages:train_part",
+        made_by="diamond.makers.trained_parts:train_part",
         seconds=lambda config: update.num(config) * update.seconds(config),
         section=section,
         calls=lambda config: update.num(config) * update.calls(config),

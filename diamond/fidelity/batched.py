@@ -1,6 +1,6 @@
 """Frame metrics of many frames at once, in torch on one device; sums are exact integers.
 
-The same numbers as `diamond.fidelity.metrics.score_frame` gives one frame at a time.
+The same numbers as `diamond.fidelity.frame_metrics.score_frame` gives one frame at a time.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.fidelity.metrics import (
+from diamond.fidelity.frame_metrics import (
     CORE_THRESHOLD,
     FOREGROUND_THRESHOLD,
     HF_CUTOFF,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import REAL_SUFFIX
+from diamond.config.metric_table import REAL_SUFFIX
 from diamond.stats.classification import balanced_accuracy
 
 ACTION_ACCURACY = "action_accuracy"

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.fidelity.metrics import PSNR_CAP_DB, psnr
+from diamond.fidelity.frame_metrics import PSNR_CAP_DB, psnr
 
 FloatArray = NDArray[np.float64]
 ByteArray = NDArray[np.uint8]

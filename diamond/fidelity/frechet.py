@@ -7,7 +7,7 @@ distance under one certain network, whose weights are not here.
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import REAL_SUFFIX
+from diamond.config.metric_table import REAL_SUFFIX
 
 FloatArray = NDArray[np.float64]
 FRECHET = "fd_inverse_dynamics"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from diamond.config.run import LPIPS_MIN_PIXELS
 from diamond.errors import RequestError, WeightsError
-from diamond.weights import filled
+from diamond.tensor_files import filled
 
 INSTALL = "pip install 'diamond-ablations[lpips]'"
 PACKAGE = "lpips"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
-from diamond.config.metrics import REAL_SUFFIX
+from diamond.config.metric_table import REAL_SUFFIX
 from diamond.stats.classification import (
     auroc,
     brier_score,

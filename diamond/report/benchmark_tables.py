@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from diamond.config.games import GAMES
+from diamond.config.game_names import GAMES
 from diamond.report.latex import table_latex
 from diamond.report.numbers import ABSENT, number, span
 from diamond.report.table import Cell, Row, Table

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from diamond.pipeline.declared import verdict_text
+from diamond.engine.declaration_timing import verdict_text
 from diamond.report.numbers import ABSENT, counted, number, p_text, span, visible_decimals
 from diamond.report.table import Cell, Row, Table, Tone
 from diamond.results.claims import ClaimGame, ClaimPart, Verdict

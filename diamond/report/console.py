@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from diamond.config.metrics import RETURN, is_set
-from diamond.config.players import UnseeingPlayer
+from diamond.config.metric_table import RETURN, is_set
+from diamond.config.player_names import UnseeingPlayer
 from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.prose import seen_sentences
 from diamond.report.returns import player_text

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from diamond.report.looks import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
+from diamond.report.figure_style import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
 from diamond.results.model import Arm, CurvePart, Result, level_text
 
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (

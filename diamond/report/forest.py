@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
-from diamond.report.looks import INK, NOISE, Look, draw_grid, looks, plain, settings
+from diamond.report.figure_style import INK, NOISE, Look, draw_grid, looks, plain, settings
 from diamond.report.numbers import decimals, number, span, visible_decimals
 from diamond.results.model import Comparison, Metric, Result
 from diamond.results.values import MEAN

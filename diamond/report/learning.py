@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from diamond.config.players import UnseeingPlayer
-from diamond.report.looks import INK, Look, draw_grid, looks, plain, settings
+from diamond.config.player_names import UnseeingPlayer
+from diamond.report.figure_style import INK, Look, draw_grid, looks, plain, settings
 from diamond.report.returns import player_text
 from diamond.results.model import Arm, LearningPoint, PlayerPoints, Result
 

@@ -1,7 +1,7 @@
 """Text as Markdown: all of it is escaped unless it is marked as Markdown; no templates here."""
 
 from diamond.report.table import Cell, Row, Table
-from diamond.tracking import markdown as plain
+from diamond.tracking import literal_markdown as plain
 
 
 class Verbatim(str):

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diamond.pipeline.films import Film
 from diamond.report import prose, tables
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.controls import control_sentences, control_table
@@ -30,6 +29,7 @@ from diamond.report.summary import summarise
 from diamond.report.survival import survival_rows, survival_sentence, survival_table
 from diamond.report.table import Table
 from diamond.results.model import Result
+from diamond.studies.compared_frames import Film
 
 _SCRIPTS = ("tables.js", "player.js")
 

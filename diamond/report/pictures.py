@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from diamond.report.figure_style import figure_bytes, settings
 from diamond.report.figures import (
     MOST_POINTS,
     PANEL_POINTS,
@@ -25,7 +26,6 @@ from diamond.report.forest import (
     is_symmetric_logarithmic,
 )
 from diamond.report.learning import learning_figure, learning_runs
-from diamond.report.looks import figure_bytes, settings
 from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
 from diamond.report.survival import survival_figure, survival_rows

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.pipeline.films import REAL, Film
 from diamond.report.strips import image_uri
 from diamond.results.model import Result
+from diamond.studies.compared_frames import REAL, Film
 
 MAX_ROWS = 10
 """Arms and baselines in the player; the baselines and the first arms."""

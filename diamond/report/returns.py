@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from diamond.config.players import PLAYERS
+from diamond.config.player_names import PLAYERS
 from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Arm, PlayerPoints, Points, PolicyPoints, Result, Run

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from diamond.pipeline.films import Film
 from diamond.results.model import Strip
+from diamond.studies.compared_frames import Film
 
 _FONT_SIZE = 18
 _LINE_PIXELS = 22

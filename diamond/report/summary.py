@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from diamond.config.metrics import RETURN, is_set
+from diamond.config.metric_table import RETURN, is_set
 from diamond.report.numbers import number, span, visible_decimals
 from diamond.results.model import Arm, Comparison, Metric, Result, level_text
 from diamond.stages.agent import AGENT

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.looks import draw_grid, looks, plain, settings
+from diamond.report.figure_style import draw_grid, looks, plain, settings
 from diamond.report.numbers import ABSENT, counted, number, span
 from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Result, SurvivalCurve

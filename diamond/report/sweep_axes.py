@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from diamond.report.looks import INK, OKABE_ITO, plain
+from diamond.report.figure_style import INK, OKABE_ITO, plain
 
 MANY_SIZES = 30.0
 """Positive values of which less is better are on a logarithmic scale beyond this factor.

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.looks import draw_grid, settings
+from diamond.report.figure_style import draw_grid, settings
 from diamond.report.numbers import label_of
 from diamond.report.sweep_axes import (
     BASELINE,

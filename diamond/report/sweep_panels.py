@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from diamond.report.looks import OKABE_ITO, draw_grid, plain, settings
+from diamond.report.figure_style import OKABE_ITO, draw_grid, plain, settings
 from diamond.report.numbers import label_of, parameter_text
 from diamond.report.sweep_axes import (
     BASELINE_COLOUR,

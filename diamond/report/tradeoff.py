@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
+from diamond.report.figure_style import INK, draw_grid, looks, plain, settings
 from diamond.report.figures import is_logarithmic
-from diamond.report.looks import INK, draw_grid, looks, plain, settings
 from diamond.results.model import CostName, Estimate, Result
 from diamond.stats.pareto import pareto
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.engine.files import beside
 from diamond.errors import StoreError
-from diamond.pipeline.files import beside
 
 SMALLEST_SIDE = 320
 """Rows of a film at least, pixels: every pixel of a frame is a square of two or more."""

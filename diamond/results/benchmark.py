@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from diamond.config.games import GAMES
-from diamond.config.published import AggregatesOnly, PublishedAgent, published
+from diamond.config.game_names import GAMES
+from diamond.config.published_scores import AggregatesOnly, PublishedAgent, published
 from diamond.results.benchmark_model import (
     Benchmark,
     GameMean,

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from diamond.ablation.declarations import Override
 from diamond.config.base import Record
+from diamond.plan.declarations import Override
 from diamond.results.values import Number, Unit
 
 Verdict = Literal["PASS", "FAIL", "UNDECIDED"]

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.metrics import METRIC_OF, RESULT_METRICS, is_set
+from diamond.config.metric_table import METRIC_OF, RESULT_METRICS, is_set
 from diamond.results.model import Comparison, Decision, Family, NoiseFloor
-from diamond.results.scores import (
+from diamond.results.rollout_estimates import (
     BOOTSTRAP_SEED,
     Scores,
     nan_mean,

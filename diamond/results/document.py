@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.config.base import content_hash
-from diamond.config.metrics import stage_of
+from diamond.config.metric_table import stage_of
 from diamond.results.model import Result
 
 SHARED = "scores"

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from diamond.config.base import Record
-from diamond.config.players import UnseeingPlayer
+from diamond.config.player_names import UnseeingPlayer
 from diamond.results.claims import Claim, Declared
 from diamond.results.path_model import Path
 from diamond.results.search import Search

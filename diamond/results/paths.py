@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.ablation.path import DIRECTIONS, Direction, Path
 from diamond.config.base import Record, canonical
+from diamond.plan.path import DIRECTIONS, Direction, Path
 from diamond.results import path_model as model
 from diamond.results.comparisons import scored_metrics
-from diamond.results.scores import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
+from diamond.results.rollout_estimates import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.paired import paired_seeds, paired_starts
 

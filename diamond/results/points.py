@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from diamond.config.base import Same
-from diamond.config.players import PLAYERS, UnseeingPlayer
+from diamond.config.player_names import PLAYERS, UnseeingPlayer
 from diamond.results.model import PlayerPoints
-from diamond.results.played import Played, PlayedGames
+from diamond.results.played_episodes import Played, PlayedGames
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import FloatArray, bootstrap_interval
 from diamond.stats.unpaired import welch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diamond.config.games import GAMES
+from diamond.config.game_names import GAMES
 from diamond.errors import RequestError, unknown
 
 EXAMPLE = '{"Boxing": [81.2, 88.0], "Pong": [20.1, 19.4]}'

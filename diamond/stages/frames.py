@@ -17,7 +17,7 @@ FRAMES = Stage(
     sections=("game", "environment", "view", "frames"),
     runs=frozenset({"static"}),
     shares_data_seed=True,
-    made_by="diamond.pipeline.data_stages:make_frames",
+    made_by="diamond.makers.real_frames:make_frames",
     seconds=_seconds,
     arms="real frames, and everything after them, are made for each arm",
 )

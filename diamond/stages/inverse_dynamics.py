@@ -36,7 +36,7 @@ INVERSE_DYNAMICS = Stage(
     sections=("game", "environment", "view", "inverse_dynamics"),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
-    made_by="diamond.pipeline.training_stages:train_inverse_dynamics",
+    made_by="diamond.makers.trained_parts:train_inverse_dynamics",
     seconds=_seconds,
     section=_section,
 )

@@ -26,7 +26,7 @@ REFERENCES = Stage(
     sections=("game", "environment", "references"),
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
-    made_by="diamond.pipeline.data_stages:make_references",
+    made_by="diamond.makers.real_frames:make_references",
     seconds=_seconds,
     arms="all arms are scored against the same real frames: one value for all of them",
 )

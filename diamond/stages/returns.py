@@ -1,6 +1,6 @@
 """Episodes of a player in the real game."""
 
-from diamond.config.players import Player
+from diamond.config.player_names import Player
 from diamond.config.run import RunConfig
 from diamond.stages.policy import num_curve_points
 from diamond.stages.record import Section, Stage
@@ -65,7 +65,7 @@ RETURNS = Stage(
     reads=("policy",),
     runs=frozenset({"static", "online", "real"}),
     shares_data_seed=True,
-    made_by="diamond.pipeline.returns_stage:play_real_game",
+    made_by="diamond.makers.real_returns:play_real_game",
     seconds=_seconds,
     section=_section,
     scores_runs=True,

@@ -20,9 +20,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from diamond.errors import StoreError
+from diamond.tracking.mlflow_records import Home
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.records import Home
 from diamond.tracking.relocate import artifact_root, relocate
 from diamond.tracking.uris import EXPERIMENT, absolute_uri, hide_secrets, sqlite_path
 

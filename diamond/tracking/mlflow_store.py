@@ -21,10 +21,10 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
-from diamond.tracking.links import PARENT_TAG
+from diamond.tracking.mlflow_links import PARENT_TAG
 from diamond.tracking.mlflow_open import open_client, store_errors
+from diamond.tracking.mlflow_records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.owner import current_owner, is_gone
-from diamond.tracking.records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.sources import Source, mark_of, points_from, sent_bytes, sources_of
 from diamond.tracking.uris import absolute_uri
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from diamond.tracking.records import HOME_TAG
+from diamond.tracking.mlflow_records import HOME_TAG
 from diamond.tracking.uris import EXPERIMENT
 
 _WAIT_SECONDS = 60.0

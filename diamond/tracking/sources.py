@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diamond.errors import StoreError
-from diamond.tracking.events import Event, event_line, parse_events, read_lines
-from diamond.tracking.records import StageEvents, TrackedRun
+from diamond.tracking.event_log import Event, event_line, parse_events, read_lines
+from diamond.tracking.mlflow_records import StageEvents, TrackedRun
 
 CURVES = "curves"
 _SENDING = " sending"

@@ -13,15 +13,15 @@ from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
 from diamond.config.run import ViewConfig
 from diamond.data.replay import Replay
-from diamond.envs.interface import draw_episode_key
 from diamond.envs.live import LiveGame, LiveStep
+from diamond.envs.real_game import draw_episode_key
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent, forget
 from diamond.part import Losses, Passes
 from diamond.records import Seen, Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.policy import learn_from
+from diamond.training.policy_part import learn_from
 from diamond.training.state import strip
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from diamond.config.environments import Environment
 from diamond.config.run import EvaluationConfig, ViewConfig
-from diamond.envs.games import open_game
-from diamond.envs.interface import GameEnv, draw_episode_key
+from diamond.envs.open_game import open_game
+from diamond.envs.real_game import GameEnv, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent

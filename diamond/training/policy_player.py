@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from diamond.config.run import ViewConfig
-from diamond.envs.players import Players
+from diamond.envs.collecting_players import Players
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet
 from diamond.nets.blocks import Recurrent

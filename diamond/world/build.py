@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import torch
 
-from diamond.config.checkpoint import Checkpoint
+from diamond.config.checkpoint_record import Checkpoint
 from diamond.config.worlds import WorldConfig
 from diamond.families.interface import Material, WorldModel, implementation_of
 from diamond.part import C, N, Part
-from diamond.weights import filled, read_weights
+from diamond.tensor_files import filled, read_weights
 
 
 def part_of_checkpoint(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from diamond.config.checkpoint import Checkpoint
+from diamond.config.checkpoint_record import Checkpoint
 from diamond.config.presets import paper
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet

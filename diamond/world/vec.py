@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from diamond.config.base import first_reason
-from diamond.config.checkpoint import Checkpoint, read_checkpoint
+from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
 from diamond.config.worlds import WorldConfig, family_of
 from diamond.envs.registration import register
 from diamond.errors import RequestError, unknown

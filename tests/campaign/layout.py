@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diamond.pipeline.claim import STALE_SECONDS
-from diamond.pipeline.home import open_home
+from diamond.engine.home import open_home
+from diamond.engine.stage_claim import STALE_SECONDS
 
-WORKER = "diamond.pipeline.worker"
+WORKER = "diamond.engine.worker"
 LIMIT_SECONDS = STALE_SECONDS
 WAITS = "waits for process"
 """What a command prints of a stage that another one makes."""

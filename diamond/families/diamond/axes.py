@@ -4,8 +4,6 @@ The order is that of the stages that they touch; a path from one formulation to 
 factors in this order and in its reverse.
 """
 
-from diamond.ablation.axis import Axis, field_axis, same_words, word_axis
-from diamond.ablation.axis_table import PAPER, RELEASED
 from diamond.families.diamond.axis_values import (
     COND_NOISE_FIELDS,
     NOISE_FIELDS,
@@ -22,6 +20,8 @@ from diamond.families.diamond.axis_values import (
     width_settings,
 )
 from diamond.families.diamond.formulations import FORMULATION_UNION, FORMULATIONS
+from diamond.plan.axis import Axis, field_axis, same_words, word_axis
+from diamond.plan.axis_table import PAPER, RELEASED
 
 EDM = "arXiv 2206.00364"
 

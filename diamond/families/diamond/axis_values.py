@@ -3,8 +3,6 @@
 import math
 import re
 
-from diamond.ablation.axis import Settings, shown
-from diamond.ablation.axis_values import number_of, whole_number
 from diamond.config.overrides import get_field
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
@@ -18,6 +16,8 @@ from diamond.families.diamond.formulations import (
     FORMULATIONS,
     Formulation,
 )
+from diamond.plan.axis import Settings, shown
+from diamond.plan.axis_values import number_of, whole_number
 
 NOISE_LAWS: tuple[NoiseLaw, ...] = ("lognormal", "loguniform", "timesteps", "time")
 NOISE_FORMS = (

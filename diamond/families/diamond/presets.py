@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from diamond.config.games import kind_of
+from diamond.config.game_names import kind_of
 from diamond.config.presets import PAPER_OPTIMIZER, TINY_OPTIMIZER
 from diamond.errors import unknown
 from diamond.families.diamond.config import (

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from diamond.ablation.axis import field_axis
 from diamond.config.networks import OptimizerConfig, PartConfig
 from diamond.config.run import RunConfig
 from diamond.errors import unknown
 from diamond.families.interface import Family, Updates, WorldConfig, part_stage
+from diamond.plan.axis import field_axis
 
 UPDATES = {"smoke": 40, "tiny": 1000}
 

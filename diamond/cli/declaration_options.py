@@ -1,0 +1,98 @@
+"""A declaration on the command line: which word is one, and what options change of it.
+
+What reads declarations is loaded where there is one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diamond.cli.options import game_names
+from diamond.config.checkpoint_record import read_checkpoint
+from diamond.errors import RequestError
+from diamond.plan.grammar import is_declaration
+from diamond.plan.plan import Plan
+from diamond.plan.request import Request
+
+if TYPE_CHECKING:
+    from diamond.cli.ablation_request import Asked
+    from diamond.plan.declarations import Override
+
+DESIGN_OPTIONS: Mapping[str, str] = {
+    "design": "--design",
+    "path_from": "--from",
+    "path_to": "--to",
+    "arm": "--arm",
+    "settings": "--set",
+}
+"""Options that a declaration leaves no room for: they are what it declares."""
+
+
+def names_declaration(words: Sequence[str] | None) -> bool:
+    """Whether the words of `diamond ablate` begin with a declaration."""
+    return bool(words) and any(is_declaration(word) for word in words or ())
+
+
+def declared_request(words: Sequence[str], given: "Asked") -> Request:
+    """Make a request from a declaration and the options of a command.
+
+    Args:
+        words: What stands after `diamond ablate`.
+        given: What was said beside them.
+
+    Raises:
+        RequestError: The declaration is not valid, or something stands beside it that cannot.
+    """
+    from diamond.plan.declarations import Given, load_declaration
+
+    declared = load_declaration(next(word for word in words if is_declaration(word)))
+    others = [word for word in words if word != declared.name and not word.endswith(".toml")]
+    if len(words) > 1:
+        raise RequestError(
+            f"the declaration {declared.name!r} says what varies; beside it stands "
+            f"{' '.join(others or words[1:])!r}\n"
+            f"  change the file {declared.path}, or copy it under another name"
+        )
+    refused = [option for name, option in DESIGN_OPTIONS.items() if name in given]
+    if refused:
+        raise RequestError(
+            f"{refused[0]} changes what the declaration {declared.name!r} declares\n"
+            f"  change the file {declared.path}, or copy it under another name"
+        )
+    checkpoint = Path(given["checkpoint"]) if "checkpoint" in given else None
+    options = Given(
+        seeds=given.get("seeds"),
+        games=game_names(given["game"]) if "game" in given else None,
+        preset=given.get("preset"),
+        protocol=given.get("protocol"),
+        until=given.get("until"),
+        match=given.get("match"),
+        name=given.get("name"),
+        checkpoint=None if checkpoint is None else (checkpoint, read_checkpoint(checkpoint).game),
+        aa=bool(given.get("aa")),
+        controls=bool(given.get("controls")),
+        first_seed=given.get("first_seed", 0),
+        first_start=given.get("first_start", 0),
+    )
+    return Request(**declared.request(options))
+
+
+def declared_lines(plan: Plan) -> Iterator[str]:
+    """What to know of the declaration of a plan before it runs."""
+    declared = plan.request.declared
+    if declared is None:
+        return
+    from diamond.plan.declarations import claims_hash
+
+    said = declared.declaration
+    yield f"declared in {declared.path}: {said.question}"
+    for claim in said.claims:
+        yield f"claim {claim.name!r}: {claim.expression}"
+    yield f"primary metric {said.primary}; hash of the claims {claims_hash(said)[:12]}"
+    yield from override_lines(declared.overrides)
+
+
+def override_lines(overrides: "Sequence[Override]") -> Iterator[str]:
+    """What a command changed of what is declared."""
+    for change in overrides:
+        yield f"{change.option}: {change.given} in place of the declared {change.declared}"

@@ -1,0 +1,141 @@
+"""The command `diamond fidelity`: its arguments, and what goes with what."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diamond.cli.options import DEFAULT_HOME, Home, given_command
+from diamond.errors import RequestError
+
+EXAMPLE = (
+    "diamond fidelity CHECKPOINT, diamond fidelity KEY, or diamond fidelity --real A --imagined B"
+)
+
+
+def fidelity(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CHECKPOINT|STAGE [AXIS=VALUE...]",
+            help="A world model: folder of a checkpoint (`diamond import-checkpoint`, `diamond "
+            "export-checkpoint`), or key or folder of a stage of the home: a trained world "
+            "model (denoiser), agent or rollouts; then how frames are drawn from it, if not in its "
+            "own way, such as steps=1. "
+            "lpips=alex scores by LPIPS too, 'fidelity.metrics=[\"NAME\"]' by a metric of your "
+            "own, with --real as well.",
+            show_default=False,
+        ),
+    ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="Without a world model: the real frames, an array, a video or a folder.",
+            show_default=False,
+        ),
+    ] = None,
+    imagined: Annotated[
+        Path | None,
+        typer.Option(help="The imagined frames, under the same names.", show_default=False),
+    ] = None,
+    background: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --real: one frame; by default the median of each real trajectory.",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="With --real: first frames that both share; by default 0.", show_default=False
+        ),
+    ] = None,
+    game: Annotated[
+        str | None, typer.Option(help="The world model's game; another one is refused.")
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recorded real episodes of your own in place of the emulator's: a folder of .npz "
+            "with frames (t, h, w, 3) uint8 and actions (t,).",
+            show_default=False,
+        ),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            help="Time steps to imagine; by default 1000. With --real: to score at most.",
+            show_default=False,
+        ),
+    ] = None,
+    starts: Annotated[
+        int | None,
+        typer.Option(
+            help="Held-out starts; by default 400, with --frames all episodes.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write scores.json, scores.npz, report and figures there."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result document, and only that.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Score how faithful a world model's imagined frames are, or those of any other project.
+
+    A world model imagines from held-out starts with recorded actions and is scored against the
+    real frames, beside two baselines. Nothing is trained, and what is there is not made again.
+    """
+    from diamond.cli.fidelity import (
+        ModelRequest,
+        PairsRequest,
+        Showing,
+        score_model_and_show,
+        score_pairs_and_show,
+    )
+    from diamond.engine.devices import default_jobs
+
+    showing = Showing(as_json, out, given_command())
+    of_pairs = {"--background": background, "--context": context}
+    of_model = {"--game": game, "--frames": frames, "--starts": starts, "--jobs": jobs}
+    if real is not None or imagined is not None:
+        if real is None or imagined is None:
+            given, missing = ("--imagined", "--real") if real is None else ("--real", "--imagined")
+            raise RequestError(f"{given} needs {missing}\n  for instance: {EXAMPLE}")
+        if words and "=" not in words[0]:
+            raise RequestError(
+                f"{words[0]!r} is a world model, and --real and --imagined need none\n"
+                f"  leave one of the two out: {EXAMPLE}"
+            )
+        _refuse(of_model, "belongs to a world model, not to --real and --imagined")
+        score_pairs_and_show(
+            PairsRequest(real, imagined, background, context or 0, horizon, tuple(words or ())),
+            showing,
+        )
+        return
+    if not words or "=" in words[0]:
+        raise RequestError(f"it is not said what to score\n  {EXAMPLE}")
+    _refuse(of_pairs, "belongs to --real and --imagined, not to a world model")
+    if jobs is not None and jobs < 1:
+        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    num_jobs = jobs or default_jobs()
+    source, *settings = words
+    request = ModelRequest(source, tuple(settings), game, frames, horizon, starts, num_jobs)
+    raise typer.Exit(score_model_and_show(request, home.absolute(), showing))
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for flag, value in options.items():
+        if value is not None:
+            raise RequestError(f"{flag} {value} {why}\n  leave it out; for instance: {EXAMPLE}")

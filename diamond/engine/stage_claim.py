@@ -1,0 +1,197 @@
+"""The claim on a folder: which process may work there; later claims fence earlier ones off.
+
+Claims are numbered files, of which the highest counts: creating the next number is one atomic step
+that one process wins. The holder counts up in a file of its own. Who waits watches that counter
+with its own monotonic clock, so no time of a file and no wall clock decides. No lock of the file
+system is needed.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from diamond.engine.files import create_json, read_json, write_json
+from diamond.errors import OvertakenError
+from diamond.tracking.owner import current_owner, is_gone, is_here, words_of
+
+HEARTBEAT_SECONDS = 2.0
+STALE_SECONDS = 60.0
+"""A claim whose counter stands still for this long is taken over, whatever became of its owner."""
+WATCH_SECONDS = 0.2
+"""Between two looks at claims of other hosts, of which only their counter tells if they live."""
+_NAME = re.compile(r"claim-(\d+)\.json")
+_BEAT = "beat-"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A claim as it lies on disk.
+
+    Attributes:
+        number: Its place in the order of claims.
+        owner: The process, as `current_owner` has it; None once it was released.
+        token: Different for every claim.
+    """
+
+    number: int
+    owner: str | None
+    token: str
+
+
+class Claim:
+    """One process' view of the claim on a folder. Mutable: it remembers what it saw, and when.
+
+    Attributes:
+        token: Of the claim that this object took, empty before.
+        previous: The claim that it took the place of, None where there was none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; nothing is read."""
+        self.token = ""
+        self.previous: Held | None = None
+        self._folder = folder
+        self._number = 0
+        self._seen: tuple[str, str] | None = None
+        self._seen_at = 0.0
+        self._moved = False
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+
+    def holder(self) -> str | None:
+        """Who holds the claim and may be alive, in words; None when it is free or stale."""
+        found = self._highest()
+        return None if found is None or self._is_free(found) else words_of(str(found.owner))
+
+    def try_acquire(self) -> bool:
+        """Take the claim when it is free or stale; True when this process holds it now.
+
+        A claim is stale when this object saw its counter stand still: it must be asked again and
+        again. The claim of a process of this host that ended is free at once.
+        """
+        found = self._highest()
+        if found is not None and not self._is_free(found):
+            return False
+        self._number = 1 if found is None else found.number + 1
+        self.token, self.previous = uuid4().hex, found
+        # The folder goes when another process comes to the end of what is claimed.
+        with suppress(FileNotFoundError):
+            if create_json(self._path, {"owner": current_owner(), "token": self.token}):
+                if self.is_own():
+                    self._forget_earlier()
+                    return True
+                self._path.unlink()
+        return False
+
+    def is_own(self) -> bool:
+        """Whether no other process took over the claim that this object took."""
+        found = self._highest()
+        return found is not None and found.token == self.token
+
+    def check(self, *, on_disk: bool = False) -> None:
+        """Notice that another process took over.
+
+        Args:
+            on_disk: Look now; otherwise what the last beat saw counts.
+
+        Raises:
+            OvertakenError: The claim is another process'.
+        """
+        if self._lost.is_set() or (on_disk and not self.is_own()):
+            raise OvertakenError(
+                f"{self.holder() or 'another process'} took it over, because this process showed "
+                f"no sign of life for {STALE_SECONDS:.0f} s"
+            )
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Beat until the block ends, then release; the claim must be held.
+
+        A claim that another process took over meanwhile, because this one slept, is left to it.
+        """
+        beat = threading.Thread(target=self._beat, daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            beat.join()
+            if self.is_own():
+                # Nobody needs the note where the folder went with what was claimed.
+                with suppress(FileNotFoundError):
+                    write_json(self._path, {"owner": None, "token": self.token})
+
+    def lives(self) -> bool | None:
+        """Whether the holder lives: known of this host's, of another's once its counter moved.
+
+        False as well where nobody holds it; None where it must be asked again.
+        """
+        found = self._highest()
+        if found is None or self._is_free(found):
+            return False
+        return True if is_here(str(found.owner)) or self._moved else None
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / f"claim-{self._number}.json"
+
+    def _highest(self) -> Held | None:
+        try:
+            found = [_NAME.fullmatch(path.name) for path in self._folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        names = [match for match in found if match]
+        if not names:
+            return None
+        last = max(names, key=lambda match: int(match[1]))
+        data = read_json(self._folder / last[0])
+        # What cannot be read was damaged, and nobody holds it.
+        data = data if isinstance(data, dict) else {}
+        owner, token = data.get("owner"), data.get("token")
+        return Held(int(last[1]), owner if isinstance(owner, str) else None, str(token))
+
+    def _is_free(self, found: Held) -> bool:
+        if found.owner is None or is_gone(found.owner):
+            return True
+        now, seen = time.monotonic(), (found.token, self._beats_of(found.token))
+        if seen != self._seen:
+            self._moved = self._seen is not None and self._seen[0] == found.token
+            self._seen, self._seen_at = seen, now
+        return now - self._seen_at > STALE_SECONDS
+
+    def _beats_of(self, token: str) -> str:
+        try:
+            return (self._folder / (_BEAT + token)).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _forget_earlier(self) -> None:
+        for path in list(self._folder.iterdir()):
+            match = _NAME.fullmatch(path.name)
+            if (match and int(match[1]) < self._number) or path.name.startswith(_BEAT):
+                path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            if not self.is_own():
+                self._lost.set()
+                return
+            count += 1
+            with suppress(FileNotFoundError):
+                (self._folder / (_BEAT + self.token)).write_text(str(count))
+
+
+def living_holders(claims: Sequence[Claim]) -> list[str | None]:
+    """Who holds each claim and lives, in words; None where it is free or stale.
+
+    It waits for the counters of other hosts: until they move, or for `STALE_SECONDS`.
+    """
+    while any(claim.lives() is None for claim in claims):
+        time.sleep(WATCH_SECONDS)
+    return [claim.holder() for claim in claims]

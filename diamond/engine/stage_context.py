@@ -1,0 +1,153 @@
+"""What a stage is given.
+
+Folders, config, seed, and where to report progress, events and checkpoints.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diamond.engine.arithmetic import compile_network
+from diamond.engine.devices import named_device
+from diamond.engine.files import digest
+from diamond.engine.output_names import EVENTS_FILE
+from diamond.engine.store import Attempt, StageResult, stage_manifest
+from diamond.engine.training_checkpoint import Saved, load_checkpoint, save_checkpoint
+from diamond.tracking.event_log import EventLog, read_lines
+
+CHECKPOINT_SECONDS = 20.0
+Progress = Callable[[int, int, str], None]
+"""Told units done, units in all, and a note such as the current loss."""
+
+
+@dataclass
+class StageContext:
+    """One stage at work. Mutable: it keeps the clock of its checkpoints.
+
+    Attributes:
+        attempt: The folders of this attempt, and the claim that fences it.
+        config: The stage's own config section, plain data.
+        upstream: Folder per stage that is read.
+        seed: Data seed or run seed.
+        device: Where tensors live.
+        progress: Progress of the stage.
+        checkpoint_seconds: Least time between checkpoints.
+        compiled: Whether torch compiles the networks of the world model.
+    """
+
+    attempt: Attempt
+    config: Mapping[str, Any]
+    upstream: Mapping[str, Path]
+    seed: int
+    device: torch.device
+    progress: Progress
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    compiled: bool = False
+    events: EventLog = field(init=False)
+    _began: float = field(init=False)
+    _last: float = field(init=False)
+    _before: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        """Start the clock and open the event log."""
+        self.events = EventLog(self.folder / EVENTS_FILE)
+        self._began = self._last = time.monotonic()
+
+    @property
+    def device_name(self) -> str:
+        """What the stage runs on, as its manifest names it."""
+        return named_device(str(self.device), self.compiled)
+
+    def make_fast(self, *networks: nn.Module, trains: bool) -> None:
+        """Compile networks of the world model where the workers are told to.
+
+        Args:
+            networks: On the stage's device.
+            trains: Whether they are trained, or imagine alone.
+        """
+        if self.compiled:
+            for network in networks:
+                compile_network(network, trains)
+
+    @property
+    def folder(self) -> Path:
+        """Where outputs go."""
+        return self.attempt.result
+
+    @property
+    def home(self) -> Path:
+        """The home that the stage is kept in."""
+        return self.attempt.folder.parents[4]
+
+    def part_folder(self, part: str, stage: str) -> Path:
+        """The folder of a trained part that is read: that of its stage, or inside an agent."""
+        return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / part
+
+    def upstream_config(self, stage: str) -> dict[str, Any]:
+        """The config section of a stage that is read; an agent's holds those of its parts."""
+        owner = stage if stage in self.upstream else "agent"
+        config: dict[str, Any] = stage_manifest(self.upstream[owner])["config"]
+        return config
+
+    def resume(self) -> Saved | None:
+        """The state to continue from, or None; events after it are cut off.
+
+        A checkpoint, or its events, that is not as it was written is not continued from.
+        """
+        saved = load_checkpoint(self.attempt.folder)
+        if saved is not None:
+            num_bytes = int(saved.counters["event_bytes"])
+            lines = read_lines(self.folder / EVENTS_FILE, num_bytes)
+            if sha256(lines).hexdigest() == saved.counters["event_digest"]:
+                self.events.truncate(num_bytes)
+                self._before = float(saved.counters["seconds"])
+                return saved
+        self.begin_anew()
+        return None
+
+    def begin_after(self, lines: bytes, seconds: float) -> None:
+        """Begin where another stage stopped: its event lines and its time come before one's own."""
+        self.events.replace(lines)
+        self._before = seconds
+
+    def begin_anew(self) -> None:
+        """Forget a checkpoint that cannot be used, and its events."""
+        self.events.truncate(0)
+        self._before = 0.0
+
+    def checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        return time.monotonic() - self._last >= self.checkpoint_seconds
+
+    def checkpoint(
+        self, tensors: Mapping[str, Tensor], done: int, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Save the state after `done` units with the events so far, and further plain data.
+
+        Raises:
+            OvertakenError: Another process took the stage over.
+        """
+        self.attempt.claim.check(on_disk=True)
+        counters = {
+            "done": done,
+            "event_bytes": self.events.commit(),
+            "event_digest": digest(self.folder / EVENTS_FILE),
+            "seconds": self.seconds(),
+        }
+        save_checkpoint(self.attempt.folder, tensors, counters | dict(extra or {}))
+        self._last = time.monotonic()
+
+    def seconds(self) -> float:
+        """Time at work on this stage, those before an interruption included."""
+        return self._before + time.monotonic() - self._began
+
+    def result(self, **timings: float) -> StageResult:
+        """Close the event log and report the time taken."""
+        self.events.commit()
+        return StageResult({"seconds": round(self.seconds(), 3)} | timings)

@@ -1,0 +1,1 @@
+"""What each stage computes: real frames, trained parts, rollouts, scores, returns."""

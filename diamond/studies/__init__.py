@@ -1,0 +1,1 @@
+"""Studies of a home: run one, list them, describe, export, import, remove."""

@@ -1,0 +1,179 @@
+"""What the tracking store shows of a study as text: the answer, where to look, the tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from diamond.engine.declaration_timing import verdict_text
+from diamond.results.model import Comparison, Decision, Estimate, Result
+from diamond.results.values import MEAN
+from diamond.tracking.literal_markdown import code, escape
+from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_link
+
+REPORT = "report.html"
+_ABSENT = "–"
+_SIGNIFICANT = 3
+_DECISIONS: Mapping[Decision, str] = {
+    "shown": "a difference is shown",
+    "shown alone": "a difference, but not once corrected for all arms",
+    "not shown": "none is shown",
+    "undefined": "nothing can be told",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a study is in the tracking store.
+
+    Attributes:
+        experiment_id: Where its runs are.
+        study_id: Its parent run.
+        compared: Ids of the runs that stand for arms and baselines, by game.
+        files: Names of the files that are uploaded, folders included.
+    """
+
+    experiment_id: str
+    study_id: str
+    compared: Mapping[str, Sequence[str]]
+    files: frozenset[str]
+
+
+def study_description(result: Result, shown: Shown) -> str:
+    """The text of a study as Markdown: what matters most first, the longest table last.
+
+    Args:
+        result: What is known so far; its summary is empty until the study has come to its end.
+        shown: What the text links to.
+    """
+    parts = [
+        escape(result.summary) or "No answer yet: the study has not come to its end.",
+        escape(result.warning),
+        _where(result, shown),
+        f"**Question:** {escape(result.question)}",
+        *(_primary(result, game) for game in result.games),
+        *_claims(result),
+        _again(result),
+        *(_all_metrics(result, game) for game in result.games),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _where(result: Result, shown: Shown) -> str:
+    """Links to the curves of the primary metric, all charts and the report."""
+    primary = result.primary
+    several = len(result.games) > 1
+    compared = {game: ids for game, ids in shown.compared.items() if ids}
+    links = [
+        _link(
+            f"{primary.label} with intervals{f', {game}' if several else ''}",
+            curves_link(shown.experiment_id, ids, primary.name),
+        )
+        for game, ids in compared.items()
+        if primary.kind == "frame"
+    ]
+    if compared:
+        links.append(_link("all metrics", charts_link(shown.experiment_id, shown.study_id)))
+    if REPORT in shown.files:
+        report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
+        links.append(_link("the report, with film strips", report))
+    return f"**Look at:** {' · '.join(links)}" if links else ""
+
+
+def _primary(result: Result, game: str) -> str:
+    """The primary metric of each arm with its interval, and its difference to the baseline arm."""
+    metric = result.primary_metric
+    rows = result.arms_of(game)
+    compared = {
+        row.a: row for row in result.comparisons if (row.game, row.metric) == (game, metric)
+    }
+    baseline = result.baseline_arm
+    info = result.metric(metric)
+    over = f", mean over {result.horizon} time steps" if info.kind == "frame" else ""
+    level = next((100 * arm.interval.level for arm in rows if arm.interval), 95)
+    head = [
+        f"arm, {game}",
+        f"{info.label}{over}",
+        f"{level:g}% interval",
+        f"minus {baseline}",
+        f"{level:g}% interval",
+        "",
+    ]
+    lines = [_row(head), "|---" * len(head) + "|"]
+    for arm in rows:
+        value, against = arm.estimate(metric, MEAN), compared.get(arm.name)
+        difference = None if against is None else against.difference
+        decision = against.decision if against and against.family == "primary" else None
+        lines.append(
+            _row(
+                [
+                    arm.name,
+                    _number(None if value is None else value.mean),
+                    _span(value),
+                    _number(difference),
+                    _span(against) if difference is not None else "",
+                    _DECISIONS[decision] if decision else "",
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def _claims(result: Result) -> list[str]:
+    declared = result.declaration
+    if declared is None:
+        return []
+    rows = [
+        f"- {escape(verdict_text(row.verdict, row.within_model, declared.post_hoc))}: "
+        f"{escape(row.name)}"
+        for row in result.claims
+    ]
+    return ["\n".join(["**Claims:**", "", *rows])]
+
+
+def _again(result: Result) -> str:
+    lines = [f"**Make it again:** {code(result.command)}"]
+    if result.paths.report_html is not None:
+        lines.append(
+            f"The report on disk: {code(result.paths.report_html)}; here it is under"
+            " Artifacts, the figures in the folder `figures`."
+        )
+    return "\n\n".join(lines)
+
+
+def _all_metrics(result: Result, game: str) -> str:
+    """Every metric that has a value, one line each: the table may grow and be cut at its end."""
+    arms = [arm for arm in result.arms_of(game) if arm.metrics]
+    if not arms:
+        return ""
+    lines = [
+        f"**All metrics, {game}**: means over time steps and starts, or the one value of a metric "
+        "of the whole set of frames.",
+        "",
+        _row(["metric", *(arm.name for arm in arms)]),
+        "|---" * (len(arms) + 1) + "|",
+    ]
+    for metric in result.metrics:
+        found = [arm.estimate(metric.name, MEAN) for arm in arms]
+        if any(found):
+            unit = f" ({metric.unit})" if metric.unit else ""
+            values = (_number(None if one is None else one.mean) for one in found)
+            lines.append(_row([metric.label + unit, *values]))
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    """Three significant digits: metrics of all sizes share a table."""
+    return _ABSENT if value is None else f"{value:.{_SIGNIFICANT}g}"
+
+
+def _span(found: Estimate | Comparison | None) -> str:
+    if found is None or found.lo is None or found.hi is None:
+        return _ABSENT
+    return f"{_number(found.lo)} to {_number(found.hi)}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(escape(cell) for cell in cells) + " |"
+
+
+def _link(text: str, target: str) -> str:
+    return f"[{escape(text)}]({target})"

@@ -1,0 +1,307 @@
+"""From a plan and its result outcome to the runs that the tracking store shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diamond.config.base import canonical, canonical_json
+from diamond.engine.declaration_timing import verdict_text
+from diamond.engine.files import write_text
+from diamond.engine.output_names import EVENTS_FILE, committed_events
+from diamond.engine.run_identity import aggregate_key, study_key
+from diamond.engine.store import RESULT, Store
+from diamond.plan.axes import find_axis
+from diamond.plan.plan import Arm, Plan, Run
+from diamond.plan.stage_keys import StageSpec
+from diamond.results.model import Arm as ArmResult
+from diamond.results.model import GameScores, NoiseFloor, Result
+from diamond.results.model import Run as RunResult
+from diamond.results.values import MEAN
+from diamond.stages.registry import find_stage_record
+from diamond.studies.description import Shown, study_description
+from diamond.tracking.mlflow_links import COMPARE_TAG
+from diamond.tracking.mlflow_records import RunStatus, StageEvents, TrackedRun, TrackedStudy
+from diamond.tracking.names import curve_name, noise_floor_name, overall_name
+
+
+def tracked_study(
+    plan: Plan,
+    outcome: Result,
+    artifacts: Mapping[str, Path] | None,
+    status: RunStatus,
+    shown: Shown,
+) -> TrackedStudy:
+    """The parent run of a study; `shown` says which of its runs are there already."""
+    return TrackedStudy(
+        run_key=study_key(plan.study),
+        name=plan.study,
+        tags={"diamond.kind": "study", "diamond.command": outcome.command}
+        | _claim_tags(outcome)
+        | _provenance(outcome),
+        params={"preset": plan.request.preset, "protocol": plan.request.protocol},
+        description=study_description(outcome, shown),
+        artifacts=artifacts,
+        status=status,
+    )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a study at one moment.
+
+    Attributes:
+        plan: The study.
+        outcome: Its result so far.
+        store: Where events and timings are.
+        configs: Folder for the resolved configs that are logged as artifacts.
+        finished: Whether the command is at its end; until then runs not whole show as running.
+    """
+
+    plan: Plan
+    outcome: Result
+    store: Store
+    configs: Path
+    finished: bool
+
+
+def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
+    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines.
+
+    A run is there from its first stage that is its own: of thousands that wait nothing is shown.
+    """
+    plan, outcome = snapshot.plan, snapshot.outcome
+    shared = _shared_by_all(plan)
+    runs: list[TrackedRun] = []
+    shown_arms = (*outcome.arms, *outcome.controls)
+    for arm, shown in zip(plan.with_controls, shown_arms, strict=True):
+        for run, result in zip(arm.runs, shown.runs, strict=True):
+            if result.state not in ("pending", "cut") or _has_begun(result, shared):
+                runs.append(_one(snapshot, arm, run, result))
+        if arm.kind == "arm" and shown.metrics and all(r.state == "done" for r in shown.runs):
+            runs.append(_aggregate(snapshot, arm, shown))
+    return runs + [_over_games(snapshot, row) for row in outcome.hns]
+
+
+def _shared_by_all(plan: Plan) -> frozenset[str]:
+    """Keys of the stages that every run of a game needs; none where a game has one run."""
+    found: set[str] = set()
+    for game in plan.request.games:
+        runs = [
+            run for arm in plan.arms if (arm.kind, arm.game) == ("arm", game) for run in arm.runs
+        ]
+        if len(runs) > 1:
+            found |= set.intersection(*({spec.key for spec in run.stages} for run in runs))
+    return frozenset(found)
+
+
+def _has_begun(result: RunResult, shared: frozenset[str]) -> bool:
+    """Whether anything is there of the stages that are a run's own."""
+    return result.state == "cut" and any(
+        info.state in ("partial", "done") and info.key not in shared
+        for info in result.stages.values()
+    )
+
+
+def is_compared(run: TrackedRun, game: str) -> bool:
+    """Whether a run stands for an arm or a baseline in a game, and has curves."""
+    return COMPARE_TAG in run.tags and run.params["game"] == game and bool(run.curves)
+
+
+def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRun:
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    config_file = snapshot.configs / f"config-{result.run_key}.json"
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    text = canonical_json(canonical(run.config)) + "\n"
+    if not config_file.exists() or config_file.read_bytes() != text.encode():
+        write_text(config_file, text)
+    whole = result.state == "done"
+    stage_tags = {f"diamond.stage.{name}": info.key for name, info in result.stages.items()}
+    summary = {
+        overall_name(metric): value
+        for metric, values in result.metrics.items()
+        if (value := values[MEAN]) is not None
+    }
+    if result.returns:
+        summary["return/mean"] = result.returns.mean
+        if result.returns.hns is not None:
+            summary["return/hns"] = result.returns.hns
+    if result.costs:
+        summary["cost/denoiser_calls_per_frame"] = float(result.costs.denoiser_calls_per_frame)
+    curves = {curve_name(metric, "mean"): values for metric, values in result.curves.items()}
+    return TrackedRun(
+        run_key=result.run_key,
+        name=f"{arm.name} | {arm.game}"
+        if arm.kind == "baseline"
+        else f"{arm.name} | {arm.game} | seed {run.config.seed}",
+        kind=arm.kind,
+        params=_params(plan, arm)
+        | ({} if arm.kind == "baseline" else {"seed": str(run.config.seed)}),
+        tags=_provenance(outcome)
+        | stage_tags
+        | {"diamond.study": plan.study, "diamond.arm": arm.name}
+        | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
+        stages=tuple(
+            stage_events(spec, store)
+            for spec in run.stages
+            if arm.kind == "arm"
+            and find_stage_record(spec.stage, run.config.world.family).is_trained
+        ),
+        curves=curves if whole else {},
+        summary=summary if whole else {},
+        time_ms=_time_ms(run.stages, store),
+        artifacts={config_file.name: config_file},
+        status=_status(result.state, snapshot.finished),
+    )
+
+
+def _aggregate(snapshot: Snapshot, arm: Arm, shown: ArmResult) -> TrackedRun:
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    keys = [result.run_key for result in shown.runs]
+    curves: dict[str, Sequence[float | None]] = {}
+    for metric, parts in shown.curves.items():
+        curves[curve_name(metric, "mean")] = parts.mean
+        curves[curve_name(metric, "lower")] = parts.lo
+        curves[curve_name(metric, "upper")] = parts.hi
+    summary = {
+        overall_name(metric): found.mean
+        for metric in shown.metrics
+        if (found := shown.estimate(metric, MEAN)) is not None
+    }
+    curves |= noise_curves(outcome.noise_floor, arm.name, arm.game)
+    specs = [spec for run in arm.runs for spec in run.stages]
+    return TrackedRun(
+        run_key=aggregate_key(keys),
+        name=f"{arm.name} | {arm.game} | mean of {_seeds(len(keys))}",
+        kind="aggregate",
+        params=_params(plan, arm) | {"seeds": str(len(keys))},
+        tags=_provenance(outcome)
+        | {
+            "diamond.study": plan.study,
+            "diamond.arm": arm.name,
+            "diamond.interval": shown.interval.method if shown.interval else "",
+            COMPARE_TAG: plan.study,
+        },
+        stages=(),
+        curves=curves,
+        summary=summary,
+        time_ms=_time_ms(specs, store),
+        artifacts=None,
+        status="FINISHED",
+    )
+
+
+def noise_curves(
+    rows: Sequence[NoiseFloor], arm: str, game: str
+) -> dict[str, Sequence[float | None]]:
+    """The noise floor against the time step, where it comes from this arm."""
+    return {
+        noise_floor_name(row.metric): row.curve
+        for row in rows
+        if (row.arm, row.game, row.reason) == (arm, game, None)
+    }
+
+
+def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
+    """Human-normalised scores of an arm over the games of the study."""
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    arms = [arm for arm in plan.arms if arm.name == row.arm]
+    keys = [
+        result.run_key for shown in outcome.arms if shown.name == row.arm for result in shown.runs
+    ]
+    summary = {}
+    for name, found in row.aggregates.items():
+        summary[f"hns/{name}"] = found.mean
+        bounds = {f"hns/{name}_lo": found.lo, f"hns/{name}_hi": found.hi}
+        summary |= {end: value for end, value in bounds.items() if value is not None}
+    summary |= {f"hns/{game}": value for game, value in row.per_game.items()}
+    specs = [spec for arm in arms for run in arm.runs for spec in run.stages]
+    return TrackedRun(
+        run_key=aggregate_key(keys),
+        name=f"{row.arm} | {len(row.games)} games | mean of {row.num_runs}",
+        kind="aggregate",
+        params=_params(plan, arms[0]) | {"game": ", ".join(row.games), "seeds": str(row.num_runs)},
+        tags=_provenance(outcome)
+        | {
+            "diamond.study": plan.study,
+            "diamond.arm": row.arm,
+            "diamond.interval": row.method,
+        },
+        stages=(),
+        curves={},
+        summary=summary,
+        time_ms=_time_ms(specs, store),
+        artifacts=None,
+        status="FINISHED",
+    )
+
+
+def _params(plan: Plan, arm: Arm) -> dict[str, str]:
+    """What was chosen, spelled in one way: ``1e-3`` and ``0.001`` are one run with one param."""
+    config = arm.runs[0].config
+    values = dict(arm.axis_values)
+    for name in values:
+        axis = find_axis(name)
+        if axis.kind == "single":
+            values[name] = axis.current(config)
+    protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
+    return {"game": arm.game, "preset": plan.request.preset} | protocol | values
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' if number != 1 else ''}"
+
+
+def _status(state: str, finished: bool) -> RunStatus:
+    match state:
+        case "done":
+            return "FINISHED"
+        case "failed":
+            return "FAILED"
+        case _:
+            return "KILLED" if finished else "RUNNING"
+
+
+def stage_events(spec: StageSpec, store: Store) -> StageEvents:
+    """The training curves of a stage, as far as a checkpoint or its end vouches for them."""
+    manifest = store.manifest(spec.stage, spec.key)
+    if store.status(spec) == "done" and manifest is not None:
+        path = store.folder(spec.stage, spec.key) / EVENTS_FILE
+        return StageEvents(spec.stage, spec.key, path, None, manifest["events"])
+    attempt = store.farthest(spec.stage, spec.key) or store.work(spec.stage, spec.key)
+    path = attempt / RESULT / EVENTS_FILE
+    return StageEvents(spec.stage, spec.key, path, *committed_events(attempt))
+
+
+def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
+    manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
+    return max((m["timings"].get("finished_ms", 0) for m in manifests if m), default=0)
+
+
+def _provenance(outcome: Result) -> dict[str, str]:
+    provenance = outcome.provenance
+    tags = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": "diamond",
+        "diamond.dirty": str(provenance.dirty),
+        "diamond.device": str(provenance.device),
+        "diamond.versions": canonical_json(provenance.versions),
+    }
+    if provenance.git_commit:
+        tags["mlflow.source.git.commit"] = provenance.git_commit
+    return tags
+
+
+def _claim_tags(outcome: Result) -> dict[str, str]:
+    """The hash of the claims, when they were declared, and the verdicts so far."""
+    declared = outcome.declaration
+    if declared is None:
+        return {}
+    tags = {
+        "diamond.claims.hash": declared.hash,
+        "diamond.claims.declared_at": str(declared.declared_at),
+        "diamond.claims.status": declared.status,
+    }
+    return tags | {
+        f"diamond.claim.{row.name}": verdict_text(row.verdict, row.within_model, declared.post_hoc)
+        for row in outcome.claims
+    }
