@@ -17,7 +17,7 @@ from diamond.plan.axes import axes_of, find_axis
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import stage_names, stages_of_protocol
 from tests.commands import ROOT, environment
-from tests.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of
+from tests.plan.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, section_of
 
 BREAKOUT = make_preset("smoke", "Breakout")
 

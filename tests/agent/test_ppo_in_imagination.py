@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tests.agents import write_agent, write_frames
 from tests.commands import ROOT, environment
-from tests.test_vec import NUM_ENVS, toy_env
+from tests.world.test_vec import NUM_ENVS, toy_env
 
 FILE = ROOT / "examples" / "ppo_in_the_dream.py"
 

@@ -43,7 +43,7 @@ from diamond.sweep.declaration import read_sweep
 from diamond.sweep.objectives import QUANTITIES
 from tests.commands import copy_home, diamond
 
-PACKAGE = Path(__file__).parent / "own_metric"
+PACKAGE = Path(__file__).parents[1] / "own_metric"
 PLACE = "edge_metrics:EDGE_ERROR"
 CPU = torch.device("cpu")
 SETTING = 'fidelity.metrics=["edge_error"]'

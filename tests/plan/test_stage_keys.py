@@ -68,7 +68,7 @@ OF_CURVE: dict[str, frozenset[StageName]] = {
     "evaluation.curve_episodes": frozenset(),  # smoke has no points
 }
 OF_PACKAGES = frozenset({"denoiser.network", "fidelity.metrics"})
-"""Their keys follow from what is there: tests/test_families.py, tests/test_own_metrics.py."""
+"""Their keys follow from what is there: `tests/families/`, `tests/fidelity/test_own_metrics.py`."""
 ALTERABLE = tuple(
     name for name in FIELDS if section_of(name) in REACHED and name not in OF_PACKAGES
 )
@@ -121,7 +121,7 @@ def test_golden_keys_of_smoke() -> None:
 
     If the change is meant (a preset's recipe, raised numerics of a stage, a new field without a
     neutral value), note it in CHANGELOG.md under Numerics and put the new keys here:
-    python -c "from tests.test_stage_keys import *; print(keys_of(SMOKE))".
+    python -c "from tests.plan.test_stage_keys import *; print(keys_of(SMOKE))".
     """
     assert keys_of(SMOKE) == {
         "references": "56b7043d2a1653889f78",

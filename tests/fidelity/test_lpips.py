@@ -18,7 +18,7 @@ from diamond.plan.stage_keys import stages_of
 from tests.commands import diamond
 from tests.golden.lpips_weights import seeded_frames, seeded_weights
 
-AUTHORS = json.loads((Path(__file__).parent / "golden/lpips.json").read_text(encoding="utf-8"))
+AUTHORS = json.loads((Path(__file__).parents[1] / "golden/lpips.json").read_text(encoding="utf-8"))
 """What the package lpips 0.1.4 gives, made by tests/golden/make_lpips.py."""
 CPU = torch.device("cpu")
 

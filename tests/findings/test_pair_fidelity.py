@@ -19,7 +19,7 @@ from diamond.findings.pair_fidelity import Pairs, find_pairs, pairs_result, scor
 from diamond.results.model import Estimate
 
 Frames = NDArray[np.uint8]
-VIDEOS = Path(__file__).parent / "videos"
+VIDEOS = Path(__file__).parents[1] / "videos"
 COPY, BACKGROUND = "copy last frame", "median background"
 
 

@@ -22,7 +22,7 @@ from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
-from tests.test_stage_keys import FIELDS, OF_OTHER_GAMES, ONLINE, SMOKE, keys_of, section_of
+from tests.plan.test_stage_keys import FIELDS, OF_OTHER_GAMES, ONLINE, SMOKE, keys_of, section_of
 
 VARIABLE_FIELDS = tuple(
     name for name in FIELDS if name not in BLOCK_FIELDS and section_of(name) not in SHARED_SECTIONS

@@ -34,7 +34,7 @@ from diamond.families.diamond.world import DiamondState, DiamondWorld
 from diamond.records import Segments, to_bytes
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from tests import test_parity as parity
+from tests.families import test_parity as parity
 from tests.golden import ddpm_formula, formula
 
 DDPM = override(make_preset("paper", "Breakout"), FORMULATION_FIELDS["ddpm"])
@@ -117,7 +117,7 @@ def test_ancestral_steps_are_those_of_diffusers(num_steps: int) -> None:
 
 @cache
 def golden() -> dict[str, Tensor]:
-    return load_file(Path(__file__).parent / "golden" / "ddpm.safetensors")
+    return load_file(Path(__file__).parents[1] / "golden" / "ddpm.safetensors")
 
 
 @cache

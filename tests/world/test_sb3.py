@@ -19,7 +19,7 @@ from diamond.config.checkpoint_record import read_checkpoint
 from diamond.errors import RequestError
 from diamond.world import StableBaselinesEnv, make, make_vec
 from tests.agents import write_agent, write_frames
-from tests.test_vec import NUM_ENVS, ToyGame, same, toy_env
+from tests.world.test_vec import NUM_ENVS, ToyGame, same, toy_env
 
 
 @pytest.fixture(scope="module")

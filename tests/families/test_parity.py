@@ -37,7 +37,7 @@ from diamond.weights.released_names import from_released, to_released
 from diamond.world.imagination import imagine
 from tests.golden import formula
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 PAPER = make_preset("paper", "Breakout")
 RELEASED_NAMES: Mapping[str, str] = {
     "denoiser": "denoiser",

@@ -18,7 +18,7 @@ from diamond.engine.devices import (
     visible_gpus,
 )
 from diamond.engine.executor import LocalExecutor
-from tests.test_executor import spec
+from tests.engine.test_executor import spec
 
 LISTED = """\
 GPU 0: NVIDIA H100 (UUID: GPU-11)

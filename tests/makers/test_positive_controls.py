@@ -25,14 +25,14 @@ from diamond.results.model import Comparison, Seen, Sensitivity
 from diamond.results.rollout_estimates import described
 from diamond.results.sensitivity import Control, sensitivity_rows
 from diamond.studies.arm_selection import selected_stages
-from tests.result_documents import document, result
-from tests.test_rolling import (
+from tests.makers.test_rollout_passes import (
     SAMPLES,
     NoiseWorld,
     context_of,
     make_others,
     make_view,
 )
+from tests.result_documents import document, result
 
 ROUNDING = 1.0
 """Levels: one of 255 either way, where two sums differ in their order."""

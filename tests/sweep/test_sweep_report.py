@@ -312,7 +312,7 @@ def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> No
         "assert 'matplotlib.pyplot' not in sys.modules and 'optuna' not in sys.modules\n"
         "assert settings() == before\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
     )

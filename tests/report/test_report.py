@@ -95,7 +95,7 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "import sys; assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert settings() == before\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
     )
@@ -461,7 +461,7 @@ def test_the_terminal_table_and_the_summary_load_no_matplotlib() -> None:
         "import sys, diamond.report.console, diamond.report.summary\n"
         "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)\n"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
     )

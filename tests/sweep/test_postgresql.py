@@ -19,7 +19,7 @@ from diamond.errors import StoreError
 from diamond.sweep.addresses import storage_address
 from diamond.sweep.storage import find_storage, open_storage, storage_errors
 from tests.commands import wait_until
-from tests.test_study_storage import ask_and_tell_together, check_trials
+from tests.sweep.test_storage import ask_and_tell_together, check_trials
 
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install psycopg[binary]")
 
