@@ -57,7 +57,7 @@ def counted(call: Callable[[], object]) -> float:
         FlopCounterMode(display=False) as counter,
     ):
         call()
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.preset}-{c.game}")
