@@ -127,6 +127,7 @@ def _speed() -> Document:
 
 
 def _home(folder: Path) -> Document:
+    from diamond.pipeline.claim import Claim
     from diamond.pipeline.home import FORMAT, check_format
     from diamond.pipeline.store import Store
 
@@ -141,7 +142,9 @@ def _home(folder: Path) -> Document:
     for stage in store.stage_names():
         for key in store.keys(stage):
             manifest = store.manifest(stage, key)
-            states["damaged" if manifest is None else manifest["state"]] += 1
+            state = "damaged" if manifest is None else manifest["state"]
+            held = state != "done" and Claim(store.work(stage, key)).holder()
+            states["at work" if held else state] += 1
     return disk | {
         "state": f"format {FORMAT}" if (folder / "home.json").exists() else "no home yet",
         "writable": os.access(folder, os.R_OK | os.W_OK | os.X_OK),
