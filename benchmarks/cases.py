@@ -13,10 +13,6 @@ Part = Literal["environment", "denoiser", "reward_end", "policy", "imagination",
 PARTS: tuple[Part, ...] = get_args(Part)
 NETWORK_PARTS: tuple[Part, ...] = ("denoiser", "reward_end", "policy", "imagination")
 """Parts whose outputs are compared and whose arithmetic is held against the peak."""
-STEPS: tuple[int, ...] = (1, 3, 10)
-"""Denoising steps of an imagined frame."""
-BATCHES: tuple[int, ...] = (1, 32, 256)
-"""Imagined frames side by side."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +32,20 @@ class Case:
 
 
 def cases_of(
-    part: Part, config: RunConfig, steps: Sequence[int] = STEPS, batches: Sequence[int] = BATCHES
-) -> tuple[Case, ...]:
-    """The cases of a part; start-up has none, it is measured by processes."""
-    if part == "imagination":
-        return tuple(Case(part, batch, n) for n in steps for batch in batches)
-    if part in ("denoiser", "reward_end"):
-        return (Case(part, getattr(config.world, part).batch_size),)
-    rows = {"environment": 1, "policy": config.policy.batch_size}
-    return (Case(part, rows[part]),) if part in rows else ()
+    parts: Sequence[Part], config: RunConfig, steps: Sequence[int], batches: Sequence[int]
+) -> list[Case]:
+    """The cases of some parts; start-up has none, it is measured by processes."""
+    world = diamond_of(config)
+    rows: dict[Part, int] = {
+        "environment": 1,
+        "denoiser": world.denoiser.batch_size,
+        "reward_end": world.reward_end.batch_size,
+        "policy": config.policy.batch_size,
+    }
+    found = [Case(part, rows[part]) for part in parts if part in rows]
+    if "imagination" in parts:
+        found += [Case("imagination", batch, n) for n in steps for batch in batches]
+    return found
 
 
 def precisions_of(part: Part, config: RunConfig) -> tuple[Precision, ...]:

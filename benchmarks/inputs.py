@@ -31,6 +31,7 @@ END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
+CHECK_DENOISING = (1, 3, 10)
 AGENT_PARTS = (*DIAMOND_WORLD.parts, POLICY)
 _SILU_OF_ONE = 0.73
 _randn = torch.randn
@@ -119,9 +120,9 @@ class GivenSegments:
         self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
     ) -> Segments:
         """The first rows, brought to the device; nothing is drawn."""
-        whole = self.segments
-        rows = (whole.frames, whole.actions, whole.rewards, whole.ends, whole.valid)
-        return Segments(*(row[:batch_size] for row in rows)).to(device)
+        names = ("frames", "actions", "rewards", "ends", "valid")
+        rows = {name: getattr(self.segments, name)[:batch_size] for name in names}
+        return replace(self.segments, **rows).to(device)
 
 
 def make_play(config: RunConfig, num_actions: int) -> tuple[Segments, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs
-from benchmarks.cases import STEPS, Case
+from benchmarks.cases import Case
 from diamond.agent.actor_critic import actor_critic_loss
 from diamond.config.overrides import override
 from diamond.config.run import RunConfig
@@ -148,7 +148,7 @@ class Ours:
         last, actions = start.frames[:, -2:-1], start.actions[:, -1]
         config = override(self._config, {"sampler.quantizer": "none"})
         found: dict[str, Tensor] = {}
-        for steps in STEPS:
+        for steps in inputs.CHECK_DENOISING:
             world = world_of(config, nets, steps)
             state = world.start(*starts_of(start))
             unused = StreamNoise(torch_generator(inputs.SEED, Purpose.BENCH, "unused"))

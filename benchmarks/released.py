@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs
-from benchmarks.cases import STEPS, Case
+from benchmarks.cases import Case
 from benchmarks.ours import IMAGINED, Run
 from diamond.config.networks import OptimizerConfig
 from diamond.config.run import RunConfig
@@ -110,11 +110,8 @@ class Released:
         else:
             net, steps = agent.rew_end_model, config.sequence_steps
         segments = self._segments(min(config.batch_size, rows), steps)
-        return (
-            net,
-            config,
-            self._batch(inputs.with_ends(segments) if ended else segments, steps + 1),
-        )
+        given = inputs.with_ends(segments) if ended else segments
+        return net, config, self._batch(given, steps + 1)
 
     def _agent(self) -> Any:
         """An agent of the config's sizes with the given weights."""
@@ -229,7 +226,7 @@ class Released:
     @torch.no_grad()
     def _imagined_outputs(self, agent: Any) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
-        for steps in STEPS:
+        for steps in inputs.CHECK_DENOISING:
             env, action = self._world(agent, (steps, 2, inputs.CHECK_ROWS))
             env.reset()
             env.act_buffer[:, -1] = action

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
 from torch.utils.benchmark import Measurement, Timer
@@ -21,6 +21,7 @@ from benchmarks.inputs import full_precision, shared_noise
 from benchmarks.ours import Ours, Run
 from benchmarks.released import Released
 from diamond.config.run import RunConfig
+from diamond.peaks import Peaks, measure_peaks
 from diamond.pipeline.arithmetic import prepare_process, release_memory
 
 COMPILING_RUNS = 3
@@ -40,7 +41,11 @@ class Side:
         """Call a function there."""
         return self._process.submit(function, *args, **kwargs).result()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Nothing more."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End what it started, and the process."""
         self.ask(_close)
         self._process.shutdown()
@@ -117,6 +122,11 @@ def outputs(part: str) -> Arrays:
     return {name: tensor.detach().double().cpu().numpy() for name, tensor in found.items()}
 
 
+def peaks() -> Peaks:
+    """GFLOP/s of products and convolutions."""
+    return measure_peaks(_device())
+
+
 def device_name() -> str:
     """What the process computes on."""
     return torch.cuda.get_device_name() if _device().type == "cuda" else "cpu"
@@ -138,5 +148,6 @@ def _device() -> torch.device:
 
 
 def _close() -> None:
-    if isinstance(getattr(_State, "program", None), Released):
-        _State.program.close()
+    program = getattr(_State, "program", None)
+    if isinstance(program, Released):
+        program.close()

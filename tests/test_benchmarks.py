@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.utils.benchmark.utils.common import TaskSpec
 
 from benchmarks import __main__ as command
 from benchmarks import sides
-from benchmarks.__main__ import Request, case_line, main, read_request
+from benchmarks.__main__ import case_line, main, read_words
 from benchmarks.cases import PARTS, Case, Part, as_released, cases_of
 from benchmarks.equality import compare, limit_of
 from benchmarks.ours import Ours
@@ -57,15 +56,15 @@ class FakeSide(Side):
         answers: dict[str, Any] = {
             "time_run": measurement(self._seconds),
             "device_name": "cpu",
-            "measure_peaks": PEAKS,
+            "peaks": PEAKS,
             "count_flop": 6 * 10**9,
             "outputs": {"loss": np.full(1, self._loss)},
         }
         self._log.append(f"{self._name} {function.__name__}")
         return answers.get(function.__name__)
 
-    def close(self) -> None:
-        self._log.append(f"{self._name} close")
+    def __exit__(self, *_: object) -> None:
+        """There is no process."""
 
 
 def test_sides_take_turns_after_both_are_prepared() -> None:
@@ -96,7 +95,7 @@ def test_a_difference_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fakes(_: Request, stack: ExitStack) -> Sequence[Side]:
+    def fakes(*_: object) -> Sequence[Side]:
         return [FakeSide("ours", [], 0.3, loss), FakeSide("released", [], 0.9)]
 
     monkeypatch.setattr(command, "_open", fakes)
@@ -105,25 +104,19 @@ def test_a_difference_is_exit_code_1(
     assert f"{word}: denoiser loss" in printed and "ratio 3.00" in printed
 
 
-@pytest.mark.parametrize(("value", "passed"), [(1.0 + 0.9e-5, True), (1.0 + 2e-5, False)])
+@pytest.mark.parametrize(
+    ("value", "passed"), [(1.0 + 0.9e-5, True), (1.0 + 2e-5, False), (math.nan, False)]
+)
 def test_a_difference_is_held_against_the_largest_value(value: float, passed: bool) -> None:
     other = {"frame": np.array([0.0, -10.0])}
     (check,) = compare("imagination", {"frame": np.array([0.0, -10.0 * value])}, other, 1e-5)
     assert check.passed is passed and check.limit == pytest.approx(1e-4)
 
 
-def test_what_is_not_a_number_is_never_the_same() -> None:
-    nan = {"loss": np.array([np.nan])}
-    (check,) = compare("denoiser", nan, nan, 1e-5)
-    assert not check.passed
-
-
 @pytest.mark.parametrize(
     ("part", "low", "limit"),
     [
-        ("policy", "policy", 2e-2),
         ("policy", "reward_end", 2e-2),
-        ("imagination", "denoiser", 2e-2),
         ("imagination", "policy", 1e-5),
         ("reward_end", "denoiser", 1e-5),
     ],
@@ -136,16 +129,14 @@ def test_the_limit_of_a_part_is_that_of_its_lowest_precision(
 
 
 def test_parts_come_in_one_order_and_once() -> None:
-    assert read_request(SMALL).parts == PARTS
-    request = read_request(["policy", "denoiser", "policy", *SMALL])
-    assert request.parts == ("denoiser", "policy")
-    assert [case.part for case in request.cases] == ["denoiser", "policy"]
+    assert read_words(SMALL)[0].parts == list(PARTS)
+    assert read_words(["policy", "denoiser", "policy", *SMALL])[0].parts == ["denoiser", "policy"]
 
 
-def test_the_paper_is_measured_as_it_is() -> None:
-    for preset in ("paper", "small"):
-        config = make_preset(preset, "Breakout")
-        assert as_released(config) == config
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_the_paper_is_measured_as_it_is(preset: str) -> None:
+    config = make_preset(preset, "Breakout")
+    assert as_released(config) == config
 
 
 @pytest.mark.parametrize(
@@ -164,24 +155,22 @@ def test_what_is_wrong_is_said_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(command, "measure", lambda _: pytest.fail("something ran"))
+    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("something ran"))
     assert main(words) == 2
     assert said in capsys.readouterr().err
 
 
 def test_smoke_networks_are_measured() -> None:
     """Three denoising steps are three times the denoiser, and one reward/end model."""
-    side, config = Side(), make_preset("smoke", "Pong")
-    try:
+    config = make_preset("smoke", "Pong")
+    with Side() as side:
         side.ask(sides.open_ours, config, 1)
         flop = []
-        for case in cases_of("imagination", config, steps=(1, 3), batches=(1,)):
+        for case in cases_of(["imagination"], config, (1, 3), (1,)):
             (found,) = time_in_turn([side], case, rounds=1, seconds=0.01)
             assert found.median > 0
             flop.append(side.ask(sides.count_flop))
         assert 0 < (3 * flop[0] - flop[1]) / 2 < 0.9 * flop[0]
-    finally:
-        side.close()
 
 
 @pytest.mark.gpu
@@ -191,7 +180,7 @@ def test_smoke_networks_are_measured() -> None:
 def test_updates_run_on_a_gpu(part: Part, compiled: bool) -> None:
     """Three in a row: compiled networks are compiled, recorded and replayed."""
     config = make_preset("smoke", "Pong")
-    (case,) = cases_of(part, config)
+    (case,) = cases_of([part], config, (), ())
     update = Ours(config, torch.device("cuda"), compiled).prepare(case)
     for _ in range(3):
         record = update()
