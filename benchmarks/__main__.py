@@ -138,7 +138,7 @@ def _measure_startup(config: RunConfig, seconds: float) -> None:
 def _run(words: Sequence[str], home: str) -> None:
     where = ("--home", home) if words[0] == "ablate" else ()
     command = python_command("diamond", *words, *where)
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=python_environment())
+    subprocess.run(command, capture_output=True, check=True, env=python_environment())
 
 
 def _first_frame(config: RunConfig) -> None:

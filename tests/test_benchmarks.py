@@ -20,6 +20,7 @@ from benchmarks.ours import Ours
 from benchmarks.sides import Side, time_in_turn
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.peaks import Peaks
 from diamond.training.state import UpdateRecord
 
 REFERENCE = os.environ.get("DIAMOND_REFERENCE")
@@ -27,7 +28,7 @@ needs_reference = pytest.mark.skipif(
     REFERENCE is None,
     reason="needs a checkout of the released code: its path in DIAMOND_REFERENCE",
 )
-PEAKS = {"product": {"float32": 40.0}, "convolution": {"float32": 40.0}}
+PEAKS: Peaks = {"product": {"float32": 40.0}, "convolution": {"float32": 40.0}}
 SMALL = (
     "--preset",
     "smoke",
