@@ -257,8 +257,8 @@ def load_declaration(word: str) -> Declared:
     """Read a declaration by its name or file.
 
     Args:
-        word: Name of a file in `ablations/` of the current folder, or of the repository that the
-            package is in; or the path of a .toml file.
+        word: Name of a file in `ablations/` of the current folder, or that comes with the package;
+            or the path of a .toml file.
 
     Raises:
         RequestError: There is no such declaration, or it is not valid; the text names the line.

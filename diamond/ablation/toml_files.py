@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -21,8 +22,6 @@ R = TypeVar("R", bound=Record)
 SUFFIX = ".toml"
 _LONG_KEY = re.compile(r"(?:[\w-]+\s*\.\s*){100}")
 """More parts than a key of ours has; reading a key takes the square of their number in memory."""
-REPOSITORY = Path(__file__).parents[2]
-"""Where the package lies in a checkout; an installed one has no files beside it."""
 
 
 def find_file(word: str, folder: str) -> Path | None:
@@ -30,13 +29,13 @@ def find_file(word: str, folder: str) -> Path | None:
 
     Args:
         word: The path of a .toml file, or the name of one in the folder.
-        folder: Name of a folder here, and of the one in the checkout that the package lies in.
+        folder: Name of a folder here, and of the one that comes with the package.
     """
     if word.endswith(SUFFIX):
         path = Path(word).absolute()
         return path if path.is_file() else None
     paths = (place / f"{word}{SUFFIX}" for place in _places(folder))
-    return next((path.absolute() for path in paths if os.sep not in word and path.is_file()), None)
+    return next((path for path in paths if os.sep not in word and path.is_file()), None)
 
 
 def names_in(folder: str) -> list[str]:
@@ -59,7 +58,8 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
 
 
 def _places(folder: str) -> list[Path]:
-    return [Path.cwd() / folder, REPOSITORY / folder]
+    # In a checkout the package's folder is a link to that of the repository.
+    return [Path.cwd() / folder, Path(str(resources.files("diamond") / folder)).resolve()]
 
 
 def read_text(path: Path, kind: str) -> str:

@@ -226,8 +226,8 @@ def load_sweep(word: str, options: SweepOptions = SweepOptions()) -> Sweep:
     """Read a sweep by its name or file.
 
     Args:
-        word: Name of a file in `studies/` of the current folder, or of the repository that the
-            package is in; or the path of a .toml file.
+        word: Name of a file in `studies/` of the current folder, or that comes with the package;
+            or the path of a .toml file.
         options: What the command changes.
 
     Raises:
