@@ -14,6 +14,7 @@ from diamond.ablation.grammar import Assignment, parse_assignments
 from diamond.ablation.match import match_costs
 from diamond.ablation.path import Path, make_path
 from diamond.ablation.players import PlayerStage, players_beside
+from diamond.ablation.recipe import preset_config
 from diamond.ablation.request import (
     Design,
     Request,
@@ -39,7 +40,6 @@ from diamond.config.checkpoint import Checkpoint, read_checkpoint
 from diamond.config.games import check_games, slug_of
 from diamond.config.metrics import RETURN
 from diamond.config.players import UnseeingPlayer
-from diamond.config.presets import make_preset
 from diamond.config.primary import default_primary
 from diamond.config.run import DEFECTS, Defect, RunConfig
 from diamond.config.worlds import family_of, find_family
@@ -223,7 +223,7 @@ def make_plan(request: Request) -> Plan:
     arms: list[Arm] = []
     paths: dict[str, Path] = {}
     for game in games:
-        base = make_preset(request.preset, game, request.protocol)
+        base = preset_config(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
         base = _on_starts(apply_axes(base, shared), request.first_start)
@@ -280,7 +280,7 @@ def study_name(
         matched.append(f"set-{_end_name(read_setting(request.settings, 'settings'))}")
     starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
     shown = [slug_of(game) for game in games]
-    return "-".join([*first, *names, *matched, *starts, *shown, request.preset, origin])
+    return "-".join([*first, *names, *matched, *starts, *shown, str(request.preset), origin])
 
 
 def _end_name(setting: Setting) -> str:

@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from diamond.ablation.grammar import one_form
@@ -51,8 +51,10 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
         kind: What it should be: ``"declaration"``.
         names: What can be given by name.
     """
+    near = nearest(word, [*names, *map(str, Path(word).parent.glob(f"*{SUFFIX}"))])
+    guess = f" Did you mean {near!r}?" if near else ""
     return RequestError(
-        f"there is no {kind} {word!r}\n  give a file that exists, or one of: "
+        f"there is no {kind} {word!r}.{guess}\n  give a file that exists, or one of: "
         f"{', '.join(names) or 'none here'}"
     )
 
@@ -95,7 +97,7 @@ def read_record(text: str, path: Path, model: type[R], guide: str) -> R:
     try:
         if _LONG_KEY.search(text):
             raise RecursionError
-        return model.model_validate(tomllib.loads(text))
+        return model.model_validate(tomllib.loads(text), context={"folder": path.parent})
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path}: not TOML: {error}\n  {guide}") from error
     except RecursionError as error:
@@ -138,6 +140,9 @@ def text_of(value: object) -> str:
     if isinstance(value, bool | int | float | list):
         return one_form(canonical_json(value))
     raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
+
+
+AxisText = Annotated[StrictStr, BeforeValidator(text_of)]
 
 
 def join_dotted(

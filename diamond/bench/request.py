@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diamond.ablation.designs import read_setting
+from diamond.ablation.recipe import find_preset, preset_config
 from diamond.ablation.variants import apply_axes
 from diamond.bench.cases import DEFAULT_PARTS, PARTS, Part
 from diamond.bench.checkout import check_checkout
 from diamond.config.games import check_game
-from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, one_of
 from diamond.families.diamond.config import diamond_of
@@ -28,7 +28,7 @@ class Request:
     Attributes:
         parts: In the order of `PARTS`.
         config: Networks, batches, precision, game.
-        settings: What was set in place of the preset's values, as it was written.
+        settings: What was set in place of the named preset's values, as it was written.
         reference: A checkout of the released code, or None.
         threads: Threads of either side.
         compiled: Whether torch compiles the networks of our world model.
@@ -58,7 +58,7 @@ def make_request(
     """
     hint = "name some of them, for instance diamond bench denoiser imagination"
     named = {one_of("part", part, PARTS, hint) for part in parts} or set(DEFAULT_PARTS)
-    base = make_preset(preset, check_game(game))
+    base = preset_config(find_preset(preset), check_game(game))
     config = apply_axes(base, read_setting(settings, "--set").chosen)
     checkout = None if reference is None else check_checkout(reference)
     if checkout is not None:
@@ -68,7 +68,7 @@ def make_request(
     return Request(
         tuple(part for part in PARTS if part in named),
         config,
-        tuple(settings),
+        (*config.recipe, *settings),
         checkout,
         num_threads(),
         compiled,

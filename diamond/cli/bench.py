@@ -30,7 +30,7 @@ def bench(
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Networks and batches: smoke, tiny, small or paper.")
+        str, typer.Option(help="Networks and batches: smoke, tiny, small or paper, or FILE.toml.")
     ] = "paper",
     game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k.")] = "Breakout",
     settings: Annotated[

@@ -14,7 +14,7 @@ import typer
 from diamond.ablation.plan import Plan, imagines
 from diamond.ablation.request import Request
 from diamond.ablation.stages import StageSpec
-from diamond.cli.declared import declared_lines
+from diamond.cli.declared import declared_lines, preset_lines
 from diamond.cli.design_text import design_lines
 from diamond.cli.terminal import table_lines, text_width, wrapper
 from diamond.config.games import GAMES_WITH_EXPERT
@@ -62,7 +62,8 @@ def show_plan(
         f"{'  compiled' if workers.compiled else ''}"
     )
     typer.echo(head.replace(title, typer.style(title, bold=True), 1), out)
-    for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:
+    first = (*preset_lines(request.preset), *declared_lines(plan))
+    for line in [*first, *claim_remarks, *design_lines(plan)]:
         typer.echo(wrapper(width).fill(line), out)
     typer.echo(file=out)
     rows = [HEAD, *_rows(plan, specs, status, seconds)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diamond.ablation.declarations import Declaration, Declared, load_declaration
+from diamond.ablation.recipe import Recipe
 from diamond.cli.terminal import console
 from diamond.errors import RequestError
 from diamond.pipeline.declared import last_declared, standing
@@ -74,7 +75,10 @@ def _declared(
             "  give one with --declaration, or begin with `diamond ablate NAME`"
         )
     path = Path(recorded["file"])
-    if path.is_file():
+    said = Declaration.model_validate(recorded["declaration"])
+    files = [path, *([Path(said.preset.file)] if isinstance(said.preset, Recipe) else [])]
+    gone = next((file for file in files if not file.is_file()), None)
+    if gone is None:
         return load_declaration(str(path)), []
-    note = f"{path} is not there any more: the claims are those that the study recorded."
-    return Declared(path, Declaration.model_validate(recorded["declaration"])), [note]
+    note = f"{gone} is not there any more: the claims are those that the study recorded."
+    return Declared(path, said), [note]

@@ -8,6 +8,7 @@ from diamond.ablation.axes import find_axis
 from diamond.ablation.checkpoint_fit import check_fits
 from diamond.ablation.designs import read_setting
 from diamond.ablation.plan import Arm, Plan, Run, make_plan
+from diamond.ablation.recipe import preset_config
 from diamond.ablation.request import Request, check_protocol_name
 from diamond.ablation.stages import StageName, StageSpec
 from diamond.ablation.variants import apply_axes, current_texts, fits_family
@@ -15,7 +16,6 @@ from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint import read_checkpoint
 from diamond.config.metrics import NO_CELLS, needs_cells
 from diamond.config.overrides import get_field
-from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.stages.registry import records
@@ -97,7 +97,7 @@ def stages_for(plan: Plan, runs: Sequence[Run]) -> tuple[StageSpec, ...]:
 def base_config(sweep: Sweep, game: str) -> RunConfig:
     """What all trials share on a game: the preset, or a checkpoint in it, and the settings."""
     said = sweep.declaration
-    base = make_preset(said.preset, game, check_protocol_name(said.protocol))
+    base = preset_config(said.preset, game, check_protocol_name(said.protocol))
     if sweep.checkpoint is not None:
         base = read_checkpoint(sweep.checkpoint).apply(base)
     texts = tuple(f"{axis}={text}" for axis, text in said.settings.items())
