@@ -58,7 +58,7 @@ def test_declarations_come_with_the_package(
     plain = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [fresh / "bin" / "diamond", *arguments, "--dry-run"]
+        command = [str(fresh / "bin" / "diamond"), *arguments, "--dry-run"]
         return subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=tmp_path, env=plain
         )
