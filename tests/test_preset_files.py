@@ -17,7 +17,7 @@ from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.study.declaration import SweepOptions, load_sweep
 from diamond.study.trials import base_config, identity_of
-from tests.commands import ROOT, diamond
+from tests.commands import ROOT, diamond, report
 
 OWN = """\
 base = "smoke"
@@ -191,5 +191,7 @@ def test_a_study_outlives_its_file(own: Path) -> None:
     ):
         done = diamond(*words, cwd=own.parent)
         assert done.returncode == 0, (words, done.stderr)
-    report = json.loads((own.parent / "mlruns/studies/question/report.json").read_text())
-    assert report["preset"] == "own"
+    result = report(own.parent / "mlruns", "question")
+    assert result["preset"] == "own"
+    configs = result["provenance"]["config"].values()
+    assert {config["recipe"][0] for config in configs} == {"denoiser.updates=20"}
