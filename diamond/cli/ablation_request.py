@@ -9,6 +9,7 @@ from diamond.cli.declaration_options import declared_request, names_declaration
 from diamond.cli.options import game_names
 from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.defaults import DEFAULT_PRESET, default_game
+from diamond.plan.recipe import base_of, find_preset
 from diamond.plan.request import Request, check_design, check_match, check_protocol_name
 
 Texts = str | Sequence[str]
@@ -54,12 +55,12 @@ def ablation_request(words: Sequence[str], asked: Asked) -> Request:
     if names_declaration(words):
         return declared_request(words, asked)
     checkpoint = Path(asked["checkpoint"]) if "checkpoint" in asked else None
-    preset = asked.get("preset", DEFAULT_PRESET)
-    default = default_game(preset) if checkpoint is None else read_checkpoint(checkpoint).game
+    preset = find_preset(asked.get("preset", DEFAULT_PRESET))
+    game = default_game(base_of(preset)) if checkpoint is None else read_checkpoint(checkpoint).game
     return Request(
         tuple(words),
         preset,
-        game_names(asked.get("game", default)),
+        game_names(asked.get("game", game)),
         asked.get("seeds", 1),
         asked.get("until"),
         asked.get("name"),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from diamond.cli.ablation_request import Asked
 
 DEFAULT_EPISODES = 100
+PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.toml."
 DEFAULT_GAMES = f"{DEFAULT_GAME} ({DEFAULT_ATARI_GAME} with {', '.join(ATARI_PRESETS)})"
 COLLECT_AFTER = 50_000
 """New objects after which Python looks for garbage in cycles."""
@@ -164,9 +165,7 @@ def ablate(
             "frame), seconds (expected time of training); none: as they are."
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="smoke, tiny, desk, small or paper.")
-    ] = DEFAULT_PRESET,
+    preset: Annotated[str, typer.Option(help=PRESET_HELP)] = DEFAULT_PRESET,
     game: Annotated[
         str | None,
         typer.Option(
@@ -248,7 +247,7 @@ def sweep(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="smoke, tiny, desk, small or paper, in place of what is declared."),
+        typer.Option(help=f"{PRESET_HELP[:-1]}, in place of what is declared."),
     ] = None,
     game: Annotated[
         str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")
@@ -337,9 +336,7 @@ def train(
             help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}."
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="smoke, tiny, desk, small or paper.")
-    ] = DEFAULT_PRESET,
+    preset: Annotated[str, typer.Option(help=PRESET_HELP)] = DEFAULT_PRESET,
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1,
     protocol: Annotated[
         str, typer.Option(help="online: collect and train in turn; static: train on scripted play.")
@@ -362,12 +359,14 @@ def train(
     same command goes on where it stopped.
     """
     from diamond.cli.ablate import run_study
+    from diamond.plan.recipe import base_of, find_preset
     from diamond.plan.request import Request, check_protocol_name
 
+    found = find_preset(preset)
     request = Request(
         tuple(settings or ()),
-        preset,
-        game_names(game or default_game(preset)),
+        found,
+        game_names(game or default_game(base_of(found))),
         seeds,
         None,
         name,

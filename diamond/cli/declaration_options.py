@@ -12,6 +12,7 @@ from diamond.config.checkpoint_record import read_checkpoint
 from diamond.errors import RequestError
 from diamond.plan.grammar import is_declaration
 from diamond.plan.plan import Plan
+from diamond.plan.recipe import Preset, Recipe, find_preset
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
     options = Given(
         seeds=given.get("seeds"),
         games=game_names(given["game"]) if "game" in given else None,
-        preset=given.get("preset"),
+        preset=find_preset(given["preset"]) if "preset" in given else None,
         protocol=given.get("protocol"),
         until=given.get("until"),
         match=given.get("match"),
@@ -90,6 +91,12 @@ def declared_lines(plan: Plan) -> Iterator[str]:
         yield f"claim {claim.name!r}: {claim.expression}"
     yield f"primary metric {said.primary}; hash of the claims {claims_hash(said)[:12]}"
     yield from override_lines(declared.overrides)
+
+
+def preset_lines(preset: Preset) -> Iterator[str]:
+    """What a preset file says."""
+    if isinstance(preset, Recipe):
+        yield preset.told
 
 
 def override_lines(overrides: "Sequence[Override]") -> Iterator[str]:

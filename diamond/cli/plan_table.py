@@ -11,7 +11,7 @@ from typing import TextIO
 
 import typer
 
-from diamond.cli.declaration_options import declared_lines
+from diamond.cli.declaration_options import declared_lines, preset_lines
 from diamond.cli.design_text import design_lines
 from diamond.cli.widths import table_lines, text_width, wrapper
 from diamond.config.game_names import GAMES_WITH_EXPERT
@@ -62,7 +62,8 @@ def show_plan(
         f"{'  compiled' if workers.compiled else ''}"
     )
     typer.echo(head.replace(title, typer.style(title, bold=True), 1), out)
-    for line in [*declared_lines(plan), *claim_remarks, *design_lines(plan)]:
+    first = (*preset_lines(request.preset), *declared_lines(plan))
+    for line in [*first, *claim_remarks, *design_lines(plan)]:
         typer.echo(wrapper(width).fill(line), out)
     typer.echo(file=out)
     rows = [HEAD, *_rows(plan, specs, status, seconds)]

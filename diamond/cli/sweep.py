@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from diamond.cli.ablate import Options, check_name, run_study, uploaded
-from diamond.cli.declaration_options import override_lines
+from diamond.cli.declaration_options import override_lines, preset_lines
 from diamond.cli.documents import print_document
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import say_tracking
@@ -266,7 +266,7 @@ def show_space(sweep: Sweep, baseline: Plan, store: Store, workers: Workers, out
     )
     typer.echo(head.replace(title, typer.style(title, bold=True), 1), out)
     declared = f"declared in {sweep.path}: {said.question}"
-    for line in [declared, *override_lines(sweep.overrides)]:
+    for line in [*preset_lines(said.preset), declared, *override_lines(sweep.overrides)]:
         typer.echo(wrapper(width).fill(line), out)
     texts = baseline_texts(sweep)
     rows = [("parameter", "values", "preset's", "first stage")]

@@ -12,6 +12,7 @@ from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.findings.claim_verdicts import claim_rows
 from diamond.plan.declarations import Declaration, Declared, load_declaration
+from diamond.plan.recipe import Recipe
 from diamond.report.claims import claims_sentences, claims_table
 from diamond.report.terminal import terminal
 from diamond.stages.registry import SCORING_STAGES
@@ -74,7 +75,10 @@ def _declared(
             "  give one with --declaration, or begin with `diamond ablate NAME`"
         )
     path = Path(recorded["file"])
-    if path.is_file():
+    said = Declaration.model_validate(recorded["declaration"])
+    files = [path, *([Path(said.preset.file)] if isinstance(said.preset, Recipe) else [])]
+    gone = next((file for file in files if not file.is_file()), None)
+    if gone is None:
         return load_declaration(str(path)), []
-    note = f"{path} is not there any more: the claims are those that the study recorded."
-    return Declared(path, Declaration.model_validate(recorded["declaration"])), [note]
+    note = f"{gone} is not there any more: the claims are those that the study recorded."
+    return Declared(path, said), [note]

@@ -17,6 +17,7 @@ BLOCK_FIELDS: Mapping[str, str] = {
     "data_seed": "all arms of a study share their real frames, references and noise",
     "seed": "the seed is a block for pairing, never an arm: use --seeds N",
     "preset": "a preset is chosen with --preset",
+    "recipe": "a preset file is chosen with --preset",
     "imported": "networks that were trained elsewhere come with --checkpoint",
     "protocol": "the protocol is chosen with --protocol",
 }
@@ -109,6 +110,24 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
         axes: Names of axes that could have been meant.
 
     Raises:
+        RequestError: There is no such field, it is a block for pairing, or arms share it.
+    """
+    if find_field(dotted, axes).partition(".")[0] in SHARED_SECTIONS:
+        raise RequestError(
+            f"{dotted} cannot be an axis: "
+            "all arms of a study are scored against the same real frames"
+        )
+    return dotted
+
+
+def find_field(dotted: str, axes: Iterable[str] = ()) -> str:
+    """Return the name when it is a field that a user may set.
+
+    Args:
+        dotted: What the user wrote.
+        axes: Names of axes that could have been meant.
+
+    Raises:
         RequestError: There is no such field, or it is a block for pairing.
     """
     name = BLOCK_SPELLINGS.get(dotted, dotted)
@@ -126,11 +145,6 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
             f"unknown axis {dotted!r}.{guess}\n"
             "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"
             + "".join(f"\n  {said}" for said in broken_families())
-        )
-    if dotted.split(".", maxsplit=1)[0] in SHARED_SECTIONS:
-        raise RequestError(
-            f"{dotted} cannot be an axis: "
-            "all arms of a study are scored against the same real frames"
         )
     return dotted
 
@@ -227,7 +241,7 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     data = _fields(config)
     for dotted, text in values.items():
         if dotted not in AXIS_FIELDS.keys() | WHOLE_SECTIONS:
-            check_field(dotted)
+            find_field(dotted)
         check_family_has(config, dotted)
         check_protocol(dotted, config.protocol)
         *sections, leaf = place_of(config, dotted)

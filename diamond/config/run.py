@@ -354,6 +354,12 @@ class RunConfig(Record):
 
     fidelity: FidelityConfig = Field(default=FidelityConfig(), json_schema_extra=NEUTRAL_DEFAULT)
 
+    recipe: tuple[str, ...] = Field(
+        default=(),
+        description="what a preset file changed of the preset; part of no stage key",
+        json_schema_extra=NEUTRAL_DEFAULT,
+    )
+
     def sections(self) -> dict[str, Any]:
         """Its sections in canonical form, those of the world model beside the others."""
         whole = shared_canonical(self)

@@ -90,7 +90,7 @@ def build_result(
         study=plan.study,
         question=_question(plan) if declared is None else declared.declaration.question,
         command=command,
-        preset=plan.request.preset,
+        preset=str(plan.request.preset),
         games=games,
         seeds=tuple(plan.request.seeds),
         protocol=plan.request.protocol,

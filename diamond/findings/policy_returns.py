@@ -149,7 +149,7 @@ def _label(config: RunConfig) -> str:
             return OTHER_GAME_LABEL
         longest = config.evaluation.max_episode_steps
         return f"policy of a checkpoint; {PAPER_LABEL}, {longest} env steps do"
-    return PAPER_LABEL if config.preset == "paper" else UNDERTRAINED_LABEL
+    return PAPER_LABEL if config.preset == "paper" and not config.recipe else UNDERTRAINED_LABEL
 
 
 def run_hns(config: RunConfig, mean_return: float, any_cut: bool) -> float | None:

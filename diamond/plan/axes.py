@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from diamond.config.overrides import check_field, field_description
+from diamond.config.overrides import check_field, field_description, find_field
 from diamond.config.worlds import DIAMOND, find_family, known_families
 from diamond.plan.axis import Axis, field_axis
 from diamond.plan.axis_table import AFTER, BEFORE
 
-__all__ = ["Axis", "axes_of", "find_axis", "known_axes", "load_families"]
+__all__ = ["Axis", "axes_of", "axis_of_field", "find_axis", "known_axes", "load_families"]
 FAMILY = "family"
 """The axis whose values bring axes of their own."""
 
@@ -54,7 +54,16 @@ def find_axis(name: str) -> Axis:
     for axis in known_axes() if "." not in name else ():
         if name == axis.name:
             return axis
-    field = check_field(name, [axis.name for axis in axes_of()])
+    return axis_of_field(check_field(name, [axis.name for axis in axes_of()]))
+
+
+def axis_of_field(name: str) -> Axis:
+    """Return the axis of a config field, also of one that arms share.
+
+    Raises:
+        RequestError: There is no such field.
+    """
+    field = find_field(name)
     return field_axis(
         field, field, field_description(field), "see `diamond axes --fields`", "config field"
     )

@@ -16,7 +16,6 @@ from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
-from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
@@ -26,6 +25,7 @@ from diamond.plan.claim_grammar import (
     parse_claim,
     render_claim,
 )
+from diamond.plan.recipe import DeclaredPreset, Preset, base_of, declared_part
 from diamond.plan.request import (
     ALL_STAGES,
     NO_MATCH,
@@ -36,6 +36,7 @@ from diamond.plan.request import (
 )
 from diamond.plan.toml_files import (
     SUFFIX,
+    AxisText,
     Key,
     find_file,
     join_dotted,
@@ -44,7 +45,6 @@ from diamond.plan.toml_files import (
     read_record,
     read_text,
     run_checks,
-    text_of,
 )
 
 FOLDER = "ablations"
@@ -56,7 +56,6 @@ def _check_name(name: str) -> str:
     return name
 
 
-AxisText = Annotated[StrictStr, BeforeValidator(text_of)]
 Texts = tuple[StrictStr, ...]
 ClaimName = Annotated[StrictStr, AfterValidator(_check_name)]
 Sentence = Annotated[StrictStr, Field(min_length=1)]
@@ -92,9 +91,9 @@ class Declaration(Record):
         default_factory=dict, description="what all arms share: a value per axis or field"
     )
     seeds: StrictInt = Field(1, ge=1, description="training seeds per arm and game")
-    preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
+    preset: DeclaredPreset = Field(DEFAULT_PRESET, description="preset")
     games: Annotated[Texts, Field(min_length=1)] = Field(
-        default_factory=lambda said: (default_game(said.get("preset", DEFAULT_PRESET)),),
+        default_factory=lambda said: (default_game(base_of(said.get("preset", DEFAULT_PRESET))),),
         description="games",
     )
     protocol: StrictStr = Field("static", description="static or online")
@@ -123,7 +122,7 @@ class Given:
     Attributes:
         seeds: Training seeds per arm.
         games: Names of games.
-        preset: Name of a preset.
+        preset: A preset.
         protocol: Name of a protocol.
         until: Last stage, `ALL_STAGES` for what is declared to be lifted.
         match: Cost to match, `NO_MATCH` for what is declared to be lifted.
@@ -137,7 +136,7 @@ class Given:
 
     seeds: int | None = None
     games: tuple[str, ...] | None = None
-    preset: str | None = None
+    preset: Preset | None = None
     protocol: str | None = None
     until: str | None = None
     match: str | None = None
@@ -245,7 +244,7 @@ def claims_hash(declaration: Declaration) -> str:
             "to": declaration.to,
             "arms": declaration.arms,
             "settings": declaration.settings,
-            "preset": declaration.preset,
+            "preset": declared_part(declaration.preset),
             "protocol": declaration.protocol,
             "match": check_match(declaration.match),
             "primary": declaration.primary,
@@ -257,8 +256,8 @@ def load_declaration(word: str) -> Declared:
     """Read a declaration by its name or file.
 
     Args:
-        word: Name of a file in `ablations/` of the current folder, or of the repository that the
-            package is in; or the path of a .toml file.
+        word: Name of a file in `ablations/` of the current folder, or that comes with the package;
+            or the path of a .toml file.
 
     Raises:
         RequestError: There is no such declaration, or it is not valid; the text names the line.
@@ -305,7 +304,6 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
     said = declaration
     yield ("design",), partial(check_design, said.design)
     yield from ((("games", n), partial(check_game, game)) for n, game in enumerate(said.games))
-    yield ("preset",), partial(_check_word, "preset", said.preset, tuple(PRESETS))
     yield ("protocol",), partial(check_protocol_name, said.protocol)
     yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
     yield ("match",), partial(check_match, said.match)

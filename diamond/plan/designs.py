@@ -3,7 +3,7 @@
 The first setting of a design is its baseline. A path between two configs: `diamond.plan.path`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import assert_never
 
@@ -48,12 +48,15 @@ def read_arms(texts: Sequence[str]) -> tuple[Setting, ...]:
     return tuple(_read_arm(text) for text in texts)
 
 
-def read_setting(texts: Sequence[str], option: str) -> Setting:
+def read_setting(
+    texts: Sequence[str], option: str, find: Callable[[str], Axis] = find_axis
+) -> Setting:
     """Read ``steps=3 denoiser.history=2``, one value per axis, perhaps over several options.
 
     Args:
         texts: One text per time that the option was given.
         option: What to call it in an error: ``--from``.
+        find: Finds an axis by its name.
 
     Raises:
         RequestError: A setting is malformed, has several values, or stands there twice.
@@ -68,7 +71,7 @@ def read_setting(texts: Sequence[str], option: str) -> Setting:
                 f"{option}: {word!r} has {len(given.values)} values; an arm has one value per axis"
                 f"\n  for instance {given.name}={given.values[0]}"
             )
-        chosen.append((find_axis(given.name), given.values[0]))
+        chosen.append((find(given.name), given.values[0]))
     names = [axis.name for axis, _ in chosen]
     for name in names:
         if names.count(name) > 1:

@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diamond.errors import RequestError
 from diamond.plan.grammar import parse_assignments
+from diamond.plan.recipe import Recipe
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def request_data(request: Request) -> dict[str, Any]:
     for name in (one.name for one in fields(Request) if one.name != "declared"):
         value = getattr(request, name)
         found[name] = list(value) if isinstance(value, tuple) else value
+    if isinstance(request.preset, Recipe):
+        found["preset"] = asdict(request.preset)
     checkpoint = request.checkpoint
     return found | {"checkpoint": None if checkpoint is None else str(checkpoint)}
 
@@ -51,6 +54,9 @@ def read_request(data: Mapping[str, Any], declared: "Declared | None") -> Reques
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
     }
+    if isinstance(data["preset"], Mapping):
+        settings = tuple(data["preset"]["settings"])
+        values["preset"] = Recipe(**{**data["preset"], "settings": settings})
     checkpoint = None if data["checkpoint"] is None else Path(data["checkpoint"])
     return Request(**values | {"checkpoint": checkpoint, "declared": declared})
 
@@ -98,7 +104,8 @@ def command_words(request: Request) -> list[str]:
     else:
         words = ["diamond", "train" if request.goal == "agent" else "ablate", *request.assignments]
         words += _design_words(request)
-    words += ["--preset", request.preset, "--game", ",".join(request.games)]
+    preset = request.preset.file if isinstance(request.preset, Recipe) else request.preset
+    words += ["--preset", preset, "--game", ",".join(request.games)]
     words += ["--seeds", str(request.num_seeds)]
     optional = {
         "--first-seed": request.first_seed,
@@ -151,6 +158,8 @@ def _check_equal(what: str, here: object, there: object) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, range):
         return f"{value.start} to {value.stop - 1}"
+    if isinstance(value, Recipe):
+        return value.told
     if isinstance(value, tuple | list):
         return shlex.join(map(str, value)) or "nothing"
     return "not given" if value is None else str(value)

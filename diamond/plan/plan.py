@@ -11,7 +11,6 @@ from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
 from diamond.config.game_names import check_games, slug_of
 from diamond.config.metric_table import RETURN
 from diamond.config.player_names import UnseeingPlayer
-from diamond.config.presets import make_preset
 from diamond.config.primary import default_primary
 from diamond.config.run import DEFECTS, Defect, RunConfig
 from diamond.config.worlds import family_of, find_family
@@ -24,6 +23,7 @@ from diamond.plan.designs import lay_out, read_arms, read_setting
 from diamond.plan.grammar import Assignment, parse_assignments
 from diamond.plan.match import match_costs
 from diamond.plan.path import Path, make_path
+from diamond.plan.recipe import preset_config
 from diamond.plan.request import (
     Design,
     Request,
@@ -223,7 +223,7 @@ def make_plan(request: Request) -> Plan:
     arms: list[Arm] = []
     paths: dict[str, Path] = {}
     for game in games:
-        base = make_preset(request.preset, game, request.protocol)
+        base = preset_config(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
         base = _on_starts(apply_axes(base, shared), request.first_start)
@@ -280,7 +280,7 @@ def study_name(
         matched.append(f"set-{_end_name(read_setting(request.settings, 'settings'))}")
     starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
     shown = [slug_of(game) for game in games]
-    return "-".join([*first, *names, *matched, *starts, *shown, request.preset, origin])
+    return "-".join([*first, *names, *matched, *starts, *shown, str(request.preset), origin])
 
 
 def _end_name(setting: Setting) -> str:

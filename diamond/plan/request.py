@@ -11,6 +11,7 @@ from diamond.stages.registry import PROTOCOLS, records, stages_of_protocol
 
 if TYPE_CHECKING:
     from diamond.plan.declarations import Declared
+    from diamond.plan.recipe import Preset
 
 Goal = Literal["ablation", "agent"]
 """What a study is for: to compare arms, or to train one agent per game and seed."""
@@ -32,7 +33,7 @@ class Request:
 
     Attributes:
         assignments: Texts such as ``steps=1,3,10``.
-        preset: Name of a preset.
+        preset: Name of a preset, or what a preset file says.
         games: Names of games.
         num_seeds: Runs per arm and game.
         until: Name of the last stage; None or `ALL_STAGES` for all.
@@ -54,7 +55,7 @@ class Request:
     """
 
     assignments: tuple[str, ...]
-    preset: str
+    preset: "Preset"
     games: tuple[str, ...]
     num_seeds: int
     until: str | None

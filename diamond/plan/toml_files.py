@@ -4,10 +4,11 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from diamond.config.base import Record, canonical_json
@@ -19,10 +20,10 @@ Key = tuple[str | int, ...]
 """Where a value stands: keys and positions from the top of the file."""
 R = TypeVar("R", bound=Record)
 SUFFIX = ".toml"
+PACKAGED = resources.files("diamond.plan") / "declared"
+"""Declarations that come with the package, in folders by kind."""
 _LONG_KEY = re.compile(r"(?:[\w-]+\s*\.\s*){100}")
 """More parts than a key of ours has; reading a key takes the square of their number in memory."""
-REPOSITORY = Path(__file__).parents[2]
-"""Where the package lies in a checkout; an installed one has no files beside it."""
 
 
 def find_file(word: str, folder: str) -> Path | None:
@@ -30,13 +31,13 @@ def find_file(word: str, folder: str) -> Path | None:
 
     Args:
         word: The path of a .toml file, or the name of one in the folder.
-        folder: Name of a folder here, and of the one in the checkout that the package lies in.
+        folder: Name of a folder here, and of the one that comes with the package.
     """
     if word.endswith(SUFFIX):
         path = Path(word).absolute()
         return path if path.is_file() else None
     paths = (place / f"{word}{SUFFIX}" for place in _places(folder))
-    return next((path.absolute() for path in paths if os.sep not in word and path.is_file()), None)
+    return next((path for path in paths if os.sep not in word and path.is_file()), None)
 
 
 def names_in(folder: str) -> list[str]:
@@ -52,14 +53,17 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
         kind: What it should be: ``"declaration"``.
         names: What can be given by name.
     """
+    near = nearest(word, [*names, *map(str, Path(word).parent.glob(f"*{SUFFIX}"))])
+    guess = f" Did you mean {near!r}?" if near else ""
     return RequestError(
-        f"there is no {kind} {word!r}\n  give a file that exists, or one of: "
+        f"there is no {kind} {word!r}.{guess}\n  give a file that exists, or one of: "
         f"{', '.join(names) or 'none here'}"
     )
 
 
 def _places(folder: str) -> list[Path]:
-    return [Path.cwd() / folder, REPOSITORY / folder]
+    # In a checkout the package's folder is a link to that of the repository.
+    return [Path.cwd() / folder, Path(str(PACKAGED / folder)).resolve()]
 
 
 def read_text(path: Path, kind: str) -> str:
@@ -95,7 +99,7 @@ def read_record(text: str, path: Path, model: type[R], guide: str) -> R:
     try:
         if _LONG_KEY.search(text):
             raise RecursionError
-        return model.model_validate(tomllib.loads(text))
+        return model.model_validate(tomllib.loads(text), context={"folder": path.parent})
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{path}: not TOML: {error}\n  {guide}") from error
     except RecursionError as error:
@@ -138,6 +142,9 @@ def text_of(value: object) -> str:
     if isinstance(value, bool | int | float | list):
         return one_form(canonical_json(value))
     raise ValueError(f"{value!r} is no value of an axis: give text, a number or a list of numbers")
+
+
+AxisText = Annotated[StrictStr, BeforeValidator(text_of)]
 
 
 def join_dotted(

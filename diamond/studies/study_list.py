@@ -59,12 +59,14 @@ class Study:
     @property
     def games(self) -> list[str]:
         """Games that it ever had."""
-        return _values(self.entries, "game")
+        configs = (config for entry in self.entries for config in entry["arms"].values())
+        return list(dict.fromkeys(config["game"] for config in configs))
 
     @property
     def presets(self) -> list[str]:
-        """The preset that it was made from."""
-        return _values(self.entries, "preset")
+        """The preset that it was made from; of a file, its name."""
+        found = (entry["request"]["preset"] for entry in self.entries)
+        return list(dict.fromkeys(one if isinstance(one, str) else one["name"] for one in found))
 
     @property
     def unknown_runs(self) -> list[str]:
@@ -353,9 +355,3 @@ def how_to_go_on(study: Study) -> str:
     """What says how far a study is, and the command that goes on with it."""
     goes_on = f"; this goes on: {study.entries[-1]['command']}" if study.entries else ""
     return f"`diamond show {study.name}` says how far it is{goes_on}"
-
-
-def _values(entries: Iterable[Mapping[str, Any]], field: str) -> list[str]:
-    return list(
-        dict.fromkeys(config[field] for entry in entries for config in entry["arms"].values())
-    )

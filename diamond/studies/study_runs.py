@@ -38,7 +38,7 @@ def tracked_study(
         tags={"diamond.kind": "study", "diamond.command": outcome.command}
         | _claim_tags(outcome)
         | _provenance(outcome),
-        params={"preset": plan.request.preset, "protocol": plan.request.protocol},
+        params={"preset": str(plan.request.preset), "protocol": plan.request.protocol},
         description=study_description(outcome, shown),
         artifacts=artifacts,
         status=status,
@@ -244,7 +244,7 @@ def _params(plan: Plan, arm: Arm) -> dict[str, str]:
         if axis.kind == "single":
             values[name] = axis.current(config)
     protocol = {} if config.protocol == "static" else {"protocol": config.protocol}
-    return {"game": arm.game, "preset": plan.request.preset} | protocol | values
+    return {"game": arm.game, "preset": str(plan.request.preset)} | protocol | values
 
 
 def _seeds(number: int) -> str:

@@ -11,15 +11,16 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
-from diamond.config.presets import PRESETS
-from diamond.errors import RequestError, nearest, one_of, unknown
+from diamond.errors import RequestError, nearest, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
-from diamond.plan.declarations import AxisText, Override, Sentence, Texts
+from diamond.plan.declarations import Override, Sentence, Texts
+from diamond.plan.recipe import DeclaredPreset, base_of, declared_part, find_preset
 from diamond.plan.request import ALL_STAGES, check_protocol_name, check_stage
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.toml_files import (
     SUFFIX,
+    AxisText,
     Key,
     at_line,
     find_file,
@@ -117,9 +118,9 @@ class SweepDeclaration(Record):
     """What a sweep's file says; the order of the fields is that of the reference."""
 
     question: Sentence = Field(description="what the sweep asks, in words")
-    preset: StrictStr = Field(DEFAULT_PRESET, description="preset")
+    preset: DeclaredPreset = Field(DEFAULT_PRESET, description="preset")
     games: Annotated[Texts, Field(min_length=1)] = Field(
-        default_factory=lambda said: (default_game(said.get("preset", DEFAULT_PRESET)),),
+        default_factory=lambda said: (default_game(base_of(said.get("preset", DEFAULT_PRESET))),),
         description="games",
     )
     seeds: StrictInt = Field(1, ge=1, description="training seeds per trial and game")
@@ -196,7 +197,7 @@ class Sweep:
         said = self.declaration
         return content_hash(
             {
-                "preset": said.preset,
+                "preset": declared_part(said.preset),
                 "games": list(said.games),
                 "seeds": said.seeds,
                 "protocol": said.protocol,
@@ -226,8 +227,8 @@ def load_sweep(word: str, options: SweepOptions = SweepOptions()) -> Sweep:
     """Read a sweep by its name or file.
 
     Args:
-        word: Name of a file in `studies/` of the current folder, or of the repository that the
-            package is in; or the path of a .toml file.
+        word: Name of a file in `studies/` of the current folder, or that comes with the package;
+            or the path of a .toml file.
         options: What the command changes.
 
     Raises:
@@ -282,8 +283,9 @@ def _find(word: str) -> Path:
 def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> Sweep:
     """Put the options of a command in the place of what is declared."""
     games = said.games if options.games is None else options.games
+    preset = said.preset if options.preset is None else find_preset(options.preset)
     pairs: dict[str, tuple[str, str]] = {
-        "--preset": (said.preset, options.preset or said.preset),
+        "--preset": (str(said.preset), str(preset)),
         "--game": (",".join(said.games), ",".join(games)),
         "--seeds": (str(said.seeds), str(options.seeds or said.seeds)),
         "--checkpoint": ("nothing", str(options.checkpoint or "nothing")),
@@ -301,7 +303,6 @@ def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> 
         _check_count("--seeds", options.seeds, MAX_TRIALS)
     for game in games:
         check_game(game)
-    preset = one_of("preset", pairs["--preset"][1], PRESETS, "give one with --preset")
     seeds = options.seeds or said.seeds
     changed = {"preset": preset, "games": games, "seeds": seeds, "budget": budget}
     parts = [
@@ -330,7 +331,6 @@ def _word(value: str) -> str:
 def _checks(said: SweepDeclaration) -> Iterator[tuple[Key, Callable[[], object]]]:
     """What a record alone does not know, with the place that is at fault."""
     yield from ((("games", n), partial(check_game, game)) for n, game in enumerate(said.games))
-    yield ("preset",), partial(one_of, "preset", said.preset, PRESETS, GUIDE)
     yield ("protocol",), partial(check_protocol_name, said.protocol)
     yield ("until",), lambda: check_stage(said.until, check_protocol_name(said.protocol))
     choices = {name: one.choices or () for name, one in said.space.items()}

@@ -78,7 +78,7 @@ def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | No
         study=sweep.name,
         question=said.question,
         command=run.command,
-        preset=said.preset,
+        preset=str(said.preset),
         games=said.games,
         seeds=tuple(range(said.seeds)),
         protocol=said.protocol,

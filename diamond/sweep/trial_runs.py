@@ -205,7 +205,7 @@ def trial_run(
         run_key=trial_key(sweep.name, number, state.texts),
         name=trial_name(number),
         kind="trial",
-        params={"game": ", ".join(said.games), "preset": said.preset, **state.texts},
+        params={"game": ", ".join(said.games), "preset": str(said.preset), **state.texts},
         tags={
             "diamond.study": sweep.name,
             "diamond.arm": trial_name(number),

@@ -8,13 +8,13 @@ from diamond.config.base import canonical, content_hash
 from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.metric_table import NO_CELLS, needs_cells
 from diamond.config.overrides import get_field
-from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.plan.axes import find_axis
 from diamond.plan.checkpoint_fit import check_fits
 from diamond.plan.designs import read_setting
 from diamond.plan.plan import Arm, Plan, Run, make_plan
+from diamond.plan.recipe import preset_config
 from diamond.plan.request import Request, check_protocol_name
 from diamond.plan.stage_keys import StageName, StageSpec
 from diamond.plan.variants import apply_axes, current_texts, fits_family
@@ -97,7 +97,7 @@ def stages_for(plan: Plan, runs: Sequence[Run]) -> tuple[StageSpec, ...]:
 def base_config(sweep: Sweep, game: str) -> RunConfig:
     """What all trials share on a game: the preset, or a checkpoint in it, and the settings."""
     said = sweep.declaration
-    base = make_preset(said.preset, game, check_protocol_name(said.protocol))
+    base = preset_config(said.preset, game, check_protocol_name(said.protocol))
     if sweep.checkpoint is not None:
         base = read_checkpoint(sweep.checkpoint).apply(base)
     texts = tuple(f"{axis}={text}" for axis, text in said.settings.items())

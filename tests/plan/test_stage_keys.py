@@ -47,6 +47,7 @@ REWARD_END: frozenset[StageName] = frozenset({"reward_end"})
 # Read off the drawing in DESIGN.md section 4, by hand: the stages that a section reaches.
 REACHED: dict[str, frozenset[StageName]] = {
     "preset": frozenset(),
+    "recipe": frozenset(),
     "game": ALL,
     "seed": DENOISER | REWARD_END | SCORED | PLAYED,
     "data_seed": ALL,

@@ -18,6 +18,7 @@ from diamond.families.diamond.formulations import (
 )
 from diamond.plan.axis import Settings, shown
 from diamond.plan.axis_values import number_of, whole_number
+from diamond.plan.recipe import preset_of
 
 NOISE_LAWS: tuple[NoiseLaw, ...] = ("lognormal", "loguniform", "timesteps", "time")
 NOISE_FORMS = (
@@ -45,19 +46,36 @@ def formulation_values(text: str, config: RunConfig) -> Settings:
 
     Those that its bundle leaves out are the ones of the run's preset, which is EDM.
     """
-    preset = make_preset(config.preset, config.game, config.protocol)
-    values = {field: get_field(preset, field) for field in FORMULATION_UNION}
-    return {**values, **FORMULATION_FIELDS[_formulation(text)]}
+    return _values(_formulation(text), _edm_preset(config))
 
 
 def nearest_formulation(config: RunConfig) -> str:
     """The formulation that a config agrees with in most fields; the first of equally near ones."""
+    return _nearest(config, _edm_preset(config))
 
-    def num_equal(name: str) -> int:
-        fields = formulation_values(name, config).items()
+
+def _values(name: Formulation, preset: RunConfig) -> Settings:
+    values = {field: get_field(preset, field) for field in FORMULATION_UNION}
+    return {**values, **FORMULATION_FIELDS[name]}
+
+
+def _nearest(config: RunConfig, preset: RunConfig) -> Formulation:
+    def num_equal(name: Formulation) -> int:
+        fields = _values(name, preset).items()
         return sum(get_field(config, field) == value for field, value in fields)
 
     return max(FORMULATIONS, key=num_equal)
+
+
+def _edm_preset(config: RunConfig) -> RunConfig:
+    """The run's preset; the one that its file starts from, where the file leaves EDM or its law."""
+    named = make_preset(config.preset, config.game, config.protocol)
+    if not config.recipe:
+        return named
+    own, law = preset_of(config), "denoiser.noise_law"
+    if own.world.family != named.world.family or get_field(own, law) != get_field(named, law):
+        return named
+    return own if _nearest(own, named) == "edm" else named
 
 
 def _formulation(text: str) -> Formulation:
@@ -93,7 +111,7 @@ def noise_settings(text: str, config: RunConfig) -> Settings:
             f"noise={text}: {law} takes {counts} finite numbers\n  allowed: {NOISE_FORMS}"
         )
     denoiser = diamond_of(config).denoiser
-    preset = diamond_of(make_preset(config.preset, config.game, config.protocol)).denoiser
+    preset = diamond_of(_edm_preset(config)).denoiser
     clipped = denoiser if denoiser.noise_law == preset.noise_law else preset
     clip = {
         "lognormal": (clipped.noise_min, clipped.noise_max),
