@@ -22,7 +22,7 @@ from diamond.results.model import Estimate
 from diamond.results.score_files import ScoreFile
 from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+from diamond.stats.intervals import LEVEL, FloatArray
 
 PROFILE_STEP = 0.05
 PROFILE_END = 8.0
@@ -44,7 +44,7 @@ def benchmark(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Benc
         hns=facts.hns,
         seed=seed,
         num_resamples=num_resamples,
-        level=DEFAULT_LEVEL,
+        level=LEVEL,
         method="percentile bootstrap, runs resampled within each game",
         files=tuple(_file(file, seed, num_resamples) for file in files),
         comparisons=tuple(
