@@ -39,11 +39,6 @@ def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
     return [{"name": name, "tables": members} for name, members in found.items()]
 
 
-def metric_tables(doc: Result, game: str) -> list[Table]:
-    """Return a table for each measured metric, the primary one first: arms x (time steps, mean)."""
-    return [table for group in metric_groups(doc, game) for table in group["tables"].values()]
-
-
 def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     """Return the table of a metric, None where no arm has a value.
 

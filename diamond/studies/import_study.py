@@ -112,7 +112,7 @@ def import_study(store: Store, path: Path, bring_trials: BringTrials) -> Receive
 
     Args:
         store: The home, made where it is missing.
-        path: What `study_export.export_study` wrote.
+        path: What `diamond.studies.export_study.export_study` wrote.
         bring_trials: Called for a sweep that the home does not have.
 
     Raises:

@@ -43,7 +43,7 @@ def with_fields(base: RunConfig, **fields: Any) -> RunConfig:
 
 
 def test_timesteps_of_the_released_ddpm() -> None:
-    """SCIENCE.md section 2: n=3 is at 666, 333, 0; n=10 begins at 900; n=1 is special."""
+    """The released branch: n=3 is at 666, 333, 0; n=10 begins at 900; n=1 is special."""
     assert ddpm_timesteps(1) == (500,)
     assert ddpm_timesteps(3) == (666, 333, 0)
     assert ddpm_timesteps(10)[0] == 900
