@@ -19,7 +19,7 @@ from diamond.config.run import (
 )
 from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
-from diamond.data.references import Reference
+from diamond.data.reference_files import Reference
 from diamond.envs.collecting_players import Players, scripted_players
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import EpisodeKey, GameEnv, draw_episode_key

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ReferencesConfig, ViewConfig
-from diamond.data.references import Branch, Reference
+from diamond.data.reference_files import Branch, Reference
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator

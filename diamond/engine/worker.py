@@ -51,8 +51,8 @@ def run_stage(
         store: The home.
         stage: Name.
         key: Key; its manifest exists and everything it reads is done.
-        emit: Told messages of type ``progress``, ``overtaken`` (by another process) and ``finished``,
-            which says whether the stage was ``made`` here.
+        emit: Told messages of type ``progress``, ``overtaken`` (by another process) and
+            ``finished``, which says whether the stage was ``made`` here.
         checkpoint_seconds: Least time between checkpoints.
         compiled: Whether torch compiles the networks of the world model.
 

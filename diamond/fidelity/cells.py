@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.data.references import View
+from diamond.data.reference_files import View
 
 ByteArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.fidelity.reward_end import PredictedRewardEnds
 from diamond.stages.rollouts import EVENT_LEADS, MAX_EVENTS
 

@@ -14,7 +14,7 @@ from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
 from diamond.config.primary import PRIMARY_METRIC
 from diamond.config.run import LPIPS_MIN_PIXELS
-from diamond.data.references import median_background
+from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import (
     Frames,
     Read,

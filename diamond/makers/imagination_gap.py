@@ -11,7 +11,7 @@ from diamond.config.environments import read_environment
 from diamond.config.metric_table import REAL_SUFFIX
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.counterfactuals import replay_to_start
-from diamond.data.references import Reference, View, is_recorded
+from diamond.data.reference_files import Reference, View, is_recorded
 from diamond.engine.stage_context import StageContext
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext
 from diamond.envs.palette import COLOURS
 from diamond.families.interface import S, WorldModel

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diamond.config.run import ReferencesConfig
 from diamond.config.worlds import find_family
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext
 from diamond.families.diamond.reward_end_net import RewardEndNet
 from diamond.families.interface import implementation_of

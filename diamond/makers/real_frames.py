@@ -14,7 +14,7 @@ from diamond.config.run import (
 )
 from diamond.config.shipped_policies import shipped_file
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
-from diamond.data.references import save_references
+from diamond.data.reference_files import save_references
 from diamond.engine.files import digest
 from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.engine.stage_context import StageContext

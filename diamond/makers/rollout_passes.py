@@ -18,7 +18,7 @@ from diamond.config.run import CONTEXT_FRAMES, Defect, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.defects import shuffled, spoilt
 from diamond.data.frame_files import write_stack
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.output_names import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.engine.stage_context import StageContext
 from diamond.engine.training_checkpoint import Saved

@@ -18,7 +18,7 @@ from diamond.config.run import (
 from diamond.config.worlds import find_family
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.frame_files import read_stack
-from diamond.data.references import (
+from diamond.data.reference_files import (
     Reference,
     View,
     backgrounds_of,

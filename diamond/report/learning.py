@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from diamond.config.player_names import UnseeingPlayer
 from diamond.report.figure_style import INK, Look, draw_grid, looks, plain, settings
-from diamond.report.returns import player_text
+from diamond.report.return_tables import player_text
 from diamond.results.model import Arm, LearningPoint, PlayerPoints, Result
 
 

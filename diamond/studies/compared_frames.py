@@ -13,7 +13,7 @@ from diamond.config.base import first_reason
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
-from diamond.data.references import NATIVE_FILE, Reference, load_references, view_references
+from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
 from diamond.engine.files import read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from diamond.data.references import FINALS_FILE, NATIVE_FILE
+from diamond.data.reference_files import FINALS_FILE, NATIVE_FILE
 from diamond.engine.files import write_json
 from diamond.engine.home import check_format
 from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from diamond.data.references import median_background
+from diamond.data.reference_files import median_background
 from diamond.fidelity import frame_metrics as metrics
 from diamond.fidelity.frame_metrics import (
     PSNR_CAP_DB,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from diamond.findings.survival_rows import survival_of, threshold_of
-from diamond.stats.survival import Times, first_above, kaplan_meier, survival_over_seeds
+from diamond.stats.survival_analysis import Times, first_above, kaplan_meier, survival_over_seeds
 
 NAN = float("nan")
 STARTS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=25)
