@@ -75,7 +75,6 @@ def field_description(dotted: str, family: str = "") -> str:
     """Return the description of a leaf field.
 
     Args:
-        dotted: The field.
         family: Whose it is; empty: any family that is here and has it. One must.
     """
     if dotted.startswith(OPTIONS):
@@ -161,8 +160,6 @@ def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
     """Refuse a field of another family than a run's.
 
     Args:
-        config: The run.
-        dotted: The field.
         axis: What the user wrote, where it is not the field.
 
     Raises:

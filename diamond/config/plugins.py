@@ -53,7 +53,6 @@ def load_object(where: str, called: str) -> Any:
     """Load the object at ``module:NAME``, whose form was checked before.
 
     Args:
-        where: Its place.
         called: What it is and where it comes from, for the error.
 
     Raises:

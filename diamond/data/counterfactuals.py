@@ -43,7 +43,6 @@ def with_branch(
         reference: What was recorded.
         config: Horizon of counterfactuals, and how long random actions are held.
         seed: Data seed.
-        start: Number of the start.
     """
     if config.counterfactuals is None:
         return reference
@@ -112,7 +111,6 @@ def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDA
     """Play actions from the last context frame of a reference on.
 
     Args:
-        env: The game.
         reference: What is replayed up to the last context frame.
         codes: Codes of the actions after it.
 

@@ -48,7 +48,6 @@ def score_frames(
             memory map.
         imagined: Same shape and type.
         background: Median background of the real episode, uint8 (h, w, 3).
-        device: Where to compute.
         columns: What to compute of `PIXEL_COLUMNS`; all when None.
 
     Returns:

@@ -103,10 +103,8 @@ def event_scores(
     """How many events are drawn and seen.
 
     Args:
-        events: What happened.
         near: Drawn from one env step before.
         far: Drawn from further before, and one env step beyond.
-        view: The references.
         real: What the reward/end model says of the real frames.
         exact: (n,) whether the frame of each row is exactly drawn; None where that means nothing.
 

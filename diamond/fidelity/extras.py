@@ -40,7 +40,6 @@ def load_extras(section: Mapping[str, Any], device: torch.device) -> Extras:
 
     Args:
         section: The part `fidelity` of its config.
-        device: Where networks go.
 
     Raises:
         RequestError: Weights are not there; a metric does not load, or is not what was planned.

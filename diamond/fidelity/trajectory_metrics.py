@@ -55,7 +55,6 @@ def score_trajectories(
     Args:
         pairs: Each real trajectory with the imagined one, uint8 (t, h, w, 3); t is the same in all.
         bank: Real frames for the distance to the nearest one.
-        device: Where pixels are compared.
         extras: What frames are scored by besides.
 
     Returns:

@@ -50,7 +50,6 @@ class _Evidence:
         arms: The arm of each quantity.
         seeds: Training seeds that all its trained arms have.
         within: Whether it can only be judged within one trained model.
-        store: Where the scores are.
     """
 
     arms: Mapping[Quantity, Arm]

@@ -93,7 +93,6 @@ def imagined_returns(
     """Sums of imagined rewards under sampled actions, up to the first imagined end.
 
     Args:
-        world: The world model.
         net: The policy.
         begun: Real starts, and what the policy remembers before the last frame of each.
         uniforms: (starts, env steps) in [0, 1), by which actions are drawn.
@@ -126,7 +125,6 @@ def real_returns(
     """Sums of rewards in the game under sampled actions, up to its end or a lost life.
 
     Args:
-        env: The game.
         net: The policy.
         begun: The references as the policy sees them, and what it remembers before the last
             context frame of each.

@@ -51,11 +51,8 @@ def draw_events(
     where they are asked for.
 
     Args:
-        context: The stage.
-        world: The world model.
         view: The references, with rewards.
         first_start: Number of the first start; noise is keyed by it and the time step.
-        file: Its name.
         with_frames: Whether frames are kept.
     """
     events = find_events(view)

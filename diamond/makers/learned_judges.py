@@ -47,7 +47,6 @@ def judge_rollouts(
     Args:
         context: Stage that reads `inverse_dynamics`, and `reward_end` or an agent if anything was
             trained.
-        view: The references.
         imagined: (starts, horizon, h, w, 3) uint8.
         events: File of the drawn events, if there are any.
 
@@ -76,10 +75,8 @@ def read_actions(
     """The most likely action before every frame, and the features that it is read off.
 
     Args:
-        net: The inverse dynamics network.
         first: (starts, h, w, 3) uint8, the frame before the first one.
         frames: (starts, horizon, h, w, 3) uint8.
-        device: Where the network is.
 
     Returns:
         Actions (starts, horizon) and features (starts, horizon, d).
@@ -104,10 +101,8 @@ def predict_rewards_and_ends(
     """What a reward/end model says of trajectories, after the real context of each.
 
     Args:
-        net: The reward/end network.
         view: Context and actions.
         frames: (starts, horizon, h, w, 3) uint8, real or imagined.
-        device: Where the network is.
     """
     num_starts, horizon = frames.shape[:2]
     rewards = np.empty((num_starts, horizon, 3))
@@ -133,10 +128,8 @@ def watch(net: ActorCriticNet, view: View, frames: FrameArray, device: torch.dev
     """What a policy makes of every frame; its memory runs along, from the first real frame on.
 
     Args:
-        net: The actor-critic.
         view: Context.
         frames: (starts, horizon, h, w, 3) uint8, real or imagined.
-        device: Where the network is.
     """
     num_starts, horizon = frames.shape[:2]
     padded = torch.from_numpy(view.padded).to(device)

@@ -23,7 +23,6 @@ class NamedArm:
         name: Name in plan and report.
         is_trained: False for a baseline without training.
         axis_values: Text of the value per axis.
-        config: What is run.
     """
 
     name: str

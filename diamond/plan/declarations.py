@@ -122,12 +122,8 @@ class Given:
 
     Attributes:
         seeds: Training seeds per arm.
-        games: Names of games.
-        preset: Name of a preset.
-        protocol: Name of a protocol.
         until: Last stage, `ALL_STAGES` for what is declared to be lifted.
         match: Cost to match, `NO_MATCH` for what is declared to be lifted.
-        name: Name of the study.
         checkpoint: Folder of a trained agent, and its game.
         aa: Whether the baseline is there once more.
         controls: Whether it is there with known defects, declared or not.
@@ -155,7 +151,6 @@ class Declared:
 
     Attributes:
         path: The file, absolute.
-        declaration: What it says.
         overrides: What the command changed.
     """
 
@@ -344,7 +339,6 @@ def _refuse(why: str) -> None:
 
 
 def _over(declared: str, given: str | None) -> tuple[str, str]:
-    """What is declared, and what holds."""
     return declared, given or declared
 
 

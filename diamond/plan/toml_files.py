@@ -48,7 +48,6 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
     """Build the error for the path of a file that does not exist.
 
     Args:
-        word: The path.
         kind: What it should be: ``"declaration"``.
         names: What can be given by name.
     """
@@ -66,7 +65,6 @@ def read_text(path: Path, kind: str) -> str:
     """Read a file.
 
     Args:
-        path: The file.
         kind: What it should be, for the error: ``"declaration"``.
 
     Raises:
@@ -84,9 +82,7 @@ def read_record(text: str, path: Path, model: type[R], guide: str) -> R:
     """Read the text of a TOML file into a record.
 
     Args:
-        text: The text.
         path: Its file, for errors.
-        model: The record.
         guide: Which page shows a whole file of this kind.
 
     Raises:

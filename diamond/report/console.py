@@ -53,10 +53,6 @@ def result_table(doc: Result, game: str) -> Table:
     The name of an arm is never cut: where names are long, intervals are left out, those of the
     primary metric last, and a name that still does not fit goes on in the next line.
 
-    Args:
-        doc: The result document.
-        game: One of its games.
-
     Returns:
         A table whose arms without a result say so.
     """

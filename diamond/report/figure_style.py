@@ -118,7 +118,6 @@ def figure_bytes(figure: Figure, kind: FigureKind) -> bytes:
     """Encode a figure; equal figures give equal bytes, because no date and no version is written.
 
     Args:
-        figure: The figure.
         kind: ``"svg"`` with text as outlines, ``"png"`` at 150 dots per inch, or ``"pdf"``.
     """
     buffer = BytesIO()

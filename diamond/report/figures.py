@@ -32,11 +32,6 @@ _MANY_SIZES = 30.0
 def horizon_figure(doc: Result, game: str, metric: str) -> Figure:
     """Draw one metric against the time step: a line and an interval band for each arm.
 
-    Args:
-        doc: The result document.
-        game: One of its games.
-        metric: Name of one of its metrics.
-
     Returns:
         A figure of 8.5 x 5.6 inches, not bound to any window.
     """
@@ -60,8 +55,6 @@ def horizon_panels(doc: Result, game: str, metrics: Sequence[str]) -> Figure:
     """Draw metrics as small multiples with one legend.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Names of metrics of the document with values in this game, at least one.
 
     Returns:

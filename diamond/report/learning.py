@@ -25,7 +25,6 @@ def learning_figure(doc: Result, game: str) -> Figure:
     A line is the mean over runs; a single run has its intervals, where it has any.
 
     Args:
-        doc: The result document.
         game: One of its games, with learning curves.
     """
     with matplotlib.rc_context(settings()):

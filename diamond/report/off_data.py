@@ -12,8 +12,6 @@ def off_data_table(doc: Result, game: str, metrics: Collection[str] | None = Non
     """Metrics x arms of a game: the mean over the horizon off the data, below it on the others.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Names of those shown; None for all.
     """
     arms = [arm for arm in doc.arms_of(game) if arm.off_data]

@@ -27,7 +27,6 @@ def survival_figure(doc: Result, game: str) -> Figure:
     """Draw the survival of each arm and baseline against the time step, bands for the arms.
 
     Args:
-        doc: The result document.
         game: One of its games, with survival curves.
     """
     by_arm = survival_rows(doc, game)

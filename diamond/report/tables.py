@@ -21,10 +21,6 @@ HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap"
 def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
     """Return the tables of the measured metrics by what they are about.
 
-    Args:
-        doc: The result document.
-        game: One of its games.
-
     Returns:
         Per group ``name`` (empty where the document names none), and ``tables`` by metric. The
         first group is the primary metric alone.

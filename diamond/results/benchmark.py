@@ -36,7 +36,6 @@ def benchmark(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Benc
         files: Files with distinct labels, at least one.
         seed: Seed of all resampling. Intervals of a file depend on it and on the file alone, so
             that another file beside it changes nothing.
-        num_resamples: Number of bootstrap samples.
     """
     facts = published()
     return Benchmark(

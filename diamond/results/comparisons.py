@@ -49,7 +49,6 @@ class Scored:
     """An arm with what it has been scored.
 
     Attributes:
-        name: Name of the arm.
         role: What it is beside the baseline arm.
         scores: Scores of its finished runs by training seed.
         num_seeds: Training seeds that were asked for.

@@ -48,8 +48,6 @@ def player_points(
     it has an interval however few are distinct.
 
     Args:
-        player: Who it is.
-        games: What it played.
         policy: What the policy played.
         sticky: Whether both are to be those with sticky actions.
 

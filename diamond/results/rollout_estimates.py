@@ -216,7 +216,6 @@ def _curve(*parts: NDArray[np.float64]) -> Curve:
 
 
 def _at(found: CurveIntervals, index: int) -> stats.Interval:
-    """One of several intervals."""
     return stats.Interval(
         float(found.mean[index]),
         float(found.lo[index]),

@@ -29,7 +29,6 @@ class Judgement:
         hi: Upper bound.
         n: Number of units.
         unit: What is replicated.
-        method: How the interval was made.
         p: Exact two-sided sign-flip p value, None where there is none.
         p_min: The smallest that so many seeds can give.
         missing: Seeds that are missing for a decision with probability .8, at most `MAX_SEEDS` + 1,

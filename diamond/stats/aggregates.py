@@ -148,7 +148,6 @@ def stratified_bootstrap(
         scores: One score for each run and game, shape (runs, games).
         statistic: What to estimate: from (..., runs, games) to (..., k).
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The statistic of the scores with its bounds, each of shape (k,). With one run the bounds are
@@ -182,7 +181,6 @@ def probability_of_improvement(
         x: Scores of X, shape (runs of X, games).
         y: Scores of Y on the same games in the same order, shape (runs of Y, games).
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mann-Whitney U of X over the number of pairs of runs, averaged over games; a tie is half a

@@ -91,7 +91,6 @@ def bootstrap_band(
     Args:
         values: One curve for each unit, shape (n, horizon); NaN means undefined at that time step.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,): mean -/+ c s / sqrt(n) over the n
@@ -137,7 +136,6 @@ def critical_value(n: int, horizon: int, seed: int) -> float:
     Args:
         n: Number of curves, at least 2.
         horizon: Number of time steps, at least 1.
-        seed: Seed of the simulation.
 
     Returns:
         The largest over the laws of `SMOOTH_LENGTHS` (squared-exponential covariance) and
@@ -224,8 +222,6 @@ def _resampled_maxima(
         scaled: Deviations from the mean of each time step over its standard error, 0 where
             undefined, (n, steps).
         present: 1 where defined, else 0, (n, steps).
-        seed: Seed of the resampling.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The largest deviations, and the share of the resamples without spread, (steps,).

@@ -13,7 +13,6 @@ def class_recall(truth: IntArray, guess: IntArray, num_classes: int) -> FloatArr
     Args:
         truth: (n,) classes from 0 to num_classes - 1.
         guess: (n,), the same range.
-        num_classes: Number of classes.
 
     Returns:
         (num_classes,) in [0, 1]; NaN for a class without an example.

@@ -102,7 +102,6 @@ def bootstrap_interval(
     Args:
         values: One value per unit, shape (n,); NaN means undefined and is dropped first.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The mean and the percentile interval. With one value `lo` and `hi` are NaN, because
@@ -131,7 +130,6 @@ def bootstrap_curve(
     Args:
         values: One curve per unit, shape (n, horizon); NaN means undefined at that time step.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,), over the curves that are defined at

@@ -49,9 +49,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
     """Write a study into a file: there whole, or not at all.
 
     Args:
-        store: The home.
         study: Of that home.
-        target: The file to make.
         journal: Trials of a sweep, None for an ablation.
 
     Raises:
@@ -94,8 +92,6 @@ def planned(study: str, entry: Mapping[str, Any], needs: Needs) -> Plan:
     """The plan of an entry of a history, whose stages are those that were written down.
 
     Args:
-        study: Its name.
-        entry: The entry.
         needs: The stages that the study needs.
 
     Raises:

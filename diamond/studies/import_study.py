@@ -63,7 +63,6 @@ class Received:
     """What became of a file.
 
     Attributes:
-        study: Name of the study.
         plan: All that is known of an ablation now; None for a sweep.
         command: What goes on with it in this home.
         num_new: Stages that the home did not have.
@@ -82,8 +81,6 @@ class _Arrived:
     """What was in a file, unpacked and whole.
 
     Attributes:
-        path: The file.
-        study: Name of the study.
         folder: Where it was unpacked.
         entries: The plans of the study.
         needs: The stages of its runs.

@@ -116,7 +116,6 @@ def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
 
     Args:
         verb: What is being done to the store.
-        tracking_uri: The store.
 
     Raises:
         StoreError: The store raised; the cause is in the text.

@@ -59,9 +59,6 @@ class MlflowStore:
         """Assign.
 
         Args:
-            client: An open client.
-            experiment_id: Where runs go.
-            tracking_uri: The address of the store.
             home_id: The home whose studies are written: others may have studies of these names.
         """
         self._home_id = home_id

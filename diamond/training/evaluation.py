@@ -61,7 +61,6 @@ class Playing:
 
     Attributes:
         index: Which of the episodes it is.
-        env: The game.
         rng: Stream of its actions.
         native: Screen of the game (h, w, 3) uint8.
         frame: What the agent sees (h, w, 3) uint8.
@@ -116,7 +115,6 @@ def play_side_by_side(
     """Play `num_episodes` episodes, so many at a time; lives lost do not end them.
 
     Args:
-        game: The game.
         configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor; a memory of zeros is that of no frame.
         seed: Seed of the episodes; equal seeds play the same starts.
@@ -163,7 +161,6 @@ def play_episodes(
     """Play all episodes at once; lives lost do not end them.
 
     Args:
-        game: The game.
         configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor.
         seed: Seed of the episodes; equal seeds play the same starts.

@@ -38,7 +38,6 @@ def policy_players(net: ActorCriticNet, view: ViewConfig, device: torch.device) 
     Args:
         net: The policy.
         view: Crop and size of the frames that it was trained on.
-        device: Where it is.
     """
     make_actor = sampled_actor(net, device)
     return lambda codes, rng: PolicyPlayer(make_actor(len(codes)), view, rng)

@@ -21,7 +21,6 @@ def part_of_checkpoint(
         part: Which one.
         folder: Where its weights are.
         checkpoint: What the folder says of itself.
-        device: Where it goes.
 
     Raises:
         WeightsError: The weights are missing, damaged or those of another network.

@@ -139,7 +139,7 @@ def test_improvement_interval_is_that_of_the_enumerated_resamples() -> None:
     # 13/729, less than the tail, kj >= 4 has 49/729.
     x, y = np.array([[0.0], [0.0], [2.0]]), np.array([[1.0], [3.0], [3.0]])
     inner = probability_of_improvement(x, y, seed=1, num_resamples=4000)
-    assert (inner.lo, inner.hi) == (0.0, pytest.approx(4 / 9))
+    assert (inner.lo, inner.hi) == pytest.approx((0.0, 4 / 9))
 
 
 def test_the_bootstrap_resamples_runs_within_their_game() -> None:
