@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from diamond.config.environments import KINDS
 from diamond.config.run import Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, WORLD, broken_families, find_family, known_families
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 
 BLOCK_FIELDS: Mapping[str, str] = {
     "game": "game is a block for pairing, never an arm: use --game A,B",
@@ -119,8 +119,7 @@ def check_field(dotted: str, axes: Iterable[str] = ()) -> str:
     if dotted.startswith(OPTIONS) and all(dotted.split(".")):
         return dotted
     if dotted not in names and not any(dotted in _all_names(n) for n in known_families()):
-        match = nearest(dotted, [*axes, *names])
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(dotted, [*axes, *names])
         raise RequestError(
             f"unknown axis {dotted!r}.{guess}\n"
             "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"

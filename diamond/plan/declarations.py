@@ -17,7 +17,7 @@ from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
 from diamond.config.presets import PRESETS
-from diamond.errors import RequestError, nearest, unknown
+from diamond.errors import RequestError, did_you_mean, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
 from diamond.plan.claim_grammar import (
@@ -286,8 +286,7 @@ def _find(word: str) -> Path:
     names = declaration_names()
     if word.endswith(SUFFIX):
         raise no_such_file(word, "declaration", names)
-    match = nearest(word, names)
-    guess = f" Did you mean {match!r}?" if match else ""
+    guess = did_you_mean(word, names)
     raise RequestError(
         f"cannot read {word!r}: an ablation is written axis=value,value, or is the name of a "
         f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"

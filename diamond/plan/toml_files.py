@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from diamond.config.base import Record, canonical_json
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 from diamond.plan.grammar import one_form
 from diamond.plan.toml_lines import line_of
 
@@ -167,8 +167,7 @@ def _invalid(path: Path, text: str, error: ErrorDetails, model: type[BaseModel])
     where = where.replace(".[", "[")
     match error["type"]:
         case "extra_forbidden":
-            guess = nearest(str(place[-1]), allowed)
-            hint = f" Did you mean {guess!r}?" if guess else ""
+            hint = did_you_mean(str(place[-1]), allowed)
             why = f"unknown key {place[-1]!r}.{hint}\n  allowed: {', '.join(allowed)}"
         case "missing":
             field = _field(record, str(place[-1]))
