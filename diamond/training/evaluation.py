@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diamond.config.environments import Environment
 from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.data.collect import Progress
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv, draw_episode_key
 from diamond.envs.view import apply_view
@@ -22,8 +23,6 @@ from diamond.nets.blocks import Recurrent
 from diamond.records import to_unit
 from diamond.rng import categorical, numpy_generator
 from diamond.seeds import Purpose
-
-Progress = Callable[[int, int], None]
 
 
 class Actor(Protocol):
