@@ -29,9 +29,10 @@ from diamond.families.diamond.levels import (
     flow_levels,
     initial_scale,
     levels_of,
+    out_of_training,
     timestep_levels,
+    training_range,
 )
-from diamond.families.diamond.training_levels import out_of_training, training_range
 
 PAPER = make_preset("paper", DEFAULT_GAME)
 SMOKE = make_preset("smoke", DEFAULT_GAME)

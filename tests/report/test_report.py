@@ -296,7 +296,8 @@ def test_a_study_that_stops_early_names_the_stage_in_every_empty_section(tmp_pat
 
 def test_metric_tables_start_with_the_primary_metric_and_its_real_value() -> None:
     primary, others = metric_groups(result(three_arms()), "Boxing")[:2]
-    first, second = *primary["tables"].values(), next(iter(others["tables"].values()))
+    (first,) = primary["tables"].values()
+    second = next(iter(others["tables"].values()))
     assert first.title == "Core ratio: closer to the real frames is better, primary metric"
     assert [row.name for row in first.rows] == [
         "real frames", "steps=1", "steps=3", "steps=10", "copy-last",
