@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.base import canonical_json
 from diamond.config.own_metrics import load_metric, load_score
 from diamond.errors import RequestError, StageFailedError
 from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips, lpips_distance
 
-ByteArray = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
 Score = Callable[[ByteArray, ByteArray], FloatArray]
 """Of real and imagined frames of one start, (t, h, w, 3) each, to (t,)."""
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.config.metric_table import is_set
 from diamond.config.run import RunConfig
 from diamond.engine.output_names import scores_file
@@ -36,7 +37,6 @@ from diamond.results.rollout_estimates import (
 )
 from diamond.results.verdict import Judgement, combine, judge_seeds, judge_starts
 from diamond.stages.registry import SCORING_STAGES
-from diamond.stats.intervals import FloatArray
 
 Values = Mapping[Quantity, FloatArray]
 """Per quantity one value a start; a return is one value."""

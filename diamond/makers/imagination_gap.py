@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.environments import read_environment
 from diamond.config.metric_table import REAL_SUFFIX
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
@@ -27,8 +27,6 @@ from diamond.training.evaluation import Actor, sampled_actor
 from diamond.training.policy_part import POLICY
 from diamond.weights.trained_networks import load_part, load_world
 from diamond.world.imagination import NoiseAt
-
-FloatArray = NDArray[np.float64]
 
 
 def score_gap(
@@ -149,7 +147,7 @@ def real_returns(
 def _play(
     env: GameEnv,
     actor: Actor,
-    begun: tuple[NDArray[np.uint8], Recurrent],
+    begun: tuple[ByteArray, Recurrent],
     view: ViewConfig,
     uniforms: FloatArray,
 ) -> float:

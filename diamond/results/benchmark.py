@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.config.game_names import GAMES
 from diamond.config.published_scores import AggregatesOnly, PublishedAgent, published
 from diamond.results.benchmark_model import (
@@ -22,7 +23,7 @@ from diamond.results.model import Estimate
 from diamond.results.score_files import ScoreFile
 from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates
-from diamond.stats.intervals import LEVEL, FloatArray
+from diamond.stats.intervals import LEVEL
 
 PROFILE_STEP = 0.05
 PROFILE_END = 8.0

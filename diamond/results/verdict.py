@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.plan.claim_grammar import Relation
 from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import FloatArray, bootstrap_interval
+from diamond.stats.intervals import bootstrap_interval
 from diamond.stats.paired import paired_seeds
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diamond.stats.intervals import DEFAULT_NUM_RESAMPLES, TAIL, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import DEFAULT_NUM_RESAMPLES, TAIL
 
 AGGREGATES = ("mean", "median", "iqm", "optimality_gap")
 """Names of the values that `aggregates` returns, in their order."""

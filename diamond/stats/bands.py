@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from diamond.stats.intervals import LEVEL, TAIL, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import LEVEL, TAIL
 
 NUM_SAMPLES = 4000
 """Simulated studies behind a critical value: its coverage has a standard error of .0034."""

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr
 
-from diamond.stats.intervals import FloatArray
+from diamond.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-FloatArray = NDArray[np.float64]
+from diamond.arrays import FloatArray, IntArray
 
 LEVEL = 0.95
 """Nominal coverage of every interval and band."""
@@ -40,7 +40,7 @@ class CurveIntervals:
     mean: FloatArray
     lo: FloatArray
     hi: FloatArray
-    n: NDArray[np.int64]
+    n: IntArray
 
 
 def t_interval(values: FloatArray) -> Interval:

@@ -2,12 +2,9 @@
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.stats.difference import Difference, t_test
-from diamond.stats.intervals import (
-    FloatArray,
-    bootstrap_interval,
-    t_interval,
-)
+from diamond.stats.intervals import bootstrap_interval, t_interval
 
 MAX_ENUMERATED_SEEDS = 15
 # Equal sums in another order differ by rounding: some 1e-15 of the sum of magnitudes.

@@ -5,7 +5,8 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import gammaincinv, ndtr, stdtrit
 
-from diamond.stats.intervals import LEVEL, TAIL, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import LEVEL, TAIL
 
 DEFAULT_POWER = 0.8
 MAX_SEEDS = 100

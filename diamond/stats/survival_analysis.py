@@ -5,13 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diamond.stats.intervals import LEVEL, TAIL, FloatArray, t_curve
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
+from diamond.arrays import BoolArray, FloatArray, IntArray
+from diamond.stats.intervals import LEVEL, TAIL, t_curve
 
 _ROUNDING = 1e-9
 """Of a product of fractions that is exactly one half."""

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.special import stdtrit
 
+from diamond.arrays import FloatArray
 from diamond.stats.difference import Difference, two_sided_t
-from diamond.stats.intervals import TAIL, FloatArray
+from diamond.stats.intervals import TAIL
 
 METHOD_WELCH = "Welch's t interval over unpaired seeds"
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rliable import metrics as rliable
 
+from diamond.arrays import FloatArray
 from diamond.config.game_names import GAMES
 from diamond.config.published_scores import published
 from diamond.stats.aggregates import (
@@ -23,7 +24,6 @@ from diamond.stats.aggregates import (
     stratified_bootstrap,
     superhuman,
 )
-from diamond.stats.intervals import FloatArray
 
 # Sums of at most 48 values of magnitude up to 10, in another order: some 1e-15 of 480.
 ROUNDING = 1e-11
