@@ -65,7 +65,6 @@ def extra_scores(real: ByteArray, imagined: ByteArray, extras: Extras) -> dict[s
     Args:
         real: uint8 (t, h, w, 3).
         imagined: uint8 (t, h, w, 3).
-        extras: What was asked for.
 
     Returns:
         float64 (t,) by name.

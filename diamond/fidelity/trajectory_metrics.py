@@ -51,7 +51,6 @@ def score_trajectories(
     Args:
         pairs: Each real trajectory with the imagined one, uint8 (t, h, w, 3); t is the same in all.
         bank: Real frames for the distance to the nearest one.
-        extras: What frames are scored by besides.
 
     Returns:
         For every column that frames alone decide an array (n, t), NaN where not valid or undefined.

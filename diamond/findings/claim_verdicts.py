@@ -62,7 +62,6 @@ def claim_rows(declaration: Declaration, result: Result, store: Store) -> tuple[
     """Judge every claim of a declaration on every game of a study.
 
     Args:
-        declaration: What was claimed.
         result: Of the study; its arms, games and configs are read.
         store: Where the scores of its runs are.
     """

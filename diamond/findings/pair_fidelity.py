@@ -175,7 +175,6 @@ def score_pairs(pairs: Pairs, extras: Extras = NO_EXTRAS) -> dict[str, Scores]:
 
     Args:
         pairs: What `find_pairs` found.
-        extras: What they are scored by besides.
 
     Returns:
         By arm, by metric: (pairs, horizon), NaN after the end of a pair and where undefined.
@@ -210,7 +209,6 @@ def pairs_result(
     """The result of scored pairs.
 
     Args:
-        pairs: What was scored.
         scores: What `score_pairs` returned.
         command: The command as the user can repeat it.
         own: Metrics of the user's own.

@@ -84,7 +84,6 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
 
     Args:
         study: Name of a study of the home.
-        choice: Which of its runs.
         home: Folder for everything that runs make.
 
     Raises:

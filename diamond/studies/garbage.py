@@ -40,7 +40,6 @@ class Item:
 
     Attributes:
         what: Name of its stage, or study, weights, estimates, trash.
-        num_bytes: Its size.
     """
 
     path: Path

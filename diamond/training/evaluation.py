@@ -59,7 +59,6 @@ class Playing:
     """An episode that is played, and changes with every env step.
 
     Attributes:
-        index: Which of the episodes it is.
         rng: Stream of its actions.
         native: Screen of the game (h, w, 3) uint8.
         frame: What the agent sees (h, w, 3) uint8.

@@ -18,7 +18,6 @@ def part_of_checkpoint(
     """The network of a checkpoint folder, ready to use.
 
     Args:
-        part: Which one.
         folder: Where its weights are.
         checkpoint: What the folder says of itself.
 
