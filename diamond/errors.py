@@ -144,6 +144,12 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return the sentence that asks for the nearest word, with a space before it, or nothing."""
+    match = nearest(word, allowed)
+    return f" Did you mean {match!r}?" if match else ""
+
+
 MAX_SHOWN = 40
 """Words of a list that an error shows."""
 
@@ -180,9 +186,8 @@ def unknown(kind: str, value: str, allowed: Iterable[str], hint: str) -> Request
         hint: The next command or flag to try.
     """
     words = sorted(allowed)
-    match = nearest(value, words)
     shown = f"allowed: {', '.join(words[:MAX_SHOWN])}" if words else f"there is no {kind} yet"
     if len(words) > MAX_SHOWN:
         shown += f" and {len(words) - MAX_SHOWN} more"
-    guess = f" Did you mean {match!r}?" if match else ""
+    guess = did_you_mean(value, words)
     return RequestError(f"unknown {kind} {value!r}.{guess}\n  {shown}\n  {hint}")

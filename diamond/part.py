@@ -61,7 +61,6 @@ class Draw:
         source: Segments of real frames.
         seed: Run seed or data seed.
         update: 0-based.
-        device: Where the network is.
         given: What was trained before: of a policy, the world model.
     """
 

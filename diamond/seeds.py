@@ -60,7 +60,6 @@ def derive(run_seed: int, purpose: StrEnum, *counters: int | str) -> int:
 
     Args:
         run_seed: Seed of the run or of the data, any integer.
-        purpose: What the numbers are for.
         *counters: Position inside the purpose: an update, an episode, a site.
 
     Returns:

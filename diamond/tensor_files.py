@@ -24,8 +24,6 @@ def check_tensor(where: str, name: str, tensor: Tensor) -> None:
 
     Args:
         where: What it comes from, for the error.
-        name: Its name.
-        tensor: The tensor.
 
     Raises:
         WeightsError: What it is, and what is allowed.
@@ -91,7 +89,6 @@ def filled(
     Args:
         build: Makes the network, with any weights.
         weights: Its state dict.
-        device: Where it goes.
 
     Returns:
         The network without gradients, in evaluation mode.

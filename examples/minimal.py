@@ -23,7 +23,7 @@ from diamond.config.presets import tiny
 from diamond.config.run import RunConfig
 from diamond.data.collect import collect_frames, collect_references
 from diamond.data.dataset import FrameSet
-from diamond.data.references import View, view_references
+from diamond.data.reference_files import View, view_references
 from diamond.data.segments import SegmentSampler
 from diamond.envs.open_game import data_shape, open_game
 from diamond.families.diamond.config import diamond_of

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from diamond.config.environments import KINDS
 from diamond.config.run import Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, WORLD, broken_families, find_family, known_families
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 
 BLOCK_FIELDS: Mapping[str, str] = {
     "game": "game is a block for pairing, never an arm: use --game A,B",
@@ -76,7 +76,6 @@ def field_description(dotted: str, family: str = "") -> str:
     """Return the description of a leaf field.
 
     Args:
-        dotted: The field.
         family: Whose it is; empty: any family that is here and has it. One must.
     """
     if dotted.startswith(OPTIONS):
@@ -139,8 +138,7 @@ def find_field(dotted: str, axes: Iterable[str] = ()) -> str:
     if dotted.startswith(OPTIONS) and all(dotted.split(".")):
         return dotted
     if dotted not in names and not any(dotted in _all_names(n) for n in known_families()):
-        match = nearest(dotted, [*axes, *names])
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(dotted, [*axes, *names])
         raise RequestError(
             f"unknown axis {dotted!r}.{guess}\n"
             "  allowed: a named axis (`diamond axes`) or a config field (`diamond axes --fields`)"
@@ -175,8 +173,6 @@ def check_family_has(config: RunConfig, dotted: str, axis: str = "") -> None:
     """Refuse a field of another family than a run's.
 
     Args:
-        config: The run.
-        dotted: The field.
         axis: What the user wrote, where it is not the field.
 
     Raises:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from diamond.config.base import Record
 from diamond.config.metric_table import METRIC_OF, REAL_SUFFIX, MetricSpec
 from diamond.config.plugins import load_object
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 
 GROUP = "diamond.metrics"
 """Entry points of packages with metrics."""
@@ -160,8 +160,7 @@ def _place(word: str) -> str:
     offered = [one for one in installed if one.name == word]
     places = sorted({one.value for one in offered})
     if not places:
-        match = nearest(word, installed.names)
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(word, installed.names)
         names = ", ".join(sorted(installed.names)) or "none is installed"
         raise RequestError(
             f"unknown metric {word!r}.{guess}\n  allowed in fidelity.metrics: {names}; or "

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 
 
 @cache
@@ -53,7 +53,6 @@ def load_object(where: str, called: str) -> Any:
     """Load the object at ``module:NAME``, whose form was checked before.
 
     Args:
-        where: Its place.
         called: What it is and where it comes from, for the error.
 
     Raises:
@@ -105,8 +104,7 @@ def source_of(where: str, what: str) -> Path:
             f"{what} {where!r}: {path.name} is no Python: {error}\n  mend line {error.lineno}"
         ) from error
     if name not in names:
-        match = nearest(name, names)
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(name, names)
         raise RequestError(f"{what} {where!r}: {path.name} defines no {name!r}.{guess}")
     return path
 

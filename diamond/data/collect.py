@@ -19,7 +19,7 @@ from diamond.config.run import (
 )
 from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
-from diamond.data.references import Reference
+from diamond.data.reference_files import Reference
 from diamond.envs.collecting_players import Players, scripted_players
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import EpisodeKey, GameEnv, draw_episode_key
@@ -67,8 +67,6 @@ def collect_frames(
     frame after it. The last episode is cut where the set is full.
 
     Args:
-        game: The game.
-        environment: How the game is played.
         view: Crop and size of the recorded frames.
         config: Player and number of frames.
         seed: Data seed.
@@ -138,8 +136,6 @@ def collect_references(
     from there. A start follows from its number, whichever others are recorded.
 
     Args:
-        game: The game.
-        environment: How the game is played.
         config: Player, starts, horizon, counterfactuals.
         seed: Data seed.
         progress: Told (starts recorded, starts wanted).
@@ -167,8 +163,6 @@ def collect_off_data(
     Their streams are their own, and they have no counterfactuals.
 
     Args:
-        game: The game.
-        environment: How the game is played.
         config: The player and its starts; horizon and offset are those of the other starts.
         seed: Data seed.
         progress: Told (starts recorded, starts wanted).
@@ -283,7 +277,6 @@ def _play(
     """Play an episode.
 
     Args:
-        env: The game.
         key: What starts it.
         act: Chooses actions.
         num_frames: Frames at most.

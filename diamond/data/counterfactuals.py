@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ReferencesConfig, ViewConfig
-from diamond.data.references import Branch, Reference
+from diamond.data.reference_files import Branch, Reference
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator
@@ -43,7 +43,6 @@ def with_branch(
         reference: What was recorded.
         config: Horizon of counterfactuals, and how long random actions are held.
         seed: Data seed.
-        start: Number of the start.
     """
     if config.counterfactuals is None:
         return reference
@@ -112,7 +111,6 @@ def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDA
     """Play actions from the last context frame of a reference on.
 
     Args:
-        env: The game.
         reference: What is replayed up to the last context frame.
         codes: Codes of the actions after it.
 

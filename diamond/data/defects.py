@@ -24,7 +24,6 @@ def spoilt(frames: NDArray[np.uint8], last: NDArray[np.uint8], defect: Defect) -
     Args:
         frames: (..., t, h, w, 3), of one start.
         last: (h, w, 3), the real frame before the first of them.
-        defect: What is done to them.
 
     Returns:
         Of the same shape.

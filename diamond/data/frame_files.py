@@ -42,7 +42,6 @@ class StoredFrames:
     """The frames of an episode in a file; they are decoded whenever they are asked for.
 
     Attributes:
-        path: The file.
         episode: Number in the file.
     """
 
@@ -137,7 +136,6 @@ def read_episodes(path: Path, lengths: Sequence[int]) -> NDArray[np.uint8]:
     """The frames of all episodes of a file, one after the other.
 
     Args:
-        path: The file.
         lengths: Frames of each episode.
 
     Returns:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.dataset import read_in_turn
-from diamond.data.references import Reference, load_references, view_frames
+from diamond.data.reference_files import Reference, load_references, view_frames
 
 
 @dataclass(frozen=True)

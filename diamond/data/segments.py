@@ -99,7 +99,6 @@ class SegmentSampler:
         Args:
             batch_size: Number of segments.
             generator: CPU generator.
-            device: Where the segments are wanted.
 
         Returns:
             `Segments` of the env steps of the extent.
@@ -195,7 +194,6 @@ def draw_starts(
             nothing.
         num: Number of starts.
         generator: CPU generator.
-        device: Where the starts are wanted.
     """
     return starts_of(source.sample(num, generator, device))
 
@@ -364,7 +362,6 @@ def _gather(
         first: Row where each segment begins (b,), at most `num_steps - 1` before its episode.
         edges: First and final row of each segment's episode (b,).
         extent: What a segment is.
-        device: Where the segments are wanted.
 
     Returns:
         `Segments`. Those of a padded extent begin inside their episode; padding after it repeats

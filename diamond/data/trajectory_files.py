@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray
 from diamond.data.videos import VIDEO_SUFFIXES, opencv_name, read_video
 from diamond.errors import RequestError
 
@@ -29,7 +30,6 @@ ALLOWED = (
     "a file of frames (t, h, w, 3) or of n trajectories (n, t, h, w, 3), .npy or .npz; a video; a "
     "folder of PNGs; or a folder of such files or folders, one trajectory each"
 )
-Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Read:
         numbers: The number in the name of each frame; empty where frames have no names.
     """
 
-    frames: Frames
+    frames: ByteArray
     remarks: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
 
@@ -121,7 +121,7 @@ def read_trajectory(trajectory: Trajectory, flag: str) -> Read:
     return _levels(frames, path, flag)
 
 
-def read_frame(path: Path, flag: str) -> Frames:
+def read_frame(path: Path, flag: str) -> ByteArray:
     """Read one frame, a PNG or an array (h, w, 3) by the rules of `read_trajectory`.
 
     Raises:
@@ -140,7 +140,7 @@ def read_frame(path: Path, flag: str) -> Frames:
         raise RequestError(
             f"{flag} {str(path)!r} has the shape {array.shape}\n  allowed: one frame (h, w, 3)"
         )
-    frame: Frames = _levels(array[None], path, flag).frames[0]
+    frame: ByteArray = _levels(array[None], path, flag).frames[0]
     return frame
 
 
@@ -270,7 +270,7 @@ def _numbers(folder: Path, paths: Sequence[Path], flag: str) -> tuple[int, ...]:
     return numbers
 
 
-def _image(path: Path, flag: str) -> Frames:
+def _image(path: Path, flag: str) -> ByteArray:
     picture = cv2.imread(opencv_name(path, flag), cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise RequestError(f"{flag} {str(path)!r} cannot be read as a PNG: it is damaged or cut")
@@ -323,7 +323,7 @@ def _channels_first(array: NDArray[Any]) -> bool:
     return array.ndim in (4, 5) and array.shape[-3] == 3
 
 
-def _size(frame: Frames) -> str:
+def _size(frame: ByteArray) -> str:
     return " x ".join(map(str, frame.shape[:2])) + " pixels"
 
 

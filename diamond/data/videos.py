@@ -43,7 +43,6 @@ def read_video(path: Path, flag: str) -> tuple[NDArray[np.uint8], tuple[str, ...
     """Read all frames that a video shows.
 
     Args:
-        path: The file.
         flag: The option that names it, for errors.
 
     Returns:

@@ -28,8 +28,6 @@ class StageEvent:
     """News of one stage.
 
     Attributes:
-        kind: What happened.
-        spec: The stage.
         done: Units done, for progress.
         total: Units in all, for progress.
         note: Loss, cause of failure, who took it over, or the stage that it waited for.

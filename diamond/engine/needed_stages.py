@@ -30,7 +30,6 @@ def record_needs(plan: Plan, folder: Path, entries: Iterable[Mapping[str, Any]])
     """Add the runs of a plan to those of its study; a stage of a run replaces the one before.
 
     Args:
-        plan: The plan.
         folder: The study's folder.
         entries: The history of the study before.
     """

@@ -35,8 +35,6 @@ class StageContext:
         config: The stage's own config section, plain data.
         upstream: Folder per stage that is read.
         seed: Data seed or run seed.
-        device: Where tensors live.
-        progress: Progress of the stage.
         checkpoint_seconds: Least time between checkpoints.
         compiled: Whether torch compiles the networks of the world model.
     """

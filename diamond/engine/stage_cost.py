@@ -12,8 +12,6 @@ def expected_seconds(config: RunConfig, stage: StageName, player: Player | None 
     """Seconds of one stage of a run on one core, from its work alone.
 
     Args:
-        config: The run.
-        stage: The stage.
         player: Who plays, of the stage `returns`.
     """
     if player:

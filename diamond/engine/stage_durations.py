@@ -41,7 +41,6 @@ class Measured:
         """Read the newest manifests.
 
         Args:
-            store: The home.
             device: Stages made on it count, by its name in their manifests.
             example: Any run; it lends the sections that a stage does not read.
         """

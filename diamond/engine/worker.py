@@ -48,11 +48,9 @@ def run_stage(
     """Make one stage, or wait for whoever is making it.
 
     Args:
-        store: The home.
-        stage: Name.
         key: Key; its manifest exists and everything it reads is done.
-        emit: Told ``progress`` messages, that another process ``overtook`` this one, and whether
-            the stage was ``made`` here.
+        emit: Told messages of type ``progress``, ``overtaken`` (by another process) and
+            ``finished``, which says whether the stage was ``made`` here.
         checkpoint_seconds: Least time between checkpoints.
         compiled: Whether torch compiles the networks of the world model.
 
@@ -133,7 +131,6 @@ def function_of(stage: StageName, config: Mapping[str, Any]) -> Make:
     """What makes a stage; a worker loads what its own stages need.
 
     Args:
-        stage: Name.
         config: What it reads itself: its family, and whether its weights come from a checkpoint.
     """
     record = find_stage_record(stage, config.get("family", ""))

@@ -1,7 +1,7 @@
 """Who plays when data are collected.
 
 Random held actions, and experts that read the emulator's memory. Trained policies are in
-`diamond.training.policy_player`.
+`diamond.makers.real_frames`.
 """
 
 from collections.abc import Callable

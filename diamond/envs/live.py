@@ -53,8 +53,6 @@ class LiveGame:
         """Load the game and begin number 0.
 
         Args:
-            game: The game.
-            environment: How the game is played.
             view: Crop and size of the frames.
             max_episode_steps: Env steps after which a game is cut.
             key_of: Number of a game to what starts it.

@@ -41,7 +41,6 @@ class GameEnv(gymnasium.Env[NativeFrame, int]):
         """Assign; `action_codes` must be there.
 
         Args:
-            config: The environment.
             native_size: Height and width of a native frame.
         """
         self._environment = config

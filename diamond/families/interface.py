@@ -219,7 +219,6 @@ def part_stage(  # noqa: PLR0913
     Args:
         part: Of the family's section and its `Implementation`.
         update: What an update costs.
-        family: Its name.
         name: Of the stage; empty: that of the family and the part, so that no other family has it.
         numerics: Raised by one when a change of code alters its weights at equal config and seed.
         draws: Whether frames are drawn from it: whether `diamond fidelity` can be given it.

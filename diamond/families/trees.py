@@ -11,11 +11,6 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def select(tree: T, rows: Tensor) -> T:
-    """Keep the given rows (m,) int64 of every tensor."""
-    return _map(lambda tensor: tensor[rows], tree)
-
-
 def replace(tree: T, rows: Tensor, other: T) -> T:
     """Put the rows of `other` (m of them) at the given rows (m,) int64 of every tensor."""
     return _map(lambda mine, theirs: mine.index_copy(0, rows, theirs), tree, other)

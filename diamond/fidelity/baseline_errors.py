@@ -1,9 +1,8 @@
 """Errors set against those of showing the last real frame, or the background."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from diamond.arrays import FloatArray
 
 
 def skill(errors: FloatArray, baseline_errors: FloatArray) -> FloatArray:

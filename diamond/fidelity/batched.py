@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diamond.arrays import BoolArray, ByteArray, FloatArray
 from diamond.fidelity.frame_metrics import (
     CORE_THRESHOLD,
     FOREGROUND_THRESHOLD,
@@ -19,9 +20,6 @@ from diamond.fidelity.frame_metrics import (
     SSIM_K1,
     SSIM_K2,
     WINDOW,
-    ByteArray,
-    FloatArray,
-    MaskArray,
     check_frames,
 )
 
@@ -48,7 +46,6 @@ def score_frames(
             memory map.
         imagined: Same shape and type.
         background: Median background of the real episode, uint8 (h, w, 3).
-        device: Where to compute.
         columns: What to compute of `PIXEL_COLUMNS`; all when None.
 
     Returns:
@@ -68,7 +65,7 @@ def score_frames(
     return {name: np.concatenate([np.empty(0), *parts]) for name, parts in found.items()}
 
 
-def foreground_masks(frames: ByteArray, background: ByteArray, device: torch.device) -> MaskArray:
+def foreground_masks(frames: ByteArray, background: ByteArray, device: torch.device) -> BoolArray:
     """The foreground of many frames: bool (n, h, w), from uint8 (n, h, w, 3)."""
     empty = torch.as_tensor(background, device=device).short()
     parts = [

@@ -1,16 +1,12 @@
 """Scores of frames that are cells of a palette: is each cell what it is in the real frame?"""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diamond.data.references import View
-
-ByteArray = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
-MaskArray = NDArray[np.bool_]
+from diamond.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from diamond.data.reference_files import View
 
 
-def nearest_colours(frames: ByteArray, palette: ByteArray) -> NDArray[np.int64]:
+def nearest_colours(frames: ByteArray, palette: ByteArray) -> IntArray:
     """The colour of a palette that each pixel is nearest to, by Euclidean distance in RGB.
 
     Args:
@@ -22,7 +18,7 @@ def nearest_colours(frames: ByteArray, palette: ByteArray) -> NDArray[np.int64]:
     """
     differences = (frames.astype(np.int32) - colour for colour in palette.astype(np.int32))
     distances = np.stack([np.square(found).sum(axis=-1) for found in differences])
-    numbers: NDArray[np.int64] = distances.argmin(axis=0)
+    numbers: IntArray = distances.argmin(axis=0)
     return numbers
 
 
@@ -61,7 +57,7 @@ def score_cells(view: View, imagined: ByteArray, palette: ByteArray) -> dict[str
     return scores
 
 
-def _share(right: MaskArray, among: MaskArray) -> FloatArray:
+def _share(right: BoolArray, among: BoolArray) -> FloatArray:
     """The share that is right of the cells (t, h, w) in a mask, (t,); NaN where it is empty."""
     count = among.sum(axis=(1, 2))
     share = np.full(len(count), np.nan)

@@ -24,7 +24,6 @@ def action_scores(
         named_real: The action that the judge reads off the real frames t - 1 and t.
         named_imagined: The same off the imagined frames; frame 0 is real.
         used: (starts, horizon) bool, the frames that are compared.
-        num_actions: Size of the action set.
 
     Returns:
         Per frame 1 where the action is named rightly, 0 where not, NaN where not used; over all

@@ -1,13 +1,9 @@
 """Does a world model follow the actions: frames imagined under recorded and under other actions."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from diamond.arrays import BoolArray, ByteArray, FloatArray
 from diamond.fidelity.frame_metrics import PSNR_CAP_DB, psnr
-
-FloatArray = NDArray[np.float64]
-ByteArray = NDArray[np.uint8]
-MaskArray = NDArray[np.bool_]
 
 
 def delta_psnr(real: ByteArray, imagined: ByteArray, imagined_other: ByteArray) -> FloatArray:
@@ -34,7 +30,7 @@ def delta_psnr(real: ByteArray, imagined: ByteArray, imagined_other: ByteArray) 
     return _psnr(real, imagined) - _psnr(real, imagined_other)
 
 
-def changed_pixels(real: ByteArray, real_other: ByteArray) -> MaskArray:
+def changed_pixels(real: ByteArray, real_other: ByteArray) -> BoolArray:
     """Where the other actions made a difference: pixels at which two real branches differ.
 
     Args:
@@ -48,7 +44,7 @@ def changed_pixels(real: ByteArray, real_other: ByteArray) -> MaskArray:
         ValueError: Shapes or types do not agree.
     """
     _check(real, real_other)
-    changed: MaskArray = (real != real_other).any(axis=-1)
+    changed: BoolArray = (real != real_other).any(axis=-1)
     return changed
 
 
@@ -57,7 +53,7 @@ def delta_psnr_true(
     real_other: ByteArray,
     imagined: ByteArray,
     imagined_other: ByteArray,
-    mask: MaskArray | None = None,
+    mask: BoolArray | None = None,
 ) -> FloatArray:
     """How much closer each imagined branch is to its own real branch than to the other one.
 
@@ -86,7 +82,7 @@ def delta_psnr_true(
 
 
 def delta_psnr_true_real(
-    real: ByteArray, real_other: ByteArray, mask: MaskArray | None = None
+    real: ByteArray, real_other: ByteArray, mask: BoolArray | None = None
 ) -> FloatArray:
     """`delta_psnr_true` of a model without an error: the cap of PSNR minus PSNR(x, x').
 
@@ -106,15 +102,15 @@ def delta_psnr_true_real(
     return np.where(_differ(real, real_other), PSNR_CAP_DB - apart, np.nan)
 
 
-def _psnr(first: ByteArray, second: ByteArray, mask: MaskArray | None = None) -> FloatArray:
+def _psnr(first: ByteArray, second: ByteArray, mask: BoolArray | None = None) -> FloatArray:
     """PSNR of each frame of two trajectories (t,)."""
     masks = [None] * len(first) if mask is None else mask
     frames = zip(first / 255, second / 255, masks, strict=True)
     return np.array([psnr(one, other, where) for one, other, where in frames], dtype=np.float64)
 
 
-def _differ(first: ByteArray, second: ByteArray) -> MaskArray:
-    differ: MaskArray = (first != second).any(axis=(1, 2, 3))
+def _differ(first: ByteArray, second: ByteArray) -> BoolArray:
+    differ: BoolArray = (first != second).any(axis=(1, 2, 3))
     return differ
 
 

@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diamond.data.references import View
+from diamond.arrays import BoolArray, FloatArray, IntArray
+from diamond.data.reference_files import View
 from diamond.fidelity.reward_end import PredictedRewardEnds
 from diamond.stages.rollouts import EVENT_LEADS, MAX_EVENTS
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 NEAR, FAR = EVENT_LEADS
 
 
@@ -103,10 +100,8 @@ def event_scores(
     """How many events are drawn and seen.
 
     Args:
-        events: What happened.
         near: Drawn from one env step before.
         far: Drawn from further before, and one env step beyond.
-        view: The references.
         real: What the reward/end model says of the real frames.
         exact: (n,) whether the frame of each row is exactly drawn; None where that means nothing.
 
@@ -164,5 +159,5 @@ def _evenly(kind: BoolArray, size: int) -> IntArray:
     return rows
 
 
-def _mean(values: NDArray[np.bool_] | FloatArray) -> float:
+def _mean(values: BoolArray | FloatArray) -> float:
     return float(values.mean()) if len(values) else np.nan

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.base import canonical_json
 from diamond.config.own_metrics import load_metric, load_score
 from diamond.errors import RequestError, StageFailedError
 from diamond.fidelity.lpips import Lpips, find_lpips, load_lpips, lpips_distance
 
-ByteArray = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
 Score = Callable[[ByteArray, ByteArray], FloatArray]
 """Of real and imagined frames of one start, (t, h, w, 3) each, to (t,)."""
 
@@ -40,7 +38,6 @@ def load_extras(section: Mapping[str, Any], device: torch.device) -> Extras:
 
     Args:
         section: The part `fidelity` of its config.
-        device: Where networks go.
 
     Raises:
         RequestError: Weights are not there; a metric does not load, or is not what was planned.
@@ -68,7 +65,6 @@ def extra_scores(real: ByteArray, imagined: ByteArray, extras: Extras) -> dict[s
     Args:
         real: uint8 (t, h, w, 3).
         imagined: uint8 (t, h, w, 3).
-        extras: What was asked for.
 
     Returns:
         float64 (t,) by name.

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
-FloatArray = NDArray[np.float64]
-ByteArray = NDArray[np.uint8]
-MaskArray = NDArray[np.bool_]
+from diamond.arrays import BoolArray, ByteArray, FloatArray
 
 # Both thresholds fall between two 8-bit levels (25.5 and 76.5): float rounding moves no pixel.
 FOREGROUND_THRESHOLD = 0.1
@@ -35,7 +33,7 @@ HF_FLOOR = 1e-12
 
 def foreground(
     frame: FloatArray, background: FloatArray, threshold: float = FOREGROUND_THRESHOLD
-) -> MaskArray:
+) -> BoolArray:
     """Return where a frame differs from the background by more than a threshold in any channel.
 
     Args:
@@ -46,11 +44,11 @@ def foreground(
     Returns:
         bool (..., h, w).
     """
-    differs: MaskArray = np.any(np.abs(frame - background) > threshold, axis=-1)
+    differs: BoolArray = np.any(np.abs(frame - background) > threshold, axis=-1)
     return differs
 
 
-def foreground_iou(real_mask: MaskArray, imagined_mask: MaskArray) -> float:
+def foreground_iou(real_mask: BoolArray, imagined_mask: BoolArray) -> float:
     """Intersection over union of two masks of equal shape, in [0, 1]; NaN when both are empty."""
     union = np.count_nonzero(real_mask | imagined_mask)
     return np.count_nonzero(real_mask & imagined_mask) / union if union else np.nan
@@ -74,7 +72,7 @@ def core_ratio(frame: FloatArray, background: FloatArray) -> float:
     return num_core / num_foreground if num_foreground else np.nan
 
 
-def psnr(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+def psnr(real: FloatArray, imagined: FloatArray, mask: BoolArray | None = None) -> float:
     """Peak signal-to-noise ratio of the mean squared error pooled over pixels and channels.
 
     Args:
@@ -92,7 +90,7 @@ def psnr(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) 
     return min(float(-10 * np.log10(mse)), PSNR_CAP_DB) if mse > 0 else np.nan
 
 
-def l1(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+def l1(real: FloatArray, imagined: FloatArray, mask: BoolArray | None = None) -> float:
     """Mean absolute difference over pixels and channels, in [0, 1]; NaN for an empty mask.
 
     Args:
@@ -119,7 +117,7 @@ def ssim_map(real: FloatArray, imagined: FloatArray) -> FloatArray:
     return _ssim_and_map(real, imagined)[1]
 
 
-def ssim(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+def ssim(real: FloatArray, imagined: FloatArray, mask: BoolArray | None = None) -> float:
     """Mean structural similarity of one frame.
 
     Args:
@@ -135,7 +133,7 @@ def ssim(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) 
     return mean if mask is None else _masked_mean(full_map, mask)
 
 
-def mse(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+def mse(real: FloatArray, imagined: FloatArray, mask: BoolArray | None = None) -> float:
     """Mean squared difference over pixels and channels, in [0, 1]; NaN for an empty mask.
 
     Args:
@@ -146,7 +144,7 @@ def mse(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -
     return _masked_mean(np.square(real - imagined), mask)
 
 
-def ms_ssim(real: FloatArray, imagined: FloatArray, mask: MaskArray | None = None) -> float:
+def ms_ssim(real: FloatArray, imagined: FloatArray, mask: BoolArray | None = None) -> float:
     """Structural similarity over three scales of one frame, each half of the one before.
 
     The product of the mean contrast-structure terms of the first two scales and of the mean SSIM of
@@ -297,7 +295,7 @@ def _unit_range(frame: ByteArray) -> FloatArray:
     return frame.astype(np.float64) / 255
 
 
-def _masked_mean(values: FloatArray, mask: MaskArray | None) -> float:
+def _masked_mean(values: FloatArray, mask: BoolArray | None) -> float:
     """Mean over the pixels of a mask and all channels; NaN for an empty mask."""
     selected = values if mask is None else values[mask]
     return float(selected.mean()) if selected.size else np.nan

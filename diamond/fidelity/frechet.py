@@ -5,11 +5,10 @@ distance under one certain network, whose weights are not here.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from diamond.arrays import BoolArray, FloatArray
 from diamond.config.metric_table import REAL_SUFFIX
 
-FloatArray = NDArray[np.float64]
 FRECHET = "fd_inverse_dynamics"
 NEGLIGIBLE = 1e-6
 """A negative eigenvalue of a covariance is rounding when it is so small beside the largest."""
@@ -74,7 +73,7 @@ def frechet_distance(a: FloatArray, b: FloatArray) -> float:
 
 
 def frechet_scores(
-    real: FloatArray, imagined: FloatArray, used: NDArray[np.bool_]
+    real: FloatArray, imagined: FloatArray, used: BoolArray
 ) -> dict[str, FloatArray]:
     """Distance of imagined from real frames, and of real frames from other real frames.
 

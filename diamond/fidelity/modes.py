@@ -3,10 +3,8 @@
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-ByteArray = NDArray[np.uint8]
+from diamond.arrays import ByteArray, FloatArray
 
 
 def energy_score(real: ByteArray, samples: ByteArray) -> FloatArray:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-ByteArray = NDArray[np.uint8]
+from diamond.arrays import ByteArray, FloatArray, IntArray
 
 MAX_BANK_FRAMES = 8192
 
@@ -22,7 +21,7 @@ class FrameBank:
     """
 
     frames: ByteArray
-    episodes: NDArray[np.int64]
+    episodes: IntArray
 
     def without(self, episode: int) -> "FrameBank":
         """The bank without one episode."""
@@ -57,7 +56,7 @@ def make_bank(
     return FrameBank(np.concatenate(frames), np.array(episodes, dtype=np.int64))
 
 
-def nearest_l1(frames: ByteArray, bank: FrameBank) -> NDArray[np.float64]:
+def nearest_l1(frames: ByteArray, bank: FrameBank) -> FloatArray:
     """L1 distance of every frame to the nearest one of a bank, by comparing with all of them.
 
     Args:

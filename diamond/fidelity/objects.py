@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
-FloatArray = NDArray[np.float64]
-MaskArray = NDArray[np.bool_]
+from diamond.arrays import BoolArray, FloatArray
 
 # Small objects are what games turn on: at 32x32 the ball of Breakout is one pixel.
 MIN_OBJECT_PIXELS = 1
@@ -34,7 +32,7 @@ class ObjectScores:
     centroid_error: float
 
 
-def object_centroids(masks: MaskArray, min_pixels: int = MIN_OBJECT_PIXELS) -> list[FloatArray]:
+def object_centroids(masks: BoolArray, min_pixels: int = MIN_OBJECT_PIXELS) -> list[FloatArray]:
     """Centroids of the objects of many frames.
 
     Args:
@@ -88,7 +86,7 @@ def match_objects(real: FloatArray, imagined: FloatArray, radius: float) -> Obje
     )
 
 
-def score_objects(real: MaskArray, imagined: MaskArray) -> Sequence[ObjectScores]:
+def score_objects(real: BoolArray, imagined: BoolArray) -> Sequence[ObjectScores]:
     """Compare the objects of frames, one by one.
 
     Args:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-FloatArray = NDArray[np.float64]
+from diamond.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def entropy_ratio(logits: FloatArray) -> FloatArray:
     return ratio.clip(0, 1)  # rounding alone is beyond
 
 
-def policy_scores(real: Seen, imagined: Seen, used: NDArray[np.bool_]) -> dict[str, FloatArray]:
+def policy_scores(real: Seen, imagined: Seen, used: BoolArray) -> dict[str, FloatArray]:
     """Compare what a policy makes of imagined frames with what it makes of the real ones.
 
     Its entropy is that on the real frames.

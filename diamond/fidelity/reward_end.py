@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
+from diamond.arrays import BoolArray, FloatArray, IntArray
 from diamond.config.metric_table import REAL_SUFFIX
 from diamond.stats.classification import (
     auroc,
@@ -16,8 +16,6 @@ from diamond.stats.classification import (
     macro_f1,
 )
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 CLASSES = ("negative", "zero", "positive")
 """The reward classes -1, 0 and 1, in this order."""
 RECALLS = tuple(f"reward_recall_{name}" for name in CLASSES)
@@ -39,9 +37,9 @@ class PredictedRewardEnds:
     ends: FloatArray
 
     @property
-    def classes(self) -> NDArray[np.int64]:
+    def classes(self) -> IntArray:
         """(starts, horizon) the most likely sign of the reward, -1, 0 or 1."""
-        signs: NDArray[np.int64] = self.rewards.argmax(axis=-1) - 1
+        signs: IntArray = self.rewards.argmax(axis=-1) - 1
         return signs
 
     @property
@@ -56,7 +54,7 @@ class PredictedRewardEnds:
 
 
 def reward_end_scores(
-    signs: NDArray[np.int64],
+    signs: IntArray,
     ends: BoolArray,
     used: BoolArray,
     real: PredictedRewardEnds,
@@ -94,7 +92,7 @@ def reward_end_scores(
 
 
 def reward_rates(
-    signs: NDArray[np.int64],
+    signs: IntArray,
     used: BoolArray,
     imagined: PredictedRewardEnds,
     uniforms: FloatArray,
@@ -124,7 +122,7 @@ def reward_rates(
     return scores
 
 
-def reward_sum_error(signs: NDArray[np.int64], expected: FloatArray, used: BoolArray) -> FloatArray:
+def reward_sum_error(signs: IntArray, expected: FloatArray, used: BoolArray) -> FloatArray:
     """|sum of expected rewards so far - sum of true ones|, of rewards clipped to their sign.
 
     Args:
@@ -139,7 +137,7 @@ def reward_sum_error(signs: NDArray[np.int64], expected: FloatArray, used: BoolA
     return np.where(used, np.abs(off), np.nan)
 
 
-def timing_error(truth: NDArray[np.int64], guess: NDArray[np.int64], used: BoolArray) -> float:
+def timing_error(truth: IntArray, guess: IntArray, used: BoolArray) -> float:
     """Mean distance in time between true reward events and the predicted ones they are paired with.
 
     An event is an env step with a reward. Within a start and a sign every event is paired with at
@@ -154,7 +152,7 @@ def timing_error(truth: NDArray[np.int64], guess: NDArray[np.int64], used: BoolA
     Returns:
         Env steps, at least 0; NaN when no event has a partner.
     """
-    distances: list[NDArray[np.int64]] = []
+    distances: list[IntArray] = []
     for start in range(len(truth)):
         for sign in (-1, 1):
             here = np.flatnonzero(used[start] & (truth[start] == sign))
@@ -165,9 +163,7 @@ def timing_error(truth: NDArray[np.int64], guess: NDArray[np.int64], used: BoolA
     return float(found.mean()) if len(found) else np.nan
 
 
-def return_rank_correlation(
-    signs: NDArray[np.int64], expected: FloatArray, used: BoolArray
-) -> float:
+def return_rank_correlation(signs: IntArray, expected: FloatArray, used: BoolArray) -> float:
     """Spearman's rank correlation over starts of the expected and the true sum of rewards.
 
     Returns:

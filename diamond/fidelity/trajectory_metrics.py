@@ -5,18 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import BoolArray, ByteArray, FloatArray
 from diamond.config.metric_table import METRIC_OF
 from diamond.fidelity.baseline_errors import beats, skill
 from diamond.fidelity.batched import PIXEL_COLUMNS, foreground_masks, score_frames
 from diamond.fidelity.extras import NO_EXTRAS, Extras, extra_scores
 from diamond.fidelity.nearest import FrameBank, nearest_l1
 from diamond.fidelity.objects import score_objects
-
-ByteArray = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
-MaskArray = NDArray[np.bool_]
 
 _ERRORS = ("l1", "mse")
 _BASELINES = ("copy", "background")
@@ -36,7 +32,7 @@ class RealTrajectory:
     """
 
     frames: ByteArray
-    valid: MaskArray
+    valid: BoolArray
     last: ByteArray
     background: ByteArray
     episode: int
@@ -55,8 +51,6 @@ def score_trajectories(
     Args:
         pairs: Each real trajectory with the imagined one, uint8 (t, h, w, 3); t is the same in all.
         bank: Real frames for the distance to the nearest one.
-        device: Where pixels are compared.
-        extras: What frames are scored by besides.
 
     Returns:
         For every column that frames alone decide an array (n, t), NaN where not valid or undefined.
@@ -76,7 +70,7 @@ def score_trajectories(
     return {name: found[name] for name in (*METRIC_OF, *extras.own) if name in found}
 
 
-def is_frozen(frames: ByteArray, last: ByteArray) -> MaskArray:
+def is_frozen(frames: ByteArray, last: ByteArray) -> BoolArray:
     """Whether each frame equals the one before it, at this crop and resolution.
 
     Args:
@@ -148,7 +142,7 @@ def _of(error: str, baseline: str) -> str:
     return f"{error}_of_{baseline}"
 
 
-def _spread(values: FloatArray, valid: MaskArray) -> FloatArray:
+def _spread(values: FloatArray, valid: BoolArray) -> FloatArray:
     """Put the values of valid time steps at their places, NaN elsewhere."""
     spread = np.full(len(valid), np.nan)
     spread[valid] = values

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.config.metric_table import is_set
 from diamond.config.run import RunConfig
 from diamond.engine.output_names import scores_file
@@ -36,7 +37,6 @@ from diamond.results.rollout_estimates import (
 )
 from diamond.results.verdict import Judgement, combine, judge_seeds, judge_starts
 from diamond.stages.registry import SCORING_STAGES
-from diamond.stats.intervals import FloatArray
 
 Values = Mapping[Quantity, FloatArray]
 """Per quantity one value a start; a return is one value."""
@@ -50,7 +50,6 @@ class _Evidence:
         arms: The arm of each quantity.
         seeds: Training seeds that all its trained arms have.
         within: Whether it can only be judged within one trained model.
-        store: Where the scores are.
     """
 
     arms: Mapping[Quantity, Arm]
@@ -63,7 +62,6 @@ def claim_rows(declaration: Declaration, result: Result, store: Store) -> tuple[
     """Judge every claim of a declaration on every game of a study.
 
     Args:
-        declaration: What was claimed.
         result: Of the study; its arms, games and configs are read.
         store: Where the scores of its runs are.
     """

@@ -16,7 +16,6 @@ def estimate_path(home: Path, key: str, depends: Mapping[str, object]) -> Path:
     """The file of estimates that go with a stage.
 
     Args:
-        home: The home.
         key: Of the stage, or of the first of several.
         depends: All that the estimates depend on, as plain data.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.base import canonical
 from diamond.config.defaults import DEFAULT_ATARI_GAME, DEFAULT_PRESET
 from diamond.config.metric_table import METRIC_OF, MetricSpec
@@ -14,9 +15,8 @@ from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
 from diamond.config.primary import PRIMARY_METRIC
 from diamond.config.run import LPIPS_MIN_PIXELS
-from diamond.data.references import median_background
+from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import (
-    Frames,
     Read,
     Trajectory,
     check_one_size,
@@ -28,7 +28,7 @@ from diamond.engine.provenance import provenance
 from diamond.errors import RequestError
 from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
 from diamond.fidelity.extras import NO_EXTRAS, Extras, load_extras
-from diamond.fidelity.frame_metrics import WINDOW, FloatArray
+from diamond.fidelity.frame_metrics import WINDOW
 from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectory_metrics import RealTrajectory, score_trajectories
 from diamond.plan.designs import read_setting
@@ -85,7 +85,7 @@ class Pairs:
     horizon: int
     lengths: tuple[int, ...]
     size: tuple[int, int]
-    background: Frames | None
+    background: ByteArray | None
     remarks: tuple[str, ...]
 
 
@@ -175,7 +175,6 @@ def score_pairs(pairs: Pairs, extras: Extras = NO_EXTRAS) -> dict[str, Scores]:
 
     Args:
         pairs: What `find_pairs` found.
-        extras: What they are scored by besides.
 
     Returns:
         By arm, by metric: (pairs, horizon), NaN after the end of a pair and where undefined.
@@ -210,7 +209,6 @@ def pairs_result(
     """The result of scored pairs.
 
     Args:
-        pairs: What was scored.
         scores: What `score_pairs` returned.
         command: The command as the user can repeat it.
         own: Metrics of the user's own.
@@ -299,7 +297,7 @@ def _check_pair(pair: Pair, x: Read, y: Read, context: int) -> None:
         )
 
 
-def _background(path: Path, size: tuple[int, int]) -> Frames:
+def _background(path: Path, size: tuple[int, int]) -> ByteArray:
     frame = read_frame(path, BACKGROUND_FLAG)
     if frame.shape[:2] != size:
         raise RequestError(
@@ -309,12 +307,12 @@ def _background(path: Path, size: tuple[int, int]) -> Frames:
     return frame
 
 
-def _real_parts(pairs: Pairs) -> Iterator[tuple[int, Frames]]:
+def _real_parts(pairs: Pairs) -> Iterator[tuple[int, ByteArray]]:
     for number, (pair, length) in enumerate(zip(pairs.pairs, pairs.lengths, strict=True)):
         yield number, read_trajectory(pair.real, REAL_FLAG).frames[: pairs.context + length]
 
 
-def _trajectories(pairs: Pairs, arm: str) -> Iterator[tuple[RealTrajectory, Frames]]:
+def _trajectories(pairs: Pairs, arm: str) -> Iterator[tuple[RealTrajectory, ByteArray]]:
     """Each real trajectory with the frames of an arm, both (horizon, h, w, 3)."""
     first = pairs.context
     for number, (pair, length) in enumerate(zip(pairs.pairs, pairs.lengths, strict=True)):
@@ -334,7 +332,7 @@ def _trajectories(pairs: Pairs, arm: str) -> Iterator[tuple[RealTrajectory, Fram
         )
 
 
-def _lengthened(frames: Frames, num_frames: int) -> Frames:
+def _lengthened(frames: ByteArray, num_frames: int) -> ByteArray:
     """Frames with black ones after the end, where nothing is scored."""
     added = num_frames - len(frames)
     return np.pad(frames, ((0, added), (0, 0), (0, 0), (0, 0)))

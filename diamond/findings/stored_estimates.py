@@ -55,8 +55,6 @@ def kept_estimates(
     An arm that only played has no starts.
 
     Args:
-        arm: The arm.
-        store: The home.
         horizon: Time steps of its rollouts.
         file: Which scores.
     """

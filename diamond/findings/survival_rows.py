@@ -12,7 +12,7 @@ from diamond.findings.arm_inputs import find_stage, scored_on
 from diamond.plan.plan import Arm, Plan
 from diamond.results.model import SurvivalCurve, SurvivalRow
 from diamond.results.rollout_estimates import load_scores, nan_mean, over_horizon
-from diamond.stats.survival import Survival, first_above, kaplan_meier, survival_over_seeds
+from diamond.stats.survival_analysis import Survival, first_above, kaplan_meier, survival_over_seeds
 
 Files = tuple[Path, ...]
 """The files of the scores of one run."""

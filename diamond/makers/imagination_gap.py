@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.environments import read_environment
 from diamond.config.metric_table import REAL_SUFFIX
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.counterfactuals import replay_to_start
-from diamond.data.references import Reference, View, is_recorded
+from diamond.data.reference_files import Reference, View, is_recorded
 from diamond.engine.stage_context import StageContext
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv
@@ -27,8 +27,6 @@ from diamond.training.evaluation import Actor, sampled_actor
 from diamond.training.policy_part import POLICY
 from diamond.weights.trained_networks import load_part, load_world
 from diamond.world.imagination import NoiseAt
-
-FloatArray = NDArray[np.float64]
 
 
 def score_gap(
@@ -93,7 +91,6 @@ def imagined_returns(
     """Sums of imagined rewards under sampled actions, up to the first imagined end.
 
     Args:
-        world: The world model.
         net: The policy.
         begun: Real starts, and what the policy remembers before the last frame of each.
         uniforms: (starts, env steps) in [0, 1), by which actions are drawn.
@@ -126,7 +123,6 @@ def real_returns(
     """Sums of rewards in the game under sampled actions, up to its end or a lost life.
 
     Args:
-        env: The game.
         net: The policy.
         begun: The references as the policy sees them, and what it remembers before the last
             context frame of each.
@@ -151,7 +147,7 @@ def real_returns(
 def _play(
     env: GameEnv,
     actor: Actor,
-    begun: tuple[NDArray[np.uint8], Recurrent],
+    begun: tuple[ByteArray, Recurrent],
     view: ViewConfig,
     uniforms: FloatArray,
 ) -> float:

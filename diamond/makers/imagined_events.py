@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from diamond.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext
 from diamond.envs.palette import COLOURS
 from diamond.families.interface import S, WorldModel
@@ -25,15 +26,13 @@ BATCH_ROWS = 64
 """Env steps that are imagined together."""
 FRAMES = "frames"
 
-IntArray = NDArray[np.int64]
-
 
 class _Drawn(NamedTuple):
     """What followed so many starts: rewards and ends (m, t), the first frames (m, h, w, 3)."""
 
     rewards: NDArray[np.int8]
-    ends: NDArray[np.bool_]
-    frames: NDArray[np.uint8]
+    ends: BoolArray
+    frames: ByteArray
 
 
 def draw_events(
@@ -51,11 +50,8 @@ def draw_events(
     where they are asked for.
 
     Args:
-        context: The stage.
-        world: The world model.
         view: The references, with rewards.
         first_start: Number of the first start; noise is keyed by it and the time step.
-        file: Its name.
         with_frames: Whether frames are kept.
     """
     events = find_events(view)
@@ -78,9 +74,7 @@ def draw_events(
     save_file(found, context.folder / file)
 
 
-def score_events(
-    file: Path, view: View, real: PredictedRewardEnds
-) -> dict[str, NDArray[np.float64]]:
+def score_events(file: Path, view: View, real: PredictedRewardEnds) -> dict[str, FloatArray]:
     """How many events a rollouts stage drew; nothing where it drew none.
 
     Args:
@@ -158,7 +152,7 @@ def _before(view: View, places: _Places, num_steps: int) -> tuple[RealStarts, to
     ]
 
 
-def _shown(view: View, start: int, first: int) -> NDArray[np.uint8]:
+def _shown(view: View, start: int, first: int) -> ByteArray:
     """So many real frames as a context has, from one of a reference on."""
     later = view.targets[start, max(0, first - CONTEXT_FRAMES) : first]
     return np.concatenate([view.context[start, first:], later])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from diamond.arrays import ByteArray, FloatArray, IntArray
 from diamond.config.run import ReferencesConfig
 from diamond.config.worlds import find_family
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext
 from diamond.families.diamond.reward_end_net import RewardEndNet
 from diamond.families.interface import implementation_of
@@ -31,14 +31,12 @@ from diamond.seeds import Purpose
 from diamond.training.policy_part import POLICY
 from diamond.weights.trained_networks import load_part
 
-FrameArray = NDArray[np.uint8]
-FloatArray = NDArray[np.float64]
 BATCH_FRAMES = 512
 """Frames that a network is shown together."""
 
 
 def judge_rollouts(
-    context: StageContext, view: View, imagined: FrameArray, events: Path
+    context: StageContext, view: View, imagined: ByteArray, events: Path
 ) -> dict[str, FloatArray]:
     """Scores by the inverse dynamics model and, where the world has one, the reward/end model.
 
@@ -47,7 +45,6 @@ def judge_rollouts(
     Args:
         context: Stage that reads `inverse_dynamics`, and `reward_end` or an agent if anything was
             trained.
-        view: The references.
         imagined: (starts, horizon, h, w, 3) uint8.
         events: File of the drawn events, if there are any.
 
@@ -60,7 +57,7 @@ def judge_rollouts(
     return scores
 
 
-def judge_policy(context: StageContext, view: View, imagined: FrameArray) -> dict[str, FloatArray]:
+def judge_policy(context: StageContext, view: View, imagined: ByteArray) -> dict[str, FloatArray]:
     """Scores by the policy: arrays (starts, horizon) by name."""
     net = load_part(context, POLICY)
     real_seen, imagined_seen = (
@@ -71,15 +68,13 @@ def judge_policy(context: StageContext, view: View, imagined: FrameArray) -> dic
 
 @torch.no_grad()
 def read_actions(
-    net: InverseDynamicsNet, first: FrameArray, frames: FrameArray, device: torch.device
-) -> tuple[NDArray[np.int64], FloatArray]:
+    net: InverseDynamicsNet, first: ByteArray, frames: ByteArray, device: torch.device
+) -> tuple[IntArray, FloatArray]:
     """The most likely action before every frame, and the features that it is read off.
 
     Args:
-        net: The inverse dynamics network.
         first: (starts, h, w, 3) uint8, the frame before the first one.
         frames: (starts, horizon, h, w, 3) uint8.
-        device: Where the network is.
 
     Returns:
         Actions (starts, horizon) and features (starts, horizon, d).
@@ -99,15 +94,13 @@ def read_actions(
 
 @torch.no_grad()
 def predict_rewards_and_ends(
-    net: RewardEndNet, view: View, frames: FrameArray, device: torch.device
+    net: RewardEndNet, view: View, frames: ByteArray, device: torch.device
 ) -> PredictedRewardEnds:
     """What a reward/end model says of trajectories, after the real context of each.
 
     Args:
-        net: The reward/end network.
         view: Context and actions.
         frames: (starts, horizon, h, w, 3) uint8, real or imagined.
-        device: Where the network is.
     """
     num_starts, horizon = frames.shape[:2]
     rewards = np.empty((num_starts, horizon, 3))
@@ -129,14 +122,12 @@ def predict_rewards_and_ends(
 
 
 @torch.no_grad()
-def watch(net: ActorCriticNet, view: View, frames: FrameArray, device: torch.device) -> Seen:
+def watch(net: ActorCriticNet, view: View, frames: ByteArray, device: torch.device) -> Seen:
     """What a policy makes of every frame; its memory runs along, from the first real frame on.
 
     Args:
-        net: The actor-critic.
         view: Context.
         frames: (starts, horizon, h, w, 3) uint8, real or imagined.
-        device: Where the network is.
     """
     num_starts, horizon = frames.shape[:2]
     padded = torch.from_numpy(view.padded).to(device)
@@ -153,7 +144,7 @@ def watch(net: ActorCriticNet, view: View, frames: FrameArray, device: torch.dev
 
 
 def _by_inverse_dynamics(
-    context: StageContext, view: View, imagined: FrameArray
+    context: StageContext, view: View, imagined: ByteArray
 ) -> dict[str, FloatArray]:
     net = load_part(context, INVERSE_DYNAMICS)
     last = view.context[:, -1]
@@ -166,7 +157,7 @@ def _by_inverse_dynamics(
 
 
 def _by_reward_end(
-    context: StageContext, view: View, imagined: FrameArray, events: Path
+    context: StageContext, view: View, imagined: ByteArray, events: Path
 ) -> dict[str, FloatArray]:
     net = _rewards_net(context)
     if net is None:
@@ -184,9 +175,7 @@ def _by_reward_end(
     }
 
 
-def start_uniforms(
-    context: StageContext, purpose: Purpose, shape: tuple[int, ...]
-) -> NDArray[np.float64]:
+def start_uniforms(context: StageContext, purpose: Purpose, shape: tuple[int, ...]) -> FloatArray:
     """Uniform numbers (starts, env steps) in [0, 1); those of a start are that of its number."""
     first = first_start(context)
     rows = range(first, first + shape[0])
@@ -218,6 +207,6 @@ def _parts(horizon: int, frames_per_step: int) -> Iterator[slice]:
         yield slice(first, min(first + size, horizon))
 
 
-def _tensor(frames: FrameArray, device: torch.device) -> Tensor:
+def _tensor(frames: ByteArray, device: torch.device) -> Tensor:
     # A copy: torch warns of arrays that it could write to only by mistake, such as memory maps.
     return to_unit(torch.from_numpy(np.array(frames)).to(device))

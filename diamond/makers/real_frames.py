@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from diamond.config.environments import Environment, read_environment
@@ -14,18 +16,20 @@ from diamond.config.run import (
 )
 from diamond.config.shipped_policies import shipped_file
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
-from diamond.data.references import save_references
+from diamond.data.reference_files import save_references
 from diamond.engine.files import digest
 from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import StageResult
 from diamond.envs.collecting_players import Players
 from diamond.envs.open_game import action_codes
+from diamond.envs.view import apply_view
 from diamond.errors import StageFailedError, StoreError
 from diamond.makers.recorded_episodes import take_recorded
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
+from diamond.nets.blocks import Recurrent
 from diamond.tensor_files import filled
-from diamond.training.policy_player import policy_players
+from diamond.training.evaluation import Actor, sampled_actor
 from diamond.weights.checkpoint_folders import imported_weights
 
 
@@ -110,3 +114,34 @@ def _trained_players(
 def _save_actions(context: StageContext, game: str, environment: Environment) -> None:
     codes = action_codes(game, environment)
     (context.folder / ACTIONS_FILE).write_text(json.dumps(list(codes)) + "\n")
+
+
+class PolicyPlayer:
+    """Plays one game with sampled actions; it remembers the game, also over a lost life.
+
+    Mutable: it holds the memory of the policy.
+    """
+
+    def __init__(self, actor: Actor, view: ViewConfig, rng: np.random.Generator) -> None:
+        self._actor = actor
+        self._view = view
+        self._rng = rng
+        self._memory: Recurrent | None = None
+
+    def act(self, screen: NDArray[np.uint8], ram: NDArray[np.uint8]) -> int:
+        """Return an action drawn from the policy; the memory of the console is not read."""
+        seen = apply_view(screen, self._view)[None]
+        uniforms = np.array([self._rng.random()])
+        actions, self._memory = self._actor(seen, uniforms, self._memory)
+        return int(actions[0])
+
+
+def policy_players(net: ActorCriticNet, view: ViewConfig, device: torch.device) -> Players:
+    """Players that all use one policy, each with a memory and numbers of its own.
+
+    Args:
+        net: The policy.
+        view: Crop and size of the frames that it was trained on.
+    """
+    make_actor = sampled_actor(net, device)
+    return lambda codes, rng: PolicyPlayer(make_actor(len(codes)), view, rng)

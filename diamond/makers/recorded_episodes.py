@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES, ViewConfig
 from diamond.data.collect import STILL_STRIDE
-from diamond.data.references import Reference, save_references
+from diamond.data.reference_files import Reference, save_references
 from diamond.data.trajectory_files import FRAMES_NAME, natural, read_array
 from diamond.envs.real_game import EpisodeKey, GameEnv
 from diamond.errors import RequestError, StoreError

@@ -18,7 +18,7 @@ from diamond.config.run import CONTEXT_FRAMES, Defect, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.defects import shuffled, spoilt
 from diamond.data.frame_files import write_stack
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.output_names import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.engine.stage_context import StageContext
 from diamond.engine.training_checkpoint import Saved
@@ -61,8 +61,6 @@ class Starts:
     """Real starts, and what is imagined from each.
 
     Attributes:
-        world: The world model.
-        view: The references.
         passes: Each with as many trajectories as there are starts.
         first: Number of the first start: the noise of a start is that of its number.
     """
@@ -82,7 +80,6 @@ def passes_of(
     """The passes of a rollouts stage in their order: the rollout first.
 
     Args:
-        view: The references.
         samples: How many samples over how many env steps; sample 0 is the rollout.
         others: The counterfactuals: other actions under the noise of sample 0.
         defect: Whether each start has the actions of another one.
@@ -103,7 +100,6 @@ def roll(
     """Imagine every pass; writes the files that they name, uint8.
 
     Args:
-        context: The stage.
         groups: From where, and what is imagined.
         defect: What is done to frames before they are stored; imagination goes on undisturbed.
 

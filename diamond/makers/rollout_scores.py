@@ -18,7 +18,7 @@ from diamond.config.run import (
 from diamond.config.worlds import find_family
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.frame_files import read_stack
-from diamond.data.references import (
+from diamond.data.reference_files import (
     Reference,
     View,
     backgrounds_of,
@@ -132,20 +132,24 @@ def score_rollouts(context: StageContext) -> StageResult:
     """
     context.resume()
     rollouts = context.upstream["rollouts"]
-    imagined = read_stack(rollouts / FRAMES_FILE)
-    num_starts, horizon = imagined.shape[:2]
-    references = _references(context, num_starts)
-    view = _view(context, references, horizon)
+    imagined, references, view = _read(context)
     scores = _score(context, references, view, imagined, DRAWN_EVENTS_FILE)
-    others = read_branches(context, num_starts, horizon)
+    others = read_branches(context, *imagined.shape[:2])
     scores |= score_samples(rollouts, view) | score_counterfactuals(rollouts, view, others)
     save_file(scores, context.folder / SCORES_FILE)
     if further := _off_data(context):
+        view = _view(context, further, imagined.shape[1])
         imagined = read_stack(rollouts / OFF_DATA_FRAMES_FILE)
-        view = _view(context, further, horizon)
         scores = _score(context, further, view, imagined, OFF_DATA_EVENTS_FILE)
         save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
     return context.result()
+
+
+def _read(context: StageContext) -> tuple[NDArray[np.uint8], list[Reference], View]:
+    """The rollouts that a stage reads, their references, and these as the arm sees them."""
+    imagined = read_stack(context.upstream["rollouts"] / FRAMES_FILE)
+    references = _references(context, len(imagined))
+    return imagined, references, _view(context, references, imagined.shape[1])
 
 
 def _score(
@@ -199,14 +203,11 @@ def score_policy(context: StageContext) -> StageResult:
     """
     context.resume()
     rollouts = context.upstream["rollouts"]
-    imagined = read_stack(rollouts / FRAMES_FILE)
-    num_starts, horizon = imagined.shape[:2]
-    references = _references(context, num_starts)
-    view = _view(context, references, horizon)
+    imagined, references, view = _read(context)
     scores = judge_policy(context, view, imagined) | score_gap(context, view, references)
     save_file(scores, context.folder / SCORES_FILE)
     if further := _off_data(context):
-        view = _view(context, further, horizon)
+        view = _view(context, further, imagined.shape[1])
         scores = judge_policy(context, view, read_stack(rollouts / OFF_DATA_FRAMES_FILE))
         save_file(scores, context.folder / OFF_DATA_SCORES_FILE)
     return context.result()

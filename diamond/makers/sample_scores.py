@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import StoredFrames
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.output_names import COUNTERFACTUAL_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.fidelity.counterfactual import (
-    ByteArray,
     changed_pixels,
     delta_psnr,
     delta_psnr_true,

@@ -198,7 +198,6 @@ def whole_number(text: str, name: str, what: str, unit: int) -> int:
     """The positive multiple of a unit that is the text of a value.
 
     Args:
-        text: The value.
         name: Of the axis, for the error.
         what: What it is, in words that the rule follows.
         unit: What it is a multiple of.

@@ -13,8 +13,6 @@ class PlayerStage:
     """A stage in which another player plays.
 
     Attributes:
-        player: Who plays.
-        spec: The stage.
         config: Of the first run that it stands beside.
         arm: The arm of that run.
     """

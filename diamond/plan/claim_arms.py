@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from diamond.config.metric_table import NO_CELLS, RETURN, needs_cells, stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 from diamond.plan.axes import Axis, find_axis
 from diamond.plan.claim_grammar import RETURN_METRICS, Comparison, Quantity, claim_quantities
 from diamond.plan.grammar import split_outside
@@ -23,7 +23,6 @@ class NamedArm:
         name: Name in plan and report.
         is_trained: False for a baseline without training.
         axis_values: Text of the value per axis.
-        config: What is run.
     """
 
     name: str
@@ -156,8 +155,7 @@ def find_arm(selector: str, arms: Sequence[NamedArm]) -> NamedArm:
     words = [word for word in split_outside(selector, " ") if word]
     names = [arm.name for arm in arms]
     if not all("=" in word for word in words):
-        match = nearest(selector, names)
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(selector, names)
         raise RequestError(f"no arm is called {selector!r}.{guess}\n  {_listed('arms', names)}")
     values = dict(word.split("=", maxsplit=1) for word in words)
     for axis in values:

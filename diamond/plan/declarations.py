@@ -16,7 +16,7 @@ from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
-from diamond.errors import RequestError, nearest, unknown
+from diamond.errors import RequestError, did_you_mean, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
 from diamond.plan.claim_grammar import (
@@ -121,12 +121,8 @@ class Given:
 
     Attributes:
         seeds: Training seeds per arm.
-        games: Names of games.
-        preset: A preset.
-        protocol: Name of a protocol.
         until: Last stage, `ALL_STAGES` for what is declared to be lifted.
         match: Cost to match, `NO_MATCH` for what is declared to be lifted.
-        name: Name of the study.
         checkpoint: Folder of a trained agent, and its game.
         aa: Whether the baseline is there once more.
         controls: Whether it is there with known defects, declared or not.
@@ -154,7 +150,6 @@ class Declared:
 
     Attributes:
         path: The file, absolute.
-        declaration: What it says.
         overrides: What the command changed.
     """
 
@@ -290,8 +285,7 @@ def _find(word: str) -> Path:
     names = declaration_names()
     if word.endswith(SUFFIX):
         raise no_such_file(word, "declaration", names)
-    match = nearest(word, names)
-    guess = f" Did you mean {match!r}?" if match else ""
+    guess = did_you_mean(word, names)
     raise RequestError(
         f"cannot read {word!r}: an ablation is written axis=value,value, or is the name of a "
         f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"
@@ -342,7 +336,6 @@ def _refuse(why: str) -> None:
 
 
 def _over(declared: str, given: str | None) -> tuple[str, str]:
-    """What is declared, and what holds."""
     return declared, given or declared
 
 

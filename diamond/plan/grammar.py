@@ -102,7 +102,6 @@ def split_outside(text: str, separator: str, whole: str | None = None) -> list[s
     """Split at a letter wherever it stands outside brackets.
 
     Args:
-        text: What to split.
         separator: One letter.
         whole: What the user wrote, for the error; by default the text.
 

@@ -49,7 +49,6 @@ def read_request(data: Mapping[str, Any], declared: "Declared | None") -> Reques
 
     Args:
         data: As it was written.
-        declared: Its declaration.
     """
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items()

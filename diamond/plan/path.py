@@ -12,12 +12,11 @@ from itertools import combinations
 from typing import Any, Literal, TypeVar, get_args
 
 from diamond.config.base import Record, canonical, canonical_json
-from diamond.config.overrides import place_of
+from diamond.config.overrides import place_of, validated
 from diamond.config.run import RecordingPolicy, RunConfig
 from diamond.config.worlds import WORLD, family_of
 from diamond.errors import RequestError
 from diamond.plan.axes import axes_of
-from diamond.plan.validity import invalid_reason
 from diamond.plan.variants import Setting, Variant, make_variant, view_text
 
 _R = TypeVar("_R", bound=Record)
@@ -254,3 +253,17 @@ def _text(value: Any) -> str:
     if isinstance(value, Record):
         value = canonical(value)
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def invalid_reason(config: RunConfig) -> str | None:
+    """Say in one line why a config is no model, or None where it is one.
+
+    Args:
+        config: It may have been put together without validation.
+    """
+    try:
+        validated(config.model_dump(), {})
+    except RequestError as error:
+        _, *lines, _ = str(error).splitlines()
+        return "; ".join(line.strip() for line in lines)
+    return family_of(config).doubt(config.world)

@@ -34,7 +34,6 @@ class Request:
     Attributes:
         assignments: Texts such as ``steps=1,3,10``.
         preset: Name of a preset, or what a preset file says.
-        games: Names of games.
         num_seeds: Runs per arm and game.
         until: Name of the last stage; None or `ALL_STAGES` for all.
         name: Name of the study, or None to make one.

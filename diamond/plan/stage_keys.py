@@ -26,7 +26,6 @@ class StageSpec:
     """One unit of work: what it is determines its key and its outputs.
 
     Attributes:
-        stage: Name.
         config: Plain data that it reads.
         upstream: Key per stage that it reads.
         seed: Data seed or run seed.
@@ -66,7 +65,6 @@ def stages_of(config: RunConfig, until: StageName | None = None) -> tuple[StageS
     """The stages of a run in an order in which they can be made.
 
     Args:
-        config: The run.
         until: Keep this stage and what it needs; None keeps all.
     """
     (specs,) = stages_by_seed(config, (config.seed,), until)
@@ -82,7 +80,6 @@ def stages_by_seed(
 
     Args:
         config: Any of the runs.
-        seeds: The seed of each.
         until: Keep this stage and what it needs; None keeps all.
     """
     family = config.world.family

@@ -12,9 +12,8 @@ from pydantic import BaseModel, BeforeValidator, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from diamond.config.base import Record, canonical_json
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError, did_you_mean
 from diamond.plan.grammar import one_form
-from diamond.plan.toml_lines import line_of
 
 Key = tuple[str | int, ...]
 """Where a value stands: keys and positions from the top of the file."""
@@ -49,14 +48,12 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
     """Build the error for the path of a file that does not exist.
 
     Args:
-        word: The path.
         kind: What it should be: ``"declaration"``.
         names: What can be given by name.
     """
-    near = nearest(word, [*names, *map(str, Path(word).parent.glob(f"*{SUFFIX}"))])
-    guess = f" Did you mean {near!r}?" if near else ""
+    files = map(str, Path(word).parent.glob(f"*{SUFFIX}"))
     return RequestError(
-        f"there is no {kind} {word!r}.{guess}\n  give a file that exists, or one of: "
+        f"there is no {kind} {word!r}.{did_you_mean(word, [*names, *files])}\n  give a file that exists, or one of: "
         f"{', '.join(names) or 'none here'}"
     )
 
@@ -70,7 +67,6 @@ def read_text(path: Path, kind: str) -> str:
     """Read a file.
 
     Args:
-        path: The file.
         kind: What it should be, for the error: ``"declaration"``.
 
     Raises:
@@ -88,9 +84,7 @@ def read_record(text: str, path: Path, model: type[R], guide: str) -> R:
     """Read the text of a TOML file into a record.
 
     Args:
-        text: The text.
         path: Its file, for errors.
-        model: The record.
         guide: Which page shows a whole file of this kind.
 
     Raises:
@@ -178,8 +172,7 @@ def _invalid(path: Path, text: str, error: ErrorDetails, model: type[BaseModel])
     where = where.replace(".[", "[")
     match error["type"]:
         case "extra_forbidden":
-            guess = nearest(str(place[-1]), allowed)
-            hint = f" Did you mean {guess!r}?" if guess else ""
+            hint = did_you_mean(str(place[-1]), allowed)
             why = f"unknown key {place[-1]!r}.{hint}\n  allowed: {', '.join(allowed)}"
         case "missing":
             field = _field(record, str(place[-1]))
@@ -221,3 +214,52 @@ def _record_in(annotation: Any) -> type[BaseModel] | None:
 def _holds_many(annotation: Any) -> bool:
     """Whether a field holds a table or list of records, so that one more key leads to each."""
     return any(name in str(annotation) for name in ("dict[", "tuple["))
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """Find the line on which a key begins, for an element of a list that of the list.
+
+    The text is read line by line: the first beginning of it that holds the key ends with the key's
+    value, which began after the last beginning that could be read.
+
+    Args:
+        text: A valid TOML text.
+        path: Keys and positions from the top, such as ``("claims", 0, "text")``; a key with dots
+            may stand there in parts. Where the end of the path is not there, its nearest holder is
+            looked for.
+
+    Returns:
+        The line, counted from 1; None where nothing of the path is there.
+    """
+    for length in range(len(path), 0, -1):
+        if _holds(tomllib.loads(text), path[:length]):
+            return _first_line(text, path[:length])
+    return None
+
+
+def _first_line(text: str, path: Sequence[str | int]) -> int:
+    lines = text.splitlines(keepends=True)
+    readable = 0
+    for number in range(1, len(lines) + 1):
+        try:
+            data = tomllib.loads("".join(lines[:number]))
+        except tomllib.TOMLDecodeError:
+            continue
+        if _holds(data, path):
+            return readable + 1
+        readable = number
+    raise AssertionError("the whole text holds the path")
+
+
+def _holds(data: Any, path: Sequence[str | int]) -> bool:
+    if not path:
+        return True
+    key, *rest = path
+    if isinstance(key, int):
+        return isinstance(data, list) and key < len(data) and _holds(data[key], rest)
+    if not isinstance(data, dict):
+        return False
+    if key in data:
+        return _holds(data[key], rest)
+    first, dot, inner = key.partition(".")
+    return bool(dot) and first in data and _holds(data[first], [inner, *rest])

@@ -26,9 +26,6 @@ _LABEL_WIDTH = 22
 def benchmark_figure(doc: Benchmark) -> Figure:
     """Draw the aggregates of every file in a row of panels, and below them the profiles.
 
-    Args:
-        doc: What is known of the files.
-
     Returns:
         A figure 9 inches wide, not bound to any window. The published mean and median of DIAMOND
         are a dashed line where all files have the same games.

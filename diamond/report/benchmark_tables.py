@@ -8,9 +8,9 @@ from diamond.report.latex import table_latex
 from diamond.report.numbers import ABSENT, number, span
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import HNS_LABELS as LABELS
+from diamond.report.tables import estimate_cell
 from diamond.report.terminal import HEAD_WIDTH, WIDTH
 from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
-from diamond.results.model import Estimate
 from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")
@@ -89,7 +89,7 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
             "arm",
             (
                 Cell(str(file.num_runs)),
-                *(_estimate(file.aggregates[name]) for name in AGGREGATES),
+                *(estimate_cell(file.aggregates[name], PLACES) for name in AGGREGATES),
                 Cell(str(file.superhuman)),
             ),
         )
@@ -102,10 +102,6 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
     title = f"Human-normalised scores over {games_title(group.games)}"
     columns = ("agent", "runs", *LABELS.values(), "superhuman")
     return Table(title, columns, tuple(rows), _caption(doc, files, group))
-
-
-def _estimate(found: Estimate) -> Cell:
-    return Cell(number(found.mean, PLACES), span(found.lo, found.hi, PLACES))
 
 
 def _published_cell(agent: PublishedScores, name: str) -> Cell:

@@ -8,7 +8,7 @@ from diamond.config.metric_table import RETURN, is_set
 from diamond.config.player_names import UnseeingPlayer
 from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.prose import seen_sentences
-from diamond.report.returns import player_text
+from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import WIDTH
 from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
@@ -52,10 +52,6 @@ def result_table(doc: Result, game: str) -> Table:
 
     The name of an arm is never cut: where names are long, intervals are left out, those of the
     primary metric last, and a name that still does not fit goes on in the next line.
-
-    Args:
-        doc: The result document.
-        game: One of its games.
 
     Returns:
         A table whose arms without a result say so.

@@ -17,8 +17,6 @@ def control_table(doc: Result, game: str, metrics: Collection[str] | None = None
     """Metrics x defects of a game: whether the metric tells it, and as what.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Names of those shown; None for all.
     """
     rows = [

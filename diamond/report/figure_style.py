@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from diamond.results.model import Arm, Result
 
@@ -17,6 +18,8 @@ INK = "#1b1b1b"
 GRID = "#e6e6e6"
 NOISE = "#dcdcdc"
 """Colour of the noise floor, the same in every figure."""
+LONG_HORIZON = 20
+"""Over more time steps than these the horizontal axis is logarithmic."""
 FigureKind = Literal["svg", "png", "pdf"]
 _DATED_METADATA: dict[FigureKind, tuple[str, ...]] = {
     "svg": ("Date", "Creator"),
@@ -118,7 +121,6 @@ def figure_bytes(figure: Figure, kind: FigureKind) -> bytes:
     """Encode a figure; equal figures give equal bytes, because no date and no version is written.
 
     Args:
-        figure: The figure.
         kind: ``"svg"`` with text as outlines, ``"png"`` at 150 dots per inch, or ``"pdf"``.
     """
     buffer = BytesIO()
@@ -146,3 +148,8 @@ def draw_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
 def plain(name: str) -> str:
     """Return a name as it stands, not as mathematics."""
     return name.replace("$", r"\$")
+
+
+def floats(points: Sequence[float | None]) -> NDArray[np.float64]:
+    """Return numbers to draw, NaN where one is absent."""
+    return np.array([np.nan if point is None else point for point in points], dtype=np.float64)

@@ -11,7 +11,17 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from diamond.report.figure_style import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
+from diamond.report.figure_style import (
+    INK,
+    LONG_HORIZON,
+    NOISE,
+    draw_grid,
+    floats,
+    looks,
+    marked_steps,
+    plain,
+    settings,
+)
 from diamond.results.model import Arm, CurvePart, Result, level_text
 
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
@@ -19,7 +29,6 @@ BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
     ("lo", "hi", 0.16),
 )
 """The simultaneous band, lightest and below, and the pointwise interval: bounds and opacity."""
-_LONG_HORIZON = 20
 MOST_POINTS = 200
 """Points of a line in a figure of one metric."""
 PANEL_POINTS = 48
@@ -31,11 +40,6 @@ _MANY_SIZES = 30.0
 
 def horizon_figure(doc: Result, game: str, metric: str) -> Figure:
     """Draw one metric against the time step: a line and an interval band for each arm.
-
-    Args:
-        doc: The result document.
-        game: One of its games.
-        metric: Name of one of its metrics.
 
     Returns:
         A figure of 8.5 x 5.6 inches, not bound to any window.
@@ -60,8 +64,6 @@ def horizon_panels(doc: Result, game: str, metrics: Sequence[str]) -> Figure:
     """Draw metrics as small multiples with one legend.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Names of metrics of the document with values in this game, at least one.
 
     Returns:
@@ -119,12 +121,12 @@ def drawn_steps(num_steps: int, most: int) -> NDArray[np.int64]:
 def _draw(axes: Axes, doc: Result, game: str, metric: str, most: int) -> None:
     info = doc.metric(metric)
     _draw_noise(axes, doc, game, metric, most)
-    is_long = doc.horizon > _LONG_HORIZON
+    is_long = doc.horizon > LONG_HORIZON
     for arm, look in looks(doc, game):
-        mean = _values(arm.curve(metric, "mean"))
+        mean = floats(arm.curve(metric, "mean"))
         drawn = drawn_steps(len(mean), most)
         for lower, upper, alpha in BANDS:
-            lo, hi = _values(arm.curve(metric, lower)), _values(arm.curve(metric, upper))
+            lo, hi = floats(arm.curve(metric, lower)), floats(arm.curve(metric, upper))
             if arm.kind == "arm" and len(lo) == len(hi) == len(mean):
                 axes.fill_between(
                     drawn + 1, lo[drawn], hi[drawn], color=look.colour, alpha=alpha, linewidth=0
@@ -183,7 +185,7 @@ def is_cut(doc: Result, game: str, metric: str) -> bool:
     low, high = _bounds(doc, metric)
     for arm in doc.arms_of(game, "arm"):
         for lower, upper, _ in BANDS:
-            lo, hi = _values(arm.curve(metric, lower)), _values(arm.curve(metric, upper))
+            lo, hi = floats(arm.curve(metric, lower)), floats(arm.curve(metric, upper))
             if low is not None and (lo < low).any() or high is not None and (hi > high).any():
                 return True
     return False
@@ -197,7 +199,7 @@ def _bounds(doc: Result, metric: str) -> tuple[float | None, float | None]:
 
 def _means(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
     """Return every mean that is drawn, (n,)."""
-    drawn = [_values(arm.curve(metric, "mean")) for arm in doc.arms_of(game)]
+    drawn = [floats(arm.curve(metric, "mean")) for arm in doc.arms_of(game)]
     found = np.concatenate([*drawn, np.empty(0)])
     finite: NDArray[np.float64] = found[np.isfinite(found)]
     return finite
@@ -209,7 +211,7 @@ def _draw_noise(axes: Axes, doc: Result, game: str, metric: str, most: int) -> N
     if row is None:
         return
     arm = next(arm for arm in doc.arms_of(game, "arm") if arm.name == row.arm)
-    mean, floor = _values(arm.curve(metric, "mean")), _values(row.curve)
+    mean, floor = floats(arm.curve(metric, "mean")), floats(row.curve)
     drawn = drawn_steps(len(mean), most)
     low, high = (mean - floor)[drawn], (mean + floor)[drawn]
     axes.fill_between(drawn + 1, low, high, color=NOISE, linewidth=0)
@@ -218,7 +220,7 @@ def _draw_noise(axes: Axes, doc: Result, game: str, metric: str, most: int) -> N
 def _set_steps(axes: Axes, doc: Result) -> None:
     """Scale the horizontal axis: logarithmic over long horizons, where most changes come first."""
     horizon = doc.horizon
-    if horizon > _LONG_HORIZON:
+    if horizon > LONG_HORIZON:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -232,7 +234,7 @@ def _legend(doc: Result, game: str, metrics: Sequence[str]) -> list[Line2D | Pat
     shown = [
         (arm, look)
         for arm, look in looks(doc, game)
-        if any(np.isfinite(_values(arm.curve(metric, "mean"))).any() for metric in metrics)
+        if any(np.isfinite(floats(arm.curve(metric, "mean"))).any() for metric in metrics)
     ]
     lines = {
         kind: [
@@ -298,9 +300,5 @@ def has_bands(arms: Sequence[Arm], metrics: Sequence[str]) -> bool:
 
 
 def _real_curve(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
-    curves = (_values(arm.curve(f"{metric}_real", "mean")) for arm in doc.arms_of(game))
+    curves = (floats(arm.curve(f"{metric}_real", "mean")) for arm in doc.arms_of(game))
     return next((found for found in curves if np.isfinite(found).any()), np.empty(0))
-
-
-def _values(points: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if point is None else point for point in points], dtype=np.float64)

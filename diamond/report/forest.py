@@ -24,8 +24,6 @@ def forest_figure(doc: Result, game: str, metric: str) -> Figure:
     """Draw each arm minus the baseline arm in one metric, with interval, corrected p and floor.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metric: A metric with at least one difference in this game.
     """
     rows, info = doc.compared(game, metric), doc.metric(metric)
@@ -62,8 +60,6 @@ def forest_panels(doc: Result, game: str, metrics: Sequence[str]) -> Figure:
     """Draw the differences in several metrics, a panel each, without numbers.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Metrics with at least one difference in this game; one or more.
     """
     found = {metric: doc.compared(game, metric) for metric in metrics}

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from diamond.config.player_names import UnseeingPlayer
 from diamond.report.figure_style import INK, Look, draw_grid, looks, plain, settings
-from diamond.report.returns import player_text
+from diamond.report.return_tables import player_text
 from diamond.results.model import Arm, LearningPoint, PlayerPoints, Result
 
 
@@ -25,7 +25,6 @@ def learning_figure(doc: Result, game: str) -> Figure:
     A line is the mean over runs; a single run has its intervals, where it has any.
 
     Args:
-        doc: The result document.
         game: One of its games, with learning curves.
     """
     with matplotlib.rc_context(settings()):

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable
 
-from diamond.report.numbers import ABSENT, decimals, number, shown_decimals, span, visible_decimals
+from diamond.report.numbers import ABSENT, decimals, number, shown_decimals
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Arm, Comparison, Metric, Result
+from diamond.report.tables import difference_cell
+from diamond.results.model import Arm, Metric, Result
 from diamond.results.values import MEAN
 
 
@@ -12,8 +13,6 @@ def off_data_table(doc: Result, game: str, metrics: Collection[str] | None = Non
     """Metrics x arms of a game: the mean over the horizon off the data, below it on the others.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         metrics: Names of those shown; None for all.
     """
     arms = [arm for arm in doc.arms_of(game) if arm.off_data]
@@ -33,7 +32,13 @@ def off_data_differences(doc: Result, game: str) -> Table:
     found = {(row.metric, row.a): row for row in pairs}
     names = dict.fromkeys(row.a for row in pairs)
     rows = [
-        Row(info.title, "arm", tuple(_difference(found.get((info.name, name))) for name in names))
+        Row(
+            info.title,
+            "arm",
+            tuple(
+                difference_cell(found.get((info.name, name)), decimals(info.name)) for name in names
+            ),
+        )
         for info in doc.scored
         if any((info.name, name) in found for name in names)
     ]
@@ -70,13 +75,6 @@ def _cells(info: Metric, arms: list[Arm]) -> tuple[Cell, ...]:
         detail = "" if other is None else number(other.mean, places)
         cells.append(Cell(number(found.mean, places), detail) if found else Cell(ABSENT))
     return tuple(cells)
-
-
-def _difference(row: Comparison | None) -> Cell:
-    if row is None:
-        return Cell(ABSENT)
-    places = visible_decimals((row.difference, row.lo, row.hi), decimals(row.metric))
-    return Cell(number(row.difference, places), span(row.lo, row.hi, places))
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

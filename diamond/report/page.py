@@ -22,7 +22,7 @@ from diamond.report.render import (
     policy,
     write_files,
 )
-from diamond.report.returns import players_table, returns_sentences, returns_table
+from diamond.report.return_tables import players_table, returns_sentences, returns_table
 from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise

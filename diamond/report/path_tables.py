@@ -14,8 +14,6 @@ def path_table(doc: Result, game: str, metric: str) -> Table:
 
     Args:
         doc: A result document with a path for the game.
-        game: One of its games.
-        metric: One of its metrics.
     """
     path = doc.path[game]
     found = path.metrics[metric]

@@ -30,7 +30,6 @@ def players(doc: Result, films: Sequence[Film]) -> list[dict[str, Any]]:
     take more than the budget, the second start is left out first, then every other time step.
 
     Args:
-        doc: The result document.
         films: Films of its games.
 
     Returns:

@@ -30,8 +30,6 @@ class Strips:
     """The chosen frames of one start: the real ones first, then the arms, then the baselines.
 
     Attributes:
-        game: Game of the frames.
-        start: Number of the held-out start.
         episode: Number of the held-out episode that it comes from.
         steps: Time steps of the columns, t = 1 being the first imagined frame.
         rows: (name, frames) with frames uint8 RGB (len(steps), h, w, 3).
@@ -129,7 +127,6 @@ def film_strip(
 
     Args:
         rows: (name, frames) with frames uint8 RGB (len(steps), h, w, 3), drawn in this order.
-        steps: Time step of each column.
         scale: Enlargement, at least 1; 5 shows a 32 x 32 frame at 160 pixels.
 
     Returns:

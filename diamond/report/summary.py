@@ -1,7 +1,7 @@
 """The finding of a study in one plain sentence, from its primary metric."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diamond.config.metric_table import RETURN, is_set
@@ -33,34 +33,21 @@ _WORDS = {  # metric: what a lower and what a higher value mean
 
 @dataclass(frozen=True)
 class _Pair:
-    """One comparison: the value of `a` minus the value of `b`, with its interval and replicates."""
+    """A comparison as it is told: the value of `a`, the baseline arm, minus the value of `b`."""
 
     a: Arm
     b: Arm
-    at: str
-    difference: float
-    lo: float | None
-    hi: float | None
-    n: int
-    unit: str
-    decision: str
-    family_size: int | None
-    within_noise: bool | None
+    row: Comparison
 
     @property
-    def clear(self) -> bool:
-        """Whether the difference is shown, across all arms where there is a correction."""
-        return self.decision == "shown"
+    def difference(self) -> float:
+        assert self.row.difference is not None, "only comparisons with a difference are told"
+        return -self.row.difference
 
     @property
-    def alone(self) -> bool:
-        """Whether its interval leaves out 0, but not after the correction for all arms."""
-        return self.decision == "shown alone"
-
-    @property
-    def undecided(self) -> bool:
-        """Whether nothing can be said of it, whatever its interval."""
-        return self.decision == "undefined"
+    def interval(self) -> tuple[float, float] | None:
+        lo, hi = self.row.lo, self.row.hi
+        return None if lo is None or hi is None else (-hi, -lo)
 
 
 def summarise(doc: Result) -> str:
@@ -111,45 +98,30 @@ def _returns(doc: Result, game: str) -> str:
 
 def _pairs(doc: Result, game: str, metric: str) -> list[_Pair]:
     """Return the comparisons to tell: arms with the baseline arm, no controls or references."""
-    by_name = {arm.name: arm for arm in doc.arms_of(game)}
-    return [_pair(row, by_name) for row in doc.compared(game, metric) if row.family == "primary"]
-
-
-def _pair(row: Comparison, by_name: Mapping[str, Arm]) -> _Pair:
-    """Return a comparison with the baseline arm first, as the sentence speaks of it."""
-    assert row.difference is not None, "only comparisons with a difference are told"
-    return _Pair(
-        by_name[row.b],
-        by_name[row.a],
-        row.at,
-        -row.difference,
-        None if row.hi is None else -row.hi,
-        None if row.lo is None else -row.lo,
-        row.n,
-        row.unit,
-        row.decision,
-        row.family_size,
-        row.within_noise,
-    )
+    arms = {arm.name: arm for arm in doc.arms_of(game)}
+    rows = [row for row in doc.compared(game, metric) if row.family == "primary"]
+    return [_Pair(arms[row.b], arms[row.a], row) for row in rows]
 
 
 def _compared(doc: Result, metric: Metric, pairs: Sequence[_Pair]) -> str:
-    main = max(pairs, key=lambda pair: (pair.clear, pair.alone, abs(pair.difference)))
+    told = {"shown": 2, "shown alone": 1}
+    main = max(pairs, key=lambda pair: (told.get(pair.row.decision, 0), abs(pair.difference)))
+    decision = main.row.decision
     a, b = _phrases(main.a, main.b)
     numbers = _numbers(doc, metric, main)
-    if main.clear:
+    if decision == "shown":
         lower, higher = _WORDS.get(
             metric.name, (f"the {_label(metric)} is lower", f"the {_label(metric)} is higher")
         )
         head = f"with {a} {lower if main.difference < 0 else higher} than with {b} ({numbers})"
-    elif main.alone:
+    elif decision == "shown alone":
         head = (
             f"{a} and {b} differ when compared alone, but not once the comparison is corrected for "
-            f"all {main.family_size} ({numbers})"
+            f"all {main.row.family_size} ({numbers})"
         )
-    elif main.lo is None or main.hi is None:
+    elif main.interval is None:
         head = f"a difference between {a} and {b} can be neither shown nor ruled out ({numbers})"
-    elif main.undecided:
+    elif decision == "undefined":
         head = (
             f"whether {a} and {b} differ cannot be told from one seed, because each was trained "
             f"once ({numbers})"
@@ -161,13 +133,13 @@ def _compared(doc: Result, metric: Metric, pairs: Sequence[_Pair]) -> str:
 
 def _numbers(doc: Result, metric: Metric, pair: _Pair) -> str:
     """Return the two values, the real one, the difference, its interval and its replicates."""
-    one, two = (arm.estimate(metric.name, pair.at) for arm in (pair.a, pair.b))
-    real = doc.real(pair.a.game, metric.name, pair.at)
+    one, two = (arm.estimate(metric.name, pair.row.at) for arm in (pair.a, pair.b))
+    real = doc.real(pair.a.game, metric.name, pair.row.at)
     unit = f" {metric.unit}" if metric.unit else ""
     values = _label(metric)
     if one and two:
         values += f" {number(one.mean, _PLACES)} against {number(two.mean, _PLACES)}{unit}"
-    values += f" {_when(doc, metric, pair.at)}"
+    values += f" {_when(doc, metric, pair.row.at)}"
     if real:
         values += f", real {number(real.mean, _PLACES)}"
     return f"{values}; {_difference(pair)} {_replicates(doc, pair)}{_noise(doc, pair)}"
@@ -175,33 +147,34 @@ def _numbers(doc: Result, metric: Metric, pair: _Pair) -> str:
 
 def _noise(doc: Result, pair: _Pair) -> str:
     """Tell the noise floor beside a difference, and whether it is within it."""
-    if pair.within_noise is None:
+    if pair.row.within_noise is None:
         return ""
     row = doc.floor(pair.a.game, doc.primary_metric)
-    floor = None if row is None else row.at[pair.at]
-    where = "within the" if pair.within_noise else "above the"
+    floor = None if row is None else row.at[pair.row.at]
+    where = "within the" if pair.row.within_noise else "above the"
     return f"; {where} noise floor of {number(floor, visible_decimals((floor,), _PLACES))}"
 
 
 def _difference(pair: _Pair) -> str:
-    places = visible_decimals((pair.difference, pair.lo, pair.hi), _PLACES)
+    places = visible_decimals((pair.difference, pair.row.lo, pair.row.hi), _PLACES)
     text = f"difference {number(pair.difference, places)}"
-    if pair.lo is None or pair.hi is None:
+    if pair.interval is None:
         return f"{text}, no interval"
-    return f"{text}, {level_text((pair.a, pair.b))} interval {span(pair.lo, pair.hi, places)}"
+    return f"{text}, {level_text((pair.a, pair.b))} interval {span(*pair.interval, places)}"
 
 
 def _further(pairs: Sequence[_Pair]) -> str:
     """Tell the comparisons beside the main one: by name while few, else how many are clear."""
-    clear = [pair for pair in pairs if pair.clear]
+    clear = [pair for pair in pairs if pair.row.decision == "shown"]
     if len(pairs) > _NAMED_FURTHER_PAIRS:
         return f", and {len(clear)} of the {len(pairs)} other comparisons show a difference"
     told = [f"{_versus(pair)} differ as well ({_difference(pair)})" for pair in clear]
-    told += [f"{_versus(pair)} differ only when compared alone" for pair in pairs if pair.alone]
-    undecided = [pair for pair in pairs if pair.undecided]
-    told += [f"of {_versus(pair)} nothing can be told" for pair in undecided]
-    unclear = [p for p in pairs if not (p.clear or p.alone or p.undecided)]
-    told += [f"{_versus(pair)} show no difference" for pair in unclear]
+    for decision, text in (
+        ("shown alone", "{} differ only when compared alone"),
+        ("undefined", "of {} nothing can be told"),
+        ("not shown", "{} show no difference"),
+    ):
+        told += [text.format(_versus(pair)) for pair in pairs if pair.row.decision == decision]
     return "".join(f", {text}" for text in told[:-1]) + "".join(f", and {t}" for t in told[-1:])
 
 
@@ -259,9 +232,9 @@ def _lost_runs(doc: Result, game: str, measured: Sequence[Arm]) -> str:
 
 
 def _replicates(doc: Result, pair: _Pair) -> str:
-    if pair.unit == "seed":
-        return f"over {pair.n} training seed{'s' if pair.n != 1 else ''}"
-    starts = f"over {pair.n} start{'s' if pair.n != 1 else ''}"
+    if pair.row.unit == "seed":
+        return f"over {pair.row.n} training seed{'s' if pair.row.n != 1 else ''}"
+    starts = f"over {pair.row.n} start{'s' if pair.row.n != 1 else ''}"
     if len(doc.seeds) > 1:
         return f"{starts} within {len(doc.seeds)} training seeds"
     shared = _model_keys(pair.a) == _model_keys(pair.b)

@@ -1,20 +1,17 @@
 """Survival of fidelity: the share of starts still below a threshold of drift, as steps."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.figure_style import draw_grid, looks, plain, settings
+from diamond.report.figure_style import LONG_HORIZON, draw_grid, floats, looks, plain, settings
 from diamond.report.numbers import ABSENT, counted, number, span
 from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Result, SurvivalCurve
 
 _PLACES = 2
-_LONG_HORIZON = 20
 
 
 def survival_rows(doc: Result, game: str) -> dict[str, SurvivalCurve]:
@@ -27,7 +24,6 @@ def survival_figure(doc: Result, game: str) -> Figure:
     """Draw the survival of each arm and baseline against the time step, bands for the arms.
 
     Args:
-        doc: The result document.
         game: One of its games, with survival curves.
     """
     by_arm = survival_rows(doc, game)
@@ -39,19 +35,19 @@ def survival_figure(doc: Result, game: str) -> Figure:
             row = by_arm.get(arm.name)
             if row is None:
                 continue
-            steps = _values(row.steps)
+            steps = floats(row.steps)
             if arm.kind == "arm":
-                lo, hi = _values(row.lo), _values(row.hi)
+                lo, hi = floats(row.lo), floats(row.hi)
                 axes.fill_between(
                     steps, lo, hi, step="post", color=look.colour, alpha=0.14, linewidth=0
                 )
             style: dict[str, Any] = {
                 "color": look.colour, "linestyle": look.dash, "linewidth": look.width,
             }  # fmt: skip
-            axes.step(steps, _values(row.survival), where="post", **style)
+            axes.step(steps, floats(row.survival), where="post", **style)
             handles[arm.kind].append(Line2D([], [], label=plain(arm.name), **style))
         axes.set_ylim(0, 1.02)
-        if doc.horizon > _LONG_HORIZON:
+        if doc.horizon > LONG_HORIZON:
             axes.set_xscale("log")
         ticks = [step for step in doc.report_steps if step <= doc.horizon]
         axes.set_xticks(ticks, [str(step) for step in ticks])
@@ -97,7 +93,3 @@ def survival_sentence(doc: Result, game: str) -> str:
         "whose real episode ends before, or that last to the horizon, are censored there "
         "(Kaplan and Meier). A dash for the median: fewer than half of the starts diverged."
     )
-
-
-def _values(points: Sequence[float | None]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    return np.array([np.nan if point is None else point for point in points], dtype=np.float64)

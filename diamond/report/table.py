@@ -29,7 +29,6 @@ class Table:
     """A table with a title; the first column holds the names of the rows.
 
     Attributes:
-        title: What it is of.
         columns: Headings, that of the names first.
         rows: Lines; one may have fewer cells than there are columns.
         caption: How to read it, for forms that have room below.

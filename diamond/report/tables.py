@@ -13,17 +13,13 @@ from diamond.report.numbers import (
     visible_decimals,
 )
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Comparison, Estimate, Metric, Result, Stage
+from diamond.results.model import Comparison, Estimate, Metric, Points, Result, Stage
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 
 
 def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
     """Return the tables of the measured metrics by what they are about.
-
-    Args:
-        doc: The result document.
-        game: One of its games.
 
     Returns:
         Per group ``name`` (empty where the document names none), and ``tables`` by metric. The
@@ -39,11 +35,6 @@ def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
     return [{"name": name, "tables": members} for name, members in found.items()]
 
 
-def metric_tables(doc: Result, game: str) -> list[Table]:
-    """Return a table for each measured metric, the primary one first: arms x (time steps, mean)."""
-    return [table for group in metric_groups(doc, game) for table in group["tables"].values()]
-
-
 def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     """Return the table of a metric, None where no arm has a value.
 
@@ -54,7 +45,7 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     found = [[arm.estimate(info.name, at) for at in (*steps, "mean")] for arm in doc.arms_of(game)]
     places = shown_decimals(info, [each.mean for row in found for each in row if each])
     rows = [
-        Row(arm.name, arm.kind, tuple(_estimate_cell(each, places) for each in row))
+        Row(arm.name, arm.kind, tuple(estimate_cell(each, places) for each in row))
         for arm, row in zip(doc.arms_of(game), found, strict=True)
     ]
     rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
@@ -70,7 +61,8 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     return Table(f"{info.title}: {info.better}{mark}", columns, tuple(rows))
 
 
-def _estimate_cell(found: Estimate | None, places: int) -> Cell:
+def estimate_cell(found: Estimate | Points | None, places: int) -> Cell:
+    """Return a mean with its interval below it; an absent one is a dash."""
     if found is None:
         return Cell(ABSENT)
     return Cell(number(found.mean, places), span(found.lo, found.hi, places))
@@ -105,7 +97,7 @@ def _comparison_row(doc: Result, pair: Comparison, has_t: bool, has_p: bool) -> 
     places = decimals(pair.metric)
     cells = [Cell(pair.game)] if len(doc.games) > 1 else []
     cells += [
-        _difference_cell(pair, places),
+        difference_cell(pair, places),
         Cell(_shows(pair)),
         Cell(counted(pair.n, pair.unit)),
     ]
@@ -149,20 +141,20 @@ def exploratory_table(doc: Result) -> Table:
     for info in doc.scored:
         for game in dict.fromkeys(r.game for r in pairs if r.metric == info.name):
             line = [found.get((game, info.name, name)) for name in names]
-            cells = [
-                _difference_cell(pair, decimals(info.name), _star(pair)) if pair else Cell(ABSENT)
-                for pair in line
-            ]
+            cells = [difference_cell(pair, decimals(info.name), _star(pair)) for pair in line]
             rows.append(Row(info.title, "arm", (*([Cell(game)] if several else []), *cells)))
     columns = ("metric", *(["game"] if several else []), *arms)
     return Table("Other metrics: differences, exploratory", columns, tuple(rows))
 
 
-def _star(pair: Comparison) -> str:
-    return "*" if pair.family == "secondary" and pair.decision == "shown" else ""
+def _star(pair: Comparison | None) -> str:
+    return "*" if pair and pair.family == "secondary" and pair.decision == "shown" else ""
 
 
-def _difference_cell(pair: Comparison, places: int, star: str = "") -> Cell:
+def difference_cell(pair: Comparison | None, places: int, star: str = "") -> Cell:
+    """Return a difference with its interval below it; an absent one is a dash."""
+    if pair is None:
+        return Cell(ABSENT)
     places = visible_decimals((pair.difference, pair.lo, pair.hi), places)
     return Cell(number(pair.difference, places) + star, span(pair.lo, pair.hi, places))
 
@@ -201,7 +193,7 @@ def hns_table(doc: Result) -> Table:
     rows = []
     for found in doc.hns:
         values = [found.aggregates[name] for name in HNS_LABELS]
-        cells = [Cell(number(v.mean, 3), span(v.lo, v.hi, 3)) for v in values]
+        cells = [estimate_cell(value, 3) for value in values]
         games = ", ".join(f"{game} {hns:.3f}" for game, hns in found.per_game.items())
         rows.append(Row(found.arm, "arm", (Cell(str(found.num_runs)), *cells, Cell(games))))
     columns = ("arm", "runs of each game", *HNS_LABELS.values(), "games")

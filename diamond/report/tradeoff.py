@@ -34,8 +34,6 @@ def points(doc: Result, game: str, cost: CostName) -> list[Point]:
     """Return the arms that have a cost above 0 and a value of the primary metric.
 
     Args:
-        doc: The result document.
-        game: One of its games.
         cost: A name of `COSTS`.
     """
     metric = doc.primary
@@ -62,7 +60,6 @@ def tradeoff_figure(doc: Result, game: str) -> Figure:
     """Draw the primary metric against denoiser calls and against milliseconds per frame.
 
     Args:
-        doc: The result document.
         game: One of its games, with at least one point.
     """
     metric = doc.primary

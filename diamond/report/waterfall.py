@@ -25,7 +25,6 @@ def waterfall_figure(doc: Result, game: str, metric: str) -> Figure:
 
     Args:
         doc: A result document with a path for the game.
-        game: One of its games.
         metric: One of its metrics, of which some arm of the path has a value.
     """
     path = doc.path[game]

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.config.game_names import GAMES
 from diamond.config.published_scores import AggregatesOnly, PublishedAgent, published
 from diamond.results.benchmark_model import (
@@ -22,7 +23,7 @@ from diamond.results.model import Estimate
 from diamond.results.score_files import ScoreFile
 from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+from diamond.stats.intervals import LEVEL
 
 PROFILE_STEP = 0.05
 PROFILE_END = 8.0
@@ -36,7 +37,6 @@ def benchmark(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Benc
         files: Files with distinct labels, at least one.
         seed: Seed of all resampling. Intervals of a file depend on it and on the file alone, so
             that another file beside it changes nothing.
-        num_resamples: Number of bootstrap samples.
     """
     facts = published()
     return Benchmark(
@@ -44,7 +44,7 @@ def benchmark(files: Sequence[ScoreFile], seed: int, num_resamples: int) -> Benc
         hns=facts.hns,
         seed=seed,
         num_resamples=num_resamples,
-        level=DEFAULT_LEVEL,
+        level=LEVEL,
         method="percentile bootstrap, runs resampled within each game",
         files=tuple(_file(file, seed, num_resamples) for file in files),
         comparisons=tuple(

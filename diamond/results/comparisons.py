@@ -22,7 +22,7 @@ from diamond.results.rollout_estimates import (
 from diamond.results.values import MEAN
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
-from diamond.stats.intervals import DEFAULT_LEVEL
+from diamond.stats.intervals import LEVEL
 from diamond.stats.multiple import holm
 from diamond.stats.paired import paired_seeds, paired_starts
 from diamond.stats.power import detectable_difference, noise_floor
@@ -49,7 +49,6 @@ class Scored:
     """An arm with what it has been scored.
 
     Attributes:
-        name: Name of the arm.
         role: What it is beside the baseline arm.
         scores: Scores of its finished runs by training seed.
         num_seeds: Training seeds that were asked for.
@@ -222,7 +221,7 @@ def _decision(row: Comparison) -> Decision:
     if row.lo <= 0 <= row.hi:
         return "not shown"
     adjusted = row.p_t_corrected if row.family_size is not None else None
-    lost = adjusted is not None and adjusted > 1 - DEFAULT_LEVEL
+    lost = adjusted is not None and adjusted > 1 - LEVEL
     return "shown alone" if lost else "shown"
 
 

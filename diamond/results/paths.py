@@ -22,7 +22,6 @@ class _Values:
     """One metric of all arms of a path, over the cells that they share.
 
     Attributes:
-        metric: Its name.
         units: Per arm one value for each replicate.
         over: What a replicate is: a training seed, or a start of one trained model.
         share: Cells that all arms share, of those in which any is defined; None without any.

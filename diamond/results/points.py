@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.config.base import Same
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
 from diamond.results.model import PlayerPoints
 from diamond.results.played_episodes import Played, PlayedGames
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import FloatArray, bootstrap_interval
+from diamond.stats.intervals import bootstrap_interval
 from diamond.stats.unpaired import welch
 
 LEAST_DISTINCT = 10
@@ -48,8 +49,6 @@ def player_points(
     it has an interval however few are distinct.
 
     Args:
-        player: Who it is.
-        games: What it played.
         policy: What the policy played.
         sticky: Whether both are to be those with sticky actions.
 

@@ -21,7 +21,7 @@ from diamond.seeds import Purpose, derive
 from diamond.stats import intervals as stats
 from diamond.stats.bands import bootstrap_band, t_band
 from diamond.stats.intervals import (
-    DEFAULT_LEVEL,
+    LEVEL,
     CurveIntervals,
     bootstrap_curve,
     bootstrap_interval,
@@ -147,7 +147,7 @@ def arm_interval(num_seeds: int, num_starts: int) -> Interval:
     """How the intervals of an arm with so many scored runs, of so many starts, are made."""
     many = num_seeds > 1
     return Interval(
-        level=DEFAULT_LEVEL,
+        level=LEVEL,
         method=METHOD_SEEDS if many else METHOD_STARTS,
         band_method=BAND_SEEDS if many else BAND_STARTS,
         unit="seed" if many else "start",
@@ -216,7 +216,6 @@ def _curve(*parts: NDArray[np.float64]) -> Curve:
 
 
 def _at(found: CurveIntervals, index: int) -> stats.Interval:
-    """One of several intervals."""
     return stats.Interval(
         float(found.mean[index]),
         float(found.lo[index]),

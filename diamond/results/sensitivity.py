@@ -19,8 +19,6 @@ class Control:
     """The baseline arm with a defect, and without it.
 
     Attributes:
-        game: The game.
-        defect: What was done to it.
         spoilt: Scores of its runs by training seed.
         sound: Scores of the runs of the baseline arm.
     """
@@ -40,7 +38,6 @@ def sensitivity_rows(
     baseline arm share every network. A metric of a set has one value a run, and no interval.
 
     Args:
-        control: What was scored.
         own: Metrics of the user's own.
         arms: Comparisons of the arms with the baseline arm.
 

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.plan.claim_grammar import Relation
 from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import FloatArray, bootstrap_interval
+from diamond.stats.intervals import bootstrap_interval
 from diamond.stats.paired import paired_seeds
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 
@@ -29,7 +30,6 @@ class Judgement:
         hi: Upper bound.
         n: Number of units.
         unit: What is replicated.
-        method: How the interval was made.
         p: Exact two-sided sign-flip p value, None where there is none.
         p_min: The smallest that so many seeds can give.
         missing: Seeds that are missing for a decision with probability .8, at most `MAX_SEEDS` + 1,

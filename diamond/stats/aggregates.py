@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diamond.stats.intervals import DEFAULT_LEVEL, DEFAULT_NUM_RESAMPLES, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import DEFAULT_NUM_RESAMPLES, TAIL
 
 AGGREGATES = ("mean", "median", "iqm", "optimality_gap")
 """Names of the values that `aggregates` returns, in their order."""
+
+TAILS = (TAIL, 1 - TAIL)
+"""Probabilities below the two bounds of an interval."""
 
 TRIMMED = 0.25
 """Share of the pooled scores that the IQM leaves out at each end."""
@@ -135,7 +139,6 @@ def stratified_bootstrap(
     scores: FloatArray,
     statistic: Statistic,
     seed: int,
-    level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> Estimates:
     """Percentile intervals from resampling the runs within each game.
@@ -146,19 +149,16 @@ def stratified_bootstrap(
         scores: One score for each run and game, shape (runs, games).
         statistic: What to estimate: from (..., runs, games) to (..., k).
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Nominal coverage of each interval, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The statistic of the scores with its bounds, each of shape (k,). With one run the bounds are
         NaN, because resampling one run shows no spread.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the scores are not a 2-D array with values.
+        ValueError: When the scores are not a 2-D array with values.
 
     Source: Agarwal et al. (2021), arXiv:2108.13264, section 4.1.
     """
-    tails = _tails(level)
     _check(scores)
     values = statistic(scores)
     if scores.shape[0] < 2:
@@ -166,7 +166,7 @@ def stratified_bootstrap(
         return Estimates(values, undefined, undefined.copy())
     rng = np.random.default_rng(seed)
     resampled = [statistic(block) for block in _resampled(scores, rng, num_resamples)]
-    lo, hi = np.quantile(np.concatenate(resampled), tails, axis=0)
+    lo, hi = np.quantile(np.concatenate(resampled), TAILS, axis=0)
     return Estimates(values, lo, hi)
 
 
@@ -174,7 +174,6 @@ def probability_of_improvement(
     x: FloatArray,
     y: FloatArray,
     seed: int,
-    level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> Improvement:
     """Probability that a run of X beats a run of Y on a random game of the benchmark.
@@ -183,20 +182,16 @@ def probability_of_improvement(
         x: Scores of X, shape (runs of X, games).
         y: Scores of Y on the same games in the same order, shape (runs of Y, games).
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Nominal coverage of the interval, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mann-Whitney U of X over the number of pairs of runs, averaged over games; a tie is half a
         win. The interval resamples the runs of X and of Y within each game.
 
     Raises:
-        ValueError: When the level is not in (0, 1), the scores are not 2-D arrays with values, or
-            the numbers of games differ.
+        ValueError: When the scores are not 2-D arrays with values or the numbers of games differ.
 
     Source: Agarwal et al. (2021), arXiv:2108.13264, section 4.3; Mann and Whitney (1947).
     """
-    tails = _tails(level)
     _check(x)
     _check(y)
     if x.shape[1] != y.shape[1]:
@@ -211,7 +206,7 @@ def probability_of_improvement(
         weights_x = _bootstrap_weights(rng, x.shape[0], num_resamples)
         weights_y = _bootstrap_weights(rng, y.shape[0], num_resamples)
         resampled += ((weights_x @ wins[:, :, game]) * weights_y).sum(axis=1)
-    lo, hi = np.quantile(resampled / x.shape[1], tails)
+    lo, hi = np.quantile(resampled / x.shape[1], TAILS)
     return Improvement(probability, float(lo), float(hi))
 
 
@@ -240,10 +235,3 @@ def _pooled(scores: FloatArray) -> FloatArray:
 def _check(scores: FloatArray) -> None:
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"scores must have shape (runs, games), not empty, got {scores.shape}")
-
-
-def _tails(level: float) -> list[float]:
-    """Probabilities below the two bounds of an interval of this level."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
-    return [(1 - level) / 2, (1 + level) / 2]

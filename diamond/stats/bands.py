@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import LEVEL, TAIL
 
 NUM_SAMPLES = 4000
 """Simulated studies behind a critical value: its coverage has a standard error of .0034."""
@@ -38,9 +39,7 @@ SMOOTH_STEPS = 100
 """Time steps that show a smooth deviation; more add nothing to its maximum."""
 
 
-def t_band(
-    values: FloatArray, seed: int, level: float = DEFAULT_LEVEL
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def t_band(values: FloatArray, seed: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Simultaneous band for the mean of few curves, such as one for each training seed.
 
     With few curves their spread is nearly zero somewhere by chance, and a band that divides by it
@@ -51,7 +50,6 @@ def t_band(
     Args:
         values: One curve for each unit, shape (n, horizon); NaN means undefined at that time step.
         seed: Seed of the simulation of the critical value, from `diamond.seeds.derive`.
-        level: Probability that the whole curve of true means lies inside, in (0, 1).
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,): mean -/+ c s / sqrt(n) over the n
@@ -61,9 +59,9 @@ def t_band(
         band holds the t interval of each time step.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+        ValueError: When the values are not a 2-D array.
     """
-    _check(values, level)
+    _check(values)
     horizon = values.shape[1]
     defined = ~np.isnan(values)
     count = defined.sum(axis=0)
@@ -76,7 +74,7 @@ def t_band(
     spread = np.sqrt(np.maximum(variance, _pooled(variance, np.maximum(count - 1, 0))))
     critical = np.full(horizon, np.nan)
     for n in np.unique(count[count > 1]):
-        critical[count == n] = critical_value(int(n), horizon, seed, level)
+        critical[count == n] = critical_value(int(n), horizon, seed)
     half_width = critical * spread / np.sqrt(np.maximum(count, 1))
     return mean, mean - half_width, mean + half_width
 
@@ -84,7 +82,6 @@ def t_band(
 def bootstrap_band(
     values: FloatArray,
     seed: int,
-    level: float = DEFAULT_LEVEL,
     num_resamples: int = NUM_BAND_RESAMPLES,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Simultaneous band for the mean of many curves, such as one for each start of one model.
@@ -95,8 +92,6 @@ def bootstrap_band(
     Args:
         values: One curve for each unit, shape (n, horizon); NaN means undefined at that time step.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Probability that the whole curve of true means lies inside, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,): mean -/+ c s / sqrt(n) over the n
@@ -105,13 +100,13 @@ def bootstrap_band(
         the resamples have no spread; there the band promises nothing.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+        ValueError: When the values are not a 2-D array.
 
     Source: Hall (1988), Theoretical comparison of bootstrap confidence intervals (bootstrap-t);
         Degras (2011), Simultaneous confidence bands for nonparametric regression with functional
         data (the supremum over the curve).
     """
-    _check(values, level)
+    _check(values)
     defined = ~np.isnan(values)
     mean = _mean(values, defined)
     bounds = np.full((2, values.shape[1]), np.nan)
@@ -128,7 +123,7 @@ def bootstrap_band(
     if varies.any():
         scaled = deviations[:, varies] / standard_error[varies]
         largest, without_spread = _resampled_maxima(scaled, present[:, varies], seed, num_resamples)
-        critical = float(np.quantile(largest, level))
+        critical = float(np.quantile(largest, LEVEL))
         undefined[varies] = without_spread > MAX_WITHOUT_SPREAD
     half_width = np.where(undefined, np.nan, critical * standard_error)
     bounds[:, shown] = mean[shown] - half_width, mean[shown] + half_width
@@ -136,29 +131,25 @@ def bootstrap_band(
 
 
 @lru_cache(maxsize=256)
-def critical_value(n: int, horizon: int, seed: int, level: float = DEFAULT_LEVEL) -> float:
+def critical_value(n: int, horizon: int, seed: int) -> float:
     """Half the width of `t_band` in standard errors, by simulation.
 
     Args:
         n: Number of curves, at least 2.
         horizon: Number of time steps, at least 1.
-        seed: Seed of the simulation.
-        level: Simultaneous coverage, in (0, 1).
 
     Returns:
         The largest over the laws of `SMOOTH_LENGTHS` (squared-exponential covariance) and
         `ROUGH_TIMES` (first-order autoregressive) of the quantile of max |mean| / standard error,
         and at least the t quantile, which is that of constant deviations.
     """
-    pointwise = float(stdtrit(n - 1, (1 + level) / 2))
+    pointwise = float(stdtrit(n - 1, 1 - TAIL))
     if horizon == 1:
         return pointwise
     rng = np.random.default_rng(seed)
     steps = min(horizon, SMOOTH_STEPS)
-    rough = [_quantile(n, horizon, rng, level, _rough(share * horizon)) for share in ROUGH_TIMES]
-    smooth = [
-        _quantile(n, steps, rng, level, _smooth(share * steps, steps)) for share in SMOOTH_LENGTHS
-    ]
+    rough = [_quantile(n, horizon, rng, _rough(share * horizon)) for share in ROUGH_TIMES]
+    smooth = [_quantile(n, steps, rng, _smooth(share * steps, steps)) for share in SMOOTH_LENGTHS]
     return max(pointwise, *rough, *smooth)
 
 
@@ -189,7 +180,6 @@ def _quantile(
     n: int,
     steps: int,
     rng: np.random.Generator,
-    level: float,
     law: Callable[[FloatArray], FloatArray],
 ) -> float:
     """Quantile of the largest studentised mean where the deviations follow a law.
@@ -203,7 +193,7 @@ def _quantile(
         variance += law(rng.normal(size=(NUM_SAMPLES, steps))) ** 2
     variance /= n - 1
     spread = np.maximum(variance, _pooled(variance, np.full(steps, n - 1)))
-    return float(np.quantile((np.abs(mean) / np.sqrt(spread)).max(axis=1), level))
+    return float(np.quantile((np.abs(mean) / np.sqrt(spread)).max(axis=1), LEVEL))
 
 
 def _pooled(variance: FloatArray, freedom: FloatArray) -> FloatArray:
@@ -233,8 +223,6 @@ def _resampled_maxima(
         scaled: Deviations from the mean of each time step over its standard error, 0 where
             undefined, (n, steps).
         present: 1 where defined, else 0, (n, steps).
-        seed: Seed of the resampling.
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The largest deviations, and the share of the resamples without spread, (steps,).
@@ -266,8 +254,6 @@ def _mean(values: FloatArray, defined: NDArray[np.bool_]) -> FloatArray:
     return mean
 
 
-def _check(values: FloatArray, level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
+def _check(values: FloatArray) -> None:
     if values.ndim != 2:
         raise ValueError(f"curves must have shape (n, horizon), got {values.shape}")

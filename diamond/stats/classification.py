@@ -1,10 +1,8 @@
 """How well classes and probabilities agree with the truth; a class without an example is NaN."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
+from diamond.arrays import BoolArray, FloatArray, IntArray
 
 
 def class_recall(truth: IntArray, guess: IntArray, num_classes: int) -> FloatArray:
@@ -13,7 +11,6 @@ def class_recall(truth: IntArray, guess: IntArray, num_classes: int) -> FloatArr
     Args:
         truth: (n,) classes from 0 to num_classes - 1.
         guess: (n,), the same range.
-        num_classes: Number of classes.
 
     Returns:
         (num_classes,) in [0, 1]; NaN for a class without an example.
@@ -67,7 +64,7 @@ def macro_f1(truth: IntArray, guess: IntArray, num_classes: int) -> float:
     return float((2 * right[present] / (counts + said)[present]).mean())
 
 
-def auroc(truth: NDArray[np.bool_], score: FloatArray) -> float:
+def auroc(truth: BoolArray, score: FloatArray) -> float:
     """Area under the receiver operating characteristic: P(a positive scores above a negative).
 
     Ties count one half: (R - p (p + 1) / 2) / (p q), R the sum of the ranks of the p positives
@@ -95,7 +92,7 @@ def auroc(truth: NDArray[np.bool_], score: FloatArray) -> float:
     return above / (num_positive * num_negative)
 
 
-def brier_score(truth: NDArray[np.bool_], probability: FloatArray) -> float:
+def brier_score(truth: BoolArray, probability: FloatArray) -> float:
     """Mean squared difference between a probability and what happened, in [0, 1]; NaN of nothing.
 
     Saying the frequency f of the event always scores f (1 - f).

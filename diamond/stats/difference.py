@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr
 
-from diamond.stats.intervals import FloatArray
+from diamond.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def t_test(values: FloatArray) -> float | None:
         values: Independent values without NaN, shape (n,).
 
     Returns:
-        P(|t_{n-1}| >= |mean| sqrt(n) / s), None with fewer than two values. It is below 1 - level
-        exactly where `t_interval` of that level leaves out 0.
+        P(|t_{n-1}| >= |mean| sqrt(n) / s), None with fewer than two values. It is below .05
+        exactly where `t_interval` leaves out 0.
 
     Source: Student (1908), The probable error of a mean.
     """

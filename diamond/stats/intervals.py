@@ -6,9 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-FloatArray = NDArray[np.float64]
+from diamond.arrays import FloatArray, IntArray
 
-DEFAULT_LEVEL = 0.95
+LEVEL = 0.95
+"""Nominal coverage of every interval and band."""
+TAIL = (1 - LEVEL) / 2
+"""Probability of one tail outside an interval."""
+
 DEFAULT_NUM_RESAMPLES = 2000
 
 
@@ -36,43 +40,40 @@ class CurveIntervals:
     mean: FloatArray
     lo: FloatArray
     hi: FloatArray
-    n: NDArray[np.int64]
+    n: IntArray
 
 
-def t_interval(values: FloatArray, level: float = DEFAULT_LEVEL) -> Interval:
+def t_interval(values: FloatArray) -> Interval:
     """Two-sided Student t interval for the mean of independent units.
 
     Args:
         values: One value per unit, shape (n,); NaN means undefined and is dropped.
-        level: Nominal coverage, in (0, 1).
 
     Returns:
         mean -/+ t_{n-1} s / sqrt(n), where n counts the values that are not NaN. With one value
         `lo` and `hi` are NaN, with none the mean is NaN too.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 1-D array.
+        ValueError: When the values are not a 1-D array.
 
     Source: Student (1908), The probable error of a mean.
     """
-    found = t_curve(_defined(values)[:, None], level)
+    found = t_curve(_defined(values)[:, None])
     return Interval(float(found.mean[0]), float(found.lo[0]), float(found.hi[0]), int(found.n[0]))
 
 
-def t_curve(values: FloatArray, level: float = DEFAULT_LEVEL) -> CurveIntervals:
+def t_curve(values: FloatArray) -> CurveIntervals:
     """Two-sided Student t intervals for the means of columns, each for itself.
 
     Args:
         values: One row for each independent unit, shape (n, horizon); NaN means undefined there.
-        level: Nominal coverage at each time step, in (0, 1).
 
     Returns:
         What `t_interval` returns of each column.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+        ValueError: When the values are not a 2-D array.
     """
-    tail = _tail(level)
     if values.ndim != 2:
         raise ValueError(f"curves must have shape (n, horizon), got {values.shape}")
     defined = ~np.isnan(values)
@@ -80,7 +81,7 @@ def t_curve(values: FloatArray, level: float = DEFAULT_LEVEL) -> CurveIntervals:
     mean = _ratio(np.where(defined, values, 0.0).sum(axis=0), count)
     squares = np.where(defined, (values - mean) ** 2, 0.0).sum(axis=0)
     variance = _ratio(squares, count - 1)
-    quantile = stdtrit(np.maximum(count - 1, 1), 1 - tail)
+    quantile = stdtrit(np.maximum(count - 1, 1), 1 - TAIL)
     half_width = quantile * np.sqrt(_ratio(variance, count))
     return CurveIntervals(mean, mean - half_width, mean + half_width, count.astype(np.int64))
 
@@ -88,7 +89,6 @@ def t_curve(values: FloatArray, level: float = DEFAULT_LEVEL) -> CurveIntervals:
 def bootstrap_interval(
     values: FloatArray,
     seed: int,
-    level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> Interval:
     """Percentile bootstrap interval for the mean of independent units, its percentiles expanded.
@@ -102,28 +102,25 @@ def bootstrap_interval(
     Args:
         values: One value per unit, shape (n,); NaN means undefined and is dropped first.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Nominal coverage, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The mean and the percentile interval. With one value `lo` and `hi` are NaN, because
         resampling one unit shows no spread; with none the mean is NaN too.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 1-D array.
+        ValueError: When the values are not a 1-D array.
 
     Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; Hesterberg
         (2015), What teachers should know about the bootstrap (expanded percentiles).
     """
     defined = _defined(values)
-    mean, lo, hi = bootstrap_curve(defined[:, None], seed, level, num_resamples)
+    mean, lo, hi = bootstrap_curve(defined[:, None], seed, num_resamples)
     return Interval(float(mean[0]), float(lo[0]), float(hi[0]), defined.size)
 
 
 def bootstrap_curve(
     values: FloatArray,
     seed: int,
-    level: float = DEFAULT_LEVEL,
     num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pointwise bootstrap intervals for the mean of curves: expanded percentiles.
@@ -133,17 +130,14 @@ def bootstrap_curve(
     Args:
         values: One curve per unit, shape (n, horizon); NaN means undefined at that time step.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Nominal coverage at each time step, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,), over the curves that are defined at
         the time step. The mean is NaN where none is, the bounds where fewer than two are.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not a 2-D array.
+        ValueError: When the values are not a 2-D array.
     """
-    tail = _tail(level)
     if values.ndim != 2:
         raise ValueError(f"curves must have shape (n, horizon), got {values.shape}")
     n, horizon = values.shape
@@ -159,26 +153,19 @@ def bootstrap_curve(
     resampled = _ratio(weights @ filled, weights @ defined)
     for count in np.unique(num_defined[num_defined >= 2]):
         columns = num_defined == count
-        expanded = _expanded_tail(tail, int(count))
+        expanded = _expanded_tail(int(count))
         # Only where some curves are undefined can a resample have none that is.
         quantile = np.quantile if count == n else np.nanquantile
         bounds[:, columns] = quantile(resampled[:, columns], [expanded, 1 - expanded], axis=0)
     return mean, bounds[0], bounds[1]
 
 
-def _tail(level: float) -> float:
-    """Probability of one tail outside an interval of this level."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
-    return (1 - level) / 2
-
-
-def _expanded_tail(tail: float, n: int) -> float:
+def _expanded_tail(n: int) -> float:
     """Percentile at which the bootstrap of n units covers like Student's t.
 
     The mean of a resample varies less than t by sqrt((n - 1) / n), and its tails are normal ones.
     """
-    return float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, tail)))
+    return float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, TAIL)))
 
 
 def _defined(values: FloatArray) -> FloatArray:

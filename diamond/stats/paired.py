@@ -2,27 +2,21 @@
 
 import numpy as np
 
+from diamond.arrays import FloatArray
 from diamond.stats.difference import Difference, t_test
-from diamond.stats.intervals import (
-    DEFAULT_LEVEL,
-    DEFAULT_NUM_RESAMPLES,
-    FloatArray,
-    bootstrap_interval,
-    t_interval,
-)
+from diamond.stats.intervals import bootstrap_interval, t_interval
 
 MAX_ENUMERATED_SEEDS = 15
 # Equal sums in another order differ by rounding: some 1e-15 of the sum of magnitudes.
 TIE_TOLERANCE = 1e-12
 
 
-def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> Difference:
+def paired_seeds(a: FloatArray, b: FloatArray) -> Difference:
     """Compare two arms over training seeds: a t interval decides, a sign-flip p stands beside it.
 
     Args:
         a: One value per training seed of the first arm, shape (n,).
         b: The same seeds in the same order for the second arm, shape (n,).
-        level: Nominal coverage of the interval, in (0, 1).
 
     Returns:
         The difference a - b. A seed that is NaN in either arm is left out. The t interval decides
@@ -37,7 +31,7 @@ def paired_seeds(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> 
         difference may change its sign.
     """
     differences = _paired_differences(a, b)
-    interval = t_interval(differences, level)
+    interval = t_interval(differences)
     method = "t interval over paired seeds"
     p = p_min = None
     if interval.n > MAX_ENUMERATED_SEEDS:
@@ -63,8 +57,6 @@ def paired_starts(
     a: FloatArray,
     b: FloatArray,
     seed: int,
-    level: float = DEFAULT_LEVEL,
-    num_resamples: int = DEFAULT_NUM_RESAMPLES,
 ) -> Difference:
     """Compare two arms over the starts of one trained model, not over training runs.
 
@@ -72,8 +64,6 @@ def paired_starts(
         a: One value per start of the first arm, shape (n,).
         b: The same starts in the same order for the second arm, shape (n,).
         seed: Seed of the resampling, from `diamond.seeds.derive`.
-        level: Nominal coverage of the interval, in (0, 1).
-        num_resamples: Number of bootstrap samples.
 
     Returns:
         The difference a - b with a percentile bootstrap interval and no p value: the unit of
@@ -83,7 +73,7 @@ def paired_starts(
     Raises:
         ValueError: When the shapes differ or are not 1-D.
     """
-    interval = bootstrap_interval(_paired_differences(a, b), seed, level, num_resamples)
+    interval = bootstrap_interval(_paired_differences(a, b), seed)
     return Difference(
         difference=interval.mean,
         lo=interval.lo,

@@ -5,7 +5,8 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import gammaincinv, ndtr, stdtrit
 
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+from diamond.arrays import FloatArray
+from diamond.stats.intervals import LEVEL, TAIL
 
 DEFAULT_POWER = 0.8
 MAX_SEEDS = 100
@@ -29,22 +30,21 @@ def noise_floor(values: FloatArray) -> float:
     return float(np.sqrt(2) * defined.std(ddof=1)) if defined.size > 1 else np.nan
 
 
-def t_power(effect: float, n: int, level: float = DEFAULT_LEVEL) -> float:
+def t_power(effect: float, n: int) -> float:
     """Probability that a t interval over n paired seeds leaves out 0.
 
     Args:
         effect: True mean difference in standard deviations of the differences, at least 0.
         n: Number of paired seeds, at least 2.
-        level: Nominal coverage of the interval, in (0, 1).
 
     Returns:
         P(|T| > t_{n-1}) for T noncentral t with n - 1 degrees of freedom and noncentrality
-        effect sqrt(n); 1 - level for no effect.
+        effect sqrt(n); .05 for no effect.
 
     Source: Johnson, Kotz and Balakrishnan (1995), Continuous Univariate Distributions, vol. 2,
         chapter 31.
     """
-    critical = float(stdtrit(n - 1, (1 + level) / 2))
+    critical = float(stdtrit(n - 1, 1 - TAIL))
     shift = effect * np.sqrt(n)
     # P(|Z + shift| > critical S) over the law of S = s / sigma, by its quantiles: the noncentral
     # t of scipy is NaN for large shifts.
@@ -54,38 +54,32 @@ def t_power(effect: float, n: int, level: float = DEFAULT_LEVEL) -> float:
     return float(weights @ shown / 2)
 
 
-def detectable_difference(
-    sd: float, n: int, level: float = DEFAULT_LEVEL, power: float = DEFAULT_POWER
-) -> float:
+def detectable_difference(sd: float, n: int, power: float = DEFAULT_POWER) -> float:
     """Smallest true difference that n paired seeds show with the given probability.
 
     Args:
         sd: Standard deviation of the per-seed differences, at least 0.
         n: Number of paired seeds.
-        level: Nominal coverage of the interval, in (0, 1).
-        power: Probability that the interval leaves out 0, above 1 - level and below 1.
+        power: Probability that the interval leaves out 0, above .05 and below 1.
 
     Returns:
         The difference, in the unit of `sd`, to a relative 1e-6; for one comparison alone. NaN with
         fewer than two seeds or without sd.
 
     Raises:
-        ValueError: When the power is not between 1 - level and 1.
+        ValueError: When the power is not between .05 and 1.
     """
-    _check_power(power, level)
+    _check_power(power)
     if n < 2 or np.isnan(sd):
         return np.nan
-    return sd * _detectable_effect(n, level, power)
+    return sd * _detectable_effect(n, power)
 
 
-def seeds_needed(
-    differences: FloatArray, level: float = DEFAULT_LEVEL, power: float = DEFAULT_POWER
-) -> int | None:
+def seeds_needed(differences: FloatArray, power: float = DEFAULT_POWER) -> int | None:
     """About how many more paired seeds an interval needs to leave out 0.
 
     Args:
         differences: Differences of the paired seeds so far, shape (n,); NaN is left out.
-        level: Nominal coverage of the interval, in (0, 1).
         power: Probability that it then leaves out 0, were the true mean and standard deviation the
             observed ones; .5 is about where the present interval, narrowed, would touch 0.
 
@@ -95,22 +89,22 @@ def seeds_needed(
         few seeds are rough, and so is the answer.
 
     Raises:
-        ValueError: When the power is not between 1 - level and 1.
+        ValueError: When the power is not between .05 and 1.
     """
-    _check_power(power, level)
+    _check_power(power)
     defined = differences[~np.isnan(differences)]
     n = defined.size
     if n < 2:
         return None
     mean, sd = abs(float(defined.mean())), float(defined.std(ddof=1))
-    if mean > float(stdtrit(n - 1, (1 + level) / 2)) * sd / np.sqrt(n):
+    if mean > float(stdtrit(n - 1, 1 - TAIL)) * sd / np.sqrt(n):
         return 0
-    if mean == 0 or t_power(mean / sd, n + MAX_SEEDS, level) < power:
+    if mean == 0 or t_power(mean / sd, n + MAX_SEEDS) < power:
         return MAX_SEEDS + 1
     lo, hi = n, n + MAX_SEEDS
     while hi - lo > 1:
         middle = (lo + hi) // 2
-        lo, hi = (middle, hi) if t_power(mean / sd, middle, level) < power else (lo, middle)
+        lo, hi = (middle, hi) if t_power(mean / sd, middle) < power else (lo, middle)
     return hi - n
 
 
@@ -122,17 +116,17 @@ def _quadrature() -> tuple[FloatArray, FloatArray]:
 
 
 @lru_cache(maxsize=256)
-def _detectable_effect(n: int, level: float, power: float) -> float:
+def _detectable_effect(n: int, power: float) -> float:
     """The detectable difference in standard deviations: the root of `t_power` by bisection."""
     lo, hi = 0.0, 1.0
-    while t_power(hi, n, level) < power:
+    while t_power(hi, n) < power:
         lo, hi = hi, 2 * hi
     while hi - lo > 1e-6 * hi:
         middle = (lo + hi) / 2
-        lo, hi = (middle, hi) if t_power(middle, n, level) < power else (lo, middle)
+        lo, hi = (middle, hi) if t_power(middle, n) < power else (lo, middle)
     return hi
 
 
-def _check_power(power: float, level: float) -> None:
-    if not 1 - level < power < 1:
-        raise ValueError(f"power must be between {1 - level:g} and 1, got {power}")
+def _check_power(power: float) -> None:
+    if not 1 - LEVEL < power < 1:
+        raise ValueError(f"power must be between {1 - LEVEL:g} and 1, got {power}")

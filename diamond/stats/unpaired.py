@@ -3,32 +3,30 @@
 import numpy as np
 from scipy.special import stdtrit
 
+from diamond.arrays import FloatArray
 from diamond.stats.difference import Difference, two_sided_t
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray
+from diamond.stats.intervals import TAIL
 
 METHOD_WELCH = "Welch's t interval over unpaired seeds"
 
 
-def welch(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> Difference:
+def welch(a: FloatArray, b: FloatArray) -> Difference:
     """Compare two arms over different training seeds, without equal variances.
 
     Args:
         a: One value per training seed of the first arm, shape (n,); NaN is left out.
         b: One value per training seed of the second arm, shape (m,); NaN is left out.
-        level: Nominal coverage of the interval, in (0, 1).
 
     Returns:
         The difference of the means a - b with Welch's t interval and its p value; no sign-flip p.
         With fewer than two seeds on a side the bounds are NaN, with none the difference is too.
 
     Raises:
-        ValueError: When the level is not in (0, 1) or the values are not 1-D arrays.
+        ValueError: When the values are not 1-D arrays.
 
     Source: Welch (1947), The generalization of Student's problem when several different population
         variances are involved.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"values must have shape (n,), got {a.shape} and {b.shape}")
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
@@ -40,7 +38,7 @@ def welch(a: FloatArray, b: FloatArray, level: float = DEFAULT_LEVEL) -> Differe
         variances = a.var(ddof=1) / a.size, b.var(ddof=1) / b.size
         standard_error = float(np.sqrt(sum(variances)))
         freedom = _freedom((float(variances[0]), float(variances[1])), (a.size, b.size))
-        half_width = float(stdtrit(freedom, (1 + level) / 2)) * standard_error
+        half_width = float(stdtrit(freedom, 1 - TAIL)) * standard_error
         lo, hi = difference - half_width, difference + half_width
         p_t = two_sided_t(difference, standard_error, freedom)
     return Difference(

@@ -16,7 +16,7 @@ from diamond.errors import RequestError
 from diamond.findings.policy_returns import PAPER_LABEL, plays_the_whole_game
 from diamond.results.score_files import EVALUATION
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import DEFAULT_LEVEL, Interval, bootstrap_interval
+from diamond.stats.intervals import LEVEL, Interval, bootstrap_interval
 from diamond.training.evaluation import Episode, Playing, finished, play_side_by_side, sampled_actor
 from diamond.training.policy_part import POLICY
 from diamond.world.build import part_of_checkpoint
@@ -112,7 +112,7 @@ def summary(agent: Checkpoint, episodes: Sequence[Episode]) -> dict[str, Any]:
         "lo": _number(interval.lo),
         "hi": _number(interval.hi),
         "interval": {
-            "level": DEFAULT_LEVEL,
+            "level": LEVEL,
             "method": "percentile bootstrap over episodes",
             "within": "one trained model: says nothing of training again",
         },

@@ -13,7 +13,7 @@ from diamond.config.base import first_reason
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
-from diamond.data.references import NATIVE_FILE, Reference, load_references, view_references
+from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
 from diamond.engine.files import read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
@@ -29,7 +29,6 @@ class Film:
     """All frames of one start, those of every arm at the size of the finest one.
 
     Attributes:
-        game: The game.
         start: Number of the held-out start, which is also its episode's.
         seed: Training seed of the arms that are shown; the first one of the study.
         length: Time steps until the real episode ends, at most the horizon; later ones are not
@@ -52,9 +51,7 @@ class StartFrames:
 
     Attributes:
         arm: Name of the arm or of the trial.
-        game: The game.
         seed: Training seed of the run.
-        start: Number of the held-out start.
         length: Env steps until the real episode ends, at most the horizon.
         real: (horizon, h, w, 3) uint8 RGB, as the arm sees the game; frame i is at time step i + 1,
             black where the episode has ended.
@@ -94,7 +91,6 @@ def load_films(result: Result, store: Store) -> list[Film]:
 
     Args:
         result: Of a study; arms whose frames are not there have no row.
-        store: Where its rollouts and references are.
 
     Returns:
         Up to `MAX_FILMS` for each game; none where the store has no imagined frames of it.
@@ -152,7 +148,6 @@ def load_start(rollouts: Rollouts, start: int, store: Store) -> StartFrames | No
     Args:
         rollouts: Of the run; they are finished.
         start: Number of the held-out start, one of the rollouts'.
-        store: Where they are.
 
     Returns:
         None where these frames were dropped, imagined or real ones.

@@ -25,7 +25,6 @@ class Shown:
     """What of a study is in the tracking store.
 
     Attributes:
-        experiment_id: Where its runs are.
         study_id: Its parent run.
         compared: Ids of the runs that stand for arms and baselines, by game.
         files: Names of the files that are uploaded, folders included.
@@ -42,7 +41,6 @@ def study_description(result: Result, shown: Shown) -> str:
 
     Args:
         result: What is known so far; its summary is empty until the study has come to its end.
-        shown: What the text links to.
     """
     parts = [
         escape(result.summary) or "No answer yet: the study has not come to its end.",

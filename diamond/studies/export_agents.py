@@ -38,7 +38,6 @@ class RunChoice:
 
     Attributes:
         arm: Name of the arm, such as ``steps=3``.
-        game: The game.
         seed: Training seed, None for the first one.
     """
 
@@ -52,7 +51,6 @@ class TrainedRun:
     """A run of a study whose networks are all trained.
 
     Attributes:
-        config: What it is.
         source: The run in words.
         folders: Folder with the weights and the shape of each network.
     """
@@ -86,7 +84,6 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
 
     Args:
         study: Name of a study of the home.
-        choice: Which of its runs.
         home: Folder for everything that runs make.
 
     Raises:
@@ -150,7 +147,6 @@ def export_released(agent: Checkpoint | RunConfig, parts: Parts, target: Path) -
 
     Args:
         agent: What the networks are.
-        parts: Their weights.
         target: The file to write; it must not exist.
 
     Raises:

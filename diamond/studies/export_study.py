@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from diamond.data.references import FINALS_FILE, NATIVE_FILE
+from diamond.data.reference_files import FINALS_FILE, NATIVE_FILE
 from diamond.engine.files import write_json
 from diamond.engine.home import check_format
 from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
@@ -49,9 +49,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
     """Write a study into a file: there whole, or not at all.
 
     Args:
-        store: The home.
         study: Of that home.
-        target: The file to make.
         journal: Trials of a sweep, None for an ablation.
 
     Raises:
@@ -94,8 +92,6 @@ def planned(study: str, entry: Mapping[str, Any], needs: Needs) -> Plan:
     """The plan of an entry of a history, whose stages are those that were written down.
 
     Args:
-        study: Its name.
-        entry: The entry.
         needs: The stages that the study needs.
 
     Raises:

@@ -49,7 +49,6 @@ def to_make_again(
     there are.
 
     Args:
-        store: The home.
         specs: The stages of a command, each after those that it reads.
         done: Keys of those that are done.
         keep: What the user said is to stay; None where nothing was said.
@@ -88,7 +87,6 @@ class Dropping:
     """Drops frames of rollouts as soon as nothing waits for them. Mutable: it follows a command.
 
     Attributes:
-        store: The home.
         keep: What the user said is to stay; None where nothing was said: all.
         study: Name of the command's study.
     """
@@ -103,7 +101,6 @@ class Dropping:
         """Follow the stages of a command; what nothing waits for goes at once.
 
         Args:
-            specs: The stages.
             done: Keys of those that are done.
 
         Returns:

@@ -39,9 +39,7 @@ class Item:
     """A folder, or file of weights or estimates, that nobody needs.
 
     Attributes:
-        path: Where it is.
         what: Name of its stage, or study, weights, estimates, trash.
-        num_bytes: Its size.
     """
 
     path: Path
@@ -67,7 +65,6 @@ def find_garbage(store: Store, forget: Sequence[str]) -> Garbage:
     """List what no study of a home needs.
 
     Args:
-        store: The home.
         forget: Names of studies that count as not there.
 
     Raises:

@@ -63,7 +63,6 @@ class Received:
     """What became of a file.
 
     Attributes:
-        study: Name of the study.
         plan: All that is known of an ablation now; None for a sweep.
         command: What goes on with it in this home.
         num_new: Stages that the home did not have.
@@ -82,8 +81,6 @@ class _Arrived:
     """What was in a file, unpacked and whole.
 
     Attributes:
-        path: The file.
-        study: Name of the study.
         folder: Where it was unpacked.
         entries: The plans of the study.
         needs: The stages of its runs.
@@ -112,7 +109,7 @@ def import_study(store: Store, path: Path, bring_trials: BringTrials) -> Receive
 
     Args:
         store: The home, made where it is missing.
-        path: What `study_export.export_study` wrote.
+        path: What `diamond.studies.export_study.export_study` wrote.
         bring_trials: Called for a sweep that the home does not have.
 
     Raises:

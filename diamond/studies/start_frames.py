@@ -46,10 +46,7 @@ def find_rollouts(study: Study, result: Result, name: RunName, store: Store) -> 
     """The rollouts of a run of a study.
 
     Args:
-        study: The study.
-        result: Its result.
         name: Of the run.
-        store: The home.
 
     Raises:
         RequestError: There is no such arm, game or seed, or it has imagined nothing.

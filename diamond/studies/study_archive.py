@@ -39,8 +39,6 @@ class Parcel:
     """An archive that was opened and whose index is as it was written.
 
     Attributes:
-        path: The file.
-        study: Name of the study.
         digests: SHA-256 of every file in it, by its place.
     """
 
@@ -72,8 +70,6 @@ def write_parcel(target: Path, study: str, files: Mapping[str, Path]) -> None:
     """Write an archive: it is there whole, or not at all.
 
     Args:
-        target: The file to make.
-        study: Name of the study.
         files: What goes into it, by its place there.
 
     Raises:

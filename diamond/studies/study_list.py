@@ -33,8 +33,6 @@ class Study:
     """One study of a home.
 
     Attributes:
-        name: Its name.
-        folder: Its folder.
         entries: Its plans, the oldest first; none where they are lost.
         needs: The stages of its runs.
     """
@@ -303,7 +301,6 @@ def check_whole(result: Result, store: Store, stages: Collection[str] | None = N
 
     Args:
         result: Of a study.
-        store: The home.
         stages: Names of the stages to read; None reads all.
 
     Raises:

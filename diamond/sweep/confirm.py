@@ -15,7 +15,7 @@ from diamond.results.rollout_estimates import BOOTSTRAP_SEED
 from diamond.results.search import Confirmation, ConfirmedRow, ConfirmVerdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.difference import Difference
-from diamond.stats.intervals import DEFAULT_LEVEL
+from diamond.stats.intervals import LEVEL
 from diamond.stats.multiple import holm
 from diamond.stats.paired import paired_seeds, paired_starts
 from diamond.sweep.declaration import Sweep
@@ -170,7 +170,7 @@ def _verdict(row: ConfirmedRow, aim: Aim, p: float | None) -> ConfirmVerdict:
     """Whether a difference leaves out 0, and is small enough a p where there are several."""
     if row.lo is None or row.hi is None:
         return "no interval"
-    lost = p is not None and p > 1 - DEFAULT_LEVEL
+    lost = p is not None and p > 1 - LEVEL
     if lost or row.lo <= 0 <= row.hi:
         return "undecided"
     return "confirmed" if (row.lo > 0) == (aim == "maximize") else "refuted"

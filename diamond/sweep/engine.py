@@ -1,6 +1,7 @@
 """The loop of a sweep: ask for trials, make their stages, tell what they are worth.
 
-Who proposes values: `proposals`. Who works on what: `ownership`. What a trial is worth: `scoring`.
+Who proposes values: `proposals`. Who works on what: `ownership`. What a trial is worth:
+`trial_values`.
 """
 
 from collections.abc import Callable, Iterable, Sequence

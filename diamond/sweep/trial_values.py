@@ -16,8 +16,8 @@ from diamond.plan.plan import Plan, Run
 from diamond.results.rollout_estimates import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import (
-    DEFAULT_LEVEL,
     DEFAULT_NUM_RESAMPLES,
+    LEVEL,
     Interval,
     bootstrap_interval,
     t_curve,
@@ -163,6 +163,6 @@ def _skill_interval(
     value = float(_skill_of(error.sum(axis=0)[None], copy.sum(axis=0)[None], measure)[0])
     if not len(drawn):
         return Interval(value, float("nan"), float("nan"), num_starts)
-    tail = (1 - DEFAULT_LEVEL) / 2
+    tail = (1 - LEVEL) / 2
     lo, hi = np.quantile(drawn, (tail, 1 - tail))
     return Interval(value, float(lo), float(hi), num_starts)

@@ -1,1 +1,4 @@
-"""Event logs of stages and their import into MLflow; only `mlflow_store` imports mlflow."""
+"""Event logs of stages and their import into MLflow.
+
+Only `mlflow_open`, `mlflow_store` and `ui_server` import mlflow.
+"""

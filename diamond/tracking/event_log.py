@@ -1,4 +1,4 @@
-"""The event log of one stage: training metrics and messages as JSON lines; knows no MLflow.
+"""The event log of one stage: training metrics as JSON lines; knows no MLflow.
 
 A checkpoint stores the number of bytes that `EventLog.commit` returned. What lies beyond it was
 written after the last checkpoint, will be made again by a resumed stage, and must not be read by
@@ -32,19 +32,6 @@ class Event:
     values: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Message:
-    """A line of text at a time.
-
-    Attributes:
-        time_ms: Unix time in milliseconds.
-        text: What happened.
-    """
-
-    time_ms: int
-    text: str
-
-
 def unix_ms() -> int:
     """Return the wall clock as Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
@@ -72,10 +59,6 @@ class EventLog:
             values: Value by metric name.
         """
         self._buffer.append(event_line(Event(self._now_ms(), step, values)))
-
-    def message(self, text: str) -> None:
-        """Remember a message."""
-        self._buffer.append(json.dumps({"time": self._now_ms(), "message": text}) + "\n")
 
     def commit(self) -> int:
         """Append what is remembered and wait until the disk has it.
@@ -169,7 +152,6 @@ def parse_events(lines: bytes, path: Path) -> list[Event]:
             {name: math.nan if v is None else float(v) for name, v in record["values"].items()},
         )
         for record in _records(lines, path)
-        if "values" in record
     ]
 
 
@@ -187,24 +169,13 @@ def read_events(path: Path, num_bytes: int | None) -> list[Event]:
     return parse_events(read_lines(path, num_bytes), path)
 
 
-def read_messages(path: Path, num_bytes: int | None) -> list[Message]:
-    """Read the messages in the first bytes of a log; arguments and errors as in `read_events`."""
-    return [
-        Message(record["time"], record["message"])
-        for record in _records(read_lines(path, num_bytes), path)
-        if "message" in record
-    ]
-
-
 def _records(lines: bytes, path: Path) -> Iterator[dict[str, Any]]:
     for line in lines.splitlines():
         try:
             record = json.loads(line)
         except ValueError:
             record = None
-        if not isinstance(record, dict) or not (
-            {"time", "step", "values"} <= record.keys() or {"time", "message"} <= record.keys()
-        ):
+        if not isinstance(record, dict) or not {"time", "step", "values"} <= record.keys():
             raise StoreError(
                 f"the event log {path} holds a line that is not an event: {line[:80]!r}.\n"
                 "  Remove the stage folder; the same command makes it again."

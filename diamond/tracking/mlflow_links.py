@@ -38,9 +38,7 @@ def curves_link(experiment_id: str, run_ids: Sequence[str], metric: str) -> str:
     """One plot of a metric against the time step: mean and bounds of each run.
 
     Args:
-        experiment_id: Where the runs are.
         run_ids: The runs, at least one.
-        metric: Name of the metric.
     """
     names = [curve_name(metric, part) for part in PARTS]
     query = {

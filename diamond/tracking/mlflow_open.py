@@ -26,14 +26,14 @@ from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.relocate import artifact_root, relocate
 from diamond.tracking.uris import EXPERIMENT, absolute_uri, hide_secrets, sqlite_path
 
-_NOTE = "mlflow.note.content"
+NOTE = "mlflow.note.content"
 _DESCRIPTION = (
     "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
     "their intervals, and the report."
 )
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
-    _NOTE: _DESCRIPTION,
+    NOTE: _DESCRIPTION,
 }
 _NEW = ".mlflow-"
 _ANSWER_SECONDS = 20.0
@@ -74,8 +74,8 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
             root = None
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, root)
-        if _NOTE not in experiment.tags and experiment.lifecycle_stage == LifecycleStage.ACTIVE:
-            client.set_experiment_tag(experiment.experiment_id, _NOTE, _DESCRIPTION)
+        if NOTE not in experiment.tags and experiment.lifecycle_stage == LifecycleStage.ACTIVE:
+            client.set_experiment_tag(experiment.experiment_id, NOTE, _DESCRIPTION)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise StoreError(
             f"the experiment {EXPERIMENT!r} of {hide_secrets(uri)} was deleted.\n  Bring it back:"
@@ -135,7 +135,6 @@ def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
 
     Args:
         verb: What is being done to the store.
-        tracking_uri: The store.
 
     Raises:
         StoreError: The store raised; the cause is in the text.

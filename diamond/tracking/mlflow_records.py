@@ -32,7 +32,6 @@ class StageEvents:
 
     Attributes:
         stage: Name of the stage; its metrics are shown as ``stage/metric``.
-        key: Key of the stage.
         path: Its event log; a missing file counts as empty.
         num_bytes: Committed size of the log, from the checkpoint; None for a stage that is done.
         digest: SHA-256 of that part of the log.

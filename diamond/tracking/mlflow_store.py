@@ -22,7 +22,7 @@ from mlflow.utils.uri import is_local_uri
 
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
 from diamond.tracking.mlflow_links import PARENT_TAG
-from diamond.tracking.mlflow_open import open_client, store_errors
+from diamond.tracking.mlflow_open import NOTE, open_client, store_errors
 from diamond.tracking.mlflow_records import HOME_TAG, Home, RunStatus, TrackedRun, TrackedStudy
 from diamond.tracking.owner import current_owner, is_gone
 from diamond.tracking.sources import Source, mark_of, points_from, sent_bytes, sources_of
@@ -36,7 +36,6 @@ _IMPORTED = "diamond.imported."
 _ARTIFACTS = "diamond.artifacts"
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
-_NOTE = "mlflow.note.content"
 
 
 @dataclass
@@ -59,9 +58,6 @@ class MlflowStore:
         """Assign.
 
         Args:
-            client: An open client.
-            experiment_id: Where runs go.
-            tracking_uri: The address of the store.
             home_id: The home whose studies are written: others may have studies of these names.
         """
         self._home_id = home_id
@@ -101,7 +97,7 @@ class MlflowStore:
         Raises:
             StoreError: The store refuses.
         """
-        tags = {**study.tags, _NAME: study.name, _NOTE: fit_description(study.description)}
+        tags = {**study.tags, _NAME: study.name, NOTE: fit_description(study.description)}
         with store_errors("write to", self._tracking_uri):
             known = self._study(study.run_key, study.name)
             self._describe(known, tags, study.params)

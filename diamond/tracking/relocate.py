@@ -23,7 +23,6 @@ def relocate(database: Path, home_id: str = "", former: Sequence[str] = ()) -> N
 
     Args:
         database: An MLflow database in the home's folder.
-        home_id: Identity of the home.
         former: Identities that it had, in whose place its studies get this one.
 
     Raises:

@@ -51,7 +51,6 @@ def unusable_port(error: OSError, port: int, command: str) -> RequestError:
 
     Args:
         error: What the system said; raised again where the port is not its cause.
-        port: TCP port.
         command: One that would work.
     """
     if error.errno not in (errno.EADDRINUSE, errno.EACCES):

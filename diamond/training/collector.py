@@ -30,8 +30,6 @@ class Play:
     """What real play needs to know.
 
     Attributes:
-        game: The game.
-        environment: How the game is played.
         view: Crop and size of the frames.
         online: Length of games, chance of a random action.
         seed: Run seed.

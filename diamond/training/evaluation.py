@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diamond.config.environments import Environment
 from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.data.collect import Progress
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv, draw_episode_key
 from diamond.envs.view import apply_view
@@ -22,8 +23,6 @@ from diamond.nets.blocks import Recurrent
 from diamond.records import to_unit
 from diamond.rng import categorical, numpy_generator
 from diamond.seeds import Purpose
-
-Progress = Callable[[int, int], None]
 
 
 class Actor(Protocol):
@@ -60,8 +59,6 @@ class Playing:
     """An episode that is played, and changes with every env step.
 
     Attributes:
-        index: Which of the episodes it is.
-        env: The game.
         rng: Stream of its actions.
         native: Screen of the game (h, w, 3) uint8.
         frame: What the agent sees (h, w, 3) uint8.
@@ -116,7 +113,6 @@ def play_side_by_side(
     """Play `num_episodes` episodes, so many at a time; lives lost do not end them.
 
     Args:
-        game: The game.
         configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor; a memory of zeros is that of no frame.
         seed: Seed of the episodes; equal seeds play the same starts.
@@ -163,7 +159,6 @@ def play_episodes(
     """Play all episodes at once; lives lost do not end them.
 
     Args:
-        game: The game.
         configs: Environment, view and evaluation.
         actor_for: Number of actions to an actor.
         seed: Seed of the episodes; equal seeds play the same starts.

@@ -42,7 +42,6 @@ def judge_held_out(net: InverseDynamicsNet, frames: FrameSet) -> HeldOut:
     """Name the action of every env step of recorded episodes.
 
     Args:
-        net: The network.
         frames: Episodes that it was not trained on.
     """
     named, taken = [], []

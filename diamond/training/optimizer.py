@@ -72,8 +72,6 @@ def apply_update(
     Args:
         loss: Scalar.
         parts: Further scalars to record, without gradient.
-        module: What is trained.
-        optimizer: Its optimiser.
         config: Learning rate, clipping.
         at: (update, number of updates), 0-based.
 

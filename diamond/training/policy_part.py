@@ -41,7 +41,6 @@ def learn_from(
     Args:
         play: Plays trajectories (b, t), in imagination or in the game; called once.
         net: The policy.
-        config: Its section.
         order: CPU generator that shuffles the trajectories of PPO.
     """
     match config.algorithm:

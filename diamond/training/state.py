@@ -21,9 +21,7 @@ class TrainingState:
     """A module in training. Mutable: this is the one object that a training loop changes.
 
     Attributes:
-        module: What is trained.
         averaged: Exponential moving average of its weights, or None.
-        optimizer: Its optimiser.
         update: Updates done.
     """
 
@@ -156,9 +154,7 @@ def begin_part(
     """Begin to train the network of a part.
 
     Args:
-        part: What is trained.
         net: The network, fresh.
-        config: Its section.
         source: Segments of real frames of the part's extent.
         seed: Run seed, of a judge the data seed.
         given: What was trained before: of a policy, the world model.

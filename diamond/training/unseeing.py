@@ -4,22 +4,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from diamond.arrays import ByteArray, FloatArray, IntArray
 from diamond.nets.blocks import Recurrent
 from diamond.training.evaluation import Actor
 
 MAX_HOLD_STEPS = 8
 """A held random action is held 1 to this many env steps."""
-Frames = NDArray[np.uint8]
-Uniforms = NDArray[np.float64]
-Choice = tuple[NDArray[np.int64], Recurrent | None]
+Uniforms = FloatArray
+Choice = tuple[IntArray, Recurrent | None]
 
 
 def random_actor(num_actions: int) -> Actor:
     """An actor that chooses uniformly."""
 
-    def act(frames: Frames, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
+    def act(frames: ByteArray, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
         return (uniforms * num_actions).astype(np.int64), None
 
     return act
@@ -31,7 +30,7 @@ def held_actor(num_actions: int) -> Actor:
     Its memory is the action and how many env steps it is held on; zeros begin a new one.
     """
 
-    def act(frames: Frames, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
+    def act(frames: ByteArray, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
         drawn, rest = np.divmod(uniforms * num_actions, 1)
         actions = torch.from_numpy(drawn.astype(np.int64))
         left = torch.from_numpy((rest * MAX_HOLD_STEPS).astype(np.int64))
@@ -47,7 +46,7 @@ def held_actor(num_actions: int) -> Actor:
 def constant_actor(action: int) -> Callable[[int], Actor]:
     """An actor that always takes the same action, by its index."""
 
-    def act(frames: Frames, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
+    def act(frames: ByteArray, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
         return np.full(len(uniforms), action), None
 
     return lambda num_actions: act
@@ -61,7 +60,7 @@ def frequency_actor(counts: Sequence[int]) -> Callable[[int], Actor]:
     """
     upper = np.cumsum(counts) / sum(counts)
 
-    def act(frames: Frames, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
+    def act(frames: ByteArray, uniforms: Uniforms, memory: Recurrent | None) -> Choice:
         return np.searchsorted(upper, uniforms, side="right"), None
 
     return lambda num_actions: act

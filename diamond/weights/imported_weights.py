@@ -60,7 +60,6 @@ def named_weights(home: Path, documents: Iterable[Any]) -> set[str]:
     """The digests of stored weights that plans or manifests name, wherever in them it stands.
 
     Args:
-        home: The home.
         documents: Plain data, also as an earlier version of the code wrote it.
     """
     text = json.dumps(list(documents))

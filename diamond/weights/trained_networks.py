@@ -82,7 +82,6 @@ def load_part(context: StageContext, part: Part[N, C], stage: str = "") -> N:
 
     Args:
         context: Of the stage that reads it.
-        part: The part.
         stage: What trained it, where its name is not that of the part.
     """
     folder = context.part_folder(part.name, stage or part.name)

@@ -18,10 +18,8 @@ def part_of_checkpoint(
     """The network of a checkpoint folder, ready to use.
 
     Args:
-        part: Which one.
         folder: Where its weights are.
         checkpoint: What the folder says of itself.
-        device: Where it goes.
 
     Raises:
         WeightsError: The weights are missing, damaged or those of another network.

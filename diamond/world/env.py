@@ -96,7 +96,6 @@ def make(
         horizon: Env steps after which an episode is truncated.
         steps: Denoising steps a frame.
         starts: Folder with real frames of this game to start from.
-        device: Where to compute.
         render_mode: "rgb_array" or None.
 
     Raises:

@@ -24,7 +24,6 @@ def replay_actions(
     """Imagine under recorded actions.
 
     Args:
-        world: The world model.
         state: State before action `first`.
         actions: (b, t) int64.
         noise_at: Noise of each time step.
@@ -79,7 +78,6 @@ def begin_anew(
     """Put fresh real starts at the given rows.
 
     Args:
-        world: The world model.
         state: State of all trajectories.
         rows: (m,) int64.
         restart: Draws fresh real starts.

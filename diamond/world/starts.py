@@ -31,7 +31,6 @@ class RecordedStarts:
 
     Attributes:
         segments: Of as many real env steps as a start has frames.
-        device: Where the starts go.
     """
 
     segments: SegmentSampler
@@ -52,7 +51,6 @@ def starts_of_checkpoint(
         history: Frames that its world model starts from at least.
         frames: Folder with the outputs of a `frames` stage; None records `NUM_FRAMES` frames of
             the game with the presets' collector, the same ones every time.
-        device: Where the starts go.
 
     Raises:
         RequestError: The folder holds no frames, damaged ones, or those of another view.

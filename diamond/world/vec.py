@@ -38,7 +38,6 @@ class Game(NamedTuple):
     """What the spaces and the rendering of an environment need to know.
 
     Attributes:
-        num_actions: Actions to choose from.
         height: Rows of a frame, pixels.
         width: Columns of a frame, pixels.
         fps: Env steps in a second of play.

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diamond.agent.actor_critic import actor_critic_loss, burn_in, ppo_losses
-from diamond.agent.lambda_returns import lambda_returns
+from diamond.agent.actor_critic import actor_critic_loss, burn_in, lambda_returns, ppo_losses
 from diamond.config.networks import PolicyConfig
 from diamond.config.presets import make_preset
 from diamond.data.dataset import FrameSet

@@ -12,7 +12,7 @@ import pytest
 from diamond.config.metric_table import METRICS, RETURN
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.references import load_references
+from diamond.data.reference_files import load_references
 from diamond.engine.files import read_json, write_json
 from diamond.engine.store import Store, read_manifest, write_manifest
 from diamond.envs.open_game import open_game

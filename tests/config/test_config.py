@@ -46,7 +46,7 @@ def test_games_are_the_26_of_atari_100k() -> None:
     assert set(GAMES_WITH_EXPERT) <= set(GAMES)
 
 
-# SCIENCE.md section 1, typed from its table and list.
+# arXiv 2405.12399, appendices D and E, and the configs of its released code, typed by hand.
 PAPER: dict[str, Any] = {
     "environment.frame_skip": 4,
     "environment.max_noops": 30,

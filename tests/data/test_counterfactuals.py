@@ -28,7 +28,7 @@ from diamond.data.counterfactuals import (
     play_branch,
     view_branches,
 )
-from diamond.data.references import (
+from diamond.data.reference_files import (
     BRANCH_FILE,
     Branch,
     Reference,

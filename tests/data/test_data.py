@@ -23,7 +23,7 @@ from diamond.config.run import (
 from diamond.data import segments as segments_module
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet
-from diamond.data.references import (
+from diamond.data.reference_files import (
     Reference,
     backgrounds_of,
     load_references,

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data import seen_starts as looking
 from diamond.data.dataset import FrameSet
-from diamond.data.references import Reference, save_references
+from diamond.data.reference_files import Reference, save_references
 from diamond.data.seen_starts import Stretch, seen_starts
 from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE
 from diamond.engine.store import Store

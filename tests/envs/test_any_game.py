@@ -12,7 +12,7 @@ from diamond.config.game_names import check_game, check_games, kind_of, slug_of
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.data.collect import collect_references
-from diamond.data.references import load_references, save_references
+from diamond.data.reference_files import load_references, save_references
 from diamond.errors import RequestError
 from diamond.findings.arm_inputs import scored_on
 from diamond.findings.reader_notes import study_notes

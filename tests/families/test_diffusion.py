@@ -43,7 +43,7 @@ def numbers(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-# SCIENCE.md section 2: the levels of the released code, to the digits printed there.
+# The levels of the released code, to three digits.
 PAPER_LEVELS = {
     1: (5.0,),
     2: (5.0, 0.002),
@@ -137,7 +137,7 @@ def test_training_levels_are_log_normal_and_clipped() -> None:
 
 
 def test_floor_lowers_63_levels_at_every_pass() -> None:
-    """SCIENCE.md section 1, defect 1: the number was found by running the released code."""
+    """docs/deviations.md: the number was found by running the released code."""
     once = quantize(LEVELS_256, "floor")
     step = 2 / 255
     lowered = (LEVELS_256 - once) / step

@@ -310,19 +310,16 @@ class Memory(NamedTuple):
     nothing: None = None
 
 
-def test_trees_are_selected_replaced_and_saved_by_row() -> None:
+def test_trees_are_replaced_by_row_and_saved() -> None:
     tree: dict[str, Any] = {
         "frame": torch.arange(8.0).reshape(4, 2),
         "memory": Memory(torch.arange(4), (torch.zeros(4, 1), torch.arange(4.0)[:, None])),
     }
     rows = torch.tensor([2, 0])
-    picked = trees.select(tree, rows)
     names = ["frame", "memory.hidden", "memory.cells.0", "memory.cells.1"]
-    assert list(trees.tensors(picked)) == names
-    for name, tensor in trees.tensors(tree).items():
-        assert torch.equal(trees.tensors(picked)[name], tensor[rows])
-    doubled = trees.with_tensors(tree, {n: t * 2 for n, t in trees.tensors(tree).items()})
-    mixed = trees.replace(tree, rows, trees.select(doubled, rows))
+    assert list(trees.tensors(tree)) == names
+    doubled = trees.with_tensors(tree, {n: t[rows] * 2 for n, t in trees.tensors(tree).items()})
+    mixed = trees.replace(tree, rows, doubled)
     assert torch.equal(mixed["frame"], torch.tensor([[0.0, 2], [2, 3], [8, 10], [6, 7]]))
     memory = mixed["memory"]
     assert isinstance(memory, Memory) and memory.nothing is None

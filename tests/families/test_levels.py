@@ -29,9 +29,10 @@ from diamond.families.diamond.levels import (
     flow_levels,
     initial_scale,
     levels_of,
+    out_of_training,
     timestep_levels,
+    training_range,
 )
-from diamond.families.diamond.training_levels import out_of_training, training_range
 
 PAPER = make_preset("paper", DEFAULT_GAME)
 SMOKE = make_preset("smoke", DEFAULT_GAME)
@@ -43,7 +44,7 @@ def with_fields(base: RunConfig, **fields: Any) -> RunConfig:
 
 
 def test_timesteps_of_the_released_ddpm() -> None:
-    """SCIENCE.md section 2: n=3 is at 666, 333, 0; n=10 begins at 900; n=1 is special."""
+    """The released branch: n=3 is at 666, 333, 0; n=10 begins at 900; n=1 is special."""
     assert ddpm_timesteps(1) == (500,)
     assert ddpm_timesteps(3) == (666, 333, 0)
     assert ddpm_timesteps(10)[0] == 900

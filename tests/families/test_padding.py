@@ -19,7 +19,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import FramesConfig
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, draw_starts
 from diamond.envs.open_game import data_shape

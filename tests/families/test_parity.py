@@ -16,8 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from diamond.agent.actor_critic import actor_critic_loss
-from diamond.agent.lambda_returns import lambda_returns
+from diamond.agent.actor_critic import actor_critic_loss, lambda_returns
 from diamond.config.presets import make_preset
 from diamond.families.diamond.config import DenoiserConfig, SamplerConfig, diamond_of
 from diamond.families.diamond.denoiser import DENOISER, Denoiser

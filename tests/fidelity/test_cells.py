@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from diamond.config.presets import make_preset
 from diamond.config.run import ViewConfig
 from diamond.data.collect import collect_references
-from diamond.data.references import View, view_references
+from diamond.data.reference_files import View, view_references
 from diamond.envs.open_game import open_game
 from diamond.envs.palette import COLOURS, paint
 from diamond.envs.view import apply_view

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio
 
+from diamond.arrays import ByteArray
 from diamond.fidelity.counterfactual import (
-    ByteArray,
     changed_pixels,
     delta_psnr,
     delta_psnr_true,

@@ -8,12 +8,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from diamond.data.references import median_background
-from diamond.fidelity import frame_metrics as metrics
+from diamond.arrays import BoolArray, ByteArray, FloatArray
+from diamond.data.reference_files import median_background
 from diamond.fidelity.frame_metrics import (
     PSNR_CAP_DB,
-    ByteArray,
-    FloatArray,
     colour_shift,
     core_ratio,
     foreground,
@@ -142,7 +140,7 @@ def test_iou_closed_form() -> None:
 
 
 @given(MASKS)
-def test_iou_properties(masks: metrics.MaskArray) -> None:
+def test_iou_properties(masks: BoolArray) -> None:
     first, second = masks
     value = foreground_iou(first, second)
     if not masks.any():

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from diamond.fidelity.modes import ByteArray, energy_score
+from diamond.arrays import ByteArray
+from diamond.fidelity.modes import energy_score
 
 # Square roots of exact sums, added up in another order.
 ROUNDING = 1e-12

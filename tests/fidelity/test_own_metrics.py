@@ -17,7 +17,7 @@ from diamond.config import own_metrics
 from diamond.config.own_metrics import TAKEN, OwnMetric
 from diamond.config.presets import make_preset
 from diamond.data.frame_files import read_stack
-from diamond.data.references import load_references, view_references
+from diamond.data.reference_files import load_references, view_references
 from diamond.engine.declaration_timing import last_declared, recorded_declaration
 from diamond.engine.needed_stages import plan_needs, read_needs
 from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE

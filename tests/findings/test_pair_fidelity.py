@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from diamond.cli.fidelity_table import fidelity_notes
-from diamond.data.references import median_background
+from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import natural, read_frame
 from diamond.data.videos import read_video
 from diamond.errors import RequestError

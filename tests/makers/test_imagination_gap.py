@@ -14,7 +14,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import replay_to_start
-from diamond.data.references import Reference, View, view_references
+from diamond.data.reference_files import Reference, View, view_references
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.output_names import DRAWN_EVENTS_FILE
 from diamond.engine.stage_context import StageContext
 from diamond.families.interface import Step

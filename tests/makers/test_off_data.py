@@ -15,7 +15,7 @@ from diamond.config.presets import make_preset
 from diamond.config.run import DEFECTS, RunConfig
 from diamond.config.shipped_policies import SHIPPED, shipped_file
 from diamond.data.collect import collect_off_data, collect_references
-from diamond.data.references import Reference, load_references
+from diamond.data.reference_files import Reference, load_references
 from diamond.engine.files import digest
 from diamond.engine.output_names import (
     OFF_DATA_FOLDER,

@@ -24,7 +24,7 @@ from diamond.config.run import (
 )
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.engine.output_names import (
     COUNTERFACTUAL_FILE,
     FRAMES_FILE,

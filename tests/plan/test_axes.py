@@ -21,8 +21,8 @@ from tests.plan.test_stage_keys import ONLINE, REACHED, SMOKE, changed_stages, s
 
 BREAKOUT = make_preset("smoke", "Breakout")
 
-# Two valid values of each axis that differ in everything that the axis sets. The comment of a
-# stage is the first one that they touch, read off the table of SCIENCE.md section 6 by hand.
+# Two valid values of each axis that differ in everything that the axis sets. The stage is
+# the first one that they touch, found by hand from what each axis sets.
 VALUES: dict[str, tuple[str, str, str]] = {
     "off_data": ("references", "none", "expert"),
     "collector": ("frames", "random", "mixed:0.5"),

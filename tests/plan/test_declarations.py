@@ -26,7 +26,7 @@ from diamond.plan.declarations import (
 )
 from diamond.plan.plan import Plan, make_plan
 from diamond.plan.request import Request
-from diamond.plan.toml_lines import line_of
+from diamond.plan.toml_files import line_of
 from diamond.stages.registry import stages_of_protocol
 from tests.commands import ROOT, diamond
 

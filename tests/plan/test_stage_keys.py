@@ -44,7 +44,7 @@ JUDGE: frozenset[StageName] = frozenset({"inverse_dynamics"})
 REFERENCES: frozenset[StageName] = frozenset({"references"})
 DENOISER: frozenset[StageName] = frozenset({"denoiser"})
 REWARD_END: frozenset[StageName] = frozenset({"reward_end"})
-# Read off the drawing in DESIGN.md section 4, by hand: the stages that a section reaches.
+# By hand (docs/decisions/0010): the stages that a section reaches.
 REACHED: dict[str, frozenset[StageName]] = {
     "preset": frozenset(),
     "recipe": frozenset(),

@@ -23,7 +23,7 @@ from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
-from diamond.report.tables import comparison_table, exploratory_table, metric_tables, noise_table
+from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.report.terminal import terminal
 from diamond.results.model import first_cause
 from tests.result_documents import (
@@ -295,7 +295,9 @@ def test_a_study_that_stops_early_names_the_stage_in_every_empty_section(tmp_pat
 
 
 def test_metric_tables_start_with_the_primary_metric_and_its_real_value() -> None:
-    first, second = metric_tables(result(three_arms()), "Boxing")[:2]
+    primary, others = metric_groups(result(three_arms()), "Boxing")[:2]
+    (first,) = primary["tables"].values()
+    second = next(iter(others["tables"].values()))
     assert first.title == "Core ratio: closer to the real frames is better, primary metric"
     assert [row.name for row in first.rows] == [
         "real frames", "steps=1", "steps=3", "steps=10", "copy-last",

@@ -12,7 +12,7 @@ from diamond.plan.claim_grammar import parse_claim
 from diamond.plan.path import Path as FlipPath
 from diamond.report.console import result_table
 from diamond.report.summary import summarise
-from diamond.report.tables import metric_tables, noise_table
+from diamond.report.tables import metric_groups, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.model import Estimate
 from diamond.results.paths import path_result
@@ -146,7 +146,7 @@ def document() -> dict[str, Any]:
 
 def test_tables_show_one_value_and_figures_none() -> None:
     doc = document()
-    first = metric_tables(result(doc), "Boxing")[0]
+    [first] = metric_groups(result(doc), "Boxing")[0]["tables"].values()
     assert first.title == "FD-inverse-dynamics: lower is better, primary metric"
     assert [row.cells[-1].text for row in first.rows][:2] == ["1.000", "2.000"]
     assert first.columns == ("arm", "all frames")

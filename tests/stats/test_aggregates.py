@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rliable import metrics as rliable
 
+from diamond.arrays import FloatArray
 from diamond.config.game_names import GAMES
 from diamond.config.published_scores import published
 from diamond.stats.aggregates import (
@@ -23,7 +24,6 @@ from diamond.stats.aggregates import (
     stratified_bootstrap,
     superhuman,
 )
-from diamond.stats.intervals import FloatArray
 
 # Sums of at most 48 values of magnitude up to 10, in another order: some 1e-15 of 480.
 ROUNDING = 1e-11
@@ -135,9 +135,11 @@ def test_improvement_interval_is_that_of_the_enumerated_resamples() -> None:
     # P = 0 has 7/16.
     found = probability_of_improvement(x, y, seed=1, num_resamples=4000)
     assert (found.probability, found.lo, found.hi) == (0.25, 0.0, 1.0)
-    inner = probability_of_improvement(x, y, seed=1, level=0.8, num_resamples=4000)
-    # P >= 1/2 has 5/16, more than the tail of 10 %; P = 1 has less.
-    assert (inner.lo, inner.hi) == (0.0, 0.5)
+    # With k of three X that win against j of three Y, P = kj/9 of two binomials of 1/3: kj > 4 has
+    # 13/729, less than the tail, kj >= 4 has 49/729.
+    x, y = np.array([[0.0], [0.0], [2.0]]), np.array([[1.0], [3.0], [3.0]])
+    inner = probability_of_improvement(x, y, seed=1, num_resamples=4000)
+    assert (inner.lo, inner.hi) == pytest.approx((0.0, 4 / 9))
 
 
 def test_the_bootstrap_resamples_runs_within_their_game() -> None:
@@ -204,14 +206,12 @@ def test_one_run_has_no_interval() -> None:
         assert np.isnan(probability_of_improvement(*pair, seed=0).hi)
 
 
-def test_wrong_shapes_and_levels_are_refused() -> None:
+def test_wrong_shapes_are_refused() -> None:
     good = np.ones((2, 3))
     with pytest.raises(ValueError, match=r"\(runs, games\)"):
         stratified_bootstrap(np.ones(3), aggregates, 0)
     with pytest.raises(ValueError, match="not empty"):
         stratified_bootstrap(np.ones((2, 0)), aggregates, 0)
-    with pytest.raises(ValueError, match="level"):
-        stratified_bootstrap(good, aggregates, 0, level=1.0)
     with pytest.raises(ValueError, match="X has 3 games, Y has 2"):
         probability_of_improvement(good, np.ones((2, 2)), 0)
 

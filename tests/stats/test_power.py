@@ -50,13 +50,12 @@ def test_t_test_without_spread_or_units() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 3), (3, 8)])
-@pytest.mark.parametrize("level", [0.9, 0.95])
-def test_welch_against_scipy(n: int, m: int, level: float) -> None:
+def test_welch_against_scipy(n: int, m: int) -> None:
     rng = np.random.default_rng(n + m)
     a, b = rng.normal(1, 1, n), rng.normal(0, 3, m)
     expected = scipy.stats.ttest_ind(a, b, equal_var=False)
-    bounds = expected.confidence_interval(level)
-    found = welch(np.append(a, NAN), b, level)
+    bounds = expected.confidence_interval(0.95)
+    found = welch(np.append(a, NAN), b)
     # Closed forms in float64 on both sides.
     assert found.p_t == pytest.approx(expected.pvalue, rel=1e-9)
     assert (found.lo, found.hi) == pytest.approx((bounds.low, bounds.high), rel=1e-9)
@@ -71,8 +70,6 @@ def test_welch_with_too_few_or_equal_seeds() -> None:
     assert np.isnan(welch(np.array([NAN]), np.array([1.0])).difference)
     same = welch(np.ones(3), np.ones(3))
     assert (same.difference, same.lo, same.hi, same.p_t) == (0, 0, 0, 1)
-    with pytest.raises(ValueError, match="level must be in"):
-        welch(np.ones(3), np.ones(3), 95)
     with pytest.raises(ValueError, match="shape"):
         welch(np.ones((3, 1)), np.ones(3))
 

@@ -14,7 +14,7 @@ from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
-from diamond.data.references import Reference, save_references
+from diamond.data.reference_files import Reference, save_references
 from diamond.engine.devices import Workers
 from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.engine.files import in_use, read_json

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from diamond.cli.app import app
-from diamond.data.references import NATIVE_FILE, STILLS_FILE
+from diamond.data.reference_files import NATIVE_FILE, STILLS_FILE
 from diamond.engine.files import digest, in_use, write_json
 from diamond.engine.output_names import (
     EVENTS_FILE,

@@ -81,7 +81,6 @@ def trained_stage(folder: Path, num_updates: int = NUM_UPDATES) -> StageEvents:
     log = EventLog(folder / "events.jsonl", now_ms=lambda: next(clock))
     for step in range(num_updates):
         log.metric(step, {"loss": 1 / (1 + step), "grad_norm": math.sqrt(step)})
-    log.message("done")
     path, num_bytes = folder / "events.jsonl", log.commit()
     return StageEvents("denoiser", "abc", path, num_bytes, digest(path))
 

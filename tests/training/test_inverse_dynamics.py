@@ -15,7 +15,7 @@ import torch
 from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
 from diamond.data.dataset import FrameSet
-from diamond.data.references import View
+from diamond.data.reference_files import View
 from diamond.data.segments import SegmentSampler
 from diamond.engine.files import read_json
 from diamond.engine.output_names import HELD_OUT_FILE, WEIGHTS_FILE

@@ -6,7 +6,7 @@ import re
 from diamond.config.overrides import get_field
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
-from diamond.errors import RequestError, nearest, one_of
+from diamond.errors import RequestError, did_you_mean, one_of
 from diamond.families.diamond.config import NoiseLaw, diamond_of
 from diamond.families.diamond.formulations import (
     DDPM_MAX_SIGMA,
@@ -100,8 +100,7 @@ def noise_settings(text: str, config: RunConfig) -> Settings:
     called = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
     law = next((law for law in NOISE_LAWS if called and called[1] == law), None)
     if called is None or law is None:
-        match = nearest(text.partition("(")[0], NOISE_LAWS)
-        guess = f" Did you mean {match!r}?" if match else ""
+        guess = did_you_mean(text.partition("(")[0], NOISE_LAWS)
         raise RequestError(f"unknown value of noise {text!r}.{guess}\n  allowed: {NOISE_FORMS}")
     numbers = [] if called[2] is None else [number_of(part) for part in called[2].split(",")]
     allowed = {"lognormal": (0, 2, 4), "loguniform": (2,)}.get(law, (0, 2))

@@ -6,9 +6,9 @@ from diamond.config.worlds import INTERFACE
 from diamond.families.diamond.axes import AXES
 from diamond.families.diamond.config import DiamondConfig, diamond_of
 from diamond.families.diamond.cost import calls_per_frame, frame_multiplications
+from diamond.families.diamond.levels import out_of_training
 from diamond.families.diamond.presets import ONLINE, diamond_preset
 from diamond.families.diamond.stages import DENOISER, REWARD_END, rewards_seconds
-from diamond.families.diamond.training_levels import out_of_training
 from diamond.families.interface import Family
 
 

@@ -1,13 +1,15 @@
-"""Noise levels as plain floats: the grids of samplers and the table of DDPM; no tensor here.
+"""Noise levels as plain floats: the grids of samplers, the table of DDPM, the range of training.
 
-All levels are sigma of variance-exploding coordinates: frame + sigma * noise.
+All levels are sigma of variance-exploding coordinates: frame + sigma * noise. No tensor here: the
+draw of training levels is in `diamond.families.diamond.noise_law`.
 """
 
 import math
 from functools import cache
+from statistics import NormalDist
 from typing import Literal, assert_never
 
-from diamond.families.diamond.config import SamplerConfig
+from diamond.families.diamond.config import DenoiserConfig, SamplerConfig
 
 DDPM_TIMESTEPS = 1000
 _FIRST_BETA, _LAST_BETA = 1e-4, 0.02
@@ -16,6 +18,15 @@ _FLOW_START = 0.999
 
 MAX_GAMMA = math.sqrt(2.0) - 1.0
 """Most that churn raises a level by, as a fraction of it."""
+
+RARE = 1e-4
+"""A level that training draws beyond with less than this chance counts as not seen."""
+LOW_FACTOR = 10.0
+"""A sampler may end this many times below the lowest level of training.
+
+What is denoised there is a frame but for a noise that is far smaller than what training removed.
+"""
+_ROUNDING = 1 + 1e-6
 
 
 def karras_levels(
@@ -143,3 +154,46 @@ def calls_per_sample(num_steps: int, order: Literal[1, 2]) -> int:
     Heun's solver needs one only at its last step; ancestral sampling has order 1.
     """
     return num_steps if order == 1 else 2 * num_steps - 1
+
+
+def training_range(denoiser: DenoiserConfig) -> tuple[float, float]:
+    """The lowest and the highest noise level that training shows.
+
+    The quantiles `RARE` and 1 - `RARE` of the training-noise law, clipped as the draws are.
+    """
+    low, high = denoiser.noise_min, denoiser.noise_max
+    match denoiser.noise_law:
+        case "lognormal":
+            spread = denoiser.noise_scale * NormalDist().inv_cdf(1 - RARE)
+            ends = math.exp(denoiser.noise_loc - spread), math.exp(denoiser.noise_loc + spread)
+        case "loguniform":
+            ends = low, high
+        case "timesteps":
+            ends = ddpm_sigmas()[0], ddpm_sigmas()[-1]
+        case "time":
+            ends = RARE / (1 - RARE), (1 - RARE) / RARE
+        case _:
+            assert_never(denoiser.noise_law)
+    return min(max(ends[0], low), high), min(max(ends[1], low), high)
+
+
+def out_of_training(denoiser: DenoiserConfig, sampler: SamplerConfig) -> str | None:
+    """Say why a sampler asks for a noise level that training never showed; None if it does not.
+
+    It may begin no higher than training went (churn raises levels), and end no lower than a tenth
+    (`LOW_FACTOR`) of where training began.
+    """
+    levels = levels_of(sampler)
+    first = levels[0] * (1 + churn_gamma(sampler.churn, sampler.steps))
+    last = levels[-2]
+    low, high = training_range(denoiser)
+    if first > high * _ROUNDING:
+        return (
+            f"the sampler begins at noise level {first:.4g}, training shows none above {high:.4g}"
+        )
+    if last * LOW_FACTOR * _ROUNDING < low:
+        return (
+            f"the sampler ends at noise level {last:.4g}, training shows none below {low:.4g}, "
+            f"more than {LOW_FACTOR:g} times higher"
+        )
+    return None

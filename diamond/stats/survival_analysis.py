@@ -5,13 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from diamond.stats.intervals import DEFAULT_LEVEL, FloatArray, t_curve
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
+from diamond.arrays import BoolArray, FloatArray, IntArray
+from diamond.stats.intervals import LEVEL, TAIL, t_curve
 
 _ROUNDING = 1e-9
 """Of a product of fractions that is exactly one half."""
@@ -74,13 +70,12 @@ def first_above(curves: FloatArray, threshold: float) -> Times:
     return Times(steps.astype(np.int64), observed)
 
 
-def kaplan_meier(times: Times, horizon: int, level: float = DEFAULT_LEVEL) -> Survival:
+def kaplan_meier(times: Times, horizon: int) -> Survival:
     """Survival over the starts of one trained model, with an interval at each step.
 
     Args:
         times: Of independent starts, (n,).
         horizon: Number of env steps, at least 1.
-        level: Nominal coverage at each step, in (0, 1).
 
     Returns:
         The product-limit estimate. Its interval is Greenwood's on the log(-log) scale. That scale
@@ -89,14 +84,12 @@ def kaplan_meier(times: Times, horizon: int, level: float = DEFAULT_LEVEL) -> Su
         is at risk at it. Where none is at risk any more and some were censored, it is NaN.
 
     Raises:
-        ValueError: When the level is not in (0, 1), the shapes differ or the horizon is below 1.
+        ValueError: When the shapes differ or the horizon is below 1.
 
     Source: Kaplan and Meier (1958), Nonparametric estimation from incomplete observations;
         Kalbfleisch and Prentice (2002), The Statistical Analysis of Failure Time Data, section
         1.4; Clopper and Pearson (1934), The use of confidence or fiducial limits.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}")
     _check(times, horizon)
     steps = np.arange(1, horizon + 1)
     at_risk = (times.steps[:, None] >= steps).sum(axis=0)
@@ -111,30 +104,26 @@ def kaplan_meier(times: Times, horizon: int, level: float = DEFAULT_LEVEL) -> Su
         with warnings.catch_warnings():
             # The log(-log) of 0 and 1 is infinite: made good below.
             warnings.filterwarnings("ignore", "The confidence interval is undefined")
-            interval = estimate.confidence_interval(level, method="log-log")
+            interval = estimate.confidence_interval(LEVEL, method="log-log")
         survival, lo, hi = (
             np.asarray(part.evaluate(steps), np.float64)
             for part in (estimate, interval.low, interval.high)
         )
-        tail = (1 - level) / 2
         kept, lost = survival == 1, survival == 0
-        lo[kept], hi[kept] = tail ** (1 / np.maximum(at_risk[kept], 1)), 1.0
-        lo[lost], hi[lost] = 0.0, 1 - tail ** (1 / max(int(times.observed.sum()), 1))
+        lo[kept], hi[kept] = TAIL ** (1 / np.maximum(at_risk[kept], 1)), 1.0
+        lo[lost], hi[lost] = 0.0, 1 - TAIL ** (1 / max(int(times.observed.sum()), 1))
     unknown = (at_risk == 0) & (survival > 0)
     for part in (survival, lo, hi):
         part[unknown] = np.nan
     return Survival(survival, lo, hi, at_risk.astype(np.int64), _median(survival))
 
 
-def survival_over_seeds(
-    times: Sequence[Times], horizon: int, level: float = DEFAULT_LEVEL
-) -> Survival:
+def survival_over_seeds(times: Sequence[Times], horizon: int) -> Survival:
     """Survival of an arm over training seeds: the mean of the curves of its seeds.
 
     Args:
         times: Of the starts of each seed.
         horizon: Number of env steps, at least 1.
-        level: Nominal coverage at each step, in (0, 1).
 
     Returns:
         The mean of the seeds' product-limit estimates with its t interval over seeds, cut to
@@ -144,12 +133,12 @@ def survival_over_seeds(
         `at_risk` counts the starts of all seeds.
 
     Raises:
-        ValueError: When the level is not in (0, 1), the shapes differ or the horizon is below 1.
+        ValueError: When the shapes differ or the horizon is below 1.
     """
-    each = [kaplan_meier(one, horizon, level) for one in times]
+    each = [kaplan_meier(one, horizon) for one in times]
     curves = np.array([one.survival for one in each]).reshape(-1, horizon)
     curves[:, np.isnan(curves).any(axis=0)] = np.nan
-    found = t_curve(curves, level)
+    found = t_curve(curves)
     spread = curves.max(axis=0, initial=0.0) > curves.min(axis=0, initial=1.0)
     lo = np.where(spread, np.maximum(found.lo, 0.0), np.nan)
     hi = np.where(spread, np.minimum(found.hi, 1.0), np.nan)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from diamond.config.player_names import PLAYERS
 from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
+from diamond.report.tables import estimate_cell
 from diamond.results.model import Arm, PlayerPoints, Points, PolicyPoints, Result, Run
 
 _PLACES = 2
@@ -24,7 +25,7 @@ def returns_table(doc: Result, game: str) -> Table:
         cells = (
             Cell(str(run.seed)),
             Cell(sticky),
-            _mean(found),
+            estimate_cell(found, _PLACES),
             Cell(number(hns, 3)),
             *_episodes(found),
         )
@@ -44,7 +45,7 @@ def players_table(doc: Result, game: str) -> Table:
                 Cell(str(run.seed)),
                 Cell(sticky),
                 Cell(player_text(other)),
-                _mean(other),
+                estimate_cell(other, _PLACES),
                 Cell(number(other.difference, places), span(*bounds, places)),
                 *_episodes(other),
             )
@@ -87,10 +88,6 @@ def _measured(doc: Result, game: str) -> Iterator[tuple[Arm, Run, str, PolicyPoi
             yield arm, run, "", run.returns
             if run.returns.sticky is not None:
                 yield arm, run, f"{run.returns.sticky.sticky_actions:g}", run.returns.sticky
-
-
-def _mean(found: Points) -> Cell:
-    return Cell(number(found.mean, _PLACES), span(found.lo, found.hi, _PLACES))
 
 
 def _episodes(found: Points) -> tuple[Cell, Cell]:
