@@ -1,16 +1,48 @@
 """`diamond bench`: how fast the parts run on this machine, also beside the released code."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from diamond.cli.options import Compile
+from diamond.cli.options import AsJson, Compile, takes_records
 from diamond.errors import ExitCode
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, beside the parts."""
+
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Checkout of the released code, to be measured in turn and held against: "
+            "github.com/eloialonso/diamond.",
+            show_default=False,
+        ),
+    ] = None
+    preset: Annotated[
+        str, typer.Option(help="Networks and batches: smoke, tiny, small or paper.")
+    ] = "paper"
+    game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k.")] = "Breakout"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="'AXIS=V ...'",
+            help="What differs from the preset: a named axis or any config field; may be repeated.",
+            show_default=False,
+        ),
+    ] = None
+    compile_: Compile = False
+
+
+@takes_records
 def bench(
+    *,
     parts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -20,32 +52,8 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Checkout of the released code, to be measured in turn and held against: "
-            "github.com/eloialonso/diamond.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option(help="Networks and batches: smoke, tiny, small or paper.")
-    ] = "paper",
-    game: Annotated[str, typer.Option(help="One of the 26 games of Atari 100k.")] = "Breakout",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="'AXIS=V ...'",
-            help="What differs from the preset: a named axis or any config field; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    compile_: Compile = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the document, and only that.")
-    ] = False,
+    measured: Measured,
+    as_json: AsJson = False,
 ) -> None:
     """Measure how fast each part runs on this machine.
 
@@ -58,7 +66,14 @@ def bench(
     from diamond.bench.table import bench_tables, heading
     from diamond.cli.widths import console
 
-    request = make_request(parts or (), preset, game, settings or (), reference, compile_)
+    request = make_request(
+        parts or (),
+        measured.preset,
+        measured.game,
+        measured.settings or (),
+        measured.reference,
+        measured.compile_,
+    )
     errors = console(stderr=True)
 
     def note(line: str) -> None:

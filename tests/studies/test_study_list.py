@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from diamond.cli.studies import show_study, size_text
-from diamond.cli.verify import verify_and_show
+from diamond.cli.reading.studies import show_study, size_text
+from diamond.cli.reading.verify import verify_and_show
 from diamond.engine import needed_stages as needs_module
 from diamond.engine.files import digest, in_use, read_json, write_json
 from diamond.engine.needed_stages import REPORT_FILE, needed_stages, read_needs
