@@ -11,9 +11,10 @@ from typing import Any
 from diamond.config.base import canonical_json
 from diamond.engine.store import Store
 from diamond.plan.declarations import Declaration, Declared, Override, claims_hash
+from diamond.results.arm_model import Run
 from diamond.results.claims import Declared as DeclaredResult
 from diamond.results.claims import Verdict
-from diamond.results.model import Result, Run
+from diamond.results.model import Result
 from diamond.stages.registry import RESULT_STAGES
 
 History = Sequence[Mapping[str, Any]]

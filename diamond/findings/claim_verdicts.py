@@ -26,8 +26,9 @@ from diamond.plan.claim_grammar import (
     render_quantity,
 )
 from diamond.plan.declarations import Declaration, DeclaredClaim
+from diamond.results.arm_model import Arm, Run
 from diamond.results.claims import Claim, ClaimGame, ClaimPart
-from diamond.results.model import Arm, Result, Run
+from diamond.results.model import Result
 from diamond.results.rollout_estimates import (
     Scores,
     load_scores,

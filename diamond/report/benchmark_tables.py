@@ -10,7 +10,7 @@ from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import HNS_LABELS as LABELS
 from diamond.report.terminal import HEAD_WIDTH, WIDTH
 from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")

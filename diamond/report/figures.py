@@ -12,7 +12,9 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from diamond.report.figure_style import INK, NOISE, draw_grid, looks, marked_steps, plain, settings
-from diamond.results.model import Arm, CurvePart, Result, level_text
+from diamond.results.arm_model import Arm, level_text
+from diamond.results.metric_model import CurvePart
+from diamond.results.model import Result
 
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
     ("band_lo", "band_hi", 0.08),

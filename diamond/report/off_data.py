@@ -4,7 +4,10 @@ from collections.abc import Collection, Iterable
 
 from diamond.report.numbers import ABSENT, decimals, number, shown_decimals, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Arm, Comparison, Metric, Result
+from diamond.results.arm_model import Arm
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Metric
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 

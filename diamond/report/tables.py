@@ -13,7 +13,10 @@ from diamond.report.numbers import (
     visible_decimals,
 )
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Comparison, Estimate, Metric, Result, Stage
+from diamond.results.arm_model import Stage
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Estimate, Metric
+from diamond.results.model import Result
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from diamond.config.base import Same
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
-from diamond.results.model import PlayerPoints
 from diamond.results.played_episodes import Played, PlayedGames
+from diamond.results.returns_model import PlayerPoints
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import FloatArray, bootstrap_interval
 from diamond.stats.unpaired import welch

@@ -13,9 +13,10 @@ from diamond.engine.store import RESULT, Store
 from diamond.plan.axes import find_axis
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.stage_keys import StageSpec
-from diamond.results.model import Arm as ArmResult
-from diamond.results.model import GameScores, NoiseFloor, Result
-from diamond.results.model import Run as RunResult
+from diamond.results.arm_model import Arm as ArmResult
+from diamond.results.arm_model import Run as RunResult
+from diamond.results.comparison_model import GameScores, NoiseFloor
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 from diamond.stages.registry import find_stage_record
 from diamond.studies.description import Shown, study_description

@@ -15,7 +15,7 @@ from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.summary import summarise
 from diamond.results.comparisons import Scored, comparison_rows, corrected
-from diamond.results.model import Estimate, Metric
+from diamond.results.metric_model import Estimate, Metric
 from diamond.results.played_episodes import Played, PlayedEpisode, PlayedGames
 from diamond.results.rollout_estimates import load_scores
 from tests.result_documents import result, three_arms

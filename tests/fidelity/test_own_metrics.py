@@ -36,8 +36,9 @@ from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.figures import horizon_panels
 from diamond.report.tables import metric_groups
+from diamond.results.arm_model import Run
 from diamond.results.document import from_document, to_document
-from diamond.results.model import Result, Run
+from diamond.results.model import Result
 from diamond.studies.run_study import StudyRun
 from diamond.sweep.declaration import read_sweep
 from diamond.sweep.objectives import QUANTITIES

@@ -21,7 +21,7 @@ from diamond.plan.joined_requests import command_words, join_requests
 from diamond.plan.plan import Plan, make_plan
 from diamond.plan.request import Request
 from diamond.report.controls import blind_metrics, control_sentences, control_table
-from diamond.results.model import Comparison, Seen, Sensitivity
+from diamond.results.comparison_model import Comparison, Seen, Sensitivity
 from diamond.results.rollout_estimates import described
 from diamond.results.sensitivity import Control, sensitivity_rows
 from diamond.studies.arm_selection import selected_stages

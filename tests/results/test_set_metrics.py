@@ -14,7 +14,7 @@ from diamond.report.console import result_table
 from diamond.report.summary import summarise
 from diamond.report.tables import metric_tables, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 from diamond.results.paths import path_result
 from diamond.results.rollout_estimates import Scores, arm_estimates, run_means
 from diamond.sweep.objectives import QUANTITY_OF

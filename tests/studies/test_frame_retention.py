@@ -32,10 +32,10 @@ from diamond.findings.store_view import SeenStore
 from diamond.plan.plan import Plan, Run, make_plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
-from diamond.results.model import Arm as ArmResult
+from diamond.results.arm_model import Arm as ArmResult
+from diamond.results.arm_model import Run as RunResult
+from diamond.results.arm_model import Stage as StageResult
 from diamond.results.model import Provenance, Result
-from diamond.results.model import Run as RunResult
-from diamond.results.model import Stage as StageResult
 from diamond.studies import compared_frames as films_module
 from diamond.studies.compared_frames import load_films
 from diamond.studies.frame_retention import (
