@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
 from diamond.envs.real_game import EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all

@@ -13,7 +13,7 @@ from diamond.config.metric_table import METRIC_OF, MetricSpec
 from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
 from diamond.config.primary import PRIMARY_METRIC
-from diamond.config.run import LPIPS_MIN_PIXELS
+from diamond.config.scoring import LPIPS_MIN_PIXELS
 from diamond.data.references import median_background
 from diamond.data.trajectory_files import (
     Frames,

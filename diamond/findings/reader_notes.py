@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from diamond.config.run import PlayConfig
+from diamond.config.recording import PlayConfig
 from diamond.config.worlds import family_of
 from diamond.engine.output_names import NO_EVENTS
 from diamond.engine.store import Store

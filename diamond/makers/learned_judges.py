@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diamond.config.run import ReferencesConfig
+from diamond.config.recording import ReferencesConfig
 from diamond.config.worlds import find_family
 from diamond.data.references import View
 from diamond.engine.stage_context import StageContext

@@ -6,12 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from diamond.config.environments import Environment, read_environment
-from diamond.config.run import (
-    FramesConfig,
-    RecordingPolicy,
-    ReferencesConfig,
-    ViewConfig,
-)
+from diamond.config.recording import FramesConfig, RecordingPolicy, ReferencesConfig, ViewConfig
 from diamond.config.shipped_policies import shipped_file
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
 from diamond.data.references import save_references

@@ -13,7 +13,8 @@ from diamond.config.metric_table import RETURN
 from diamond.config.player_names import UnseeingPlayer
 from diamond.config.presets import make_preset
 from diamond.config.primary import default_primary
-from diamond.config.run import DEFECTS, Defect, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.scoring import DEFECTS, Defect
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError
 from diamond.plan.axes import Axis

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from diamond.config.overrides import check_family_has, override
-from diamond.config.run import RunConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.plan.axes import Axis, find_axis
 from diamond.plan.game_probe import settled

@@ -11,7 +11,7 @@ from torch import Tensor
 from diamond.config.environments import Environment
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.replay import Replay
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.envs.real_game import draw_episode_key

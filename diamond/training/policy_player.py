@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.envs.collecting_players import Players
 from diamond.envs.view import apply_view
 from diamond.nets.actor_critic_net import ActorCriticNet

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.config.worlds import WorldConfig, find_family, world_section
 from diamond.engine.output_names import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_context import StageContext

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from diamond.config.presets import make_preset
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.collect import collect_references
 from diamond.data.references import View, view_references
 from diamond.envs.open_game import open_game

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
 from diamond.config.presets import make_preset
-from diamond.config.run import DEFECTS, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.scoring import DEFECTS
 from diamond.config.shipped_policies import SHIPPED, shipped_file
 from diamond.data.collect import collect_off_data, collect_references
 from diamond.data.references import Reference, load_references

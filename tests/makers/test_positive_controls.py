@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from diamond.config.metric_table import METRICS
 from diamond.config.presets import make_preset
-from diamond.config.run import DEFECTS, Defect, RolloutsConfig
+from diamond.config.scoring import DEFECTS, Defect, RolloutsConfig
 from diamond.data.defects import BLUR_PIXELS, blurred, spoilt
 from diamond.data.frame_files import read_stack
 from diamond.engine.needed_stages import plan_needs

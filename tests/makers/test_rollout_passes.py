@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    CounterfactualsConfig,
-    Defect,
-    RolloutsConfig,
-    RunConfig,
-    SamplesConfig,
-)
+from diamond.config.recording import CounterfactualsConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.scoring import Defect, RolloutsConfig, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.references import View

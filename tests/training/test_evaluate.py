@@ -21,7 +21,8 @@ from diamond.cli.evaluate import EvaluationOptions, evaluate_and_show
 from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.environments import Environment
 from diamond.config.presets import smoke, tiny
-from diamond.config.run import EvaluationConfig, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.scoring import EvaluationConfig
 from diamond.envs.real_game import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode

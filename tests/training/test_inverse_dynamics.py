@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from diamond.config.presets import smoke
-from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.scoring import INVERSE_DYNAMICS
 from diamond.data.dataset import FrameSet
 from diamond.data.references import View
 from diamond.data.segments import SegmentSampler

@@ -16,7 +16,7 @@ from diamond.config.environments import GymnasiumConfig
 from diamond.config.game_names import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.engine.files import read_json
