@@ -30,7 +30,8 @@ from diamond.engine.store import (
     write_manifest,
 )
 from diamond.makers.sample_scores import CONTROL_COLUMNS
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.document import from_document

@@ -8,7 +8,8 @@ from diamond.engine.output_names import NO_EVENTS
 from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage, scored_on, trained_model, views_of
 from diamond.plan.match import match_meaning
-from diamond.plan.plan import AA_NAME, Arm, Plan, imagines
+from diamond.plan.plan import Arm, Plan, imagines
+from diamond.plan.plan_arms import AA_NAME
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
 from diamond.stages.registry import find_stage_record
 

@@ -20,12 +20,8 @@ from diamond.config.presets import PRESETS
 from diamond.errors import RequestError, nearest, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
-from diamond.plan.claim_grammar import (
-    FIDELITY_METRICS,
-    Comparison,
-    parse_claim,
-    render_claim,
-)
+from diamond.plan.claims.claim_grammar import FIDELITY_METRICS, Comparison, render_claim
+from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.request import (
     ALL_STAGES,
     NO_MATCH,

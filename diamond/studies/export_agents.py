@@ -21,7 +21,7 @@ from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
 from diamond.families.diamond.config import DiamondConfig
 from diamond.families.diamond.formulations import is_released_formulation
-from diamond.plan.plan import AA_NAME
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import ALL_STAGES
 from diamond.plan.stage_keys import stages_of
 from diamond.studies.arm_selection import chosen

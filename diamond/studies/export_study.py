@@ -18,7 +18,8 @@ from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, entry_request
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files
 from diamond.findings.starts_in_training import kept_known_frames, kept_seen_starts
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.stages.frames import FRAMES
 from diamond.studies.compared_frames import film_starts, write_imagined_films, write_real_films
 from diamond.studies.study_archive import exists, write_parcel

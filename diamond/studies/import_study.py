@@ -47,7 +47,8 @@ from diamond.engine.study_history import (
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files
 from diamond.plan.joined_requests import command_words, join_requests
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.studies.export_study import JOURNAL_FILE, planned
 from diamond.studies.study_archive import damaged, open_parcel
 

@@ -20,7 +20,7 @@ from diamond.engine.store import Store
 from diamond.engine.study_history import FILE_NAME, read_entries
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.findings.estimate_files import estimate_files
-from diamond.plan.plan import AA_NAME
+from diamond.plan.plan_arms import AA_NAME
 from diamond.results.model import Result
 from diamond.weights.imported_weights import named_weights, stored_weights
 

@@ -29,7 +29,7 @@ from diamond.engine.output_names import FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import record_plan
 from diamond.errors import DiamondError, RequestError, StageFailedError, StoreError
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.results.model import Result
 from diamond.studies import compared_frames as films_module

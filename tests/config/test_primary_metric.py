@@ -8,9 +8,10 @@ import pytest
 
 from diamond.config.metric_table import RETURN, is_set, stage_of
 from diamond.errors import RequestError
-from diamond.plan.claim_arms import check_claims
+from diamond.plan.claims.claim_arms import check_claims
 from diamond.plan.declarations import Declared, Given, read_declaration
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.summary import summarise

@@ -18,7 +18,8 @@ from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
 from diamond.plan.axes import find_axis
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.plan.variants import apply_axes

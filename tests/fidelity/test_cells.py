@@ -13,7 +13,7 @@ from diamond.envs.palette import COLOURS, paint
 from diamond.envs.view import apply_view
 from diamond.fidelity.cells import nearest_colours, score_cells
 from diamond.findings.reader_notes import scoring_notes
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 
 NAN = np.nan

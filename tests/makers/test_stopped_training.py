@@ -20,7 +20,7 @@ from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
 from diamond.makers import trained_parts as training_stages
 from diamond.part import AnyPart, Part, Passes
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.tracking.event_log import read_events

@@ -8,7 +8,7 @@ import pytest
 
 from diamond.config.metric_table import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
-from diamond.plan.claim_grammar import parse_claim
+from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.path import Path as FlipPath
 from diamond.report.console import result_table
 from diamond.report.summary import summarise

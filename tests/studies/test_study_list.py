@@ -28,7 +28,8 @@ from diamond.engine.study_history import (
 )
 from diamond.errors import RequestError, StoreError
 from diamond.findings.reader_notes import study_notes
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages import registry as registry_module

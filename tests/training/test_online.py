@@ -28,7 +28,8 @@ from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StageFailedError
 from diamond.makers.online_agent import Progress
 from diamond.part import Extent
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.rng import torch_generator
