@@ -9,7 +9,7 @@ from diamond.errors import RequestError
 
 
 @cache
-def own_code() -> dict[str, Any]:
+def own_code() -> dict[str, str | None]:
     """What this process runs, as it was when this was first asked: folder, sources, versions."""
     version = code_version()
     return {"folder": str(PACKAGE), "sources": version["sources"], **version["versions"]}

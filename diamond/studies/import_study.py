@@ -25,14 +25,8 @@ from diamond.engine.needed_stages import (
 )
 from diamond.engine.output_names import MANIFEST_FILE
 from diamond.engine.sealed_json import is_whole, sealed
-from diamond.engine.store import (
-    STAGES_FOLDER,
-    Store,
-    damage_of,
-    kept_digests,
-    read_manifest,
-    stage_manifest,
-)
+from diamond.engine.stage_manifest import damage_of, kept_digests, read_manifest, stage_manifest
+from diamond.engine.store import STAGES_FOLDER, Store
 from diamond.engine.study_history import (
     FILE_NAME,
     LOCK_NAME,

@@ -12,7 +12,7 @@ from diamond.config.recording import ViewConfig
 from diamond.config.worlds import WorldConfig, find_family, world_section
 from diamond.engine.output_names import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import stage_manifest
+from diamond.engine.stage_manifest import stage_manifest
 from diamond.families.interface import Material, WorldModel, implementation_of
 from diamond.part import AnyPart, C, N, Part
 from diamond.tensor_files import filled

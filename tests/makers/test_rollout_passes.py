@@ -26,8 +26,9 @@ from diamond.engine.output_names import (
     OFF_DATA_FRAMES_FILE,
     SAMPLES_FILE,
 )
+from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import RESULT, Store
+from diamond.engine.store import Store
 from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.families.baselines import StillWorld

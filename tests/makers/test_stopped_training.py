@@ -14,7 +14,8 @@ from diamond.config.presets import make_preset
 from diamond.engine.files import digest, read_json, write_json
 from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_cost import expected_seconds
-from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.store import Store
 from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig

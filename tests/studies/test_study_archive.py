@@ -30,7 +30,8 @@ from diamond.engine.output_names import (
 )
 from diamond.engine.report_file import read_result
 from diamond.engine.sealed_json import sealed
-from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import DiamondError, RequestError, StoreError
 from diamond.plan.make_plan import make_plan

@@ -20,15 +20,13 @@ from diamond.data.references import View
 from diamond.data.segments import SegmentSampler
 from diamond.engine.files import read_json
 from diamond.engine.output_names import HELD_OUT_FILE, WEIGHTS_FILE
+from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import RESULT
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.makers import learned_judges as judges
 from diamond.makers.trained_parts import train_inverse_dynamics
-from diamond.nets.inverse_dynamics_net import (
-    INVERSE_DYNAMICS as JUDGE,
-)
+from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS as JUDGE
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.records import to_unit
