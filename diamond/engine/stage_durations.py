@@ -94,7 +94,7 @@ def _run_of(store: Store, manifest: Manifest, example: RunConfig) -> RunConfig |
     """
     sections: dict[str, Any] = {}
     _gather(store, manifest, sections)
-    update: dict[str, Any] = {}
+    update: dict[str, object] = {}
     try:
         for name, section in sections.items():
             record: Any = OnlineConfig if name == "online" else type(getattr(example, name, None))

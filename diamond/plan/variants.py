@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from diamond.config.overrides import check_family_has, override
 from diamond.config.recording import ViewConfig
@@ -69,7 +68,7 @@ def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig
     for axis, text in chosen:
         if axis.kind == "family":
             base = override(base, axis.settings(text, base))
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     for kind in ("bundle", "single"):
         for axis, text in chosen:
             if axis.kind == kind:

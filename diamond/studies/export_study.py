@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from diamond.data.references import FINALS_FILE, NATIVE_FILE
 from diamond.engine.files import write_json
@@ -15,7 +14,7 @@ from diamond.engine.output_names import FRAMES_FILE, OFF_DATA_SCORES_FILE, SCORE
 from diamond.engine.sealed_json import sealed
 from diamond.engine.stage_manifest import stage_manifest, write_kept
 from diamond.engine.store import STAGES_FOLDER, Store
-from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, entry_request
+from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, PlanEntry, entry_request
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files
 from diamond.findings.starts_in_training import kept_known_frames, kept_seen_starts
@@ -92,7 +91,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
     return Sent(len(done), len(needed) - len(done), target.stat().st_size)
 
 
-def planned(study: str, entry: Mapping[str, Any], needs: Needs) -> Plan:
+def planned(study: str, entry: PlanEntry, needs: Needs) -> Plan:
     """The plan of an entry of a history, whose stages are those that were written down.
 
     Args:

@@ -173,13 +173,13 @@ def _references(store: Store, rollouts: Manifest) -> Mapping[str, object]:
     return {"references": {name: played[name] for name in played if name != "recorded"}}
 
 
-def _judge(store: Store, rollouts: Manifest) -> dict[str, Any]:
+def _judge(store: Store, rollouts: Manifest) -> Mapping[str, object]:
     """The recipe of the judge that scored rollouts, or others of the same trained world model.
 
     Nothing where none was scored.
     """
     trained = {name: key for name, key in rollouts["upstream"].items() if name != "references"}
-    found: dict[str, Any] = {}
+    found: Mapping[str, object] = {}
     for key, name in stages_of_home(store):
         scored = store.manifest(name, key) if name == "fidelity" else None
         if scored is None:

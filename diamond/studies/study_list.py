@@ -17,7 +17,7 @@ from diamond.engine.needed_stages import (
 )
 from diamond.engine.report_file import read_result
 from diamond.engine.store import Store
-from diamond.engine.study_history import FILE_NAME, read_entries
+from diamond.engine.study_history import FILE_NAME, PlanEntry, read_entries
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.findings.estimate_files import estimate_files
 from diamond.plan.plan_arms import AA_NAME
@@ -41,7 +41,7 @@ class Study:
 
     name: str
     folder: Path
-    entries: list[dict[str, Any]]
+    entries: list[PlanEntry]
     needs: Needs
 
     @property
@@ -123,7 +123,7 @@ def _study_folders(store: Store) -> list[Path]:
     return sorted({path.parent for name in files for path in store.home.glob(f"studies/*/{name}")})
 
 
-def _known_entries(folder: Path) -> list[dict[str, Any]]:
+def _known_entries(folder: Path) -> list[PlanEntry]:
     """The plans of a study, none where they are lost."""
     try:
         return read_entries(folder)

@@ -196,7 +196,7 @@ def read_messages(path: Path, num_bytes: int | None) -> list[Message]:
     ]
 
 
-def _records(lines: bytes, path: Path) -> Iterator[dict[str, Any]]:
+def _records(lines: bytes, path: Path) -> Iterator[Mapping[str, Any]]:
     for line in lines.splitlines():
         try:
             record = json.loads(line)

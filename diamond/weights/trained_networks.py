@@ -98,5 +98,5 @@ def num_parameters(networks: Iterable[nn.Module]) -> int:
 
 def saved_shape(folder: Path) -> dict[str, int]:
     """Number of actions, height and width of a stage's network."""
-    shape: dict[str, Any] = json.loads((folder / SHAPE_FILE).read_text())
+    shape: dict[str, int] = json.loads((folder / SHAPE_FILE).read_text())
     return shape

@@ -17,6 +17,7 @@ import torch
 from diamond.config.presets import make_preset, smoke
 from diamond.engine import stage_claim as claim_module
 from diamond.engine import worker as worker_module
+from diamond.engine.child_processes import Message
 from diamond.engine.files import create_json, locked, read_json, write_json, write_text
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events
 from diamond.engine.sealed_json import DIGEST
@@ -233,7 +234,7 @@ def test_a_process_that_was_overtaken_stops_with_a_sentence_and_uses_what_the_ot
     """The stage is at work when another process takes over, finishes and goes."""
     store = Store(tmp_path)
     store.prepare(SPEC)
-    messages: list[dict[str, Any]] = []
+    messages: list[Message] = []
 
     def slow(context: StageContext) -> StageResult:
         other = overtaken(store, context.attempt)
