@@ -15,7 +15,7 @@ from diamond.cli.ablate import Options, run_study
 from diamond.cli.ablation_request import Asked, Texts, ablation_request, texts
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import DEFAULT_HOME, check_home_text, check_workers
-from diamond.cli.studies import placed
+from diamond.cli.reading.studies import placed
 from diamond.cli.system import quiet_mlflow
 from diamond.cli.widths import console
 from diamond.engine.files import in_use

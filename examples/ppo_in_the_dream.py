@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
-from diamond.config.run import EvaluationConfig
+from diamond.config.scoring import EvaluationConfig
 from diamond.rng import categorical, seeded_init
 from diamond.seeds import Purpose
 from diamond.training.evaluation import Actor, play_episodes

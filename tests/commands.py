@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -17,20 +17,15 @@ import diamond as package
 from diamond.engine.files import digest, read_json
 from diamond.engine.home import open_home
 from diamond.engine.output_names import EVENTS_FILE
+from diamond.engine.provenance import code_version
 from diamond.engine.sealed_json import unsealed
+from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import Claim
-from diamond.engine.store import (
-    KEPT,
-    OWN_FILES,
-    STAGES_FOLDER,
-    Attempt,
-    StageResult,
-    Store,
-    read_manifest,
-    write_manifest,
-)
+from diamond.engine.stage_manifest import OWN_FILES, Manifest, read_manifest, write_manifest
+from diamond.engine.store import KEPT, STAGES_FOLDER, StageResult, Store
 from diamond.makers.sample_scores import CONTROL_COLUMNS
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.document import from_document
@@ -179,7 +174,7 @@ def finish(
         return store.folder(spec.stage, spec.key)
     claim = Claim(store.work(spec.stage, spec.key))
     assert claim.try_acquire()
-    attempt = store.begin(spec.stage, spec.key, claim, device, {})
+    attempt = store.begin(spec.stage, spec.key, claim, device, code_version())
     (attempt.result / EVENTS_FILE).touch()
     fill(attempt.result)
     assert store.publish(spec.stage, spec.key, attempt, StageResult(dict(timings or {})))
@@ -192,7 +187,7 @@ def finished_at(folder: Path, seconds: float) -> None:
     manifest = read_manifest(folder)
     assert manifest is not None
     timings = manifest["timings"] | {"finished_ms": int(1000 * seconds)}
-    write_manifest(folder, manifest | {"timings": timings})
+    write_manifest(folder, {**manifest, "timings": timings})
 
 
 def attempt_in(folder: Path) -> Attempt:
@@ -200,7 +195,7 @@ def attempt_in(folder: Path) -> Attempt:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("claim-*.json"):
         left.unlink()
-    attempt = Attempt(folder, Claim(folder))
+    attempt = Attempt(folder, Claim(folder), cast("Manifest", {}))
     assert attempt.claim.try_acquire()
     attempt.result.mkdir(exist_ok=True)
     return attempt

@@ -22,7 +22,8 @@ from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, check_ablation, check_history, record_plan
 from diamond.errors import ExitCode, RequestError
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.studies.arm_selection import check_arms
 from diamond.studies.frame_retention import Keep
@@ -107,7 +108,7 @@ def _claim_remarks(plan: Plan) -> list[str]:
     """
     if plan.request.declared is None:
         return []
-    from diamond.plan.claim_arms import check_claims
+    from diamond.plan.claims.claim_arms import check_claims
 
     return check_claims(plan)
 

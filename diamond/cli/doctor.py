@@ -72,13 +72,14 @@ def _told(look: Callable[[], Document], problems: list[str]) -> Document:
 def _code() -> Document:
     from diamond.engine.provenance import code_version
 
-    found = dict(code_version())
+    found = code_version()
+    versions: dict[str, str | None] = dict(found["versions"])
     for name in MORE_LIBRARIES:
         try:
-            found["versions"][name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found["versions"][name] = None
-    return found
+            versions[name] = None
+    return {**found, "versions": versions}
 
 
 def _machine() -> Document:

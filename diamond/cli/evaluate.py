@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +19,13 @@ from diamond.envs.open_game import open_game
 from diamond.errors import InterruptedRunError
 from diamond.findings.policy_returns import UNSCORED_LABEL, plays_the_whole_game
 from diamond.report.video import VIDEO_SUFFIXES, open_video
-from diamond.studies.checkpoint_returns import check_evaluation, evaluate
+from diamond.studies.checkpoint_returns import (
+    EvaluationDocument,
+    NormalisedScore,
+    ReturnsSummary,
+    check_evaluation,
+    evaluate,
+)
 from diamond.training.evaluation import Playing
 
 LOG_SECONDS = 30.0
@@ -121,7 +126,7 @@ def _progress(
         yield count
 
 
-def _table(document: dict[str, Any]) -> Table:
+def _table(document: EvaluationDocument) -> Table:
     table = Table(title=f"{document['game']}: {document['checkpoint']}", title_justify="left")
     for head in ("", "mean", "95 % interval", "median", "lowest", "highest"):
         table.add_column(head, justify="left" if not head else "right")
@@ -140,13 +145,13 @@ def _table(document: dict[str, Any]) -> Table:
     return table
 
 
-def _bounds(values: dict[str, Any], form: str) -> str:
+def _bounds(values: ReturnsSummary | NormalisedScore, form: str) -> str:
     if values["lo"] is None:
         return "-"
     return f"{form.format(values['lo'])} to {form.format(values['hi'])}"
 
 
-def _notes(document: dict[str, Any], agent: Checkpoint) -> Iterator[str]:
+def _notes(document: EvaluationDocument, agent: Checkpoint) -> Iterator[str]:
     episodes = document["episodes"]
     yield "returns: " + ", ".join(f"{episode['return']:.0f}" for episode in episodes)
     yield f"{len(episodes)} episodes, seed {document['seed']}; {document['label']}"

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from diamond.report.numbers import ABSENT, number, shown_decimals, span
 from diamond.report.prose import seen_sentences
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Estimate, Result, level_text
+from diamond.results.arm_model import level_text
+from diamond.results.metric_model import Estimate
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 REAL = "real frames"

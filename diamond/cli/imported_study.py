@@ -4,7 +4,7 @@ from pathlib import Path
 
 from diamond.cli.ablate import Options, report_study, uploaded
 from diamond.cli.options import given_command, say_tracking
-from diamond.cli.report import write_again
+from diamond.cli.reading.report import write_again
 from diamond.cli.result_view import show_result
 from diamond.cli.widths import console
 from diamond.engine.devices import Workers

@@ -1,22 +1,74 @@
-"""Options that several commands have, and their defaults; no torch, no numpy."""
+"""Options that several commands have, and records of them; no torch, no numpy.
+
+A command takes records, whose fields are options: `takes_records` shows them to Typer one by one.
+"""
 
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from diamond.cli.system import check_text
+from diamond.config.defaults import ATARI_PRESETS, DEFAULT_ATARI_GAME, DEFAULT_GAME
 from diamond.errors import RequestError
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 if TYPE_CHECKING:
+    from diamond.cli.ablate import Options
     from diamond.engine.devices import Workers
 
 DEFAULT_HOME = Path("mlruns")
+DEFAULT_GAMES = f"{DEFAULT_GAME} ({DEFAULT_ATARI_GAME} with {', '.join(ATARI_PRESETS)})"
+
+
+def takes_records(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command whose parameters may be records into one that Typer can read.
+
+    Every field of a dataclass among its parameters becomes a parameter of that name, type and
+    default in its place; called with these, it makes the records again.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    records: dict[str, type[Any]] = {
+        name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)
+    }
+    flat: dict[str, Parameter] = {}
+    for name, own in signature(command).parameters.items():
+        for one in _field_parameters(hints[name]) if name in records else [own]:
+            assert one.name not in flat, f"{command.__name__} has two options {one.name}"
+            flat[one.name] = one.replace(kind=Parameter.KEYWORD_ONLY)
+
+    @wraps(command)
+    def with_records(**values: object) -> None:
+        made = {
+            name: record(**{one.name: values.pop(one.name) for one in fields(record)})
+            for name, record in records.items()
+        }
+        command(**values, **made)
+
+    with_records.__annotations__ = {one.name: one.annotation for one in flat.values()}
+    with_records.__signature__ = Signature(list(flat.values()))  # type: ignore[attr-defined]
+    return with_records
+
+
+def _field_parameters(record: type[Any]) -> list[Parameter]:
+    """The fields of a dataclass as parameters; none has a factory of its default."""
+    hints = get_type_hints(record, include_extras=True)
+    return [
+        Parameter(
+            one.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if one.default is MISSING else one.default,
+            annotation=hints[one.name],
+        )
+        for one in fields(record)
+    ]
 
 
 def check_home_text(home: Path) -> Path:
@@ -51,6 +103,74 @@ TrackingUri = Annotated[
         "the home.",
     ),
 ]
+PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.toml."
+Preset = Annotated[str, typer.Option(help=PRESET_HELP)]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", help="Try again what failed before; without it, only what was killed."
+    ),
+]
+KeepFrames = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        metavar="all|films|none",
+        help="Imagined frames that stay once they are scored: all, the default; films, what the "
+        "report shows; none. Given, it makes again what it asks for and was dropped before.",
+        show_default=False,
+    ),
+]
+ResultAsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result document, and only that.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the document, and only that.")]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a study is run, where it goes and what is shown; none of it changes a result."""
+
+    dry_run: DryRun = False
+    jobs: Jobs = None
+    compile_: Compile = False
+    retry_failed: RetryFailed = False
+    keep: KeepFrames = None
+    as_json: ResultAsJson = False
+    home: Home = DEFAULT_HOME
+    tracking_uri: TrackingUri = None
+
+    def options(self, only: Sequence[str] = ()) -> "Options":
+        """The same, checked.
+
+        Args:
+            only: Names of the arms to make; empty for all.
+
+        Raises:
+            RequestError: Two of them go not together, or one is not allowed.
+        """
+        from diamond.cli.ablate import Options
+        from diamond.studies.frame_retention import check_keep
+
+        if self.dry_run and self.as_json:
+            raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
+        return Options(
+            home=self.home.absolute(),
+            workers=check_workers(self.jobs, self.compile_),
+            dry_run=self.dry_run,
+            as_json=self.as_json,
+            tracking_uri=self.tracking_uri,
+            command=given_command(),
+            only=tuple(only),
+            retry_failed=self.retry_failed,
+            keep=check_keep(self.keep),
+        )
 
 
 def game_names(games: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
+from diamond.cli.options import DEFAULT_HOME, Home, StudyName, TrackingUri
 
 
 def export_study(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")],
+    study: StudyName,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make, a zip archive.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -21,7 +21,7 @@ def export_study(
     MLflow.
     """
     from diamond.cli.output_files import check_output
-    from diamond.cli.studies import size_text
+    from diamond.cli.reading.studies import size_text
     from diamond.cli.widths import console
     from diamond.engine.store import Store
     from diamond.engine.study_history import is_sweep

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 from diamond.config.base import Record, first_reason
 from diamond.config.environments import Environment
 from diamond.config.networks import PartConfig, PolicyConfig
-from diamond.config.run import Digest, Game, ImportedConfig, RunConfig, ViewConfig
+from diamond.config.recording import Digest, ViewConfig
+from diamond.config.run import Game, ImportedConfig, RunConfig
 from diamond.config.worlds import World, family_of
 from diamond.errors import RequestError
 

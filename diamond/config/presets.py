@@ -9,19 +9,16 @@ from diamond.config.environments import default_environment
 from diamond.config.game_names import FIRST_SIX_ACTIONS, GAMES_WITH_EXPERT, kind_of
 from diamond.config.networks import OptimizerConfig, PolicyConfig
 from diamond.config.online_presets import go_online
-from diamond.config.run import (
+from diamond.config.recording import (
     CounterfactualsConfig,
-    EvaluationConfig,
     FramesConfig,
     OffDataConfig,
     PlayConfig,
-    Protocol,
     ReferencesConfig,
-    RolloutsConfig,
-    RunConfig,
-    SamplesConfig,
     ViewConfig,
 )
+from diamond.config.run import Protocol, RunConfig
+from diamond.config.scoring import EvaluationConfig, RolloutsConfig, SamplesConfig
 from diamond.config.shipped_policies import SHIPPED
 from diamond.config.worlds import DIAMOND, find_family
 from diamond.errors import unknown

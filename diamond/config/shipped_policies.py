@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from diamond.config.run import RecordingPolicy, ViewConfig
+from diamond.config.recording import RecordingPolicy, ViewConfig
 
 FOLDER = Path(__file__).parents[1] / "envs" / "policies"
 

@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.environments import Environment
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    FramesConfig,
-    ReferencesConfig,
-    ViewConfig,
-)
+from diamond.config.recording import FramesConfig, ReferencesConfig, ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.counterfactuals import with_branch
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import Reference

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, ReferencesConfig, ViewConfig
+from diamond.config.recording import ReferencesConfig, ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.reference_files import Branch, Reference
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all

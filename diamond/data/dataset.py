@@ -5,14 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from diamond.data.frame_files import FrameWriter, StoredFrames, read_episodes
 
 FRAMES_FILE = "frames.npz"
+
+
+class Episodes(TypedDict):
+    """What episodes.json says of a set."""
+
+    bounds: list[int]
+    pads_starts: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class FrameSet:
         np.save(folder / "actions.npy", self.actions)
         np.save(folder / "rewards.npy", self.rewards)
         np.save(folder / "ends.npy", self.ends)
-        episodes: dict[str, Any] = {"bounds": self.bounds.tolist()}
+        episodes: Episodes = {"bounds": self.bounds.tolist()}
         if self.pads_starts:
             episodes["pads_starts"] = True
         (folder / "episodes.json").write_text(json.dumps(episodes) + "\n")
@@ -81,6 +89,6 @@ def _bounds(folder: Path) -> NDArray[np.int64]:
     return np.asarray(_episodes(folder)["bounds"], dtype=np.int64)
 
 
-def _episodes(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "episodes.json").read_text())
+def _episodes(folder: Path) -> Episodes:
+    found: Episodes = json.loads((folder / "episodes.json").read_text())
     return found

@@ -5,7 +5,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import Defect
+from diamond.config.scoring import Defect
 
 BLUR_PIXELS = 1.0
 """Standard deviation of the Gaussian of `blurred`."""

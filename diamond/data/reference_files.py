@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
 from diamond.envs.real_game import EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all
@@ -111,7 +111,7 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
     Where there are counterfactuals, their frames are in counterfactual.npz. Frames go to the disk
     as they come: only one reference is in memory.
     """
-    episodes: list[dict[str, Any]] = []
+    episodes: list[dict[str, object]] = []
     with ExitStack() as files:
         native = files.enter_context(FrameWriter(folder / NATIVE_FILE))
         stills = files.enter_context(FrameWriter(folder / STILLS_FILE))
@@ -121,7 +121,7 @@ def save_references(references: Iterable[Reference], folder: Path) -> None:
             native.write(number, reference.native)
             stills.write(number, reference.stills)
             finals.write(number, reference.final)
-            episode = {
+            episode: dict[str, object] = {
                 "emulator_seed": reference.key.emulator_seed,
                 "num_noops": reference.key.num_noops,
                 "action_codes": list(reference.action_codes),

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.dataset import read_in_turn
 from diamond.data.reference_files import Reference, load_references, view_frames
 

@@ -2,14 +2,36 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from diamond.engine.provenance import PACKAGE, code_version
 from diamond.errors import RequestError
+from diamond.plan.stage_keys import StageName
+
+
+class Job(TypedDict):
+    """What a process that makes stages is told to make."""
+
+    stage: StageName
+    key: str
+
+
+class Message(TypedDict, total=False):
+    """What a process that makes stages says; beside `type` each has what belongs to it."""
+
+    type: Literal["ready", "refused", "progress", "overtaken", "finished", "failed"]
+    done: int
+    total: int
+    note: str
+    made: bool
+    error: str
+    trace: str | None
 
 
 @cache
-def own_code() -> dict[str, Any]:
+def own_code() -> dict[str, str | None]:
     """What this process runs, as it was when this was first asked: folder, sources, versions."""
     version = code_version()
     return {"folder": str(PACKAGE), "sources": version["sources"], **version["versions"]}

@@ -10,10 +10,12 @@ from typing import Any
 
 from diamond.config.base import canonical_json
 from diamond.engine.store import Store
+from diamond.engine.study_history import DeclaredEntry
 from diamond.plan.declarations import Declaration, Declared, Override, claims_hash
+from diamond.results.arm_model import Run
 from diamond.results.claims import Declared as DeclaredResult
 from diamond.results.claims import Verdict
-from diamond.results.model import Result, Run
+from diamond.results.model import Result
 from diamond.stages.registry import RESULT_STAGES
 
 History = Sequence[Mapping[str, Any]]
@@ -22,7 +24,7 @@ DECLARED_BEFORE = "declared before"
 BEGAN_WITHOUT = "declared after the first arm started: the study began without claims"
 
 
-def history_entry(declared: Declared) -> dict[str, Any]:
+def history_entry(declared: Declared) -> DeclaredEntry:
     """What the history of a study keeps of a declaration."""
     return {
         "file": str(declared.path),
@@ -32,16 +34,16 @@ def history_entry(declared: Declared) -> dict[str, Any]:
     }
 
 
-def recorded_declaration(entry: Mapping[str, Any]) -> Declared:
+def recorded_declaration(entry: DeclaredEntry) -> Declared:
     """The declaration of which `history_entry` kept something; its file may be gone."""
     overrides = tuple(Override.model_validate(one) for one in entry["overrides"])
     declaration = Declaration.model_validate(entry["declaration"])
     return Declared(Path(entry["file"]), declaration, overrides)
 
 
-def last_declared(history: History) -> Mapping[str, Any] | None:
+def last_declared(history: History) -> DeclaredEntry | None:
     """The declaration of a study as its history has it last, None where it never had one."""
-    entries = [entry["declared"] for entry in history if "declared" in entry]
+    entries: list[DeclaredEntry] = [entry["declared"] for entry in history if "declared" in entry]
     return entries[-1] if entries else None
 
 

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Literal
 
 from diamond.config.processes import python_command, python_environment
-from diamond.engine.child_processes import own_code
+from diamond.engine.child_processes import Message, own_code
 from diamond.engine.devices import VISIBLE, Workers, least_used, visible_gpus
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageSpec
@@ -50,7 +50,7 @@ OnEvent = Callable[[StageEvent], None]
 @dataclass
 class _Worker:
     process: "subprocess.Popen[str]"
-    messages: "SimpleQueue[dict[str, Any] | None]"
+    messages: "SimpleQueue[Message | None]"
     gpu: str | None = None
     spec: StageSpec | None = None
     stderr: "deque[str]" = field(default_factory=lambda: deque(maxlen=30))
@@ -256,7 +256,7 @@ class LocalExecutor:
     def _handle(
         self,
         worker: _Worker,
-        message: dict[str, Any] | None,
+        message: Message | None,
         on_event: OnEvent,
     ) -> None:
         spec = worker.spec

@@ -6,7 +6,9 @@ its id. Nothing is opened here but the home's own file.
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
+
+from typing_extensions import TypedDict
 
 from diamond.engine.files import locked, read_json, write_json
 from diamond.errors import StoreError
@@ -20,6 +22,24 @@ FORMAT = 4
 FILE_NAME = "home.json"
 ANCHOR_NAME = ".home.lock"
 """Locked by who opens a home, and never written: no copy keeps the time of its last change."""
+
+
+class Place(TypedDict):
+    """Where a home is, and what its file system alone knows of it."""
+
+    folder: str
+    device: int
+    inode: int
+    anchor_changed_ns: int
+
+
+class HomeFile(TypedDict):
+    """What a home says of itself."""
+
+    format: int
+    id: str
+    former: list[str]
+    place: Place
 
 
 def open_home(folder: Path) -> Home:
@@ -36,14 +56,14 @@ def open_home(folder: Path) -> Home:
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ANCHOR_NAME):
         known, place = _read(folder), _place(folder)
-        opened: dict[str, Any]
+        opened: HomeFile
         if known is None:
             opened = {"format": FORMAT, "id": uuid.uuid4().hex, "former": [], "place": place}
         elif _is_same(known["place"], place):
-            opened = known | {"place": place}
+            opened = {**known, "place": place}
         else:
             former = [*known["former"], known["id"]]
-            opened = known | {"id": uuid.uuid4().hex, "former": former, "place": place}
+            opened = {**known, "id": uuid.uuid4().hex, "former": former, "place": place}
         if opened != known:
             write_json(folder / FILE_NAME, opened)
     return Home(folder, opened["id"], tuple(opened["former"]))
@@ -74,12 +94,12 @@ def open_tracking(folder: Path, tracking_uri: str | None) -> "MlflowStore":
     return open_store(tracking_uri or default_uri(folder), open_home(folder))
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
+def _read(folder: Path) -> HomeFile | None:
     """What a home says of itself; None where there is no home yet."""
     path = folder / FILE_NAME
     known = read_json(path)
     if isinstance(known, dict) and known.get("format") == FORMAT:
-        return known
+        return cast("HomeFile", known)
     was_opened = _has_results(folder) and (folder / ANCHOR_NAME).exists()
     if known is None and (path.exists() or was_opened):
         raise StoreError(
@@ -104,7 +124,7 @@ def _has_results(folder: Path) -> bool:
     return any(next(part.iterdir(), None) is not None for part in parts if part.is_dir())
 
 
-def _place(folder: Path) -> dict[str, Any]:
+def _place(folder: Path) -> Place:
     """Where a home is, and what its file system alone knows of it."""
     found, anchor = folder.stat(), (folder / ANCHOR_NAME).stat()
     return {
@@ -115,11 +135,12 @@ def _place(folder: Path) -> dict[str, Any]:
     }
 
 
-def _is_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
+def _is_same(before: Place, now: Place) -> bool:
     """Whether a folder is the one that it was: it may have been moved, or have a new owner.
 
     Moving keeps the anchor's time of change, and so does another machine that looks at the same
     disk; changing owner or rights keeps all the rest.
     """
-    changed = "anchor_changed_ns"
-    return now[changed] == before[changed] or now | {changed: 0} == before | {changed: 0}
+    if now["anchor_changed_ns"] == before["anchor_changed_ns"]:
+        return True
+    return {**now, "anchor_changed_ns": 0} == {**before, "anchor_changed_ns": 0}

@@ -14,7 +14,8 @@ from diamond.config.worlds import family_of, find_family
 from diamond.engine.files import read_json, write_json
 from diamond.engine.sealed_json import is_whole, sealed, unsealed
 from diamond.errors import RequestError
-from diamond.plan.plan import Plan, Run, baseline_config
+from diamond.plan.plan import Plan, Run
+from diamond.plan.plan_arms import baseline_config
 from diamond.plan.stage_keys import StageSpec, stages_of
 
 FILE_NAME = "stages.json"

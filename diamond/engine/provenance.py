@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from diamond.engine.stage_manifest import CodeVersion
 from diamond.results.model import Provenance
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ LIBRARIES = (
 
 
 @cache
-def code_version() -> dict[str, Any]:
+def code_version() -> CodeVersion:
     """Commit, dirty flag, digest of the sources and versions, as they are at the first call.
 
     Commit and flag are None outside a git checkout.
@@ -45,7 +46,7 @@ def code_version() -> dict[str, Any]:
     }
 
 
-def provenance(device: str | None, config: Mapping[str, dict[str, Any]]) -> Provenance:
+def provenance(device: str | None, config: Mapping[str, Mapping[str, Any]]) -> Provenance:
     """What made a result: this code, on a device, from resolved configs by name."""
     return Provenance.model_validate({**code_version(), "device": device, "config": config})
 

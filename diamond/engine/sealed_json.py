@@ -8,7 +8,7 @@ from typing import Any
 DIGEST = "sha256"
 
 
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(value: Mapping[str, Any]) -> dict[str, object]:
     """Return a value with its digest."""
     content = unsealed(value)
     # As it will be read: with lists for tuples, and texts for all names.

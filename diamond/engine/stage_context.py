@@ -17,7 +17,9 @@ from diamond.engine.arithmetic import compile_network
 from diamond.engine.devices import named_device
 from diamond.engine.files import digest
 from diamond.engine.output_names import EVENTS_FILE
-from diamond.engine.store import Attempt, StageResult, stage_manifest
+from diamond.engine.stage_attempt import Attempt
+from diamond.engine.stage_manifest import stage_manifest
+from diamond.engine.store import StageResult
 from diamond.engine.training_checkpoint import Saved, load_checkpoint, save_checkpoint
 from diamond.tracking.event_log import EventLog, read_lines
 
@@ -87,11 +89,10 @@ class StageContext:
         """The folder of a trained part that is read: that of its stage, or inside an agent."""
         return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / part
 
-    def upstream_config(self, stage: str) -> dict[str, Any]:
+    def upstream_config(self, stage: str) -> Mapping[str, Any]:
         """The config section of a stage that is read; an agent's holds those of its parts."""
         owner = stage if stage in self.upstream else "agent"
-        config: dict[str, Any] = stage_manifest(self.upstream[owner])["config"]
-        return config
+        return stage_manifest(self.upstream[owner])["config"]
 
     def resume(self) -> Saved | None:
         """The state to continue from, or None; events after it are cut off.

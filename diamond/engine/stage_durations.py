@@ -14,6 +14,7 @@ from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
 from diamond.config.worlds import find_family, world_section
 from diamond.engine.stage_cost import expected_seconds
+from diamond.engine.stage_manifest import Manifest
 from diamond.engine.store import KEPT, STAGES_FOLDER, Store
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageName
@@ -64,9 +65,7 @@ class Measured:
         ]
         return median(near) if near else None
 
-    def _add(
-        self, store: Store, stage: StageName, manifest: Mapping[str, Any], example: RunConfig
-    ) -> None:
+    def _add(self, store: Store, stage: StageName, manifest: Manifest, example: RunConfig) -> None:
         run = _run_of(store, manifest, example)
         if run is None or "imported" in manifest["config"]:
             return
@@ -87,14 +86,14 @@ def _newest(store: Store, stage: StageName) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)[:RECENT]]
 
 
-def _run_of(store: Store, manifest: Mapping[str, Any], example: RunConfig) -> RunConfig | None:
+def _run_of(store: Store, manifest: Manifest, example: RunConfig) -> RunConfig | None:
     """A run with the sections that a stage and those it reads were made with.
 
     None where another version wrote them.
     """
     sections: dict[str, Any] = {}
     _gather(store, manifest, sections)
-    update: dict[str, Any] = {}
+    update: dict[str, object] = {}
     try:
         for name, section in sections.items():
             record: Any = OnlineConfig if name == "online" else type(getattr(example, name, None))
@@ -109,7 +108,7 @@ def _run_of(store: Store, manifest: Mapping[str, Any], example: RunConfig) -> Ru
     return example.model_copy(update=update)
 
 
-def _gather(store: Store, manifest: Mapping[str, Any], sections: dict[str, Any]) -> None:
+def _gather(store: Store, manifest: Manifest, sections: dict[str, object]) -> None:
     for name, section in manifest["config"].items():
         sections.setdefault(name, section)
     for stage, key in manifest["upstream"].items():

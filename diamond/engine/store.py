@@ -11,32 +11,41 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
-from diamond.engine.files import beside, copy_sparse, create_json, digest, read_json, write_json
+from diamond.engine.files import beside, create_json, digest
 from diamond.engine.home import open_home
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
-from diamond.engine.sealed_json import is_whole, sealed, unsealed
+from diamond.engine.sealed_json import sealed
+from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, go_on_from, is_left
 from diamond.engine.stage_claim import Claim
+from diamond.engine.stage_manifest import (
+    OWN_FILES,
+    CodeVersion,
+    Manifest,
+    ManifestChange,
+    damage_of,
+    missing_files,
+    new_manifest,
+    read_manifest,
+    stage_manifest,
+    write_kept,
+    write_manifest,
+)
 from diamond.errors import StoreError
-from diamond.plan.stage_keys import KEY_DIGITS, StageSpec, key_of
-from diamond.tracking.owner import current_owner, is_gone
+from diamond.plan.stage_keys import KEY_DIGITS, StageSpec
+from diamond.tracking.owner import current_owner
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
-OWN_FILES = frozenset({MANIFEST_FILE, EVENTS_FILE})
-"""What the store itself keeps in a finished folder; everything else is an output."""
 STAGES_FOLDER = "stages"
 KEPT = "kept"
 WORK = "work"
 ATTEMPTS = "attempts"
-_OWNER_FILE = "owner"
-RESULT = "result"
-"""In the folder of an attempt: what becomes the finished stage."""
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 TRASH = ".trash"
 """What was renamed out of sight before it is deleted."""
@@ -51,77 +60,6 @@ class StageResult:
     """
 
     timings: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One process' try at a stage, in a folder of its own.
-
-    Attributes:
-        folder: Holds ``checkpoint``, and what follows.
-        claim: Held by this process until another one takes it over.
-        manifest: Of the stage, as this attempt began it.
-    """
-
-    folder: Path
-    claim: Claim
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def result(self) -> Path:
-        """The folder that becomes the finished stage: outputs and event log."""
-        return self.folder / RESULT
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest in a folder named by its key.
-
-    None when there is none, it is not as it was written, or it is not that of this key.
-    """
-    data = read_json(folder / MANIFEST_FILE)
-    if not is_whole(data):
-        return None
-    parts = (data.get(name) for name in ("stage", "config", "upstream", "seed", "numerics"))
-    return unsealed(data) if data.get("key") == key_of(*parts) == folder.name else None
-
-
-def damage_of(folder: Path) -> str | None:
-    """What is wrong with the folder of a finished stage, read in full; None when nothing is."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return f"{MANIFEST_FILE} is missing or not as it was written"
-    missing = _missing(folder, manifest)
-    if missing:
-        return f"{missing[0]} is missing"
-    for name, expected in kept_digests(manifest).items():
-        if digest(folder / name) != expected:
-            return f"{name} differs from its digest"
-    return None
-
-
-def _missing(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    return [name for name in kept_digests(manifest) if not (folder / name).is_file()]
-
-
-def kept_digests(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of every file but the manifest that a finished stage has: none that was dropped."""
-    outputs = {n: d for n, d in manifest["outputs"].items() if n not in manifest["dropped"]}
-    return {**outputs, **manifest["kept"], EVENTS_FILE: manifest["events"]}
-
-
-def stage_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest in the folder of a stage that must have one.
-
-    Raises:
-        StoreError: It is not there or not as it was written.
-    """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise StoreError(
-            f"the manifest of {str(folder)!r} is missing or not as it was written\n"
-            "  run the command again: it makes the stage again"
-        )
-    return manifest
 
 
 class Store:
@@ -167,9 +105,9 @@ class Store:
 
     def farthest(self, stage: str, key: str) -> Path | None:
         """The attempt of an unfinished stage that got farthest; None where there is none."""
-        return _farthest(self.work(stage, key) / ATTEMPTS)
+        return farthest_attempt(self.work(stage, key) / ATTEMPTS)
 
-    def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+    def manifest(self, stage: str, key: str) -> Manifest | None:
         """The manifest of a stage, finished or not.
 
         None when there is none, or it is not as it was written.
@@ -201,7 +139,7 @@ class Store:
         if manifest is None:
             return "damaged" if self.is_published(spec.stage, spec.key) else "todo"
         if manifest["state"] == "done":
-            missing = _missing(self.folder(spec.stage, spec.key), manifest)
+            missing = missing_files(self.folder(spec.stage, spec.key), manifest)
             return "damaged" if missing else "done"
         if manifest["state"] == "failed" and manifest["lasting"]:
             return "failed"
@@ -302,32 +240,13 @@ class Store:
         if known is not None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        manifest = {
-            "stage": spec.stage,
-            "key": spec.key,
-            "config": spec.config,
-            "upstream": spec.upstream,
-            "seed": spec.seed,
-            "numerics": spec.numerics,
-            "code": None,
-            "device": None,
-            "state": "pending",
-            "error": None,
-            "lasting": None,
-            "outputs": {},
-            "dropped": [],
-            "kept": {},
-            "events": None,
-            "timings": {},
-        }
+        manifest = new_manifest(spec)
         # Of several commands one writes it; what is damaged is written over.
         first = create_json(folder / MANIFEST_FILE, sealed(manifest))
         if not first and read_manifest(folder) is None:
             write_manifest(folder, manifest)
 
-    def begin(
-        self, stage: str, key: str, claim: Claim, device: str, code: Mapping[str, Any]
-    ) -> Attempt:
+    def begin(self, stage: str, key: str, claim: Claim, device: str, code: CodeVersion) -> Attempt:
         """Begin an attempt, which goes on from what an earlier one left.
 
         Args:
@@ -337,19 +256,19 @@ class Store:
             device: What it runs on.
             code: The version of the code.
         """
-        running = {"state": "running", "error": None, "lasting": None}
-        manifest = self._update(stage, key, running | {"device": device, "code": code})
+        running: ManifestChange = {"state": "running", "error": None, "lasting": None}
+        manifest = self._update(stage, key, {**running, "device": device, "code": code})
         attempts = self.work(stage, key) / ATTEMPTS
         attempt = Attempt(attempts / claim.token, claim, manifest)
         attempts.mkdir(exist_ok=True)
-        left = _farthest(attempts)
+        left = farthest_attempt(attempts)
         if left is not None:
-            _go_on_from(left, attempt.folder, nobody_writes=_is_left(left, claim))
+            go_on_from(left, attempt.folder, nobody_writes=is_left(left, claim))
         for other in attempts.iterdir():
             if other != attempt.folder:
                 shutil.rmtree(other, ignore_errors=True)
         attempt.result.mkdir(parents=True, exist_ok=True)
-        (attempt.folder / _OWNER_FILE).write_text(current_owner())
+        (attempt.folder / OWNER_FILE).write_text(current_owner())
         return attempt
 
     def publish(self, stage: str, key: str, attempt: Attempt, result: StageResult) -> bool:
@@ -379,13 +298,14 @@ class Store:
             if name.as_posix() not in OWN_FILES and name not in hidden
         }
         finished = {"finished_ms": time.time_ns() // 1_000_000}
-        done = {
+        done: Manifest = {
+            **attempt.manifest,
             "state": "done",
             "outputs": outputs,
             "events": digest(folder / EVENTS_FILE),
             "timings": result.timings | finished,
         }
-        write_manifest(folder, {**attempt.manifest, **done})
+        write_manifest(folder, done)
         target.parent.mkdir(parents=True, exist_ok=True)
         published = _rename_to_new(folder, target)
         self._throw_away(self._kept(stage, key))
@@ -458,37 +378,11 @@ class Store:
         manifest = self.manifest(spec.stage, spec.key)
         return None if manifest is None else str(manifest["error"])
 
-    def _update(self, stage: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _update(self, stage: str, key: str, values: ManifestChange) -> Manifest:
         folder = self.work(stage, key)
-        manifest = stage_manifest(folder) | dict(values)
+        manifest: Manifest = {**stage_manifest(folder), **values}
         write_manifest(folder, manifest)
         return manifest
-
-
-def write_kept(
-    source: Path, part: Path, dropped: Collection[str], fill: Callable[[Path], None]
-) -> None:
-    """Write what is to be kept of a finished stage.
-
-    Args:
-        source: The folder of the stage, of which outputs may have been dropped before.
-        part: The folder to make.
-        dropped: Names of the outputs that it goes without.
-        fill: Writes files that take their place into a folder.
-
-    Raises:
-        StoreError: The manifest is not there or not as it was written.
-    """
-    manifest = stage_manifest(source)
-    part.mkdir(parents=True)
-    fill(part)
-    extra = {path.name: digest(path) for path in sorted(part.iterdir())}
-    for name in kept_digests(manifest):
-        if name not in dropped:
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, part / name)
-    gone = sorted({*manifest["dropped"], *dropped})
-    write_manifest(part, manifest | {"dropped": gone, "kept": manifest["kept"] | extra})
 
 
 def _rename_to_new(folder: Path, target: Path) -> bool:
@@ -500,49 +394,3 @@ def _rename_to_new(folder: Path, target: Path) -> bool:
             return False
         raise
     return True
-
-
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a manifest with its digest, whole or not at all."""
-    write_json(folder / MANIFEST_FILE, sealed(manifest))
-
-
-def _farthest(attempts: Path) -> Path | None:
-    """The attempt with the newest checkpoint, any where none has one, None where there is none."""
-    found: list[tuple[float, str]] = []
-    try:
-        names = [name for name in os.listdir(attempts) if not name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    for name in names:
-        # Others' attempts come and go. Their times are compared with each other, with no clock.
-        try:
-            found.append(((attempts / name / CHECKPOINT_FILE).stat().st_mtime, name))
-        except OSError:
-            found.append((0.0, name))
-    return attempts / max(found)[1] if found else None
-
-
-def _is_left(attempt: Path, claim: Claim) -> bool:
-    """Whether the process that made an attempt is known to have ended it."""
-    before = claim.previous
-    if before is not None and before.owner is None and before.token == attempt.name:
-        return True
-    try:
-        return is_gone((attempt / _OWNER_FILE).read_text(errors="replace"))
-    except FileNotFoundError:
-        return False
-
-
-def _go_on_from(left: Path, folder: Path, nobody_writes: bool) -> None:
-    """Make an attempt of what an earlier one left.
-
-    A process that was stopped may go on at any moment and write to what it holds open: what is
-    taken over from it is a copy.
-    """
-    if nobody_writes:
-        left.rename(folder)
-        return
-    part = folder.with_name(f".{folder.name}")
-    copy_sparse(left, part)
-    part.rename(folder)

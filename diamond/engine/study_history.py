@@ -8,7 +8,9 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from diamond.config.base import canonical
 from diamond.config.worlds import WORLD
@@ -20,6 +22,7 @@ from diamond.errors import RequestError, StoreError
 from diamond.plan.joined_requests import read_request, request_data
 from diamond.plan.plan import Arm, Plan
 from diamond.plan.request import Request
+from diamond.plan.stage_keys import StageName
 
 FILE_NAME = "plans.json"
 LOCK_NAME = ".plans.lock"
@@ -34,6 +37,32 @@ MAX_SHOWN = 8
 """Differing fields that are shown with their values; more are named."""
 
 
+class DeclaredEntry(TypedDict):
+    """What the history of a study keeps of a declaration."""
+
+    file: str
+    hash: str
+    declaration: Mapping[str, Any]
+    overrides: list[Mapping[str, Any]]
+
+
+class PlanEntry(TypedDict):
+    """What the history of a study keeps of a plan.
+
+    `arms` is the canonical config of the first run of each, by ``arm | game``, and `baselines` the
+    name of the baseline arm by game.
+    """
+
+    command: str
+    request: Mapping[str, Any]
+    num_seeds: int
+    until: StageName | None
+    arms: dict[str, Mapping[str, Any]]
+    baselines: dict[str, str]
+    declared: NotRequired[DeclaredEntry]
+    time: NotRequired[int]
+
+
 def check_history(plan: Plan, folder: Path) -> None:
     """Compare a plan with those that its study had before; the folder may be absent.
 
@@ -44,7 +73,7 @@ def check_history(plan: Plan, folder: Path) -> None:
     check_plan(plan, read_entries(folder))
 
 
-def check_plan(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> None:
+def check_plan(plan: Plan, entries: Iterable[PlanEntry]) -> None:
     """Compare a plan with earlier ones of its study, as `read_entries` gives them.
 
     Raises:
@@ -60,9 +89,9 @@ def check_plan(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def find_contradiction(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> str | None:
+def find_contradiction(plan: Plan, entries: Iterable[PlanEntry]) -> str | None:
     """What of a plan was something else in those before it, in words; None where nothing was."""
-    before: dict[str, Any] = {}
+    before: dict[str, object] = {}
     baselines: dict[str, str] = {}
     for entry in entries:
         before |= entry["arms"]
@@ -146,9 +175,9 @@ def record_plan(plan: Plan, folder: Path, command: str) -> None:
             write_json(folder / FILE_NAME, [sealed(one) for one in known])
 
 
-def with_plan(entries: Sequence[dict[str, Any]], plan: Plan, command: str) -> list[dict[str, Any]]:
+def with_plan(entries: Sequence[PlanEntry], plan: Plan, command: str) -> list[PlanEntry]:
     """The history of a study with a plan at its end, unless the last entry says the same."""
-    entry = {
+    entry: PlanEntry = {
         "command": command,
         "request": request_data(plan.request),
         "num_seeds": plan.request.num_seeds,
@@ -169,7 +198,7 @@ def with_plan(entries: Sequence[dict[str, Any]], plan: Plan, command: str) -> li
     return [*entries, {**entry, "time": int(time.time())}]
 
 
-def entry_request(entry: Mapping[str, Any]) -> Request:
+def entry_request(entry: PlanEntry) -> Request:
     """What a command asked for that a history has an entry of."""
     declared = None
     if "declared" in entry:
@@ -179,7 +208,7 @@ def entry_request(entry: Mapping[str, Any]) -> Request:
     return read_request(entry["request"], declared)
 
 
-def read_entries(folder: Path) -> list[dict[str, Any]]:
+def read_entries(folder: Path) -> list[PlanEntry]:
     """The plans that a study had, the oldest first; none where the folder is no study.
 
     Raises:
@@ -188,7 +217,7 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE_NAME
     entries = read_json(path)
     if isinstance(entries, list) and entries and all(map(is_whole, entries)):
-        return [unsealed(entry) for entry in entries]
+        return [cast("PlanEntry", unsealed(entry)) for entry in entries]
     if not path.exists() and not (folder / REPORT_FILE).exists():
         return []
     raise StoreError(
@@ -210,7 +239,7 @@ def known_aggregates(plan: Plan, folder: Path) -> set[str]:
     return set(found.values())
 
 
-def _over_games(study: str, entry: dict[str, Any]) -> dict[str, str]:
+def _over_games(study: str, entry: PlanEntry) -> dict[str, str]:
     """Run keys of the aggregates over the games of a plan, by arm."""
     keys: dict[str, list[str]] = {}
     for name, config in entry["arms"].items():
@@ -220,9 +249,9 @@ def _over_games(study: str, entry: dict[str, Any]) -> dict[str, str]:
     return {f"{name} | games": aggregate_key(own) for name, own in keys.items()}
 
 
-def _seeded(config: dict[str, Any], num_seeds: int) -> list[dict[str, Any]]:
+def _seeded(config: Mapping[str, Any], num_seeds: int) -> list[Mapping[str, Any]]:
     """The configs of the runs of an arm, from that of its first one."""
-    return [config | {"seed": config["seed"] + offset} for offset in range(num_seeds)]
+    return [{**config, "seed": config["seed"] + offset} for offset in range(num_seeds)]
 
 
 def _varied(plan: Plan) -> list[Arm]:

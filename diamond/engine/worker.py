@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from diamond.engine.arithmetic import prepare_process, release_memory
-from diamond.engine.child_processes import check_code
+from diamond.engine.child_processes import Job, Message, check_code
 from diamond.engine.devices import named_device
 from diamond.engine.failure import cause_of, is_lasting, trace_of
 from diamond.engine.provenance import code_version
@@ -32,7 +32,7 @@ from diamond.stages.registry import find_stage_record
 
 WAIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.25
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[Message], None]
 TAKEN_BY = "diamond.weights.checkpoint_folders:take_imported"
 Make = Callable[[StageContext], StageResult]
 
@@ -155,7 +155,7 @@ def main() -> None:
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def emit(message: dict[str, Any]) -> None:
+    def emit(message: Message) -> None:
         pipe.write(json.dumps(message) + "\n")
         pipe.flush()
 
@@ -177,8 +177,8 @@ def main() -> None:
         release_memory()
 
 
-def _read_jobs() -> "SimpleQueue[dict[str, Any]]":
-    jobs: SimpleQueue[dict[str, Any]] = SimpleQueue()
+def _read_jobs() -> "SimpleQueue[Job]":
+    jobs: SimpleQueue[Job] = SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin:

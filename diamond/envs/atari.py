@@ -66,7 +66,7 @@ class AtariEnv(GameEnv):
         self._lives = self._ale.lives()
         return self._ale.getScreenRGB()
 
-    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, int]]:
         """Take one env step with an action index."""
         code = self.action_codes[int(action)]
         reward = 0.0

@@ -69,7 +69,7 @@ class GymnasiumEnv(GameEnv):
         self._lives = self._told_lives(info, 0)
         return self._frame(observation)
 
-    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, int]]:
         """Take one env step with an action index."""
         code = self.action_codes[int(action)] + self._first_action
         observation, reward, terminated, truncated, info = self._call(

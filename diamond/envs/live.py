@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.environments import Environment
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import EpisodeKey
 from diamond.envs.view import apply_view

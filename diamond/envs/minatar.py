@@ -59,7 +59,7 @@ class MinAtarEnv(GameEnv):
         self._game.reset()
         return self._frame()
 
-    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, int]]:
         """Take one env step with an action index."""
         reward, terminated = self._game.act(self.action_codes[int(action)])
         return self._frame(), float(reward), bool(terminated), False, {"life_lost": False}

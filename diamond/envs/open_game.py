@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from diamond.config.environments import AtariConfig, Environment, GymnasiumConfig, MinAtarConfig
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.envs.atari import AtariEnv
 from diamond.envs.gymnasium_env import GymnasiumEnv
 from diamond.envs.minatar import MinAtarEnv

@@ -58,14 +58,14 @@ class GameEnv(gymnasium.Env[NativeFrame, int]):
         """Start the episode of a key; returns its first frame (h, w, 3) uint8."""
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NativeFrame, dict[str, Any]]:
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[NativeFrame, dict[str, int]]:
         """Start an episode; its key comes from the environment's own generator."""
         super().reset(seed=seed)
         return self.begin(draw_episode_key(self.np_random, self._environment)), {}
 
     @abstractmethod
-    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int) -> tuple[NativeFrame, float, bool, bool, dict[str, int]]:
         """Take one env step with an action index: frame, reward, terminated, truncated, infos."""
 
     def ram(self) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 
 RESIZE = {"area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST_EXACT}
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diamond.config.run import LPIPS_MIN_PIXELS
+from diamond.config.scoring import LPIPS_MIN_PIXELS
 from diamond.errors import RequestError, WeightsError
 from diamond.tensor_files import filled
 

@@ -36,20 +36,13 @@ from diamond.plan.axis_values import current_off_data
 from diamond.plan.declarations import Declared
 from diamond.plan.plan import Arm, Plan, Run, imagines
 from diamond.plan.stage_keys import StageSpec
+from diamond.results.arm_model import Arm as ArmResult
+from diamond.results.arm_model import FrameCost, Matched, RunState, Stage
+from diamond.results.arm_model import Run as RunResult
+from diamond.results.comparison_model import OffData
 from diamond.results.comparisons import corrected
-from diamond.results.model import Arm as ArmResult
-from diamond.results.model import (
-    Costs,
-    FrameCost,
-    Interval,
-    Matched,
-    OffData,
-    Places,
-    Result,
-    RunState,
-    Stage,
-)
-from diamond.results.model import Run as RunResult
+from diamond.results.metric_model import Interval
+from diamond.results.model import Costs, Places, Result
 from diamond.results.rollout_estimates import (
     arm_interval,
     described,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from diamond.config.base import canonical, canonical_json
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.config.worlds import family_of
 from diamond.plan.plan import Arm, Run
 from diamond.plan.stage_keys import StageName, StageSpec

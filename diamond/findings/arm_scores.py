@@ -11,8 +11,8 @@ from diamond.engine.store import Store
 from diamond.findings.arm_inputs import scored_on, trained_model
 from diamond.plan.path import Path as FlipPath
 from diamond.plan.plan import Arm, Plan, Run
+from diamond.results.comparison_model import Comparison, NoiseFloor, Sensitivity
 from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
-from diamond.results.model import Comparison, NoiseFloor, Sensitivity
 from diamond.results.path_model import Path as PathResult
 from diamond.results.paths import path_result
 from diamond.results.rollout_estimates import Scores, load_scores

@@ -16,25 +16,19 @@ from diamond.config.run import RunConfig
 from diamond.engine.output_names import scores_file
 from diamond.engine.store import Store
 from diamond.errors import RequestError
-from diamond.plan.claim_arms import NamedArm, find_arms
-from diamond.plan.claim_grammar import (
+from diamond.plan.claims.claim_arms import NamedArm, find_arms
+from diamond.plan.claims.claim_grammar import (
     RETURN_METRICS,
-    Linear,
     Quantity,
-    Reading,
-    read_claim,
     render_claim,
     render_quantity,
 )
+from diamond.plan.claims.linear_claim import Linear, Reading, read_claim
 from diamond.plan.declarations import Declaration, DeclaredClaim
+from diamond.results.arm_model import Arm, Run
 from diamond.results.claims import Claim, ClaimGame, ClaimPart
-from diamond.results.model import Arm, Result, Run
-from diamond.results.rollout_estimates import (
-    Scores,
-    load_scores,
-    nan_mean,
-    over_horizon,
-)
+from diamond.results.model import Result
+from diamond.results.rollout_estimates import Scores, load_scores, nan_mean, over_horizon
 from diamond.results.verdict import Judgement, combine, judge_seeds, judge_starts
 from diamond.stages.registry import SCORING_STAGES
 

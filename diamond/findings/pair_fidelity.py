@@ -14,7 +14,7 @@ from diamond.config.metric_table import METRIC_OF, MetricSpec
 from diamond.config.own_metrics import own_metrics
 from diamond.config.presets import make_preset
 from diamond.config.primary import PRIMARY_METRIC
-from diamond.config.run import LPIPS_MIN_PIXELS
+from diamond.config.scoring import LPIPS_MIN_PIXELS
 from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import (
     Read,
@@ -33,8 +33,9 @@ from diamond.fidelity.nearest import make_bank
 from diamond.fidelity.trajectory_metrics import RealTrajectory, score_trajectories
 from diamond.plan.designs import read_setting
 from diamond.plan.variants import apply_axes
+from diamond.results.arm_model import Arm, Run
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
-from diamond.results.model import Arm, Places, Result, Run
+from diamond.results.model import Places, Result
 from diamond.results.rollout_estimates import (
     Scores,
     arm_estimates,

@@ -20,17 +20,12 @@ from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage
 from diamond.plan.plan import Run
 from diamond.plan.stage_keys import StageSpec
-from diamond.results.model import (
-    Arm,
-    Estimate,
-    GameScores,
-    LearningPoint,
-    PlayerPoints,
-    Returns,
-    StickyPoints,
-)
+from diamond.results.arm_model import Arm
+from diamond.results.comparison_model import GameScores
+from diamond.results.metric_model import Estimate
 from diamond.results.played_episodes import CurveEpisodes, Played, PlayedGames
 from diamond.results.points import player_points, points
+from diamond.results.returns_model import LearningPoint, PlayerPoints, Returns, StickyPoints
 from diamond.seeds import Purpose, derive
 from diamond.stages.agent import AGENT
 from diamond.stages.policy import POLICY

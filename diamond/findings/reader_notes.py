@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from diamond.config.run import PlayConfig
+from diamond.config.recording import PlayConfig
 from diamond.config.worlds import family_of
 from diamond.engine.output_names import NO_EVENTS
 from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage, scored_on, trained_model, views_of
 from diamond.plan.match import match_meaning
-from diamond.plan.plan import AA_NAME, Arm, Plan, imagines
+from diamond.plan.plan import Arm, Plan, imagines
+from diamond.plan.plan_arms import AA_NAME
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
 from diamond.stages.registry import find_stage_record
 
@@ -99,7 +100,9 @@ def judge_notes(plan: Plan, store: Store) -> list[str]:
         spec = find_stage(arm.runs[0], "inverse_dynamics")
         if spec is None or spec.key in found or store.status(spec) != "done":
             continue
-        timings = (store.manifest(spec.stage, spec.key) or {})["timings"]
+        manifest = store.manifest(spec.stage, spec.key)
+        assert manifest is not None, "what is done has a manifest"
+        timings = manifest["timings"]
         found[spec.key] = (
             f"{arm.game}: the judge of actions names {timings['held_out_accuracy']:.0%} of them "
             f"between held-out real frames; the most frequent one is "
@@ -114,8 +117,8 @@ def event_notes(plan: Plan, store: Store) -> list[str]:
     for arm in plan.arms:
         for spec in arm.runs[0].stages:
             if find_stage_record(spec.stage, arm.runs[0].config.world.family).is_trained:
-                manifest = store.manifest(spec.stage, spec.key) or {}
-                if NO_EVENTS in manifest.get("timings", {}):
+                manifest = store.manifest(spec.stage, spec.key)
+                if manifest is not None and NO_EVENTS in manifest["timings"]:
                     found[
                         f"{arm.game}: the training frames have no rare reward and no end, so the "
                         f"segments of {spec.stage} are drawn evenly."

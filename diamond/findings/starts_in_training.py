@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from diamond.config.base import Record
-from diamond.config.run import RolloutsConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.scoring import RolloutsConfig
 from diamond.engine.files import read_json
 from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.engine.sealed_json import is_whole

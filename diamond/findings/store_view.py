@@ -1,9 +1,9 @@
 """The stage store as a document sees it: a stage that many runs share is looked at once."""
 
 from pathlib import Path
-from typing import Any
 
 from diamond.engine.output_names import MANIFEST_FILE
+from diamond.engine.stage_manifest import Manifest
 from diamond.engine.store import Status, Store
 from diamond.plan.stage_keys import StageSpec
 
@@ -21,8 +21,8 @@ class SeenStore(Store):
         """Name the home; nothing is read."""
         super().__init__(home)
         self._statuses: dict[tuple[str, str], Status] = {}
-        self._manifests: dict[tuple[str, str], dict[str, Any] | None] = {}
-        self._known: dict[tuple[str, str], tuple[Stamp, dict[str, Any] | None]] = {}
+        self._manifests: dict[tuple[str, str], Manifest | None] = {}
+        self._known: dict[tuple[str, str], tuple[Stamp, Manifest | None]] = {}
 
     def look_again(self) -> None:
         """Forget the state of what was not done."""
@@ -38,7 +38,7 @@ class SeenStore(Store):
             self._statuses[one] = "todo" if pending else super().status(spec)
         return self._statuses[one]
 
-    def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
+    def manifest(self, stage: str, key: str) -> Manifest | None:
         """The manifest of a stage; see `Store.manifest`."""
         one = (stage, key)
         if one not in self._manifests:
@@ -49,7 +49,7 @@ class SeenStore(Store):
         published = self.is_published(stage, key)
         return self.folder(stage, key) if published else self.work(stage, key)
 
-    def _read(self, stage: str, key: str) -> dict[str, Any] | None:
+    def _read(self, stage: str, key: str) -> Manifest | None:
         try:
             found = (self._place(stage, key) / MANIFEST_FILE).stat()
         except OSError:  # Reading says what an error means.

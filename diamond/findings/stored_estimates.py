@@ -17,7 +17,8 @@ from diamond.config.base import Record
 from diamond.engine.files import read_json, write_json
 from diamond.engine.output_names import SCORES_FILE, scores_file
 from diamond.engine.sealed_json import is_whole, sealed, unsealed
-from diamond.engine.store import Store, stage_manifest
+from diamond.engine.stage_manifest import stage_manifest
+from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage
 from diamond.findings.estimate_files import estimate_path
 from diamond.plan.plan import Arm, Run

@@ -10,7 +10,7 @@ from diamond.engine.output_names import SCORES_FILE
 from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage, scored_on
 from diamond.plan.plan import Arm, Plan
-from diamond.results.model import SurvivalCurve, SurvivalRow
+from diamond.results.comparison_model import SurvivalCurve, SurvivalRow
 from diamond.results.rollout_estimates import load_scores, nan_mean, over_horizon
 from diamond.stats.survival_analysis import Survival, first_above, kaplan_meier, survival_over_seeds
 

@@ -9,7 +9,8 @@ import torch
 from diamond.arrays import ByteArray, FloatArray
 from diamond.config.environments import read_environment
 from diamond.config.metric_table import REAL_SUFFIX
-from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.counterfactuals import replay_to_start
 from diamond.data.reference_files import Reference, View, is_recorded
 from diamond.engine.stage_context import StageContext

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diamond.arrays import ByteArray, FloatArray, IntArray
-from diamond.config.run import ReferencesConfig
+from diamond.config.recording import ReferencesConfig
 from diamond.config.worlds import find_family
 from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext

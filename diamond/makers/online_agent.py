@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from diamond.config.environments import read_environment
 from diamond.config.online import OnlineConfig
-from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.scoring import EvaluationConfig
 from diamond.config.worlds import world_section
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler

@@ -8,12 +8,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from diamond.config.environments import Environment, read_environment
-from diamond.config.run import (
-    FramesConfig,
-    RecordingPolicy,
-    ReferencesConfig,
-    ViewConfig,
-)
+from diamond.config.recording import FramesConfig, RecordingPolicy, ReferencesConfig, ViewConfig
 from diamond.config.shipped_policies import shipped_file
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
 from diamond.data.reference_files import save_references

@@ -7,7 +7,8 @@ import numpy as np
 from safetensors.torch import load_file
 
 from diamond.config.environments import Environment, read_environment
-from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.scoring import EvaluationConfig
 from diamond.engine.output_names import RETURNS_FILE, curve_file
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import StageResult

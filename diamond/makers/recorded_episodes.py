@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.collect import STILL_STRIDE
 from diamond.data.reference_files import Reference, save_references
 from diamond.data.trajectory_files import FRAMES_NAME, natural, read_array

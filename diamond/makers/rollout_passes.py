@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diamond.config.run import CONTEXT_FRAMES, Defect, SamplesConfig
+from diamond.config.run import CONTEXT_FRAMES
+from diamond.config.scoring import Defect, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.defects import shuffled, spoilt
 from diamond.data.frame_files import write_stack

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from diamond.config.environments import read_environment
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    RolloutsConfig,
-    ViewConfig,
-)
+from diamond.config.recording import ViewConfig
+from diamond.config.run import CONTEXT_FRAMES
+from diamond.config.scoring import RolloutsConfig
 from diamond.config.worlds import find_family
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.frame_files import read_stack

@@ -74,7 +74,7 @@ def _earlier(context: StageContext, store: Store) -> Iterator[tuple[StageSpec, i
         if stop is None:
             continue
         section = own["config"][stage] | {"stop_after": stop}
-        config = own["config"] | {stage: section}
+        config = {**own["config"], stage: section}
         spec = StageSpec(stage, config, own["upstream"], context.seed)
         if spec.key == key:
             yield spec, stop

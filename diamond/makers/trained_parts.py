@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from diamond.config.environments import read_environment
 from diamond.config.networks import PartConfig
-from diamond.config.run import FramesConfig, ViewConfig
+from diamond.config.recording import FramesConfig, ViewConfig
 from diamond.config.worlds import find_family
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diamond.config.run import InverseDynamicsConfig
+from diamond.config.scoring import InverseDynamicsConfig
 from diamond.nets.blocks import conv3x3, group_norm
 from diamond.part import Draw, Extent, Losses, Part
 from diamond.seeds import Purpose

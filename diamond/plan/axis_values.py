@@ -7,7 +7,8 @@ from typing import Any
 
 from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
 from diamond.config.online_presets import with_counts
-from diamond.config.run import Collector, OffDataConfig, RecordingPolicy, RunConfig
+from diamond.config.recording import Collector, OffDataConfig, RecordingPolicy
+from diamond.config.run import RunConfig
 from diamond.config.shipped_policies import SHIPPED, shipped_file
 from diamond.config.worlds import family_of, find_family
 from diamond.errors import RequestError, unknown

@@ -19,12 +19,8 @@ from diamond.config.metric_table import RETURN
 from diamond.errors import RequestError, did_you_mean, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.axes import find_axis, load_families
-from diamond.plan.claim_grammar import (
-    FIDELITY_METRICS,
-    Comparison,
-    parse_claim,
-    render_claim,
-)
+from diamond.plan.claims.claim_grammar import FIDELITY_METRICS, Comparison, render_claim
+from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.recipe import DeclaredPreset, Preset, base_of, declared_part
 from diamond.plan.request import (
     ALL_STAGES,

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -129,10 +130,10 @@ def _probe(game: str, environment: str) -> Facts:
     )
 
 
-def _read(game: str, out: str, err: str) -> dict[str, Any]:
+def _read(game: str, out: str, err: str) -> Mapping[str, Any]:
     lines = out.splitlines()
     try:
-        found: dict[str, Any] = json.loads(lines[-1])
+        found: Mapping[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError):
         last = err.strip().splitlines()
         raise RequestError(

@@ -32,9 +32,9 @@ SHARED: Mapping[str, str] = {
 """What two requests must agree on to be joined, by field; as the command line calls it."""
 
 
-def request_data(request: Request) -> dict[str, Any]:
+def request_data(request: Request) -> dict[str, object]:
     """A request as plain data for JSON; its declaration is kept elsewhere."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name in (one.name for one in fields(Request) if one.name != "declared"):
         value = getattr(request, name)
         found[name] = list(value) if isinstance(value, tuple) else value

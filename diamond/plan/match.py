@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from diamond.config.overrides import get_field, override
 from diamond.config.run import Protocol, RunConfig
@@ -118,7 +118,7 @@ def _matched(match: Match, variant: Variant, baseline: Variant) -> Variant:
             found.append(Matched(field, old, new))
     if not found:
         return variant
-    values: dict[str, Any] = {one.field: one.new for one in found}
+    values = {one.field: one.new for one in found}
     return replace(variant, config=override(config, values), matched=tuple(found))
 
 

@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 from diamond.config.base import Record, canonical, canonical_json
 from diamond.config.overrides import place_of, validated
-from diamond.config.run import RecordingPolicy, RunConfig
+from diamond.config.recording import RecordingPolicy
+from diamond.config.run import RunConfig
 from diamond.config.worlds import WORLD, family_of
 from diamond.errors import RequestError
 from diamond.plan.axes import axes_of

@@ -5,7 +5,8 @@ from pathlib import Path
 from diamond.config.base import canonical, content_hash
 from diamond.config.game_names import slug_of
 from diamond.config.run import RunConfig
-from diamond.plan.plan import Arm, Plan, Run, baseline_arms
+from diamond.plan.plan import Arm, Plan, Run
+from diamond.plan.plan_arms import baseline_arms
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageName, StageSpec, stages_of
 

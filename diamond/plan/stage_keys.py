@@ -13,7 +13,7 @@ from diamond.config.base import Same, canonical_members, content_hash
 from diamond.config.run import ImportedConfig, Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, WORLD, known_families
 from diamond.stages.frames import FRAMES
-from diamond.stages.record import Stage
+from diamond.stages.record import Section, Stage
 from diamond.stages.registry import AFTER, BEFORE, find_stage_record, reads_of, stages_of_run
 from diamond.stages.rollouts import ROLLOUTS
 
@@ -88,7 +88,7 @@ def stages_by_seed(
         needed = needed_for(until, config.protocol, family)
         stages = tuple(one for one in stages if one.name in needed)
     everything = config.sections()
-    sections: dict[StageName, dict[str, Any]] = {}
+    sections: dict[StageName, Section] = {}
     shared: dict[StageName, StageSpec] = {}
     for stage in stages:
         if stage.is_imported and config.imported is not None:

@@ -52,8 +52,9 @@ def no_such_file(word: str, kind: str, names: Sequence[str]) -> RequestError:
         names: What can be given by name.
     """
     files = map(str, Path(word).parent.glob(f"*{SUFFIX}"))
+    hint = did_you_mean(word, [*names, *files])
     return RequestError(
-        f"there is no {kind} {word!r}.{did_you_mean(word, [*names, *files])}\n  give a file that exists, or one of: "
+        f"there is no {kind} {word!r}.{hint}\n  give a file that exists, or one of: "
         f"{', '.join(names) or 'none here'}"
     )
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from diamond.config.overrides import check_family_has, override
-from diamond.config.run import RunConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.plan.axes import Axis, find_axis
 from diamond.plan.game_probe import settled
@@ -68,7 +68,7 @@ def apply_axes(base: RunConfig, chosen: Sequence[tuple[Axis, str]]) -> RunConfig
     for axis, text in chosen:
         if axis.kind == "family":
             base = override(base, axis.settings(text, base))
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     for kind in ("bundle", "single"):
         for axis, text in chosen:
             if axis.kind == kind:

@@ -11,7 +11,11 @@ from diamond.report.prose import seen_sentences
 from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import WIDTH
-from diamond.results.model import Arm, Comparison, Estimate, Result, Returns, level_text
+from diamond.results.arm_model import Arm, level_text
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Estimate
+from diamond.results.model import Result
+from diamond.results.returns_model import Returns
 
 _STEPS = ("5", "10")
 _AT_STEPS = ("psnr", "foreground_iou")

@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 from diamond.report.numbers import ABSENT, decimals, number, visible_decimals
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Result, Sensitivity
+from diamond.results.comparison_model import Sensitivity
+from diamond.results.model import Result
 
 MEANINGS = {
     "actions_shuffled": "imagined under the actions of another start",

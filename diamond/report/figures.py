@@ -22,7 +22,9 @@ from diamond.report.figure_style import (
     plain,
     settings,
 )
-from diamond.results.model import Arm, CurvePart, Result, level_text
+from diamond.results.arm_model import Arm, level_text
+from diamond.results.metric_model import CurvePart
+from diamond.results.model import Result
 
 BANDS: tuple[tuple[CurvePart, CurvePart, float], ...] = (
     ("band_lo", "band_hi", 0.08),

@@ -13,7 +13,9 @@ from matplotlib.ticker import NullLocator
 
 from diamond.report.figure_style import INK, NOISE, Look, draw_grid, looks, plain, settings
 from diamond.report.numbers import decimals, number, span, visible_decimals
-from diamond.results.model import Comparison, Metric, Result
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Metric
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 _PANELS_A_ROW = 3

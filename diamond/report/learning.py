@@ -11,7 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from diamond.config.player_names import UnseeingPlayer
 from diamond.report.figure_style import INK, Look, draw_grid, looks, plain, settings
 from diamond.report.return_tables import player_text
-from diamond.results.model import Arm, LearningPoint, PlayerPoints, Result
+from diamond.results.arm_model import Arm
+from diamond.results.model import Result
+from diamond.results.returns_model import LearningPoint, PlayerPoints
 
 
 def learning_runs(doc: Result, game: str) -> bool:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from diamond.results.model import Metric
+from diamond.results.metric_model import Metric
 from diamond.results.search import Bounds, ConfirmedRow, Constraint, Objective, Search, Value
 
 ABSENT = "–"

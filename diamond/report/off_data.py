@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterable
 from diamond.report.numbers import ABSENT, decimals, number, shown_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import difference_cell
-from diamond.results.model import Arm, Metric, Result
+from diamond.results.arm_model import Arm
+from diamond.results.metric_model import Metric
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 

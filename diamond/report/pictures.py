@@ -31,7 +31,8 @@ from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
 from diamond.report.survival import survival_figure, survival_rows
 from diamond.report.tradeoff import COSTS, points, tradeoff_figure
 from diamond.report.waterfall import waterfall_figure
-from diamond.results.model import Metric, Result
+from diamond.results.metric_model import Metric
+from diamond.results.model import Result
 
 MAIN_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
 ROLES = ("path", "primary", "overview", "group", "metric", "forest", "forests", "cost", "survival",

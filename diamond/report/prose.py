@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from diamond.report.numbers import decimals, number, visible_decimals
-from diamond.results.model import Arm, Result
+from diamond.results.arm_model import Arm
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 _HELD_OUT = (

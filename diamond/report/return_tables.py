@@ -6,7 +6,9 @@ from diamond.config.player_names import PLAYERS
 from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import estimate_cell
-from diamond.results.model import Arm, PlayerPoints, Points, PolicyPoints, Result, Run
+from diamond.results.arm_model import Arm, Run
+from diamond.results.model import Result
+from diamond.results.returns_model import PlayerPoints, Points, PolicyPoints
 
 _PLACES = 2
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from diamond.report.numbers import number
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Arm, Result
+from diamond.results.arm_model import Arm
+from diamond.results.model import Result
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.report.numbers import number, span, visible_decimals
-from diamond.results.model import Arm, Comparison, Metric, Result, level_text
+from diamond.results.arm_model import Arm, level_text
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Metric
+from diamond.results.model import Result
 from diamond.stages.agent import AGENT
 from diamond.stages.registry import OWN
 

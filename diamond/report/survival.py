@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from diamond.report.figure_style import LONG_HORIZON, draw_grid, floats, looks, plain, settings
 from diamond.report.numbers import ABSENT, counted, number, span
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Result, SurvivalCurve
+from diamond.results.comparison_model import SurvivalCurve
+from diamond.results.model import Result
 
 _PLACES = 2
 

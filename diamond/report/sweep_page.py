@@ -29,7 +29,8 @@ from diamond.report.sweep_panels import (
     slice_rows,
     slices_figure,
 )
-from diamond.results.model import Result, first_cause
+from diamond.results.arm_model import first_cause
+from diamond.results.model import Result
 from diamond.results.search import Search
 
 ROLES = ("search", "importance", "slices", "reports")

@@ -13,7 +13,11 @@ from diamond.report.numbers import (
     visible_decimals,
 )
 from diamond.report.table import Cell, Row, Table
-from diamond.results.model import Comparison, Estimate, Metric, Points, Result, Stage
+from diamond.results.arm_model import Stage
+from diamond.results.comparison_model import Comparison
+from diamond.results.metric_model import Estimate, Metric
+from diamond.results.model import Result
+from diamond.results.returns_model import Points
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 

@@ -11,7 +11,9 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from diamond.report.figure_style import INK, draw_grid, looks, plain, settings
 from diamond.report.figures import is_logarithmic
-from diamond.results.model import CostName, Estimate, Result
+from diamond.results.arm_model import CostName
+from diamond.results.metric_model import Estimate
+from diamond.results.model import Result
 from diamond.stats.pareto import pareto
 
 COSTS: Mapping[CostName, str] = {

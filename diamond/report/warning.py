@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from diamond.report.numbers import number
-from diamond.results.model import Arm, Result
+from diamond.results.arm_model import Arm
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 LEAST_EVENT_RECALL = 0.2

@@ -19,7 +19,7 @@ from diamond.results.benchmark_model import (
     Reference,
     ScoredFile,
 )
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 from diamond.results.score_files import ScoreFile
 from diamond.seeds import Purpose, derive
 from diamond.stats import aggregates

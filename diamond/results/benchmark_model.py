@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from diamond.config.base import Record
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 from diamond.results.values import Number, Numbers
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metric_table import METRIC_OF, RESULT_METRICS, is_set
-from diamond.results.model import Comparison, Decision, Family, NoiseFloor
+from diamond.results.comparison_model import Comparison, Decision, Family, NoiseFloor
 from diamond.results.rollout_estimates import (
     BOOTSTRAP_SEED,
     Scores,

@@ -23,7 +23,7 @@ DIGITS = 16
 def to_document(result: Result) -> dict[str, Any]:
     """A result as plain data for JSON, equal numbers once."""
     data = result.model_dump(mode="json")
-    shared: dict[str, Any] = {}
+    shared: dict[str, object] = {}
     for owner in _owners(data):
         owner[SHARED] = _shared({part: owner.pop(part) for part in PARTS}, shared)
     return {**data, SHARED: shared}
@@ -41,7 +41,7 @@ def from_document(data: Mapping[str, Any]) -> Result:
         raise ValueError(f"no result of this version: {error}") from error
 
 
-def _whole(data: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(data: Mapping[str, Any]) -> dict[str, object]:
     """The data with the numbers of each arm and run in their place."""
     shared = data[SHARED]
     whole = {name: part for name, part in data.items() if name != SHARED}
@@ -52,12 +52,11 @@ def _whole(data: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _with_numbers(owner: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def _with_numbers(owner: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, object]:
     own = {name: part for name, part in owner.items() if name != SHARED}
     for part in PARTS:
-        own[part] = {}
-        for name in owner[SHARED]:
-            own[part] |= shared[name][part]
+        found = [shared[name][part] for name in owner[SHARED]]
+        own[part] = {metric: value for values in found for metric, value in values.items()}
     return own
 
 
@@ -65,9 +64,9 @@ def _owners(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for arm in data["arms"] for one in (arm, *arm["runs"])]
 
 
-def _shared(numbers: Mapping[str, Mapping[str, Any]], shared: dict[str, Any]) -> list[str]:
+def _shared(numbers: Mapping[str, Mapping[str, object]], shared: dict[str, object]) -> list[str]:
     """Put numbers under `shared`, those of each stage for themselves; return their names."""
-    stages: dict[str, dict[str, dict[str, Any]]] = {}
+    stages: dict[str, dict[str, dict[str, object]]] = {}
     for part, values in numbers.items():
         for metric, value in values.items():
             own = stages.setdefault(stage_of(metric), {name: {} for name in PARTS})

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from diamond.config.base import Record, canonical
 from diamond.plan.path import DIRECTIONS, Direction, Path
@@ -62,7 +63,7 @@ def path_result(path: Path, scores: Mapping[str, Sequence[Scores]], num_seeds: i
     )
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(values: Mapping[str, Any]) -> dict[str, JsonValue]:
     """The value per field of a factor as plain data: it may be a record or a tuple."""
     return {
         field: canonical(value) if isinstance(value, Record) else json.loads(json.dumps(value))

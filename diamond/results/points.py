@@ -1,15 +1,15 @@
 """From played episodes to what players earned, with intervals."""
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from diamond.arrays import FloatArray
 from diamond.config.base import Same
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
-from diamond.results.model import PlayerPoints
 from diamond.results.played_episodes import Played, PlayedGames
+from diamond.results.returns_model import PlayerPoints
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import bootstrap_interval
 from diamond.stats.unpaired import welch
@@ -18,13 +18,24 @@ LEAST_DISTINCT = 10
 """Distinct episodes that an interval needs: the same few again and again show no spread."""
 
 
-def points(played: Played) -> dict[str, Any]:
+class PointsFields(TypedDict):
+    """The fields of `Points`."""
+
+    mean: float
+    lo: float | None
+    hi: float | None
+    n: int
+    distinct: int | None
+    reason: str | None
+
+
+def points(played: Played) -> PointsFields:
     """The fields of `Points`; fewer than ten distinct episodes have no interval."""
     return _points(Same(played))
 
 
 @lru_cache(maxsize=1 << 10)
-def _points(own: Same) -> dict[str, Any]:
+def _points(own: Same) -> PointsFields:
     """Once for a player that many runs stand beside."""
     played: Played = own.value
     reason = _reason(played)

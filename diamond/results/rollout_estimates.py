@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from diamond.config.base import Record
 from diamond.config.metric_table import RESULT_METRICS, RETURN, MetricSpec, is_set
-from diamond.results.model import Curve, Estimate, Interval, Metric
+from diamond.results.metric_model import Curve, Estimate, Interval, Metric
 from diamond.results.played_episodes import PlayedGames
 from diamond.results.values import MEAN, Number, Numbers
 from diamond.seeds import Purpose, derive

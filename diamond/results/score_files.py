@@ -101,7 +101,7 @@ def _load(path: Path) -> Any:
         raise _refused(path, f"it is not JSON that can be read: {error}") from error
 
 
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, object]:
     """Build an object; JSON itself would silently keep the last of two equal keys."""
     repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if repeated:

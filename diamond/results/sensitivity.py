@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metric_table import METRIC_OF, REAL_SUFFIX, MetricSpec, is_set
+from diamond.results.comparison_model import Comparison, Seen, Sensitivity
 from diamond.results.comparisons import scored_metrics
-from diamond.results.model import Comparison, Seen, Sensitivity
 from diamond.results.rollout_estimates import BOOTSTRAP_SEED, Scores, nan_mean, over_horizon
 from diamond.seeds import Purpose, derive
 from diamond.stats.paired import paired_starts

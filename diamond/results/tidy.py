@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diamond.results.model import Result, Run
+from diamond.results.arm_model import Run
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 
 _NO_STEP = 0

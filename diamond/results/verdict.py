@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from diamond.arrays import FloatArray
-from diamond.plan.claim_grammar import Relation
+from diamond.plan.claims.claim_grammar import Relation
 from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
 from diamond.stats.intervals import bootstrap_interval

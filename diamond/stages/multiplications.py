@@ -1,7 +1,7 @@
 """Multiplications of networks, from a config alone; no seconds here."""
 
 from diamond.config.networks import PolicyConfig
-from diamond.config.run import InverseDynamicsConfig
+from diamond.config.scoring import InverseDynamicsConfig
 
 BACKWARD = 3.0
 """Forward and backward pass together cost about three forward passes."""

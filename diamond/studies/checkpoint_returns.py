@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import TypedDict
 
 from diamond.config.checkpoint_record import Checkpoint, read_checkpoint
 from diamond.config.game_names import check_game
 from diamond.config.presets import paper
 from diamond.config.published_scores import published
 from diamond.engine.provenance import code_version
+from diamond.engine.stage_manifest import CodeVersion
 from diamond.errors import RequestError
 from diamond.findings.policy_returns import PAPER_LABEL, plays_the_whole_game
 from diamond.results.score_files import EVALUATION
@@ -24,6 +25,56 @@ from diamond.world.build import part_of_checkpoint
 EPISODES_AT_A_TIME = 16
 Watch = Callable[[Sequence[Playing]], None]
 """Told the episodes that are played, after every env step of them."""
+
+
+PlayedEpisode = TypedDict("PlayedEpisode", {"return": float, "num_steps": int, "truncated": bool})
+"""An episode of an evaluation, and what it earned."""
+
+
+class NormalisedScore(TypedDict):
+    """A human-normalised score with its interval, and the scores that it is normalised by."""
+
+    mean: float | None
+    lo: float | None
+    hi: float | None
+    random: float
+    human: float
+
+
+class IntervalNotes(TypedDict):
+    """How the interval of an evaluation was made, and what it is within."""
+
+    level: float
+    method: str
+    within: str
+
+
+class ReturnsSummary(TypedDict):
+    """What the returns of one trained model say."""
+
+    game: str
+    episodes: list[PlayedEpisode]
+    mean: float
+    median: float
+    lo: float | None
+    hi: float | None
+    interval: IntervalNotes
+    hns: NormalisedScore | None
+    scores: dict[str, list[float]]
+
+
+class EvaluationDocument(ReturnsSummary):
+    """The document of `diamond evaluate`; docs/evaluation.md names its parts."""
+
+    kind: str
+    checkpoint: str
+    source: str
+    weights: str
+    seed: int
+    max_episode_steps: int
+    device: str
+    code: CodeVersion
+    label: str
 
 
 def check_evaluation(folder: Path, game: str | None, num_episodes: int) -> Checkpoint:
@@ -45,7 +96,7 @@ def check_evaluation(folder: Path, game: str | None, num_episodes: int) -> Check
 
 def evaluate(
     folder: Path, agent: Checkpoint, num_episodes: int, seed: int, watch: Watch
-) -> dict[str, Any]:
+) -> EvaluationDocument:
     """Play episodes with sampled actions; lives lost do not end them.
 
     Args:
@@ -84,10 +135,11 @@ def evaluate(
         "device": str(device),
         "code": code,
         "label": PAPER_LABEL,
-    } | summary(agent, episodes)
+        **summary(agent, episodes),
+    }
 
 
-def summary(agent: Checkpoint, episodes: Sequence[Episode]) -> dict[str, Any]:
+def summary(agent: Checkpoint, episodes: Sequence[Episode]) -> ReturnsSummary:
     """What the returns of one trained model say.
 
     Args:
@@ -121,7 +173,7 @@ def summary(agent: Checkpoint, episodes: Sequence[Episode]) -> dict[str, Any]:
     }
 
 
-def _human_normalised(agent: Checkpoint, interval: Interval) -> dict[str, float | None] | None:
+def _human_normalised(agent: Checkpoint, interval: Interval) -> NormalisedScore | None:
     if not plays_the_whole_game(agent):
         return None
     random, human = published().random[agent.game], published().human[agent.game]

@@ -18,7 +18,8 @@ from diamond.engine.files import read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.errors import StoreError
-from diamond.results.model import Arm, Result
+from diamond.results.arm_model import Arm
+from diamond.results.model import Result
 
 MAX_FILMS = 2
 REAL = "real"

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.engine.declaration_timing import verdict_text
-from diamond.results.model import Comparison, Decision, Estimate, Result
+from diamond.results.comparison_model import Comparison, Decision
+from diamond.results.metric_model import Estimate
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 from diamond.tracking.literal_markdown import code, escape
 from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_link

@@ -18,10 +18,11 @@ from diamond.config.worlds import family_of
 from diamond.engine.files import beside
 from diamond.engine.output_names import WEIGHTS_FILE
 from diamond.engine.store import Store
+from diamond.engine.study_history import PlanEntry
 from diamond.errors import RequestError, StoreError
 from diamond.families.diamond.config import DiamondConfig
 from diamond.families.diamond.formulations import is_released_formulation
-from diamond.plan.plan import AA_NAME
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import ALL_STAGES
 from diamond.plan.stage_keys import stages_of
 from diamond.studies.arm_selection import chosen
@@ -204,12 +205,12 @@ def _check_exportable(agent: Checkpoint | RunConfig) -> None:
         )
 
 
-def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str, dict[str, Any]]:
+def _planned(study: str, choice: RunChoice, home: Path) -> tuple[RunConfig, str, PlanEntry]:
     """Config and arm of a run, and the last plan that has it."""
     plans = named_study(Store(home), study).entries
     if choice.seed is not None and choice.seed < 0:
         raise RequestError(f"--seed {choice.seed}: training seeds begin at 0")
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, PlanEntry]] = {}
     for plan in plans:
         for name in plan["arms"]:
             arm, _, game = name.rpartition(" | ")

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from diamond.data.reference_files import FINALS_FILE, NATIVE_FILE
 from diamond.engine.files import write_json
@@ -13,12 +12,14 @@ from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
 from diamond.engine.needed_stages import REPORT_FILE, Needs, needed_stages, plan_needs
 from diamond.engine.output_names import FRAMES_FILE, OFF_DATA_SCORES_FILE, SCORES_FILE
 from diamond.engine.sealed_json import sealed
-from diamond.engine.store import STAGES_FOLDER, Store, stage_manifest, write_kept
-from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, entry_request
+from diamond.engine.stage_manifest import stage_manifest, write_kept
+from diamond.engine.store import STAGES_FOLDER, Store
+from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, PlanEntry, entry_request
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files
 from diamond.findings.starts_in_training import kept_known_frames, kept_seen_starts
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.stages.frames import FRAMES
 from diamond.studies.compared_frames import film_starts, write_imagined_films, write_real_films
 from diamond.studies.study_archive import exists, write_parcel
@@ -88,7 +89,7 @@ def export_study(store: Store, study: Study, target: Path, journal: Path | None)
     return Sent(len(done), len(needed) - len(done), target.stat().st_size)
 
 
-def planned(study: str, entry: Mapping[str, Any], needs: Needs) -> Plan:
+def planned(study: str, entry: PlanEntry, needs: Needs) -> Plan:
     """The plan of an entry of a history, whose stages are those that were written down.
 
     Args:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from diamond.engine.files import is_in_use, locked, read_json, write_json
 from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
@@ -25,19 +24,14 @@ from diamond.engine.needed_stages import (
 )
 from diamond.engine.output_names import MANIFEST_FILE
 from diamond.engine.sealed_json import is_whole, sealed
-from diamond.engine.store import (
-    STAGES_FOLDER,
-    Store,
-    damage_of,
-    kept_digests,
-    read_manifest,
-    stage_manifest,
-)
+from diamond.engine.stage_manifest import damage_of, kept_digests, read_manifest, stage_manifest
+from diamond.engine.store import STAGES_FOLDER, Store
 from diamond.engine.study_history import (
     FILE_NAME,
     LOCK_NAME,
     RUNNING_NAME,
     SWEEP_NAME,
+    PlanEntry,
     entry_request,
     find_contradiction,
     is_sweep,
@@ -47,11 +41,11 @@ from diamond.engine.study_history import (
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files
 from diamond.plan.joined_requests import command_words, join_requests
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.studies.export_study import JOURNAL_FILE, planned
 from diamond.studies.study_archive import damaged, open_parcel
 
-Entries = list[dict[str, Any]]
 ARRIVING = ".arriving"
 """In a home: what an import unpacked."""
 BringTrials = Callable[[Path, str, Path], None]
@@ -90,7 +84,7 @@ class _Arrived:
     path: Path
     study: str
     folder: Path
-    entries: Entries
+    entries: list[PlanEntry]
     needs: Needs
     stages: tuple[tuple[str, str], ...]
 
@@ -282,7 +276,7 @@ def _take_stages(arrived: _Arrived, store: Store, stages: Iterable[tuple[str, st
             path.rename(target)
 
 
-def _tell_study(arrived: _Arrived, folder: Path, needs: Needs, entries: Entries) -> None:
+def _tell_study(arrived: _Arrived, folder: Path, needs: Needs, entries: list[PlanEntry]) -> None:
     """Write down what a study needs and was asked; a new one is there at once."""
     made = folder if folder.exists() else arrived.folder / "study"
     made.mkdir(exist_ok=True)

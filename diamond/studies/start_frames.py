@@ -125,11 +125,11 @@ def _runs(study: Study, result: Result) -> Iterator[_Known]:
             stages = {name: stage.key for name, stage in run.stages.items()}
             yield _Known(arm.name, arm.game, run.seed, config, stages)
     for entry in study.entries if result.search is not None else ():
-        for name, config in entry["arms"].items():
+        for name, first in entry["arms"].items():
             arm_name, _, game = name.rpartition(" | ")
-            for seed in range(config["seed"], config["seed"] + entry["num_seeds"]):
+            for seed in range(first["seed"], first["seed"] + entry["num_seeds"]):
                 stages = study.needs.get(run_name(arm_name, game, seed), {})
-                yield _Known(arm_name, game, seed, config, stages)
+                yield _Known(arm_name, game, seed, first, stages)
 
 
 def _found(runs: list[_Known], name: RunName, kind: str) -> _Known:

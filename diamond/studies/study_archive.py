@@ -156,7 +156,7 @@ def _missing(path: Path) -> RequestError:
     )
 
 
-def _index(path: Path, archive: ZipFile) -> dict[str, Any]:
+def _index(path: Path, archive: ZipFile) -> Mapping[str, Any]:
     try:
         index = json.loads(archive.read(INDEX))
     except (KeyError, ValueError, RecursionError):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
 from diamond.engine.needed_stages import (
@@ -17,10 +17,10 @@ from diamond.engine.needed_stages import (
 )
 from diamond.engine.report_file import read_result
 from diamond.engine.store import Store
-from diamond.engine.study_history import FILE_NAME, read_entries
+from diamond.engine.study_history import FILE_NAME, PlanEntry, read_entries
 from diamond.errors import RequestError, StoreError, unknown
 from diamond.findings.estimate_files import estimate_files
-from diamond.plan.plan import AA_NAME
+from diamond.plan.plan_arms import AA_NAME
 from diamond.results.model import Result
 from diamond.weights.imported_weights import named_weights, stored_weights
 
@@ -39,7 +39,7 @@ class Study:
 
     name: str
     folder: Path
-    entries: list[dict[str, Any]]
+    entries: list[PlanEntry]
     needs: Needs
 
     @property
@@ -123,7 +123,7 @@ def _study_folders(store: Store) -> list[Path]:
     return sorted({path.parent for name in files for path in store.home.glob(f"studies/*/{name}")})
 
 
-def _known_entries(folder: Path) -> list[dict[str, Any]]:
+def _known_entries(folder: Path) -> list[PlanEntry]:
     """The plans of a study, none where they are lost."""
     try:
         return read_entries(folder)

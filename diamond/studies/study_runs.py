@@ -9,13 +9,15 @@ from diamond.engine.declaration_timing import verdict_text
 from diamond.engine.files import write_text
 from diamond.engine.output_names import EVENTS_FILE, committed_events
 from diamond.engine.run_identity import aggregate_key, study_key
-from diamond.engine.store import RESULT, Store
+from diamond.engine.stage_attempt import RESULT
+from diamond.engine.store import Store
 from diamond.plan.axes import find_axis
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.stage_keys import StageSpec
-from diamond.results.model import Arm as ArmResult
-from diamond.results.model import GameScores, NoiseFloor, Result
-from diamond.results.model import Run as RunResult
+from diamond.results.arm_model import Arm as ArmResult
+from diamond.results.arm_model import Run as RunResult
+from diamond.results.comparison_model import GameScores, NoiseFloor
+from diamond.results.model import Result
 from diamond.results.values import MEAN
 from diamond.stages.registry import find_stage_record
 from diamond.studies.description import Shown, study_description
@@ -264,7 +266,7 @@ def _status(state: str, finished: bool) -> RunStatus:
 def stage_events(spec: StageSpec, store: Store) -> StageEvents:
     """The training curves of a stage, as far as a checkpoint or its end vouches for them."""
     manifest = store.manifest(spec.stage, spec.key)
-    if store.status(spec) == "done" and manifest is not None:
+    if store.status(spec) == "done" and manifest is not None and manifest["events"] is not None:
         path = store.folder(spec.stage, spec.key) / EVENTS_FILE
         return StageEvents(spec.stage, spec.key, path, None, manifest["events"])
     attempt = store.farthest(spec.stage, spec.key) or store.work(spec.stage, spec.key)
@@ -274,7 +276,7 @@ def stage_events(spec: StageSpec, store: Store) -> StageEvents:
 
 def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
     manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
-    return max((m["timings"].get("finished_ms", 0) for m in manifests if m), default=0)
+    return max((int(m["timings"].get("finished_ms", 0)) for m in manifests if m), default=0)
 
 
 def _provenance(outcome: Result) -> dict[str, str]:

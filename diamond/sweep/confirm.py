@@ -9,7 +9,8 @@ import numpy as np
 from diamond.engine.store import Store
 from diamond.findings.arm_scores import read_scores
 from diamond.plan.joined_requests import command_words
-from diamond.plan.plan import Arm, Plan, Run, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.request import Request, check_protocol_name
 from diamond.results.rollout_estimates import BOOTSTRAP_SEED
 from diamond.results.search import Confirmation, ConfirmedRow, ConfirmVerdict

@@ -13,7 +13,8 @@ from diamond.errors import RequestError
 from diamond.plan.axes import find_axis
 from diamond.plan.checkpoint_fit import check_fits
 from diamond.plan.designs import read_setting
-from diamond.plan.plan import Arm, Plan, Run, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.recipe import preset_config
 from diamond.plan.request import Request, check_protocol_name
 from diamond.plan.stage_keys import StageName, StageSpec

@@ -11,7 +11,7 @@ from torch import Tensor
 from diamond.config.environments import Environment
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.replay import Replay
 from diamond.envs.live import LiveGame, LiveStep
 from diamond.envs.real_game import draw_episode_key
@@ -120,7 +120,7 @@ class Experience(Protocol):
         """What is needed to go on, by name."""
         ...
 
-    def counters(self) -> dict[str, Any]:
+    def counters(self) -> Mapping[str, Any]:
         """What else is needed, plain data."""
         ...
 
@@ -176,7 +176,7 @@ class Collector:
         replay = {f"replay/{name}": tensor for name, tensor in self._replay.tensors().items()}
         return _live_tensors([self._live], self._memory) | replay
 
-    def counters(self) -> dict[str, Any]:
+    def counters(self) -> Mapping[str, Any]:
         """The returns of the episode that is played."""
         return vars(self._log)
 
@@ -294,7 +294,7 @@ class RealGames:
         """What the games need to go on."""
         return _live_tensors(self._live, self._memory)
 
-    def counters(self) -> dict[str, Any]:
+    def counters(self) -> Mapping[str, Any]:
         """The env steps so far and the returns of the episodes that are played."""
         return {"env_steps": self.num_env_steps, "logs": [vars(log) for log in self._logs]}
 

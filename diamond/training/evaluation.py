@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond.config.environments import Environment
-from diamond.config.run import EvaluationConfig, ViewConfig
+from diamond.config.recording import ViewConfig
+from diamond.config.scoring import EvaluationConfig
 from diamond.data.collect import Progress
 from diamond.envs.open_game import open_game
 from diamond.envs.real_game import GameEnv, draw_episode_key

@@ -127,7 +127,7 @@ def import_released(source: str, game: str | None, output: Path | None, home: Pa
 
 def describe(
     folder: Path, config: RunConfig, num_actions: int, source: str, sha256: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write checkpoint.json beside the files of weights.
 
     Args:
@@ -153,7 +153,7 @@ def describe(
     )
     text = json.dumps(canonical(checkpoint), indent=1) + "\n"
     (folder / CHECKPOINT_FILE).write_text(text, encoding="utf-8")
-    said: dict[str, Any] = json.loads(text)
+    said: dict[str, object] = json.loads(text)
     return said
 
 
@@ -322,6 +322,6 @@ def _write(
     return target
 
 
-def _same(old: Any, new: dict[str, Any]) -> bool:
+def _same(old: object, new: Mapping[str, object]) -> bool:
     """Whether two checkpoints are one, wherever their files lay."""
     return isinstance(old, dict) and {**old, "source": None} == {**new, "source": None}

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.config.worlds import WorldConfig, find_family, world_section
 from diamond.engine.output_names import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import stage_manifest
+from diamond.engine.stage_manifest import stage_manifest
 from diamond.families.interface import Material, WorldModel, implementation_of
 from diamond.part import AnyPart, C, N, Part
 from diamond.tensor_files import filled
@@ -97,5 +97,5 @@ def num_parameters(networks: Iterable[nn.Module]) -> int:
 
 def saved_shape(folder: Path) -> dict[str, int]:
     """Number of actions, height and width of a stage's network."""
-    shape: dict[str, Any] = json.loads((folder / SHAPE_FILE).read_text())
+    shape: dict[str, int] = json.loads((folder / SHAPE_FILE).read_text())
     return shape

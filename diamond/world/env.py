@@ -38,7 +38,7 @@ class WorldModelEnv(gymnasium.Env[Frames, np.int64]):
         self.action_space = row.single_action_space
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[Frames, dict[str, Any]]:
         """Begin an episode from a fresh real start.
 
@@ -102,6 +102,14 @@ def make(
         RequestError: As `make_vec`.
         WeightsError: As `make_vec`.
     """
-    given: dict[str, Any] = {"starts": starts, "device": device, "render_mode": render_mode}
-    row = make_vec(checkpoint, 1, horizon, steps, autoreset_mode="NextStep", **given)
+    row = make_vec(
+        checkpoint,
+        1,
+        horizon,
+        steps,
+        starts=starts,
+        device=device,
+        autoreset_mode="NextStep",
+        render_mode=render_mode,
+    )
     return WorldModelEnv(row)

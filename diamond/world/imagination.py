@@ -139,10 +139,17 @@ def imagine(
                 memory[0].index_copy(0, rows, fresh[0]),
                 memory[1].index_copy(0, rows, fresh[1]),
             )
-    ends = torch.stack([step.end for step in steps], dim=1)
-    values = torch.stack([decision.value for decision in decisions], dim=1)
     with torch.no_grad():
         last = policy.value(steps[-1].frame, memory)
+    return _trajectories(decisions, steps, last, _seen(seen, anew[:-1], before))
+
+
+def _trajectories(
+    decisions: list[Decision], steps: list[Step], last: Tensor, seen: Seen
+) -> Trajectories:
+    """What was decided and predicted at each time step, and the values after the last one."""
+    ends = torch.stack([step.end for step in steps], dim=1)
+    values = torch.stack([decision.value for decision in decisions], dim=1)
     return Trajectories(
         torch.stack([decision.action for decision in decisions], dim=1),
         torch.stack([step.reward for step in steps], dim=1),
@@ -150,12 +157,17 @@ def imagine(
         torch.stack([decision.logits for decision in decisions], dim=1),
         values,
         torch.cat((values[:, 1:].detach(), last[:, None]), dim=1).masked_fill(ends, 0.0),
-        Seen(
-            torch.stack(seen, dim=1),
-            torch.stack(anew[:-1], dim=1),
-            (
-                torch.stack([hidden.detach() for hidden, _ in before], dim=1),
-                torch.stack([cell.detach() for _, cell in before], dim=1),
-            ),
+        seen,
+    )
+
+
+def _seen(frames: list[Tensor], anew: list[Tensor], memories: list[tuple[Tensor, Tensor]]) -> Seen:
+    """What the policy saw at each time step: frames, where they begin anew, its memory before."""
+    return Seen(
+        torch.stack(frames, dim=1),
+        torch.stack(anew, dim=1),
+        (
+            torch.stack([hidden.detach() for hidden, _ in memories], dim=1),
+            torch.stack([cell.detach() for _, cell in memories], dim=1),
         ),
     )

@@ -3,7 +3,7 @@
 Stable-Baselines3 is no dependency: only this module imports it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,14 @@ class StableBaselinesEnv(VecEnv):
 
     def step_wait(
         self,
-    ) -> tuple[Frames, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+    ) -> tuple[Frames, NDArray[np.float32], NDArray[np.bool_], list[dict[str, object]]]:
         """Imagine one env step.
 
         Returns:
             Observations, rewards (num_envs,), whether each row is over (num_envs,), infos.
         """
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
-        told: list[dict[str, Any]] = [
+        told: list[dict[str, object]] = [
             {"TimeLimit.truncated": bool(cut)} for cut in truncated & ~terminated
         ]
         over = terminated | truncated
@@ -107,7 +107,7 @@ class StableBaselinesEnv(VecEnv):
         """Rows have no wrappers of their own."""
         return [False for _ in self._get_indices(indices)]
 
-    def _keep_burn_in(self, infos: dict[str, Any]) -> None:
+    def _keep_burn_in(self, infos: Mapping[str, Any]) -> None:
         for row in np.flatnonzero(infos.get("_burn_in_frames", ())):
             self.reset_infos[row] = {n: infos[n][row] for n in START_INFOS if n in infos}
 

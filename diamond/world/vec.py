@@ -117,7 +117,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
+        options: dict[str, object] | None = None,
     ) -> tuple[Frames, dict[str, Any]]:
         """Begin every row from a fresh real start.
 
@@ -171,7 +171,7 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         waiting, self._over = self._over, np.zeros_like(self._over)
         rewards[waiting], terminated[waiting], truncated[waiting] = 0.0, False, False
         over = terminated | truncated
-        infos: dict[str, Any] = {}
+        infos: dict[str, object] = {}
         if self._same_step:
             infos = self._final_infos(over, state)
             waiting = over
@@ -209,8 +209,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
             for own, random in zip(seed, before, strict=True)
         ]
 
-    def _final_infos(self, over: NDArray[np.bool_], state: Any) -> dict[str, Any]:
-        infos: dict[str, Any] = {}
+    def _final_infos(self, over: NDArray[np.bool_], state: Any) -> dict[str, object]:
+        infos: dict[str, object] = {}
         if over.any():
             last = self._observations(state)
             for row in np.flatnonzero(over).tolist():
@@ -218,8 +218,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return infos
 
     def _begin_anew(
-        self, rows: NDArray[np.int64], state: Any, infos: dict[str, Any]
-    ) -> tuple[Any, dict[str, Any]]:
+        self, rows: NDArray[np.int64], state: Any, infos: dict[str, object]
+    ) -> tuple[Any, dict[str, object]]:
         index = torch.from_numpy(rows).to(self._world.frame(state).device)
         begun = rows.tolist()
         state, starts = begin_anew(self._world, state, index, lambda _: self._draw_starts(begun))
@@ -233,8 +233,8 @@ class WorldModelVectorEnv(VectorEnv[Frames, NDArray[np.int64], NDArray[Any]]):
         return RealStarts(*(torch.cat(column) for column in zip(*drawn, strict=True)))
 
     def _burn_in_infos(
-        self, infos: dict[str, Any], rows: list[int], starts: RealStarts
-    ) -> dict[str, Any]:
+        self, infos: dict[str, object], rows: list[int], starts: RealStarts
+    ) -> dict[str, object]:
         padded = starts.padded.tolist()
         for row, before, copies in zip(rows, _to_numpy(starts.frames[:, :-1]), padded, strict=True):
             told = {"burn_in_frames": before} | ({"burn_in_padded": copies} if any(padded) else {})

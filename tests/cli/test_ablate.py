@@ -468,7 +468,7 @@ def test_answers_come_without_the_heavy_libraries(
         (("--help",), {"pydantic"}),
         (
             ("ablate", "steps=1,3,10", "--dry-run", "--home", "nowhere"),
-            {"tomllib", "diamond.plan.declarations", "diamond.plan.claim_grammar"},
+            {"tomllib", "diamond.plan.declarations", "diamond.plan.claims.claim_parser"},
         ),
     ],
     ids=["help", "dry run"],

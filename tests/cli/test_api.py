@@ -17,10 +17,10 @@ import pytest
 import diamond
 from diamond.api import AblateOptions, LoadedStudy
 from diamond.cli import ablate as command_module
-from diamond.cli import app as app_module
 from diamond.cli.ablate import Options
 from diamond.cli.ablation_request import ablation_request
 from diamond.cli.app import app
+from diamond.cli.commands.ablate_command import ablate as ablate_command
 from diamond.cli.interrupt import interruptible
 from diamond.data.frame_files import read_stack
 from diamond.engine.executor import LocalExecutor
@@ -29,7 +29,7 @@ from diamond.engine.output_names import FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import record_plan
 from diamond.errors import DiamondError, RequestError, StageFailedError, StoreError
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.results.model import Result
 from diamond.studies import compared_frames as films_module
@@ -347,7 +347,7 @@ def asked_by(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> Req
 
 
 def test_options_are_those_of_the_command() -> None:
-    command = set(inspect.signature(app_module.ablate).parameters)
+    command = set(inspect.signature(ablate_command).parameters)
     here = {"compile_" if name == "compile" else name for name in AblateOptions.__annotations__}
     assert command - here == {"context", "axes", "dry_run", "as_json"}
     assert here <= command
@@ -356,7 +356,7 @@ def test_options_are_those_of_the_command() -> None:
 def test_defaults_are_those_that_the_help_shows() -> None:
     shown: Any = {
         name: each.default
-        for name, each in inspect.signature(app_module.ablate).parameters.items()
+        for name, each in inspect.signature(ablate_command).parameters.items()
         if name in AblateOptions.__annotations__ and each.default is not None
     }
     assert len(shown) >= 7

@@ -14,7 +14,8 @@ from diamond.config.presets import smoke
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.reference_files import load_references
 from diamond.engine.files import read_json, write_json
-from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.store import Store
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.cli.report import write_again
+from diamond.cli.reading.report import write_again
 from diamond.engine.report_file import write_result
 from diamond.engine.store import Store
 from diamond.engine.study_history import record_plan

@@ -8,14 +8,15 @@ import pytest
 
 from diamond.config.metric_table import RETURN, is_set, stage_of
 from diamond.errors import RequestError
-from diamond.plan.claim_arms import check_claims
+from diamond.plan.claims.claim_arms import check_claims
 from diamond.plan.declarations import Declared, Given, read_declaration
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.summary import summarise
 from diamond.results.comparisons import Scored, comparison_rows, corrected
-from diamond.results.model import Estimate, Metric
+from diamond.results.metric_model import Estimate, Metric
 from diamond.results.played_episodes import Played, PlayedEpisode, PlayedGames
 from diamond.results.rollout_estimates import load_scores
 from tests.result_documents import result, three_arms

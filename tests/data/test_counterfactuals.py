@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    CounterfactualsConfig,
-    PlayConfig,
-    RunConfig,
-    SamplesConfig,
-    ViewConfig,
-)
+from diamond.config.recording import CounterfactualsConfig, PlayConfig, ViewConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.scoring import SamplesConfig
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import (
     future_codes,

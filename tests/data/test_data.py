@@ -13,13 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond.config.presets import make_preset
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    CounterfactualsConfig,
-    PlayConfig,
-    RunConfig,
-    ViewConfig,
-)
+from diamond.config.recording import CounterfactualsConfig, PlayConfig, ViewConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.data import segments as segments_module
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet

@@ -11,8 +11,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from diamond.cli.ablate import Options
 from diamond.cli.checkpoints import import_and_show
-from diamond.cli.gc import collect
-from diamond.cli.report import write_again
+from diamond.cli.reading.gc import collect
+from diamond.cli.reading.report import write_again
 from diamond.cli.sweep import _open
 from diamond.engine.devices import Workers
 from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking

@@ -19,7 +19,8 @@ from diamond.families.diamond.cost import reward_end_multiplications, unet_multi
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
 from diamond.families.diamond.reward_end_net import REWARD_END, RewardEndNet
 from diamond.nets.actor_critic_net import ActorCriticNet
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages.multiplications import policy_multiplications

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.cli.report import write_again
+from diamond.cli.reading.report import write_again
 from diamond.engine.files import read_json
 from diamond.engine.needed_stages import read_needs, written_needs
 from diamond.engine.report_file import write_result

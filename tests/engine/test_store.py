@@ -17,22 +17,22 @@ import torch
 from diamond.config.presets import make_preset, smoke
 from diamond.engine import stage_claim as claim_module
 from diamond.engine import worker as worker_module
+from diamond.engine.child_processes import Message
 from diamond.engine.files import create_json, locked, read_json, write_json, write_text
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events
 from diamond.engine.sealed_json import DIGEST
+from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import STALE_SECONDS, Claim, Held, living_holders
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import (
-    TRASH,
-    Attempt,
-    StageResult,
-    Store,
+from diamond.engine.stage_manifest import (
+    CodeVersion,
     damage_of,
     read_manifest,
     stage_manifest,
     write_kept,
     write_manifest,
 )
+from diamond.engine.store import TRASH, StageResult, Store
 from diamond.engine.training_checkpoint import load_checkpoint, save_checkpoint
 from diamond.engine.worker import run_stage
 from diamond.errors import OvertakenError, StoreError
@@ -42,7 +42,13 @@ from diamond.tracking.owner import current_owner, start_time
 from tests.commands import ROOT, attempt_in, dead_owner, finish
 
 SPEC = StageSpec("frames", {"game": "Boxing", "frames": {"num_frames": 64}}, {}, 7)
-CODE = {"git_commit": "abc", "dirty": False, "versions": {}}
+CODE: CodeVersion = {
+    "git_commit": "abc",
+    "dirty": False,
+    "sources": "",
+    "versions": {},
+    "platform": "",
+}
 
 
 def fill(folder: Path) -> None:
@@ -228,7 +234,7 @@ def test_a_process_that_was_overtaken_stops_with_a_sentence_and_uses_what_the_ot
     """The stage is at work when another process takes over, finishes and goes."""
     store = Store(tmp_path)
     store.prepare(SPEC)
-    messages: list[dict[str, Any]] = []
+    messages: list[Message] = []
 
     def slow(context: StageContext) -> StageResult:
         other = overtaken(store, context.attempt)

@@ -18,7 +18,8 @@ from diamond.findings.arm_inputs import scored_on
 from diamond.findings.reader_notes import study_notes
 from diamond.plan import game_probe as probing
 from diamond.plan.game_probe import Facts, probe, settled
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import stages_of
 from tests.agents import write_agent

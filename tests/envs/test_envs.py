@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from diamond.config.environments import AtariConfig
 from diamond.config.game_names import FIRST_SIX_ACTIONS, GAMES
-from diamond.config.run import Collector, PlayConfig, ViewConfig
+from diamond.config.recording import Collector, PlayConfig, ViewConfig
 from diamond.envs.atari import AtariEnv, rom_name
 from diamond.envs.collecting_players import HeldRandomPlayer, scripted_players
 from diamond.envs.real_game import EpisodeKey, draw_episode_key

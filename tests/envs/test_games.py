@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from diamond.config.environments import default_environment, read_environment
 from diamond.config.game_names import GAMES, MINATAR_GAMES, OTHER_ATARI_GAMES
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.envs.atari import rom_name
 from diamond.envs.gymnasium_env import GymnasiumEnv
 from diamond.envs.open_game import open_game

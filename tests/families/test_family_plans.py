@@ -15,10 +15,11 @@ from diamond.config.worlds import find_family
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.interface import Family, checked
-from diamond.plan.claim_arms import arms_of_plan, find_arm
+from diamond.plan.claims.claim_arms import arms_of_plan, find_arm
+from diamond.plan.make_plan import make_plan
 from diamond.plan.match import match_costs
 from diamond.plan.path import make_path
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import stages_of
 from diamond.plan.variants import Setting, make_variant

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
-from diamond.config.run import FramesConfig
+from diamond.config.recording import FramesConfig
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import View

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from diamond.config.presets import make_preset
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.collect import collect_references
 from diamond.data.reference_files import View, view_references
 from diamond.envs.open_game import open_game
@@ -13,7 +13,7 @@ from diamond.envs.palette import COLOURS, paint
 from diamond.envs.view import apply_view
 from diamond.fidelity.cells import nearest_colours, score_cells
 from diamond.findings.reader_notes import scoring_notes
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 
 NAN = np.nan

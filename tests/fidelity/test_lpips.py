@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from diamond.config.presets import smoke
-from diamond.config.run import LPIPS_MIN_PIXELS, FidelityConfig, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.scoring import LPIPS_MIN_PIXELS, FidelityConfig
 from diamond.errors import RequestError, WeightsError
 from diamond.fidelity import lpips
 from diamond.fidelity.lpips import TRUNK_FILE, LpipsFiles, find_lpips, load_lpips, lpips_distance

@@ -29,15 +29,17 @@ from diamond.errors import RequestError, StageFailedError
 from diamond.fidelity.extras import Extras, extra_scores, load_extras
 from diamond.findings.claim_verdicts import claim_rows
 from diamond.findings.pair_fidelity import find_pairs, pairs_extras, pairs_result, score_pairs
-from diamond.plan.claim_grammar import CLAIM_METRICS
+from diamond.plan.claims.claim_grammar import CLAIM_METRICS
 from diamond.plan.declarations import read_declaration
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.console import result_table
 from diamond.report.figures import horizon_panels
 from diamond.report.tables import metric_groups
+from diamond.results.arm_model import Run
 from diamond.results.document import from_document, to_document
-from diamond.results.model import Result, Run
+from diamond.results.model import Result
 from diamond.studies.run_study import StudyRun
 from diamond.sweep.declaration import read_sweep
 from diamond.sweep.objectives import QUANTITIES

@@ -16,7 +16,7 @@ from diamond.data.videos import read_video
 from diamond.errors import RequestError
 from diamond.fidelity.frame_metrics import score_frame
 from diamond.findings.pair_fidelity import Pairs, find_pairs, pairs_result, score_pairs
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 
 Frames = NDArray[np.uint8]
 VIDEOS = Path(__file__).parents[1] / "videos"

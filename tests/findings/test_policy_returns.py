@@ -5,7 +5,9 @@ import pytest
 from diamond.config.presets import make_preset
 from diamond.config.published_scores import published
 from diamond.findings.policy_returns import hns_over_games, run_hns
-from diamond.results.model import Arm, ArmKind, Estimate, Returns, Run
+from diamond.results.arm_model import Arm, ArmKind, Run
+from diamond.results.metric_model import Estimate
+from diamond.results.returns_model import Returns
 
 
 def test_random_play_is_zero_and_the_human_reference_one() -> None:

@@ -3,7 +3,6 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 
 from diamond.config.presets import make_preset
-from diamond.config.run import DEFECTS, RunConfig
+from diamond.config.run import RunConfig
+from diamond.config.scoring import DEFECTS
 from diamond.config.shipped_policies import SHIPPED, shipped_file
 from diamond.data.collect import collect_off_data, collect_references
 from diamond.data.reference_files import Reference, load_references
@@ -31,7 +31,8 @@ from diamond.findings.ablation_result import build_result
 from diamond.findings.arm_scores import comparisons, off_data_comparisons
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.plan.axes import find_axis
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.plan.variants import apply_axes
@@ -52,7 +53,7 @@ def with_player(word: str, game: str = GAME) -> RunConfig:
     return apply_axes(make_preset("smoke", game), [(find_axis("off_data"), word)])
 
 
-def ignore(message: dict[str, Any]) -> None:
+def ignore(message: object) -> None:
     pass
 
 

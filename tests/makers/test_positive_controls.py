@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from diamond.config.metric_table import METRICS
 from diamond.config.presets import make_preset
-from diamond.config.run import DEFECTS, Defect, RolloutsConfig
+from diamond.config.scoring import DEFECTS, Defect, RolloutsConfig
 from diamond.data.defects import BLUR_PIXELS, blurred, spoilt
 from diamond.data.frame_files import read_stack
 from diamond.engine.needed_stages import plan_needs
@@ -18,20 +18,15 @@ from diamond.errors import RequestError
 from diamond.makers.rollout_passes import Starts, passes_of, roll
 from diamond.plan.declarations import Declared, Given, read_declaration
 from diamond.plan.joined_requests import command_words, join_requests
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.controls import blind_metrics, control_sentences, control_table
-from diamond.results.model import Comparison, Seen, Sensitivity
+from diamond.results.comparison_model import Comparison, Seen, Sensitivity
 from diamond.results.rollout_estimates import described
 from diamond.results.sensitivity import Control, sensitivity_rows
 from diamond.studies.arm_selection import selected_stages
-from tests.makers.test_rollout_passes import (
-    SAMPLES,
-    NoiseWorld,
-    context_of,
-    make_others,
-    make_view,
-)
+from tests.makers.test_rollout_passes import SAMPLES, NoiseWorld, context_of, make_others, make_view
 from tests.result_documents import document, result
 
 ROUNDING = 1.0

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import (
-    CONTEXT_FRAMES,
-    CounterfactualsConfig,
-    Defect,
-    RolloutsConfig,
-    RunConfig,
-    SamplesConfig,
-)
+from diamond.config.recording import CounterfactualsConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.scoring import Defect, RolloutsConfig, SamplesConfig
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.reference_files import View
@@ -31,8 +26,9 @@ from diamond.engine.output_names import (
     OFF_DATA_FRAMES_FILE,
     SAMPLES_FILE,
 )
+from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import RESULT, Store
+from diamond.engine.store import Store
 from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.families.baselines import StillWorld

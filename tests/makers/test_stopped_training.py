@@ -14,13 +14,14 @@ from diamond.config.presets import make_preset
 from diamond.engine.files import digest, read_json, write_json
 from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_cost import expected_seconds
-from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.store import Store
 from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
 from diamond.makers import trained_parts as training_stages
 from diamond.part import AnyPart, Part, Passes
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.tracking.event_log import read_events

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from diamond.config.metric_table import METRIC_OF, METRICS
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
-from diamond.plan.claim_arms import NamedArm, arms_of_plan, find_arm, find_arms
-from diamond.plan.claim_grammar import (
+from diamond.plan.claims.claim_arms import NamedArm, arms_of_plan, find_arm, find_arms
+from diamond.plan.claims.claim_grammar import (
     CLAIM_METRICS,
     FIDELITY_METRICS,
     RETURN_METRICS,
@@ -19,17 +19,17 @@ from diamond.plan.claim_grammar import (
     Binary,
     Comparison,
     Expression,
-    Linear,
     Negation,
     Number,
     Quantity,
     claim_quantities,
-    parse_claim,
-    read_claim,
     render,
     render_claim,
 )
-from diamond.plan.plan import AA_NAME, make_plan
+from diamond.plan.claims.claim_parser import parse_claim
+from diamond.plan.claims.linear_claim import Linear, read_claim
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import Request
 
 QUANTITIES = (

@@ -14,7 +14,7 @@ from diamond.cli.declaration_options import declared_lines
 from diamond.engine.study_history import read_entries, record_plan
 from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of
-from diamond.plan.claim_arms import check_claims
+from diamond.plan.claims.claim_arms import check_claims
 from diamond.plan.declarations import (
     Declaration,
     Declared,
@@ -24,7 +24,8 @@ from diamond.plan.declarations import (
     load_declaration,
     read_declaration,
 )
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.toml_files import line_of
 from diamond.stages.registry import stages_of_protocol

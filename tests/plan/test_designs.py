@@ -13,7 +13,9 @@ from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.levels import calls_per_sample
 from diamond.families.diamond.stages import update_multiplications
-from diamond.plan.plan import AA_NAME, Arm, Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Arm, Plan
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import Request
 
 REQUEST = Request((), "smoke", ("Boxing",), 1, "fidelity", None)

@@ -15,8 +15,9 @@ from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import FORMULATION_FIELDS
+from diamond.plan.make_plan import make_plan
 from diamond.plan.path import DIRECTIONS, Direction, LeftOut, Path, find_factors, invalid_reason
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.figure_style import figure_bytes
 from diamond.report.page import write_report

@@ -19,7 +19,10 @@ from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.findings.reader_notes import study_notes
 from diamond.plan.axes import axes_of, find_axis
-from diamond.plan.plan import AA_NAME, MAX_ARMS, Plan, make_plan, run_key
+from diamond.plan.layout import MAX_ARMS
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan, run_key
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages.registry import stages_of_protocol
@@ -280,7 +283,7 @@ def test_a_plan_loads_no_array_library() -> None:
     code = (
         "import sys\n"
         "import diamond.config.overrides, diamond.plan.axes, diamond.seeds\n"
-        "from diamond.plan.plan import make_plan\n"
+        "from diamond.plan.make_plan import make_plan\n"
         "from diamond.plan.request import Request\n"
         "make_plan(Request(('steps=1,3',), 'tiny', ('Boxing',), 1, None, None)).stages()\n"
         "heavy = {'torch', 'numpy', 'ale_py', 'gymnasium', 'cv2', 'mlflow', 'matplotlib'}\n"

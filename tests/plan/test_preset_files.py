@@ -11,7 +11,8 @@ from diamond.errors import RequestError
 from diamond.plan.axes import find_axis
 from diamond.plan.declarations import claims_hash, read_declaration
 from diamond.plan.joined_requests import command_words, join_requests, read_request, request_data
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.recipe import Recipe, find_preset, preset_config
 from diamond.plan.request import Request
 from diamond.plan.variants import apply_axes

@@ -10,15 +10,11 @@ from hypothesis import strategies as st
 
 from diamond.config.base import canonical
 from diamond.config.environments import AtariConfig, GymnasiumConfig, MinAtarConfig
-from diamond.config.overrides import (
-    field_names,
-    override,
-    place_of,
-)
+from diamond.config.overrides import field_names, override, place_of
 from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
-from diamond.plan.plan import baseline_config
+from diamond.plan.plan_arms import baseline_config
 from diamond.plan.stage_keys import StageName, first_stage_of_field, stages_of
 from diamond.stages.registry import find_stage_record, stages_of_protocol
 

@@ -25,7 +25,7 @@ from diamond.report.render import ReportPaths
 from diamond.report.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.report.terminal import terminal
-from diamond.results.model import first_cause
+from diamond.results.arm_model import first_cause
 from tests.result_documents import (
     HORIZON,
     LABEL,

@@ -29,7 +29,7 @@ from diamond.report.survival import survival_figure, survival_sentence, survival
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import metric_groups
 from diamond.report.tradeoff import points, tradeoff_figure
-from diamond.results.model import Metric
+from diamond.results.metric_model import Metric
 from diamond.stats.pareto import pareto
 from tests.result_documents import (
     HORIZON,

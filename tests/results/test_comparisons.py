@@ -13,8 +13,9 @@ from diamond.config.metric_table import METRICS
 from diamond.findings.arm_inputs import trained_model
 from diamond.findings.arm_scores import role_of
 from diamond.findings.reader_notes import study_notes
-from diamond.plan.plan import make_plan
+from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
+from diamond.results.comparison_model import Comparison
 from diamond.results.comparisons import (
     NO_FLOOR,
     ONE_SEED,
@@ -25,7 +26,6 @@ from diamond.results.comparisons import (
     corrected,
     noise_rows,
 )
-from diamond.results.model import Comparison
 from diamond.stats.multiple import holm
 from diamond.studies.study_runs import noise_curves
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from diamond.engine.report_file import read_result, write_result
+from diamond.results.arm_model import Arm
 from diamond.results.document import PARTS, SHARED, from_document, to_document
-from diamond.results.model import Arm, Result
+from diamond.results.model import Result
 from diamond.results.reference import reference_page
 from diamond.results.values import defined
 from tests import sweep_documents

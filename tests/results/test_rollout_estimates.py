@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.results.model import Estimate, Interval
+from diamond.results.metric_model import Estimate, Interval
 from diamond.results.rollout_estimates import (
     BAND_SEEDS,
     BAND_STARTS,

@@ -8,13 +8,13 @@ import pytest
 
 from diamond.config.metric_table import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
-from diamond.plan.claim_grammar import parse_claim
+from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.path import Path as FlipPath
 from diamond.report.console import result_table
 from diamond.report.summary import summarise
 from diamond.report.tables import metric_groups, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
-from diamond.results.model import Estimate
+from diamond.results.metric_model import Estimate
 from diamond.results.paths import path_result
 from diamond.results.rollout_estimates import Scores, arm_estimates, run_means
 from diamond.sweep.objectives import QUANTITY_OF

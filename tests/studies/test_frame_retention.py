@@ -18,24 +18,20 @@ from diamond.data.reference_files import Reference, save_references
 from diamond.engine.devices import Workers
 from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.engine.files import in_use, read_json
-from diamond.engine.output_names import (
-    ACTIONS_FILE,
-    FILMS_FILE,
-    FRAMES_FILE,
-    SAMPLES_FILE,
-)
+from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.engine.store import KEPT, TRASH, Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import RequestError
 from diamond.findings.store_view import SeenStore
-from diamond.plan.plan import Plan, Run, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan, Run
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
-from diamond.results.model import Arm as ArmResult
+from diamond.results.arm_model import Arm as ArmResult
+from diamond.results.arm_model import Run as RunResult
+from diamond.results.arm_model import Stage as StageResult
 from diamond.results.model import Provenance, Result
-from diamond.results.model import Run as RunResult
-from diamond.results.model import Stage as StageResult
 from diamond.studies import compared_frames as films_module
 from diamond.studies.compared_frames import load_films
 from diamond.studies.frame_retention import (

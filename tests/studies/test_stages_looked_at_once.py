@@ -6,6 +6,7 @@ import pytest
 
 from diamond.engine import store as store_module
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE
+from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
 from diamond.engine.store import StageResult, Store
 from diamond.findings.store_view import SeenStore
@@ -25,7 +26,7 @@ def test_it_says_what_the_store_says_and_reads_each_manifest_once(
     assert seen.status(SPEC) == store.status(SPEC) == "todo"
     claim = Claim(store.work(SPEC.stage, SPEC.key))
     assert claim.try_acquire()
-    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", {})
+    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", code_version())
     (attempt.folder / "checkpoint").mkdir()
     (attempt.folder / CHECKPOINT_FILE).touch()
     assert seen.status(SPEC) == "todo"

@@ -30,10 +30,12 @@ from diamond.engine.output_names import (
 )
 from diamond.engine.report_file import read_result
 from diamond.engine.sealed_json import sealed
-from diamond.engine.store import Store, read_manifest, write_manifest
+from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import DiamondError, RequestError, StoreError
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.model import Result

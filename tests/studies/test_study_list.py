@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from diamond.cli.studies import show_study, size_text
-from diamond.cli.verify import verify_and_show
+from diamond.cli.reading.studies import show_study, size_text
+from diamond.cli.reading.verify import verify_and_show
 from diamond.engine import needed_stages as needs_module
 from diamond.engine.files import digest, in_use, read_json, write_json
 from diamond.engine.needed_stages import REPORT_FILE, needed_stages, read_needs
@@ -28,7 +28,8 @@ from diamond.engine.study_history import (
 )
 from diamond.errors import RequestError, StoreError
 from diamond.findings.reader_notes import study_notes
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages import registry as registry_module

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from diamond.cli.app import app
 from diamond.engine.store import Store
 from diamond.families.diamond.config import diamond_of
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.sweep import confirm
 from diamond.sweep.confirm import command_of, confirm_request, confirmation, fresh_start
 from diamond.sweep.objectives import Aim

@@ -6,7 +6,8 @@ import pytest
 
 from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.sweep import warm_start
 from diamond.sweep.warm_start import add_arms

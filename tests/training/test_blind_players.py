@@ -17,7 +17,8 @@ from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.findings.policy_returns import run_returns
 from diamond.makers import trained_parts as training_stages
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.report.learning import learning_figure, learning_runs

@@ -13,21 +13,20 @@ import pytest
 import torch
 
 from diamond.config.presets import smoke
-from diamond.config.run import CONTEXT_FRAMES, INVERSE_DYNAMICS, RunConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.scoring import INVERSE_DYNAMICS
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import View
 from diamond.data.segments import SegmentSampler
 from diamond.engine.files import read_json
 from diamond.engine.output_names import HELD_OUT_FILE, WEIGHTS_FILE
+from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
-from diamond.engine.store import RESULT
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.makers import learned_judges as judges
 from diamond.makers.trained_parts import train_inverse_dynamics
-from diamond.nets.inverse_dynamics_net import (
-    INVERSE_DYNAMICS as JUDGE,
-)
+from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS as JUDGE
 from diamond.nets.inverse_dynamics_net import InverseDynamicsNet, InverseDynamicsShape
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.records import to_unit

@@ -16,7 +16,7 @@ from diamond.config.environments import GymnasiumConfig
 from diamond.config.game_names import GAMES
 from diamond.config.online import OnlineConfig
 from diamond.config.presets import make_preset
-from diamond.config.run import ViewConfig
+from diamond.config.recording import ViewConfig
 from diamond.data.replay import Replay
 from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.engine.files import read_json
@@ -28,7 +28,8 @@ from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StageFailedError
 from diamond.makers.online_agent import Progress
 from diamond.part import Extent
-from diamond.plan.plan import Plan, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.rng import torch_generator

@@ -27,7 +27,8 @@ from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.formulations import FORMULATION_FIELDS
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.plan.declarations import Given, load_declaration
-from diamond.plan.plan import AA_NAME, make_plan
+from diamond.plan.make_plan import make_plan
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import Request
 from diamond.studies import export_agents as export
 from diamond.studies.checkpoint_returns import evaluate

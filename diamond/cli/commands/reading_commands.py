@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
+from diamond.cli.options import DEFAULT_HOME, AsJson, Home, StudyName, TrackingUri
 from diamond.errors import RequestError
 from diamond.sweep.dashboard_links import DASHBOARD_PORT
 
@@ -27,23 +27,23 @@ def list_axes(
 
 def studies(home: Home = DEFAULT_HOME) -> None:
     """List the studies of a home: what they vary, how far they are, what they take on disk."""
-    from diamond.cli.studies import show_studies
+    from diamond.cli.reading.studies import show_studies
 
     show_studies(home.absolute())
 
 
 def show(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")],
+    study: StudyName,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the result of a study again; before its first result, how far its runs are."""
-    from diamond.cli.studies import show_study
+    from diamond.cli.reading.studies import show_study
 
     show_study(home.absolute(), study)
 
 
 def report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")],
+    study: StudyName,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,7 +58,7 @@ def report(
 
     The page is one file that needs no network; with JavaScript it has a player and sorts tables.
     """
-    from diamond.cli.report import write_again
+    from diamond.cli.reading.report import write_again
 
     write_again(home.absolute(), study, None if out is None else out.absolute())
 
@@ -76,7 +76,7 @@ def gc(
     What a study needs stays, and so do the folders of checkpoints; what is removed can be made
     again.
     """
-    from diamond.cli.gc import collect
+    from diamond.cli.reading.gc import collect
 
     collect(home.absolute(), tuple(forget or ()), yes, sys.argv[1:])
 
@@ -94,9 +94,7 @@ def scores(
     resamples: Annotated[
         int, typer.Option(help="Bootstrap samples behind every interval.")
     ] = DEFAULT_RESAMPLES,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the document, and only that.")
-    ] = False,
+    as_json: AsJson = False,
     latex: Annotated[
         Path | None, typer.Option(metavar="FILE.tex", help="Write the tables as LaTeX.")
     ] = None,
@@ -113,7 +111,7 @@ def scores(
     Mean, median, IQM and optimality gap of human-normalised scores, performance profile, and the
     probability that a run of one file scores above a run of another.
     """
-    from diamond.cli.scores import ScoreOptions, show_scores
+    from diamond.cli.reading.scores import ScoreOptions, show_scores
 
     show_scores(files, ScoreOptions(seed, resamples, as_json, latex, figure))
 
@@ -137,7 +135,7 @@ def verify(
     It trains nothing and changes nothing. The exit code is 0 whatever the verdicts: a negative
     result is a result.
     """
-    from diamond.cli.verify import verify_and_show
+    from diamond.cli.reading.verify import verify_and_show
 
     verify_and_show(study, declaration, home.absolute(), as_json)
 
@@ -176,13 +174,13 @@ def ui(
                 "--studies shows no MLflow runs: --tracking-uri has no place there\n"
                 "  leave one of the two out; --storage says where Optuna studies are"
             )
-        from diamond.cli.dashboard import serve_studies
+        from diamond.cli.reading.dashboard import serve_studies
 
         raise typer.Exit(serve_studies(home.absolute(), storage, port or DASHBOARD_PORT))
     if storage is not None:
         raise RequestError(
             "--storage is for --studies\n  add --studies; for MLflow runs: --tracking-uri"
         )
-    from diamond.cli.ui import serve_ui
+    from diamond.cli.reading.ui import serve_ui
 
     raise typer.Exit(serve_ui(home.absolute(), tracking_uri, port or DEFAULT_PORT))

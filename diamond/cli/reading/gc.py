@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from diamond.cli.studies import size_text, sizes_text
+from diamond.cli.reading.studies import size_text, sizes_text
 from diamond.cli.widths import console
 from diamond.engine.store import Store
 from diamond.engine.study_history import is_sweep

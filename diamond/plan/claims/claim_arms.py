@@ -8,9 +8,10 @@ from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, did_you_mean
 from diamond.plan.axes import Axis, find_axis
-from diamond.plan.claim_grammar import RETURN_METRICS, Comparison, Quantity, claim_quantities
+from diamond.plan.claims.claim_grammar import RETURN_METRICS, Comparison, Quantity, claim_quantities
 from diamond.plan.grammar import split_outside
-from diamond.plan.plan import AA_NAME, Plan
+from diamond.plan.plan import Plan
+from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.variants import apply_axes, fits_family, view_text
 

@@ -1,0 +1,140 @@
+"""`diamond sweep`: its options."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diamond.cli.options import (
+    DEFAULT_HOME,
+    PRESET_HELP,
+    Compile,
+    DryRun,
+    Execution,
+    Home,
+    KeepFrames,
+    ResultAsJson,
+    TrackingUri,
+    game_names,
+    takes_records,
+)
+
+if TYPE_CHECKING:
+    from diamond.sweep.declaration import SweepOptions
+
+
+@dataclass(frozen=True)
+class ChangedOptions:
+    """What takes the place of what is declared."""
+
+    trials: Annotated[
+        int | None, typer.Option(help="Trials in all, in place of what is declared.")
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(help=f"{PRESET_HELP[:-1]}, in place of what is declared."),
+    ] = None
+    game: Annotated[
+        str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")
+    ] = None
+    seeds: Annotated[
+        int | None, typer.Option(help="Training seeds per trial, in place of what is declared.")
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a trained agent: nothing is trained, trials sample from it."),
+    ] = None
+    name: Annotated[str | None, typer.Option(help="Name of the study; by default the file's.")] = (
+        None
+    )
+
+    def declared(self) -> "SweepOptions":
+        """The same, as a declaration takes it."""
+        from diamond.sweep.declaration import SweepOptions
+
+        return SweepOptions(
+            self.trials,
+            self.preset,
+            None if self.game is None else game_names(self.game),
+            self.seeds,
+            self.name,
+            None if self.checkpoint is None else self.checkpoint.absolute(),
+        )
+
+
+@dataclass(frozen=True)
+class SweepExecution:
+    """How trials are run, where they go and what is shown."""
+
+    dry_run: DryRun = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Trials at work at once; default: one per GPU, without one as many as cores."
+        ),
+    ] = None
+    compile_: Compile = False
+    keep: KeepFrames = None
+    as_json: ResultAsJson = False
+    home: Home = DEFAULT_HOME
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.journal|URL",
+            help="Where trials are kept: a journal file, postgresql://... for several machines; "
+            "by default studies/optuna.journal in the home.",
+            show_default=False,
+        ),
+    ] = None
+    tracking_uri: TrackingUri = None
+
+    def common(self) -> Execution:
+        """What any study has of it."""
+        return Execution(
+            dry_run=self.dry_run,
+            jobs=self.jobs,
+            compile_=self.compile_,
+            keep=self.keep,
+            as_json=self.as_json,
+            home=self.home,
+            tracking_uri=self.tracking_uri,
+        )
+
+
+@takes_records
+def sweep(
+    *,
+    declaration: Annotated[
+        str,
+        typer.Argument(metavar="FILE.toml|NAME", help="A sweep: a file, or its name in studies/."),
+    ],
+    changed: ChangedOptions,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Take finished arms of this study as trials, so that sampling and importance "
+            "learn from them; may be repeated.",
+        ),
+    ] = None,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm",
+            help="At the end, hold the best against the preset on fresh seeds and fresh starts.",
+        ),
+    ] = False,
+    execution: SweepExecution,
+) -> None:
+    """Search a space of axes with Optuna.
+
+    Trials share stages with every earlier study; the same command goes on where it stopped, and
+    several commands may work on one sweep.
+    """
+    from diamond.cli.sweep import SweepWork, run_sweep
+    from diamond.sweep.declaration import load_sweep
+
+    options = execution.common().options()
+    work = SweepWork(execution.storage, tuple(warm_start or ()), confirm)
+    raise typer.Exit(run_sweep(load_sweep(declaration, changed.declared()), work, options))

@@ -1,0 +1,66 @@
+"""`diamond train`: its options."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, game_names, takes_records
+from diamond.config.defaults import DEFAULT_PRESET, default_game
+
+
+@dataclass(frozen=True)
+class AgentOptions:
+    """Which agents are trained, and how."""
+
+    game: Annotated[
+        str | None,
+        typer.Option(
+            help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}."
+        ),
+    ] = None
+    preset: Preset = DEFAULT_PRESET
+    seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1
+    protocol: Annotated[
+        str, typer.Option(help="online: collect and train in turn; static: train on scripted play.")
+    ] = "online"
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; made from game and preset if absent.")
+    ] = None
+
+
+@takes_records
+def train(
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="AXIS=VALUE...",
+            help="What differs from the preset: a named axis or any config field, one value each.",
+            show_default=False,
+        ),
+    ] = None,
+    agents: AgentOptions,
+    execution: Execution,
+) -> None:
+    """Train an agent for each game and seed, as Atari 100k does.
+
+    It collects with its own policy, trains on what it saw, imagines, and plays the real game; the
+    same command goes on where it stopped.
+    """
+    from diamond.cli.ablate import run_study
+    from diamond.plan.recipe import base_of, find_preset
+    from diamond.plan.request import Request, check_protocol_name
+
+    preset = find_preset(agents.preset)
+    request = Request(
+        tuple(settings or ()),
+        preset,
+        game_names(agents.game or default_game(base_of(preset))),
+        agents.seeds,
+        None,
+        agents.name,
+        protocol=check_protocol_name(agents.protocol),
+        goal="agent",
+    )
+    raise typer.Exit(run_study(request, execution.options()))
