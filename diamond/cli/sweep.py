@@ -141,7 +141,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
-    from diamond.report.sweep_console import show_sweep
+    from diamond.cli.result_view import show_result
     from diamond.sweep.storage import database_errors
 
     run = _open(sweep, options, address)
@@ -166,7 +166,7 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
     if options.as_json:
         print_document(result)
     else:
-        show_sweep(result, console())
+        show_result(result)
     assert result.search is not None, "a sweep has trials"
     return confirmed if any(t.values for t in result.search.trials) else ExitCode.RUN_FAILED
 
@@ -225,19 +225,19 @@ def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
 
 
 def _result(run: "SweepRun", address: str, options: Options) -> "Result":
-    from diamond.report.sweep_prose import sweep_summary
+    from diamond.report.summary import summarise
     from diamond.sweep.search_result import sweep_result
 
     result = sweep_result(run, address, options.home, options.tracking_uri)
-    return result.model_copy(update={"summary": sweep_summary(result)})
+    return result.model_copy(update={"summary": summarise(result)})
 
 
 def report_sweep(run: "SweepRun", result: "Result") -> "Result":
     """Write the page and the document of a sweep; returns the result with what was written."""
     from diamond.engine.report_file import write_result
-    from diamond.report.sweep_page import write_sweep_report
+    from diamond.report.page import write_report
 
-    files = dict(write_sweep_report(result, run.folder).digests)
+    files = dict(write_report(result, (), run.folder).digests)
     result = result.model_copy(update={"files": files})
     write_result(run.folder / REPORT_FILE, result)
     return result
