@@ -170,11 +170,11 @@ def test_a_sweep_that_stops_leaves_no_trial_running(tmp_path: Path) -> None:
     bench.store.check_writable()
     tracking = TrialTracking(bench.sweep, bench.store, None, 0)
     (tmp_path / "studies" / "mine").mkdir(parents=True)
-    tracking.start()
+    tracking.thread.start()
     texts = baseline_texts(bench.sweep)
     plan = trial_plan(bench.sweep, "trial 0", texts)
     tracking.show(TrialState(0, plan, texts, "sampled", {}, "RUNNING")).result()
     assert {run.info.status for run in tracked(tmp_path)} == {"RUNNING"}
-    tracking.stop()
+    tracking.thread.stop()
     assert {run.info.run_name for run in tracked(tmp_path)} == {"mine", "trial 0"}
     assert {run.info.status for run in tracked(tmp_path)} == {"KILLED"}
