@@ -177,8 +177,8 @@ def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
             run.news(f"  not {arm}: {why}")
     with making(run.names, options) as (executor, on_event):
         run.execute(executor, options.workers.jobs, on_event, run.tracking.thread.check)
-    if run.stopped:
-        run.news(run.stopped)
+    if run.turns.stopped:
+        run.news(run.turns.stopped)
 
 
 def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
@@ -186,7 +186,7 @@ def _confirm(run: "SweepRun", result: "Result", options: Options) -> ExitCode:
     from diamond.sweep.confirm import confirm_request
     from diamond.sweep.search_result import confirmed_points
 
-    others = run.others_at_work()
+    others = run.turns.others_at_work()
     if others:
         run.news(
             f"not confirmed yet: other commands still work on trials {', '.join(map(str, others))}"

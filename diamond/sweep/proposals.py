@@ -45,7 +45,6 @@ TO_MAKE = "diamond.to_make"
 MLFLOW_RUN = "mlflow.run_id"
 MLFLOW_LINK = "mlflow.link"
 SAMPLED, BASELINE, WARM = "sampled", "baseline", "warm start"
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @contextmanager
