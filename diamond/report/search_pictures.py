@@ -30,7 +30,8 @@ def search_pictures(search: Search) -> list[Picture]:
     for index in range(len(search.objectives)):
         rows = slice_rows(search)
         for row, parameters in enumerate(rows, start=1):
-            about = f"Against {', '.join(each.name for each in parameters)}{_to(search, index)}"
+            names = sorted(each.name for each in parameters)
+            about = f"Against {', '.join(names)}{_to(search, index)}"
             name = _named(search, "slices", index) + (f"-{row}" if len(rows) > 1 else "")
             figure, num_far = slices_figure(search, index, parameters)
             pictures.append(_picture("slices", about, name, figure, _beyond_note(num_far)))
