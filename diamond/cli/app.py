@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from diamond import __version__
-from diamond.cli.bench import bench
+from diamond.cli.doctor import doctor
 from diamond.cli.fidelity_command import fidelity
 from diamond.cli.options import (
     DEFAULT_HOME,
@@ -461,7 +461,7 @@ def evaluate(
 
 
 app.command()(fidelity)
-app.command()(bench)
+app.command()(doctor)
 app.command(name="axes")(list_axes)
 app.command(name="export-study")(export_study)
 app.command(name="import-study")(import_study)

@@ -123,7 +123,7 @@ def _machine_remarks(jobs: int, low_precision: bool) -> list[str]:
     if low_precision and emulates_bfloat16():
         remarks.append(
             "bfloat16: this processor has no instructions for it and takes many times as long as "
-            "in float32 (diamond bench peak)"
+            "in float32 (diamond doctor)"
         )
     return remarks
 

@@ -35,7 +35,7 @@ def match_meaning(match: Match) -> str:
         case "seconds":
             return (
                 "expected time of training the network which draws frames (updates x "
-                "multiplications of an update, convolutions only; precision not counted)"
+                "multiplications of an update; precision not counted)"
             )
         case _:
             assert_never(match)

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import sqlalchemy
 from mlflow import MlflowClient
@@ -108,6 +108,25 @@ def find_experiment(tracking_uri: str, home: Path) -> str | None:
                 relocate(path)
         found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
     return None if found is None else str(found.experiment_id)
+
+
+def is_there(tracking_uri: str) -> bool:
+    """Whether a store is there and answers; nothing is made or changed.
+
+    Raises:
+        StoreError: It does not answer, or is no MLflow database.
+    """
+    uri = absolute_uri(tracking_uri)
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        return False
+    with store_errors("open", uri), _quiet():
+        if path is None:
+            _knock(uri)
+        else:
+            with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+                database.execute("SELECT version_num FROM alembic_version")
+    return True
 
 
 @contextmanager

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 import diamond as package
-from diamond.bench import client
-from diamond.config.presets import make_preset
 from diamond.engine import executor as executor_module
 from diamond.engine.child_processes import check_code, own_code
 from diamond.engine.devices import Workers
@@ -56,8 +54,6 @@ def test_python_is_started_in_one_way() -> None:
     python = {
         "plan/game_probe.py",
         "engine/executor.py",
-        "bench/client.py",
-        "bench/startup.py",
     }
     assert starting == others | python
     called = {name: _attributes(tree, "os") for name, tree in trees.items()}
@@ -115,12 +111,6 @@ def test_a_worker_with_other_code_makes_nothing(
     assert f"sources is {own_code()['sources']} there, {'0' * 64} here" in str(raised.value)
     assert [event.kind for event in events] == ["started"]
     assert {manifest["state"] for manifest in manifests(tmp_path).values()} == {"pending"}
-
-
-def test_a_measurement_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "own_code", lambda: {**own_code(), "torch": "0.1"})
-    with pytest.raises(client.BenchError, match=r"ours failed at open:\n.*torch is .* there, 0\.1"):
-        client.open_ours(make_preset("smoke", "Boxing"), 1)
 
 
 def test_equal_code_passes_and_every_difference_is_named() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diamond.bench.inputs import (
+from benchmarks.inputs import (
     SEED,
     GivenSegments,
     Networks,
@@ -20,7 +20,7 @@ from diamond.bench.inputs import (
     full_precision,
     make_segments,
 )
-from diamond.bench.ours import world_of
+from benchmarks.ours import world_of
 from diamond.cli.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.data.segments import starts_of
@@ -281,14 +281,13 @@ def test_the_plan_says_that_networks_are_compiled(tmp_path: Path) -> None:
     assert [named_device("cuda", c) for c in (False, True)] == ["cuda", "cuda (compiled)"]
 
 
-@pytest.mark.parametrize("command", ["ablate", "train", "sweep", "bench"])
+@pytest.mark.parametrize("command", ["ablate", "train", "sweep"])
 def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    words = {"ablate": SMOKE, "train": ("--preset", "smoke"), "sweep": ("sampler",), "bench": ()}
-    where = () if command == "bench" else ("--home", str(tmp_path / "home"))
-    done = diamond(command, *words[command], "--compile", *where)
+    words = {"ablate": SMOKE, "train": ("--preset", "smoke"), "sweep": ("sampler",)}
+    done = diamond(command, *words[command], "--compile", "--home", str(tmp_path / "home"))
     assert done.returncode == 2
     assert "--compile: torch compiles with no-such-compiler, which is not found" in done.stderr
     assert "CXX" in done.stderr and not (tmp_path / "home").exists()

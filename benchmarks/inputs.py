@@ -9,9 +9,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from diamond.config.overrides import override
 from diamond.config.run import RunConfig
-from diamond.engine.arithmetic import compile_network
 from diamond.envs.open_game import action_codes
 from diamond.families.diamond.denoiser import Denoiser
 from diamond.families.diamond.reward_end_net import NUM_REWARD_CLASSES, RewardEndNet
@@ -25,18 +23,17 @@ from diamond.training.policy_part import POLICY
 from diamond.weights.released_names import PARTS
 
 SEED = 0
+NEVER = 10**9
+NUM_ACTIONS_DRAWN = 1000
 ZEROS_BECOME = 0.02
 """Standard deviation of what a fresh network has at zero: a zero would hide what follows it."""
 END_LOGIT = 12.0
 """About how far the logits of going on and of an end are apart: no trajectory ends in a horizon."""
 CHECK_ROWS, CHECK_STEPS = 4, 5
 """Rows and env steps of the inputs that both sides are compared on, at most."""
-WORLD_PARTS = DIAMOND_WORLD.parts
-AGENT_PARTS = (*WORLD_PARTS, POLICY)
-TRAINING_PARTS = tuple(part.name for part in WORLD_PARTS)
-"""Parts that train a network of the world model."""
+CHECK_DENOISING = (1, 3, 10)
+AGENT_PARTS = (*DIAMOND_WORLD.parts, POLICY)
 _SILU_OF_ONE = 0.73
-
 _randn = torch.randn
 
 
@@ -48,32 +45,14 @@ class Networks:
     reward_end: RewardEndNet
     policy: ActorCriticNet
 
+    def named(self) -> Iterator[tuple[str, nn.Module]]:
+        """Each network with the name of its part."""
+        return zip(PARTS, vars(self).values(), strict=True)
+
 
 def num_actions_of(config: RunConfig) -> int:
     """Size of the action set of a config's game."""
     return len(action_codes(config.game, config.environment))
-
-
-def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:
-    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end."""
-    shape = {
-        "num_actions": num_actions,
-        "height": config.view.height,
-        "width": config.view.width,
-    }
-    with seeded_init(SEED, Purpose.BENCH):
-        fresh = {part.name: part.build(section_of(config, part), shape) for part in AGENT_PARTS}
-    nets = Networks(**fresh)
-    for part, net in _named(nets):
-        _fill_zeros(net, torch_generator(SEED, Purpose.BENCH, "weights", part))
-        net.to(device)
-    _make_ends_rare(nets.reward_end)
-    return nets
-
-
-def as_given(config: RunConfig) -> RunConfig:
-    """The config for segments that are given: there are no final frames to leave out."""
-    return override(config, {"denoiser.final_frames": "targets"})
 
 
 def section_of(config: RunConfig, part: AnyPart) -> Any:
@@ -81,45 +60,27 @@ def section_of(config: RunConfig, part: AnyPart) -> Any:
     return config.policy if part is POLICY else getattr(config.world, part.name)
 
 
-def compile_world(nets: Networks, part: str) -> None:
-    """Have torch compile the world model for what is measured, as it does in stages."""
-    for world_part in WORLD_PARTS:
-        for net in world_part.compiled(getattr(nets, world_part.name)):
-            compile_network(net, trains=part in TRAINING_PARTS)
-
-
-def weights_of(nets: Networks) -> dict[str, dict[str, Tensor]]:
-    """State dict of every network by its part, on the CPU."""
-    return {
-        part: {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
-        for part, net in _named(nets)
-    }
-
-
-def num_parameters(nets: Networks) -> dict[str, int]:
-    """Trained parameters of every network."""
-    return {part: sum(p.numel() for p in net.parameters()) for part, net in _named(nets)}
-
-
-def _named(nets: Networks) -> tuple[tuple[str, nn.Module], ...]:
-    return tuple(zip(PARTS, vars(nets).values(), strict=True))
-
-
 @torch.no_grad()
-def _fill_zeros(net: nn.Module, generator: torch.Generator) -> None:
-    for tensor in net.state_dict().values():
-        if tensor.is_floating_point() and not tensor.any():
-            tensor.normal_(0.0, ZEROS_BECOME, generator=generator)
-
-
-@torch.no_grad()
-def _make_ends_rare(net: RewardEndNet) -> None:
-    hidden, last = net.head[0], net.head[2]
+def build_networks(config: RunConfig, num_actions: int, device: torch.device) -> Networks:
+    """Fresh networks with nothing at zero, whose reward/end model hardly ever predicts an end."""
+    view = config.view
+    shape = {"num_actions": num_actions, "height": view.height, "width": view.width}
+    with seeded_init(SEED, Purpose.BENCH):
+        fresh = {part.name: part.build(section_of(config, part), shape) for part in AGENT_PARTS}
+    nets = Networks(**fresh)
+    for part, net in nets.named():
+        generator = torch_generator(SEED, Purpose.BENCH, "weights", part)
+        for tensor in net.state_dict().values():
+            if tensor.is_floating_point() and not tensor.any():
+                tensor.normal_(0.0, ZEROS_BECOME, generator=generator)
+        net.to(device)
+    hidden, last = nets.reward_end.head[0], nets.reward_end.head[2]
     assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
     hidden.bias.fill_(1.0)
     shift = END_LOGIT / (2 * _SILU_OF_ONE * hidden.out_features)
     last.weight[NUM_REWARD_CLASSES].add_(shift)
     last.weight[NUM_REWARD_CLASSES + 1].sub_(shift)
+    return nets
 
 
 def make_segments(config: RunConfig, num_actions: int, size: tuple[int, int]) -> Segments:
@@ -132,12 +93,9 @@ def make_segments(config: RunConfig, num_actions: int, size: tuple[int, int]) ->
     """
     b, t = size
     generator = torch_generator(SEED, Purpose.BENCH, "segments", b, t)
-    view = config.view
-    pixels = torch.randint(
-        256, (b, t + 1, view.height, view.width, 3), generator=generator, dtype=torch.uint8
-    )
+    shape = (b, t + 1, config.view.height, config.view.width, 3)
     return Segments(
-        to_unit(pixels),
+        to_unit(torch.randint(256, shape, generator=generator, dtype=torch.uint8)),
         torch.randint(num_actions, (b, t), generator=generator),
         torch.randint(-1, 2, (b, t), generator=generator).float(),
         torch.zeros(b, t, dtype=torch.int64),
@@ -161,50 +119,28 @@ class GivenSegments:
     def sample(
         self, batch_size: int, generator: torch.Generator, device: torch.device = CPU
     ) -> Segments:
-        """The first rows, brought to the device as floats; nothing is drawn."""
-        whole = self.segments
-        return Segments(
-            whole.frames[:batch_size],
-            whole.actions[:batch_size],
-            whole.rewards[:batch_size],
-            whole.ends[:batch_size],
-            whole.valid[:batch_size],
-        ).to(device)
+        """The first rows, brought to the device; nothing is drawn."""
+        names = ("frames", "actions", "rewards", "ends", "valid")
+        rows = {name: getattr(self.segments, name)[:batch_size] for name in names}
+        return replace(self.segments, **rows).to(device)
 
 
-@dataclass(frozen=True)
-class GivenPlay:
-    """What a policy is scored on: frames (b, t, c, h, w), and (b, t) each of the others."""
-
-    frames: Tensor
-    actions: Tensor
-    rewards: Tensor
-    ends: Tensor
-    next_values: Tensor
-
-    def to(self, device: torch.device) -> "GivenPlay":
-        """The same play on a device."""
-        return GivenPlay(
-            self.frames.to(device),
-            self.actions.to(device),
-            self.rewards.to(device),
-            self.ends.to(device),
-            self.next_values.to(device),
-        )
-
-
-def make_play(config: RunConfig, num_actions: int, size: tuple[int, int]) -> GivenPlay:
-    """Play with some ends; size is trajectories and env steps."""
-    segments = make_segments(config, num_actions, size)
+def make_play(config: RunConfig, num_actions: int) -> tuple[Segments, Tensor]:
+    """What a policy is scored on: segments with some ends, and values (b, t) of what follows."""
+    size = (CHECK_ROWS, CHECK_STEPS)
     generator = torch_generator(SEED, Purpose.BENCH, "play", *size)
-    ends = torch.rand(*size, generator=generator) < 0.2
-    return GivenPlay(
-        segments.frames[:, :-1],
-        segments.actions,
-        segments.rewards,
-        ends,
-        torch.randn(*size, generator=generator),
-    )
+    ends = (torch.rand(size, generator=generator) < 0.2).long()
+    segments = replace(make_segments(config, num_actions, size), ends=ends)
+    return segments, _randn(size, generator=generator)
+
+
+def gradient_norm(net: nn.Module, loss: Tensor) -> Tensor:
+    """Norm of the gradient of a loss over all parameters, in float64."""
+    net.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad.double().flatten() for p in net.parameters() if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.cat(gradients))
+    return norm
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""How fast the parts of `diamond` run on this machine, also beside the released code."""

@@ -1,1 +1,0 @@
-"""How fast the parts of the program run on this machine, also beside the released code."""
