@@ -179,6 +179,9 @@ def _dress_slice(axes: Axes, search: Search, parameter: Parameter) -> None:
     elif axes.get_xscale() == "log":
         _set_log_ticks(axes, "x")
     else:
+        lo, hi = axes.get_xlim()
+        if parameter.kind == "int" and hi - lo < 1:
+            axes.set_xlim(lo - 1, hi + 1)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=parameter.kind == "int"))
 
 
@@ -219,7 +222,7 @@ def _put_legend(axes: Axes, lines: Sequence[Line2D] = ()) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     handles = list(lines) or axes.get_legend_handles_labels()[0]
-    shown = [handle for handle in handles if len(_points(handle))]
+    shown = [handle for handle in handles if np.isfinite(_points(handle)).all(axis=-1).any()]
     figure.legend(handles=shown, loc="outside lower center", ncols=4, frameon=False)
 
 
