@@ -41,7 +41,7 @@ TIMEOUT_SECONDS = 240.0
 """A run takes 20 s on two idle cores; the rest is for machines that are shared."""
 
 PAGELESS = """
-from diamond.cli import ablate
+from diamond.cli import study_command
 from diamond.engine.files import digest
 def write_page(result, store, folder):
     names = ("report.html", "report.md")
@@ -49,7 +49,7 @@ def write_page(result, store, folder):
         (folder / name).write_text("")
     files = {name: digest(folder / name) for name in names}
     return result.model_copy(update={"files": files})
-ablate.write_page = write_page
+study_command.write_page = write_page
 from diamond.cli.app import main
 main()
 """

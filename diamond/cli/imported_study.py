@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from diamond.cli.ablate import Options, report_study, uploaded
 from diamond.cli.options import given_command, say_tracking
 from diamond.cli.reading.report import write_again
 from diamond.cli.result_view import show_result
+from diamond.cli.study_command import Options, conclude, report_study
 from diamond.cli.widths import console
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use
@@ -75,6 +75,5 @@ def _report_and_track(received: Received, plan: Plan, store: Store, options: Opt
         else:
             result = result.model_copy(update={"notes": notes})
             result = report_study(store, result, study.folder, options)
-        files = uploaded(result, study.folder)
-        Tracking(study, options.tracking_uri).finish(result, files, "FINISHED")
+        conclude(result, study.folder, False, Tracking(study, options.tracking_uri))
     show_result(result)

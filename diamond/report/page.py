@@ -11,11 +11,14 @@ from diamond.report.controls import control_sentences, control_table
 from diamond.report.latex import table_latex
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.path_tables import path_sentences, path_table
-from diamond.report.pictures import ROLES, Picture, file_part, pictures_of
+from diamond.report.pictures import ROLES, file_part, pictures_of
 from diamond.report.player import players
 from diamond.report.render import (
+    PLAYER,
     STYLE,
+    TABLES,
     ReportPaths,
+    Section,
     asset,
     html_templates,
     markdown_templates,
@@ -23,6 +26,7 @@ from diamond.report.render import (
     write_files,
 )
 from diamond.report.return_tables import players_table, returns_sentences, returns_table
+from diamond.report.search_section import search_section
 from diamond.report.sharing import sharing_sentence, sharing_table
 from diamond.report.strips import Strips
 from diamond.report.summary import summarise
@@ -31,13 +35,11 @@ from diamond.report.table import Table
 from diamond.results.model import Result
 from diamond.studies.compared_frames import Film
 
-_SCRIPTS = ("tables.js", "player.js")
-
 
 def write_report(
     doc: Result, strips: Sequence[Strips], folder: Path, films: Sequence[Film] = ()
 ) -> ReportPaths:
-    """Write the report of a study; each file appears whole or not at all.
+    """Write the report of a study or of a search; each file appears whole or not at all.
 
     Sections without data are left out, and the page says why.
 
@@ -45,23 +47,59 @@ def write_report(
         doc: The result document; where its ``summary`` is empty, the sentence is made here.
         strips: Film strips to show, in this order.
         folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it, the
-            LaTeX tables to ``tables``.
+            LaTeX tables to ``tables``; of a search the trials also with all digits as CSV.
         films: Frames for the player; without any there is none.
 
     Returns:
         The paths of what was written.
     """
-    pictures = pictures_of(doc, strips)
-    context = _context(doc, pictures, films)
-    page = html_templates().get_template("report.html.j2").render(context)
-    text = markdown_templates().get_template("report.md.j2").render(context)
-    latex = {name: data.encode() for name, data in _latex(doc, context).items()}
-    figures = {name: data for picture in pictures for name, data in picture.files.items()}
-    return write_files(folder, page, text, {**figures, **latex})
+    section = _ablation_section(doc, strips, films) if doc.search is None else search_section(doc)
+    context = _context(doc, section)
+    page = (
+        html_templates()
+        .get_template("report.html.j2")
+        .render(context, section=f"{section.name}.html.j2")
+    )
+    text = (
+        markdown_templates()
+        .get_template("report.md.j2")
+        .render(context, section=f"{section.name}.md.j2")
+    )
+    figures = {name: data for picture in section.pictures for name, data in picture.files.items()}
+    return write_files(folder, page, text, {**figures, **_tables(doc, section)})
 
 
-def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
-    """Return the LaTeX tables of the report by their file names; empty ones are left out."""
+def _tables(doc: Result, section: Section) -> dict[str, bytes]:
+    """Return the tables of a section as files; empty ones are left out."""
+    notes = {"study": doc.study, "command": doc.command}
+    latex = {
+        f"tables/{name}.tex": table_latex(table, f"{file_part(doc.study)}-{name}", notes)
+        for name, table in section.latex.items()
+        if table.rows
+    }
+    return {name: text.encode() for name, text in {**latex, **section.csv}.items()}
+
+
+def _context(doc: Result, section: Section) -> dict[str, Any]:
+    """Return what every page shows beside its section: head, provenance, how to make it again."""
+    scripts, style = [asset(name) for name in section.scripts], asset(STYLE)
+    return {
+        "doc": doc,
+        "scripts": scripts,
+        "style": style,
+        "policy": policy(scripts, style),
+        "answer": doc.summary or summarise(doc),
+        "intervals": [],
+        "stages": tables.stages_table(doc),
+        "provenance": prose.provenance_rows(doc),
+        "config": prose.config_text(doc),
+        "report_command": shlex.join(["diamond", "report", doc.study, *prose.home_flag(doc)]),
+        **section.context,
+    }
+
+
+def _latex(context: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the tables of an ablation that are written as LaTeX, by their file names."""
     found: dict[str, Table] = {
         name: context[name] for name in ("claims", "comparisons", "exploratory", "noise", "hns")
     }
@@ -83,16 +121,12 @@ def _latex(doc: Result, context: Mapping[str, Any]) -> dict[str, str]:
                 "off_data",
             )
         }
-    notes = {"study": doc.study, "command": doc.command}
-    return {
-        f"tables/{name}.tex": table_latex(table, f"{file_part(doc.study)}-{name}", notes)
-        for name, table in found.items()
-        if table.rows
-    }
+    return found
 
 
-def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) -> dict[str, Any]:
-    """Return everything that the templates show; they choose only the order and the markup."""
+def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Film]) -> Section:
+    """Return what the page of an ablation shows of its own."""
+    pictures = pictures_of(doc, strips)
     shown = {player["game"]: player for player in players(doc, films)}
     games = [
         {
@@ -117,15 +151,8 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
         }
         for game in doc.games
     ]
-    scripts = [asset(name) for name in _SCRIPTS]
-    style = asset(STYLE)
-    return {
-        "doc": doc,
+    context = {
         "games": games,
-        "scripts": scripts,
-        "style": style,
-        "policy": policy(scripts, style),
-        "answer": doc.summary or summarise(doc),
         "intervals": [
             *prose.interval_sentences(doc),
             *(text for game in doc.games for text in prose.seen_sentences(doc, game)),
@@ -145,14 +172,12 @@ def _context(doc: Result, pictures: Sequence[Picture], films: Sequence[Film]) ->
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),
         "sharing_sentence": sharing_sentence(doc),
-        "stages": tables.stages_table(doc),
-        "provenance": prose.provenance_rows(doc),
-        "config": prose.config_text(doc),
+        "config_title": "Resolved configuration",
         "why_absent": prose.why_absent(doc),
         "why_no_films": prose.why_no_films(doc),
-        "report_command": shlex.join(["diamond", "report", doc.study, *prose.home_flag(doc)]),
         "why_not_compared": prose.why_not_compared(doc),
     }
+    return Section("ablation", context, pictures, _latex(context), scripts=(TABLES, PLAYER))
 
 
 def _path_section(doc: Result, game: str) -> dict[str, Any] | None:

@@ -47,9 +47,9 @@ class Picture:
     `role` is one of `ROLES`: path (the walks of a path), primary (the primary metric), overview
     (the main metrics), group (other metrics of one group), metric (any other metric; a file that
     the page does not hold), forest (differences in the primary metric), forests (in the others),
-    cost, survival, learning (real return against updates) or strip. In the report of a sweep
-    `game` is empty and `role` is that of `sweep_page`. `note` is what a reader must know to read
-    it.
+    cost, survival, learning (real return against updates) or strip. Of a search
+    `game` is empty and `role` is that of `search_section`. `note` is what a reader must know to
+    read it.
     """
 
     game: str

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from diamond.report.numbers import decimals, number, visible_decimals
+from diamond.report.search_prose import search_sentence
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 from diamond.results.values import MEAN
@@ -199,11 +200,25 @@ def provenance_rows(doc: Result) -> list[tuple[str, str]]:
     commit = made_by.git_commit or "unknown"
     dirty = {True: " with uncommitted changes", False: "", None: " (changes unknown)"}
     versions = ", ".join(f"{name} {version}" for name, version in made_by.versions.items())
+    search = doc.search
+    searched = (
+        []
+        if search is None
+        else [
+            ("file", search.file or "unknown"),
+            ("games", ", ".join(doc.games)),
+            ("last stage of a trial", doc.until or "unknown"),
+            ("horizon", f"{doc.horizon} time steps"),
+            ("search", search_sentence(search)),
+            ("storage", doc.paths.storage or "unknown"),
+        ]
+    )
     return [
         ("study", doc.study),
         ("preset", doc.preset),
         ("protocol", doc.protocol),
         ("seeds", ", ".join(str(seed) for seed in doc.seeds)),
+        *searched,
         ("git commit", f"{commit}{dirty[made_by.dirty]}"),
         ("device", str(made_by.device)),
         ("versions", versions),

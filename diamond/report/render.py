@@ -7,16 +7,20 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal
 
 import jinja2
 
 from diamond.report import markdown
+from diamond.report.pictures import Picture
+from diamond.report.table import Table
 
 STYLE = "page.css"
 """The style of every page, for `asset`."""
+TABLES, PLAYER = "tables.js", "player.js"
 _TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
 
 
@@ -63,6 +67,27 @@ def markdown_templates() -> jinja2.Environment:
         "path": markdown.Verbatim,
     }
     return environment
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a page shows of its own between its head and its provenance.
+
+    Attributes:
+        name: Of its templates.
+        context: What these show; they choose only the order and the markup.
+        pictures: Drawn already.
+        latex: Tables that are written as LaTeX, by the name of the file.
+        csv: Tables as CSV, by the path of the file.
+        scripts: That the page needs.
+    """
+
+    name: Literal["ablation", "search"]
+    context: Mapping[str, Any]
+    pictures: Sequence[Picture]
+    latex: Mapping[str, Table]
+    csv: Mapping[str, str] = field(default_factory=dict)
+    scripts: tuple[str, ...] = (TABLES,)
 
 
 @dataclass(frozen=True)

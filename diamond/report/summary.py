@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.report.numbers import number, span, visible_decimals
+from diamond.report.search_prose import summarise_search
 from diamond.results.arm_model import Arm, level_text
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Metric
@@ -56,6 +57,8 @@ class _Pair:
 def summarise(doc: Result) -> str:
     """Say in one sentence what the study found about its primary metric, one clause a game.
 
+    Of a search: how it ended, in two sentences.
+
     A difference is said to be there only when its interval leaves out 0; otherwise the sentence
     says that none was shown. Where nothing was compared it says what was measured, or why nothing
     was.
@@ -66,6 +69,8 @@ def summarise(doc: Result) -> str:
     Returns:
         One sentence, ending in a full stop.
     """
+    if doc.search is not None:
+        return summarise_search(doc.search)
     return "; ".join(f"{game}: {_clause(doc, game)}" for game in doc.games) + "."
 
 

@@ -1,6 +1,5 @@
 """A search over parameters: its trials and what they say."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,7 +7,6 @@ from pydantic import Field
 
 from diamond.config.base import Record
 from diamond.results.values import Number, Unit
-from diamond.stats.pareto import pareto
 
 Aim = Literal["maximize", "minimize"]
 TrialState = Literal["complete", "pruned", "failed", "running"]
@@ -39,15 +37,6 @@ class Parameter(Record):
     in_range: bool = Field(default=True, description="whether the space has that value")
     meaning: str = Field(default="", description="in words")
     first_stage: str | None = Field(default=None, description="the first stage that it changes")
-
-    @property
-    def baseline_number(self) -> float | None:
-        """The preset's value as a number, None where it is none."""
-        try:
-            found = float(self.baseline or "")
-        except ValueError:
-            return None
-        return found if math.isfinite(found) else None
 
     @property
     def condition(self) -> str:
@@ -281,22 +270,6 @@ class Search(Record):
         ]
         return sum(loss < 0 for loss in losses), sum(loss > 0 for loss in losses)
 
-    def pair_front(self, x: int, y: int) -> list[tuple[float, float]]:
-        """The values of two objectives that no trial of the front beats in these two.
-
-        Args:
-            x: Index of one objective.
-            y: Index of the other.
-
-        Returns:
-            Distinct pairs (value of x, value of y), by rising value of x.
-        """
-        values = [self.trial(number).values for number in self.front]
-        pairs = list({(each[x], each[y]) for each in values})
-        signs = self.objectives[x].sign, self.objectives[y].sign
-        kept = pareto([(signs[0] * a, signs[1] * b) for a, b in pairs])
-        return sorted(pairs[index] for index in kept)
-
     def reports(self, trial: Trial) -> list[tuple[int, float]]:
         """What a trial reported to the pruner, by rising checkpoint or number of instances.
 
@@ -310,11 +283,6 @@ class Search(Record):
             total += value
             means.append((count, total / count))
         return means
-
-    def last_report(self, trial: Trial) -> float | None:
-        """What is known of a trial that was cut short, None where nothing was reported."""
-        points = self.reports(trial)
-        return points[-1][1] if points else None
 
     @property
     def reports_label(self) -> str:

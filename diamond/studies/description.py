@@ -7,6 +7,7 @@ from diamond.engine.declaration_timing import verdict_text
 from diamond.results.comparison_model import Comparison, Decision
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
+from diamond.results.search import Search
 from diamond.results.values import MEAN
 from diamond.tracking.literal_markdown import code, escape
 from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_link
@@ -44,6 +45,8 @@ def study_description(result: Result, shown: Shown) -> str:
     Args:
         result: What is known so far; its summary is empty until the study has come to its end.
     """
+    if result.search is not None:
+        return _search_description(result, result.search, shown)
     parts = [
         escape(result.summary) or "No answer yet: the study has not come to its end.",
         escape(result.warning),
@@ -55,6 +58,20 @@ def study_description(result: Result, shown: Shown) -> str:
         *(_all_metrics(result, game) for game in result.games),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _search_description(result: Result, search: Search, shown: Shown) -> str:
+    """The text of a search: its answer, where to look, how it is confirmed."""
+    report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
+    dashboard = code(result.paths.dashboard_command or "")
+    parts = [
+        escape(result.summary),
+        f"**Look at:** [the report](/{report}) · dashboard: {dashboard}",
+        f"**Question:** {escape(result.question)}",
+    ]
+    if search.confirm is not None and search.confirm.result is None:
+        parts.append(f"**Confirm it:** {code(search.confirm.command)}")
+    return "\n\n".join(parts)
 
 
 def _where(result: Result, shown: Shown) -> str:

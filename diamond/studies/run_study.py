@@ -1,21 +1,14 @@
 """Running a study: check the store, make what is missing, keep the tracking store up to date."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from diamond.engine.executor import LocalExecutor, StageEvent
-from diamond.engine.files import locked
-from diamond.engine.home import open_tracking
 from diamond.engine.plan_duration import Estimate, priorities
-from diamond.engine.run_identity import study_key
 from diamond.engine.store import Store
 from diamond.engine.study_history import known_aggregates
-from diamond.errors import StoreError
 from diamond.findings.ablation_result import build_result
 from diamond.findings.store_view import SeenStore
 from diamond.plan.plan import Plan
@@ -25,12 +18,8 @@ from diamond.studies.arm_selection import selected_stages
 from diamond.studies.description import Shown
 from diamond.studies.frame_retention import Dropping, Keep, dropped_note
 from diamond.studies.study_runs import Snapshot, is_compared, tracked_runs, tracked_study
+from diamond.studies.study_tracking import TrackingThread
 from diamond.tracking.mlflow_records import RunStatus
-
-TRACKING_SECONDS = 15.0
-"""Least time between two imports of training curves while stages run."""
-TRACKING_SHARE = 0.02
-"""Most of one core that these imports take: the longer one took, the longer the next one waits."""
 
 
 @dataclass
@@ -182,27 +171,17 @@ def failures(store: Store, specs: Iterable[StageSpec]) -> dict[str, str]:
     return {key: cause for key, cause in causes.items() if cause is not None}
 
 
-def pause_seconds(spent: float) -> float:
-    """Time between two imports of which the last took `spent` seconds of a core."""
-    return max(TRACKING_SECONDS, spent / TRACKING_SHARE)
-
-
 class Tracking:
-    """Writes a study to the tracking store, in a thread of its own while stages run."""
+    """Writes a study to the tracking store: its training curves while stages run, then its end."""
 
     def __init__(self, study: StudyRun, tracking_uri: str | None) -> None:
         """Assign; nothing is opened."""
         self._study = study
-        self._uri = tracking_uri
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._error: StoreError | None = None
-        self._store: Any = None
         self._seen = SeenStore(study.store.home)
+        self._thread = TrackingThread(study.store, study.plan.study, tracking_uri, self._follow)
 
     def start(self) -> None:
         """Open the store and import what is there, again and again, until `finish`."""
-        self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def check(self) -> None:
@@ -211,8 +190,7 @@ class Tracking:
         Raises:
             StoreError: The tracking store cannot be opened.
         """
-        if self._error is not None:
-            raise self._error
+        self._thread.check()
 
     def finish(
         self, result: Result, artifacts: Mapping[str, Path] | None, status: RunStatus
@@ -228,48 +206,24 @@ class Tracking:
         Raises:
             StoreError: The tracking store cannot be opened or written.
         """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.check()
-        self._seen.look_again()
-        self._write(result, artifacts, status, finished=True)
+
+        def last() -> None:
+            self._seen.look_again()
+            self._write(result, artifacts, status, finished=True)
+
+        self._thread.finish(last)
 
     def abandon(self) -> None:
         """Write how far the study is, and end every run: something else than `finish` ends it.
 
         What the store refuses now is no news: what ended the command is.
         """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        if self._store is None:
-            return
-        try:
-            with suppress(Exception):
-                result = self._study.result(self._seen)
-                self._write(result, None, "KILLED", finished=True)
-        finally:
-            with suppress(Exception):
-                self._store.end_own()
+        self._thread.stop(
+            lambda: self._write(self._study.result(self._seen), None, "KILLED", finished=True)
+        )
 
     def _follow(self) -> None:
-        try:
-            self._open()
-        except StoreError as error:
-            self._error = error
-            return
-        while True:
-            began = time.thread_time()
-            # What a busy or restarting store refuses now is sent with the next import.
-            with suppress(StoreError):
-                result = self._study.result(self._seen)
-                self._write(result, None, "RUNNING", finished=False)
-            if self._stop.wait(pause_seconds(time.thread_time() - began)):
-                return
-
-    def _open(self) -> None:
-        self._store = open_tracking(self._study.store.home, self._uri)
+        self._write(self._study.result(self._seen), None, "RUNNING", finished=False)
 
     def _write(
         self,
@@ -278,20 +232,14 @@ class Tracking:
         status: RunStatus,
         finished: bool,
     ) -> None:
-        if self._store is None:
-            self._open()
         study = self._study
         snapshot = Snapshot(study.plan, result, self._seen, study.folder / "configs", finished)
-        # Two commands may work on one study: each reads what the other wrote before it writes.
-        with locked(study.folder / ".tracking.lock"):
-            self._store.reconcile()
-            name = study.plan.study
-            parent = self._store.begin_study(study_key(name), name)
-            ids = [(run, self._store.write_run(run, parent)) for run in tracked_runs(snapshot)]
+        with self._thread.study_run() as (store, parent):
+            ids = [(run, store.write_run(run, parent)) for run in tracked_runs(snapshot)]
             if finished:
-                self._store.retire_others(parent, known_aggregates(study.plan, study.folder))
+                store.retire_others(parent, known_aggregates(study.plan, study.folder))
             shown = Shown(
-                self._store.experiment_id,
+                store.experiment_id,
                 parent,
                 {
                     game: [run_id for run, run_id in ids if is_compared(run, game)]
@@ -299,4 +247,4 @@ class Tracking:
                 },
                 frozenset(artifacts or ()),
             )
-            self._store.write_study(tracked_study(study.plan, result, artifacts, status, shown))
+            store.write_study(tracked_study(result, artifacts, status, shown))

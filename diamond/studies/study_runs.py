@@ -1,10 +1,11 @@
 """From a plan and its result outcome to the runs that the tracking store shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from diamond.config.base import canonical, canonical_json
+from diamond.config.run import RunConfig
 from diamond.engine.declaration_timing import verdict_text
 from diamond.engine.files import write_text
 from diamond.engine.output_names import EVENTS_FILE, committed_events
@@ -27,20 +28,21 @@ from diamond.tracking.names import curve_name, noise_floor_name, overall_name
 
 
 def tracked_study(
-    plan: Plan,
     outcome: Result,
     artifacts: Mapping[str, Path] | None,
     status: RunStatus,
     shown: Shown,
 ) -> TrackedStudy:
-    """The parent run of a study; `shown` says which of its runs are there already."""
+    """The parent run of a study or a search; `shown` says which of its runs are there already."""
+    if outcome.search is None:
+        tags = _claim_tags(outcome) | _provenance(outcome)
+    else:
+        tags = made_by(outcome) | {"optuna.study": outcome.study}
     return TrackedStudy(
-        run_key=study_key(plan.study),
-        name=plan.study,
-        tags={"diamond.kind": "study", "diamond.command": outcome.command}
-        | _claim_tags(outcome)
-        | _provenance(outcome),
-        params={"preset": str(plan.request.preset), "protocol": plan.request.protocol},
+        run_key=study_key(outcome.study),
+        name=outcome.study,
+        tags={"diamond.kind": "study", "diamond.command": outcome.command} | tags,
+        params={"preset": outcome.preset, "protocol": outcome.protocol},
         description=study_description(outcome, shown),
         artifacts=artifacts,
         status=status,
@@ -111,11 +113,7 @@ def is_compared(run: TrackedRun, game: str) -> bool:
 
 def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRun:
     plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
-    config_file = snapshot.configs / f"config-{result.run_key}.json"
-    config_file.parent.mkdir(parents=True, exist_ok=True)
-    text = canonical_json(canonical(run.config)) + "\n"
-    if not config_file.exists() or config_file.read_bytes() != text.encode():
-        write_text(config_file, text)
+    config_file = config_artifact(snapshot.configs / f"config-{result.run_key}.json", run.config)
     whole = result.state == "done"
     stage_tags = {f"diamond.stage.{name}": info.key for name, info in result.stages.items()}
     summary = {
@@ -150,7 +148,7 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRu
         ),
         curves=curves if whole else {},
         summary=summary if whole else {},
-        time_ms=_time_ms(run.stages, store),
+        time_ms=finished_ms(run.stages, store),
         artifacts={config_file.name: config_file},
         status=_status(result.state, snapshot.finished),
     )
@@ -186,7 +184,7 @@ def _aggregate(snapshot: Snapshot, arm: Arm, shown: ArmResult) -> TrackedRun:
         stages=(),
         curves=curves,
         summary=summary,
-        time_ms=_time_ms(specs, store),
+        time_ms=finished_ms(specs, store),
         artifacts=None,
         status="FINISHED",
     )
@@ -231,7 +229,7 @@ def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
         stages=(),
         curves={},
         summary=summary,
-        time_ms=_time_ms(specs, store),
+        time_ms=finished_ms(specs, store),
         artifacts=None,
         status="FINISHED",
     )
@@ -274,23 +272,35 @@ def stage_events(spec: StageSpec, store: Store) -> StageEvents:
     return StageEvents(spec.stage, spec.key, path, *committed_events(attempt))
 
 
-def _time_ms(specs: Sequence[StageSpec], store: Store) -> int:
+def finished_ms(specs: Iterable[StageSpec], store: Store) -> int:
+    """When the last of some stages was finished, in milliseconds; 0 where none is."""
     manifests = [store.manifest(spec.stage, spec.key) for spec in specs]
     return max((int(m["timings"].get("finished_ms", 0)) for m in manifests if m), default=0)
 
 
-def _provenance(outcome: Result) -> dict[str, str]:
+def config_artifact(path: Path, config: RunConfig) -> Path:
+    """Write the resolved config of a run where it differs from what is there; return the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = canonical_json(canonical(config)) + "\n"
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
+    return path
+
+
+def made_by(outcome: Result) -> dict[str, str]:
+    """The tags that say what made a result."""
     provenance = outcome.provenance
-    tags = {
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": "diamond",
+    return {
         "diamond.dirty": str(provenance.dirty),
         "diamond.device": str(provenance.device),
         "diamond.versions": canonical_json(provenance.versions),
     }
-    if provenance.git_commit:
-        tags["mlflow.source.git.commit"] = provenance.git_commit
-    return tags
+
+
+def _provenance(outcome: Result) -> dict[str, str]:
+    commit = outcome.provenance.git_commit
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "diamond"} | made_by(outcome)
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
 def _claim_tags(outcome: Result) -> dict[str, str]:

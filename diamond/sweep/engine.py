@@ -1,10 +1,10 @@
 """The loop of a sweep: ask for trials, make their stages, tell what they are worth.
 
-Who proposes values: `proposals`. Who works on what: `ownership`. What a trial is worth:
-`trial_values`.
+Which trial is next: `turns`. Who proposes values: `proposals`. Who works on what: `ownership`. What
+a trial is worth: `trial_values`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,51 +19,25 @@ from diamond.engine.executor import LocalExecutor, StageEvent
 from diamond.engine.store import Store
 from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError
-from diamond.plan.plan import Plan, Run
+from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec
-from diamond.stages.registry import stage_names
 from diamond.studies.frame_retention import Dropping, Keep
 from diamond.sweep import proposals
 from diamond.sweep.account import Account
 from diamond.sweep.declaration import Sweep
 from diamond.sweep.ownership import Ledger
-from diamond.sweep.proposals import ATTEMPTS, ERROR, MLFLOW_LINK, MLFLOW_RUN, SOURCE
-from diamond.sweep.space import Value, texts_of, values_of
+from diamond.sweep.phases import Phase, phases_of, priority
+from diamond.sweep.proposals import ATTEMPTS, ERROR, MLFLOW_LINK, MLFLOW_RUN
 from diamond.sweep.trial_runs import TrialState as Shown
 from diamond.sweep.trial_runs import TrialTracking
-from diamond.sweep.trial_values import run_value, trial_value
-from diamond.sweep.trials import (
-    baseline_texts,
-    instances,
-    rung_plan,
-    stages_for,
-    trial_name,
-    trial_plan,
-)
+from diamond.sweep.trial_values import run_value, trial_value, violations
+from diamond.sweep.trials import instances, trial_name, trial_plan
+from diamond.sweep.turns import Turn, Turns
 
 MAX_ATTEMPTS = 2
 """A trial that fails, or kills its worker, is tried once more; a killed command is no failure."""
-MAX_FAILED_FIRST = 5
-"""Trials that fail before any succeeds: then something is wrong with the sweep, not with them."""
 News = Callable[[str], None]
 """Told in words what became of trials."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of a trial at whose end a pruner looks, or the trial ends.
-
-    Attributes:
-        step: What the pruner is told that the value belongs to; None: nothing is told.
-        plan: The plan whose stages are made.
-        runs: The runs that are made whole.
-        specs: Their stages.
-    """
-
-    step: int | None
-    plan: Plan
-    runs: tuple[Run, ...]
-    specs: tuple[StageSpec, ...]
 
 
 @dataclass
@@ -71,24 +45,23 @@ class Active:
     """A trial at work. Mutable: phases are taken off as they are done.
 
     Attributes:
-        trial: The trial as Optuna has it.
+        turn: How it was begun.
         plan: Its whole plan.
-        texts: Text per axis.
-        source: Where its values come from.
         phases: What is left, the first at work.
         attempts: How often it was begun after a failure, the first time included.
-        claim: Closed to let go of it.
         run_id: Its run in the tracking store, once that is written.
     """
 
-    trial: optuna.Trial
+    turn: Turn
     plan: Plan
-    texts: dict[str, str]
-    source: str
     phases: list[Phase]
     attempts: int
-    claim: ExitStack
     run_id: "Future[tuple[str, str]]"
+
+    @property
+    def trial(self) -> optuna.Trial:
+        """The trial as Optuna has it."""
+        return self.turn.trial
 
 
 @dataclass
@@ -104,6 +77,7 @@ class SweepRun:
         news: Told what became of trials.
         keep: What of imagined frames stays once they are scored; None where nothing was said.
         names: What to call the stage of each key, for progress.
+        turns: Gives out trials.
     """
 
     sweep: Sweep
@@ -114,20 +88,17 @@ class SweepRun:
     news: News
     keep: Keep | None = None
     names: dict[str, str] = field(default_factory=dict)
-    stopped: str = ""
+    turns: Turns = field(init=False)
     _active: dict[int, Active] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _failed: dict[str, str] = field(default_factory=dict)
-    _failed_first: int = 0
 
     def __post_init__(self) -> None:
         """Find the folder; nothing is written."""
         self._ledger = Ledger(self.folder)
         self._account = Account(self.study)
         self._dropping = Dropping(self.store, self.keep, self.sweep.name)
-        said = self.sweep.declaration
-        known = values_of(said.parameters, baseline_texts(self.sweep)) if said.baseline else None
-        self._baseline: dict[str, Value] | None = known
+        self.turns = Turns(self.sweep, self.study, self._ledger, self._account)
 
     @property
     def folder(self) -> Path:
@@ -163,7 +134,7 @@ class SweepRun:
                 while len(self._active) < jobs and (number := self._next(executor)) is not None:
                     self._advance(number, executor)
                 if not self._active:
-                    running = self.others_at_work()
+                    running = self.turns.others_at_work()
                     # Of another host it takes a minute to see that nobody is at work there.
                     if self._ledger.others(running) == running:
                         return
@@ -176,124 +147,30 @@ class SweepRun:
             executor.stop()
             self._let_go()
 
-    def others_at_work(self) -> list[int]:
-        """Numbers of the trials that other commands have not brought to their end."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running]
-
-    def hours(self) -> float:
-        """Hours during which the sweep was at work."""
-        return self._ledger.hours()
-
-    def spent_calls(self) -> float:
-        """Calls of the denoiser in the stages that were made for trials, shared ones once."""
-        return self._account.spent()
-
-    def counted(self) -> list[FrozenTrial]:
-        """The trials that the budget counts: not those that were taken over from other studies."""
-        return [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if not str(trial.user_attrs.get(SOURCE, "")).startswith(proposals.WARM)
-        ]
-
     def _next(self, executor: LocalExecutor) -> int | None:
-        """Begin a trial that nobody works on, or a new one; None where there is none."""
-        while True:
-            with self._ledger.asking():
-                found = self._orphan() or self._new()
-                if found is None:
-                    return None
-                trial, claim = found
-                values = proposals.suggest(trial, self.sweep.declaration.parameters)
-            attempts = int(trial.user_attrs.get(ATTEMPTS, 1))
-            trial.set_user_attr(ATTEMPTS, attempts)
-            texts = texts_of(self.sweep.declaration.parameters, values)
-            if self._begin(executor, trial, texts, attempts, claim):
-                return trial.number
-
-    def _new(self) -> tuple[optuna.Trial, ExitStack] | None:
-        """A new trial, where the budget allows one; the caller holds the lock."""
-        self.stopped = self._spent()
-        if self.stopped:
-            return None
-        trial = proposals.ask(self.study, self.sweep, self._baseline)
-        if trial is None:
-            self.stopped = "the grid is at its end"
-            return None
-        taken = self._ledger.take(trial.number)
-        assert taken is not None, "a trial that was just made belongs to nobody"
-        claim = ExitStack()
-        claim.enter_context(taken.kept_alive())
-        return trial, claim
-
-    def _orphan(self) -> tuple[optuna.Trial, ExitStack] | None:
-        """A trial that was begun and that nobody works on; the caller holds the lock."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        for found in running:
-            taken = None if found.number in self._active else self._ledger.take(found.number)
-            if taken is None:
-                continue
-            kept = ExitStack()
-            kept.enter_context(taken.kept_alive())
-            return optuna.Trial(self.study, found._trial_id), kept
+        """Begin a trial, the next one where it cannot begin; None where there is none."""
+        while (turn := self.turns.next(self._active)) is not None:
+            if self._begin(executor, turn):
+                return turn.trial.number
         return None
 
-    def _spent(self) -> str:
-        """Why no further trial is begun; empty where one may be."""
-        budget, counted = self.sweep.declaration.budget, self.counted()
-        if self._failed_first >= MAX_FAILED_FIRST:
-            return f"the first {self._failed_first} trials failed and none succeeded"
-        if budget.trials is not None and len(counted) >= budget.trials:
-            return f"all {budget.trials} trials are given out"
-        if budget.hours is not None and self.hours() >= budget.hours:
-            return f"the budget of {budget.hours:g} hours is spent"
-        if budget.denoiser_calls is not None and self.spent_calls() >= budget.denoiser_calls:
-            return f"the budget of {budget.denoiser_calls:g} denoiser calls is spent"
-        return ""
-
-    def _begin(
-        self,
-        executor: LocalExecutor,
-        trial: optuna.Trial,
-        texts: dict[str, str],
-        attempts: int,
-        claim: ExitStack,
-    ) -> bool:
+    def _begin(self, executor: LocalExecutor, turn: Turn) -> bool:
         """Plan a trial and hand its first stages to the executor; whether it could begin."""
-        source = str(trial.user_attrs.get(SOURCE, proposals.SAMPLED))
+        trial, texts = turn.trial, turn.texts
         name = trial_name(trial.number)
         try:
             plan = trial_plan(self.sweep, name, texts)
-            phases = self._phases(plan, texts)
+            phases = phases_of(self.sweep, plan, texts)
         except RequestError as error:
-            self._fail(trial, claim, " ".join(str(error).split()))
+            self._fail(trial, turn.claim, " ".join(str(error).split()))
             return False
         record_plan(plan, self.folder, self.command)
-        shown = Shown(trial.number, plan, texts, source, {}, "RUNNING")
-        self._active[trial.number] = Active(
-            trial, plan, texts, source, phases, attempts, claim, self.tracking.show(shown)
-        )
+        shown = Shown(trial.number, plan, texts, turn.source, {}, "RUNNING")
+        run_id = self.tracking.show(shown)
+        self._active[trial.number] = Active(turn, plan, phases, turn.attempts, run_id)
         self.news(f"{name}: {' '.join(f'{axis}={text}' for axis, text in texts.items())}")
         self._hand_over(executor, trial.number)
         return True
-
-    def _phases(self, plan: Plan, texts: dict[str, str]) -> list[Phase]:
-        """The parts of a trial: up to each look of the pruner, and to its end."""
-        pruner, runs = self.sweep.declaration.pruner, tuple(instances(plan))
-        whole = Phase(None, plan, runs, stages_for(plan, runs))
-        if pruner is None:
-            return [whole]
-        if pruner.name == "wilcoxon":
-            found = [Phase(n, plan, (r,), stages_for(plan, (r,))) for n, r in enumerate(runs)]
-            return [*found, whole]
-        rungs = []
-        for updates in pruner.at:
-            rung = rung_plan(plan, self.sweep, texts, updates)
-            if rung is not None:
-                own = tuple(instances(rung))
-                rungs.append(Phase(updates, rung, own, stages_for(rung, own)))
-        return [*rungs, whole]
 
     def _hand_over(self, executor: LocalExecutor, number: int) -> None:
         """Give the executor the stages of a trial's first phase."""
@@ -317,7 +194,7 @@ class SweepRun:
             if spec.key in again:
                 self.store.prepare(spec, again=True)
         self._account.take_on(active.trial, active.phases[0].runs, specs, self._done)
-        order = {spec.key: _priority(number, spec) for spec in specs}
+        order = {spec.key: priority(number, spec) for spec in specs}
         executor.add(specs, frozenset(self._done & order.keys()), order)
 
     def _advance(self, number: int, executor: LocalExecutor) -> None:
@@ -346,7 +223,7 @@ class SweepRun:
 
     def _lose(self, number: int) -> None:
         """Let go of a trial that another command took over while this one slept."""
-        self._active.pop(number).claim.close()
+        self._active.pop(number).turn.claim.close()
         self.news(f"{trial_name(number)}: another command brought it to its end")
 
     def _retry_or_fail(
@@ -422,7 +299,7 @@ class SweepRun:
         active.trial.set_user_attr(MLFLOW_LINK, link)
         save_note(active.trial, f"[{trial_name(number)} in MLflow]({link})")
         del self._active[number]
-        self._tell(active.trial, active.claim, state, list(values.values()) or None, why)
+        self._tell(active.trial, active.turn.claim, state, list(values.values()) or None, why)
         self._show(active, values, "FAILED" if state == TrialState.FAIL else "FINISHED", why)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         self.news(f"{trial_name(number)}: {shown or why}")
@@ -447,14 +324,12 @@ class SweepRun:
             self.study.tell(trial, values, state)
             claim.close()
             self._ledger.close(trial.number)
-        self._failed_first += state == TrialState.FAIL and not self._any_complete()
+        if state == TrialState.FAIL:
+            self.turns.note_failure()
 
     def _stored(self, trial: optuna.Trial) -> FrozenTrial:
         """A trial as the storage has it, with what an earlier command told."""
         return self.study.get_trials(deepcopy=False)[trial.number]
-
-    def _any_complete(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
     def _show(
         self,
@@ -464,7 +339,9 @@ class SweepRun:
         why: str,
     ) -> None:
         number = active.trial.number
-        shown = Shown(number, active.plan, active.texts, active.source, values, status, why)
+        shown = Shown(
+            number, active.plan, active.turn.texts, active.turn.source, values, status, why
+        )
         self.tracking.show(shown)
 
     def _let_go(self) -> None:
@@ -472,7 +349,7 @@ class SweepRun:
         self._ledger.note_work(at_end=True)
         for active in self._active.values():
             self._show(active, {}, "KILLED", "interrupted; the same command goes on")
-            active.claim.close()
+            active.turn.claim.close()
         self._active.clear()
 
     def _note_done(self, spec: StageSpec, here: bool) -> None:
@@ -489,27 +366,3 @@ class SweepRun:
             if any(own.key == spec.key for own in active.phases[0].specs):
                 self._account.charge(active.trial, active.phases[0].runs, spec)
                 return
-
-
-def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]:
-    """How far each constraint is from being kept, at most 0 where it is; by name.
-
-    Args:
-        sweep: The sweep.
-        values: Value per constraint, all of them defined.
-    """
-    said = sweep.declaration
-    found = {}
-    for bound, measure, value in zip(said.constraints, said.bounds, values, strict=True):
-        assert value is not None
-        if bound.at_most is not None:
-            found[f"{measure.name} <= {bound.at_most:g}"] = value - bound.at_most
-        elif bound.at_least is not None:
-            found[f"{measure.name} >= {bound.at_least:g}"] = bound.at_least - value
-    return found
-
-
-def _priority(number: int, spec: StageSpec) -> float:
-    """Earlier trials go first, and of one trial the stages that others wait for."""
-    stages = stage_names()
-    return -number * len(stages) - stages.index(spec.stage)

@@ -45,14 +45,18 @@ TO_MAKE = "diamond.to_make"
 MLFLOW_RUN = "mlflow.run_id"
 MLFLOW_LINK = "mlflow.link"
 SAMPLED, BASELINE, WARM = "sampled", "baseline", "warm start"
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's remarks on experimental parts from the user, who did not choose them."""
+    """Keep from the user what Optuna remarks on parts that the user did not choose.
+
+    That they are experimental, and that a parameter is asked for in few trials: a bootstrap draws
+    such samples, and its interval says so.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         yield
 
 

@@ -109,9 +109,9 @@ def _search(run: SweepRun, home: Path, tracking_uri: str | None) -> Search:
         pruner=_pruner(sweep),
         budget=Budget(**said.budget.model_dump()),
         spent=Budget(
-            trials=len(run.counted()),
-            hours=round(run.hours(), 4),
-            denoiser_calls=run.spent_calls(),
+            trials=len(run.turns.counted()),
+            hours=round(run.turns.hours(), 4),
+            denoiser_calls=run.turns.spent_calls(),
         ),
         space=_space(sweep),
         objectives=tuple(
@@ -273,8 +273,8 @@ def _notes(run: SweepRun, trials: Sequence[Trial]) -> tuple[str, ...]:
         "The best of many trials is too good by chance: it was chosen for its value on these "
         "starts. Its value elsewhere is what a confirmation gives."
     ]
-    if run.stopped:
-        notes.append(f"No further trial is begun: {run.stopped}.")
+    if run.turns.stopped:
+        notes.append(f"No further trial is begun: {run.turns.stopped}.")
     outside = [parameter.name for parameter in _space(sweep) if not parameter.in_range]
     if outside and said.baseline:
         notes.append(

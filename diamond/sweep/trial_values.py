@@ -1,6 +1,6 @@
 """What a trial is worth: the value of a measure for its runs, from the stage store alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -22,6 +22,7 @@ from diamond.stats.intervals import (
     bootstrap_interval,
     t_curve,
 )
+from diamond.sweep.declaration import Sweep
 from diamond.sweep.objectives import SKILLS, Measure
 from diamond.sweep.trials import instances, own_arms
 
@@ -166,3 +167,21 @@ def _skill_interval(
     tail = (1 - LEVEL) / 2
     lo, hi = np.quantile(drawn, (tail, 1 - tail))
     return Interval(value, float(lo), float(hi), num_starts)
+
+
+def violations(sweep: Sweep, values: Iterable[float | None]) -> dict[str, float]:
+    """How far each constraint is from being kept, at most 0 where it is; by name.
+
+    Args:
+        sweep: The sweep.
+        values: Value per constraint, all of them defined.
+    """
+    said = sweep.declaration
+    found = {}
+    for bound, measure, value in zip(said.constraints, said.bounds, values, strict=True):
+        assert value is not None
+        if bound.at_most is not None:
+            found[f"{measure.name} <= {bound.at_most:g}"] = value - bound.at_most
+        elif bound.at_least is not None:
+            found[f"{measure.name} >= {bound.at_least:g}"] = bound.at_least - value
+    return found

@@ -17,7 +17,7 @@ from diamond.plan.plan import Plan
 from diamond.plan.variants import current_texts
 from diamond.studies.study_list import named_study
 from diamond.sweep.declaration import Sweep
-from diamond.sweep.engine import SweepRun, violations
+from diamond.sweep.engine import SweepRun
 from diamond.sweep.ownership import Ledger
 from diamond.sweep.proposals import (
     ATTEMPTS,
@@ -31,7 +31,7 @@ from diamond.sweep.proposals import (
 )
 from diamond.sweep.space import Value, texts_of, values_of
 from diamond.sweep.trial_runs import TrialState
-from diamond.sweep.trial_values import run_value, trial_value
+from diamond.sweep.trial_values import run_value, trial_value, violations
 from diamond.sweep.trials import instances, own_arms, trial_name, trial_plan
 
 

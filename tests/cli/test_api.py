@@ -16,7 +16,7 @@ import pytest
 
 import diamond
 from diamond.api import AblateOptions, LoadedStudy
-from diamond.cli import ablate as command_module
+from diamond.cli import study_command as command_module
 from diamond.cli.ablate import Options
 from diamond.cli.ablation_request import ablation_request
 from diamond.cli.app import app

@@ -210,7 +210,7 @@ def test_the_report_and_the_terminal_say_it() -> None:
     )
     assert seen_sentences(doc, "Boxing") == [sentence]
     assert sentence in result_table(doc, "Boxing").caption
-    assert sentence in page._context(doc, (), ())["intervals"]
+    assert sentence in page._ablation_section(doc, (), ()).context["intervals"]
     two = doc.model_copy(update={"games": ("Boxing", "Pong")})
     assert seen_sentences(two, "Boxing") == [f"Boxing: {sentence}"]
     assert seen_sentences(result(three_arms()), "Boxing") == []

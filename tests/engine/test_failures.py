@@ -197,7 +197,7 @@ def test_a_failed_arm_stays_failed_until_it_is_retried(smoke_home: Path, tmp_pat
 # --- what ends a command ------------------------------------------------------------------------
 
 
-DOCUMENT, PAGE = "diamond.studies.run_study.build_result", "diamond.cli.ablate.write_page"
+DOCUMENT, PAGE = "diamond.studies.run_study.build_result", "diamond.cli.study_command.write_page"
 
 
 @pytest.mark.parametrize(

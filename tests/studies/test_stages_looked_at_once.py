@@ -11,7 +11,7 @@ from diamond.engine.stage_claim import Claim
 from diamond.engine.store import StageResult, Store
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec
-from diamond.studies.run_study import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
+from diamond.studies.study_tracking import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
 
 SPEC = StageSpec("frames", {"game": "Boxing"}, {}, 7)
 

@@ -51,7 +51,7 @@ def test_the_preset_comes_first_and_the_budget_of_trials_is_kept(bench: Bench) -
     assert bench.params()[0] == {"steps": 3, "churn": 0.0}
     assert bench.attribute("source") == ["baseline", "sampled", "sampled", "sampled"]
     assert bench.attribute("attempts") == [1] * 4
-    assert run.stopped == "all 4 trials are given out"
+    assert run.turns.stopped == "all 4 trials are given out"
     for trial in bench.trials:
         steps, churn = trial.params["steps"], trial.params["churn"]
         assert trial.value == pytest.approx(abs(steps - 2) + churn / 12, abs=1e-3)
@@ -107,8 +107,8 @@ def test_the_budget_of_calls_counts_what_trials_have_to_make(bench: Bench) -> No
     trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
     # smoke: updates x batch x passes; frames of rollouts, and those around events and other steps.
     assert bench.attribute("denoiser_calls") == [trained + imagined * 3]
-    assert run.spent_calls() == trained + imagined * 3
-    assert run.stopped == "the budget of 1 denoiser calls is spent"
+    assert run.turns.spent_calls() == trained + imagined * 3
+    assert run.turns.stopped == "the budget of 1 denoiser calls is spent"
     bench.text = bench.text.replace("= 1\n", f"= {trained + imagined * 3 + 1}\n")
     bench.run()
     assert bench.params() == [{"steps": 3}, {"steps": 1}]
@@ -137,7 +137,7 @@ def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
         trained + imagined * 3,
         *(imagined * steps for steps in (1, 2, 4)),
     ]
-    assert run.spent_calls() == trained + imagined * 10
+    assert run.turns.spent_calls() == trained + imagined * 10
 
 
 def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
@@ -149,11 +149,11 @@ def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
     bench.text = text(end="[budget]\nhours = 0.75\ntrials = 4\n")
     run = bench.run()
     assert bench.trials == []
-    assert run.stopped == "the budget of 0.75 hours is spent"
+    assert run.turns.stopped == "the budget of 0.75 hours is spent"
     bench.text = bench.text.replace("0.75", "0.76")
     run = bench.run()
     assert len(bench.trials) == 4
-    assert run.hours() == pytest.approx(0.75, abs=0.01)
+    assert run.turns.hours() == pytest.approx(0.75, abs=0.01)
     assert len(list(work.glob("*.json"))) == 4
 
 
@@ -217,7 +217,7 @@ quantize_at = { choices = ["call", "end"], when = { "sampler.quantizer" = ["floo
     assert set(found.values()) == {1}
     assert len(found) == 2 * (2 + 1 + 1)
     assert bench.params()[0] == {"steps": 3, "sampler.quantizer": "round"}
-    assert run.stopped == "the grid is at its end"
+    assert run.turns.stopped == "the grid is at its end"
     bench.run()
     assert len(bench.trials) == len(found)
 
@@ -320,14 +320,14 @@ def test_a_shared_stage_that_always_fails_is_the_cause_that_every_trial_names(
     run = bench.run(fails(None, times=99, stage="denoiser"), jobs=2)
     assert bench.states() == ["FAIL"] * 4
     assert bench.attribute("error") == ["denoiser: loss is nan"] * 4
-    assert run.stopped == "the grid is at its end"
+    assert run.turns.stopped == "the grid is at its end"
 
 
 def test_when_the_first_trials_all_fail_the_sweep_stops(bench: Bench) -> None:
     bench.text = text(end="[budget]\ntrials = 50\n")
     run = bench.run(fails(None, times=999, stage="denoiser"))
     assert bench.states() == ["FAIL"] * 5
-    assert run.stopped == "the first 5 trials failed and none succeeded"
+    assert run.turns.stopped == "the first 5 trials failed and none succeeded"
 
 
 def test_later_failures_do_not_stop_a_sweep(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

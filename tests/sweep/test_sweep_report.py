@@ -13,26 +13,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 from rich.console import Console
 
+from diamond.cli.result_view import show_result
 from diamond.report.figure_style import figure_bytes
 from diamond.report.numbers import value_text
+from diamond.report.page import write_report
 from diamond.report.render import ReportPaths
-from diamond.report.sweep_axes import scale_of
-from diamond.report.sweep_console import show_sweep
-from diamond.report.sweep_figures import front_figure
-from diamond.report.sweep_history import best_so_far, history_figure
-from diamond.report.sweep_page import search_figure, sweep_pictures, write_sweep_report
-from diamond.report.sweep_panels import (
+from diamond.report.search_figures import (
+    front_figure,
+    history_figure,
     importance_figure,
     reports_figure,
     slice_rows,
     slices_figure,
 )
-from diamond.report.sweep_prose import CAVEAT, sweep_summary
-from diamond.report.sweep_tables import (
+from diamond.report.search_pictures import search_pictures
+from diamond.report.search_prose import CAVEAT, summarise_search
+from diamond.report.search_tables import (
     confirmation_table,
     constraints_table,
     importance_table,
@@ -42,7 +44,6 @@ from diamond.report.sweep_tables import (
     trials_table,
 )
 from tests.sweep_documents import (
-    ERROR,
     LIMIT,
     MALICIOUS,
     SKILL,
@@ -66,7 +67,7 @@ from tests.sweep_documents import (
 
 def test_the_answer_names_the_best_trial_its_gain_and_that_it_is_no_finding() -> None:
     doc = sweep([trial(0, [0.25]), trial(1, [0.4]), trial(2, [0.1])], (SKILL,))
-    assert sweep_summary(result(doc)) == (
+    assert summarise_search(search(doc)) == (
         "The best of 3 trials is trial 1 with L1 skill over copy last, changed pixels 0.400, "
         f"0.150 better than the baseline's 0.250. {CAVEAT}"
     )
@@ -74,41 +75,46 @@ def test_the_answer_names_the_best_trial_its_gain_and_that_it_is_no_finding() ->
 
 def test_a_smaller_value_is_better_where_the_objective_is_minimised() -> None:
     doc = sweep([trial(0, [12.0]), trial(1, [7.5])], (TIME,))
-    assert "trial 1 with ms per imagined frame [ms] 7.5, 4.5 better" in sweep_summary(result(doc))
+    assert "trial 1 with ms per imagined frame [ms] 7.5, 4.5 better" in summarise_search(
+        search(doc)
+    )
     worse = doc | {"baseline": {"trial": None, "values": [5.0]}}
-    assert "7.50, 2.50 worse than the baseline's 5.00" in sweep_summary(result(worse))
+    assert "7.50, 2.50 worse than the baseline's 5.00" in summarise_search(search(worse))
 
 
 def test_the_answer_says_where_the_baseline_is_from_the_front() -> None:
     trials = [trial(0, [0.3, 10.0]), trial(1, [0.5, 20.0]), trial(2, [0.1, 4.0])]
     doc = sweep(trials, (SKILL, TIME))
-    assert sweep_summary(result(doc)) == (
+    assert summarise_search(search(doc)) == (
         "Of 3 trials, 3 are on the front of L1 skill over copy last, changed pixels and ms per "
         "imagined frame, from trial 1 (0.500; 20.0 ms) to trial 2 (0.100; 4.0 ms); the baseline "
         f"(0.300; 10.0 ms) is on it. {CAVEAT}"
     )
     beaten = sweep([*trials, trial(3, [0.35, 10.0])], (SKILL, TIME))
-    assert "; trial 3 beats the baseline (0.300; 10.0 ms) without a loss" in sweep_summary(
-        result(beaten)
-    )
+    told = summarise_search(search(beaten))
+    assert "; trial 3 beats the baseline (0.300; 10.0 ms) without a loss" in told
     apart = doc | {"front": [1, 2], "baseline": {"trial": None, "values": [0.3, 3.0]}}
-    assert "none beats the baseline (0.300; 3.0 ms) without a loss" in sweep_summary(result(apart))
+    assert "none beats the baseline (0.300; 3.0 ms) without a loss" in summarise_search(
+        search(apart)
+    )
     unknown = doc | {"front": [1], "baseline": {"trial": None, "values": []}}
-    assert "trial 1 (0.500; 20.0 ms) alone is on the front" in sweep_summary(result(unknown))
-    assert "; the baseline has no value." in sweep_summary(result(unknown))
+    assert "trial 1 (0.500; 20.0 ms) alone is on the front" in summarise_search(search(unknown))
+    assert "; the baseline has no value." in summarise_search(search(unknown))
 
 
 def test_without_a_value_there_is_no_result() -> None:
     expected = "There is no result: none of 6 trials (1 pruned, 5 failed) has a value."
-    assert sweep_summary(result(all_failed())) == expected
+    assert summarise_search(search(all_failed())) == expected
     broken = [trial(number, [0.2], feasible=False, constraints=[1.0]) for number in range(2)]
     doc = sweep(broken, (SKILL,), constraints=[LIMIT])
-    assert sweep_summary(result(doc)).endswith("2 trials, no complete one keeps the constraints.")
+    assert summarise_search(search(doc)).endswith(
+        "2 trials, no complete one keeps the constraints."
+    )
 
 
 @pytest.mark.parametrize("verdict", ["confirmed", "refuted", "undecided"])
 def test_what_the_confirmation_said_takes_the_place_of_the_warning(verdict: str) -> None:
-    text = sweep_summary(result(confirmed(one_objective(), verdict)))
+    text = summarise_search(search(confirmed(one_objective(), verdict)))
     assert text.endswith(
         "Confirmation (3 seeds, starts 16 to 31): trial 23 differs from the baseline by 0.039 "
         f"(0.011 to 0.067) in L1 skill over copy last, changed pixels: {verdict}."
@@ -122,7 +128,7 @@ def test_many_confirmed_rows_are_told_by_verdict() -> None:
     other = row | {"objective": 1, "lo": None, "hi": None, "verdict": "no interval"}
     doc["confirm"]["result"]["rows"].append(other)
     name = row["arm"]
-    assert sweep_summary(result(doc)).endswith(
+    assert summarise_search(search(doc)).endswith(
         f"confirmed: {name} (L1 skill over copy last, changed pixels); "
         f"no interval: {name} (ms per imagined frame)."
     )
@@ -132,14 +138,6 @@ def test_many_confirmed_rows_are_told_by_verdict() -> None:
 
 
 # Reading the document.
-
-
-def test_the_front_of_a_pair_holds_what_no_trial_of_the_front_beats_in_it() -> None:
-    values = [(0.5, 20.0, 1.0), (0.3, 10.0, 2.0), (0.4, 25.0, 0.5), (0.3, 30.0, 0.1)]
-    doc = sweep([trial(n, v) for n, v in enumerate(values)], (SKILL, TIME, ERROR))
-    assert doc["front"] == [0, 2, 1, 3]
-    assert search(doc).pair_front(1, 0) == [(10.0, 0.3), (20.0, 0.5)]
-    assert search(doc).pair_front(2, 0) == [(0.1, 0.3), (0.5, 0.4), (1.0, 0.5)]
 
 
 def test_the_leading_trials_are_the_front_or_the_five_best_feasible_ones() -> None:
@@ -170,89 +168,82 @@ def test_values_keep_three_digits_whatever_their_size() -> None:
     assert (value_text(0.0, 2), value_text(None, 2)) == ("0.00", "–")
 
 
-# Scales.
-
-
-def test_a_bad_outlier_stands_at_the_edge_and_a_good_one_at_its_place() -> None:
-    usual = np.linspace(0.0, 1.0, 12).tolist()
-    scale = scale_of([*usual, -50.0], sign=-1)
-    assert scale.is_beyond(-50.0) and not scale.is_beyond(1.0)
-    assert scale.lo < scale.place(-50.0) < scale.least
-    assert not scale_of([*usual, -50.0], sign=1).is_beyond(-50.0)
-    assert not scale_of([*usual, -50.0], sign=-1, kept=[-50.0]).is_beyond(-50.0)
-
-
-def test_errors_of_many_sizes_have_a_logarithmic_scale() -> None:
-    assert scale_of([0.1, 3.1], sign=1).kind == "log"
-    assert scale_of([0.1, 2.9], sign=1).kind == "linear"
-    assert scale_of([0.0, 3.1], sign=1).kind == "linear"
-    assert scale_of([0.1, 3.1], sign=-1).kind == "linear"
-    one = scale_of([0.25], sign=1)
-    assert one.lo < 0.25 < one.hi
-
-
 # Figures.
 
 
-def test_trials_beyond_the_edge_are_marked_and_counted() -> None:
+def points(axes: Axes, label: str) -> list[list[float]]:
+    """Where the marks of a kind stand."""
+    marks = next(one for one in axes.collections if one.get_label() == label)
+    return sorted(np.asarray(marks.get_offsets()).tolist())
+
+
+def of_legend(figure: Figure) -> set[str]:
+    return {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_far_worse_trials_lie_beyond_the_edge_and_are_counted() -> None:
     trials = [trial(number, [0.1 * number, 10.0 + number]) for number in range(10)]
     doc = sweep([*trials, trial(10, [-70.0, 30.0])], (SKILL, TIME))
-    drawn = front_figure(search(doc))
-    assert drawn.note == "1 trial is far worse than most: shown at the edge."
-    marked = [line for line in drawn.figure.axes[0].lines if line.get_marker() == "D"]
-    assert [np.asarray(line.get_xdata()).tolist() for line in marked] == [[30.0]]
-    low = drawn.figure.axes[0].get_ylim()[0]
-    assert low < float(np.asarray(marked[0].get_ydata())[0]) < 0.0
+    figure, num_far = front_figure(search(doc), 1, 0)
+    assert num_far == 1
+    low, high = figure.axes[0].get_ylim()
+    assert -2.0 < low < 0.0 and high > 0.9
+    note = search_pictures(search(doc))[0].note
+    assert note.startswith("1 trial is far worse than most, beyond the edge")
+    good = sweep([*trials, trial(10, [70.0, 30.0])], (SKILL, TIME))
+    assert front_figure(search(good), 1, 0)[1] == 0
 
 
-def test_the_front_is_a_step_line_through_its_trials_with_their_numbers() -> None:
+def test_errors_of_many_sizes_have_a_logarithmic_scale() -> None:
+    for values, kind in ([0.1, 3.1], "log"), ([0.1, 2.9], "linear"), ([0.0, 3.1], "linear"):
+        doc = sweep([trial(n, [v]) for n, v in enumerate(values)], (TIME,))
+        assert history_figure(search(doc))[0].axes[0].get_yscale() == kind
+    more = sweep([trial(0, [0.1]), trial(1, [3.1])], (SKILL,))
+    assert history_figure(search(more))[0].axes[0].get_yscale() == "linear"
+
+
+def test_the_front_stands_out_from_the_other_trials() -> None:
     doc = two_objectives(16)
-    axes = front_figure(search(doc)).figure.axes[0]
-    steps = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
-    assert len(steps) == 1
-    drawn = np.asarray(steps[0].get_xydata())
-    of_front = [t["values"][::-1] for t in doc["trials"] if t["number"] in doc["front"]]
-    assert drawn.tolist() == sorted(of_front)
-    written = {text.get_text() for text in axes.texts}
-    assert written == {str(number) for number in doc["front"]}
-    labels = [text.get_text() for text in front_figure(search(doc)).figure.legends[0].get_texts()]
-    assert {"trial", "breaks a constraint", "baseline", "95% interval"} < set(labels)
-    assert front_figure(search(doc)).note == "Not drawn, for want of values: 1 failed."
+    figure, _ = front_figure(search(doc), 1, 0)
+    axes = figure.axes[0]
+    by_number = {t["number"]: t["values"][::-1] for t in doc["trials"] if t["values"]}
+    barred = [t["number"] for t in doc["trials"] if not t["feasible"]]
+    assert points(axes, "on the front") == sorted(by_number[n] for n in doc["front"])
+    assert points(axes, "breaks a constraint") == sorted(by_number[n] for n in barred)
+    others = set(by_number) - {*doc["front"], *barred}
+    assert points(axes, "trial") == sorted(by_number[n] for n in others)
+    assert of_legend(figure) == {"trial", "on the front", "breaks a constraint", "baseline"}
+    note = search_pictures(search(doc))[0].note
+    assert note == "Not drawn, for want of values: 1 failed."
 
 
-def test_numbers_of_the_front_do_not_cover_each_other() -> None:
-    drawn = front_figure(search(two_objectives(300)))
-    drawn.figure.draw_without_rendering()
-    # Of the text alone: that of an annotation holds the line to its mark too.
-    boxes = [Text.get_window_extent(text) for text in drawn.figure.axes[0].texts]
-    assert len(boxes) > 8
-    for index, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[index + 1 :])
+def test_three_objectives_have_a_figure_for_each_pair() -> None:
+    doc = three_objectives(8)
+    names = [picture.shown for picture in search_pictures(search(doc)) if picture.role == "search"]
+    assert len(set(names)) == 3
+    figure, _ = front_figure(search(doc), 2, 1)
+    assert figure.axes[0].get_ylabel() == "ms per imagined frame [ms]\n(lower is better)"
+    assert figure.axes[0].get_xlabel() == "L1, t=10\n(lower is better)"
 
 
-def test_three_objectives_have_a_panel_for_each_pair() -> None:
-    figure = front_figure(search(three_objectives(8))).figure
-    assert len(figure.axes) == 3
-    assert figure.axes[2].get_ylabel().startswith("ms per imagined frame [ms]")
-    assert figure.axes[2].get_xlabel() == "L1, t=10\n(lower is better)"
-
-
-def test_the_history_draws_the_best_so_far_and_every_kind_of_trial() -> None:
+def test_the_history_draws_the_best_so_far_at_the_numbers_of_the_trials() -> None:
     doc = one_objective()
-    best = best_so_far(search(doc))
-    gains = [value for _, value in best]
-    assert gains == sorted(gains) and best[-1][0] == doc["best"]
-    figure = history_figure(search(doc)).figure
-    labels = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert labels == {
-        "trial", "pruned, at its last report", "failed", "baseline", "95% interval",
-        f"best so far (ringed: trial {doc['best']})",
-    }  # fmt: skip
-    steps = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
-    assert np.asarray(steps[0].get_ydata()).tolist() == [*gains, gains[-1]]
+    figure, _ = history_figure(search(doc))
+    assert of_legend(figure) == {"trial", "best so far", "baseline"}
+    values = {t["number"]: t["values"][0] for t in doc["trials"] if t["values"]}
+    assert points(figure.axes[0], "trial") == [[n, v] for n, v in sorted(values.items())]
+    best = next(line for line in figure.axes[0].lines if line.get_label() == "best so far")
+    drawn = np.asarray(best.get_xydata()).tolist()
+    assert drawn == [
+        [n, max(v for number, v in values.items() if number <= n)] for n in range(len(drawn))
+    ]
+    # A number that the result does not have stays empty.
+    apart = doc | {"trials": [t for t in doc["trials"] if t["number"] != 1]}
+    shown = points(history_figure(search(apart))[0].axes[0], "trial")
+    assert shown == [[n, v] for n, v in sorted(values.items()) if n != 1]
 
 
-def test_slices_have_a_row_for_each_objective_and_name_conditions() -> None:
+def test_slices_name_conditions_and_have_the_scales_of_the_space() -> None:
     doc = two_objectives(16)
     rows = slice_rows(search(doc))
     assert [each.name for row in rows for each in row] == [
@@ -261,56 +252,70 @@ def test_slices_have_a_row_for_each_objective_and_name_conditions() -> None:
         "churn",
         "sigma_max",
     ]
-    figure = slices_figure(search(doc), rows[0])
-    assert len(figure.axes) == 8
-    labels = [axes.get_xlabel() for axes in figure.axes[4:]]
-    assert labels[2] == "churn\nonly with order = 2\nbaseline 0.0 lies outside"
-    assert [axes.get_xscale() for axes in figure.axes[4:]] == ["linear"] * 3 + ["log"]
-    assert [text.get_text() for text in figure.axes[5].get_xticklabels()] == ["1", "2"]
+    figure, _ = slices_figure(search(doc), 1, rows[0])
+    *panels, _ = figure.axes
+    assert [axes.get_xlabel() for axes in panels] == [
+        "churn\nonly with order = 2\nbaseline 0.0 lies outside", "order", "sigma_max", "steps",
+    ]  # fmt: skip
+    assert [axes.get_xscale() for axes in panels] == ["linear", "linear", "log", "linear"]
+    assert [text.get_text() for text in panels[1].get_xticklabels()] == ["1", "2"]
+    drawn = [one for marks in panels[3].collections for one in np.asarray(marks.get_offsets())]
+    valued = [t for t in doc["trials"] if t["values"]]
+    assert sorted(each.tolist() for each in drawn) == sorted(
+        [t["params"]["steps"], t["values"][1]] for t in valued
+    )
 
 
-def test_importance_draws_intervals_and_says_why_there_is_none() -> None:
+def test_importance_draws_the_shares_of_the_document() -> None:
     doc = two_objectives(16)
     doc["importance"][1] = {"objective": 1, "reason": "it is constant", "rows": []}
-    first, second = importance_figure(search(doc)).axes
-    assert [text.get_text() for text in first.get_yticklabels()] == [
-        "steps", "order", "churn", "sigma_max",
-    ]  # fmt: skip
-    ends = [np.asarray(line.get_xdata()).tolist() for line in first.lines]
-    assert ends == [[row["lo"], row["hi"]] for row in doc["importance"][0]["rows"]]
-    assert second.texts[0].get_text() == "none: it is constant"
+    figure = importance_figure(search(doc), search(doc).importance[0])
+    axes = figure.axes[0]
+    shares = {row["name"]: row["value"] for row in doc["importance"][0]["rows"]}
+    widths = [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert dict(zip(names, widths, strict=True)) == pytest.approx(shares)
+    drawn = [each.shown for each in search_pictures(search(doc)) if each.role == "importance"]
+    assert drawn == ["figures/importance-skill_copy_l1_fg.svg"]
     assert importance_table(search(doc)).columns[1:] == ("L1 skill over copy last, changed pixels",)
 
 
-def test_reports_end_with_a_mark_where_a_trial_was_pruned() -> None:
+def test_reports_part_those_that_were_pruned() -> None:
     doc = one_objective()
-    axes = reports_figure(search(doc)).axes[0]
+    figure = reports_figure(search(doc))
+    axes = figure.axes[0]
     pruned = [t for t in doc["trials"] if t["state"] == "pruned"]
-    assert sum(line.get_marker() == "v" for line in axes.lines) == len(pruned) == 4
+    assert sum(line.get_label() == "pruned" for line in axes.lines) == len(pruned) == 4
     assert axes.get_xlabel() == "updates of the denoiser"
+    assert of_legend(figure) == {"pruned", "ran to its end", f"best (trial {doc['best']})"}
 
 
 def test_names_of_the_document_are_no_mathematics_in_figures() -> None:
     doc = one_objective(8)
     objective = SKILL | {"label": "$\\frac{"}
-    figure = history_figure(search(doc | {"objectives": [objective]})).figure
+    figure, _ = history_figure(search(doc | {"objectives": [objective]}))
     assert figure_bytes(figure, "png").startswith(b"\x89PNG")
 
 
 def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> None:
     script = (
         "import sys\n"
-        "from diamond.report.sweep_console import show_sweep\n"
-        "assert 'matplotlib' not in sys.modules\n"
+        "from diamond.cli.result_view import show_result\n"
+        "assert 'matplotlib' not in sys.modules and 'optuna' not in sys.modules\n"
         "from matplotlib import rcParams\n"
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
         "from diamond.report.figure_style import figure_bytes\n"
-        "from diamond.report.sweep_page import search_figure\n"
+        "from diamond.report.page import write_report\n"
+        "assert 'optuna' not in sys.modules\n"
+        "from diamond.report.search_figures import front_figure\n"
         "from tests.sweep_documents import search, two_objectives\n"
-        "figure_bytes(search_figure(search(two_objectives(6))).figure, 'png')\n"
-        "assert 'matplotlib.pyplot' not in sys.modules and 'optuna' not in sys.modules\n"
-        "assert settings() == before\n"
+        "from matplotlib import pyplot, style\n"
+        "from optuna import logging\n"
+        "known = style.library['ggplot'], logging.get_verbosity()\n"
+        "figure_bytes(front_figure(search(two_objectives(6)), 1, 0)[0], 'png')\n"
+        "assert settings() == before and pyplot.get_fignums() == []\n"
+        "assert known == (style.library['ggplot'], logging.get_verbosity())\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -336,12 +341,12 @@ def malicious() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
-    return write_sweep_report(result(malicious()), tmp_path_factory.mktemp("two"))
+    return write_report(result(malicious()), (), tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
-    return write_sweep_report(result(one_objective(12)), tmp_path_factory.mktemp("one"))
+    return write_report(result(one_objective(12)), (), tmp_path_factory.mktemp("one"))
 
 
 class _Text(HTMLParser):
@@ -371,7 +376,7 @@ def shown_text(paths: ReportPaths) -> str:
 def test_the_page_asks_for_nothing_from_outside(report: ReportPaths) -> None:
     source = report.html.read_text()
     links = re.findall(r'(?:src|href|srcset|action)\s*=\s*"([^"]*)"', source)
-    assert len(links) == 3
+    assert len(links) == 5
     assert all(link.startswith("data:image/svg+xml,") for link in links)
     assert not re.search(r"(src|href|srcset|action)\s*=\s*[\"']?\s*(https?:)?//", source)
     assert not re.search(r"url\((?!%23)", source) and "@import" not in source
@@ -419,7 +424,17 @@ def test_every_picture_that_the_markdown_shows_exists(
     report: ReportPaths, single: ReportPaths
 ) -> None:
     for paths, names in (
-        (report, ["front", "importance", "slices"]),
+        (
+            report,
+            [
+                "front",
+                *(
+                    f"{kind}-{name}"
+                    for kind in ("importance", "slices")
+                    for name in ("skill_copy_l1_fg", "ms_per_frame")
+                ),
+            ],
+        ),
         (single, ["history", "importance", "slices", "reports"]),
     ):
         links = re.findall(r"\]\((\S+?)\)", paths.markdown.read_text())
@@ -446,22 +461,22 @@ def test_markdown_tables_have_as_many_cells_as_columns(report: ReportPaths) -> N
 def test_a_second_report_equals_the_first_to_the_byte(tmp_path: Path) -> None:
     doc = two_objectives(4) | {"importance": []}
     doc["space"] = doc["space"][:1]
-    first = write_sweep_report(result(doc), tmp_path)
+    first = write_report(result(doc), (), tmp_path)
     files = (first.html, first.markdown, *first.figures, *first.tables)
     before = {path: path.read_bytes() for path in files}
-    assert write_sweep_report(result(copy.deepcopy(doc)), tmp_path) == first
+    assert write_report(result(copy.deepcopy(doc)), (), tmp_path) == first
     assert {path: path.read_bytes() for path in files} == before
 
 
 def test_a_sweep_without_a_value_has_a_page_that_says_why(tmp_path: Path) -> None:
     doc = all_failed()
-    paths = write_sweep_report(result(doc), tmp_path)
+    paths = write_report(result(doc), (), tmp_path)
     text = shown_text(paths)
     assert paths.figures == ()
     assert "There is no result: none of 6 trials (1 pruned, 5 failed) has a value." in text
     assert "No figure: no trial has a value." in text
     assert text.count("OSError: disk <full>") == 5
-    nothing = write_sweep_report(result(doc | {"trials": []}), tmp_path / "empty")
+    nothing = write_report(result(doc | {"trials": []}), (), tmp_path / "empty")
     assert "No figure: no trial was made." in shown_text(nothing)
     assert nothing.tables == ()
 
@@ -469,13 +484,13 @@ def test_a_sweep_without_a_value_has_a_page_that_says_why(tmp_path: Path) -> Non
 def test_a_constant_objective_and_one_trial_have_their_figures() -> None:
     same = constant()
     same["space"] = same["space"][:1]
-    roles = [shown.picture.role for shown in sweep_pictures(search(same))]
+    roles = [picture.role for picture in search_pictures(search(same))]
     assert roles == ["search", "slices"]
     alone = sweep(sampled(1, (SKILL, TIME)), (SKILL, TIME))
-    drawn = search_figure(search(alone))
-    assert drawn is not None
-    with Image.open(io.BytesIO(figure_bytes(drawn.figure, "png"))) as image:
-        assert len(image.convert("RGB").getcolors(100_000) or ()) > 10
+    for picture in search_pictures(search(alone)):
+        data = picture.files[picture.shown.replace(".svg", ".png")]
+        with Image.open(io.BytesIO(data)) as image:
+            assert len(image.convert("RGB").getcolors(100_000) or ()) > 10
 
 
 # Tables.
@@ -529,7 +544,7 @@ def console() -> Console:
 
 
 def test_the_terminal_shows_the_best_the_baseline_and_the_next_command(console: Console) -> None:
-    show_sweep(result(one_objective()), console)
+    show_result(result(one_objective()), console)
     lines = console.export_text().splitlines()
     assert all(len(line) <= 100 for line in lines)
     text = "\n".join(lines)
@@ -543,7 +558,7 @@ def test_a_long_front_is_shown_from_end_to_end(console: Console) -> None:
     doc = two_objectives(300)
     front = doc["front"]
     assert len(front) > 12
-    show_sweep(result(doc), console)
+    show_result(result(doc), console)
     table = console.export_text().partition("Below a value")[0]
     names = re.findall(r"^trial (\d+)", table, re.MULTILINE)
     assert len(names) == 12
@@ -551,6 +566,6 @@ def test_a_long_front_is_shown_from_end_to_end(console: Console) -> None:
 
 
 def test_the_terminal_says_that_there_is_no_result(console: Console) -> None:
-    show_sweep(result(all_failed()), console)
+    show_result(result(all_failed()), console)
     text = console.export_text()
     assert "There is no result" in text and "confirm:" not in text

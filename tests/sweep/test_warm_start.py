@@ -66,7 +66,7 @@ def test_finished_arms_of_another_study_become_trials(bench: Bench) -> None:
     assert again.left["steps=1"] == "a trial has these values already"
     run = bench.run()
     assert len(bench.trials) == 2 + 4, "the budget leaves them out"
-    assert len(run.counted()) == 4
+    assert len(run.turns.counted()) == 4
 
 
 @pytest.mark.usefixtures("scored")

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
+from diamond.engine.store import Store
+from diamond.errors import StoreError
 from diamond.studies.description import Shown, study_description
+from diamond.studies.study_tracking import TrackingThread
 from diamond.sweep.trial_runs import TrialState, TrialTracking
 from diamond.sweep.trials import baseline_texts, trial_plan
 from diamond.tracking.mlflow_links import charts_link, curves_link
@@ -170,11 +173,35 @@ def test_a_sweep_that_stops_leaves_no_trial_running(tmp_path: Path) -> None:
     bench.store.check_writable()
     tracking = TrialTracking(bench.sweep, bench.store, None, 0)
     (tmp_path / "studies" / "mine").mkdir(parents=True)
-    tracking.start()
+    tracking.thread.start()
     texts = baseline_texts(bench.sweep)
     plan = trial_plan(bench.sweep, "trial 0", texts)
     tracking.show(TrialState(0, plan, texts, "sampled", {}, "RUNNING")).result()
     assert {run.info.status for run in tracked(tmp_path)} == {"RUNNING"}
-    tracking.stop()
+    tracking.thread.stop()
     assert {run.info.run_name for run in tracked(tmp_path)} == {"mine", "trial 0"}
     assert {run.info.status for run in tracked(tmp_path)} == {"KILLED"}
+
+
+def test_a_store_that_cannot_be_opened_is_told_to_who_waits_and_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("no server there")
+
+    monkeypatch.setattr("diamond.studies.study_tracking.open_tracking", refuse)
+    imports: list[None] = []
+    thread = TrackingThread(Store(tmp_path), "mine", None, lambda: imports.append(None))
+    thread.start()
+
+    def write() -> str:
+        with thread.study_run() as (_, study_id):
+            return study_id
+
+    with pytest.raises(StoreError, match="no server there"):
+        thread.put(write).result()
+    with pytest.raises(StoreError, match="no server there"):
+        thread.check()
+    thread.stop(lambda: None)
+    thread.stop()
+    assert not imports

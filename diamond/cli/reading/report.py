@@ -57,10 +57,6 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
 
 
 def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
-    if result.search is not None:
-        from diamond.report.sweep_page import write_sweep_report
-
-        return write_sweep_report(result, folder)
     from diamond.report.page import write_report
     from diamond.report.strips import film_strips
     from diamond.studies.compared_frames import load_films

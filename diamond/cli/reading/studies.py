@@ -82,7 +82,9 @@ def show_study(home: Path, name: str) -> None:
     states, result = StageStates(store), report_of(study)
     counts = states.runs(study)
     if result is not None:
-        _show_result(placed(result, study))
+        from diamond.cli.result_view import show_result
+
+        show_result(placed(result, study))
     if result is None and counts["done"] == counts.total():
         lost = f"its result {study.folder / REPORT_FILE} is missing; its command writes it again"
         out.print(lost, soft_wrap=True)
@@ -95,17 +97,6 @@ def placed(result: Result, study: Study) -> Result:
     """The result of a study with the places where it is now: the home may have been moved."""
     places = report_places(result.paths, study.folder, result.paths.mlflow_command)
     return result.model_copy(update={"paths": places})
-
-
-def _show_result(result: Result) -> None:
-    if result.search is not None:
-        from diamond.report.sweep_console import show_sweep
-
-        show_sweep(result, console())
-    else:
-        from diamond.cli.result_view import show_result
-
-        show_result(result)
 
 
 def _varied(study: Study) -> str:

@@ -1,6 +1,5 @@
-"""What the report of a sweep says in words: the answer, the confirmation, what is missing."""
+"""What a page says of a search in words: the answer, the confirmation, what is missing."""
 
-import json
 from collections.abc import Sequence
 
 from diamond.report.numbers import (
@@ -11,29 +10,30 @@ from diamond.report.numbers import (
     value_places,
     value_text,
 )
-from diamond.results.model import Result
 from diamond.results.search import Bounds, Confirmation, ConfirmedRow, Search, TrialState
 
 CAVEAT = (
     "A search result is not a finding until it is confirmed: the best of many trials looks better "
     "than it is."
 )
+SLICES = (
+    "Each point is a trial, in which the other parameters changed too; the darker, the later. "
+    "Light grey: it breaks a constraint. Dashed: the value of the baseline."
+)
 _MOST_NAMED = 4
 STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "running")
 _VERDICTS = ("confirmed", "refuted", "undecided", "no interval")
 
 
-def sweep_summary(result: Result) -> str:
+def summarise_search(search: Search) -> str:
     """Say how the search ended: trials, the best or the front, the baseline, the confirmation.
 
     Args:
-        result: Of a sweep; its own ``summary`` is not read.
+        search: The search.
 
     Returns:
         Two sentences without line breaks.
     """
-    search = result.search
-    assert search is not None, "a sweep has trials"
     if not search.valued():
         return f"There is no result: none of {_counts(search)} has a value."
     if not search.front:
@@ -217,36 +217,6 @@ def search_sentence(search: Search) -> str:
     return f"{told}pruner {pruner.name} at {steps} {pruner.what}."
 
 
-def sweep_provenance(result: Result) -> list[tuple[str, str]]:
-    """Return what made the result, as (name, value) pairs in reading order."""
-    search = result.search
-    assert search is not None, "a sweep has trials"
-    made_by = result.provenance
-    dirty = {True: " with uncommitted changes", False: "", None: " (changes unknown)"}
-    versions = ", ".join(f"{name} {version}" for name, version in made_by.versions.items())
-    return [
-        ("study", result.study),
-        ("file", _known(search.file)),
-        ("preset", result.preset),
-        ("games", ", ".join(result.games)),
-        ("seeds", ", ".join(str(seed) for seed in result.seeds)),
-        ("protocol", result.protocol),
-        ("last stage of a trial", _known(result.until)),
-        ("horizon", f"{result.horizon} time steps"),
-        ("search", search_sentence(search)),
-        ("storage", _known(result.paths.storage)),
-        ("git commit", f"{_known(made_by.git_commit)}{dirty[made_by.dirty]}"),
-        ("device", _known(made_by.device)),
-        ("versions", versions),
-    ]
-
-
-def sweep_config_text(result: Result) -> str:
-    """Return the configuration that trials change, as indented JSON with sorted keys."""
-    config = result.provenance.config
-    return json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
-
-
 def _alone(search: Search, objective: int, value: float, interval: Bounds | None) -> str:
     places = value_places(search, objective)
     span = f" ({bounds_text(interval, places)})" if interval is not None else ""
@@ -261,10 +231,6 @@ def _point(search: Search, values: Sequence[float]) -> str:
             f"{value_text(value, value_places(search, index))}{f' {unit}' if unit else ''}"
         )
     return "; ".join(texts)
-
-
-def _known(value: object) -> str:
-    return "unknown" if value is None else str(value)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The tables of the report of a sweep, the same for HTML, Markdown and LaTeX; trials as CSV."""
+"""The tables of a search, the same for HTML, Markdown and LaTeX; trials as CSV."""
 
 import csv
 import io
@@ -222,11 +222,6 @@ def _amount(value: float | None, absent: str) -> str:
     if value is None:
         return absent
     return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
-
-
-def failed_trials(search: Search) -> list[Trial]:
-    """Return the trials that failed, in the order of the document."""
-    return search.in_state("failed")
 
 
 def trials_csv(search: Search) -> str:

@@ -1,8 +1,6 @@
-"""The result of a sweep on a terminal; it loads no matplotlib."""
+"""The trials of a search in one table that fits a terminal; it loads no matplotlib."""
 
 from collections.abc import Sequence
-
-from rich.console import Console
 
 from diamond.report.numbers import (
     ABSENT,
@@ -12,10 +10,7 @@ from diamond.report.numbers import (
     value_places,
     value_text,
 )
-from diamond.report.sweep_prose import confirm_command, sweep_summary
 from diamond.report.table import Cell, Row, Table
-from diamond.report.terminal import terminal
-from diamond.results.model import Result
 from diamond.results.search import Search, Trial
 
 MOST_ROWS = 12
@@ -23,22 +18,7 @@ MOST_ROWS = 12
 PARAMETERS = "parameters"
 
 
-def show_sweep(result: Result, console: Console) -> None:
-    """Print the front or the best trials with the baseline, the answer, paths and commands."""
-    search = result.search
-    assert search is not None, "a sweep has trials"
-    console.print(terminal(sweep_table(result.study, search)))
-    console.print(result.summary or sweep_summary(result))
-    paths = result.paths
-    lines = [("report:", paths.report_html), ("", paths.report_md),
-             ("search:", paths.dashboard_command), ("compare:", paths.mlflow_command),
-             ("confirm:", confirm_command(search))]  # fmt: skip
-    for head, text in lines:
-        if text:
-            console.print(f"{head:<9}{text}", soft_wrap=True)
-
-
-def sweep_table(study: str, search: Search) -> Table:
+def search_table(study: str, search: Search) -> Table:
     """Lay out the trials to show first above the baseline, for a terminal of 100 columns.
 
     Parameters stand in one column and go on in the next line, however many there are.
