@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metric_table import METRIC_OF
-from diamond.report.strips import Strips
+from diamond.report.figures.strips import Strips
 from diamond.results.model import Result
 from diamond.studies.compared_frames import Film
 

@@ -24,7 +24,8 @@ from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec
 from diamond.studies.frame_retention import Keep
 from diamond.sweep import account, engine
-from diamond.sweep.declaration import Sweep, SweepDeclaration, read_sweep
+from diamond.sweep.declaration import Sweep, read_sweep
+from diamond.sweep.declared_sweep import SweepDeclaration
 from diamond.sweep.engine import SweepRun
 from diamond.sweep.objectives import Measure
 from diamond.sweep.proposals import open_study

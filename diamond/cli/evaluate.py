@@ -18,7 +18,7 @@ from diamond.config.game_names import GAMES
 from diamond.envs.open_game import open_game
 from diamond.errors import InterruptedRunError
 from diamond.findings.policy_returns import UNSCORED_LABEL, plays_the_whole_game
-from diamond.report.video import VIDEO_SUFFIXES, open_video
+from diamond.report.figures.video import VIDEO_SUFFIXES, open_video
 from diamond.studies.checkpoint_returns import (
     EvaluationDocument,
     NormalisedScore,

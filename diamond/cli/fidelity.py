@@ -19,8 +19,8 @@ from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.report.figures.strips import film_strips
 from diamond.report.page import write_report
-from diamond.report.strips import film_strips
 from diamond.report.summary import summarise
 from diamond.report.terminal import terminal
 from diamond.report.warning import warn

@@ -5,12 +5,12 @@ from dataclasses import replace
 from rich.console import Console
 
 from diamond.cli.widths import console
-from diamond.report.claims import claims_table
+from diamond.report.claim_tables import claims_table
 from diamond.report.console import brief_metrics, result_table
 from diamond.report.controls import control_table
 from diamond.report.off_data import off_data_table
-from diamond.report.search_console import search_table
-from diamond.report.search_prose import confirm_command
+from diamond.report.search.search_console import search_table
+from diamond.report.search.search_prose import confirm_command
 from diamond.report.summary import summarise
 from diamond.report.table import Table
 from diamond.report.tables import hns_table

@@ -144,8 +144,8 @@ def write_page(result: "Result", store: Store, folder: Path) -> "Result":
         StoreError: The frames cannot be read.
     """
     from diamond.findings.ablation_result import kept_files
+    from diamond.report.figures.strips import film_strips, named_strips
     from diamond.report.page import write_report
-    from diamond.report.strips import film_strips, named_strips
     from diamond.studies.compared_frames import load_films
 
     films = load_films(result, store)

@@ -1,8 +1,9 @@
 """The result of an ablation: for JSON, report, tracking and terminal, from the store alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from diamond.config.base import canonical
 from diamond.config.metric_table import MetricSpec, is_set
@@ -51,6 +52,8 @@ from diamond.results.rollout_estimates import (
     report_steps,
 )
 
+T = TypeVar("T")
+
 
 def build_result(
     plan: Plan,
@@ -64,8 +67,6 @@ def build_result(
     """Gather everything that is known of a study.
 
     Args:
-        plan: The study.
-        store: Where its stages are.
         errors: Cause per key of a stage that failed.
         made: Keys made by this command; the others were there before.
         wall_seconds: Time that this command took.
@@ -99,25 +100,30 @@ def build_result(
         path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
         off_data=tuple(_off_data(plan, games)),
         off_data_comparisons=corrected(
-            [row for game in games for row in off_data_comparisons(plan, game, store)]
+            _each(games, lambda game: off_data_comparisons(plan, game, store))
         ),
         controls=tuple(_arm(plan, arm, found, horizon) for arm in plan.controls),
-        sensitivity=tuple(
-            row for game in games for row in sensitivity(plan, game, store, _own(plan))
-        ),
-        comparisons=corrected([row for game in games for row in comparisons(plan, game, store)]),
-        noise_floor=tuple(row for game in games for row in noise_floor(plan, game, store, horizon)),
-        survival=tuple(row for game in games for row in survival_rows(plan, game, store, horizon)),
+        sensitivity=tuple(_each(games, lambda game: sensitivity(plan, game, store, _own(plan)))),
+        comparisons=corrected(_each(games, lambda game: comparisons(plan, game, store))),
+        noise_floor=tuple(_each(games, lambda game: noise_floor(plan, game, store, horizon))),
+        survival=tuple(_each(games, lambda game: survival_rows(plan, game, store, horizon))),
         hns=hns_over_games(arms),
         notes=(*study_notes(plan), *judge_notes(plan, store), *event_notes(plan, store)),
         costs=_costs(plan, found, wall_seconds),
-        provenance=provenance(
-            _device(store, plan.stages()),
-            {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms},
-        ),
+        provenance=provenance(_device(store, plan.stages()), _configs(plan)),
         paths=Places(home=str(store.home)),
     )
     return result if declared is None else _judged(result, declared, store)
+
+
+def _configs(plan: Plan) -> dict[str, Mapping[str, object]]:
+    """The config of the first run of each arm, by arm and game."""
+    return {f"{arm.name} | {arm.game}": canonical(arm.runs[0].config) for arm in plan.arms}
+
+
+def _each(games: Sequence[str], rows: Callable[[str], Iterable[T]]) -> list[T]:
+    """The rows of all games, one after the other."""
+    return [row for game in games for row in rows(game)]
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from diamond.report import prose, tables
-from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.claim_tables import claims_sentences, claims_table
 from diamond.report.controls import control_sentences, control_table
+from diamond.report.figures.pictures import ROLES, file_part, pictures_of
+from diamond.report.figures.strips import Strips
+from diamond.report.figures.survival_figure import survival_rows, survival_sentence, survival_table
 from diamond.report.latex import table_latex
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.path_tables import path_sentences, path_table
-from diamond.report.pictures import ROLES, file_part, pictures_of
 from diamond.report.player import players
 from diamond.report.render import (
     PLAYER,
@@ -26,11 +28,9 @@ from diamond.report.render import (
     write_files,
 )
 from diamond.report.return_tables import players_table, returns_sentences, returns_table
-from diamond.report.search_section import search_section
+from diamond.report.search.search_section import search_section
 from diamond.report.sharing import sharing_sentence, sharing_table
-from diamond.report.strips import Strips
 from diamond.report.summary import summarise
-from diamond.report.survival import survival_rows, survival_sentence, survival_table
 from diamond.report.table import Table
 from diamond.results.model import Result
 from diamond.studies.compared_frames import Film

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diamond.report.strips import image_uri
+from diamond.report.figures.strips import image_uri
 from diamond.results.model import Result
 from diamond.studies.compared_frames import REAL, Film
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from diamond.report.numbers import decimals, number, visible_decimals
-from diamond.report.search_prose import search_sentence
+from diamond.report.search.search_prose import search_sentence
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 from diamond.results.values import MEAN

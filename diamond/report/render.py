@@ -15,7 +15,7 @@ from typing import Any, Literal
 import jinja2
 
 from diamond.report import markdown
-from diamond.report.pictures import Picture
+from diamond.report.figures.pictures import Picture
 from diamond.report.table import Table
 
 STYLE = "page.css"

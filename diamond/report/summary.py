@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.report.numbers import number, span, visible_decimals
-from diamond.report.search_prose import summarise_search
+from diamond.report.search.search_prose import summarise_search
 from diamond.results.arm_model import Arm, level_text
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Metric

@@ -24,7 +24,8 @@ from optuna.trial import TrialState
 
 from diamond.errors import RequestError
 from diamond.seeds import Purpose, derive
-from diamond.sweep.declaration import Sweep, SweepDeclaration
+from diamond.sweep.declaration import Sweep
+from diamond.sweep.declared_sweep import SweepDeclaration
 from diamond.sweep.space import Parameter, Space, Value, grid_of, is_asked
 from diamond.sweep.trials import identity_of
 

@@ -35,7 +35,7 @@ from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.console import result_table
-from diamond.report.figures import horizon_panels
+from diamond.report.figures.horizon_figures import horizon_panels
 from diamond.report.tables import metric_groups
 from diamond.results.arm_model import Run
 from diamond.results.document import from_document, to_document

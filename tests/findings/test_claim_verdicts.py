@@ -22,7 +22,7 @@ from diamond.engine.store import Store
 from diamond.findings.claim_verdicts import claim_rows
 from diamond.plan.declarations import Declaration, Declared, claims_hash
 from diamond.plan.stage_keys import StageName, StageSpec
-from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.claim_tables import claims_sentences, claims_table
 from diamond.results.claims import Claim
 from diamond.results.document import to_document
 from diamond.results.model import Result

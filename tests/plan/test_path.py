@@ -19,10 +19,10 @@ from diamond.plan.make_plan import make_plan
 from diamond.plan.path import DIRECTIONS, Direction, LeftOut, Path, find_factors, invalid_reason
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request
-from diamond.report.figure_style import figure_bytes
+from diamond.report.figures.figure_style import figure_bytes
+from diamond.report.figures.waterfall import waterfall_figure
 from diamond.report.page import write_report
 from diamond.report.path_tables import path_sentences, path_table
-from diamond.report.waterfall import waterfall_figure
 from diamond.results.paths import factor_groups, path_result
 from tests.result_documents import document, result
 

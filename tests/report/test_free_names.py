@@ -18,7 +18,7 @@ from diamond.cli.progress import ProgressView
 from diamond.engine.executor import StageEvent
 from diamond.errors import ExitCode
 from diamond.report.console import result_table
-from diamond.report.figure_style import figure_bytes, plain, settings
+from diamond.report.figures.figure_style import figure_bytes, plain, settings
 from diamond.report.latex import escape as latex
 from diamond.report.page import write_report
 from diamond.report.terminal import terminal as laid_out

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from diamond.report import markdown
 from diamond.report.console import result_table
-from diamond.report.figure_style import figure_bytes
-from diamond.report.figures import horizon_figure, horizon_panels
+from diamond.report.figures.figure_style import figure_bytes
+from diamond.report.figures.horizon_figures import horizon_figure, horizon_panels
+from diamond.report.figures.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.numbers import number, visible_decimals
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
-from diamond.report.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.report.terminal import terminal
 from diamond.results.arm_model import first_cause
@@ -85,9 +85,9 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
         "from tests.result_documents import result, three_arms\n"
-        "from diamond.report.figures import horizon_panels\n"
-        "from diamond.report.figure_style import figure_bytes\n"
-        "from diamond.report.pictures import MAIN_METRICS\n"
+        "from diamond.report.figures.horizon_figures import horizon_panels\n"
+        "from diamond.report.figures.figure_style import figure_bytes\n"
+        "from diamond.report.figures.pictures import MAIN_METRICS\n"
         "figure = horizon_panels(result(three_arms()), 'Boxing', MAIN_METRICS)\n"
         "figure_bytes(figure, 'png')\n"
         "assert len(figure.axes) == 6\n"

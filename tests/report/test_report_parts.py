@@ -12,23 +12,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from diamond.report.figure_style import OKABE_ITO, figure_bytes, looks, marked_steps
-from diamond.report.figures import (
+from diamond.report.figures.figure_style import OKABE_ITO, figure_bytes, looks, marked_steps
+from diamond.report.figures.forest import forest_figure, forest_panels
+from diamond.report.figures.horizon_figures import (
     PANEL_POINTS,
     drawn_steps,
     horizon_figure,
     is_cut,
     is_logarithmic,
 )
-from diamond.report.forest import forest_figure, forest_panels
+from diamond.report.figures.page_svg import page_svg, svg_uri
+from diamond.report.figures.survival_figure import (
+    survival_figure,
+    survival_sentence,
+    survival_table,
+)
+from diamond.report.figures.tradeoff import points, tradeoff_figure
 from diamond.report.latex import table_latex
 from diamond.report.numbers import shown_decimals
-from diamond.report.page_svg import page_svg, svg_uri
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players
-from diamond.report.survival import survival_figure, survival_sentence, survival_table
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import metric_groups
-from diamond.report.tradeoff import points, tradeoff_figure
 from diamond.results.metric_model import Metric
 from diamond.stats.pareto import pareto
 from tests.result_documents import (

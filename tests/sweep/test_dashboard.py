@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from diamond.cli.app import app
 from diamond.errors import ExitCode, RequestError
 from diamond.sweep.addresses import default_storage
-from diamond.sweep.dashboard import bind_dashboard
 from diamond.sweep.dashboard_links import dashboard_link, dashboard_study_link, dashboard_trial_link
+from diamond.sweep.dashboard_server import bind_dashboard
 from diamond.sweep.storage import open_storage
 from tests.commands import environment
 

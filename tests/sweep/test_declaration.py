@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from diamond.errors import RequestError
-from diamond.sweep import declaration
+from diamond.sweep import declared_sweep
 from diamond.sweep.declaration import (
     Sweep,
     SweepOptions,
@@ -379,4 +379,4 @@ def test_a_measure_names_its_time_step() -> None:
 
 
 def test_the_guide_that_errors_name_is_there() -> None:
-    assert (ROOT / declaration.GUIDE.split()[0]).is_file()
+    assert (ROOT / declared_sweep.GUIDE.split()[0]).is_file()

@@ -16,7 +16,7 @@ from diamond.errors import StoreError
 from diamond.families.diamond.config import diamond_of
 from diamond.plan.stage_keys import StageSpec
 from diamond.sweep.account import check_told
-from diamond.sweep.declaration import SweepDeclaration
+from diamond.sweep.declared_sweep import SweepDeclaration
 from diamond.sweep.engine import SweepRun
 from diamond.sweep.proposals import make_sampler, quiet, suggest
 from diamond.sweep.storage import open_storage

@@ -20,11 +20,11 @@ from PIL import Image
 from rich.console import Console
 
 from diamond.cli.result_view import show_result
-from diamond.report.figure_style import figure_bytes
+from diamond.report.figures.figure_style import figure_bytes
 from diamond.report.numbers import value_text
 from diamond.report.page import write_report
 from diamond.report.render import ReportPaths
-from diamond.report.search_figures import (
+from diamond.report.search.search_figures import (
     front_figure,
     history_figure,
     importance_figure,
@@ -32,9 +32,9 @@ from diamond.report.search_figures import (
     slice_rows,
     slices_figure,
 )
-from diamond.report.search_pictures import search_pictures
-from diamond.report.search_prose import CAVEAT, summarise_search
-from diamond.report.search_tables import (
+from diamond.report.search.search_pictures import search_pictures
+from diamond.report.search.search_prose import CAVEAT, summarise_search
+from diamond.report.search.search_tables import (
     confirmation_table,
     constraints_table,
     importance_table,
@@ -305,10 +305,10 @@ def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> No
         "from matplotlib import rcParams\n"
         "def settings(): return {k: rcParams[k] for k in rcParams if k != 'backend'}\n"
         "before = settings()\n"
-        "from diamond.report.figure_style import figure_bytes\n"
+        "from diamond.report.figures.figure_style import figure_bytes\n"
         "from diamond.report.page import write_report\n"
         "assert 'optuna' not in sys.modules\n"
-        "from diamond.report.search_figures import front_figure\n"
+        "from diamond.report.search.search_figures import front_figure\n"
         "from tests.sweep_documents import search, two_objectives\n"
         "from matplotlib import pyplot, style\n"
         "from optuna import logging\n"

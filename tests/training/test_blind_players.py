@@ -21,7 +21,7 @@ from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
-from diamond.report.learning import learning_figure, learning_runs
+from diamond.report.figures.learning_curve import learning_figure, learning_runs
 from diamond.results.played_episodes import ConstantAction, Played, PlayedEpisode, PlayedGames
 from diamond.results.points import LEAST_DISTINCT, player_points, points
 from diamond.stages.policy import num_curve_points

@@ -27,7 +27,7 @@ from diamond.envs.real_game import EpisodeKey, draw_episode_key
 from diamond.envs.view import apply_view
 from diamond.errors import DiamondError, ExitCode
 from diamond.nets.blocks import Recurrent
-from diamond.report.video import open_video
+from diamond.report.figures.video import open_video
 from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
 from diamond.studies.checkpoint_returns import summary

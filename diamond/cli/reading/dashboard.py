@@ -24,8 +24,8 @@ def serve_studies(home: Path, storage: str | None, port: int) -> int:
     address = default_storage(home) if storage is None else storage_address(storage)
     with interruptible():
         try:
-            from diamond.sweep.dashboard import bind_dashboard
             from diamond.sweep.dashboard_links import dashboard_link
+            from diamond.sweep.dashboard_server import bind_dashboard
             from diamond.sweep.storage import find_storage
 
             found = find_storage(address)

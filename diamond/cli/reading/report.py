@@ -57,8 +57,8 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
 
 
 def _write(result: Result, store: Store, folder: Path) -> "ReportPaths":
+    from diamond.report.figures.strips import film_strips
     from diamond.report.page import write_report
-    from diamond.report.strips import film_strips
     from diamond.studies.compared_frames import load_films
 
     check_whole(result, store)

@@ -65,8 +65,8 @@ def _outputs(doc: Benchmark, options: ScoreOptions) -> dict[Path, bytes]:
     if options.latex:
         contents[options.latex] = benchmark_latex(doc).encode()
     if options.figure:
-        from diamond.report.benchmark_figure import benchmark_figure
-        from diamond.report.figure_style import figure_bytes
+        from diamond.report.figures.benchmark_figure import benchmark_figure
+        from diamond.report.figures.figure_style import figure_bytes
 
         figure = benchmark_figure(doc)
         match options.figure.suffix:

@@ -13,7 +13,7 @@ from diamond.errors import RequestError
 from diamond.findings.claim_verdicts import claim_rows
 from diamond.plan.declarations import Declaration, Declared, load_declaration
 from diamond.plan.recipe import Recipe
-from diamond.report.claims import claims_sentences, claims_table
+from diamond.report.claim_tables import claims_sentences, claims_table
 from diamond.report.terminal import terminal
 from diamond.stages.registry import SCORING_STAGES
 from diamond.studies.study_list import check_whole, finished_report, named_study

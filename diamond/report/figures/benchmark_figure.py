@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from diamond.report.benchmark_tables import games_title, level_name
-from diamond.report.figure_style import OKABE_ITO, plain, settings
+from diamond.report.figures.figure_style import OKABE_ITO, plain, settings
 from diamond.report.tables import HNS_LABELS as LABELS
 from diamond.results.benchmark_model import Benchmark, ScoredFile
 from diamond.stats.aggregates import AGGREGATES

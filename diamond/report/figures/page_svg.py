@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 from urllib.parse import quote
 
-from diamond.report.figure_style import GRID, INK, NOISE, OKABE_ITO
+from diamond.report.figures.figure_style import GRID, INK, NOISE, OKABE_ITO
 
 PAGE_DARK = "#16181b"
 """Ground of the page in the dark scheme."""

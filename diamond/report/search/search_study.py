@@ -23,7 +23,7 @@ from optuna.distributions import (
 from optuna.importance import BaseImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from diamond.report.figure_style import GRID, plain, settings
+from diamond.report.figures.figure_style import GRID, plain, settings
 from diamond.report.numbers import label_of
 from diamond.results.search import Objective, Parameter, Search, Trial
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from diamond.report.figure_style import (
+from diamond.report.figures.figure_style import (
     INK,
     LONG_HORIZON,
     NOISE,

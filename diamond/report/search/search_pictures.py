@@ -4,8 +4,8 @@ from itertools import combinations
 
 from matplotlib.figure import Figure
 
-from diamond.report.pictures import Picture, figure_files, file_part
-from diamond.report.search_figures import (
+from diamond.report.figures.pictures import Picture, figure_files, file_part
+from diamond.report.search.search_figures import (
     front_figure,
     history_figure,
     importance_figure,

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
-from diamond.report.figure_style import INK, NOISE, Look, draw_grid, looks, plain, settings
+from diamond.report.figures.figure_style import INK, NOISE, Look, draw_grid, looks, plain, settings
 from diamond.report.numbers import decimals, number, span, visible_decimals
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Metric

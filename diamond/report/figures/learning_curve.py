@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from diamond.config.player_names import UnseeingPlayer
-from diamond.report.figure_style import INK, Look, draw_grid, looks, plain, settings
+from diamond.report.figures.figure_style import INK, Look, draw_grid, looks, plain, settings
 from diamond.report.return_tables import player_text
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result

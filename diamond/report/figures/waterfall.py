@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from diamond.report.figure_style import OKABE_ITO, plain, settings
+from diamond.report.figures.figure_style import OKABE_ITO, plain, settings
 from diamond.report.numbers import decimals
 from diamond.results.model import Result
 from diamond.results.path_model import FactorRange, Path, PathMetric

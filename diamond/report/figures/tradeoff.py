@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
-from diamond.report.figure_style import INK, draw_grid, looks, plain, settings
-from diamond.report.figures import is_logarithmic
+from diamond.report.figures.figure_style import INK, draw_grid, looks, plain, settings
+from diamond.report.figures.horizon_figures import is_logarithmic
 from diamond.results.arm_model import CostName
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result

@@ -10,8 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from diamond.report.figure_style import figure_bytes, settings
-from diamond.report.figures import (
+from diamond.report.figures.figure_style import figure_bytes, settings
+from diamond.report.figures.forest import (
+    forest_figure,
+    forest_panels,
+    is_symmetric_logarithmic,
+)
+from diamond.report.figures.horizon_figures import (
     MOST_POINTS,
     PANEL_POINTS,
     drawn_steps,
@@ -20,17 +25,12 @@ from diamond.report.figures import (
     is_cut,
     is_logarithmic,
 )
-from diamond.report.forest import (
-    forest_figure,
-    forest_panels,
-    is_symmetric_logarithmic,
-)
-from diamond.report.learning import learning_figure, learning_runs
-from diamond.report.page_svg import page_svg, svg_uri
-from diamond.report.strips import Strips, film_strip, image_uri, png_bytes
-from diamond.report.survival import survival_figure, survival_rows
-from diamond.report.tradeoff import COSTS, points, tradeoff_figure
-from diamond.report.waterfall import waterfall_figure
+from diamond.report.figures.learning_curve import learning_figure, learning_runs
+from diamond.report.figures.page_svg import page_svg, svg_uri
+from diamond.report.figures.strips import Strips, film_strip, image_uri, png_bytes
+from diamond.report.figures.survival_figure import survival_figure, survival_rows
+from diamond.report.figures.tradeoff import COSTS, points, tradeoff_figure
+from diamond.report.figures.waterfall import waterfall_figure
 from diamond.results.metric_model import Metric
 from diamond.results.model import Result
 

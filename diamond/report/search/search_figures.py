@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from optuna.visualization import matplotlib as drawn_by_optuna
 
-from diamond.report.figure_style import INK, OKABE_ITO, plain
+from diamond.report.figures.figure_style import INK, OKABE_ITO, plain
 from diamond.report.numbers import parameter_text
-from diamond.report.search_study import (
+from diamond.report.search.search_study import (
     Recorded,
     objective_label,
     optuna_drawing,

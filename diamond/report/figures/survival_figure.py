@@ -6,7 +6,14 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from diamond.report.figure_style import LONG_HORIZON, draw_grid, floats, looks, plain, settings
+from diamond.report.figures.figure_style import (
+    LONG_HORIZON,
+    draw_grid,
+    floats,
+    looks,
+    plain,
+    settings,
+)
 from diamond.report.numbers import ABSENT, counted, number, span
 from diamond.report.table import Cell, Row, Table
 from diamond.results.comparison_model import SurvivalCurve

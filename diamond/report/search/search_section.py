@@ -1,8 +1,8 @@
 """What the page of a search shows of its own: the front or the best, what matters, all trials."""
 
-from diamond.report import search_prose as prose
-from diamond.report import search_tables as tables
 from diamond.report.render import Section
+from diamond.report.search import search_prose as prose
+from diamond.report.search import search_tables as tables
 from diamond.results.arm_model import first_cause
 from diamond.results.model import Result
 
@@ -17,7 +17,7 @@ def search_section(result: Result) -> Section:
         result: Of a sweep.
     """
     # Optuna draws, which an ablation does without.
-    from diamond.report.search_pictures import search_pictures  # noqa: PLC0415
+    from diamond.report.search.search_pictures import search_pictures  # noqa: PLC0415
 
     search = result.search
     assert search is not None, "a sweep has trials"
