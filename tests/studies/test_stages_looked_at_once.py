@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diamond.engine import store as store_module
+from diamond.engine import stage_manifest as manifest_module
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE
 from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
@@ -41,7 +41,7 @@ def test_it_says_what_the_store_says_and_reads_each_manifest_once(
     seen.look_again()
     assert seen.status(SPEC) == store.status(SPEC) == "done"
     assert seen.manifest(SPEC.stage, SPEC.key) == store.manifest(SPEC.stage, SPEC.key)
-    monkeypatch.setattr(store_module, "read_json", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr(manifest_module, "read_json", lambda path: pytest.fail(f"read {path}"))
     seen.look_again()
     assert seen.status(SPEC) == "done"
     assert seen.manifest(SPEC.stage, SPEC.key) is not None
