@@ -20,6 +20,6 @@ def expected_seconds(config: RunConfig, stage: StageName, player: Player | None 
 
 
 def denoiser_calls(config: RunConfig, stage: StageName) -> float:
-    """Calls of the denoiser for one frame in a stage of a run: in training, and to imagine."""
+    """Denoiser calls for one frame in a stage of a run: in training, and to imagine."""
     record = find_stage_record(stage, config.world.family)
     return record.calls(config) if family_of(config).is_trained else 0.0

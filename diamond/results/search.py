@@ -138,7 +138,7 @@ class Budget(Record):
 
     trials: int | None = Field(default=None, description="trials; null: no limit")
     hours: float | None = Field(default=None, description="hours at work")
-    denoiser_calls: float | None = Field(default=None, description="calls of the denoiser")
+    denoiser_calls: float | None = Field(default=None, description="denoiser calls")
 
 
 class Preset(Record):

@@ -19,7 +19,7 @@ from diamond.sweep.trials import instances, trial_name, trial_plan
 
 
 class Account:
-    """Calls of the denoiser, each stage charged to one trial, kept in the storage of Optuna.
+    """Denoiser calls, each stage charged to one trial, kept in the storage of Optuna.
 
     It is written before a stage is made and when it is: a kill between loses nothing.
     """
@@ -29,7 +29,7 @@ class Account:
         self._study = study
 
     def spent(self) -> float:
-        """Calls of the denoiser in the stages that were made for trials, shared ones once."""
+        """Denoiser calls in the stages that were made for trials, shared ones once."""
         return sum(float(trial.user_attrs.get(CALLS, 0.0)) for trial in self._trials())
 
     def charge(self, trial: optuna.Trial, runs: Sequence[Run], spec: StageSpec) -> None:
@@ -83,7 +83,7 @@ class Account:
 
 
 def _calls(made: Iterable[tuple[str, float]]) -> float:
-    """Calls of the denoiser in some stages.
+    """Denoiser calls in some stages.
 
     A denoiser that went on from its stop counts once, with all of its updates.
     """

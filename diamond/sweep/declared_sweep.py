@@ -96,7 +96,7 @@ class DeclaredBudget(Record):
     denoiser_calls: float | None = Field(
         default=None,
         gt=0,
-        description="calls of the denoiser for one frame, in training and imagination",
+        description="denoiser calls for one frame, in training and imagination",
     )
 
 

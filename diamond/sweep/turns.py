@@ -91,7 +91,7 @@ class Turns:
         return self._ledger.hours()
 
     def spent_calls(self) -> float:
-        """Calls of the denoiser in the stages that were made for trials, shared ones once."""
+        """Denoiser calls in the stages that were made for trials, shared ones once."""
         return self._account.spent()
 
     def counted(self) -> list[FrozenTrial]:

@@ -401,7 +401,7 @@ def test_without_samples_and_counterfactuals_there_are_no_such_columns(tmp_path:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_samples_and_counterfactuals_cost_less_than_the_rollout(name: str) -> None:
-    """In env steps, each of which has the same number of calls of the denoiser."""
+    """In env steps, each of which has the same number of denoiser calls."""
     config = make_preset(name, "Boxing")
     rollouts, others = config.rollouts, config.references.counterfactuals
     assert rollouts.samples is not None and others is not None
