@@ -22,7 +22,7 @@ from diamond.records import Segments, Trajectories, to_unit
 from diamond.rng import StreamNoise, numpy_generator, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy_part import POLICY
-from diamond.training.state import begin_part
+from diamond.training.training_loop import begin_part
 from diamond.weights.released_names import to_released
 
 Run = Callable[[], object]

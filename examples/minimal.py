@@ -30,12 +30,12 @@ from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.families.diamond.world import DiamondWorld
-from diamond.fidelity.frame_metrics import psnr
+from diamond.fidelity.pixel_oracle import psnr
 from diamond.part import AnyPart
 from diamond.records import to_bytes, to_unit
 from diamond.rng import KeyedNoise
 from diamond.training.policy_part import POLICY
-from diamond.training.state import begin_part
+from diamond.training.training_loop import begin_part
 from diamond.world.imagination import replay_actions
 
 SEED, TOLD = 0, 5

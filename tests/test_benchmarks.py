@@ -21,7 +21,7 @@ from benchmarks.sides import Side, time_in_turn
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.peaks import Peaks
-from diamond.training.state import UpdateRecord
+from diamond.training.training_loop import UpdateRecord
 
 REFERENCE = os.environ.get("DIAMOND_REFERENCE")
 needs_reference = pytest.mark.skipif(

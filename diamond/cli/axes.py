@@ -15,8 +15,8 @@ from diamond.config.presets import make_preset
 from diamond.config.run import RunConfig
 from diamond.config.worlds import DIAMOND, broken_families, known_families
 from diamond.errors import RequestError
-from diamond.plan.axes import Axis, axes_of, find_axis, known_axes
 from diamond.plan.axis import shown
+from diamond.plan.find_axis import Axis, axes_of, find_axis, known_axes
 from diamond.plan.stage_keys import StageName, first_stage_of_field
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import find_stage_record, stage_names
@@ -94,7 +94,7 @@ def _order(stage: StageName) -> tuple[bool, int]:
 
 def _consequence(stage: StageName) -> str:
     text = "arms share the real frames" if stage == PARTS else find_stage_record(stage).arms
-    return f"{text[0].upper()}{text[1:]}"
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _show_section(stage: StageName, axes: Sequence[Axis], width: int) -> None:

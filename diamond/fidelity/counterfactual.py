@@ -3,7 +3,7 @@
 import numpy as np
 
 from diamond.arrays import BoolArray, ByteArray, FloatArray
-from diamond.fidelity.frame_metrics import PSNR_CAP_DB, psnr
+from diamond.fidelity.pixel_oracle import PSNR_CAP_DB, psnr
 
 
 def delta_psnr(real: ByteArray, imagined: ByteArray, imagined_other: ByteArray) -> FloatArray:

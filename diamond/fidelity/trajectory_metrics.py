@@ -9,10 +9,10 @@ import torch
 from diamond.arrays import BoolArray, ByteArray, FloatArray
 from diamond.config.metric_table import METRIC_OF
 from diamond.fidelity.baseline_errors import beats, skill
-from diamond.fidelity.batched import PIXEL_COLUMNS, foreground_masks, score_frames
 from diamond.fidelity.extras import NO_EXTRAS, Extras, extra_scores
 from diamond.fidelity.nearest import FrameBank, nearest_l1
 from diamond.fidelity.objects import score_objects
+from diamond.fidelity.pixel_metrics import PIXEL_COLUMNS, foreground_masks, score_frames
 
 _ERRORS = ("l1", "mse")
 _BASELINES = ("copy", "background")

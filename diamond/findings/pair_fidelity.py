@@ -28,8 +28,8 @@ from diamond.engine.provenance import provenance
 from diamond.errors import RequestError
 from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
 from diamond.fidelity.extras import NO_EXTRAS, Extras, load_extras
-from diamond.fidelity.frame_metrics import WINDOW
 from diamond.fidelity.nearest import make_bank
+from diamond.fidelity.pixel_oracle import WINDOW
 from diamond.fidelity.trajectory_metrics import RealTrajectory, score_trajectories
 from diamond.plan.designs import read_setting
 from diamond.plan.variants import apply_axes

@@ -24,7 +24,7 @@ from diamond.seeds import Purpose, derive
 from diamond.training.collector import Collector, Experience, Play, RealGames
 from diamond.training.evaluation import play_episodes, sampled_actor
 from diamond.training.policy_part import POLICY
-from diamond.training.state import Training, begin, begin_part, strip
+from diamond.training.training_loop import Training, begin, begin_part, strip
 from diamond.weights.trained_networks import save_network
 
 REPLAY_FOLDER = "checkpoint/replay"

@@ -17,7 +17,7 @@ from diamond.fidelity.counterfactual import (
     delta_psnr_true,
     delta_psnr_true_real,
 )
-from diamond.fidelity.modes import energy_score
+from diamond.fidelity.energy_score import energy_score
 
 Columns = dict[str, NDArray[np.float64]]
 

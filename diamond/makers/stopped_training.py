@@ -13,7 +13,7 @@ from diamond.engine.training_checkpoint import Saved, load_state, save_state
 from diamond.errors import StoreError
 from diamond.plan.stage_keys import StageName, StageSpec
 from diamond.tracking.event_log import parse_events, read_lines
-from diamond.training.state import TrainingState
+from diamond.training.training_loop import TrainingState
 
 Window = Sequence[Mapping[str, float]]
 """The numbers of the updates since the last point of the training curves."""

@@ -22,7 +22,7 @@ from diamond.seeds import Purpose, derive
 from diamond.stages.policy import curve_updates
 from diamond.training.inverse_dynamics_evaluation import HeldOut, judge_held_out
 from diamond.training.policy_part import POLICY
-from diamond.training.state import Training, TrainingState, begin_part
+from diamond.training.training_loop import Training, TrainingState, begin_part
 from diamond.weights.trained_networks import load_world, read_shape, save_network, save_weights
 
 RECORDS_PER_STAGE = 200

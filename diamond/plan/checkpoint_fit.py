@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from diamond.config.checkpoint_record import Checkpoint
 from diamond.errors import RequestError
-from diamond.plan.axes import Axis
+from diamond.plan.find_axis import Axis
 from diamond.plan.request import Request
 
 

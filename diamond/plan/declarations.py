@@ -18,9 +18,9 @@ from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
 from diamond.errors import RequestError, did_you_mean, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
-from diamond.plan.axes import find_axis, load_families
 from diamond.plan.claims.claim_grammar import FIDELITY_METRICS, Comparison, render_claim
 from diamond.plan.claims.claim_parser import parse_claim
+from diamond.plan.find_axis import find_axis, load_families
 from diamond.plan.recipe import DeclaredPreset, Preset, base_of, declared_part
 from diamond.plan.request import (
     ALL_STAGES,

@@ -8,7 +8,7 @@ from itertools import product
 from typing import assert_never
 
 from diamond.errors import RequestError
-from diamond.plan.axes import Axis, find_axis, load_families
+from diamond.plan.find_axis import Axis, find_axis, load_families
 from diamond.plan.grammar import Assignment, parse_assignment, split_outside
 from diamond.plan.request import Design
 from diamond.plan.variants import Setting, check_axes, name_of

@@ -4,10 +4,10 @@ from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.game_names import check_games
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
+from diamond.plan.asked_settings import Layout, layout_of, study_name
 from diamond.plan.axis_values import COLLECTOR, OFF_DATA
 from diamond.plan.checkpoint_fit import check_fits
 from diamond.plan.designs import read_setting
-from diamond.plan.layout import Layout, layout_of, study_name
 from diamond.plan.match import match_costs
 from diamond.plan.path import Path, make_path
 from diamond.plan.plan import Arm, Plan, imagines

@@ -17,7 +17,7 @@ from diamond.config.recording import RecordingPolicy
 from diamond.config.run import RunConfig
 from diamond.config.worlds import WORLD, family_of
 from diamond.errors import RequestError
-from diamond.plan.axes import axes_of
+from diamond.plan.find_axis import axes_of
 from diamond.plan.variants import Setting, Variant, make_variant, view_text
 
 _R = TypeVar("_R", bound=Record)

@@ -13,8 +13,8 @@ from diamond.config.metric_table import RETURN
 from diamond.config.player_names import UnseeingPlayer
 from diamond.config.primary import default_primary
 from diamond.config.run import RunConfig
-from diamond.plan.axes import Axis
 from diamond.plan.baseline_players import PlayerStage, players_beside
+from diamond.plan.find_axis import Axis
 from diamond.plan.path import Path
 from diamond.plan.request import Design, Request
 from diamond.plan.stage_keys import StageName, StageSpec

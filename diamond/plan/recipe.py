@@ -13,8 +13,8 @@ from diamond.config.overrides import SHARED_SECTIONS
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError, one_of
-from diamond.plan.axes import Axis, axis_of_field, find_axis, load_families
 from diamond.plan.designs import read_setting
+from diamond.plan.find_axis import Axis, axis_of_field, find_axis, load_families
 from diamond.plan.toml_files import (
     SUFFIX,
     AxisText,

@@ -154,10 +154,15 @@ def first_stage_of_field(dotted: str) -> StageName:
 
 
 def _stages_of(config: RunConfig) -> tuple[Stage, ...]:
+    """The stages of a run; one from a checkpoint has no training frames, and nothing reads them."""
     stages = stages_of_run(config)
     if config.imported is None:
         return stages
-    return tuple(stage for stage in stages if stage.name != FRAMES.name)
+    return tuple(
+        stage
+        for stage in stages
+        if stage.is_imported or FRAMES.name not in (stage.name, *stage.reads)
+    )
 
 
 def _imported(config: RunConfig, imported: ImportedConfig, stage: Stage) -> StageSpec:

@@ -7,7 +7,7 @@ from diamond.config.overrides import check_family_has, override
 from diamond.config.recording import ViewConfig
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.plan.axes import Axis, find_axis
+from diamond.plan.find_axis import Axis, find_axis
 from diamond.plan.game_probe import settled
 
 Chosen = tuple[tuple[Axis, str], ...]

@@ -1,6 +1,7 @@
 """Differences of the arms of a study to its baseline arm, and the noise floor.
 
-What a difference is lives in `diamond.stats`, what a run and an arm scored in `scores`.
+What a difference is lives in `diamond.stats`, what a run and an arm scored in
+`rollout_estimates`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -53,7 +53,8 @@ class Stage:
         sections: The fields of `RunConfig` that it reads itself; the rest reaches it through other
             stages. A dotted one is put in by `section`.
         reads: The stages whose outputs it reads in the static protocol; `PARTS` and `REWARDS`
-            stand for those of the run's family.
+            stand for those of the run's family. A run from a checkpoint has no `frames`: a stage
+            that reads them is left out there.
         runs: The runs that have it.
         shares_data_seed: Whether it draws from the data seed: arms and seeds share games and noise.
         made_by: ``module:function``; a worker loads it, a plan does not.

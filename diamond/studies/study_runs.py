@@ -12,7 +12,7 @@ from diamond.engine.output_names import EVENTS_FILE, committed_events
 from diamond.engine.run_identity import aggregate_key, study_key
 from diamond.engine.stage_attempt import RESULT
 from diamond.engine.store import Store
-from diamond.plan.axes import find_axis
+from diamond.plan.find_axis import find_axis
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.arm_model import Arm as ArmResult

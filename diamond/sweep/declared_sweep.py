@@ -14,8 +14,8 @@ from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
 from diamond.errors import RequestError, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
-from diamond.plan.axes import find_axis, load_families
 from diamond.plan.declarations import Sentence, Texts
+from diamond.plan.find_axis import find_axis, load_families
 from diamond.plan.recipe import DeclaredPreset, base_of
 from diamond.plan.request import ALL_STAGES, check_protocol_name, check_stage
 from diamond.plan.stage_keys import scores_until

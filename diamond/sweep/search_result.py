@@ -11,7 +11,7 @@ from diamond.config.base import canonical
 from diamond.engine.provenance import provenance
 from diamond.engine.store import Store
 from diamond.findings.reader_notes import scoring_notes
-from diamond.plan.axes import find_axis
+from diamond.plan.find_axis import find_axis
 from diamond.plan.plan import Plan
 from diamond.results.model import Places, Result
 from diamond.results.search import (

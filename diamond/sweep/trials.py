@@ -10,9 +10,9 @@ from diamond.config.metric_table import NO_CELLS, needs_cells
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.plan.axes import find_axis
 from diamond.plan.checkpoint_fit import check_fits
 from diamond.plan.designs import read_setting
+from diamond.plan.find_axis import find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.recipe import preset_config

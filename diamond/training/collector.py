@@ -22,7 +22,7 @@ from diamond.records import Seen, Trajectories, to_unit
 from diamond.rng import categorical, numpy_generator, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy_part import learn_from
-from diamond.training.state import strip
+from diamond.training.training_loop import strip
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from diamond.records import RealStarts, Trajectories
 from diamond.rng import Noise, StreamNoise, seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.policy_part import POLICY, imagination_policy
-from diamond.training.state import begin, train
+from diamond.training.training_loop import begin, train
 from diamond.world.imagination import Decision, ImaginationPolicy, imagine
 
 # Sums of at most eight float64 terms in another order.

@@ -16,7 +16,7 @@ from diamond.engine.store import Store
 from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
-from diamond.plan.axes import find_axis
+from diamond.plan.find_axis import find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request

@@ -29,7 +29,7 @@ from diamond.families.diamond.sampler import sample, sample_ancestral
 from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.state import begin, train
+from diamond.training.training_loop import begin, train
 
 SMOKE = make_preset("smoke", "Boxing")
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -450,7 +450,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_denoiser_of_every_formulation_overfits_one_batch(variant: str) -> None:
-    """One batch with one draw of noise, as in tests/training/test_training.py for EDM."""
+    """One batch with one draw of noise, as in tests/training/test_training_loop.py for EDM."""
     config = config_of(**(dict(VARIANTS[variant]) | {"autoregressive_passes": 1}))
     optimizer = OptimizerConfig(
         lr=5e-3, weight_decay=0.0, eps=1e-8, warmup_updates=5, schedule="cosine", max_grad_norm=1.0

@@ -23,7 +23,7 @@ from diamond.part import Extent
 from diamond.records import EVENLY, Segments
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
-from diamond.training.state import begin, begin_part, train
+from diamond.training.training_loop import begin, begin_part, train
 from tests.commands import finish, smoke_plan
 
 SMOKE = make_preset("smoke", "Boxing")

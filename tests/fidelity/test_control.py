@@ -13,7 +13,7 @@ from diamond.fidelity.counterfactual import (
     delta_psnr_true,
     delta_psnr_true_real,
 )
-from diamond.fidelity.frame_metrics import PSNR_CAP_DB
+from diamond.fidelity.pixel_oracle import PSNR_CAP_DB
 
 ROUNDING = 1e-9
 TRAJECTORIES = hnp.arrays(np.uint8, (4, 2, 7, 7, 3))

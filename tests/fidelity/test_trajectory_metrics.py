@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from diamond.arrays import ByteArray
 from diamond.config.metric_table import METRICS
 from diamond.fidelity.baseline_errors import beats, skill
-from diamond.fidelity.frame_metrics import score_frame
 from diamond.fidelity.nearest import FrameBank, make_bank, nearest_l1
+from diamond.fidelity.pixel_oracle import score_frame
 from diamond.fidelity.trajectory_metrics import (
     RealTrajectory,
     is_frozen,

@@ -14,7 +14,7 @@ from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import natural, read_frame
 from diamond.data.videos import read_video
 from diamond.errors import RequestError
-from diamond.fidelity.frame_metrics import score_frame
+from diamond.fidelity.pixel_oracle import score_frame
 from diamond.findings.pair_fidelity import Pairs, find_pairs, pairs_result, score_pairs
 from diamond.results.metric_model import Estimate
 

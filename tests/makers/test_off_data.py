@@ -30,7 +30,7 @@ from diamond.errors import RequestError
 from diamond.findings.ablation_result import build_result
 from diamond.findings.arm_scores import comparisons, off_data_comparisons
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
-from diamond.plan.axes import find_axis
+from diamond.plan.find_axis import find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request

@@ -151,7 +151,7 @@ def test_a_metric_tells_a_defect_by_the_paired_interval_and_says_how_it_takes_it
     assert not any(name.endswith("_real") for name in rows)
     psnr, l1, ssim = rows["psnr"], rows["l1"], rows["ssim"]
     # The same shift of every start: no spread, and the interval is the shift.
-    assert psnr.difference == pytest.approx(2) == psnr.lo == psnr.hi
+    assert (psnr.difference, psnr.lo, psnr.hi) == pytest.approx((2, 2, 2))
     assert (psnr.tells, psnr.seen, psnr.arms, psnr.n) == (True, "better", 4, 12)
     assert (l1.tells, l1.seen, l1.difference) == (False, None, 0)
     assert ssim.arms is None

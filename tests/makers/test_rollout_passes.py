@@ -37,7 +37,7 @@ from diamond.families.diamond.denoiser import DENOISER
 from diamond.families.diamond.reward_end_net import REWARD_END
 from diamond.families.interface import Step
 from diamond.fidelity.counterfactual import delta_psnr, delta_psnr_true
-from diamond.fidelity.modes import energy_score
+from diamond.fidelity.energy_score import energy_score
 from diamond.makers import rollout_passes as rolling
 from diamond.makers.rollout_passes import MAP_SUFFIX, Starts, passes_of, roll
 from diamond.makers.sample_scores import CONTROL_COLUMNS, score_counterfactuals, score_samples

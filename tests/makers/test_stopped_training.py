@@ -26,7 +26,7 @@ from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.tracking.event_log import read_events
 from tests.commands import finish
-from tests.training.test_training import SMOKE, denoiser_config, toy_frames
+from tests.training.test_training_loop import SMOKE, denoiser_config, toy_frames
 
 UPDATES = 13
 EVERY = 3

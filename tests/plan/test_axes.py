@@ -13,7 +13,7 @@ from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
-from diamond.plan.axes import axes_of, find_axis
+from diamond.plan.find_axis import axes_of, find_axis
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import stage_names, stages_of_protocol
 from tests.commands import ROOT, environment
@@ -83,7 +83,7 @@ def fields_of(name: str, text: str, base: RunConfig = SMOKE) -> list[object]:
 
 
 def test_every_axis_has_values_and_names_are_their_own() -> None:
-    assert list(VALUES) == list(NAMES)
+    assert list(VALUES) == list(NAMES), "each axis needs a line in VALUES, in the order of its row"
     assert len(set(NAMES)) == len(NAMES)
 
 

@@ -18,8 +18,8 @@ from diamond.engine.store import Store
 from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.findings.reader_notes import study_notes
-from diamond.plan.axes import axes_of, find_axis
-from diamond.plan.layout import MAX_ARMS
+from diamond.plan.asked_settings import MAX_ARMS
+from diamond.plan.find_axis import axes_of, find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan, run_key
 from diamond.plan.plan_arms import AA_NAME
@@ -282,7 +282,7 @@ def test_named_axes_set_existing_fields() -> None:
 def test_a_plan_loads_no_array_library() -> None:
     code = (
         "import sys\n"
-        "import diamond.config.overrides, diamond.plan.axes, diamond.seeds\n"
+        "import diamond.config.overrides, diamond.plan.find_axis, diamond.seeds\n"
         "from diamond.plan.make_plan import make_plan\n"
         "from diamond.plan.request import Request\n"
         "make_plan(Request(('steps=1,3',), 'tiny', ('Boxing',), 1, None, None)).stages()\n"

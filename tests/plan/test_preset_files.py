@@ -8,8 +8,8 @@ import pytest
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError
-from diamond.plan.axes import find_axis
 from diamond.plan.declarations import claims_hash, read_declaration
+from diamond.plan.find_axis import find_axis
 from diamond.plan.joined_requests import command_words, join_requests, read_request, request_data
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan

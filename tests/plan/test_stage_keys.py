@@ -1,6 +1,7 @@
 """The stage keys that follow from a config, and what changes them."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 
 from diamond.config.base import canonical
 from diamond.config.environments import AtariConfig, GymnasiumConfig, MinAtarConfig
+from diamond.config.metric_table import METRICS
 from diamond.config.overrides import field_names, override, place_of
 from diamond.config.presets import make_preset
-from diamond.config.run import RunConfig
+from diamond.config.run import ImportedConfig, RunConfig
 from diamond.families.baselines import COPY_LAST, MEDIAN_BACKGROUND
+from diamond.plan import stage_keys
 from diamond.plan.plan_arms import baseline_config
 from diamond.plan.stage_keys import StageName, first_stage_of_field, stages_of
-from diamond.stages.registry import find_stage_record, stages_of_protocol
+from diamond.stages.registry import find_stage_record, stages_of_protocol, stages_of_run
 
 
 def section_of(field: str) -> str:
@@ -289,3 +292,28 @@ def test_the_judge_of_the_presets_is_no_part_of_what_a_run_is() -> None:
     (judge,) = (spec for spec in stages_of(tiny) if spec.stage == "inverse_dynamics")
     assert judge.config["inverse_dynamics"] == canonical(tiny.inverse_dynamics)
     assert tiny == RunConfig.model_validate(canonical(tiny))
+
+
+@pytest.mark.parametrize(
+    ("stage", "numerics", "columns"),
+    [("fidelity", 3, "53b952a4"), ("policy_fidelity", 2, "d7b0fcdb")],
+)
+def test_finished_studies_get_a_new_metric(stage: StageName, numerics: int, columns: str) -> None:
+    """A stage that scored before a metric was there is made again by its next `numerics` alone."""
+    names = sorted(name for one in METRICS if one.stage == stage for name in one.columns)
+    digest = sha256(" ".join(names).encode()).hexdigest()[:8]
+    assert (find_stage_record(stage).numerics, digest) == (numerics, columns), (
+        f"the metrics of {stage} are others: raise `numerics` of its record, then write both here"
+    )
+
+
+def test_what_reads_training_frames_is_left_out_of_a_run_that_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extra = replace(find_stage_record("references"), name="looks_at_frames", reads=("frames",))
+    with_extra = (*stages_of_run(SMOKE), extra)
+    monkeypatch.setattr(stage_keys, "stages_of_run", lambda config: with_extra)
+    weights = dict.fromkeys(("denoiser", "reward_end", "policy"), "0" * 64)
+    imported = SMOKE.model_copy(update={"imported": ImportedConfig(num_actions=4, weights=weights)})
+    left = {stage.name for stage in stage_keys._stages_of(imported)}
+    assert {stage.name for stage in with_extra} - left == {"frames", "looks_at_frames"}

@@ -25,7 +25,7 @@ from diamond.report.figures.learning_curve import learning_figure, learning_runs
 from diamond.results.played_episodes import ConstantAction, Played, PlayedEpisode, PlayedGames
 from diamond.results.points import LEAST_DISTINCT, player_points, points
 from diamond.stages.policy import num_curve_points
-from diamond.training.state import TrainingState
+from diamond.training.training_loop import TrainingState
 from diamond.training.unseeing import (
     MAX_HOLD_STEPS,
     constant_actor,

@@ -34,7 +34,7 @@ from diamond.rng import seeded_init
 from diamond.seeds import Purpose
 from diamond.training.inverse_dynamics_evaluation import judge_held_out
 from diamond.training.policy_part import POLICY
-from diamond.training.state import begin, train
+from diamond.training.training_loop import begin, train
 from tests.commands import attempt_in
 
 MOVES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))

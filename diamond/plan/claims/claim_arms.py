@@ -7,8 +7,8 @@ from diamond.config.metric_table import NO_CELLS, RETURN, needs_cells, stage_of
 from diamond.config.overrides import get_field
 from diamond.config.run import RunConfig
 from diamond.errors import RequestError, did_you_mean
-from diamond.plan.axes import Axis, find_axis
 from diamond.plan.claims.claim_grammar import RETURN_METRICS, Comparison, Quantity, claim_quantities
+from diamond.plan.find_axis import Axis, find_axis
 from diamond.plan.grammar import split_outside
 from diamond.plan.plan import Plan
 from diamond.plan.plan_arms import AA_NAME

@@ -33,7 +33,7 @@ from diamond.records import Segments
 from diamond.rng import seeded_init, torch_generator
 from diamond.seeds import Purpose
 from diamond.training.optimizer import apply_update, learning_rate, make_optimizer
-from diamond.training.state import TrainingState, begin, begin_part, train
+from diamond.training.training_loop import TrainingState, begin, begin_part, train
 
 SMOKE = make_preset("smoke", "Boxing")
 SHAPE = {"num_actions": 3, "height": 16, "width": 16}

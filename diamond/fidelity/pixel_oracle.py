@@ -1,7 +1,7 @@
 """Per-frame fidelity metrics of imagined against real frames; no averages and no intervals.
 
-One frame at a time, with scikit-image: the oracle of `diamond.fidelity.batched`. Objects are in
-`diamond.fidelity.objects`.
+One frame at a time, with scikit-image: the oracle of `diamond.fidelity.pixel_metrics`. Objects are
+in `diamond.fidelity.objects`.
 """
 
 from collections.abc import Callable
@@ -231,8 +231,7 @@ def score_frame(real: ByteArray, imagined: ByteArray, background: ByteArray) -> 
         background: Median background of the real episode, same shape and type.
 
     Returns:
-        One value for every name in `diamond.fidelity.batched.PIXEL_COLUMNS`; NaN where a metric is
-        undefined.
+        One value for every name in `pixel_metrics.PIXEL_COLUMNS`; NaN where a metric is undefined.
 
     Raises:
         ValueError: When a frame is not uint8 RGB, smaller than a window, or the shapes differ.

@@ -1,6 +1,6 @@
 """Frame metrics of many frames at once, in torch on one device; sums are exact integers.
 
-The same numbers as `diamond.fidelity.frame_metrics.score_frame` gives one frame at a time.
+The same numbers as `diamond.fidelity.pixel_oracle.score_frame` gives one frame at a time.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diamond.arrays import BoolArray, ByteArray, FloatArray
-from diamond.fidelity.frame_metrics import (
+from diamond.fidelity.pixel_oracle import (
     CORE_THRESHOLD,
     FOREGROUND_THRESHOLD,
     HF_CUTOFF,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from diamond.arrays import ByteArray
-from diamond.fidelity.modes import energy_score
+from diamond.fidelity.energy_score import energy_score
 
 # Square roots of exact sums, added up in another order.
 ROUNDING = 1e-12

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from diamond.arrays import ByteArray
-from diamond.fidelity import batched
-from diamond.fidelity.batched import PIXEL_COLUMNS, foreground_masks, score_frames
-from diamond.fidelity.frame_metrics import PSNR_CAP_DB, foreground, score_frame
+from diamond.fidelity import pixel_metrics as batched
+from diamond.fidelity.pixel_metrics import PIXEL_COLUMNS, foreground_masks, score_frames
+from diamond.fidelity.pixel_oracle import PSNR_CAP_DB, foreground, score_frame
 
 CPU = torch.device("cpu")
 # Sums are exact; the ratio of each window of SSIM is taken in float32 (three roundings of 6e-8).

@@ -7,8 +7,8 @@ from typing import Literal
 from diamond.config.checkpoint_record import Checkpoint
 from diamond.config.game_names import slug_of
 from diamond.errors import RequestError
-from diamond.plan.axes import Axis
 from diamond.plan.designs import lay_out, read_arms, read_setting
+from diamond.plan.find_axis import Axis
 from diamond.plan.grammar import Assignment, parse_assignments
 from diamond.plan.request import Design, Request
 from diamond.plan.variants import Setting

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from diamond.arrays import BoolArray, ByteArray, FloatArray
 from diamond.data.reference_files import median_background
-from diamond.fidelity.frame_metrics import (
+from diamond.fidelity.pixel_oracle import (
     PSNR_CAP_DB,
     colour_shift,
     core_ratio,
