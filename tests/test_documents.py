@@ -12,6 +12,8 @@ from tests.commands import ROOT, diamond
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 OWN_GAME = re.compile(r"`my_game\.py`:\n\n```python\n(?P<code>.*?)```", re.DOTALL)
+STUDIES = ("ablate", "train", "sweep")
+FIRST = "ablate steps=1,3,10"
 SHOWN = re.compile(r"^ {4}(?:.*&& )?diamond (?P<arguments>[^#&\n]*)", re.MULTILINE)
 
 
@@ -47,13 +49,27 @@ def test_there_are_commands_to_execute() -> None:
 @pytest.mark.parametrize(
     "shown", [shown for shown in _shown_commands() if shown.split()[0] != "ui"]
 )
-def test_a_command_of_the_docs_works(shown: str, folder: Path) -> None:
-    arguments = shlex.split(shown)
-    if arguments[0] in ("ablate", "train", "sweep") and "--preset" not in arguments:
+def test_a_command_of_the_docs_is_right(shown: str, folder: Path) -> None:
+    """Studies are planned here: all that a command asks is read and checked; one is made."""
+    more = ["--dry-run"] if shown.split(maxsplit=1)[0] in STUDIES and shown != FIRST else []
+    _works(shown, folder, *more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "shown", [shown for shown in _shown_commands() if shown.split()[0] in STUDIES]
+)
+def test_a_study_of_the_docs_is_made(shown: str, folder: Path) -> None:
+    _works(shown, folder)
+
+
+def _works(shown: str, folder: Path, *more: str) -> None:
+    arguments = [*shlex.split(shown), *more]
+    if arguments[0] in STUDIES and "--preset" not in arguments:
         arguments += ["--preset", "smoke"]
     if arguments[0] == "sweep":
         arguments += ["--trials", "2"]
-    done = diamond(*arguments, cwd=folder, page=shown == "ablate steps=1,3,10")
+    done = diamond(*arguments, cwd=folder, page=shown == FIRST)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

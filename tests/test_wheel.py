@@ -12,7 +12,7 @@ from diamond.plan.declarations import declaration_names
 from diamond.sweep.declaration import sweep_names
 from tests.commands import ROOT, environment, install
 
-DATA = ("plan/declared/*/*.toml", "config/*.json", "envs/policies/*", "report/*/*")
+DATA = ("plan/declared/*/*.toml", "config/*.json", "envs/policies/*", "report/templates/*")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.claims.claim_grammar import FIDELITY_METRICS, Comparison, render_claim
 from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.find_axis import find_axis, load_families
-from diamond.plan.recipe import DeclaredPreset, Preset, base_of, declared_part
+from diamond.plan.preset_file import DeclaredPreset
+from diamond.plan.recipe import Preset, base_of, declared_part
 from diamond.plan.request import (
     ALL_STAGES,
     NO_MATCH,

@@ -1,33 +1,16 @@
-"""Preset files: a named preset with settings of one's own."""
+"""A preset of one's own: a named one with settings. Its file is read in `preset_file`."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StrictStr, ValidationInfo
-
-from diamond.config.base import Record
 from diamond.config.overrides import SHARED_SECTIONS
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError, one_of
 from diamond.plan.designs import read_setting
-from diamond.plan.find_axis import Axis, axis_of_field, find_axis, load_families
-from diamond.plan.toml_files import (
-    SUFFIX,
-    AxisText,
-    Key,
-    join_dotted,
-    no_such_file,
-    read_record,
-    read_text,
-    run_checks,
-)
+from diamond.plan.find_axis import Axis, axis_of_field, find_axis
 from diamond.plan.variants import apply_axes
-
-GUIDE = "docs/how-to.md shows a whole preset file"
 
 
 @dataclass(frozen=True)
@@ -59,11 +42,9 @@ Preset = str | Recipe
 """A preset: the name of one of ours, or what a file says."""
 
 
-class _File(Record):
-    base: StrictStr = Field(description="the preset that it starts from")
-    settings: Annotated[dict[str, AxisText], BeforeValidator(join_dotted)] = Field(
-        min_length=1, description="[settings]: what it changes, a value per axis or field"
-    )
+def is_preset_file(word: str) -> bool:
+    """Whether a word is the path of a preset file, and no name."""
+    return word.endswith(".toml")
 
 
 def find_preset(word: str, folder: Path = Path()) -> Preset:
@@ -76,43 +57,13 @@ def find_preset(word: str, folder: Path = Path()) -> Preset:
     Raises:
         RequestError: There is none, or the file is not valid; the text names the line.
     """
-    if not word.endswith(SUFFIX):
-        hint = f"give one with --preset, for instance --preset tiny, or --preset FILE{SUFFIX}"
+    if not is_preset_file(word):
+        hint = "give one with --preset, for instance --preset tiny, or --preset FILE.toml"
         return one_of("preset", word, PRESETS, hint)
-    path = (folder / word).absolute()
-    if not path.is_file():
-        raise no_such_file(str(folder / word), "preset", list(PRESETS))
-    if path.stem in PRESETS:
-        raise RequestError(
-            f"{path}: {path.stem!r} is the name of a preset of diamond\n"
-            "  give the file another name: studies are called after their preset"
-        )
-    text = read_text(path, "preset")
-    said = read_record(text, path, _File, GUIDE)
-    settings = tuple(f"{name}={value}" for name, value in said.settings.items())
-    recipe = Recipe(path.stem, said.base, settings, str(path))
-    run_checks(text, path, _checks(said, settings))
-    return recipe
+    # Whoever names a preset reads no TOML.
+    from diamond.plan.preset_file import read_preset  # noqa: PLC0415
 
-
-def _read_declared(value: object, info: ValidationInfo) -> object:
-    """Read the preset of a declaration, whose path begins at the declaration's file.
-
-    One from a history is as it was read before.
-
-    Raises:
-        ValueError: There is no such preset.
-    """
-    if info.context is None or not isinstance(value, str):
-        return value
-    try:
-        return find_preset(value, info.context["folder"])
-    except RequestError as error:
-        raise ValueError(str(error)) from error
-
-
-DeclaredPreset = Annotated[StrictStr | Recipe, BeforeValidator(_read_declared)]
-"""The preset of a declaration."""
+    return read_preset(folder / word)
 
 
 def declared_part(preset: Preset) -> object:
@@ -147,19 +98,15 @@ def preset_of(config: RunConfig) -> RunConfig:
 @lru_cache(maxsize=64)
 def _configured(base: str, settings: tuple[str, ...], game: str, protocol: Protocol) -> RunConfig:
     named = make_preset(base, game, protocol)
-    own = apply_axes(named, read_setting(settings, "[settings]", _find_axis).chosen)
+    own = apply_axes(named, read_setting(settings, "[settings]", preset_axis).chosen)
     return own.model_copy(update={"recipe": settings})
 
 
-def _checks(said: _File, settings: tuple[str, ...]) -> Iterator[tuple[Key, Callable[[], object]]]:
-    yield ("base",), partial(one_of, "preset", said.base, PRESETS, GUIDE)
-    families = {name: [text] for name, text in said.settings.items()}
-    yield ("settings", "family"), partial(load_families, families)
-    yield from ((("settings", name), partial(_find_axis, name)) for name in said.settings)
-    yield ("settings",), partial(read_setting, settings, "[settings]", _find_axis)
+def preset_axis(name: str) -> Axis:
+    """The axis that a preset file may set: any, and fields that arms are scored against.
 
-
-def _find_axis(name: str) -> Axis:
-    """An axis; or a field that arms are scored against, as they share their preset."""
+    Raises:
+        RequestError: There is no such axis or field.
+    """
     shared = name.partition(".")[0] in SHARED_SECTIONS
     return axis_of_field(name) if shared else find_axis(name)

@@ -16,7 +16,8 @@ from diamond.errors import RequestError, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.declarations import Sentence, Texts
 from diamond.plan.find_axis import find_axis, load_families
-from diamond.plan.recipe import DeclaredPreset, base_of
+from diamond.plan.preset_file import DeclaredPreset
+from diamond.plan.recipe import base_of
 from diamond.plan.request import ALL_STAGES, check_protocol_name, check_stage
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.toml_files import (

@@ -115,6 +115,7 @@ def test_nothing_is_left_lying_about(smoke_home: Path) -> None:
     assert not list(smoke_home.rglob("checkpoint"))
 
 
+@pytest.mark.slow  # An interrupted study against a whole one says the same.
 def test_the_same_command_in_another_home_gives_the_same_bits(
     smoke_home: Path, moments: tuple[Moment, ...]
 ) -> None:

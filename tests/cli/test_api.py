@@ -251,6 +251,7 @@ def drop(home: Path, keep: Keep) -> None:
     Dropping(Store(home), keep, STUDY).take_on(specs, [spec.key for spec in specs])
 
 
+@pytest.mark.slow  # What is freed is made again in other tests.
 @pytest.mark.parametrize("keep", ["films", "none"])
 def test_frames_that_were_dropped_are_made_again(
     smoke_home: Path,
@@ -281,6 +282,7 @@ def test_frames_that_were_dropped_are_made_again(
     )
 
 
+@pytest.mark.slow  # Frames of any start are tested in an ablation.
 def test_a_trial_of_a_sweep_has_frames(smoke_home: Path, home: Path, study: LoadedStudy) -> None:
     request = Request((), "smoke", ("Boxing",), 1, None, "mine", arms=("trial 0: steps=3",))
     record_plan(make_plan(request), home / "studies" / "mine", "diamond sweep mine")
@@ -537,6 +539,7 @@ except InterruptedRunError as error:
 """
 
 
+@pytest.mark.slow  # Interrupted commands are tested in the engine.
 def test_an_interrupted_call_leaves_the_home_as_the_command_does(
     smoke_home: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -28,6 +29,7 @@ ARGUMENTS = (WHOLE, "--game", ",".join(GAMES), "--preset", "smoke")
 STUDY = "train-evaluation.max_episode_steps-breakout-mspacman-smoke-online"
 
 
+@pytest.mark.slow  # Scores, exports and online agents have tests of their own.
 def test_train_reports_scores_over_games_and_exports_its_agents(tmp_path: Path) -> None:
     home = tmp_path / "home"
     done = diamond("train", *ARGUMENTS, "--home", str(home))

@@ -191,6 +191,7 @@ def test_from_the_command_line(agent: Path, tmp_path: Path) -> None:
     assert sorted(name.partition("/")[0] for name in manifests(home)) == ["frames", "frames"]
 
 
+@pytest.mark.slow  # Comparisons of views are tested without.
 def test_arms_of_different_resolution_are_shown_and_not_compared(tmp_path: Path) -> None:
     home = tmp_path / "home"
     document = ablate(
@@ -257,6 +258,7 @@ expression = "l1[collector={agent}] < l1[collector=random denoiser.channels=[16,
     assert "at least 2 are needed" in seen.stdout
 
 
+@pytest.mark.slow  # Paths and equal time are tested without.
 def test_a_path_from_one_collector_to_another_at_equal_time(agent: Path, tmp_path: Path) -> None:
     shared = " ".join(FEW)
     document = ablate(

@@ -127,6 +127,7 @@ def test_an_arm_that_is_not_there_is_refused() -> None:
 # --- commands ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # The selection of arms is tested without.
 def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Path) -> None:
     stages = ("references", "frames", "inverse_dynamics", "denoiser", "reward_end")
     home = copy_home(smoke_home, tmp_path / "home", *stages)

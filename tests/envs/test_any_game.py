@@ -265,6 +265,7 @@ def test_references_of_a_game_that_does_not_repeat_are_whole(tmp_path: Path, pad
         assert np.array_equal(whole[max(0, reference.offset) :][: len(real)], real)
 
 
+@pytest.mark.slow  # The checks are tested without a process.
 def test_nothing_is_made_of_a_game_that_cannot_be_played(tmp_path: Path) -> None:
     for game, text in (
         ("CarRasing-v3", "Did you mean 'CarRacing-v3'"),
