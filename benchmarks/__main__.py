@@ -115,9 +115,10 @@ def _span(found: Measurement) -> str:
 
 def _open(given: argparse.Namespace, config: RunConfig, stack: ExitStack) -> list[Side]:
     threads, ours = torch.get_num_threads(), stack.enter_context(Side())
-    weights = ours.ask(sides.open_ours, config, threads, given.compile)
+    ours.ask(sides.open_ours, config, threads, given.compile)
     if given.reference is None:
         return [ours]
+    weights = ours.ask(sides.released_weights)
     released = stack.enter_context(Side())
     released.ask(sides.open_released, config, threads, given.reference, weights)
     return [ours, released]

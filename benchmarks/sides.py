@@ -70,12 +70,17 @@ class _State:
     compiled = False
 
 
-def open_ours(config: RunConfig, threads: int, compiled: bool = False) -> dict[str, Any]:
-    """Build our side; its weights as arrays under the names of the released code."""
+def open_ours(config: RunConfig, threads: int, compiled: bool = False) -> None:
+    """Build our side."""
     prepare_process(threads)
-    ours = _begin(Ours(config, _device(), compiled), threads)
+    _begin(Ours(config, _device(), compiled), threads)
     _State.compiled = compiled
-    return {name: tensor.numpy() for name, tensor in ours.released_weights().items()}
+
+
+def released_weights() -> dict[str, Any]:
+    """The weights of our side as arrays, under the names of the released code."""
+    assert isinstance(_State.program, Ours)
+    return {name: tensor.numpy() for name, tensor in _State.program.released_weights().items()}
 
 
 def open_released(
@@ -135,12 +140,11 @@ def device_name() -> str:
 Program = TypeVar("Program", Ours, Released)
 
 
-def _begin(program: Program, threads: int) -> Program:
+def _begin(program: Program, threads: int) -> None:
     # Standard output is for the tables alone.
     os.dup2(2, 1)
     torch.set_num_threads(threads)
     _State.program, _State.threads = program, threads
-    return program
 
 
 def _device() -> torch.device:
