@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal, overload
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict, Unpack
 
-from diamond.cli.ablate import Options, run_study
+from diamond.cli.ablate import run_study
 from diamond.cli.ablation_request import Asked, Texts, ablation_request, texts
 from diamond.cli.interrupt import resumable
 from diamond.cli.options import DEFAULT_HOME, check_home_text, check_workers
 from diamond.cli.reading.studies import placed
+from diamond.cli.study_command import Options
 from diamond.cli.system import quiet_mlflow
 from diamond.cli.widths import console
 from diamond.engine.files import in_use

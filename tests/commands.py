@@ -103,6 +103,14 @@ def diamond(
     )
 
 
+def run_script(code: str) -> None:
+    """Run a script in a process of its own, in the checkout; its assertions must hold."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def plain(document: Mapping[str, Any]) -> dict[str, Any]:
     """A result as it was written, with the numbers of each arm and run in their place."""
     return from_document(unsealed(document)).model_dump(mode="json")

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from diamond.studies.run_study import StudyRun
 
 
-__all__ = ["Options", "run_study", "show_failed"]
-
-
 def run_study(request: Request, options: Options) -> ExitCode:
     """Run a study to its end.
 

@@ -128,7 +128,7 @@ def _speed() -> Document:
 
 
 def _home(folder: Path) -> Document:
-    from diamond.engine.home import FORMAT, check_format
+    from diamond.engine.home import FILE_NAME, FORMAT, check_format
     from diamond.engine.stage_claim import Claim
     from diamond.engine.store import Store
 
@@ -147,7 +147,7 @@ def _home(folder: Path) -> Document:
             held = state != "done" and Claim(store.work(stage, key)).holder()
             states["at work" if held else state] += 1
     return disk | {
-        "state": f"format {FORMAT}" if (folder / "home.json").exists() else "no home yet",
+        "state": f"format {FORMAT}" if (folder / FILE_NAME).exists() else "no home yet",
         "writable": os.access(folder, os.R_OK | os.W_OK | os.X_OK),
         "stages": dict(states),
     }

@@ -21,7 +21,7 @@ from diamond.errors import RequestError
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 if TYPE_CHECKING:
-    from diamond.cli.ablate import Options
+    from diamond.cli.study_command import Options
     from diamond.engine.devices import Workers
 
 DEFAULT_HOME = Path("mlruns")
@@ -155,7 +155,7 @@ class Execution:
         Raises:
             RequestError: Two of them go not together, or one is not allowed.
         """
-        from diamond.cli.ablate import Options
+        from diamond.cli.study_command import Options
         from diamond.studies.frame_retention import check_keep
 
         if self.dry_run and self.as_json:

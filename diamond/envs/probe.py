@@ -31,7 +31,7 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def probed(game: str, environment: Any) -> dict[str, object]:
+def probed(game: str, environment: Any) -> dict[str, Any]:
     """Facts of a game, and the digests of two equal plays."""
     env = open_game(game, read_environment(environment))
     digests = [_digest(env), _digest(env)]

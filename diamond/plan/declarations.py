@@ -16,7 +16,7 @@ from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
-from diamond.errors import RequestError, did_you_mean, unknown
+from diamond.errors import RequestError, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
 from diamond.plan.claims.claim_grammar import FIDELITY_METRICS, Comparison, render_claim
 from diamond.plan.claims.claim_parser import parse_claim
@@ -32,13 +32,11 @@ from diamond.plan.request import (
     check_stage,
 )
 from diamond.plan.toml_files import (
-    SUFFIX,
     AxisText,
     Key,
-    find_file,
+    find_named,
     join_dotted,
     names_in,
-    no_such_file,
     read_record,
     read_text,
     run_checks,
@@ -276,18 +274,14 @@ def declaration_names() -> list[str]:
 
 
 def _find(word: str) -> Path:
-    path = find_file(word, FOLDER)
-    if path is not None:
-        return path
-    names = declaration_names()
-    if word.endswith(SUFFIX):
-        raise no_such_file(word, "declaration", names)
-    guess = did_you_mean(word, names)
-    raise RequestError(
-        f"cannot read {word!r}: an ablation is written axis=value,value, or is the name of a "
-        f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"
-        f"  declarations: {', '.join(names) or f'none in {FOLDER}/ of this folder'}"
-    )
+    def refusal(guess: str, names: str) -> str:
+        return (
+            f"cannot read {word!r}: an ablation is written axis=value,value, or is the name of a "
+            f"declaration.{guess}\n  for instance: diamond ablate steps=1,3,10\n"
+            f"  declarations: {names}"
+        )
+
+    return find_named(word, FOLDER, "declaration", refusal)
 
 
 def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object]]]:

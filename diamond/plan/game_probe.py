@@ -8,7 +8,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from diamond.config.base import canonical, canonical_json
-from diamond.config.environments import AtariConfig, Environment, GymnasiumConfig
+from diamond.config.environments import (
+    AtariConfig,
+    Environment,
+    GymnasiumConfig,
+    MinAtarConfig,
+)
 from diamond.config.game_names import GAMES
 from diamond.config.processes import python_command, python_environment
 from diamond.config.run import RunConfig
@@ -42,7 +47,8 @@ class Facts(NamedTuple):
 def settled(config: RunConfig) -> RunConfig:
     """A run whose game was tried: it can be played, and what it leaves open is decided.
 
-    Games of Atari 100k as the presets play them are known and not tried.
+    Games of Atari 100k as the presets play them, and those of MinAtar, are known and not tried:
+    starting two processes would be most of what a plan takes.
 
     Raises:
         RequestError: The game cannot be played, or the view does not fit its screen.
@@ -50,11 +56,11 @@ def settled(config: RunConfig) -> RunConfig:
     environment = config.environment
     if isinstance(environment, AtariConfig) and config.game in GAMES and _is_plain(environment):
         return config
+    if isinstance(environment, MinAtarConfig):
+        _check_view(config, environment.cells)
+        return config
     facts = probe(config.game, environment)
-    try:
-        config.view.check_native(facts.native_size)
-    except ValueError as error:
-        raise RequestError(f"view.{error}") from error
+    _check_view(config, facts.native_size)
     references = config.references
     if isinstance(environment, GymnasiumConfig):
         said = environment.deterministic
@@ -83,6 +89,13 @@ def probe(game: str, environment: Environment) -> Facts:
         RequestError: It cannot be played; the text says why.
     """
     return _probe(game, canonical_json(canonical(environment)))
+
+
+def _check_view(config: RunConfig, native_size: tuple[int, int]) -> None:
+    try:
+        config.view.check_native(native_size)
+    except ValueError as error:
+        raise RequestError(f"view.{error}") from error
 
 
 def _is_plain(environment: AtariConfig) -> bool:

@@ -39,6 +39,28 @@ def find_file(word: str, folder: str) -> Path | None:
     return next((path for path in paths if os.sep not in word and path.is_file()), None)
 
 
+def find_named(word: str, folder: str, kind: str, refusal: Callable[[str, str], str]) -> Path:
+    """The file that a word means.
+
+    Args:
+        word: The path of a .toml file, or the name of one in the folder.
+        folder: As in `find_file`.
+        kind: What it should be: ``"declaration"``.
+        refusal: What is said of a name that is none, given a guess and the names that there are.
+
+    Raises:
+        RequestError: There is no such file.
+    """
+    path = find_file(word, folder)
+    if path is not None:
+        return path
+    names = names_in(folder)
+    if word.endswith(SUFFIX):
+        raise no_such_file(word, kind, names)
+    shown = ", ".join(names) or f"none in {folder}/ of this folder"
+    raise RequestError(refusal(did_you_mean(word, names), shown))
+
+
 def names_in(folder: str) -> list[str]:
     """Names of the files of a folder that can be given without a path; see `find_file`."""
     return sorted({path.stem for place in _places(folder) for path in place.glob(f"*{SUFFIX}")})

@@ -5,15 +5,13 @@ from pathlib import Path
 
 from diamond.config.base import content_hash
 from diamond.config.game_names import check_game
-from diamond.errors import RequestError, nearest
+from diamond.errors import RequestError
 from diamond.plan.declarations import Override
 from diamond.plan.recipe import declared_part, find_preset
 from diamond.plan.toml_files import (
-    SUFFIX,
     at_line,
-    find_file,
+    find_named,
     names_in,
-    no_such_file,
     read_record,
     read_text,
     run_checks,
@@ -118,19 +116,13 @@ def sweep_names() -> list[str]:
 
 
 def _find(word: str) -> Path:
-    path = find_file(word, FOLDER)
-    if path is not None:
-        return path
-    names = sweep_names()
-    if word.endswith(SUFFIX):
-        raise no_such_file(word, "sweep", names)
-    match = nearest(word, names)
-    guess = f" Did you mean {match!r}?" if match else ""
-    raise RequestError(
-        f"cannot read {word!r}: a sweep is a file in {FOLDER}/, or its name.{guess}\n"
-        f"  sweeps: {', '.join(names) or f'none in {FOLDER}/ of this folder'}\n"
-        "  for instance: diamond sweep studies/sampler.toml"
-    )
+    def refusal(guess: str, names: str) -> str:
+        return (
+            f"cannot read {word!r}: a sweep is a file in {FOLDER}/, or its name.{guess}\n"
+            f"  sweeps: {names}\n  for instance: diamond sweep studies/sampler.toml"
+        )
+
+    return find_named(word, FOLDER, "sweep", refusal)
 
 
 def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> Sweep:

@@ -275,7 +275,6 @@ def test_the_actor_critic_learns_in_imagination() -> None:
 PPO = {"algorithm": "ppo", "epochs": 3, "minibatches": 2, "normalise_advantages": True}
 
 
-@pytest.mark.slow  # That PPO learns is tested with one pass.
 def test_several_passes_over_the_same_trajectories_learn_more_of_them() -> None:
     """Of 16 updates, which take REINFORCE from -1/3 to about 0."""
     found: list[float] = []

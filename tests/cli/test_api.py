@@ -17,11 +17,11 @@ import pytest
 import diamond
 from diamond.api import AblateOptions, LoadedStudy
 from diamond.cli import study_command as command_module
-from diamond.cli.ablate import Options
 from diamond.cli.ablation_request import ablation_request
 from diamond.cli.app import app
 from diamond.cli.commands.ablate_command import ablate as ablate_command
 from diamond.cli.interrupt import interruptible
+from diamond.cli.study_command import Options
 from diamond.data.frame_files import read_stack
 from diamond.engine.executor import LocalExecutor
 from diamond.engine.files import digest
@@ -282,7 +282,6 @@ def test_frames_that_were_dropped_are_made_again(
     )
 
 
-@pytest.mark.slow  # Frames of any start are tested in an ablation.
 def test_a_trial_of_a_sweep_has_frames(smoke_home: Path, home: Path, study: LoadedStudy) -> None:
     request = Request((), "smoke", ("Boxing",), 1, None, "mine", arms=("trial 0: steps=3",))
     record_plan(make_plan(request), home / "studies" / "mine", "diamond sweep mine")

@@ -166,7 +166,6 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     assert first["arms"][0]["runs"][0]["stages"]["rollouts"]["key"] not in listed.stdout
 
 
-@pytest.mark.slow  # A checkpoint is scored above; episodes have tests of their own.
 def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -> None:
     """The emulator's own episodes, given as files: the same context, actions, noise and frames.
 

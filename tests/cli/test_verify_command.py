@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from diamond.cli.ablate import Options, run_study
+from diamond.cli.ablate import run_study
 from diamond.cli.declaration_options import declared_request
+from diamond.cli.study_command import Options
 from diamond.engine.devices import Workers
 from diamond.engine.executor import LocalExecutor
 from diamond.engine.files import read_json

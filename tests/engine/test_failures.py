@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from diamond.cli.ablate import Options, run_study
+from diamond.cli.ablate import run_study
+from diamond.cli.study_command import Options
 from diamond.engine.devices import Workers
 from diamond.engine.executor import StageEvent
 from diamond.engine.failure import cause_of, is_lasting
@@ -127,7 +128,6 @@ def test_an_arm_that_is_not_there_is_refused() -> None:
 # --- commands ---------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # The selection of arms is tested without.
 def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Path) -> None:
     stages = ("references", "frames", "inverse_dynamics", "denoiser", "reward_end")
     home = copy_home(smoke_home, tmp_path / "home", *stages)

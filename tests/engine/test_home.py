@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from diamond.cli.ablate import Options
 from diamond.cli.checkpoints import import_and_show
 from diamond.cli.reading.gc import collect
 from diamond.cli.reading.report import write_again
+from diamond.cli.study_command import Options
 from diamond.cli.sweep import _open
 from diamond.engine.devices import Workers
 from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking

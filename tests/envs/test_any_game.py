@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diamond.config.environments import GymnasiumConfig, default_environment
-from diamond.config.game_names import check_game, check_games, kind_of, slug_of
+from diamond.config.base import canonical
+from diamond.config.environments import MINATAR_CELLS, GymnasiumConfig, default_environment
+from diamond.config.game_names import MINATAR_GAMES, check_game, check_games, kind_of, slug_of
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.data.collect import collect_references
 from diamond.data.reference_files import load_references, save_references
+from diamond.envs.probe import probed
 from diamond.errors import RequestError
 from diamond.findings.arm_inputs import scored_on
 from diamond.findings.reader_notes import study_notes
@@ -124,16 +126,31 @@ def test_a_policy_records_frames_of_its_own_game_alone(tmp_path: Path) -> None:
 # --- what a plan finds out --------------------------------------------------------------------
 
 
-def test_games_of_atari_100k_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("game", ["Boxing", MINATAR])
+def test_known_games_are_not_tried(game: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(probing, "probe")
-    config = make_preset("smoke", "Boxing")
+    config = make_preset("smoke", game)
     assert settled(config) is config
 
 
-def test_minatar_repeats() -> None:
+def test_a_view_that_does_not_fit_the_cells_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"view\.crop"):
+        settled(override(make_preset("smoke", MINATAR), {"view.crop": (0, 11, 0, 10)}))
+
+
+@pytest.mark.parametrize("sticky", [0.0, 0.5])
+@pytest.mark.parametrize("game", MINATAR_GAMES)
+def test_minatar_repeats(game: str, sticky: float) -> None:
+    """What a plan takes for granted of it: equal plays, ten rows and columns, a choice."""
+    environment = default_environment(game).model_copy(update={"sticky_actions": sticky})
+    found = probed(game, canonical(environment))
+    assert len(set(found["digests"])) == 1
+    assert found["native_size"] == list(MINATAR_CELLS)
+    assert found["num_actions"] >= 2
+
+
+def test_two_processes_play_minatar_alike() -> None:
     assert probe(MINATAR, default_environment(MINATAR)) == Facts(3, (10, 10), None, None, True)
-    config = make_preset("smoke", MINATAR)
-    assert settled(config) == config
 
 
 def test_a_game_that_does_not_repeat_has_no_counterfactuals() -> None:
@@ -265,7 +282,6 @@ def test_references_of_a_game_that_does_not_repeat_are_whole(tmp_path: Path, pad
         assert np.array_equal(whole[max(0, reference.offset) :][: len(real)], real)
 
 
-@pytest.mark.slow  # The checks are tested without a process.
 def test_nothing_is_made_of_a_game_that_cannot_be_played(tmp_path: Path) -> None:
     for game, text in (
         ("CarRasing-v3", "Did you mean 'CarRacing-v3'"),

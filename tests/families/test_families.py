@@ -198,7 +198,6 @@ def test_a_study_of_a_package_that_is_gone_is_shown_and_its_errors_say_what_is_m
         assert "unknown family 'toy'" in done.stderr
 
 
-@pytest.mark.slow  # What is said without the package is tested below.
 def test_its_study_travels_and_is_freed_when_the_package_is_gone(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +243,6 @@ def test_its_agent_is_exported_and_played(home: Path, tmp_path: Path) -> None:
     assert "no agents of the family toy" in released.stderr and not target.exists()
 
 
-@pytest.mark.slow  # The first agent of a family is trained above.
 def test_it_is_an_agent_of_the_online_protocol(toy: Path, tmp_path: Path) -> None:
     words = ("train", "family=toy", "--protocol", "online", *OPTIONS, "--home", str(tmp_path))
     done = diamond(*words, page=False)

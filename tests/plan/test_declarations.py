@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from diamond.cli import ablate
-from diamond.cli.ablate import Options
 from diamond.cli.app import app
 from diamond.cli.declaration_options import declared_lines
+from diamond.cli.study_command import Options
 from diamond.engine.study_history import read_entries, record_plan
 from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of

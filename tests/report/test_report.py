@@ -3,8 +3,6 @@
 import copy
 import io
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from diamond.report.render import ReportPaths
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.report.terminal import terminal
 from diamond.results.arm_model import first_cause
+from tests.commands import run_script
 from tests.result_documents import (
     HORIZON,
     LABEL,
@@ -95,11 +94,7 @@ def test_figures_show_units_and_leave_no_global_state() -> None:
         "import sys; assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert settings() == before\n"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(script)
 
 
 def test_panels_without_a_metric_are_refused() -> None:
@@ -463,8 +458,4 @@ def test_the_terminal_table_and_the_summary_load_no_matplotlib() -> None:
         "import sys, diamond.report.console, diamond.report.summary\n"
         "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)\n"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(script)

@@ -280,7 +280,6 @@ def test_an_arm_from_each_home(smoke_home: Path, tmp_path: Path) -> None:
     assert named_study(store, "mine").arms == ["steps=1", "steps=3"]
 
 
-@pytest.mark.slow  # Pending runs are tested in other studies.
 def test_what_nobody_made_is_pending(smoke_home: Path, homes: Homes, tmp_path: Path) -> None:
     plan = plan_of("steps=1", name=STUDY)
     one = as_if_made(smoke_home, tmp_path / "one", plan)

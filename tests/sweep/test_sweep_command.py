@@ -11,8 +11,8 @@ import pytest
 from optuna.trial import FrozenTrial
 from typer.testing import CliRunner, Result
 
-from diamond.cli.ablate import Options
 from diamond.cli.app import app
+from diamond.cli.study_command import Options
 from diamond.cli.sweep import _open
 from diamond.engine.devices import Workers
 from diamond.engine.files import read_json, write_json

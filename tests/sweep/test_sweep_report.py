@@ -5,8 +5,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from diamond.report.search.search_tables import (
     trials_csv,
     trials_table,
 )
+from tests.commands import run_script
 from tests.sweep_documents import (
     LIMIT,
     MALICIOUS,
@@ -317,11 +316,7 @@ def test_the_terminal_needs_no_figures_and_figures_leave_no_global_state() -> No
         "assert settings() == before and pyplot.get_fignums() == []\n"
         "assert known == (style.library['ggplot'], logging.get_verbosity())\n"
     )
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(script)
 
 
 # Pages.

@@ -410,7 +410,6 @@ def test_an_exported_run_says_what_it_is(exported: Path, smoke_home: Path) -> No
     }
 
 
-@pytest.mark.slow  # That export after import gives the agent back is tested.
 def test_an_exported_run_imagines_and_plays_as_in_its_study(
     exported: Path, smoke_home: Path, tmp_path: Path
 ) -> None:
