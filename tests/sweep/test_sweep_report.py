@@ -476,6 +476,15 @@ def test_a_sweep_without_a_value_has_a_page_that_says_why(tmp_path: Path) -> Non
     assert nothing.tables == ()
 
 
+def test_a_baseline_that_none_beats_is_shown_as_the_front(tmp_path: Path) -> None:
+    doc = sweep([trial(0, [0.5, 10.0]), trial(1, [0.3, 20.0])], (SKILL, TIME))
+    text = shown_text(write_report(result(doc), (), tmp_path))
+    assert "trial 0 (baseline)" in text
+    assert "No trial to show" not in text
+    none = doc | {"front": [], "trials": [one | {"feasible": False} for one in doc["trials"]]}
+    assert "No trial to show" in shown_text(write_report(result(none), (), tmp_path / "none"))
+
+
 def test_a_constant_objective_and_one_trial_have_their_figures() -> None:
     same = constant()
     same["space"] = same["space"][:1]

@@ -26,6 +26,7 @@ def search_section(result: Result) -> Section:
         "pictures": {role: [one for one in pictures if one.role == role] for role in ROLES},
         "single": search.is_single,
         "leading": tables.leading_table(search),
+        "any_leads": bool(search.leading()),
         "objectives_sentence": prose.objectives_sentence(search),
         "front_sentence": prose.front_sentence(search),
         "slices_sentence": prose.SLICES,
