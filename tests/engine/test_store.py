@@ -1,10 +1,7 @@
 """The stage store: manifests, status, damage, attempts, claims; files that are whole or absent."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,14 +12,13 @@ import pytest
 import torch
 
 from diamond.config.presets import make_preset, smoke
-from diamond.engine import stage_claim as claim_module
 from diamond.engine import worker as worker_module
 from diamond.engine.child_processes import Message
-from diamond.engine.files import create_json, locked, read_json, write_json, write_text
+from diamond.engine.files import read_json, write_json
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events
 from diamond.engine.sealed_json import DIGEST
 from diamond.engine.stage_attempt import Attempt
-from diamond.engine.stage_claim import STALE_SECONDS, Claim, Held, living_holders
+from diamond.engine.stage_claim import Claim, Held
 from diamond.engine.stage_context import StageContext
 from diamond.engine.stage_manifest import (
     CodeVersion,
@@ -38,8 +34,8 @@ from diamond.engine.worker import run_stage
 from diamond.errors import OvertakenError, StoreError
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec, key_of, stages_of
-from diamond.tracking.owner import current_owner, start_time
-from tests.commands import ROOT, attempt_in, dead_owner, finish
+from diamond.tracking.owner import current_owner
+from tests.commands import attempt_in, dead_owner, finish
 
 SPEC = StageSpec("frames", {"game": "Boxing", "frames": {"num_frames": 64}}, {}, 7)
 CODE: CodeVersion = {
@@ -442,238 +438,3 @@ def test_a_checkpoint_whose_events_were_changed_is_not_continued_from(
     anew = context()
     assert anew.resume() is None
     assert anew.events.commit() == 0
-
-
-# --- claims -----------------------------------------------------------------------------------
-
-
-def test_a_claim_is_held_by_one_and_free_when_its_block_ends(tmp_path: Path) -> None:
-    first, second = Claim(tmp_path), Claim(tmp_path)
-    assert first.holder() is None
-    assert first.try_acquire()
-    assert not second.try_acquire()
-    with first.kept_alive():
-        assert second.holder() == f"process {os.getpid()} on {os.uname().nodename}"
-    assert second.holder() is None
-    assert second.try_acquire()
-    assert [path.name for path in tmp_path.iterdir()] == ["claim-2.json"]
-
-
-def test_of_processes_that_want_a_claim_at_once_one_gets_it(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from diamond.engine.stage_claim import Claim\n"
-        "print('ready', flush=True); sys.stdin.readline()\n"
-        "print(Claim(Path(sys.argv[1])).try_acquire(), flush=True)\n"
-        "sys.stdin.readline()"  # a process that is gone holds nothing: stay until all have tried
-    )
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    assert [_line(racer) for racer in racers] == ["ready\n"] * 4
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    results = [_line(racer) for racer in racers]
-    for racer in racers:
-        racer.communicate("end\n")
-    assert sorted(results) == ["False\n"] * 3 + ["True\n"]
-
-
-def _line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
-
-
-def test_the_claim_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from diamond.engine.stage_claim import Claim;"
-        "assert Claim(Path(sys.argv[1])).try_acquire()"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
-    assert read_json(tmp_path / "claim-1.json") is not None
-    assert Claim(tmp_path).holder() is None
-    assert Claim(tmp_path).try_acquire()
-
-
-def test_a_process_number_used_again_does_not_hold_an_old_claim(tmp_path: Path) -> None:
-    host, pid, start = current_owner().rsplit(":", 2)
-    assert start == start_time(int(pid))
-    write_json(tmp_path / "claim-1.json", {"owner": f"{host}:{pid}:{int(start) - 1}", "token": "a"})
-    assert Claim(tmp_path).try_acquire()
-
-
-class Clock:
-    """A monotonic clock that a test sets."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(time, "sleep", self.pass_by)
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def test_a_claim_is_stale_when_its_counter_stood_still_before_the_eyes_of_who_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No time of a file and no wall clock counts: the files may be as old as they like."""
-    clock = Clock(monkeypatch)
-    path = tmp_path / "claim-1.json"
-    write_json(path, {"owner": "elsewhere:1:99", "token": "abc"})
-    os.utime(path, (1, 1))
-    waiting = Claim(tmp_path)
-    assert waiting.holder() == "process 1 on elsewhere"
-    clock.now += STALE_SECONDS - 1
-    assert not waiting.try_acquire()
-    (tmp_path / "beat-abc").write_text("1")
-    assert not waiting.try_acquire()
-    clock.now += STALE_SECONDS - 1
-    assert not waiting.try_acquire()
-    assert not Claim(tmp_path).try_acquire(), "who comes now has seen nothing yet"
-    clock.now += 2
-    assert waiting.holder() is None
-    assert waiting.try_acquire()
-    assert waiting.previous == Held(1, "elsewhere:1:99", "abc")
-
-
-def test_whether_the_process_of_another_host_lives_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(monkeypatch)
-    for name in ("dead", "alive", "here", "free"):
-        (tmp_path / name).mkdir()
-    for name in ("dead", "alive"):
-        claim = {"owner": "elsewhere:1:99", "token": "abc"}
-        write_json(tmp_path / name / "claim-1.json", claim)
-    assert Claim(tmp_path / "here").try_acquire()
-    began = clock.now
-
-    def pass_by(seconds: float) -> None:
-        clock.now += seconds
-        (tmp_path / "alive" / "beat-abc").write_text(str(clock.now))
-
-    monkeypatch.setattr(time, "sleep", pass_by)
-    found = living_holders([Claim(tmp_path / n) for n in ("dead", "alive", "here", "free")])
-    here = f"process {os.getpid()} on {os.uname().nodename}"
-    assert found == [None, "process 1 on elsewhere", here, None]
-    assert STALE_SECONDS < clock.now - began < STALE_SECONDS + 2
-
-
-def test_a_claim_beats_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_module, "HEARTBEAT_SECONDS", 0.01)
-    claim = Claim(tmp_path)
-    assert claim.try_acquire()
-    path = tmp_path / f"beat-{claim.token}"
-    with claim.kept_alive():
-        deadline = time.monotonic() + 10
-        while not path.exists() or int(path.read_text() or 0) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-
-def test_a_claim_that_was_taken_over_is_left_to_the_other_and_the_owner_notices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claim_module, "HEARTBEAT_SECONDS", 0.01)
-    claim = Claim(tmp_path)
-    assert claim.try_acquire()
-    with claim.kept_alive():
-        claim.check(on_disk=True)
-        write_json(tmp_path / "claim-2.json", {"owner": "elsewhere:1:99", "token": "other"})
-        with pytest.raises(OvertakenError):
-            claim.check(on_disk=True)
-        deadline = time.monotonic() + 10
-        while not claim._lost.is_set() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        with pytest.raises(OvertakenError, match="process 1 on elsewhere took it over"):
-            claim.check()
-    assert Claim(tmp_path).holder() == "process 1 on elsewhere"
-
-
-@pytest.mark.parametrize("content", ["", "[]", "7", '{"owner": 7}', '{"owner": "x"', "\x00", "{}"])
-def test_a_claim_that_cannot_be_read_is_held_by_nobody(tmp_path: Path, content: str) -> None:
-    (tmp_path / "claim-3.json").write_text(content)
-    claim = Claim(tmp_path)
-    assert claim.holder() is None
-    assert claim.try_acquire()
-    assert [path.name for path in tmp_path.iterdir()] == ["claim-4.json"]
-
-
-def test_a_claim_on_a_folder_that_is_gone_is_not_had(tmp_path: Path) -> None:
-    assert not Claim(tmp_path / "gone").try_acquire()
-    assert Claim(tmp_path / "gone").holder() is None
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def test_a_write_that_fails_leaves_the_old_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "text"
-    write_text(path, "old")
-
-    def crash(_: int) -> None:
-        raise OSError("disk")
-
-    monkeypatch.setattr(os, "fsync", crash)
-    with pytest.raises(OSError, match="disk"):
-        write_text(path, "new" * 1000)
-    assert path.read_text() == "old"
-
-
-def test_a_reader_never_sees_half_a_text(tmp_path: Path) -> None:
-    path = tmp_path / "numbers.json"
-    script = (
-        "import sys; from pathlib import Path; from diamond.engine.files import write_json\n"
-        "for i in range(100): write_json(Path(sys.argv[1]), [i] * 5000)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT) as writer:
-        seen = set()
-        while writer.poll() is None:
-            if path.exists():
-                numbers = json.loads(path.read_text())
-                assert len(numbers) == 5000
-                seen.add(numbers[0])
-    assert writer.returncode == 0
-    assert len(seen) > 1
-
-
-def test_of_two_that_create_a_file_the_first_one_counts(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    assert create_json(path, 1)
-    assert not create_json(path, 2)
-    assert read_json(path) == 1
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_in_the_place_of_a_file_is_an_error_of_the_user(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot read"):
-        read_json(tmp_path)
-    assert read_json(tmp_path / "absent.json") is None
-
-
-def test_a_lock_keeps_other_processes_out(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    script = (
-        "import sys, time; from pathlib import Path; from diamond.engine.files import locked\n"
-        "with locked(Path(sys.argv[1])): print('in', flush=True); time.sleep(0.5); print('out')"
-    )
-    command = [sys.executable, "-c", script, str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "in\n"
-        began = time.monotonic()
-        with locked(path):
-            waited = time.monotonic() - began
-        assert other.stdout.readline() == "out\n"
-    assert waited > 0.2
