@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from diamond.config.base import Record
+from diamond.results.answer_model import Answer
 from diamond.results.arm_model import Arm, ArmKind, Failure, first_cause
 from diamond.results.claims import Claim, Declared
 from diamond.results.comparison_model import (
@@ -129,9 +130,15 @@ class Result(Record):
     )
     declaration: Declared | None = Field(default=None, description="null without one")
     claims: tuple[Claim, ...] = Field(default=(), description="of the declaration")
-    summary: str = Field(default="", description="the answer in a sentence")
+    summary: str = Field(default="", description="what was found, in a sentence or two")
+    answers: tuple[Answer, ...] = Field(
+        default=(), description="the answer in three parts, by game; one of a search"
+    )
     warning: str = Field(
         default="", description="what in it is dead, in a sentence; empty where nothing is"
+    )
+    next: tuple[str, ...] = Field(
+        default=(), description="commands that make sense now, the first one first"
     )
     notes: tuple[str, ...] = Field(default=(), description="what to know when reading it")
     strips: tuple[Strip, ...] = Field(default=(), description="film strips of the report")
