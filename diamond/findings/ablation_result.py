@@ -20,6 +20,7 @@ from diamond.engine.store import Store
 from diamond.engine.study_history import read_entries
 from diamond.findings.arm_inputs import find_stage
 from diamond.findings.arm_scores import (
+    best_comparisons,
     comparisons,
     noise_floor,
     off_data_comparisons,
@@ -38,11 +39,13 @@ from diamond.plan.declarations import Declared
 from diamond.plan.plan import Arm, Plan, Run, imagines
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.arm_model import Arm as ArmResult
-from diamond.results.arm_model import FrameCost, Matched, RunState, Stage
+from diamond.results.arm_model import FrameCost, Matched, RunState, Stage, real_value
 from diamond.results.arm_model import Run as RunResult
-from diamond.results.comparison_model import OffData
+from diamond.results.best_arm import best_arm
+from diamond.results.comparison_model import Comparison, OffData
 from diamond.results.comparisons import corrected
-from diamond.results.metric_model import Interval
+from diamond.results.foundations import founded
+from diamond.results.metric_model import Interval, Metric
 from diamond.results.model import Costs, Places, Result
 from diamond.results.rollout_estimates import (
     arm_interval,
@@ -51,6 +54,7 @@ from diamond.results.rollout_estimates import (
     over_horizon,
     report_steps,
 )
+from diamond.results.values import MEAN
 
 T = TypeVar("T")
 
@@ -80,6 +84,8 @@ def build_result(
     games, declared = plan.request.games, plan.request.declared
     found = _Found(store, errors, made, left_out)
     arms = tuple(_arm(plan, arm, found, horizon) for arm in plan.arms)
+    metrics = described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan))
+    rows, best = _comparisons(plan, store, arms, metrics)
     result = Result(
         study=plan.study,
         question=_question(plan) if declared is None else declared.declaration.question,
@@ -95,7 +101,7 @@ def build_result(
         report_steps=report_steps(horizon),
         primary_metric=plan.primary_metric,
         baseline_arm=plan.baseline(games[0]).name,
-        metrics=described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan)),
+        metrics=metrics,
         arms=arms,
         path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
         off_data=tuple(_off_data(plan, games)),
@@ -104,7 +110,8 @@ def build_result(
         ),
         controls=tuple(_arm(plan, arm, found, horizon) for arm in plan.controls),
         sensitivity=tuple(_each(games, lambda game: sensitivity(plan, game, store, _own(plan)))),
-        comparisons=corrected(_each(games, lambda game: comparisons(plan, game, store))),
+        comparisons=rows,
+        best_comparisons=best,
         noise_floor=tuple(_each(games, lambda game: noise_floor(plan, game, store, horizon))),
         survival=tuple(_each(games, lambda game: survival_rows(plan, game, store, horizon))),
         hns=hns_over_games(arms),
@@ -114,6 +121,30 @@ def build_result(
         paths=Places(home=str(store.home)),
     )
     return result if declared is None else _judged(result, declared, store)
+
+
+def _comparisons(
+    plan: Plan, store: Store, arms: Sequence[ArmResult], metrics: Sequence[Metric]
+) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
+    """The comparisons with the baseline arms and with the best arms, corrected together."""
+    games, preset = plan.request.games, str(plan.request.preset)
+    rows = _each(games, lambda game: comparisons(plan, game, store))
+    primary = next(one for one in metrics if one.name == plan.primary_metric)
+    best = []
+    for game in games:
+        compared = {row.a for row in rows if row.game == game and row.family == "primary"}
+        own = [arm for arm in arms if arm.game == game]
+        real = real_value(own, primary.name, MEAN)
+        found = best_arm(
+            [arm for arm in own if arm.is_baseline or arm.name in compared],
+            primary.name,
+            primary.direction,
+            real.mean if real else None,
+        )
+        if found is not None and not found.is_baseline:
+            best += best_comparisons(plan, game, store, found.name)
+    both = corrected(founded([*rows, *best], arms, preset))
+    return both[: len(rows)], both[len(rows) :]
 
 
 def _configs(plan: Plan) -> dict[str, Mapping[str, object]]:

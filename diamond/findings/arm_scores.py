@@ -12,7 +12,7 @@ from diamond.findings.arm_inputs import scored_on, trained_model
 from diamond.plan.path import Path as FlipPath
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.results.comparison_model import Comparison, NoiseFloor, Sensitivity
-from diamond.results.comparisons import Role, Scored, comparison_rows, noise_rows
+from diamond.results.comparisons import Role, Scored, best_rows, comparison_rows, noise_rows
 from diamond.results.path_model import Path as PathResult
 from diamond.results.paths import path_result
 from diamond.results.rollout_estimates import Scores, load_scores
@@ -67,6 +67,24 @@ def comparisons(plan: Plan, game: str, store: Store, file: str = SCORES_FILE) ->
     found = [_ScoredFiles.of(arm, role_of(arm, plan), store, file) for arm in others]
     primary = plan.primary_metric
     return [row for other in found for row in _rows(other, scored, game, primary)]
+
+
+def best_comparisons(plan: Plan, game: str, store: Store, best: str) -> list[Comparison]:
+    """The best arm of a game against each other one but the baseline arm, on the primary metric."""
+    arms = {arm.name: arm for arm in plan.arms if arm.game == game}
+    own = _ScoredFiles.of(arms[best], "arm", store)
+    others = [
+        _ScoredFiles.of(arm, "arm", store)
+        for arm in arms.values()
+        if arm.name != best and not arm.is_baseline and role_of(arm, plan) == "arm"
+        if scored_on(arm) == scored_on(arms[best])
+    ]
+    return [
+        row.model_copy(update={"a": best, "b": other.name})
+        for other in others
+        for row in _best_rows(own, other, game, plan.primary_metric)
+        if own.files and other.files
+    ]
 
 
 def sensitivity(
@@ -152,6 +170,14 @@ def _stage_rows(
     Made once, as files never change once they are there: a running study is followed.
     """
     return comparison_rows(arm.read(), baseline.read(), game, primary)
+
+
+@lru_cache(maxsize=4096)
+def _best_rows(
+    best: _ScoredFiles, other: _ScoredFiles, game: str, primary: str
+) -> tuple[Comparison, ...]:
+    """Made once, as `_stage_rows`."""
+    return best_rows(best.read(), other.read(), game, primary)
 
 
 def _stage(scores: Path) -> str:

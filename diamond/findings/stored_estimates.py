@@ -111,6 +111,10 @@ def _run_means(home: Path, stage: StageName, scored: Scored, horizon: int) -> Ru
     return kept_record(estimate_path(home, scored.key, depends), RunMeans, make)
 
 
+METHOD = 2
+"""Raised by a change of how intervals and bands are made from equal scores."""
+
+
 @lru_cache(maxsize=4096)
 def _arm_estimates(
     home: Path,
@@ -120,7 +124,13 @@ def _arm_estimates(
     horizon: int,
 ) -> ArmEstimates:
     stage, file = place
-    depends = {"arm": stage, "stages": stages, "many": num_seeds > 1, "horizon": horizon}
+    depends = {
+        "arm": stage,
+        "stages": stages,
+        "many": num_seeds > 1,
+        "horizon": horizon,
+        "method": METHOD,
+    }
 
     def make() -> ArmEstimates:
         scores = [load_scores((Store(home).folder(stage, one.key) / file,)) for one in stages]

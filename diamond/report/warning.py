@@ -7,13 +7,12 @@ from diamond.report.numbers import number
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 from diamond.results.values import MEAN
+from diamond.stats.intervals import MIN_BOOTSTRAP_UNITS
 
 LEAST_EVENT_RECALL = 0.2
 UNIFORM_ENTROPY = 0.98
 """Entropy of a policy over that of chance, from which on it has hardly learnt to choose."""
 MOST_RATE_FACTOR = 2.0
-LEAST_UNITS = 10
-"""Starts or episodes below which a mean says little."""
 _PLACES = 2
 
 
@@ -111,9 +110,9 @@ def _few(arms: Sequence[Arm]) -> Iterator[str]:
         if any(run.returns for run in arm.runs)
     }
     for counts, unit in ((starts, "held-out starts"), (episodes, "episodes of returns")):
-        few = {n for n in counts.values() if n < LEAST_UNITS}
+        few = {n for n in counts.values() if n < MIN_BOOTSTRAP_UNITS}
         if few:
-            yield f"fewer than {LEAST_UNITS} {unit} ({', '.join(map(str, sorted(few)))})"
+            yield f"fewer than {MIN_BOOTSTRAP_UNITS} {unit} ({', '.join(map(str, sorted(few)))})"
 
 
 def _num_starts(arm: Arm) -> int | None:

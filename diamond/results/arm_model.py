@@ -160,6 +160,12 @@ def first_cause(error: str | None) -> str:
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
+def real_value(arms: Iterable[Arm], metric: str, at: str) -> Estimate | None:
+    """The same quantity measured on the real frames, where the metric has one: it is of no arm."""
+    found = (arm.estimate(f"{metric}_real", at) for arm in arms)
+    return next((value for value in found if value is not None), None)
+
+
 def level_text(arms: Iterable[Arm]) -> str:
     """The level of the intervals, such as ``95%``."""
     levels = (arm.interval.level for arm in arms if arm.interval)

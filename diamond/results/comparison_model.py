@@ -33,7 +33,8 @@ class Comparison(Record):
     unit: Unit = Field(description="what is replicated")
     method: str = Field(description="how the interval was made")
     p_t: Number = Field(
-        default=None, description="p of the t test behind the interval; null with one seed"
+        default=None,
+        description="p of the t test over the units; null without an interval",
     )
     p: Number = Field(default=None, description="exact sign-flip p; it decides nothing")
     p_min: Number = Field(default=None, description="the smallest that so many seeds can give")
@@ -44,10 +45,13 @@ class Comparison(Record):
         default=None,
         description="the smallest true difference shown with probability .8; null if unknown",
     )
+    detectable_next: Number = Field(
+        default=None, description="the same with one more seed; null if unknown"
+    )
     reason: str | None = Field(
         default=None,
         description="why it is undefined: no interval, arms trained apart with one seed each, an "
-        "arm on the way of a path",
+        "arm on the way of a path, a preset that learns nothing, a dead part of an agent",
     )
     p_t_corrected: Number = Field(default=None, description="`p_t` after Holm over the family")
     p_corrected: Number = Field(default=None, description="`p` after Holm over the family")

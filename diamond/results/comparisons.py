@@ -101,57 +101,78 @@ def comparison_rows(
     Returns:
         A row for each metric, a - b with `b` the baseline arm.
     """
-    rows = []
-    for name in scored_metrics([*arm.scores.values(), *baseline.scores.values()]):
-        found = compare(arm, baseline, name)
-        floor = noise_floor(_seed_means(baseline.scores.values(), name))
-        within = (
-            None
-            if np.isnan([floor, found.difference]).any()
-            else bool(abs(found.difference) <= floor)
-        )
-        rows.append(
-            Comparison(
-                game=game,
-                metric=name,
-                a=arm.name,
-                b=baseline.name,
-                family=_family(arm.role, name == primary),
-                difference=found.difference,
-                lo=found.lo,
-                hi=found.hi,
-                n=found.n,
-                unit=found.unit,
-                method=found.method,
-                p_t=found.p_t,
-                p=found.p,
-                p_min=found.p_min,
-                within_noise=within,
-                detectable=detectable_difference(found.sd, found.n),
-                reason=_reason(arm, baseline, found),
-            )
-        )
-    return tuple(rows)
+    metrics = scored_metrics([*arm.scores.values(), *baseline.scores.values()])
+    return tuple(_comparison(arm, baseline, game, name, name == primary) for name in metrics)
+
+
+def best_rows(best: Scored, other: Scored, game: str, primary: str) -> tuple[Comparison, ...]:
+    """Compare the best arm with another one that is not the baseline arm, on the primary metric.
+
+    Returns:
+        One row, best - other, of the family of the comparisons with the baseline arm, and without
+        a noise floor, which is the baseline arm's; none where either was not scored.
+    """
+    if primary not in scored_metrics([*best.scores.values(), *other.scores.values()]):
+        return ()
+    row = _comparison(best, other, game, primary, is_primary=True)
+    return (row.model_copy(update={"within_noise": None}),)
+
+
+def _comparison(
+    arm: Scored, baseline: Scored, game: str, metric: str, is_primary: bool
+) -> Comparison:
+    found = compare(arm, baseline, metric)
+    floor = noise_floor(_seed_means(baseline.scores.values(), metric))
+    undefined = np.isnan([floor, found.difference]).any()
+    return Comparison(
+        game=game,
+        metric=metric,
+        a=arm.name,
+        b=baseline.name,
+        family=_family(arm.role, is_primary),
+        difference=found.difference,
+        lo=found.lo,
+        hi=found.hi,
+        n=found.n,
+        unit=found.unit,
+        method=found.method,
+        p_t=found.p_t,
+        p=found.p,
+        p_min=found.p_min,
+        within_noise=None if undefined else bool(abs(found.difference) <= floor),
+        detectable=detectable_difference(found.sd, found.n),
+        detectable_next=detectable_difference(found.sd, found.n + 1) if found.n > 1 else None,
+        reason=_reason(arm, baseline, found),
+    )
 
 
 def corrected(rows: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Correct the comparisons of a study for their number and decide what each shows.
 
     A family is all arms and games on the primary metric, or all arms, games and other metrics;
-    controls, references and arms on the way of a path belong to none. Holm's procedure goes over
-    the p values of the t tests, which agree with the intervals, and beside them over the
-    sign-flip p values.
+    controls, references, arms on the way of a path and rows with a reason belong to none. Holm's
+    procedure goes over the p values of the t tests, which agree with the intervals, and beside
+    them over the sign-flip p values.
 
     Args:
-        rows: What `comparison_rows` returned, of all arms and games.
+        rows: What `comparison_rows` and `best_rows` returned, of all arms and games.
 
     Returns:
         The rows in their order with `p_t_corrected`, `p_corrected`, `family_size` (None where
         nothing is corrected) and `decision`.
     """
-    done = [row.model_copy(update={"p_t_corrected": row.p_t, "p_corrected": row.p}) for row in rows]
+    done = [
+        row
+        if row.family in FAMILIES
+        else row.model_copy(update={"p_t_corrected": row.p_t, "p_corrected": row.p})
+        for row in rows
+    ]
     for family in FAMILIES:
-        places = [i for i, row in enumerate(done) if row.family == family and row.p_t is not None]
+        places = [
+            i
+            for i, row in enumerate(done)
+            if row.family == family and row.p_t is not None and row.reason is None
+        ]
         p_t, p = holm([done[i].p_t for i in places]), holm([done[i].p for i in places])
         for place, own_t, own in zip(places, p_t, p, strict=True):
             found = {"p_t_corrected": own_t, "p_corrected": own, "family_size": len(places)}

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 
 from diamond.config.base import Record
 from diamond.results.answer_model import Answer
-from diamond.results.arm_model import Arm, ArmKind, Failure, first_cause
+from diamond.results.arm_model import Arm, ArmKind, Failure, first_cause, real_value
 from diamond.results.claims import Claim, Declared
 from diamond.results.comparison_model import (
     Comparison,
@@ -118,6 +118,11 @@ class Result(Record):
     comparisons: tuple[Comparison, ...] = Field(
         default=(), description="every other arm against the baseline arm, by metric and game"
     )
+    best_comparisons: tuple[Comparison, ...] = Field(
+        default=(),
+        description="the best arm minus every other arm but the baseline arm, by game, on the "
+        "primary metric; none where the baseline arm is the best; corrected with `comparisons`",
+    )
     noise_floor: tuple[NoiseFloor, ...] = Field(default=(), description="by game and metric")
     survival: tuple[SurvivalRow, ...] = Field(
         default=(), description="by game and arm that is scored"
@@ -176,8 +181,7 @@ class Result(Record):
 
     def real(self, game: str, metric: str, at: str) -> Estimate | None:
         """The same quantity measured on the real frames, where the metric has one."""
-        found = (arm.estimate(f"{metric}_real", at) for arm in self.arms_of(game))
-        return next((value for value in found if value is not None), None)
+        return real_value(self.arms_of(game), metric, at)
 
     def has_curve(self, game: str, metric: str) -> bool:
         """Whether any arm of a game has a value of a metric at some time step."""

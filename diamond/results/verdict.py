@@ -10,7 +10,7 @@ from diamond.arrays import FloatArray
 from diamond.plan.claims.claim_grammar import Relation
 from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import bootstrap_interval
+from diamond.stats.intervals import MIN_BOOTSTRAP_UNITS, bootstrap_interval
 from diamond.stats.paired import paired_seeds
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 
@@ -90,6 +90,8 @@ def judge_starts(differences: FloatArray, relation: Relation) -> Judgement:
     interval = bootstrap_interval(differences, derive(0, Purpose.BOOTSTRAP, "claims"))
     verdict = _side(interval.lo, interval.hi, relation)
     reason = "the interval holds 0" if verdict == "UNDECIDED" else None
+    if interval.n < MIN_BOOTSTRAP_UNITS:
+        reason = f"{interval.n} starts: an interval needs {MIN_BOOTSTRAP_UNITS}"
     return Judgement(
         verdict,
         reason,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from diamond.arrays import FloatArray
-from diamond.stats.intervals import LEVEL, TAIL
+from diamond.stats.intervals import LEVEL, MIN_BOOTSTRAP_UNITS, TAIL
 
 NUM_SAMPLES = 4000
 """Simulated studies behind a critical value: its coverage has a standard error of .0034."""
@@ -19,13 +19,14 @@ NUM_SAMPLES = 4000
 NUM_BAND_RESAMPLES = 1000
 """Resamples behind a bootstrap band: the coverage of its quantile has a standard error of .007."""
 
-MIN_BOOTSTRAP_UNITS = 10
-"""Below this a resample often repeats a unit so often that its spread, and the band, explodes."""
-
 MAX_WITHOUT_SPREAD = 0.005
 """Share of resamples in which no unit differs, at a time step whose band is still defined."""
 ROUNDING = 1e-12
 """Spread that rounding leaves, as a share of the values."""
+DUST = 1e-6
+"""Variance of a resample that is no spread, as a share of that of the sample: scores are float32
+numbers, and starts that score the same differ by their rounding. A band that divides by it
+explodes."""
 WINDOW = 0.1
 """Half the width of the window over which spread is pooled, as a share of the horizon."""
 
@@ -233,8 +234,8 @@ def _resampled_maxima(
     count = np.maximum(weights @ present, 1.0)
     mean = weights @ scaled / count
     variance = (weights @ scaled**2 / count - mean**2) * count / np.maximum(count - 1, 1.0)
-    # The variance of the sample itself is about n; what rounding leaves of a resample's is none.
-    spread = variance > ROUNDING * n
+    # The variance of the sample itself is about n.
+    spread = variance > DUST * n
     without = 1 - spread.mean(axis=0)
     ratio = np.zeros(mean.shape)
     np.divide(

@@ -11,7 +11,7 @@ from diamond.arrays import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The difference a - b of two arms, with an interval and, for seeds, p values.
+    """The difference a - b of two arms, with an interval and p values.
 
     Fields:
         difference: Mean of a - b, NaN where nothing can be compared.
@@ -19,7 +19,8 @@ class Difference:
         hi: Upper bound of the interval, NaN where there are too few units for one.
         n: Number of pairs in which both values are defined; unpaired, the size of the smaller side.
         sd: Standard deviation of the differences of paired seeds, NaN where there is none.
-        p_t: Two-sided p value of the t test behind the interval; None where there is no such test.
+        p_t: Two-sided p value of the t test behind the interval, of starts of the paired t test
+            beside it; None where there is no such test.
         p: Two-sided sign-flip p value; None where the method gives none.
         p_min: Smallest sign-flip p that this number of pairs can give; None where p is.
         method: How interval and p values were made, for the reader of a report.

@@ -15,6 +15,10 @@ TAIL = (1 - LEVEL) / 2
 
 DEFAULT_NUM_RESAMPLES = 2000
 
+MIN_BOOTSTRAP_UNITS = 10
+"""Below this a resample often repeats a unit so often that its spread says little: no bootstrap
+interval or band is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -93,19 +97,18 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap interval for the mean of independent units, its percentiles expanded.
 
-    Plain percentiles cover too little: .85 and .91 of a nominal .95 with 5 and 12 normal values.
-    These are further out, by what tells t from the spread of resamples; with 12 values and more
-    normal ones are covered. Resamples of 3 or 5 never leave their range, and no percentile
-    covers more than that (.75, .94): meant for starts within one trained model, never for a
-    handful of seeds.
+    Plain percentiles cover too little: .91 of a nominal .95 with 12 normal values. These are
+    further out, by what tells t from the spread of resamples, and cover. Resamples of 3 or 5
+    values never leave their range, and no percentile covers more than that (.75, .94): meant for
+    starts within one trained model, never for a handful of seeds.
 
     Args:
         values: One value per unit, shape (n,); NaN means undefined and is dropped first.
         seed: Seed of the resampling, from `diamond.seeds.derive`.
 
     Returns:
-        The mean and the percentile interval. With one value `lo` and `hi` are NaN, because
-        resampling one unit shows no spread; with none the mean is NaN too.
+        The mean and the percentile interval. With fewer than `MIN_BOOTSTRAP_UNITS` values `lo` and
+        `hi` are NaN; with none the mean is NaN too.
 
     Raises:
         ValueError: When the values are not a 1-D array.
@@ -133,7 +136,8 @@ def bootstrap_curve(
 
     Returns:
         Mean, lower and upper bound, each of shape (horizon,), over the curves that are defined at
-        the time step. The mean is NaN where none is, the bounds where fewer than two are.
+        the time step. The mean is NaN where none is, the bounds where fewer than
+        `MIN_BOOTSTRAP_UNITS` are.
 
     Raises:
         ValueError: When the values are not a 2-D array.
@@ -151,7 +155,7 @@ def bootstrap_curve(
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=num_resamples)
     weights = counts.astype(np.float64)
     resampled = _ratio(weights @ filled, weights @ defined)
-    for count in np.unique(num_defined[num_defined >= 2]):
+    for count in np.unique(num_defined[num_defined >= MIN_BOOTSTRAP_UNITS]):
         columns = num_defined == count
         expanded = _expanded_tail(int(count))
         # Only where some curves are undefined can a resample have none that is.

@@ -66,21 +66,23 @@ def paired_starts(
         seed: Seed of the resampling, from `diamond.seeds.derive`.
 
     Returns:
-        The difference a - b with a percentile bootstrap interval and no p value: the unit of
-        replication is the training seed, and there is one. A start that is NaN in either arm is
-        left out.
+        The difference a - b with a percentile bootstrap interval, and the p value of the paired t
+        test over the starts, for a correction for many comparisons: both hold within the trained
+        model, for the unit that stands for training again is the seed, and there is one. A start
+        that is NaN in either arm is left out; fewer than `MIN_BOOTSTRAP_UNITS` give neither.
 
     Raises:
         ValueError: When the shapes differ or are not 1-D.
     """
-    interval = bootstrap_interval(_paired_differences(a, b), seed)
+    differences = _paired_differences(a, b)
+    interval = bootstrap_interval(differences, seed)
     return Difference(
         difference=interval.mean,
         lo=interval.lo,
         hi=interval.hi,
         n=interval.n,
         sd=np.nan,
-        p_t=None,
+        p_t=None if np.isnan(interval.lo) else t_test(differences),
         p=None,
         p_min=None,
         method="bootstrap over paired starts within one trained model",
