@@ -19,11 +19,10 @@ from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import ExitCode, InterruptedRunError, RequestError, StoreError
+from diamond.report.answer.answers import answered
 from diamond.report.figures.strips import film_strips
 from diamond.report.page import write_report
-from diamond.report.summary import summarise
 from diamond.report.terminal import terminal
-from diamond.report.warning import warn
 from diamond.results.model import Result
 from diamond.results.rollout_estimates import Scores
 
@@ -111,7 +110,7 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
             scores = score_pairs(pairs, extras)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted: nothing was written") from None
-    _finish(_summarised(pairs_result(pairs, scores, showing.command, own)), scores, showing)
+    _finish(answered(pairs_result(pairs, scores, showing.command, own)), scores, showing)
 
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
@@ -175,7 +174,7 @@ def _model_result(study: "StudyRun") -> Result:
     plan, folder = study.plan, study.folder
     arm, found = plan.arms[0], study.result()
     notes = (*scoring_notes(plan), *judge_notes(plan, study.store), *study.damaged)
-    result = _summarised(
+    result = answered(
         found.model_copy(
             update={
                 "question": f"How faithful is what {arm.name} imagines in {arm.game}?",
@@ -193,10 +192,6 @@ def _model_result(study: "StudyRun") -> Result:
     result = result.model_copy(update={"files": files})
     write_result(folder / REPORT_FILE, result)
     return result
-
-
-def _summarised(result: Result) -> Result:
-    return result.model_copy(update={"summary": summarise(result), "warning": warn(result)})
 
 
 def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> None:

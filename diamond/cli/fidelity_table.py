@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from diamond.report.numbers import ABSENT, number, shown_decimals, span
 from diamond.report.prose import seen_sentences
 from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import level_text
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, written
 from diamond.results.values import MEAN
 
 REAL = "real frames"
@@ -27,25 +27,24 @@ def fidelity_table(doc: Result) -> Table:
     rows = []
     for info in doc.scored:
         found = [[arm.estimate(info.name, at) for at in (*steps, MEAN)] for arm in arms]
-        places = shown_decimals(info, [one.mean for row in found for one in row if one])
         rows.append(Row(f"{info.title}: {info.better}", "head", ()))
         for arm, row in zip(arms, found, strict=True):
-            cells = (_cell(one, places, arm.kind == "arm") for one in row)
+            cells = (_cell(one, arm.kind == "arm") for one in row)
             rows.append(Row(f"  {arm.name}", arm.kind, tuple(cells)))
         real = [doc.real(game, info.name, at) for at in (*steps, MEAN)]
         if any(real):
-            cells = (_cell(one, places, has_bounds=False) for one in real)
+            cells = (_cell(one, has_bounds=False) for one in real)
             rows.append(Row(f"  {REAL}", "real", tuple(cells)))
     title = f"{game}: imagined frames against the real ones, {doc.horizon} time steps"
     return Table(title, ("", *(f"t={step}" for step in steps), MEAN), tuple(rows))
 
 
-def _cell(found: Estimate | None, places: int, has_bounds: bool) -> Cell:
+def _cell(found: Estimate | None, has_bounds: bool) -> Cell:
     """A value, and below it one bound of its interval in a line."""
     if found is None:
-        return Cell(number(None, places))
-    bounds = span(found.lo, found.hi, places).replace(" to ", "\n") if has_bounds else ""
-    return Cell(number(found.mean, places), bounds)
+        return Cell(ABSENT)
+    text, bounds = written(found.mean, found.lo, found.hi)
+    return Cell(text, bounds.replace(" to ", "\n") if has_bounds else "")
 
 
 def fidelity_notes(doc: Result) -> Iterator[str]:

@@ -11,7 +11,6 @@ from diamond.report.controls import control_table
 from diamond.report.off_data import off_data_table
 from diamond.report.search.search_console import search_table
 from diamond.report.search.search_prose import confirm_command
-from diamond.report.summary import summarise
 from diamond.report.table import Table
 from diamond.report.tables import hns_table
 from diamond.report.terminal import terminal
@@ -28,7 +27,7 @@ def show_result(doc: Result, out: Console | None = None) -> None:
     out = console() if out is None else out
     for table in _tables(doc):
         out.print(terminal(table))
-    out.print(doc.summary or summarise(doc))
+    out.print(doc.summary)
     if doc.warning:
         out.print(doc.warning)
     if doc.claims:

@@ -106,17 +106,15 @@ def conclude(result: "Result", folder: Path, failed: bool, tracking: Tracked) ->
 def report_study(store: Store, result: "Result", folder: Path, options: Options) -> "Result":
     """Write page and document of a study or a sweep; returns the result with what was written."""
     from diamond.engine.report_file import write_result
-    from diamond.report.summary import summarise
-    from diamond.report.warning import warn
+    from diamond.report.answer.answers import answered
 
-    result = result.model_copy(update={"summary": summarise(result)})
     if result.search is None:
         uri = options.tracking_uri
         tracking = [] if uri is None else ["--tracking-uri", hide_secrets(uri)]
         mlflow = shlex.join(["diamond", "ui", "--home", str(options.home), *tracking])
         places = report_places(result.paths, folder, mlflow)
-        result = result.model_copy(update={"warning": warn(result), "paths": places})
-    result = write_page(result, store, folder)
+        result = result.model_copy(update={"paths": places})
+    result = write_page(answered(result), store, folder)
     write_result(folder / REPORT_FILE, result)
     return result
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from diamond.config.game_names import GAMES
 from diamond.report.latex import table_latex
-from diamond.report.numbers import ABSENT, number, span
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import HNS_LABELS as LABELS
 from diamond.report.tables import estimate_cell
 from diamond.report.terminal import HEAD_WIDTH, WIDTH
 from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
+from diamond.results.number_text import ABSENT, number, written
 from diamond.stats.aggregates import AGGREGATES
 
 SHOWN_AGENTS = ("DIAMOND", "STORM", "DreamerV3", "IRIS", "Simulus", "BBF")
@@ -89,7 +89,7 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
             "arm",
             (
                 Cell(str(file.num_runs)),
-                *(estimate_cell(file.aggregates[name], PLACES) for name in AGGREGATES),
+                *(estimate_cell(file.aggregates[name]) for name in AGGREGATES),
                 Cell(str(file.superhuman)),
             ),
         )
@@ -106,7 +106,7 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
 
 def _published_cell(agent: PublishedScores, name: str) -> Cell:
     value, quoted = agent.aggregate(name)
-    return Cell(number(value, PLACES) + (PRINTED_MARK if quoted else ""))
+    return Cell(written(value).text + (PRINTED_MARK if quoted else ""))
 
 
 def _caption(doc: Benchmark, files: Sequence[ScoredFile], group: PublishedGroup) -> str:
@@ -131,7 +131,7 @@ def _comparisons(doc: Benchmark) -> Table:
             (
                 Cell(found.y),
                 Cell(str(len(found.games))),
-                Cell(number(found.probability, PLACES), span(found.lo, found.hi, PLACES)),
+                Cell(*written(found.probability, found.lo, found.hi)),
                 Cell("; ".join(found.notes)),
             ),
         )

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from diamond.engine.declaration_timing import verdict_text
-from diamond.report.numbers import ABSENT, counted, number, p_text, span, visible_decimals
+from diamond.report.numbers import counted
 from diamond.report.table import Cell, Row, Table, Tone
 from diamond.results.claims import ClaimGame, ClaimPart, Verdict
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, p_text, signed, written
 
-_PLACES = 3
 _TONES: Mapping[Verdict, Tone] = {"PASS": "good", "FAIL": "bad", "UNDECIDED": "open"}
 _COLUMNS = ("claim", "verdict", "left - right", "p (smallest)", "n")
 
@@ -30,11 +30,10 @@ def claims_table(doc: Result) -> Table:
 
 
 def _part_row(game: ClaimGame, part: ClaimPart) -> Row:
-    places = visible_decimals((part.mean, part.lo, part.hi), _PLACES)
     p = ABSENT if part.p is None else f"{p_text(part.p)} ({p_text(part.p_min)})"
     cells = (
         Cell(verdict_text(part.verdict, game.within_model, post_hoc=False)),
-        Cell(number(part.mean, places), span(part.lo, part.hi, places)),
+        Cell(*signed(part.mean, part.lo, part.hi)),
         Cell(p),
         Cell(counted(part.n, part.unit)),
     )
@@ -62,9 +61,8 @@ def claims_sentences(doc: Result) -> list[str]:
 def _game_lines(game: ClaimGame) -> list[str]:
     lines = []
     for part in game.parts:
-        places = visible_decimals(part.values, _PLACES)
         shown = ", ".join(
-            f"seed {seed} {number(value, places)}"
+            f"seed {seed} {written(value).text}"
             for seed, value in zip(part.seeds, part.values, strict=True)
         )
         if shown:

@@ -6,7 +6,7 @@ from itertools import chain
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.config.player_names import UnseeingPlayer
-from diamond.report.numbers import ABSENT, number, span, visible_decimals
+from diamond.report.numbers import span, visible_decimals
 from diamond.report.prose import seen_sentences
 from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
@@ -15,6 +15,7 @@ from diamond.results.arm_model import Arm, level_text
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, number
 from diamond.results.returns_model import Returns
 
 _STEPS = ("5", "10")

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from diamond.report.numbers import ABSENT, decimals, number, visible_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.results.comparison_model import Sensitivity
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, signed
 
 MEANINGS = {
     "actions_shuffled": "imagined under the actions of another start",
@@ -72,6 +72,6 @@ def _cell(row: Sensitivity | None) -> Cell:
         ratio = abs(row.difference) / row.arms
         detail = f"{ratio:.2g} x" if ratio < 10 else f"{ratio:.0f} x"
     else:
-        detail = number(row.difference, visible_decimals((row.difference,), decimals(row.metric)))
+        detail = signed(row.difference, row.lo, row.hi).text
     said = row.seen or "yes" if row.tells else "no"
     return Cell(f"{said} ({detail})", tone="" if row.tells else "soft")

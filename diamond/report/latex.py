@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from diamond.report.numbers import ABSENT
 from diamond.report.table import Cell, Row, Table
+from diamond.results.number_text import ABSENT
 
 LATEX_ABSENT = "--"
 _MOST_BLOCKS = 3

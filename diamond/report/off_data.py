@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable
 
-from diamond.report.numbers import ABSENT, decimals, number, shown_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import difference_cell
 from diamond.results.arm_model import Arm
 from diamond.results.metric_model import Metric
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, written
 from diamond.results.values import MEAN
 
 
@@ -37,9 +37,7 @@ def off_data_differences(doc: Result, game: str) -> Table:
         Row(
             info.title,
             "arm",
-            tuple(
-                difference_cell(found.get((info.name, name)), decimals(info.name)) for name in names
-            ),
+            tuple(difference_cell(found.get((info.name, name))) for name in names),
         )
         for info in doc.scored
         if any((info.name, name) in found for name in names)
@@ -70,12 +68,12 @@ def off_data_sentences(doc: Result, game: str) -> list[str]:
 
 def _cells(info: Metric, arms: list[Arm]) -> tuple[Cell, ...]:
     pairs = [(arm.off_data.get(info.name, {}).get(MEAN), arm) for arm in arms]
-    places = shown_decimals(info, [found.mean for found, _ in pairs if found])
     cells = []
     for found, arm in pairs:
         other = arm.estimate(info.name, MEAN)
-        detail = "" if other is None else number(other.mean, places)
-        cells.append(Cell(number(found.mean, places), detail) if found else Cell(ABSENT))
+        detail = "" if other is None else written(other.mean, other.lo, other.hi).text
+        own = written(found.mean, found.lo, found.hi).text if found else ABSENT
+        cells.append(Cell(own, detail if found else ""))
     return tuple(cells)
 
 

@@ -30,7 +30,6 @@ from diamond.report.render import (
 from diamond.report.return_tables import players_table, returns_sentences, returns_table
 from diamond.report.search.search_section import search_section
 from diamond.report.sharing import sharing_sentence, sharing_table
-from diamond.report.summary import summarise
 from diamond.report.table import Table
 from diamond.results.model import Result
 from diamond.studies.compared_frames import Film
@@ -44,7 +43,7 @@ def write_report(
     Sections without data are left out, and the page says why.
 
     Args:
-        doc: The result document; where its ``summary`` is empty, the sentence is made here.
+        doc: The result document, with its answer.
         strips: Film strips to show, in this order.
         folder: Folder of the report, made if absent; the pictures go to ``figures`` inside it, the
             LaTeX tables to ``tables``; of a search the trials also with all digits as CSV.
@@ -88,7 +87,7 @@ def _context(doc: Result, section: Section) -> dict[str, Any]:
         "scripts": scripts,
         "style": style,
         "policy": policy(scripts, style),
-        "answer": doc.summary or summarise(doc),
+        "answer": doc.summary,
         "intervals": [],
         "stages": tables.stages_table(doc),
         "provenance": prose.provenance_rows(doc),

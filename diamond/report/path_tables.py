@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from diamond.report.numbers import ABSENT, decimals, signed, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, signed, written
 from diamond.results.path_model import Change, Factor
 
 
@@ -17,8 +17,6 @@ def path_table(doc: Result, game: str, metric: str) -> Table:
     """
     path = doc.path[game]
     found = path.metrics[metric]
-    changes = [one for row in found.ranges for one in (row.forward, row.backward)]
-    places = visible_decimals((c.change for c in changes), decimals(metric))
     texts = {factor.name: _values(factor) for factor in path.factors}
     rows = [
         Row(
@@ -26,16 +24,16 @@ def path_table(doc: Result, game: str, metric: str) -> Table:
             "arm",
             (
                 Cell("; ".join(texts[name] for name in row.factors)),
-                _change(row.forward, places),
-                _change(row.backward, places),
-                Cell(span(row.min, row.max, places) or ABSENT),
+                _change(row.forward),
+                _change(row.backward),
+                Cell(written(row.min, row.min, row.max).bounds or ABSENT),
             ),
         )
         for row in found.ranges
     ]
-    sums = (Cell(signed(found.sums[way], places)) for way in ("forward", "backward"))
+    sums = (Cell(signed(found.sums[way]).text) for way in ("forward", "backward"))
     rows.append(Row("sum of the changes", "baseline", (Cell(""), *sums, Cell(""))))
-    total = _change(found.total, places)
+    total = _change(found.total)
     ends = Cell(f"{path.start} -> {path.end}")
     rows.append(Row("end minus start", "baseline", (ends, total, total, Cell(""))))
     title = f"{game}: change of {doc.metric(metric).label} per factor"
@@ -82,5 +80,5 @@ def _shown(values: Mapping[str, Any]) -> str:
     return " ".join(f"{field.split('.')[-1]}={value}" for field, value in values.items())
 
 
-def _change(found: Change, places: int) -> Cell:
-    return Cell(signed(found.change, places), span(found.lo, found.hi, places))
+def _change(found: Change) -> Cell:
+    return Cell(*signed(found.change, found.lo, found.hi))

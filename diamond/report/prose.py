@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from diamond.report.numbers import decimals, number, visible_decimals
 from diamond.report.search.search_prose import search_sentence
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
+from diamond.results.number_text import written
 from diamond.results.values import MEAN
 
 _HELD_OUT = (
@@ -63,8 +63,7 @@ def seen_sentences(doc: Result, game: str) -> list[str]:
 def _over_unseen(doc: Result, arms: Sequence[Arm]) -> str:
     """The primary metric over the horizon and the other starts; nothing where there is none."""
     means = {arm.name: arm.unseen_mean() for arm in arms}
-    places = decimals(doc.primary_metric)
-    shown = [f"{number(mean, places)} ({name})" for name, mean in means.items() if mean is not None]
+    shown = [f"{written(mean).text} ({name})" for name, mean in means.items() if mean is not None]
     return f" {doc.primary.label} over the others: {', '.join(shown)}." if shown else ""
 
 
@@ -131,11 +130,10 @@ def noise_sentences(doc: Result) -> list[str]:
         if row.reason is not None:
             told.append(f"{where}: {row.reason} of the baseline arm.")
             continue
-        floor = row.at[MEAN]
-        places = visible_decimals((floor,), decimals(row.metric))
         told.append(
             f"{where}, from {row.n} seeds: two trainings of this same configuration typically "
-            f"differ by {number(floor, places)} in {label} over the horizon (root mean square)."
+            f"differ by {written(row.at[MEAN]).text} in {label} over the horizon (root mean "
+            "square)."
         )
     return told
 

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 from diamond.config.player_names import PLAYERS
-from diamond.report.numbers import ABSENT, number, span, visible_decimals
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import estimate_cell
 from diamond.results.arm_model import Arm, Run
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, signed, written
 from diamond.results.returns_model import PlayerPoints, Points, PolicyPoints
-
-_PLACES = 2
 
 
 def player_text(found: PlayerPoints) -> str:
@@ -27,8 +25,8 @@ def returns_table(doc: Result, game: str) -> Table:
         cells = (
             Cell(str(run.seed)),
             Cell(sticky),
-            estimate_cell(found, _PLACES),
-            Cell(number(hns, 3)),
+            estimate_cell(found),
+            Cell(written(hns).text),
             *_episodes(found),
         )
         rows.append(Row(arm.name, "arm", cells))
@@ -41,14 +39,12 @@ def players_table(doc: Result, game: str) -> Table:
     rows = []
     for arm, run, sticky, found in _measured(doc, game):
         for other in found.players:
-            bounds = other.difference_lo, other.difference_hi
-            places = visible_decimals((other.difference, *bounds), _PLACES)
             cells = (
                 Cell(str(run.seed)),
                 Cell(sticky),
                 Cell(player_text(other)),
-                estimate_cell(other, _PLACES),
-                Cell(number(other.difference, places), span(*bounds, places)),
+                estimate_cell(other),
+                Cell(*signed(other.difference, other.difference_lo, other.difference_hi)),
                 *_episodes(other),
             )
             rows.append(Row(arm.name, "arm", cells))

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from diamond.report.numbers import number
 from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
+from diamond.results.number_text import number
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,13 @@
 
 from typing import Any
 
-from diamond.report.numbers import (
-    ABSENT,
-    counted,
-    decimals,
-    number,
-    p_text,
-    shown_decimals,
-    span,
-    visible_decimals,
-)
+from diamond.report.numbers import counted
 from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import Stage
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Estimate, Metric
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, number, p_text, signed, written
 from diamond.results.returns_model import Points
 
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
@@ -47,9 +39,8 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     is_set = info.kind == "set"
     steps = [] if is_set else [str(step) for step in doc.report_steps if step <= doc.horizon]
     found = [[arm.estimate(info.name, at) for at in (*steps, "mean")] for arm in doc.arms_of(game)]
-    places = shown_decimals(info, [each.mean for row in found for each in row if each])
     rows = [
-        Row(arm.name, arm.kind, tuple(estimate_cell(each, places) for each in row))
+        Row(arm.name, arm.kind, tuple(estimate_cell(each) for each in row))
         for arm, row in zip(doc.arms_of(game), found, strict=True)
     ]
     rows = [row for row in rows if any(cell.text != ABSENT for cell in row.cells)]
@@ -57,7 +48,7 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
         return None
     real = [doc.real(game, info.name, at) for at in (*steps, "mean")]
     if any(real):
-        cells = (Cell(number(each.mean if each else None, places)) for each in real)
+        cells = (estimate_cell(each) for each in real)
         rows.insert(0, Row("real frames", "real", tuple(cells)))
     mark = ", primary metric" if info.name == doc.primary_metric else ""
     over = "all frames" if is_set else f"mean of t=1..{doc.horizon}"
@@ -65,11 +56,11 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     return Table(f"{info.title}: {info.better}{mark}", columns, tuple(rows))
 
 
-def estimate_cell(found: Estimate | Points | None, places: int) -> Cell:
+def estimate_cell(found: Estimate | Points | None) -> Cell:
     """Return a mean with its interval below it; an absent one is a dash."""
     if found is None:
         return Cell(ABSENT)
-    return Cell(number(found.mean, places), span(found.lo, found.hi, places))
+    return Cell(*written(found.mean, found.lo, found.hi))
 
 
 def comparison_table(doc: Result) -> Table:
@@ -98,10 +89,9 @@ def comparison_table(doc: Result) -> Table:
 
 
 def _comparison_row(doc: Result, pair: Comparison, has_t: bool, has_p: bool) -> Row:
-    places = decimals(pair.metric)
     cells = [Cell(pair.game)] if len(doc.games) > 1 else []
     cells += [
-        difference_cell(pair, places),
+        difference_cell(pair),
         Cell(_shows(pair)),
         Cell(counted(pair.n, pair.unit)),
     ]
@@ -113,8 +103,7 @@ def _comparison_row(doc: Result, pair: Comparison, has_t: bool, has_p: bool) -> 
         cells.append(Cell(p_text(pair.p), detail))
     if has_t:
         within = {True: "yes", False: "no", None: ABSENT}[pair.within_noise]
-        places = visible_decimals((pair.detectable,), places)
-        cells += [Cell(within), Cell(number(pair.detectable, places))]
+        cells += [Cell(within), Cell(written(pair.detectable).text)]
     return Row(*_named(pair), tuple(cells))
 
 
@@ -145,7 +134,7 @@ def exploratory_table(doc: Result) -> Table:
     for info in doc.scored:
         for game in dict.fromkeys(r.game for r in pairs if r.metric == info.name):
             line = [found.get((game, info.name, name)) for name in names]
-            cells = [difference_cell(pair, decimals(info.name), _star(pair)) for pair in line]
+            cells = [difference_cell(pair, _star(pair)) for pair in line]
             rows.append(Row(info.title, "arm", (*([Cell(game)] if several else []), *cells)))
     columns = ("metric", *(["game"] if several else []), *arms)
     return Table("Other metrics: differences, exploratory", columns, tuple(rows))
@@ -155,12 +144,12 @@ def _star(pair: Comparison | None) -> str:
     return "*" if pair and pair.family == "secondary" and pair.decision == "shown" else ""
 
 
-def difference_cell(pair: Comparison | None, places: int, star: str = "") -> Cell:
+def difference_cell(pair: Comparison | None, star: str = "") -> Cell:
     """Return a difference with its interval below it; an absent one is a dash."""
     if pair is None:
         return Cell(ABSENT)
-    places = visible_decimals((pair.difference, pair.lo, pair.hi), places)
-    return Cell(number(pair.difference, places) + star, span(pair.lo, pair.hi, places))
+    text, bounds = signed(pair.difference, pair.lo, pair.hi)
+    return Cell(text + star, bounds)
 
 
 def _named(pair: Comparison) -> tuple[str, str]:
@@ -183,8 +172,7 @@ def noise_table(doc: Result) -> Table:
     rows = []
     for row in found:
         values = [row.at.get(at) for at in (*steps, "mean")]
-        places = shown_decimals(doc.metric(row.metric), values)
-        texts = (number(value, places) for value in values)
+        texts = (written(value).text for value in values)
         cells = (*([Cell(row.game)] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(doc.metric(row.metric).label, "arm", cells))
     over = f"mean of t=1..{doc.horizon}"
@@ -197,7 +185,7 @@ def hns_table(doc: Result) -> Table:
     rows = []
     for found in doc.hns:
         values = [found.aggregates[name] for name in HNS_LABELS]
-        cells = [estimate_cell(value, 3) for value in values]
+        cells = [estimate_cell(value) for value in values]
         games = ", ".join(f"{game} {hns:.3f}" for game, hns in found.per_game.items())
         rows.append(Row(found.arm, "arm", (Cell(str(found.num_runs)), *cells, Cell(games))))
     columns = ("arm", "runs of each game", *HNS_LABELS.values(), "games")

@@ -3,17 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from diamond.report.numbers import number
 from diamond.results.arm_model import Arm
+from diamond.results.foundations import UNTRAINED, UNTRAINED_PRESET, is_uniform
 from diamond.results.model import Result
+from diamond.results.number_text import written
 from diamond.results.values import MEAN
 from diamond.stats.intervals import MIN_BOOTSTRAP_UNITS
 
 LEAST_EVENT_RECALL = 0.2
-UNIFORM_ENTROPY = 0.98
-"""Entropy of a policy over that of chance, from which on it has hardly learnt to choose."""
 MOST_RATE_FACTOR = 2.0
-_PLACES = 2
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,6 @@ def _is_off(ratio: float) -> bool:
     return not 1 / MOST_RATE_FACTOR <= ratio <= MOST_RATE_FACTOR
 
 
-def _is_uniform(entropy: float) -> bool:
-    return entropy > UNIFORM_ENTROPY
-
-
 _CHECKS = (
     _Check("event_recall_rewards", _is_rare, "imagination draws few of the real rewards", "recall"),
     _Check("event_recall_ends", _is_rare, "imagination draws few of the real ends", "recall"),
@@ -70,7 +64,7 @@ _CHECKS = (
         "imagination and the game differ in how often there is a reward",
         "imagined over real rate",
     ),
-    _Check("policy_entropy", _is_uniform, "the policy is nearly uniform", "entropy over chance"),
+    _Check("policy_entropy", is_uniform, "the policy is nearly uniform", "entropy over chance"),
 )
 
 
@@ -83,7 +77,7 @@ def warn(doc: Result) -> str:
     Returns:
         One sentence with the arms by name; empty where nothing is wrong.
     """
-    told = ["the preset smoke is for tests and learns nothing"] if doc.preset == "smoke" else []
+    told = [UNTRAINED] if doc.preset == UNTRAINED_PRESET else []
     for game in doc.games:
         arms = doc.arms_of(game, "arm")
         where = f"{game}: " if len(doc.games) > 1 else ""
@@ -97,7 +91,7 @@ def _dead(arms: Sequence[Arm]) -> Iterator[str]:
         found = [(arm.name, arm.estimate(check.metric, MEAN)) for arm in arms]
         dead = [(name, value.mean) for name, value in found if value and check.is_dead(value.mean)]
         if dead:
-            values = ", ".join(f"{number(mean, _PLACES)} with {name}" for name, mean in dead)
+            values = ", ".join(f"{written(mean).text} with {name}" for name, mean in dead)
             yield f"{check.told} ({check.measure} {values})"
 
 

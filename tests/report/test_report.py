@@ -17,7 +17,8 @@ from diamond.report.console import result_table
 from diamond.report.figures.figure_style import figure_bytes
 from diamond.report.figures.horizon_figures import horizon_figure, horizon_panels
 from diamond.report.figures.strips import film_strip, png_bytes, sheet_layout
-from diamond.report.numbers import number, visible_decimals
+from diamond.report.numbers import visible_decimals
+from diamond.results.number_text import number
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths

@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from diamond.report.figures.figure_style import INK, NOISE, Look, draw_grid, looks, plain, settings
-from diamond.report.numbers import decimals, number, span, visible_decimals
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Metric
 from diamond.results.model import Result
+from diamond.results.number_text import p_text, signed, with_bounds
 from diamond.results.values import MEAN
 
 _PANELS_A_ROW = 3
@@ -162,12 +162,9 @@ def _scale(axes: Axes, rows: Sequence[Comparison], floor: float | None) -> None:
 
 
 def _numbers(row: Comparison) -> str:
-    places = visible_decimals((row.difference, row.lo, row.hi), decimals(row.metric))
-    text = number(row.difference, places)
-    if interval := span(row.lo, row.hi, places):
-        text += f" ({interval})"
+    text = with_bounds(signed(row.difference, row.lo, row.hi))
     p = row.p_t_corrected
-    return text if p is None else f"{text}   {p:.3g}"
+    return text if p is None else f"{text}   {p_text(p)}"
 
 
 def _sides(info: Metric) -> str:

@@ -14,12 +14,11 @@ from diamond.report.figures.figure_style import (
     plain,
     settings,
 )
-from diamond.report.numbers import ABSENT, counted, number, span
+from diamond.report.numbers import counted
 from diamond.report.table import Cell, Row, Table
 from diamond.results.comparison_model import SurvivalCurve
 from diamond.results.model import Result
-
-_PLACES = 2
+from diamond.results.number_text import ABSENT, written
 
 
 def survival_rows(doc: Result, game: str) -> dict[str, SurvivalCurve]:
@@ -78,10 +77,9 @@ def survival_table(doc: Result, game: str) -> Table:
     kinds = {arm.name: arm.kind for arm in doc.arms_of(game)}
     rows = []
     for arm, row in survival_rows(doc, game).items():
-        interval = span(row.lo[-1], row.hi[-1], _PLACES)
         cells = (
             Cell(ABSENT if row.median is None else f"{row.median:g}"),
-            Cell(number(row.survival[-1], _PLACES), interval),
+            Cell(*written(row.survival[-1], row.lo[-1], row.hi[-1])),
             Cell(str(row.at_risk[-1])),
             Cell(counted(row.n, row.unit or "")),
         )

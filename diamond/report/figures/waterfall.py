@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from diamond.report.figures.figure_style import OKABE_ITO, plain, settings
-from diamond.report.numbers import decimals
 from diamond.results.model import Result
+from diamond.results.number_text import signed
 from diamond.results.path_model import FactorRange, Path, PathMetric
 
 _RAISES, _LOWERS = OKABE_ITO[0], OKABE_ITO[1]
@@ -42,7 +42,7 @@ def waterfall_figure(doc: Result, game: str, metric: str) -> Figure:
             arrow = "down" if direction == "forward" else "up"
             axes.set_title(f"{direction}: read {arrow} the rows")
             axes.set_xlabel(f"{info.label}, mean over the horizon\n({info.better})")
-        _draw_ranges(panels[2], found.ranges, rows, decimals(metric))
+        _draw_ranges(panels[2], found.ranges, rows)
         panels[2].set_title("change of each factor")
         panels[2].set_xlabel(f"change of {info.label}")
         panels[0].set_yticks(list(rows.values()), [plain(name) for name in rows])
@@ -111,9 +111,7 @@ def _draw_walk(
     _grid(axes)
 
 
-def _draw_ranges(
-    axes: Axes, ranges: Sequence[FactorRange], rows: Mapping[str, int], places: int
-) -> None:
+def _draw_ranges(axes: Axes, ranges: Sequence[FactorRange], rows: Mapping[str, int]) -> None:
     axes.axvline(0, color="black", linewidth=0.9)
     for one in ranges:
         here = [rows[name] for name in one.factors]
@@ -127,7 +125,7 @@ def _draw_ranges(
         axes.plot([forward], [middle], marker="v", color="black", markersize=6)
         axes.plot([backward], [middle], marker="^", color="black", mfc="white", markersize=6)
         axes.annotate(
-            f"{forward:+z.{places}f} / {backward:+z.{places}f}",
+            f"{signed(forward).text} / {signed(backward).text}",
             (1.02, middle),
             xycoords=("axes fraction", "data"),
             va="center",

@@ -2,14 +2,7 @@
 
 from collections.abc import Sequence
 
-from diamond.report.numbers import (
-    ABSENT,
-    bounds_text,
-    label_of,
-    parameter_text,
-    value_places,
-    value_text,
-)
+from diamond.report.numbers import label_of, parameter_text, valued
 from diamond.report.table import Cell, Row, Table
 from diamond.results.search import Search, Trial
 
@@ -50,9 +43,7 @@ def _spread(trials: Sequence[Trial]) -> list[Trial]:
 def _trial_row(search: Search, trial: Trial) -> Row:
     is_baseline = trial.number == search.baseline.trial
     cells = [
-        Cell(value_text(value, places), bounds_text(trial.interval(index), places))
-        for index, value in enumerate(trial.values)
-        for places in (value_places(search, index),)
+        Cell(*valued(value, trial.interval(index))) for index, value in enumerate(trial.values)
     ]
     asked = [each.name for each in search.space if each.name in trial.params]
     settings = "  ".join(f"{name}={parameter_text(trial.params[name])}" for name in asked)
@@ -64,12 +55,10 @@ def _trial_row(search: Search, trial: Trial) -> Row:
 
 def _baseline_row(search: Search) -> Row:
     """The preset's values, whether a trial had them or not."""
-    values = search.baseline.values
-    cells = []
-    for index in range(len(search.objectives)):
-        places = value_places(search, index)
-        text = value_text(values[index], places) if values else ABSENT
-        cells.append(Cell(text, bounds_text(search.baseline_interval(index), places)))
+    values = search.baseline.values or (None,) * len(search.objectives)
+    cells = [
+        Cell(*valued(value, search.baseline_interval(index))) for index, value in enumerate(values)
+    ]
     settings = "  ".join(f"{each.name}={parameter_text(each.baseline)}" for each in search.space)
     return Row("baseline", "baseline", (*cells, Cell(settings)))
 

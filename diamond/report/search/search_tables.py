@@ -4,19 +4,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from diamond.report.numbers import (
-    ABSENT,
-    bounds_text,
-    label_of,
-    number,
-    parameter_text,
-    places_of,
-    short_label,
-    span,
-    value_places,
-    value_text,
-)
+from diamond.report.numbers import label_of, parameter_text, short_label, valued
 from diamond.report.table import Cell, Row, Table
+from diamond.results.number_text import ABSENT, number, signed, written
 from diamond.results.search import ConfirmedRow, Constraint, Objective, Parameter, Search, Trial
 
 
@@ -46,10 +36,8 @@ def _baseline_row(search: Search) -> Row:
     base = search.baseline
     cells = []
     for index in range(len(search.objectives)):
-        places = value_places(search, index)
         value = base.values[index] if base.values else None
-        interval = bounds_text(search.baseline_interval(index), places)
-        cells.append(Cell(value_text(value, places), interval))
+        cells.append(Cell(*valued(value, search.baseline_interval(index))))
     settings = (Cell(parameter_text(each.baseline)) for each in search.space)
     name = "baseline" if base.trial is None else f"baseline (trial {base.trial})"
     return Row(name, "baseline", (*cells, *settings))
@@ -62,10 +50,8 @@ def _heads(measured: Sequence[Objective | Constraint]) -> list[str]:
 def _value_cells(search: Search, trial: Trial) -> list[Cell]:
     cells = []
     for index in range(len(search.objectives)):
-        places = value_places(search, index)
         value = trial.values[index] if trial.values else None
-        interval = trial.interval(index)
-        cells.append(Cell(value_text(value, places), bounds_text(interval, places)))
+        cells.append(Cell(*valued(value, trial.interval(index))))
     return cells
 
 
@@ -85,14 +71,13 @@ def confirmation_table(search: Search) -> Table:
 
 
 def _confirmation_row(search: Search, row: ConfirmedRow, several_games: bool) -> Row:
-    places = value_places(search, row.objective)
     cells = (
         Cell(label_of(search.objectives[row.objective])),
         *([Cell(row.game)] if several_games else []),
-        Cell(value_text(row.searched_value, places)),
-        Cell(value_text(row.arm_value, places)),
-        Cell(value_text(row.baseline_value, places)),
-        Cell(value_text(row.difference, places), bounds_text(row, places)),
+        Cell(written(row.searched_value).text),
+        Cell(written(row.arm_value).text),
+        Cell(written(row.baseline_value).text),
+        Cell(*signed(row.difference, row.lo, row.hi)),
         Cell(row.verdict),
     )  # fmt: skip
     return Row(row.arm, "arm", cells)
@@ -106,7 +91,7 @@ def importance_table(search: Search) -> Table:
     rows = []
     for name in names:
         cells = [
-            Cell(number(row.value, 2), span(row.lo, row.hi, 2)) if row else Cell(ABSENT)
+            Cell(*written(row.value, row.lo, row.hi)) if row else Cell(ABSENT)
             for row in (found.get(name) for found in shares)
         ]
         rows.append(Row(name, "arm", tuple(cells)))
@@ -135,8 +120,7 @@ def constraints_table(search: Search) -> Table:
 
 def trials_table(search: Search) -> Table:
     """Return every trial: how it ended, its values, its parameters, what it took."""
-    excess = [_excess_places(search, index) for index in range(len(search.constraints))]
-    rows = [_trial_row(search, trial, excess) for trial in search.trials]
+    rows = [_trial_row(search, trial) for trial in search.trials]
     columns = (
         "trial",
         "state",
@@ -149,25 +133,20 @@ def trials_table(search: Search) -> Table:
     return Table("All trials", columns, tuple(rows))
 
 
-def _trial_row(search: Search, trial: Trial, excess_places: list[int]) -> Row:
+def _trial_row(search: Search, trial: Trial) -> Row:
     is_baseline = trial.number == search.baseline.trial
     state = trial.state if trial.feasible else f"{trial.state}, breaks a constraint"
-    beyond = trial.constraints or [None] * len(excess_places)
+    beyond = trial.constraints or [None] * len(search.constraints)
     cells = (
         Cell(state),
         *_value_cells(search, trial),
-        *(Cell(value_text(v, p)) for v, p in zip(beyond, excess_places, strict=True)),
+        *(Cell(written(value).text) for value in beyond),
         *_parameter_cells(search, trial),
         Cell(number(trial.seconds, 1)),
         Cell(trial.source),
     )
     kept = trial.state == "complete" and trial.feasible
     return Row(trial.name, "baseline" if is_baseline else "arm" if kept else "control", cells)
-
-
-def _excess_places(search: Search, constraint: int) -> int:
-    found = [t.constraints[constraint] for t in search.trials if t.constraints]
-    return places_of(found)
 
 
 def space_table(search: Search) -> Table:

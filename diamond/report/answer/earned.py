@@ -1,0 +1,105 @@
+"""What the policies of a game earned, in the sentences of an answer."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from diamond.config.metric_table import RETURN
+from diamond.config.player_names import PLAYERS, UnseeingPlayer
+from diamond.report.answer.arm_words import listed, phrases, short
+from diamond.report.answer.compared import Compared
+from diamond.results.arm_model import Arm
+from diamond.results.comparisons import NO_INTERVAL, ONE_SEED
+from diamond.results.number_text import written
+from diamond.results.values import MEAN
+from diamond.stats.intervals import t_interval
+
+_MOST_NAMED = 6
+
+
+def players(about: Compared) -> list[Arm]:
+    """The arms whose policies have played."""
+    arms = about.doc.arms_of(about.game, "arm")
+    return [arm for arm in arms if arm.mean_return("mean") is not None]
+
+
+def returns_sentence(about: Compared) -> list[str]:
+    """Say what each policy earned and which return is the highest, or that this is not told.
+
+    Nothing where the answer is about returns anyway, or no policy played.
+    """
+    arms = players(about)
+    if not arms or about.metric.name == RETURN.name:
+        return []
+    values = [f"{_return(arm)} with {short(arm)}" for arm in arms]
+    if len(arms) > _MOST_NAMED:
+        lowest, highest = min(arms, key=_mean), max(arms, key=_mean)
+        values = [
+            f"{_return(lowest)} with {short(lowest)} to {_return(highest)} with {short(highest)}"
+        ]
+    return [f"Returns: {', '.join(values)}{_highest(about, arms)}."]
+
+
+def beside_players(about: Compared) -> Iterator[str]:
+    """Say than which players, who look at no frame, the policies earn more."""
+    arms = players(about)
+    if about.unfounded or not arms:
+        return
+    beaten: list[str] = []
+    not_beaten: dict[str, list[str]] = {}
+    for player, name in PLAYERS.items():
+        measured = [arm for arm in arms if arm.player_points(player)]
+        below = [arm for arm in measured if not _is_above(arm, player)]
+        if below:
+            not_beaten.setdefault(phrases(below), []).append(name)
+        elif measured:
+            beaten.append(name)
+    if beaten:
+        who = "Each policy" if len(arms) > 1 else "The policy"
+        yield f"{who} earns more than {listed(beaten)}."
+    for names, better in not_beaten.items():
+        yield f"With {names} the policy is not shown to earn more than {listed(better)}."
+
+
+def _is_above(arm: Arm, player: UnseeingPlayer) -> bool:
+    """Whether a policy earns more: over its seeds by a t interval, else over its episodes."""
+    found = arm.player_points(player)
+    if len(found) == 1:
+        return (found[0].difference_lo or 0.0) > 0
+    return t_interval(np.array([one.difference for one in found])).lo > 0
+
+
+def _mean(arm: Arm) -> float:
+    return arm.mean_return("mean") or 0.0
+
+
+def _return(arm: Arm) -> str:
+    found = arm.estimate(RETURN.name, MEAN)
+    runs = [run.returns for run in arm.runs if run.returns]
+    lo, hi = (found.lo, found.hi) if found else (None, None)
+    if len(runs) == 1:
+        lo, hi = runs[0].lo, runs[0].hi
+    return written(_mean(arm), lo, hi).text
+
+
+def _highest(about: Compared, arms: Sequence[Arm]) -> str:
+    """Say which return is the highest, or why that is not told."""
+    named = {arm.name: arm for arm in arms}
+    rows = [
+        row for row in about.doc.compared(about.game, RETURN.name) if {row.a, row.b} <= named.keys()
+    ]
+    if not rows or about.unfounded:
+        return ""
+    if all(row.decision == "undefined" for row in rows):
+        once = len(about.doc.seeds) == 1 and rows[0].reason in (ONE_SEED, NO_INTERVAL)
+        why = "each policy was trained once" if once else rows[0].reason
+        return f"; which is the highest cannot be told: {why}"
+    shown = [row for row in rows if row.is_shown]
+    if not shown:
+        return "; no difference between them was shown"
+    pairs = [
+        f"{short(named[row.a])} earns {'more' if (row.difference or 0) > 0 else 'less'} than "
+        f"{short(named[row.b])}"
+        for row in shown
+    ]
+    return f"; {listed(pairs)}"
