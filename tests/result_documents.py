@@ -112,6 +112,7 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
         "name": name,
         "kind": kind,
         "game": game,
+        "aa": name.endswith(" again"),
         "axis_values": {"steps": str(calls)},
         "runs": [run | {"seed": seed} for seed in seeds],
         "metrics": metrics,
@@ -148,6 +149,7 @@ def document(
     """Return a finished result document with numbers like those of a small Boxing study."""
     arms = [
         _arm(name, core, kind="arm", game=game, seeds=seeds)
+        | {"is_baseline": name == next(iter(cores))}
         for game in games
         for name, core in cores.items()
     ]

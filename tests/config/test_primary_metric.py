@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diamond.report.summary import summarise
 
 from diamond.config.metric_table import RETURN, is_set, stage_of
 from diamond.errors import RequestError
@@ -14,7 +15,6 @@ from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.report.console import result_table
-from diamond.report.summary import summarise
 from diamond.results.comparisons import Scored, comparison_rows, corrected
 from diamond.results.metric_model import Estimate, Metric
 from diamond.results.played_episodes import Played, PlayedEpisode, PlayedGames

@@ -18,13 +18,13 @@ from diamond.report.figures.figure_style import figure_bytes
 from diamond.report.figures.horizon_figures import horizon_figure, horizon_panels
 from diamond.report.figures.strips import film_strip, png_bytes, sheet_layout
 from diamond.report.numbers import visible_decimals
-from diamond.results.number_text import number
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.report.terminal import terminal
 from diamond.results.arm_model import first_cause
+from diamond.results.number_text import number
 from tests.commands import run_script
 from tests.result_documents import (
     HORIZON,

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diamond.report.summary import summarise
 
 from diamond.config.metric_table import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
 from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.path import Path as FlipPath
 from diamond.report.console import result_table
-from diamond.report.summary import summarise
 from diamond.report.tables import metric_groups, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
 from diamond.results.metric_model import Estimate

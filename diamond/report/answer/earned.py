@@ -18,9 +18,9 @@ _MOST_NAMED = 6
 
 
 def players(about: Compared) -> list[Arm]:
-    """The arms whose policies have played."""
+    """The arms whose policies have played, without controls."""
     arms = about.doc.arms_of(about.game, "arm")
-    return [arm for arm in arms if arm.mean_return("mean") is not None]
+    return [arm for arm in arms if not arm.aa and arm.mean_return("mean") is not None]
 
 
 def returns_sentence(about: Compared) -> list[str]:

@@ -18,13 +18,14 @@ from diamond.report.answer.compared import Compared, Pair
 from diamond.report.answer.earned import returns_sentence
 from diamond.results.answer_model import Part
 from diamond.results.arm_model import Arm
+from diamond.results.claims import Verdict
 from diamond.results.comparisons import ONE_SEED
 from diamond.results.metric_model import Estimate
 from diamond.results.number_text import with_bounds, written
 from diamond.results.values import MEAN
 
 _MOST_NAMED = 4
-_VERDICTS = ("PASS", "FAIL", "UNDECIDED")
+_VERDICTS: tuple[Verdict, ...] = ("PASS", "FAIL", "UNDECIDED")
 _MOTION = "frozen"
 """The partner of metrics that a still picture wins: what does not move is sharp."""
 
