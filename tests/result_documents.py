@@ -117,13 +117,18 @@ def _arm(name: str, core: float | None, *, kind: str, game: str, seeds: tuple[in
         "runs": [run | {"seed": seed} for seed in seeds],
         "metrics": metrics,
         "curves": curves,
+        "beside": {
+            "random": {"mean": -0.4},
+            "constant": {"mean": -1.1, "lo": -3.4, "hi": 1.2},
+            "blind": {"mean": 0.4, "lo": -1.9, "hi": 2.7},
+        } if is_arm else {},
         "interval": {
             "level": 0.95,
             "method": "t over seeds" if many else "bootstrap over starts within one trained model",
             "unit": "seed" if many else "start",
             "n": len(seeds) if many else 12,
         },
-    }
+    }  # fmt: skip
 
 
 def comparison(a: str, b: str, numbers: tuple[float, float, float], **changes: Any) -> Any:

@@ -29,7 +29,8 @@ from diamond.findings.arm_scores import (
     sensitivity,
 )
 from diamond.findings.claim_verdicts import claim_rows
-from diamond.findings.policy_returns import hns_over_games, run_returns
+from diamond.findings.foundations import founded
+from diamond.findings.policy_returns import beside_players, hns_over_games, run_returns
 from diamond.findings.reader_notes import event_notes, judge_notes, study_notes
 from diamond.findings.starts_in_training import kept_known_frames, kept_seen_starts
 from diamond.findings.stored_estimates import kept_estimates, kept_means
@@ -44,7 +45,6 @@ from diamond.results.arm_model import Run as RunResult
 from diamond.results.best_arm import best_arm
 from diamond.results.comparison_model import Comparison, OffData
 from diamond.results.comparisons import corrected
-from diamond.results.foundations import founded
 from diamond.results.metric_model import Interval, Metric
 from diamond.results.model import Costs, Places, Result
 from diamond.results.rollout_estimates import (
@@ -84,7 +84,7 @@ def build_result(
     games, declared = plan.request.games, plan.request.declared
     found = _Found(store, errors, made, left_out)
     arms = tuple(_arm(plan, arm, found, horizon) for arm in plan.arms)
-    metrics = described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan))
+    metrics = _metrics(plan, arms)
     rows, best = _comparisons(plan, store, arms, metrics)
     result = Result(
         study=plan.study,
@@ -105,9 +105,7 @@ def build_result(
         arms=arms,
         path={game: path_rows(plan, game, path, store) for game, path in plan.paths.items()},
         off_data=tuple(_off_data(plan, games)),
-        off_data_comparisons=corrected(
-            _each(games, lambda game: off_data_comparisons(plan, game, store))
-        ),
+        off_data_comparisons=_off_data_comparisons(plan, store),
         controls=tuple(_arm(plan, arm, found, horizon) for arm in plan.controls),
         sensitivity=tuple(_each(games, lambda game: sensitivity(plan, game, store, _own(plan)))),
         comparisons=rows,
@@ -121,6 +119,16 @@ def build_result(
         paths=Places(home=str(store.home)),
     )
     return result if declared is None else _judged(result, declared, store)
+
+
+def _off_data_comparisons(plan: Plan, store: Store) -> tuple[Comparison, ...]:
+    games = plan.request.games
+    return corrected(_each(games, lambda game: off_data_comparisons(plan, game, store)))
+
+
+def _metrics(plan: Plan, arms: Sequence[ArmResult]) -> tuple[Metric, ...]:
+    """The metrics that any arm was scored in."""
+    return described({plan.primary_metric}.union(*(arm.metrics for arm in arms)), _own(plan))
 
 
 def _comparisons(
@@ -268,6 +276,7 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
     scored = kept_estimates(arm, found.store, horizon)
     num_seeds, estimates = scored or (0, None)
     off_data = kept_estimates(arm, found.store, horizon, OFF_DATA_SCORES_FILE)
+    runs = tuple(_run(plan, run, found, horizon) for run in arm.runs)
     return ArmResult(
         name=arm.name,
         kind=arm.kind,
@@ -277,10 +286,11 @@ def _arm(plan: Plan, arm: Arm, found: _Found, horizon: int) -> ArmResult:
         aa=arm.aa,
         matched=tuple(Matched(field=m.field, old=m.old, new=m.new) for m in arm.matched),
         imagines=imagines(arm),
-        runs=tuple(_run(plan, run, found, horizon) for run in arm.runs),
+        runs=runs,
         metrics=estimates.metrics if estimates else {},
         curves=estimates.curves if estimates else {},
         interval=_interval(num_seeds, estimates.num_starts) if estimates else None,
+        beside=beside_players(runs),
         off_data=off_data[1].metrics if off_data else {},
     )
 

@@ -12,7 +12,7 @@ from diamond.config.base import Same
 from diamond.config.checkpoint_record import Checkpoint
 from diamond.config.environments import default_environment
 from diamond.config.game_names import GAMES
-from diamond.config.player_names import UnseeingPlayer
+from diamond.config.player_names import PLAYERS, UnseeingPlayer
 from diamond.config.published_scores import published
 from diamond.config.run import RunConfig
 from diamond.engine.output_names import EVENTS_FILE, RETURNS_FILE
@@ -21,6 +21,7 @@ from diamond.findings.arm_inputs import find_stage
 from diamond.plan.plan import Run
 from diamond.plan.stage_keys import StageSpec
 from diamond.results.arm_model import Arm
+from diamond.results.arm_model import Run as RunResult
 from diamond.results.comparison_model import GameScores
 from diamond.results.metric_model import Estimate
 from diamond.results.played_episodes import CurveEpisodes, Played, PlayedGames
@@ -36,6 +37,7 @@ from diamond.stats.aggregates import (
     human_normalised,
     stratified_bootstrap,
 )
+from diamond.stats.intervals import t_interval
 from diamond.tracking.event_log import read_events
 
 OTHER_GAME_LABEL = (
@@ -68,6 +70,25 @@ def run_returns(run: Run, store: Store) -> Returns | None:
     agent = find_stage(run, AGENT.name)
     events = None if agent is None else store.folder(agent.stage, agent.key) / EVENTS_FILE
     return _returns(Same(run.config), _file(store, own), others, events)
+
+
+def beside_players(runs: Sequence[RunResult]) -> dict[UnseeingPlayer, Estimate]:
+    """What the policies of an arm earned more than each player.
+
+    Over the training seeds with a t interval; one run has its own interval over episodes.
+    """
+    found = {}
+    for player in PLAYERS:
+        points = [one for run in runs if run.returns and (one := run.returns.player(player))]
+        if len(points) == 1:
+            only = points[0]
+            found[player] = Estimate(
+                mean=only.difference, lo=only.difference_lo, hi=only.difference_hi, n=1
+            )
+        elif points:
+            over = t_interval(np.array([one.difference for one in points]))
+            found[player] = Estimate(mean=over.mean, lo=over.lo, hi=over.hi, n=over.n)
+    return found
 
 
 @lru_cache(maxsize=1 << 13)

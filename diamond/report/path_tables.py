@@ -31,7 +31,8 @@ def path_table(doc: Result, game: str, metric: str) -> Table:
         )
         for row in found.ranges
     ]
-    sums = (Cell(signed(found.sums[way]).text) for way in ("forward", "backward"))
+    bounds = found.total.lo, found.total.hi
+    sums = (Cell(signed(found.sums[way], *bounds).text) for way in ("forward", "backward"))
     rows.append(Row("sum of the changes", "baseline", (Cell(""), *sums, Cell(""))))
     total = _change(found.total)
     ends = Cell(f"{path.start} -> {path.end}")

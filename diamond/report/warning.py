@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from diamond.findings.foundations import UNTRAINED, UNTRAINED_PRESET, is_uniform
 from diamond.results.arm_model import Arm
-from diamond.results.foundations import UNTRAINED, UNTRAINED_PRESET, is_uniform
 from diamond.results.model import Result
 from diamond.results.number_text import written
 from diamond.results.values import MEAN
-from diamond.stats.intervals import MIN_BOOTSTRAP_UNITS
+from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
 
 LEAST_EVENT_RECALL = 0.2
 MOST_RATE_FACTOR = 2.0

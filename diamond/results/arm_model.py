@@ -121,6 +121,11 @@ class Arm(Record):
     )
     curves: dict[str, Curve] = Field(default={}, description="by metric; none of a set")
     interval: Interval | None = Field(default=None, description="null where nothing is scored")
+    beside: dict[UnseeingPlayer, Estimate] = Field(
+        default={},
+        description="what the policies earned more than each player that looks at no frame: over "
+        "the seeds with a t interval, of one run over its episodes",
+    )
     off_data: dict[str, dict[str, Estimate | None]] = Field(
         default={}, description="as `metrics`, over the starts off the data alone"
     )

@@ -12,6 +12,11 @@ Family = Literal["primary", "secondary", "control", "reference", "path", "off_da
 Decision = Literal["shown", "shown alone", "not shown", "undefined"]
 Seen = Literal["worse", "better"]
 
+ONE_SEED = "one seed: needs two seeds"
+ON_THE_WAY = "on the way of a path: only its end is compared"
+NO_INTERVAL = "no interval"
+"""Reasons of comparisons that decide nothing."""
+
 
 class Comparison(Record):
     """An arm minus the baseline arm of its game in one metric."""

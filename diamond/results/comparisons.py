@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.metric_table import METRIC_OF, RESULT_METRICS, is_set
-from diamond.results.comparison_model import Comparison, Decision, Family, NoiseFloor
+from diamond.results.comparison_model import (
+    NO_INTERVAL,
+    ON_THE_WAY,
+    ONE_SEED,
+    Comparison,
+    Decision,
+    Family,
+    NoiseFloor,
+)
 from diamond.results.rollout_estimates import (
     BOOTSTRAP_SEED,
     Scores,
@@ -37,9 +45,6 @@ FAMILIES = ("primary", "secondary")
 """Families of comparisons that are corrected, each for its own number."""
 
 NO_FLOOR = "not defined: needs two seeds"
-ONE_SEED = "one seed: needs two seeds"
-ON_THE_WAY = "on the way of a path: only its end is compared"
-NO_INTERVAL = "no interval"
 METHOD_APART = (
     "bootstrap over paired starts of one trained model per arm: says nothing of training again"
 )

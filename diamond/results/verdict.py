@@ -10,7 +10,8 @@ from diamond.arrays import FloatArray
 from diamond.plan.claims.claim_grammar import Relation
 from diamond.results.claims import Verdict
 from diamond.seeds import Purpose, derive
-from diamond.stats.intervals import MIN_BOOTSTRAP_UNITS, bootstrap_interval
+from diamond.stats.intervals import bootstrap_interval
+from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
 from diamond.stats.paired import paired_seeds
 from diamond.stats.power import MAX_SEEDS, seeds_needed
 

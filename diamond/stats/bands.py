@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from diamond.arrays import FloatArray
-from diamond.stats.intervals import LEVEL, MIN_BOOTSTRAP_UNITS, TAIL
+from diamond.stats.intervals import LEVEL, TAIL
+from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
 
 NUM_SAMPLES = 4000
 """Simulated studies behind a critical value: its coverage has a standard error of .0034."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 from diamond.arrays import FloatArray, IntArray
+from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
 
 LEVEL = 0.95
 """Nominal coverage of every interval and band."""
@@ -14,10 +15,6 @@ TAIL = (1 - LEVEL) / 2
 """Probability of one tail outside an interval."""
 
 DEFAULT_NUM_RESAMPLES = 2000
-
-MIN_BOOTSTRAP_UNITS = 10
-"""Below this a resample often repeats a unit so often that its spread says little: no bootstrap
-interval or band is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from diamond.report.summary import summarise
 
 from diamond.config.metric_table import RETURN, is_set, stage_of
 from diamond.errors import RequestError
@@ -14,6 +13,7 @@ from diamond.plan.declarations import Declared, Given, read_declaration
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
 from diamond.plan.request import Request
+from diamond.report.answer.answers import answered
 from diamond.report.console import result_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected
 from diamond.results.metric_model import Estimate, Metric
@@ -106,8 +106,9 @@ def test_the_sentence_names_the_better_return() -> None:
             "arms": arms, "comparisons": (row,), "metrics": (metric,), "primary_metric": "return",
         }
     )  # fmt: skip
-    sentence = summarise(told)
-    assert "the policy earns less than with" in sentence
-    assert "return in the real game 1.00 against 5.00 points on average over episodes" in sentence
+    found = answered(told).answers[0].found
+    assert found.head.startswith("With 3 denoising steps the policy earns more than with 1")
+    assert "1.00 with 1, 5.00 with 3" in found.text
+    assert "mean of the episodes" in found.text
     heads = [column for column in result_table(told, "Boxing").columns if "return" in column]
     assert len(heads) == 1  # the column of returns, not another one of the metric

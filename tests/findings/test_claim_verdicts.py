@@ -328,8 +328,8 @@ def test_an_imported_model_is_judged_by_its_starts(tmp_path: Path) -> None:
         num_actions=6, weights=dict.fromkeys(("denoiser", "reward_end", "policy"), digest)
     )
     study = _Study(tmp_path)
-    study.add("steps=1", {0: _flat(2.0, 2.1, 2.2, 1.9)}, imported=imported)
-    study.add("steps=3", {0: _flat(1.0, 1.0, 1.0, 1.0)}, imported=imported)
+    study.add("steps=1", {0: _flat(*[2.0, 2.1, 2.2, 1.9] * 3)}, imported=imported)
+    study.add("steps=3", {0: _flat(*[1.0] * 12)}, imported=imported)
     (row,) = study.rows(_declaration("l1[steps=1] > l1[steps=3]"))
     assert (row.verdict, row.within_model) == ("PASS", True)
     assert row.games[0].parts[0].unit == "start"
@@ -412,13 +412,13 @@ def test_the_table_shows_verdicts_and_evidence(tmp_path: Path) -> None:
     rows = {row.name: [cell.text for cell in row.cells] for row in claims_table(document).rows}
     assert rows["claim 0"][0] == "PASS, post hoc"
     assert rows["Boxing: l1[steps=1] - l1[steps=3] > 0"] == [
-        "PASS", "4.000", "0.25 (0.25)", "3 seeds",
+        "PASS", "+4.00", "0.25 (0.25)", "3 seeds",
     ]  # fmt: skip
     assert rows["claim 1"][0] == "UNDECIDED, post hoc"
     text = "\n".join(claims_sentences(document))
     for words in (
         "changed since: xxxx",
-        "seed 0 4.000, seed 1 4.100, seed 2 3.900",
+        "seed 0 4.00, seed 1 4.10, seed 2 3.90",
         "Boxing: UNDECIDED: time step 9 is beyond the horizon of 4",
     ):
         assert words in text

@@ -321,7 +321,7 @@ def test_the_comparison_table_has_p_values_with_their_smallest_possible_one() ->
     assert table.columns[4:] == ("p (Holm)", "sign-flip p", "within noise floor", "could show")
     assert {len(row.cells) for row in table.rows} == {len(table.columns) - 1}
     cells = [[cell.text for cell in row.cells[1:]] for row in table.rows]
-    assert cells[0] == ["a difference", "3 seeds", "0.02", "0.25", "no", "0.050"]
+    assert cells[0] == ["a difference", "3 seeds", "0.02", "0.25", "no", "0.0500"]
     assert cells[1][0] == "a difference alone, not across 2"
     assert cells[1][4] == "yes"
     assert cells[2][3] == cells[2][5] == "–"
@@ -337,7 +337,7 @@ def test_the_comparison_table_has_p_values_with_their_smallest_possible_one() ->
 def test_other_metrics_are_an_exploratory_table_with_stars() -> None:
     table = exploratory_table(result(seeded()))
     assert (table.columns[0], [row.name for row in table.rows]) == ("metric", ["PSNR [dB]"])
-    assert [cell.text for cell in table.rows[0].cells] == ["-0.40", "-0.80*", "0.80"]
+    assert [cell.text for cell in table.rows[0].cells] == ["-0.4", "-0.80*", "+0.80"]
     assert exploratory_table(result(three_arms())).rows == ()
 
 
@@ -358,7 +358,7 @@ def test_the_noise_floor_is_a_table_and_a_sentence() -> None:
     assert len(table.rows[0].cells) == len(table.columns) - 1 == len(STEPS) + 1
     assert noise_sentences(result(seeded())) == [
         "Noise floor of steps=1, from 3 seeds: two trainings of this same configuration typically "
-        "differ by 0.040 in Core ratio over the horizon (root mean square)."
+        "differ by 0.0400 in Core ratio over the horizon (root mean square)."
     ]
     one = three_arms() | {"noise_floor": [noise_row(None)]}
     assert noise_table(result(one)).rows == ()
@@ -456,7 +456,7 @@ def test_a_table_without_results_has_the_names() -> None:
 
 def test_the_terminal_table_and_the_summary_load_no_matplotlib() -> None:
     script = (
-        "import sys, diamond.report.console, diamond.report.summary\n"
+        "import sys, diamond.report.console, diamond.report.answer.answers\n"
         "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)\n"
     )
     run_script(script)

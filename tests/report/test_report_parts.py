@@ -29,11 +29,9 @@ from diamond.report.figures.survival_figure import (
 )
 from diamond.report.figures.tradeoff import points, tradeoff_figure
 from diamond.report.latex import table_latex
-from diamond.report.numbers import shown_decimals
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import metric_groups
-from diamond.results.metric_model import Metric
 from diamond.stats.pareto import pareto
 from tests.result_documents import (
     HORIZON,
@@ -178,19 +176,6 @@ def test_a_small_panel_draws_at_most_so_many_time_steps(num_steps: int) -> None:
     assert (np.diff(shown) > 0).all()
     if num_steps <= PANEL_POINTS:
         assert shown.tolist() == list(range(num_steps))
-
-
-# Decimals.
-
-
-def test_small_errors_show_two_digits_and_other_metrics_their_own() -> None:
-    mse = Metric(name="mse", label="MSE", direction="lower", low=0)
-    assert shown_decimals(mse, [0.0, None, 0.000072, 0.5]) == 6
-    assert shown_decimals(mse, [0.2, 0.5]) == 3
-    assert shown_decimals(mse, []) == 3
-    # A skill of 0 by chance is no reason for six decimals.
-    skill = Metric(name="skill_copy_mse", label="", direction="higher")
-    assert shown_decimals(skill, [0.00001]) == 3
 
 
 # Survival.
@@ -358,4 +343,4 @@ def test_a_metric_of_a_whole_set_has_one_column() -> None:
         g["tables"]["fd"] for g in metric_groups(result(doc), "Boxing") if "fd" in g["tables"]
     )
     assert table.columns == ("arm", "all frames")
-    assert table.rows[0].cells == (Cell("3.000", "2.000 to 4.000"),)
+    assert table.rows[0].cells == (Cell("3.0", "2.0 to 4.0"),)

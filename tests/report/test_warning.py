@@ -39,7 +39,7 @@ def test_a_living_study_has_no_warning() -> None:
     ("metric", "dead", "told"),
     [
         ("event_recall_rewards", 0.19, "imagination draws few of the real rewards (recall 0.19"),
-        ("event_recall_ends", 0.0, "imagination draws few of the real ends (recall 0.00"),
+        ("event_recall_ends", 0.0, "imagination draws few of the real ends (recall 0"),
         ("reward_recall_negative_real", 0.0, "the reward model sees no reward -1 on real frames"),
         ("reward_recall_positive_real", 0.0, "the reward model sees no reward +1 on real frames"),
         ("reward_rate_ratio", 0.49, "how often there is a reward (imagined over real rate 0.49"),
@@ -56,7 +56,7 @@ def test_what_is_dead_is_said_of_the_arm_that_has_it(metric: str, dead: float, t
 def test_all_that_is_dead_is_one_sentence() -> None:
     text = warn(result(study(policy_entropy=(1.0, 1.0), event_recall_ends=(0.0, 0.1))))
     assert text == (
-        "Warning: imagination draws few of the real ends (recall 0.00 with steps=1, 0.10 with "
+        "Warning: imagination draws few of the real ends (recall 0 with steps=1, 0.100 with "
         "steps=3); the policy is nearly uniform (entropy over chance 1.00 with steps=1, 1.00 with "
         "steps=3)."
     )

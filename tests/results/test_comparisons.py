@@ -15,10 +15,9 @@ from diamond.findings.arm_scores import role_of
 from diamond.findings.reader_notes import study_notes
 from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
-from diamond.results.comparison_model import Comparison
+from diamond.results.comparison_model import ONE_SEED, Comparison
 from diamond.results.comparisons import (
     NO_FLOOR,
-    ONE_SEED,
     Role,
     Scored,
     compare,
@@ -235,15 +234,16 @@ def test_the_noise_floor_is_tracked_with_the_baseline_arm_alone() -> None:
 
 
 def test_one_seed_of_arms_trained_apart_decides_nothing() -> None:
-    baseline = replace(scored([[0.0], [0.1], [0.2]]), model="one")
+    starts = np.linspace(0, 0.3, 10)[:, None]
+    baseline = replace(scored(starts.tolist()), model="one")
     for model, reason in (("one", None), ("two", ONE_SEED)):
-        arm = replace(scored([[5.0], [5.1], [5.3]]), model=model)
+        arm = replace(scored((5 + starts**2).tolist()), model=model)
         row = corrected(comparison_rows(arm, baseline, "Boxing", PRIMARY))[0]
         assert row.lo is not None and row.lo > 0
         assert row.reason == reason
         assert row.decision == ("shown" if reason is None else "undefined")
         assert ("of one trained model per arm" in row.method) == (reason is not None)
-    reference = replace(scored([[5.0], [5.1], [5.3]], role="reference"), model=None)
+    reference = replace(scored((5 + starts**2).tolist(), role="reference"), model=None)
     assert corrected(comparison_rows(reference, baseline, "Boxing", PRIMARY))[0].reason is None
 
 

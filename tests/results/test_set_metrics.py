@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from diamond.report.summary import summarise
 
 from diamond.config.metric_table import METRIC_OF, METRICS, is_set
 from diamond.errors import RequestError
 from diamond.plan.claims.claim_parser import parse_claim
 from diamond.plan.path import Path as FlipPath
+from diamond.report.answer.answers import answered
 from diamond.report.console import result_table
 from diamond.report.tables import metric_groups, noise_table
 from diamond.results.comparisons import Scored, comparison_rows, corrected, noise_rows
@@ -148,7 +148,7 @@ def test_tables_show_one_value_and_figures_none() -> None:
     doc = document()
     [first] = metric_groups(result(doc), "Boxing")[0]["tables"].values()
     assert first.title == "FD-inverse-dynamics: lower is better, primary metric"
-    assert [row.cells[-1].text for row in first.rows][:2] == ["1.000", "2.000"]
+    assert [row.cells[-1].text for row in first.rows][:2] == ["1.00", "2.00"]
     assert first.columns == ("arm", "all frames")
     assert not result(doc).has_curve("Boxing", FD)
     floor = noise_table(result(doc))
@@ -160,7 +160,7 @@ def test_terminal_and_sentence_say_that_it_is_of_all_frames() -> None:
     doc = document()
     heads = result_table(result(doc), "Boxing").columns
     assert "FD-inverse-dynamics\nall frames" in heads
-    assert "over all frames of 100 time steps" in summarise(result(doc))
+    assert "all frames of 100 time steps" in answered(result(doc)).answers[0].found.text
 
 
 def test_scores_of_several_stages_are_read_as_one(tmp_path: Path) -> None:

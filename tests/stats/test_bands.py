@@ -9,12 +9,12 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from diamond.stats.bands import (
-    MIN_BOOTSTRAP_UNITS,
     bootstrap_band,
     critical_value,
     t_band,
 )
-from diamond.stats.intervals import t_curve, t_interval
+from diamond.stats.intervals import bootstrap_curve, t_curve, t_interval
+from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
 
 Array = NDArray[np.float64]
 Band = Callable[[Array, int], tuple[Array, Array, Array]]
@@ -241,3 +241,17 @@ def test_equal_curves_have_a_band_without_width(band: Band) -> None:
 def test_bad_requests_are_refused(band: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="shape"):
         band(np.ones(4), 0)
+
+
+def test_starts_that_differ_by_rounding_alone_blow_up_no_band() -> None:
+    """At a time step one start of forty differs, the others by what float32 leaves of 0."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 8)).astype(np.float32).astype(np.float64)
+    values[:, 3] = 0.3 + 1e-8 * rng.normal(size=40)
+    values[0, 3] = 1.3
+    _, lo, hi = bootstrap_band(values, 1)
+    _, inner_lo, inner_hi = bootstrap_curve(values, 1)
+    assert np.isnan(lo[3])
+    others = [step for step in range(8) if step != 3]
+    assert ((hi - lo)[others] < 10 * (inner_hi - inner_lo)[others]).all()
+    assert ((hi - lo)[others] > (inner_hi - inner_lo)[others]).all()

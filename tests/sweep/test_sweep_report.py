@@ -19,9 +19,9 @@ from rich.console import Console
 
 from diamond.cli.result_view import show_result
 from diamond.report.figures.figure_style import figure_bytes
-from diamond.report.numbers import value_text
 from diamond.report.page import write_report
 from diamond.report.render import ReportPaths
+from diamond.report.search.search_answer import answer_search
 from diamond.report.search.search_figures import (
     front_figure,
     history_figure,
@@ -31,7 +31,7 @@ from diamond.report.search.search_figures import (
     slices_figure,
 )
 from diamond.report.search.search_pictures import search_pictures
-from diamond.report.search.search_prose import CAVEAT, summarise_search
+from diamond.report.search.search_prose import CAVEAT
 from diamond.report.search.search_tables import (
     confirmation_table,
     constraints_table,
@@ -41,6 +41,7 @@ from diamond.report.search.search_tables import (
     trials_csv,
     trials_table,
 )
+from diamond.results.answer_model import Answer
 from tests.commands import run_script
 from tests.sweep_documents import (
     LIMIT,
@@ -64,61 +65,68 @@ from tests.sweep_documents import (
 # The answer.
 
 
-def test_the_answer_names_the_best_trial_its_gain_and_that_it_is_no_finding() -> None:
+def answer(doc: dict[str, Any]) -> Answer:
+    """The answer of a search in one game."""
+    return answer_search(search(doc), ("Breakout",))
+
+
+def test_the_answer_says_the_settings_then_the_gain_and_that_it_is_no_finding() -> None:
     doc = sweep([trial(0, [0.25]), trial(1, [0.4]), trial(2, [0.1])], (SKILL,))
-    assert summarise_search(search(doc)) == (
+    found = answer(doc)
+    assert found.best == "trial 1"
+    assert found.found.head.startswith("The best settings found: ")
+    assert "=" in found.found.head
+    assert found.found.text == (
         "The best of 3 trials is trial 1 with L1 skill over copy last, changed pixels 0.400, "
-        f"0.150 better than the baseline's 0.250. {CAVEAT}"
+        "0.150 better than the baseline's 0.250."
     )
+    assert found.against.head == CAVEAT
+    assert found.sure.head == "Nothing was confirmed yet."
 
 
 def test_a_smaller_value_is_better_where_the_objective_is_minimised() -> None:
     doc = sweep([trial(0, [12.0]), trial(1, [7.5])], (TIME,))
-    assert "trial 1 with ms per imagined frame [ms] 7.5, 4.5 better" in summarise_search(
-        search(doc)
-    )
+    assert "trial 1 with ms per imagined frame [ms] 7.50, 4.50 better" in answer(doc).found.text
     worse = doc | {"baseline": {"trial": None, "values": [5.0]}}
-    assert "7.50, 2.50 worse than the baseline's 5.00" in summarise_search(search(worse))
+    assert "7.50, 2.50 worse than the baseline's 5.00" in answer(worse).found.text
 
 
 def test_the_answer_says_where_the_baseline_is_from_the_front() -> None:
     trials = [trial(0, [0.3, 10.0]), trial(1, [0.5, 20.0]), trial(2, [0.1, 4.0])]
     doc = sweep(trials, (SKILL, TIME))
-    assert summarise_search(search(doc)) == (
+    found = answer(doc).found
+    assert found.head.count(";") == 2
+    assert found.text == (
         "Of 3 trials, 3 are on the front of L1 skill over copy last, changed pixels and ms per "
-        "imagined frame, from trial 1 (0.500; 20.0 ms) to trial 2 (0.100; 4.0 ms); the baseline "
-        f"(0.300; 10.0 ms) is on it. {CAVEAT}"
+        "imagined frame, from trial 1 (0.500; 20.0 ms) to trial 2 (0.100; 4.00 ms); the baseline "
+        "(0.300; 10.0 ms) is on it."
     )
     beaten = sweep([*trials, trial(3, [0.35, 10.0])], (SKILL, TIME))
-    told = summarise_search(search(beaten))
+    told = answer(beaten).found.text
     assert "; trial 3 beats the baseline (0.300; 10.0 ms) without a loss" in told
     apart = doc | {"front": [1, 2], "baseline": {"trial": None, "values": [0.3, 3.0]}}
-    assert "none beats the baseline (0.300; 3.0 ms) without a loss" in summarise_search(
-        search(apart)
-    )
+    assert "none beats the baseline (0.300; 3.00 ms) without a loss" in answer(apart).found.text
     unknown = doc | {"front": [1], "baseline": {"trial": None, "values": []}}
-    assert "trial 1 (0.500; 20.0 ms) alone is on the front" in summarise_search(search(unknown))
-    assert "; the baseline has no value." in summarise_search(search(unknown))
+    assert "trial 1 (0.500; 20.0 ms) alone is on the front" in answer(unknown).found.text
+    assert "; the baseline has no value." in answer(unknown).found.text
 
 
 def test_without_a_value_there_is_no_result() -> None:
-    expected = "There is no result: none of 6 trials (1 pruned, 5 failed) has a value."
-    assert summarise_search(search(all_failed())) == expected
+    expected = "There is no result: of 6 trials (1 pruned, 5 failed), none has a value."
+    assert answer(all_failed()).found.head == expected
     broken = [trial(number, [0.2], feasible=False, constraints=[1.0]) for number in range(2)]
     doc = sweep(broken, (SKILL,), constraints=[LIMIT])
-    assert summarise_search(search(doc)).endswith(
-        "2 trials, no complete one keeps the constraints."
-    )
+    assert answer(doc).found.head.endswith("2 trials, no complete one keeps the constraints.")
 
 
 @pytest.mark.parametrize("verdict", ["confirmed", "refuted", "undecided"])
 def test_what_the_confirmation_said_takes_the_place_of_the_warning(verdict: str) -> None:
-    text = summarise_search(search(confirmed(one_objective(), verdict)))
-    assert text.endswith(
+    found = answer(confirmed(one_objective(), verdict))
+    assert found.sure.head == (
         "Confirmation (3 seeds, starts 16 to 31): trial 23 differs from the baseline by 0.039 "
         f"(0.011 to 0.067) in L1 skill over copy last, changed pixels: {verdict}."
     )
-    assert CAVEAT not in text
+    assert found.against.head != CAVEAT
 
 
 def test_many_confirmed_rows_are_told_by_verdict() -> None:
@@ -127,7 +135,7 @@ def test_many_confirmed_rows_are_told_by_verdict() -> None:
     other = row | {"objective": 1, "lo": None, "hi": None, "verdict": "no interval"}
     doc["confirm"]["result"]["rows"].append(other)
     name = row["arm"]
-    assert summarise_search(search(doc)).endswith(
+    assert answer(doc).sure.head.endswith(
         f"confirmed: {name} (L1 skill over copy last, changed pixels); "
         f"no interval: {name} (ms per imagined frame)."
     )
@@ -158,13 +166,6 @@ def test_reports_of_instances_are_running_means() -> None:
     assert search(doc).reports(search(doc).trials[0]) == [(1, 1.0), (2, 2.5)]
     other = search(doc | {"pruner": None})
     assert other.reports(other.trials[0]) == [(2, 1.0), (10, 4.0)]
-
-
-def test_values_keep_three_digits_whatever_their_size() -> None:
-    assert value_text(0.0004, 3) == "0.0004"
-    assert value_text(1.5e9, 1) == "1.5e+09"
-    assert value_text(-0.25, 2) == "-0.25"
-    assert (value_text(0.0, 2), value_text(None, 2)) == ("0.00", "–")
 
 
 # Figures.

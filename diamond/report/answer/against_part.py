@@ -10,8 +10,7 @@ from diamond.report.numbers import counted
 from diamond.results.answer_model import Part
 from diamond.results.arm_model import Arm, CostName
 from diamond.results.best_arm import distance, is_better
-from diamond.results.comparison_model import Comparison
-from diamond.results.comparisons import ONE_SEED
+from diamond.results.comparison_model import ONE_SEED, Comparison
 from diamond.results.number_text import number, signed, with_bounds, written
 from diamond.results.values import MEAN
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from diamond.findings.foundations import UNTRAINED, UNTRAINED_PRESET
 from diamond.results.arm_model import Arm
 from diamond.results.best_arm import best_arm, is_better
 from diamond.results.comparison_model import Comparison
-from diamond.results.foundations import UNTRAINED, UNTRAINED_PRESET
 from diamond.results.metric_model import Metric
 from diamond.results.model import Result
 from diamond.results.values import MEAN

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from diamond.config.metric_table import RETURN
-from diamond.config.player_names import PLAYERS, UnseeingPlayer
+from diamond.config.player_names import PLAYERS
 from diamond.report.answer.arm_words import listed, phrases, short
 from diamond.report.answer.compared import Compared
 from diamond.results.arm_model import Arm
-from diamond.results.comparisons import NO_INTERVAL, ONE_SEED
+from diamond.results.comparison_model import NO_INTERVAL, ONE_SEED
 from diamond.results.number_text import written
 from diamond.results.values import MEAN
-from diamond.stats.intervals import t_interval
 
 _MOST_NAMED = 6
 
@@ -48,8 +45,8 @@ def beside_players(about: Compared) -> Iterator[str]:
     beaten: list[str] = []
     not_beaten: dict[str, list[str]] = {}
     for player, name in PLAYERS.items():
-        measured = [arm for arm in arms if arm.player_points(player)]
-        below = [arm for arm in measured if not _is_above(arm, player)]
+        measured = [arm for arm in arms if player in arm.beside]
+        below = [arm for arm in measured if (arm.beside[player].lo or 0.0) <= 0]
         if below:
             not_beaten.setdefault(phrases(below), []).append(name)
         elif measured:
@@ -59,14 +56,6 @@ def beside_players(about: Compared) -> Iterator[str]:
         yield f"{who} earns more than {listed(beaten)}."
     for names, better in not_beaten.items():
         yield f"With {names} the policy is not shown to earn more than {listed(better)}."
-
-
-def _is_above(arm: Arm, player: UnseeingPlayer) -> bool:
-    """Whether a policy earns more: over its seeds by a t interval, else over its episodes."""
-    found = arm.player_points(player)
-    if len(found) == 1:
-        return (found[0].difference_lo or 0.0) > 0
-    return t_interval(np.array([one.difference for one in found])).lo > 0
 
 
 def _mean(arm: Arm) -> float:

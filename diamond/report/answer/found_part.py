@@ -19,7 +19,7 @@ from diamond.report.answer.earned import returns_sentence
 from diamond.results.answer_model import Part
 from diamond.results.arm_model import Arm
 from diamond.results.claims import Verdict
-from diamond.results.comparisons import ONE_SEED
+from diamond.results.comparison_model import ONE_SEED
 from diamond.results.metric_model import Estimate
 from diamond.results.number_text import with_bounds, written
 from diamond.results.values import MEAN
