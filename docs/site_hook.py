@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FIRST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 SHOWN = {".md", ".html", ".png", ".gif", ".webp", ".svg"}
-LINK = re.compile(r"(?P<head>!?\[(?P<text>[^]]*)\])\((?P<path>(?!\w+:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
+LINK = re.compile(
+    r"(?P<head>!?\[(?P<text>[^]]*)\])\((?P<path>(?!\w+:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)"
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
