@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from diamond.config.metric_table import RESULT_METRICS
 from tests.commands import ROOT, diamond
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -89,3 +90,9 @@ def test_the_glossary_is_sorted_and_defines_a_word_once_in_two_sentences() -> No
     assert {"fidelity", "holm", "interval", "iou", "psnr", "seed", "ssim", "survival"} <= {*words}
     long = [word for word, meaning in rows if len(re.findall(r"[.?!](?= [A-Z]|$)", meaning)) > 2]
     assert long == []
+
+
+def test_a_metric_has_one_anchor_of_its_own() -> None:
+    anchors = re.findall(r'<a id="(\w+)"></a>', _text(ROOT / "docs" / "metrics.md"))
+    assert sorted(anchors) == sorted(set(anchors))
+    assert {metric.name for metric in RESULT_METRICS} <= set(anchors)
