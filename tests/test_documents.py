@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from diamond.config.metric_table import RESULT_METRICS
 from tests.commands import ROOT, diamond
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -30,10 +31,11 @@ def _text(page: Path) -> str:
 def folder(toy_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One working directory for all commands, as a reader has who tries one after the other.
 
-    The toy family is installed, as docs/families.md says, and the game of docs/own-game.md is
-    written down.
+    The toy family is installed, as docs/families.md says, the game of docs/own-game.md is written
+    down, and the declarations are there, as in a clone.
     """
     reader = tmp_path_factory.mktemp("reader")
+    (reader / "ablations").symlink_to(ROOT / "ablations")
     game = OWN_GAME.search(_text(ROOT / "docs" / "own-game.md"))
     assert game is not None
     (reader / "my_game.py").write_text(game["code"], encoding="utf-8")
@@ -79,3 +81,18 @@ def test_a_link_of_the_docs_leads_to_a_file(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", _text(page))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert missing == []
+
+
+def test_the_glossary_is_sorted_and_defines_a_word_once_in_two_sentences() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", _text(ROOT / "docs" / "glossary.md"), re.MULTILINE)
+    words = [word.casefold() for word, _ in rows[1:]]
+    assert words == sorted(set(words))
+    assert {"fidelity", "holm", "interval", "iou", "psnr", "seed", "ssim", "survival"} <= {*words}
+    long = [word for word, meaning in rows if len(re.findall(r"[.?!](?= [A-Z]|$)", meaning)) > 2]
+    assert long == []
+
+
+def test_a_metric_has_one_anchor_of_its_own() -> None:
+    anchors = re.findall(r'<a id="(\w+)"></a>', _text(ROOT / "docs" / "metrics.md"))
+    assert sorted(anchors) == sorted(set(anchors))
+    assert {metric.name for metric in RESULT_METRICS} <= set(anchors)
