@@ -3,11 +3,10 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import typer
 
-from diamond.cli.widths import console, text_width, wrapper
+from diamond.cli.widths import text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.environments import default_environment
 from diamond.config.overrides import field_description, get_field, variable_fields
@@ -21,11 +20,9 @@ from diamond.plan.stage_keys import StageName, first_stage_of_field
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import find_stage_record, stage_names
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 DEFAULT = f"default ({DEFAULT_PRESET})"
 PARTS = "the first part of each family"
+INDENT = 4
 HOW_TO = (
     "Any config field can be varied by its dotted name: `diamond axes --fields` lists them.",
     "Games and seeds are no axes: --game A,B and --seeds N. Quote values with parentheses: "
@@ -58,7 +55,7 @@ def show_axes(fields: bool) -> None:
     for stage, axes in _by_stage(known_axes()):
         _show_section(stage, axes, width)
     if fields:
-        console().print(_fields_table())
+        _show_fields(width)
         return
     for text in (*HOW_TO, *broken_families()):
         typer.echo(wrapper(width).fill(text))
@@ -121,25 +118,19 @@ GAME_OF_ANOTHER_KIND = ("Boxing", "CarRacing-v3")
 """Games whose environments have the fields that the default game has not."""
 
 
-def _fields_table() -> "Table":
-    from rich.table import Table
-
-    table = Table(title="Config fields", title_justify="left")
-    for column in (
-        "field",
-        "meaning",
-        f"default ({DEFAULT_PRESET}, {DEFAULT_GAME})",
-        "first stage",
-    ):
-        # A name that is cut in two cannot be copied into a command.
-        table.add_column(column, overflow="fold", no_wrap=column == "field")
+def _show_fields(width: int) -> None:
+    """Every config field: its name in one line, as a command takes it, what it is below."""
+    cell = wrapper(width - INDENT)
+    typer.secho(f"Config fields, defaults of {DEFAULT_PRESET} and {DEFAULT_GAME}\n", bold=True)
     seen: set[str] = set()
     for family in known_families():
         for name in (name for name in variable_fields(family) if name not in seen):
             seen.add(name)
             meaning, value = field_description(name, family), _default_of_field(name, family)
-            table.add_row(name, meaning, value, first_stage_of_field(name))
-    return table
+            typer.secho(name, bold=True)
+            facts = f"default: {value}; first stage: {first_stage_of_field(name)}"
+            for line in [*cell.wrap(meaning), *cell.wrap(facts)]:
+                typer.echo(f"{'':{INDENT}}{line}")
 
 
 def _default(axis: Axis) -> str:

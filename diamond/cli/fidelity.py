@@ -206,7 +206,7 @@ def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> N
         print_document(result)
         return
     out = console()
-    out.print(terminal(fidelity_table(result)))
+    out.print(terminal(fidelity_table(result), out.width))
     if result.warning:
         out.print(result.warning)
     stages = {

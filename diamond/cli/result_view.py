@@ -1,8 +1,12 @@
-"""The result of a study as a person reads it: tables, the finding, where the report is."""
+"""The result of a study as a person reads it: tables, the answer, what to do now, the report."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
+from rich.style import Style
+from rich.text import Text
 
 from diamond.cli.widths import console
 from diamond.report.claim_tables import claims_table
@@ -19,7 +23,7 @@ from diamond.results.model import Result
 
 
 def show_result(doc: Result, out: Console | None = None) -> None:
-    """Print the tables of a result, its summary, its warning, its paths and what to do next.
+    """Print the tables of a result, its answer, its warning, its claims, and what to do next.
 
     Args:
         doc: Of an ablation or of a search.
@@ -27,23 +31,46 @@ def show_result(doc: Result, out: Console | None = None) -> None:
     """
     out = console() if out is None else out
     for table in _tables(doc):
-        out.print(terminal(table))
-    out.print(doc.summary or summarise(doc))
-    if doc.warning:
-        out.print(doc.warning)
+        out.print(terminal(table, out.width))
+        out.print()
+    for paragraph in _answer(doc):
+        out.print(paragraph)
+        out.print()
     if doc.claims:
-        out.print(terminal(replace(claims_table(doc), title="")))
-    paths, search = doc.paths, doc.search
-    lines = [
-        ("report:", paths.report_html),
-        ("", paths.report_md),
-        ("search:", paths.dashboard_command),
-        ("compare:", paths.mlflow_command),
-        ("confirm:", "" if search is None else confirm_command(search)),
-    ]
-    for head, text in lines:
+        out.print(terminal(replace(claims_table(doc), title=""), out.width))
+        out.print()
+    confirm = () if doc.search is None else (confirm_command(doc.search),)
+    commands = [one for one in dict.fromkeys((*doc.next, *confirm)) if one]
+    lines = [Text(f"{'' if at else 'next:':<9}{one}") for at, one in enumerate(commands)]
+    if doc.paths.report_html:
+        lines.append(Text("report:  ").append_text(_link(doc.paths.report_html)))
+    for head, text in (
+        ("", doc.paths.report_md),
+        ("search:", doc.paths.dashboard_command),
+        ("compare:", doc.paths.mlflow_command),
+    ):
         if text:
-            out.print(f"{head:<9}{text}", soft_wrap=True)
+            lines.append(Text(f"{head:<9}{text}"))
+    for line in lines:
+        out.print(line, soft_wrap=True)
+
+
+def _answer(doc: Result) -> Iterator[Text]:
+    """The paragraphs of the answer, and the warning."""
+    for answer in doc.answers:
+        for part in (answer.found, answer.against, answer.sure):
+            if part.head or part.text:
+                yield Text.assemble((part.head, "bold"), " " * bool(part.text), part.text)
+    if not doc.answers:
+        yield Text(doc.summary or summarise(doc), "bold")
+    if doc.warning:
+        yield Text(doc.warning, "yellow")
+
+
+def _link(path: str) -> Text:
+    """A path as an address that a terminal opens."""
+    address = Path(path).absolute().as_uri()
+    return Text(address, Style(link=address))
 
 
 def _tables(doc: Result) -> list[Table]:

@@ -39,7 +39,8 @@ def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) ->
     shown = diamond("show", STUDY, "--home", str(home)).stdout
     told = (smoke_home.parent / "stdout.txt").read_text()
     assert shown.splitlines()[:10] == told.splitlines()[:10]
-    assert f"report:  {home / 'studies' / STUDY / 'report.html'}" in shown
+    assert f"report:  {(home / 'studies' / STUDY / 'report.html').as_uri()}" in shown
+    assert f"diamond ui --home {home}\n" in shown
     assert "command: diamond ablate steps=1,3 --preset smoke" in shown
 
     assert "nothing to free" in diamond("gc", "--home", str(home)).stdout
