@@ -1,5 +1,7 @@
 """`diamond studies` and `diamond show`: what a home holds, and one study of it once more."""
 
+import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -97,13 +99,36 @@ def show_study(home: Path, name: str) -> None:
         out.print(lost, soft_wrap=True)
     if result is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
-    out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
+    command = study.entries[-1]["command"]
+    if result is not None:
+        command = _moved(command, result.paths.home, str(home))
+    out.print(f"command: {command}", soft_wrap=True)
 
 
 def placed(result: Result, study: Study) -> Result:
     """The result of a study with the places where it is now: the home may have been moved."""
-    places = report_places(result.paths, study.folder, result.paths.mlflow_command)
-    return result.model_copy(update={"paths": places})
+    home = str(study.folder.parent.parent)
+
+    def moved(command: str | None) -> str | None:
+        return None if command is None else _moved(command, result.paths.home, home)
+
+    places = report_places(result.paths, study.folder, moved(result.paths.mlflow_command))
+    changes = {"home": home, "dashboard_command": moved(places.dashboard_command)}
+    return result.model_copy(
+        update={
+            "paths": places.model_copy(update=changes),
+            "next": tuple(map(moved, result.next)),
+            "command": moved(result.command),
+        }
+    )
+
+
+def _moved(command: str, old: str | None, home: str) -> str:
+    """A command with the folder of its home as it is now."""
+    if old is None or old == home:
+        return command
+    before, after = re.escape(shlex.quote(old)), shlex.quote(home)
+    return re.sub(rf"(?<![\w.-]){before}(?=[/\s]|$)", lambda _: after, command)
 
 
 def _varied(study: Study) -> str:
