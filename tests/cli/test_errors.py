@@ -293,6 +293,16 @@ def test_axes_shows_what_each_one_does() -> None:
     assert f"default: [{','.join(map(str, channels))}];" in fields
 
 
+def test_an_axis_is_shown_alone_with_an_example() -> None:
+    done = diamond("axes", "history")
+    for part in ("past frames", "1 to 16", "denoiser.history", "diamond ablate history=4,2"):
+        assert part in done.stdout
+    assert "churn" not in done.stdout
+    unknown_one = diamond("axes", "histroy")
+    assert unknown_one.returncode == 2
+    assert "Did you mean 'history'?" in unknown_one.stderr
+
+
 # --- error texts ------------------------------------------------------------------------------
 
 
