@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_the_line_of_all_stages_counts_those_that_are_done_already(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     specs = smoke_plan().stages()
     console, out = shown()
@@ -92,7 +93,7 @@ def test_what_fails_and_what_reads_it_are_at_their_end(monkeypatch: pytest.Monke
 
 
 def test_a_search_says_how_many_stages_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     spec, other, *_ = smoke_plan().stages()
     console, out = shown()
@@ -107,7 +108,7 @@ def test_progress_has_units_and_no_rate_of_what_came_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     spec = next(spec for spec in smoke_plan().stages() if spec.stage == "denoiser")
     console, out = shown()

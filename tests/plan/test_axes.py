@@ -11,7 +11,7 @@ from diamond.cli.axes import axes_page, axis_example
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import RunConfig
+from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
@@ -360,7 +360,7 @@ def test_the_example_of_an_axis_has_two_values_that_differ(axis: Axis) -> None:
         # Of these one value alone can be used here.
         assert axis.name in ("family", "collector", "lpips")
         return
-    protocol = "online" if axis.fields[0].startswith("online.") else "static"
+    protocol: Protocol = "online" if axis.fields[0].startswith("online.") else "static"
     config = make_preset(DEFAULT_PRESET, DEFAULT_GAME, protocol)
     one, other = (apply_axes(config, [(axis, text)]) for text in asked.values)
     assert one != other
