@@ -39,20 +39,24 @@ def show_result(doc: Result, out: Console | None = None) -> None:
     if doc.claims:
         out.print(terminal(replace(claims_table(doc), title=""), out.width))
         out.print()
-    confirm = () if doc.search is None else (confirm_command(doc.search),)
-    commands = [one for one in dict.fromkeys((*doc.next, *confirm)) if one]
-    lines = [Text(f"{'' if at else 'next:':<9}{one}") for at, one in enumerate(commands)]
-    if doc.paths.report_html:
-        lines.append(Text("report:  ").append_text(_link(doc.paths.report_html)))
-    for head, text in (
-        ("", doc.paths.report_md),
-        ("search:", doc.paths.dashboard_command),
-        ("compare:", doc.paths.mlflow_command),
-    ):
-        if text:
-            lines.append(Text(f"{head:<9}{text}"))
-    for line in lines:
+    for line in _next_lines(doc):
         out.print(line, soft_wrap=True)
+
+
+def _next_lines(doc: Result) -> Iterator[Text]:
+    """The commands that make sense now, where the report is, and what shows the runs."""
+    paths = doc.paths
+    views = {"search:": paths.dashboard_command, "compare:": paths.mlflow_command}
+    confirm = () if doc.search is None else (confirm_command(doc.search),)
+    asked = dict.fromkeys((*doc.next, *confirm))
+    commands = [command for command in asked if command and command not in views.values()]
+    for place, command in enumerate(commands):
+        yield Text(f"{'' if place else 'next:':<9}{command}")
+    if paths.report_html:
+        yield Text("report:  ").append_text(_link(paths.report_html))
+    for head, text in (("", paths.report_md), *views.items()):
+        if text:
+            yield Text(f"{head:<9}{text}")
 
 
 def _answer(doc: Result) -> Iterator[Text]:

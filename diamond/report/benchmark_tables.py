@@ -101,7 +101,8 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
         rows.append(Row(agent_name(agent), "baseline", (Cell(ABSENT), *cells, Cell(count))))
     title = f"Human-normalised scores over {games_title(group.games)}"
     columns = ("agent", "runs", *LABELS.values(), "superhuman")
-    return Table(title, columns, tuple(rows), _caption(doc, files, group))
+    ranks = (1, 5, 3, 6, 2, 0)
+    return Table(title, columns, tuple(rows), _caption(doc, files, group), ranks=ranks)
 
 
 def _published_cell(agent: PublishedScores, name: str) -> Cell:

@@ -20,9 +20,10 @@ GAP = 1
 """Columns between two of a table."""
 LASTING = 4
 """Rank from which on a column keeps its second lines while others lose their place."""
-_NAMES, _WORDS = (18, 32), (9, 18)
+_NAMES, _WORDS = (18, 32), (9, 30)
 """Columns that names, and cells of words, have before any column is left out: at least as many, and
-as many more as their longest word needs, up to the second number."""
+as many more as their longest word needs, up to the second number. Names beside numbers alone are
+whole up to it."""
 _LEAST = 9
 """Columns that a name has at least."""
 _TONES: Mapping[Tone, str] = {
@@ -108,24 +109,24 @@ def _fitted(table: Table, width: int) -> _Fit:
 def _choices(table: Table) -> Iterator[tuple[tuple[int, ...], frozenset[int], int]]:
     """Columns that are kept, those without second lines, and the room that names have at least.
 
-    Given up are, in this order: second lines of the columns of low rank; names in one line; columns
-    of low rank; then second lines and columns of the others.
+    Given up are, in this order: second lines of the columns of low rank; long names in one line;
+    columns of low rank; other names in one line; then second lines and columns of high rank.
     """
     places = tuple(range(len(table.columns)))
     ranks = (0, *(table.ranks or reversed(range(len(places) - 1))))
-    order = sorted(places[1:], key=lambda place: ranks[place])
-    kept, bare, whole = places, frozenset[int](), _natural(table, 0, bare=False)
-    folded = _floor(table, 0, _NAMES)
-    yield kept, bare, whole
-    for is_low in (True, False):
+    order = sorted(places[1:], key=lambda place: (ranks[place], -place))
+    kept, bare = places, frozenset[int]()
+    rooms = {True: (_natural(table, 0, bare=False), _floor(table, 0, _NAMES)), False: (_LEAST,) * 2}
+    for is_low, (at_first, later) in rooms.items():
         given_up = [place for place in order if (ranks[place] < LASTING) == is_low]
+        yield kept, bare, at_first
         for place in given_up:
             bare |= {place}
-            yield kept, bare, whole if is_low else _LEAST
-        yield kept, bare, folded if is_low else _LEAST
+            yield kept, bare, at_first
+        yield kept, bare, later
         for place in given_up:
             kept = tuple(one for one in kept if one != place)
-            yield kept, bare, folded if is_low else _LEAST
+            yield kept, bare, later
 
 
 def _widths(
@@ -148,7 +149,8 @@ def _widths(
 
 def _floor(table: Table, place: int, bounds: tuple[int, int]) -> int:
     """How far a column may be narrowed: its words stay whole, but for very long ones."""
-    words = [word for line in _lines(table, place, bare=False) for word in line.split()]
+    lines = _lines(table, place, bare=False)
+    words = [word for line in lines for word in line.split()] if table.words else lines
     return max(bounds[0], min(bounds[1], _longest(words)))
 
 
