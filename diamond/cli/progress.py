@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from diamond.cli.plan_table import duration_text
@@ -19,6 +20,8 @@ from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages.registry import find_stage_record
 
+BAR_FROM = 80
+"""Columns of a terminal that has room for bars."""
 LOG_SECONDS = 30.0
 RATE_WINDOW_SECONDS, LEAST_SECONDS = 10.0, 0.5
 """A rate is that of the last seconds; what came in at once says nothing of it."""
@@ -122,8 +125,9 @@ class ProgressView:
         self._told = time.monotonic()
         self._bars = _Bars(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=18),
-            TextColumn("{task.fields[text]}", markup=False),
+            *([BarColumn(bar_width=18)] if console.width >= BAR_FROM else []),
+            # What has no room goes on in the next line; the name stays whole.
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column()),
             console=console,
             transient=True,
             disable=not self._live,

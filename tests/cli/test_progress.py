@@ -122,6 +122,21 @@ def test_progress_has_units_and_no_rate_of_what_came_at_once(
     assert lines[-1] == "denoiser: 20/40 updates  2.5/s  0:08 left  loss 0.1"
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_stage_at_work_shows_its_name_and_how_far_it_is(width: int) -> None:
+    spec = next(spec for spec in smoke_plan().stages() if spec.stage == "rollouts")
+    name, out = "rollouts (formulation=ddpm steps=3)", io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    with ProgressView({spec.key: name}, console) as view:
+        view.show(StageEvent("started", spec))
+        view.show(StageEvent("progress", spec, 1200, 40000, "of 48 starts"))
+    drawn = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue())
+    assert name in drawn
+    assert "…" not in drawn
+    assert "1200/40000 time steps of 48 starts" in " ".join(re.sub("[━╸╺]", "", drawn).split())
+    assert max(map(len, re.split(r"[\r\n]+", drawn))) <= width
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_what_follows_the_last_stage_is_said(live: bool) -> None:
     console, out = shown(live)
