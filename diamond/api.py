@@ -287,7 +287,7 @@ def _make_again(study: Study, rollouts: "Rollouts", store: Store) -> None:
         in_use(run.folder / RUNNING_NAME),
         ProgressView(stage_names(plan), log) as view,
     ):
-        run.execute(executor, view.show, lambda: None, specs)
+        run.execute(executor, view.show, view.tick, specs, view.expect)
     for remark in run.remarks:
         log.print(remark, style="yellow", soft_wrap=True)
     if run.failed():

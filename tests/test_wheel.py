@@ -49,7 +49,7 @@ def test_the_wheel_has_all_that_is_read_and_no_tests(fresh: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "names"),
-    [(("ablate", "steps"), declaration_names()), (("sweep", "sampler"), sweep_names())],
+    [(("ablate", "paper"), declaration_names()), (("sweep", "sampler"), sweep_names())],
     ids=["ablation", "sweep"],
 )
 def test_declarations_come_with_the_package(

@@ -14,7 +14,6 @@ from diamond.cli.study_command import (
     Options,
     check_study,
     conclude,
-    making,
     report_study,
     show,
 )
@@ -104,7 +103,8 @@ def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
 
 def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:
     """Make what is missing of a study whose plan is recorded, and report it."""
-    from diamond.cli.progress import stage_names
+    from diamond.cli.progress import ProgressView, doing, stage_names
+    from diamond.engine.executor import LocalExecutor
     from diamond.studies.run_study import Tracking
 
     plan, store, log = study.plan, study.store, console(stderr=True)
@@ -114,13 +114,24 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     show_plan(plan, store, options.workers, sys.stderr, options.only, remarks, options.keep)
     tracking = Tracking(study, options.tracking_uri)
     try:
-        with making(stage_names(plan), options) as (executor, on_event):
+        executor = LocalExecutor(options.home, options.workers)
+        with ProgressView(stage_names(plan), log) as view:
+
+            def on_tick() -> None:
+                view.tick()
+                tracking.check()
+
             tracking.start()
-            study.execute(executor, on_event, tracking.check)
-        result = report_study(store, study.result(), study.folder, options)
-        show(result, options)
-        show_failed(study, log)
-        code = conclude(result, study.folder, bool(study.failed()), tracking)
+            study.execute(executor, view.show, on_tick, on_work=view.expect)
+        with doing("reckoning intervals", log):
+            result = study.result()
+        with doing("writing report", log):
+            result = report_study(store, result, study.folder, options)
+        try:
+            code = conclude(result, study.folder, bool(study.failed()), tracking, log)
+        finally:
+            show(result, options)
+            show_failed(study, log)
     except BaseException:
         tracking.abandon()
         raise

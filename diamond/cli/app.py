@@ -40,7 +40,8 @@ app = typer.Typer(
     "compare.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -59,18 +60,47 @@ def _root(
     pass
 
 
-for make in (ablate, sweep, train):
-    app.command()(make)
-app.command(name="import-checkpoint")(import_checkpoint)
-app.command(name="export-checkpoint")(export_checkpoint)
-app.command()(evaluate)
-app.command()(fidelity)
-app.command()(doctor)
-app.command(name="axes")(list_axes)
-app.command(name="export-study")(export_study)
-app.command(name="import-study")(import_study)
-for look in (studies, show, report, gc, scores, verify, ui):
-    app.command()(look)
+COMMANDS = {
+    "Run": (
+        ("ablate", ablate, "diamond ablate steps=1,3,10"),
+        ("sweep", sweep, "diamond sweep sampler --trials 20"),
+        ("train", train, "diamond train --game Boxing --preset desk"),
+    ),
+    "Read": (
+        ("studies", studies, "diamond studies"),
+        ("show", show, "diamond show steps-boxing-tiny-static"),
+        ("report", report, "diamond report steps-boxing-tiny-static --out report"),
+        ("verify", verify, "diamond verify edm_vs_ddpm"),
+        ("axes", list_axes, "diamond axes history"),
+        ("ui", ui, "diamond ui --port 5010"),
+    ),
+    "Score": (
+        ("fidelity", fidelity, "diamond fidelity --real real.npz --imagined imagined.npz"),
+        ("evaluate", evaluate, "diamond evaluate checkpoint --episodes 20 --json"),
+        ("scores", scores, "diamond scores ours.json theirs.json"),
+    ),
+    "Home": (
+        ("doctor", doctor, "diamond doctor"),
+        ("gc", gc, "diamond gc --forget steps-boxing-tiny-static"),
+        ("export-study", export_study, "diamond export-study edm_vs_ddpm edm_vs_ddpm.zip"),
+        ("import-study", import_study, "diamond import-study edm_vs_ddpm.zip --home joined"),
+        (
+            "import-checkpoint",
+            import_checkpoint,
+            "diamond import-checkpoint Boxing.pt --output boxing",
+        ),
+        (
+            "export-checkpoint",
+            export_checkpoint,
+            "diamond export-checkpoint edm_vs_ddpm agent --arm formulation=edm",
+        ),
+    ),
+}
+"""By panel: each command with its example."""
+
+for panel, rows in COMMANDS.items():
+    for name, make, example in rows:
+        app.command(name, rich_help_panel=panel, epilog=f"Example: `{example}`")(make)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """`diamond axes`: the table of what can be varied, on the terminal and as a page of the docs."""
 
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import typer
 
-from diamond.cli.widths import console, text_width, wrapper
+from diamond.cli.widths import text_width, wrapper
 from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.environments import default_environment
 from diamond.config.overrides import field_description, get_field, variable_fields
@@ -21,11 +23,11 @@ from diamond.plan.stage_keys import StageName, first_stage_of_field
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import find_stage_record, stage_names
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 DEFAULT = f"default ({DEFAULT_PRESET})"
 PARTS = "the first part of each family"
+INDENT = 4
+NUMBERS = ("1", "0.1")
+"""Values of examples where an axis names none."""
 HOW_TO = (
     "Any config field can be varied by its dotted name: `diamond axes --fields` lists them.",
     "Games and seeds are no axes: --game A,B and --seeds N. Quote values with parentheses: "
@@ -52,13 +54,20 @@ This page is made from the table: `python -m diamond.cli.axes > docs/reference/a
 """
 
 
-def show_axes(fields: bool) -> None:
-    """Print the named axes and, if asked, every config field."""
+def show_axes(fields: bool, name: str | None = None) -> None:
+    """Print the named axes, or one of them; if asked, every config field too.
+
+    Raises:
+        RequestError: There is no such axis.
+    """
     width = text_width(sys.stdout)
+    if name is not None:
+        _show_axis(find_axis(name), width)
+        return
     for stage, axes in _by_stage(known_axes()):
         _show_section(stage, axes, width)
     if fields:
-        console().print(_fields_table())
+        _show_fields(width)
         return
     for text in (*HOW_TO, *broken_families()):
         typer.echo(wrapper(width).fill(text))
@@ -121,29 +130,68 @@ GAME_OF_ANOTHER_KIND = ("Boxing", "CarRacing-v3")
 """Games whose environments have the fields that the default game has not."""
 
 
-def _fields_table() -> "Table":
-    from rich.table import Table
+def _show_axis(axis: Axis, width: int) -> None:
+    """All there is to know of one axis, and a command that varies it."""
+    facts = {
+        "values": axis.values,
+        "default": f"{_default(axis)} ({DEFAULT_PRESET})",
+        "sets": ", ".join(axis.fields),
+        "stage": f"{axis.first_stage}; {_consequence(axis.first_stage)}",
+        "source": axis.source,
+        "example": axis_example(axis),
+    }
+    left = max(map(len, facts)) + 2
+    typer.echo(wrapper(width).fill(f"{typer.style(axis.name, bold=True)}: {axis.meaning}"))
+    for head, text in facts.items():
+        for at, line in enumerate(wrapper(width - left).wrap(text)):
+            typer.echo(f"{'' if at else head:{left}}{line}")
 
-    table = Table(title="Config fields", title_justify="left")
-    for column in (
-        "field",
-        "meaning",
-        f"default ({DEFAULT_PRESET}, {DEFAULT_GAME})",
-        "first stage",
-    ):
-        # A name that is cut in two cannot be copied into a command.
-        table.add_column(column, overflow="fold", no_wrap=column == "field")
+
+def axis_example(axis: Axis) -> str:
+    """A command that varies an axis: its default and another value, as far as they are known."""
+    found: dict[str, RunConfig] = {}
+    with suppress(RequestError):
+        config = _preset(axis.fields, _owner(axis))
+        default = axis.current(config)
+        for text in (default, *_near(default), *re.findall(r"[^\s,;]+", axis.values), *NUMBERS):
+            with suppress(RequestError):
+                changed = apply_axes(config, [(axis, text)])
+                if len(found) < 2 and changed not in found.values():
+                    found[text] = changed
+    values = ",".join([*found, "VALUE", "VALUE"][:2])
+    return f"diamond ablate {shlex.quote(f'{axis.name}={values}')}"
+
+
+def _near(text: str) -> list[str]:
+    """Half and twice a number; of words there is nothing near."""
+    try:
+        return [f"{float(text) * factor:g}" for factor in (0.5, 2)]
+    except ValueError:
+        return []
+
+
+def _owner(axis: Axis) -> str:
+    """The family that has an axis."""
+    return next((name for name, one in known_families().items() if axis in one.axes), DIAMOND)
+
+
+def _show_fields(width: int) -> None:
+    """Every config field: its name in one line, as a command takes it, what it is below."""
+    cell = wrapper(width - INDENT)
+    typer.secho(f"Config fields, defaults of {DEFAULT_PRESET} and {DEFAULT_GAME}\n", bold=True)
     seen: set[str] = set()
     for family in known_families():
         for name in (name for name in variable_fields(family) if name not in seen):
             seen.add(name)
             meaning, value = field_description(name, family), _default_of_field(name, family)
-            table.add_row(name, meaning, value, first_stage_of_field(name))
-    return table
+            typer.secho(name, bold=True)
+            facts = f"default: {value}; first stage: {first_stage_of_field(name)}"
+            for line in [*cell.wrap(meaning), *cell.wrap(facts)]:
+                typer.echo(f"{'':{INDENT}}{line}")
 
 
 def _default(axis: Axis) -> str:
-    owner = next((n for n, one in known_families().items() if axis in one.axes), DIAMOND)
+    owner = _owner(axis)
     try:
         return axis.current(_preset(axis.fields, owner))
     except RequestError:

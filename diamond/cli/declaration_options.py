@@ -3,6 +3,7 @@
 What reads declarations is loaded where there is one.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,9 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
     """
     from diamond.plan.declarations import Given, load_declaration
 
-    declared = load_declaration(next(word for word in words if is_declaration(word)))
+    word = next(word for word in words if is_declaration(word))
+    _check_no_axis(word)
+    declared = load_declaration(word)
     others = [word for word in words if word != declared.name and not word.endswith(".toml")]
     if len(words) > 1:
         raise RequestError(
@@ -76,6 +79,30 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
         first_start=given.get("first_start", 0),
     )
     return Request(**declared.request(options))
+
+
+def _check_no_axis(word: str) -> None:
+    """Refuse the bare name of an axis, even where a declaration has it too.
+
+    Raises:
+        RequestError: Both commands that can be meant.
+    """
+    from diamond.cli.axes import axis_example
+    from diamond.plan.declarations import declaration_names, load_declaration
+    from diamond.plan.find_axis import known_axes
+
+    axis = next((one for one in known_axes() if one.name == word), None)
+    if axis is None:
+        return
+    vary = f"  vary the axis: {axis_example(axis)}"
+    if word not in declaration_names():
+        raise RequestError(f"{word!r} is an axis, and it has no values here\n{vary}")
+    path = load_declaration(word).path
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    raise RequestError(
+        f"{word!r} is an axis and a declaration\n{vary}\n"
+        f"  run the declaration: {shlex.join(['diamond', 'ablate', str(shown)])}"
+    )
 
 
 def declared_lines(plan: Plan) -> Iterator[str]:

@@ -146,7 +146,7 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
 
 def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     from diamond.cli.ablate import show_failed
-    from diamond.cli.progress import ProgressView, stage_names
+    from diamond.cli.progress import ProgressView, doing, stage_names
     from diamond.engine.executor import LocalExecutor
     from diamond.findings.arm_scores import read_scores
 
@@ -155,12 +155,15 @@ def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     for line in study.damaged:
         log.print(line, style="yellow")
     with ProgressView(stage_names(plan), log) as view:
-        study.execute(LocalExecutor(store.home, Workers(jobs)), view.show, lambda: None)
+        executor = LocalExecutor(store.home, Workers(jobs))
+        study.execute(executor, view.show, view.tick, on_work=view.expect)
     if study.failed():
         show_failed(study, log)
         return ExitCode.RUN_FAILED
     scores = {arm.name: read_scores(arm.runs[0], store) for arm in plan.arms}
-    _finish(_model_result(study), {n: s for n, s in scores.items() if s is not None}, showing)
+    with doing("writing report", log):
+        result = _model_result(study)
+    _finish(result, {n: s for n, s in scores.items() if s is not None}, showing)
     return ExitCode.DONE
 
 
@@ -201,7 +204,7 @@ def _finish(result: Result, scores: Mapping[str, Scores], showing: Showing) -> N
         print_document(result)
         return
     out = console()
-    out.print(terminal(fidelity_table(result)))
+    out.print(terminal(fidelity_table(result), out.width))
     if result.warning:
         out.print(result.warning)
     stages = {

@@ -75,5 +75,6 @@ def _report_and_track(received: Received, plan: Plan, store: Store, options: Opt
         else:
             result = result.model_copy(update={"notes": notes})
             result = report_study(store, result, study.folder, options)
-        conclude(result, study.folder, False, Tracking(study, options.tracking_uri))
+        tracking, log = Tracking(study, options.tracking_uri), console(stderr=True)
+        conclude(result, study.folder, False, tracking, log)
     show_result(result)

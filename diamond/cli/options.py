@@ -7,11 +7,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from diamond.cli.study_command import Options
     from diamond.engine.devices import Workers
 
+RUNNING = "Running and output"
+"""The panel of options that change no result."""
 DEFAULT_HOME = Path("mlruns")
 DEFAULT_GAMES = f"{DEFAULT_GAME} ({DEFAULT_ATARI_GAME} with {', '.join(ATARI_PRESETS)})"
 
@@ -32,7 +35,8 @@ def takes_records(command: Callable[..., None]) -> Callable[..., None]:
     """Make a command whose parameters may be records into one that Typer can read.
 
     Every field of a dataclass among its parameters becomes a parameter of that name, type and
-    default in its place; called with these, it makes the records again.
+    default in its place, in the panel of the help that `PANEL` of the dataclass names; called with
+    these, it makes the records again.
     """
     hints = get_type_hints(command, include_extras=True)
     records: dict[str, type[Any]] = {
@@ -60,15 +64,34 @@ def takes_records(command: Callable[..., None]) -> Callable[..., None]:
 def _field_parameters(record: type[Any]) -> list[Parameter]:
     """The fields of a dataclass as parameters; none has a factory of its default."""
     hints = get_type_hints(record, include_extras=True)
+    panel = getattr(record, "PANEL", None)
     return [
         Parameter(
             one.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if one.default is MISSING else one.default,
-            annotation=hints[one.name],
+            annotation=_in_panel(hints[one.name], panel),
         )
         for one in fields(record)
     ]
+
+
+def _in_panel(hint: Any, panel: str | None) -> Any:
+    """An option, in a panel of the help."""
+    kind, told = get_args(hint)
+    told = copy(told)
+    told.rich_help_panel = panel
+    return Annotated[kind, told]
+
+
+def choice(*words: str, **told: Any) -> Any:
+    """An option of a closed list: its help shows the words, a shell completes them.
+
+    Typer's own choices would refuse a word without the nearest match, and Python otherwise than the
+    command line.
+    """
+    shown = {"metavar": "|".join(words)} | told
+    return typer.Option(autocompletion=lambda: list(words), **shown)
 
 
 def check_home_text(home: Path) -> Path:
@@ -104,7 +127,9 @@ TrackingUri = Annotated[
     ),
 ]
 PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.toml."
-Preset = Annotated[str, typer.Option(help=PRESET_HELP)]
+PRESETS = ("smoke", "tiny", "desk", "small", "paper")
+PRESET_WORD = "NAME|FILE.toml"
+Preset = Annotated[str, choice(*PRESETS, metavar=PRESET_WORD, help=PRESET_HELP)]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
 Jobs = Annotated[
@@ -119,9 +144,10 @@ RetryFailed = Annotated[
 ]
 KeepFrames = Annotated[
     str | None,
-    typer.Option(
-        "--keep",
-        metavar="all|films|none",
+    choice(
+        "all",
+        "films",
+        "none",
         help="Imagined frames that stay once they are scored: all, the default; films, what the "
         "report shows; none. Given, it makes again what it asks for and was dropped before.",
         show_default=False,
@@ -136,6 +162,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the document, and on
 @dataclass(frozen=True)
 class Execution:
     """How a study is run, where it goes and what is shown; none of it changes a result."""
+
+    PANEL: ClassVar = RUNNING
 
     dry_run: DryRun = False
     jobs: Jobs = None

@@ -47,6 +47,7 @@ def show_plan(
     specs = plan.stages()
     estimate, jobs = Estimate(plan, store, workers.device), workers.jobs
     seconds = {spec.key: estimate.seconds(spec) for spec in specs}
+    to_go = {spec.key: estimate.left(spec) for spec in specs}
     selected = selected_stages(plan, only)
     status = store.statuses(specs)
     finished = [key for key, found in status.items() if found == "done"]
@@ -66,14 +67,15 @@ def show_plan(
     for line in [*first, *claim_remarks, *design_lines(plan)]:
         typer.echo(wrapper(width).fill(line), out)
     typer.echo(file=out)
-    rows = [HEAD, *_rows(plan, specs, status, seconds)]
+    shares = {key: 1 - to_go[key] / total for key, total in seconds.items() if total}
+    rows = [HEAD, *_rows(plan, specs, status, seconds, shares)]
     for line in table_lines(rows, width, folded=1, figures=3):
         typer.echo(line, out)
     typer.echo(file=out)
     arms = [arm for arm in plan.arms if arm.kind == "arm"]
     alone = sum(seconds[spec.key] for arm in arms for run in arm.runs for spec in run.stages)
     shared = sum(seconds.values())
-    left = wall_seconds(selected, seconds, done, jobs)
+    left = wall_seconds(selected, to_go, done, jobs)
     todo = [spec for spec in selected if spec.key not in done]
     lines = [
         f"{len(specs)} stages, {len(done)} done already; "
@@ -162,6 +164,7 @@ def _rows(
     specs: Sequence[StageSpec],
     status: Mapping[str, Status],
     seconds: Mapping[str, float],
+    shares: Mapping[str, float],
 ) -> Iterator[Row]:
     # In the order of the stages: the plan has it.
     for stage, group in groupby(specs, key=lambda spec: spec.stage):
@@ -172,7 +175,9 @@ def _rows(
         done = str(counts["done"])
         for state, word in BEGUN:
             if counts[state]:
-                done += f" (+{counts[state]} {word})"
+                held = [shares.get(spec.key, 0.0) for spec in found if status[spec.key] == state]
+                share = f", {sum(held) / len(held):.0%}" if any(held) else ""
+                done += f" (+{counts[state]} {word}{share})"
         time = duration_text(sum(seconds[spec.key] for spec in found))
         yield stage, how + ", ".join(names), str(len(found)), done, time
 

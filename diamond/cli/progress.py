@@ -1,22 +1,107 @@
-"""Live progress on standard error.
+"""Live progress on standard error: how far the command is, and what is being made.
 
-One line per running stage on a terminal, one line per event elsewhere.
+One line for all and one per running stage on a terminal, one line per event elsewhere.
 """
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
+from diamond.cli.plan_table import duration_text
 from diamond.engine.executor import StageEvent
+from diamond.engine.plan_duration import Work, wall_seconds
 from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec
+from diamond.stages.registry import find_stage_record
 
+BAR_FROM = 80
+"""Columns of a terminal that has room for bars."""
 LOG_SECONDS = 30.0
-RATE_WINDOW_SECONDS = 10.0
+RATE_WINDOW_SECONDS, LEAST_SECONDS = 10.0, 0.5
+"""A rate is that of the last seconds; what came in at once says nothing of it."""
+RECKON_SECONDS = 2.0
+"""Least time between two looks at what is left: a plan may have many thousand stages."""
+TRUST_SECONDS = 20.0
+"""So much measured time weighs as much as the plan's own estimate."""
+_PERIODS = (("s", 1), ("min", 60), ("h", 3600))
+_SIZES = ("", "k", "M", "G")
 _SENTENCES = {"overtaken": "", "still_failed": "failed before: ", "blocked": "not made, "}
+
+
+class _Bars(Progress):
+    """The lines of running stages below one of all of them."""
+
+    head = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The line of all stages, then those that run."""
+        yield Text(self.head, "bold")
+        yield self.make_tasks_table(self.tasks)
+
+
+class _Outlook:
+    """How far a command is and how long it will take. Mutable: stages begin and end."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+        self._work: Work | None = None
+        self._made = 0
+        self._ended: set[str] = set()
+        self._began: dict[str, float] = {}
+        self._left: dict[str, float] = {}
+        self._measured = self._expected = TRUST_SECONDS
+        self._reckoned = (float("-inf"), 0.0)
+
+    def expect(self, work: Work) -> None:
+        """Note what there is to make; what a search will make is not known."""
+        self._work = work
+        self._ended |= work.done
+
+    def begin(self, key: str) -> None:
+        """Note that a stage begins."""
+        self._began[key] = time.monotonic()
+
+    def see(self, key: str, left: float | None) -> None:
+        """Note how long a stage goes on by its own rate, None where that is not known."""
+        if left is not None:
+            self._left[key] = left
+
+    def end(self, key: str, is_made: bool) -> None:
+        """Note that a stage ended."""
+        began = self._began.pop(key, None)
+        self._ended.add(key)
+        self._made += is_made
+        if is_made and began is not None and self._work is not None:
+            self._measured += time.monotonic() - began
+            self._expected += self._work.seconds.get(key, 0.0)
+        self._reckoned = (float("-inf"), 0.0)
+
+    @property
+    def text(self) -> str:
+        """How many stages are at their end, and the time."""
+        elapsed = f"{clock_text(time.monotonic() - self._start)} elapsed"
+        if self._work is None:
+            return f"{self._made} stage{'' if self._made == 1 else 's'} made, {elapsed}"
+        told = f"{len(self._ended)} of {len(self._work.specs)} stages, {elapsed}"
+        return f"{told}, about {duration_text(self._seconds_left(self._work))} left"
+
+    def _seconds_left(self, work: Work) -> float:
+        now = time.monotonic()
+        if now - self._reckoned[0] >= RECKON_SECONDS:
+            factor = self._measured / self._expected
+            seconds = {key: expected * factor for key, expected in work.seconds.items()}
+            for key, began in self._began.items():
+                seconds[key] = self._left.get(key, max(0.0, seconds.get(key, 0.0) - now + began))
+            left = wall_seconds(work.specs, seconds, frozenset(self._ended), work.jobs)
+            self._reckoned = (now, left)
+        return max(0.0, self._reckoned[1] - (now - self._reckoned[0]))
 
 
 class ProgressView:
@@ -27,7 +112,7 @@ class ProgressView:
 
         Args:
             names: What to call the stage of each key; it may grow.
-            console: Where to show it.
+            console: Where to show it. What else is printed meanwhile goes there too.
         """
         self._console = console
         self._names = names
@@ -36,10 +121,13 @@ class ProgressView:
         self._rates: dict[str, deque[tuple[float, int]]] = {}
         self._began: dict[str, float] = {}
         self._logged: dict[str, float] = {}
-        self._bars = Progress(
+        self._outlook = _Outlook()
+        self._told = time.monotonic()
+        self._bars = _Bars(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=18),
-            TextColumn("{task.fields[text]}", markup=False),
+            *([BarColumn(bar_width=18)] if console.width >= BAR_FROM else []),
+            # What has no room goes on in the next line; the name stays whole.
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column()),
             console=console,
             transient=True,
             disable=not self._live,
@@ -47,12 +135,26 @@ class ProgressView:
 
     def __enter__(self) -> "ProgressView":
         """Begin to draw."""
+        self.tick()
         self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Clear the live lines."""
         self._bars.stop()
+
+    def expect(self, work: Work) -> None:
+        """Take in what there is to make."""
+        self._outlook.expect(work)
+        self.tick()
+
+    def tick(self) -> None:
+        """Let the time go on in the line of all stages."""
+        if self._live:
+            self._bars.head = self._outlook.text
+        elif time.monotonic() - self._told >= LOG_SECONDS:
+            self._told = time.monotonic()
+            self._console.print(self._outlook.text)
 
     def show(self, event: StageEvent) -> None:
         """Show one event."""
@@ -61,6 +163,7 @@ class ProgressView:
             case "started":
                 self._began[key] = self._logged[key] = time.monotonic()
                 self._rates[key] = deque()
+                self._outlook.begin(key)
                 self._tasks[key] = self._bars.add_task(name, total=None, text="starts")
                 if not self._live:
                     self._console.print(f"{name}: starts")
@@ -70,15 +173,20 @@ class ProgressView:
                 seconds = time.monotonic() - self._began[key]
                 how = "done" if event.kind == "made" else "made by another process"
                 self._bars.remove_task(self._tasks.pop(key))
-                self._console.print(f"{name}: {how} in {seconds:.0f} s")
+                self._outlook.end(key, is_made=event.kind == "made")
+                self._console.print(f"{name}: {how} in {duration_text(seconds)}")
             case "failed":
                 if key in self._tasks:
                     self._bars.remove_task(self._tasks.pop(key))
+                self._outlook.end(key, is_made=False)
                 if event.trace:
                     self._console.print(event.trace, style="dim")
                 self._console.print(f"{name}: FAILED: {event.note}", style="red")
             case "overtaken" | "still_failed" | "blocked":
+                if event.kind != "overtaken":
+                    self._outlook.end(key, is_made=False)
                 self._console.print(f"{name}: {_SENTENCES[event.kind]}{event.note}", style="red")
+        self.tick()
 
     def _progress(self, event: StageEvent, name: str) -> None:
         key, now = event.spec.key, time.monotonic()
@@ -86,13 +194,33 @@ class ProgressView:
         window.append((now, event.done))
         while window[0][0] < now - RATE_WINDOW_SECONDS:
             window.popleft()
-        text = _progress_text(event, window)
+        rate = _rate(window)
+        self._outlook.see(key, None if rate is None else (event.total - event.done) / rate)
+        text = _progress_text(event, rate)
         self._bars.update(
             self._tasks[key], completed=event.done, total=event.total or None, text=text
         )
         if not self._live and now - self._logged[key] >= LOG_SECONDS:
             self._logged[key] = now
             self._console.print(f"{name}: {text}")
+
+
+@contextmanager
+def doing(what: str, console: Console) -> Iterator[None]:
+    """Show that a command is at work on something that is no stage.
+
+    Args:
+        what: In words, such as "writing report".
+        console: Where to show it.
+    """
+    began = time.monotonic()
+    if console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        console.print(f"{what}: starts")
+        yield
+    console.print(f"{what}: done in {duration_text(time.monotonic() - began)}")
 
 
 def stage_names(plan: Plan) -> dict[str, str]:
@@ -124,13 +252,33 @@ def stage_names(plan: Plan) -> dict[str, str]:
     return names
 
 
-def _progress_text(event: StageEvent, window: "deque[tuple[float, int]]") -> str:
+def clock_text(seconds: float) -> str:
+    """Write a time as a clock does: 0:07, 4:10, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rate_text(rate: float) -> str:
+    """Write how many units go by in a second, a minute or an hour: three digits at most."""
+    per, length = next((one for one in _PERIODS if rate * one[1] >= 1), _PERIODS[-1])
+    value, size = rate * length, 0
+    while value >= 999.5 and size < len(_SIZES) - 1:
+        value, size = value / 1000, size + 1
+    return f"{value:.3g}{_SIZES[size]}/{per}"
+
+
+def _rate(window: "deque[tuple[float, int]]") -> float | None:
+    """Units a second, None where none went by."""
+    seconds, units = window[-1][0] - window[0][0], window[-1][1] - window[0][1]
+    return units / seconds if seconds >= LEAST_SECONDS and units > 0 else None
+
+
+def _progress_text(event: StageEvent, rate: float | None) -> str:
     if not event.total:
         return event.note
-    text = f"{event.done}/{event.total}"
-    seconds, units = window[-1][0] - window[0][0], window[-1][1] - window[0][1]
-    if seconds > 0 and units > 0:
-        rate = units / seconds
-        left = (event.total - event.done) / rate
-        text += f"  {rate:.1f}/s  {left // 60:.0f}:{left % 60:02.0f} left"
-    return f"{text}  {event.note}"
+    unit = find_stage_record(event.spec.stage, event.spec.config.get("family", "")).unit
+    text = f"{event.done}/{event.total} {unit}"
+    if rate is not None:
+        text += f"  {rate_text(rate)}  {clock_text((event.total - event.done) / rate)} left"
+    return f"{text}  {event.note}".rstrip()

@@ -5,15 +5,13 @@ Checks, progress, the report, what is printed, the end in the tracking store.
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from diamond.cli.documents import print_document, report_places
 from diamond.cli.options import say_tracking
-from diamond.cli.widths import console
 from diamond.engine.devices import Workers
 from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
@@ -22,7 +20,8 @@ from diamond.studies.frame_retention import Keep
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
 
 if TYPE_CHECKING:
-    from diamond.engine.executor import LocalExecutor, StageEvent
+    from rich.console import Console
+
     from diamond.results.model import Result
     from diamond.tracking.mlflow_records import RunStatus
 
@@ -79,27 +78,14 @@ def check_study(name: str, options: Options) -> Store:
     return Store(options.home)
 
 
-@contextmanager
-def making(
-    names: Mapping[str, str], options: Options
-) -> "Iterator[tuple[LocalExecutor, Callable[[StageEvent], None]]]":
-    """What makes stages, and what shows their progress on standard error.
-
-    Args:
-        names: What to call the stage of each key; it may grow.
-        options: How the command executes.
-    """
-    from diamond.cli.progress import ProgressView
-    from diamond.engine.executor import LocalExecutor
-
-    executor = LocalExecutor(options.home, options.workers)
-    with ProgressView(names, console(stderr=True)) as view:
-        yield executor, view.show
-
-
-def conclude(result: "Result", folder: Path, failed: bool, tracking: Tracked) -> ExitCode:
+def conclude(
+    result: "Result", folder: Path, failed: bool, tracking: Tracked, log: "Console"
+) -> ExitCode:
     """Show the end of a study in the tracking store; return how its command ends."""
-    tracking.finish(result, uploaded(result, folder), "FAILED" if failed else "FINISHED")
+    from diamond.cli.progress import doing
+
+    with doing("writing MLflow", log):
+        tracking.finish(result, uploaded(result, folder), "FAILED" if failed else "FINISHED")
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 

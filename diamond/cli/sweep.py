@@ -13,7 +13,6 @@ from diamond.cli.study_command import (
     Options,
     check_study,
     conclude,
-    making,
     report_study,
     show,
 )
@@ -43,6 +42,8 @@ from diamond.sweep.trials import (
 from diamond.tracking.uris import hide_secrets
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from diamond.results.model import Result
     from diamond.sweep.engine import SweepRun
 
@@ -95,7 +96,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
         return _run(sweep, work, options, address)
 
 
-def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
+def _open(sweep: Sweep, options: Options, address: str, log: "Console") -> "SweepRun":
     """Open the storage and mark the folder; nothing is marked where the storage refuses."""
     from diamond.sweep.account import check_told
     from diamond.sweep.engine import SweepRun
@@ -115,7 +116,6 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
             study_id = storage.get_study_id_from_name(sweep.name)
         begin_sweep(folder, sweep.path, mark)
     tracking = TrialTracking(sweep, store, options.tracking_uri, study_id)
-    log = console(stderr=True)
 
     def news(text: str) -> None:
         log.print(text, soft_wrap=True)
@@ -131,10 +131,13 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
+    from diamond.cli.progress import doing
     from diamond.sweep.search_result import sweep_result
     from diamond.sweep.storage import database_errors
 
-    run = _open(sweep, options, address)
+    # One console: what is printed on another while progress is drawn is glued to its lines.
+    log = console(stderr=True)
+    run = _open(sweep, options, address, log)
     if sweep.checkpoint is not None:
         from diamond.weights.checkpoint_folders import adopt
 
@@ -143,28 +146,31 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
         run.news(line)
 
     def report() -> "Result":
-        found = sweep_result(run, address, options.home, options.tracking_uri)
-        return report_study(run.store, found, run.folder, options)
+        with doing("writing report", log):
+            found = sweep_result(run, address, options.home, options.tracking_uri)
+            return report_study(run.store, found, run.folder, options)
 
     run.tracking.thread.start()
     with database_errors("use", address):
         try:
-            _search(run, work, options)
+            _search(run, work, options, log)
             result, confirmed = report(), ExitCode.DONE
             if work.confirm:
                 confirmed = _confirm(run, result, options)
                 result = report()
             trials = () if result.search is None else result.search.trials
             scored = any(trial.values for trial in trials)
-            code = conclude(result, run.folder, not scored, run.tracking)
+            code = conclude(result, run.folder, not scored, run.tracking, log)
         finally:
             run.tracking.thread.stop()
     show(result, options)
     return code or confirmed
 
 
-def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
+def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") -> None:
     """Take over arms of other studies, then run trials."""
+    from diamond.cli.progress import ProgressView
+    from diamond.engine.executor import LocalExecutor
     from diamond.sweep.warm_start import add_arms
 
     for name in work.warm_start:
@@ -175,8 +181,14 @@ def _search(run: "SweepRun", work: SweepWork, options: Options) -> None:
         )
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
-    with making(run.names, options) as (executor, on_event):
-        run.execute(executor, options.workers.jobs, on_event, run.tracking.thread.check)
+    executor = LocalExecutor(options.home, options.workers)
+    with ProgressView(run.names, log) as view:
+
+        def on_tick() -> None:
+            view.tick()
+            run.tracking.thread.check()
+
+        run.execute(executor, options.workers.jobs, view.show, on_tick)
     if run.turns.stopped:
         run.news(run.turns.stopped)
 

@@ -69,6 +69,8 @@ def quiet_mlflow() -> None:
     """Tell MLflow, before it is imported, to keep to itself."""
     # It reports its use to its makers unless it is told not to.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # What it does to a database, step by step, is no news.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # It would print the address of every run of a server, password and all, between our output.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 

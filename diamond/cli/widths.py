@@ -1,4 +1,4 @@
-"""How wide texts are: as the terminal, or one width where they go to a file or a pipe."""
+"""How wide texts are: as COLUMNS says, or the terminal, or one width for a file or a pipe."""
 
 import os
 import sys
@@ -26,7 +26,8 @@ def console(stderr: bool = False) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PLAIN_WIDTH
+    # A terminal is asked again and again: its window may change while a command runs.
+    width = None if stream.isatty() else text_width(stream)
     # A notebook is no terminal: text goes to the stream, as it does everywhere else.
     return Console(
         stderr=stderr,
@@ -40,6 +41,9 @@ def console(stderr: bool = False) -> "Console":
 
 def text_width(stream: TextIO) -> int:
     """Columns of a text that is written without a console, which takes long to import."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdigit() and int(asked):
+        return int(asked)
     if not stream.isatty():
         return PLAIN_WIDTH
     # Of this stream: the other one may go to a file. A terminal that was told no size says 0.

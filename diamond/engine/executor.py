@@ -152,6 +152,11 @@ class LocalExecutor:
         return self._allowed.device
 
     @property
+    def jobs(self) -> int:
+        """Processes that make stages side by side, at most."""
+        return self._allowed.jobs
+
+    @property
     def is_busy(self) -> bool:
         """Whether a stage waits or is being made."""
         return bool(self._waiting) or self._busy() > 0

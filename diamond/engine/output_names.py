@@ -1,8 +1,10 @@
 """Names of the files that stages write, for those who read them; nothing heavy is imported here."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -56,16 +58,29 @@ def curve_file(updates: int) -> str:
     return f"curve/{updates:08d}.safetensors"
 
 
+def share_done(attempt: Path) -> float:
+    """How much of the work of an unfinished stage its checkpoint holds, 0 to 1."""
+    counters = _counters(attempt)
+    done, total = (counters.get(name, 0) for name in ("done", "total"))
+    return min(1.0, done / total) if total else 0.0
+
+
 def committed_events(attempt: Path) -> tuple[int, str]:
     """How much of an unfinished stage's event log belongs to its checkpoint, and its digest.
 
     None of it when there is no checkpoint.
     """
+    counters = _counters(attempt)
+    digest = counters.get("event_digest", sha256().hexdigest())
+    return int(counters.get("event_bytes", 0)), str(digest)
+
+
+def _counters(attempt: Path) -> Mapping[str, Any]:
+    """The counters of a checkpoint, none where there is none."""
     # The stage may end, and its attempt go, at any moment; what is damaged may be anything.
     try:
         with safe_open(attempt / CHECKPOINT_FILE, framework="np") as file:
             _, text = json.loads(file.metadata()[STATE_ENTRY])
-        counters = json.loads(text)
-        return int(counters["event_bytes"]), str(counters["event_digest"])
+        return dict(json.loads(text))
     except (SafetensorError, OSError, TypeError, ValueError, KeyError):
-        return 0, sha256().hexdigest()
+        return {}

@@ -1,8 +1,10 @@
 """How long a plan will take: seconds per stage, and a simulation of the executor."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from diamond.engine.output_names import share_done
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.stage_durations import Measured
 from diamond.engine.store import Store
@@ -13,6 +15,23 @@ IMPORT_SECONDS = 8.0
 """Starting workers, opening the tracking store, writing the report."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a command makes.
+
+    Attributes:
+        specs: Its stages, each after those that it reads, those that are done included.
+        seconds: What is left of each, by key.
+        done: Keys of those that need no work.
+        jobs: Processes that make them.
+    """
+
+    specs: Sequence[StageSpec]
+    seconds: Mapping[str, float]
+    done: frozenset[str]
+    jobs: int
+
+
 class Estimate:
     """Seconds per stage of a plan, corrected by stages like it that the home has measured."""
 
@@ -20,6 +39,7 @@ class Estimate:
         """Count the work of every stage and read what was measured on a device."""
         self._seconds: dict[str, float] = {}
         self._informed: set[str] = set()
+        self._store = store
         measured = Measured(store, device, plan.arms[0].runs[0].config)
         for arm in plan.with_controls:
             config = arm.runs[0].config
@@ -45,6 +65,11 @@ class Estimate:
     def seconds(self, spec: StageSpec) -> float:
         """Expected seconds of one stage on one core."""
         return self._seconds[spec.key]
+
+    def left(self, spec: StageSpec) -> float:
+        """Expected seconds of what a stage lacks: its checkpoint holds the rest."""
+        attempt = self._store.farthest(spec.stage, spec.key)
+        return self._seconds[spec.key] * (1.0 if attempt is None else 1.0 - share_done(attempt))
 
     def measured_share(self, specs: Iterable[StageSpec]) -> float:
         """Share of the expected time of stages that rests on stages measured in this home."""

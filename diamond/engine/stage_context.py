@@ -125,9 +125,13 @@ class StageContext:
         return time.monotonic() - self._last >= self.checkpoint_seconds
 
     def checkpoint(
-        self, tensors: Mapping[str, Tensor], done: int, extra: Mapping[str, Any] | None = None
+        self,
+        tensors: Mapping[str, Tensor],
+        done: int,
+        total: int,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Save the state after `done` units with the events so far, and further plain data.
+        """Save the state after `done` of `total` units with the events so far, and further data.
 
         Raises:
             OvertakenError: Another process took the stage over.
@@ -135,6 +139,7 @@ class StageContext:
         self.attempt.claim.check(on_disk=True)
         counters = {
             "done": done,
+            "total": total,
             "event_bytes": self.events.commit(),
             "event_digest": digest(self.folder / EVENTS_FILE),
             "seconds": self.seconds(),

@@ -62,7 +62,7 @@ def draw_events(
         rewards, ends = np.zeros(shape, np.int8), np.zeros(shape, np.bool_)
         frames = np.zeros((len(rows), *view.targets.shape[2:]), np.uint8)
         for first in range(0, len(rows), BATCH_ROWS):
-            context.progress(first, len(rows), f"events from {lead} env steps before")
+            context.progress(first, len(rows), f"from {lead} env steps before")
             part = slice(first, first + BATCH_ROWS)
             places = _Places(events.starts[rows[part]], events.steps[rows[part]], lead)
             rewards[part], ends[part], frames[part] = _draw(

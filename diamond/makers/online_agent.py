@@ -223,9 +223,11 @@ class _Loop:
         }
 
     def _show(self, progress: Progress, note: str) -> None:
+        self._context.progress(self._done(), self._total(progress), note)
+
+    def _total(self, progress: Progress) -> int:
         last = progress.num_epochs
-        total = sum(self._online.num_updates(part.name, last) for part in self._parts)
-        self._context.progress(self._done(), total, note)
+        return sum(self._online.num_updates(part.name, last) for part in self._parts)
 
     def _done(self) -> int:
         return sum(part.state.update for part in self._parts)
@@ -241,4 +243,4 @@ class _Loop:
             "play": self._experience.counters(),
             "updates": {part.name: part.state.update for part in self._parts},
         }
-        self._context.checkpoint(tensors, self._done(), extra)
+        self._context.checkpoint(tensors, self._done(), self._total(progress), extra)

@@ -44,7 +44,7 @@ def make_references(context: StageContext) -> StageResult:
         return context.result()
 
     def progress(done: int, total: int) -> None:
-        context.progress(done, total, "held-out episodes")
+        context.progress(done, total, "held-out")
 
     save_references(
         collect_references(game, environment, config, context.seed, progress), context.folder
@@ -71,7 +71,7 @@ def make_frames(context: StageContext) -> StageResult:
     config = FramesConfig.model_validate(context.config["frames"])
 
     def progress(done: int, total: int) -> None:
-        context.progress(done, total, "frames")
+        context.progress(done, total, "")
 
     players = None
     if config.policy is not None:

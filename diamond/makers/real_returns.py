@@ -96,7 +96,7 @@ class _Play:
             (environment or self.environment, self.view, limits),
             actor,
             self.seed if seed is None else seed,
-            lambda done, total: self._context.progress(done, total, "env steps at most"),
+            lambda done, total: self._context.progress(done, total, "at most"),
         )
         self.env_steps += sum(episode.num_steps for episode in episodes)
         return _played(episodes)

@@ -137,10 +137,11 @@ def roll(
             out.of(one)[:, index] = frames
             checksum = crc32(frames.tobytes(), checksum)
             done += 1
-            context.progress(done, total, f"{len(starts)} starts")
+            context.progress(done, total, f"of {len(starts)} starts")
             if context.checkpoint_due():
                 out.flush()
-                context.checkpoint(trees.tensors(now) | {CHECKSUM: torch.tensor(checksum)}, done)
+                state = trees.tensors(now) | {CHECKSUM: torch.tensor(checksum)}
+                context.checkpoint(state, done, total)
     seconds = (context.seconds() - before) * total / max(1, total - began_at)
     out.finish(defect)
     return {"ms_per_frame": 1000 * seconds / sum(one.actions.size for _, one in passes)}

@@ -178,7 +178,7 @@ def _score(
                 episode,
             )
             yield real, imagined[start]
-            context.progress(start + 1, num_starts, "trajectories")
+            context.progress(start + 1, num_starts, "")
 
     total = sum(CONTEXT_FRAMES + min(horizon, r.num_valid_steps) for r in references)
     extras = load_extras(context.config.get("fidelity", {}), context.device)

@@ -179,7 +179,7 @@ def _run(
         context.events.metric(record.update, _mean(window))
         window.clear()
         if context.checkpoint_due():
-            context.checkpoint(training.state.tensors(), record.update)
+            context.checkpoint(training.state.tensors(), record.update, end)
     return window
 
 

@@ -8,7 +8,7 @@ from diamond.report.latex import table_latex
 from diamond.report.table import Cell, Row, Table
 from diamond.report.tables import HNS_LABELS as LABELS
 from diamond.report.tables import estimate_cell
-from diamond.report.terminal import HEAD_WIDTH, WIDTH
+from diamond.report.terminal import HEAD_WIDTH
 from diamond.results.benchmark_model import Benchmark, PublishedGroup, PublishedScores, ScoredFile
 from diamond.results.number_text import ABSENT, number, written
 from diamond.stats.aggregates import AGGREGATES
@@ -38,10 +38,10 @@ def benchmark_tables(doc: Benchmark) -> list[Table]:
     return [*tables, _per_game(doc)]
 
 
-def terminal_tables(doc: Benchmark) -> list[Table]:
+def terminal_tables(doc: Benchmark, width: int) -> list[Table]:
     """Return the tables as they fit a terminal: scores by game in several where they are wide."""
     *tables, per_game = benchmark_tables(doc)
-    return [*tables, *_side_by_side(per_game, len(doc.files))]
+    return [*tables, *_side_by_side(per_game, len(doc.files), width)]
 
 
 def benchmark_latex(doc: Benchmark) -> str:
@@ -101,7 +101,8 @@ def _aggregates(doc: Benchmark, group: PublishedGroup) -> Table:
         rows.append(Row(agent_name(agent), "baseline", (Cell(ABSENT), *cells, Cell(count))))
     title = f"Human-normalised scores over {games_title(group.games)}"
     columns = ("agent", "runs", *LABELS.values(), "superhuman")
-    return Table(title, columns, tuple(rows), _caption(doc, files, group))
+    ranks = (1, 5, 3, 6, 2, 0)
+    return Table(title, columns, tuple(rows), _caption(doc, files, group), ranks=ranks)
 
 
 def _published_cell(agent: PublishedScores, name: str) -> Cell:
@@ -161,10 +162,10 @@ def _score(value: float | None, human: float) -> Cell:
     return Cell(number(value, 1), tone="strong" if value is not None and value >= human else "")
 
 
-def _side_by_side(table: Table, num_files: int) -> list[Table]:
+def _side_by_side(table: Table, num_files: int, width: int) -> list[Table]:
     """Part a table of scores by game so that it fits; agents only where room is left."""
     groups: list[list[int]] = [[]]
-    room = left = WIDTH - _GAME_WIDTH - _NUM_KNOWN * _NARROWEST
+    room = left = width - _GAME_WIDTH - _NUM_KNOWN * _NARROWEST
     for place, column in enumerate(table.columns[1 + _NUM_KNOWN :]):
         needed = max(_NARROWEST, min(HEAD_WIDTH, len(column))) + 1
         if needed > left and place >= num_files:

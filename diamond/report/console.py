@@ -1,7 +1,7 @@
-"""The result of a study in one table that fits a terminal; it loads no matplotlib."""
+"""The result of a study in one table for a terminal; it loads no matplotlib."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 from diamond.config.metric_table import RETURN, is_set
@@ -10,7 +10,7 @@ from diamond.report.numbers import span, visible_decimals
 from diamond.report.prose import seen_sentences
 from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
-from diamond.report.terminal import WIDTH
+from diamond.report.terminal import LASTING
 from diamond.results.arm_model import Arm, level_text
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Estimate
@@ -24,6 +24,9 @@ _OVER_HORIZON = ("core_ratio", "ssim", "l1")
 _OF_EVENTS = ("event_recall", "reward_rate_ratio")
 _PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
 _DEFAULT_PLACES = 2
+_AT_STEP, _OTHER, _COST = range(3)
+_RETURN, _REAL, _PRIMARY, _DIFFERENCE = range(LASTING, LASTING + 4)
+"""Ranks of columns: the lowest go first where there is no room."""
 _STAR, _WITHIN, _BASE = "*", "~", "base"
 _SHORT_LABELS = {
     "foreground_iou": "IoU",
@@ -46,37 +49,34 @@ class _Column:
     intervals: tuple[str, ...]
     rank: int
 
-    @property
-    def width(self) -> int:
-        """Widest line of the column in characters, with the space after it."""
-        return max(len(line) for line in (*self.head, *self.values, *self.intervals)) + 1
-
 
 def result_table(doc: Result, game: str) -> Table:
-    """Lay out arms x selected metrics of one game for a terminal of 100 columns.
+    """Lay out arms x selected metrics of one game.
 
-    The name of an arm is never cut: where names are long, intervals are left out, those of the
-    primary metric last, and a name that still does not fit goes on in the next line.
+    Where there is little room, the primary metric, differences and returns stay the longest.
 
     Returns:
         A table whose arms without a result say so.
     """
     arms = doc.arms_of(game)
-    widest_name = max((len(arm.name) for arm in arms), default=0)
-    columns = _fitted(_columns(doc, game, arms), WIDTH - widest_name - 1)
+    columns = _columns(doc, game, arms)
+    ranks = [column.rank for column in columns] or [0]
     rows = []
     for index, arm in enumerate(arms):
         cells = [Cell(column.values[index], column.intervals[index]) for column in columns]
         lost = _lost(arm)
         if lost:
-            cells[:1] = [Cell(lost, tone="soft" if lost == "pending" else "bad")]
+            cells = [Cell("") for _ in ranks]
+            cells[ranks.index(max(ranks))] = Cell(lost, tone="soft" if lost == "pending" else "bad")
         rows.append(Row(arm.name, arm.kind, tuple(cells)))
     heads = ["\n".join(column.head) for column in columns] or [""]
     return Table(
         f"{game}: imagined frames against the real ones, {doc.horizon} time steps",
         ("arm", *heads),
         tuple(rows),
-        _caption(doc, game, columns),
+        _caption(doc, game),
+        details=_details(doc, game),
+        ranks=tuple(ranks),
     )
 
 
@@ -94,7 +94,8 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
         real = doc.real(game, metric, at)
         if real and metric not in _OF_EVENTS:
             text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
-            columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), 0))
+            rank = _REAL if metric == primary else _OTHER
+            columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), rank))
     columns += [_difference_column(doc, game, arms)]
     columns += [_return_column(arms), _hns_column(arms), _time_column(arms)]
     return [column for column in columns if any(value != ABSENT for value in column.values)]
@@ -122,11 +123,11 @@ def _shows_cells(doc: Result) -> bool:
 
 
 def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:
-    """Return a column of estimates; the higher its rank, the longer it keeps its intervals."""
+    """Return a column of estimates."""
     labels = {info.name: info.label for info in doc.scored} | _SHORT_LABELS
     places = _PLACES.get(metric, _DEFAULT_PLACES)
     found = [arm.estimate(metric, at) for arm in arms]
-    rank = 2 if metric == doc.primary_metric else int(at != "mean")
+    rank = _PRIMARY if metric == doc.primary_metric else _OTHER if at == "mean" else _AT_STEP
     return _Column(
         (labels.get(metric, metric), _at_text(metric, at)),
         tuple(number(value.mean if value else None, places) for value in found),
@@ -157,7 +158,7 @@ def _difference_column(doc: Result, game: str, arms: Sequence[Arm]) -> _Column:
         marks = (_STAR if row.is_shown else "") + (_WITHIN if row.within_noise else "")
         values.append(number(row.difference, places) + marks)
         intervals.append(_interval(row, places))
-    return _Column(("difference", "to base"), tuple(values), tuple(intervals), 3)
+    return _Column(("difference", "to base"), tuple(values), tuple(intervals), _DIFFERENCE)
 
 
 def _differences(doc: Result, game: str) -> dict[str, Comparison]:
@@ -178,30 +179,17 @@ def _return_column(arms: Sequence[Arm]) -> _Column:
     for arm in arms:
         found = [run.returns for run in arm.runs if run.returns]
         intervals.append(_interval(found[0] if len(found) == 1 else None, 1))
-    return _Column(("return", "mean"), means, tuple(intervals), 0)
+    return _Column(("return", "mean"), means, tuple(intervals), _RETURN)
 
 
 def _hns_column(arms: Sequence[Arm]) -> _Column:
     means = tuple(number(arm.mean_return("hns"), 2) for arm in arms)
-    return _Column(("HNS", "mean"), means, ("",) * len(arms), 0)
+    return _Column(("HNS", "mean"), means, ("",) * len(arms), _COST)
 
 
 def _time_column(arms: Sequence[Arm]) -> _Column:
     means = tuple(number(arm.mean_cost("ms_per_frame"), 1) for arm in arms)
-    return _Column(("ms per", "frame"), means, ("",) * len(arms), 0)
-
-
-def _fitted(columns: Sequence[_Column], room: int) -> list[_Column]:
-    """Return the columns with as many intervals as fit, those of the lowest rank given up first."""
-    fitted = list(columns)
-    order = sorted(range(len(fitted)), key=lambda index: (fitted[index].rank, -index))
-    for index in order:
-        if sum(column.width for column in fitted) <= room:
-            break
-        shorter = replace(fitted[index], intervals=("",) * len(fitted[index].intervals))
-        if shorter.width < fitted[index].width:
-            fitted[index] = shorter
-    return fitted
+    return _Column(("ms per", "frame"), means, ("",) * len(arms), _COST)
 
 
 def _interval(value: Estimate | Comparison | Returns | None, places: int) -> str:
@@ -218,13 +206,15 @@ def _lost(arm: Arm) -> str:
     return "" if arm.metrics or not states or "done" in states else states[0]
 
 
-def _caption(doc: Result, game: str, columns: Sequence[_Column]) -> str:
-    """Say what the second lines are, where the table has any, and what the returns are worth."""
-    told = []
+def _details(doc: Result, game: str) -> str:
+    """Say what the second lines are."""
     arms = [arm for arm in doc.arms_of(game, "arm") if arm.interval]
-    if arms and any(interval for column in columns for interval in column.intervals):
-        told.append(f"Below a value: its {level_text(arms)} interval ({_method(arms[0])}).")
-    told += _difference_caption(doc, game)
+    return f"Below a value: its {level_text(arms)} interval ({_method(arms[0])})." if arms else ""
+
+
+def _caption(doc: Result, game: str) -> str:
+    """Say what the differences are, and what the returns are worth."""
+    told = _difference_caption(doc, game)
     told += seen_sentences(doc, game)
     told += _returns_caption(doc, game)
     return "\n".join(told)

@@ -33,6 +33,9 @@ class Table:
         rows: Lines; one may have fewer cells than there are columns.
         caption: How to read it, for forms that have room below.
         words: Headings of the columns that hold words, not numbers.
+        details: What stands below a value, for forms that show it.
+        ranks: Of each column but that of the names, how long it keeps its place where there is too
+            little room; where none are given, the last column goes first.
     """
 
     title: str
@@ -40,3 +43,5 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     words: frozenset[str] = frozenset()
+    details: str = ""
+    ranks: tuple[int, ...] = ()

@@ -38,6 +38,7 @@ FIDELITY = Stage(
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.makers.rollout_scores:score_rollouts",
+    unit="trajectories",
     seconds=_seconds,
     section=_section,
     scores_runs=True,

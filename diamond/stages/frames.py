@@ -18,6 +18,7 @@ FRAMES = Stage(
     runs=frozenset({"static"}),
     shares_data_seed=True,
     made_by="diamond.makers.real_frames:make_frames",
+    unit="frames",
     seconds=_seconds,
     arms="real frames, and everything after them, are made for each arm",
 )

@@ -35,6 +35,7 @@ POLICY_FIDELITY = Stage(
     runs=frozenset({"static", "online"}),
     shares_data_seed=True,
     made_by="diamond.makers.rollout_scores:score_policy",
+    unit="events",
     seconds=_seconds,
     calls=_calls,
     world="sampling",

@@ -57,6 +57,7 @@ class Stage:
             that reads them is left out there.
         runs: The runs that have it.
         shares_data_seed: Whether it draws from the data seed: arms and seeds share games and noise.
+        unit: What its progress counts.
         made_by: ``module:function``; a worker loads it, a plan does not.
         seconds: Expected time on one core of a server processor (AVX2), where no stage like it was
             measured in the home.
@@ -82,6 +83,7 @@ class Stage:
     shares_data_seed: bool
     made_by: str
     seconds: Callable[[RunConfig], float]
+    unit: str = "updates"
     section: Callable[[RunConfig, Section], Section] = as_read
     calls: Callable[[RunConfig], float] = no_calls
     part: str = ""

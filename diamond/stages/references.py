@@ -27,6 +27,7 @@ REFERENCES = Stage(
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.makers.real_frames:make_references",
+    unit="episodes",
     seconds=_seconds,
     arms="all arms are scored against the same real frames: one value for all of them",
 )

@@ -66,6 +66,7 @@ RETURNS = Stage(
     runs=frozenset({"static", "online", "real"}),
     shares_data_seed=True,
     made_by="diamond.makers.real_returns:play_real_game",
+    unit="env steps",
     seconds=_seconds,
     section=_section,
     scores_runs=True,

@@ -67,6 +67,7 @@ ROLLOUTS = Stage(
     runs=frozenset({"static", "online", "baseline"}),
     shares_data_seed=True,
     made_by="diamond.makers.rollout_scores:make_rollouts",
+    unit="time steps",
     seconds=_seconds,
     calls=_calls,
     world="sampling",

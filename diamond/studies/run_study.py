@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diamond.engine.executor import LocalExecutor, StageEvent
-from diamond.engine.plan_duration import Estimate, priorities
+from diamond.engine.plan_duration import Estimate, Work, priorities
 from diamond.engine.store import Store
 from diamond.engine.study_history import known_aggregates
 from diamond.findings.ablation_result import build_result
@@ -94,6 +94,7 @@ class StudyRun:
         on_event: Callable[[StageEvent], None],
         on_tick: Callable[[], None],
         specs: Sequence[StageSpec] | None = None,
+        on_work: Callable[[Work], None] = lambda _: None,
     ) -> None:
         """Make the stages that are missing, but those that failed before and would fail again.
 
@@ -102,6 +103,7 @@ class StudyRun:
             on_event: Told what happens.
             on_tick: Called every fraction of a second.
             specs: The stages, each after those that it reads; None for those of the arms asked for.
+            on_work: Told what there is to make, before it begins.
         """
         specs = selected_stages(self.plan, self.only) if specs is None else specs
         status = self.store.statuses(specs)
@@ -111,7 +113,8 @@ class StudyRun:
         for spec in specs:
             self.store.prepare(spec, again=spec.key in again)
         estimate = Estimate(self.plan, self.store, executor.device)
-        order = priorities(specs, {spec.key: estimate.seconds(spec) for spec in specs})
+        left = {spec.key: estimate.left(spec) for spec in specs}
+        on_work(Work(specs, left, done - again, executor.jobs))
 
         def note(event: StageEvent) -> None:
             if event.kind == "made":
@@ -128,7 +131,7 @@ class StudyRun:
         for spec in specs:
             if spec.key in failed:
                 note(StageEvent("still_failed", spec, note=failed[spec.key]))
-        executor.run(specs, done - again, order, note, on_tick, frozenset(failed))
+        executor.run(specs, done - again, priorities(specs, left), note, on_tick, frozenset(failed))
 
     def result(self, seen: SeenStore | None = None) -> Result:
         """The result as of now; arms that were not asked for are as they are.

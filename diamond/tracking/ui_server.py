@@ -3,6 +3,8 @@
 import errno
 import os
 import socket
+import warnings
+from collections.abc import Callable
 
 from diamond.errors import RequestError, StoreError
 from diamond.tracking.uris import absolute_uri, is_server, server_page
@@ -28,7 +30,10 @@ def ui_store(tracking_uri: str) -> str:
 
 
 def bind_port(port: int) -> socket.socket:
-    """Return a socket on a port of the loopback address.
+    """Return a socket that listens on a port of the loopback address.
+
+    Whoever comes before the server is up waits. A port that is bound alone would be taken twice,
+    and the second server would end seconds later.
 
     Args:
         port: TCP port, 1 to 65535.
@@ -40,6 +45,7 @@ def bind_port(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()
     except OSError as error:
         listening.close()
         raise unusable_port(error, port, "diamond ui --port 5010") from error
@@ -59,7 +65,7 @@ def unusable_port(error: OSError, port: int, command: str) -> RequestError:
     return RequestError(f"port {port} of {HOST} {why}\n  choose another, for instance: {command}")
 
 
-def serve_mlflow(uri: str, listening: socket.socket) -> None:
+def serve_mlflow(uri: str, listening: socket.socket, on_start: Callable[[], None]) -> None:
     """Serve until a signal comes.
 
     A process of its own would outlive a command that is killed, and import what lies in the
@@ -68,6 +74,7 @@ def serve_mlflow(uri: str, listening: socket.socket) -> None:
     Args:
         uri: From `ui_store`.
         listening: From `bind_port`.
+        on_start: Called once the server answers.
 
     Raises:
         StoreError: The server does not start.
@@ -78,9 +85,20 @@ def serve_mlflow(uri: str, listening: socket.socket) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     # MLflow reads the environment when its server is imported.
     import uvicorn  # noqa: PLC0415
-    from mlflow.server.fastapi_app import app  # noqa: PLC0415
 
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    # What its libraries tell its makers is no news to who looks at runs.
+    with warnings.catch_warnings(action="ignore"):
+        from mlflow.server.fastapi_app import app  # noqa: PLC0415
+
+    class Server(uvicorn.Server):
+        """One that says when it answers."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_start()
+
+    server = Server(uvicorn.Config(app, log_level="warning"))
     server.run(sockets=[listening])
     if not server.started:
         raise StoreError("MLflow's server did not start\n  its reason is above")

@@ -287,10 +287,20 @@ def test_axes_shows_what_each_one_does() -> None:
     fields = f"\n{diamond('axes', '--fields').stdout}"
     varied = set(variable_fields())
     for name in field_names():
-        assert (f"\n│ {name} " in fields) == (name in varied)
+        assert (f"\n{name}\n" in fields) == (name in varied)
     # A default is spelled as it can be typed: brackets, not a Python tuple.
     channels = diamond_of(make_preset(DEFAULT_PRESET, DEFAULT_GAME)).denoiser.channels
-    assert f"│ [{','.join(map(str, channels))}] " in fields
+    assert f"default: [{','.join(map(str, channels))}];" in fields
+
+
+def test_an_axis_is_shown_alone_with_an_example() -> None:
+    done = diamond("axes", "history")
+    for part in ("past frames", "1 to 16", "denoiser.history", "diamond ablate history=4,2"):
+        assert part in done.stdout
+    assert "churn" not in done.stdout
+    unknown_one = diamond("axes", "histroy")
+    assert unknown_one.returncode == 2
+    assert "Did you mean 'history'?" in unknown_one.stderr
 
 
 # --- error texts ------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_a_cause_names_the_kind_of_a_fault_of_the_program() -> None:
 class Notes:
     """Stands for an executor: makes nothing."""
 
-    device = "cpu"
+    device, jobs = "cpu", 1
 
     def __init__(self) -> None:
         self.asked: set[str] = set()

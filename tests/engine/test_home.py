@@ -14,6 +14,7 @@ from diamond.cli.reading.gc import collect
 from diamond.cli.reading.report import write_again
 from diamond.cli.study_command import Options
 from diamond.cli.sweep import _open
+from diamond.cli.widths import console
 from diamond.engine.devices import Workers
 from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking
 from diamond.engine.store import Store
@@ -203,7 +204,8 @@ def test_a_copy_does_not_tell_the_trials_of_the_original(tmp_path: Path) -> None
     def use(folder: Path, address: str) -> None:
         Store(folder).check_writable()
         sweep = Bench(tmp_path, text()).sweep
-        _open(sweep, Options(folder, Workers(1), False, False, None, "diamond sweep"), address)
+        options = Options(folder, Workers(1), False, False, None, "diamond sweep")
+        _open(sweep, options, address, console(stderr=True))
 
     for address in (shared, default_storage(home)):
         use(home, address)

@@ -75,9 +75,9 @@ def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
     whole = StageContext.checkpoint
     count = 0
 
-    def cut(self: StageContext, tensors: Mapping[str, Tensor], done: int) -> None:
+    def cut(self: StageContext, tensors: Mapping[str, Tensor], done: int, total: int) -> None:
         nonlocal count
-        whole(self, tensors, done)
+        whole(self, tensors, done, total)
         count += 1
         if count == cut_after:
             self.events.metric(done + 1, {"loss": 1e9})  # what a resume has to forget
@@ -114,8 +114,8 @@ def test_rollouts_whose_frames_were_damaged_begin_anew(
     store.prepare(spec)
     whole = StageContext.checkpoint
 
-    def cut(self: StageContext, tensors: Mapping[str, Tensor], done: int) -> None:
-        whole(self, tensors, done)
+    def cut(self: StageContext, tensors: Mapping[str, Tensor], done: int, total: int) -> None:
+        whole(self, tensors, done, total)
         if done == 4:
             raise PowerCutError
 

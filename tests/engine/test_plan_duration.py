@@ -1,5 +1,6 @@
 """What a plan is said to cost: multiplications, simulated wall time, corrections by measurement."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,17 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from diamond.cli.plan_table import show_plan
 from diamond.config.overrides import override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
+from diamond.engine.devices import Workers
 from diamond.engine.plan_duration import IMPORT_SECONDS, Estimate, priorities, wall_seconds
+from diamond.engine.provenance import code_version
+from diamond.engine.stage_claim import Claim
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.store import Store
+from diamond.engine.training_checkpoint import save_checkpoint
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.cost import reward_end_multiplications, unet_multiplications
 from diamond.families.diamond.denoiser import DENOISER, Denoiser
@@ -235,6 +241,24 @@ def test_work_of_another_size_or_on_another_device_says_nothing(tmp_path: Path) 
 
 def blank_seconds(plan: Plan, spec: StageSpec, folder: Path) -> float:
     return Estimate(plan, Store(folder / "empty"), "cpu").seconds(spec)
+
+
+def test_what_a_checkpoint_holds_is_not_to_do_again(tmp_path: Path) -> None:
+    plan, store = smoke_plan(), Store(tmp_path)
+    spec = next(spec for spec in plan.stages() if spec.stage == "denoiser")
+    store.prepare(spec)
+    claim = Claim(store.work(spec.stage, spec.key))
+    assert claim.try_acquire()
+    attempt = store.begin(spec.stage, spec.key, claim, "cpu", code_version())
+    save_checkpoint(attempt.folder, {"w": torch.ones(1)}, {"done": 30, "total": 40})
+    estimate = Estimate(plan, store, "cpu")
+    assert estimate.left(spec) == pytest.approx(estimate.seconds(spec) / 4)
+    other = next(spec for spec in plan.stages() if spec.stage == "frames")
+    assert estimate.left(other) == estimate.seconds(other)
+    out = io.StringIO()
+    show_plan(plan, store, Workers(1), out)
+    (row,) = (line for line in out.getvalue().splitlines() if line.startswith("denoiser"))
+    assert "0 (+1 begun, 75%)" in row
 
 
 def test_random_play_is_measured_apart_from_policies(tmp_path: Path) -> None:

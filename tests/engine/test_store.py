@@ -15,7 +15,7 @@ from diamond.config.presets import make_preset, smoke
 from diamond.engine import worker as worker_module
 from diamond.engine.child_processes import Message
 from diamond.engine.files import read_json, write_json
-from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events
+from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events, share_done
 from diamond.engine.sealed_json import DIGEST
 from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import Claim, Held
@@ -384,13 +384,14 @@ def test_a_changed_event_log_is_damage(store: Store) -> None:
 
 
 def test_a_flipped_byte_in_a_checkpoint_is_not_continued_from(tmp_path: Path) -> None:
-    counters = {"done": 3, "event_bytes": 12, "event_digest": "ab", "seconds": 0.5}
+    counters = {"done": 3, "total": 12, "event_bytes": 12, "event_digest": "ab", "seconds": 0.5}
     save_checkpoint(tmp_path, {"w": torch.arange(100.0), "n": torch.tensor(3)}, counters)
     saved = load_checkpoint(tmp_path)
     assert saved is not None
     assert saved.counters == counters
     assert torch.equal(saved.tensors["w"], torch.arange(100.0))
     assert committed_events(tmp_path) == (12, "ab")
+    assert share_done(tmp_path) == 0.25
 
     path = tmp_path / CHECKPOINT_FILE
     content = path.read_bytes()
@@ -404,6 +405,7 @@ def test_a_flipped_byte_in_a_checkpoint_is_not_continued_from(tmp_path: Path) ->
     path.unlink()
     assert load_checkpoint(tmp_path) is None
     assert committed_events(tmp_path)[0] == 0
+    assert share_done(tmp_path) == 0
 
 
 def test_any_changed_digit_of_the_counters_is_noticed(tmp_path: Path) -> None:
@@ -426,7 +428,7 @@ def test_a_checkpoint_whose_events_were_changed_is_not_continued_from(
 
     first = context()
     first.events.metric(1, {"loss": 0.25})
-    first.checkpoint({"w": torch.ones(2)}, 1)
+    first.checkpoint({"w": torch.ones(2)}, 1, 4)
     saved = context().resume()
     assert saved is not None and saved.counters["done"] == 1
     path = first.folder / EVENTS_FILE

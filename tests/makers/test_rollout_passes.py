@@ -250,8 +250,8 @@ def cut(folder: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Imagine with a checkpoint at every time step until the power fails after one."""
     whole = StageContext.checkpoint
 
-    def last(self: StageContext, tensors: Mapping[str, Tensor], done: int) -> None:
-        whole(self, tensors, done)
+    def last(self: StageContext, tensors: Mapping[str, Tensor], done: int, total: int) -> None:
+        whole(self, tensors, done, total)
         if done == at:
             raise PowerCutError
 

@@ -1,19 +1,23 @@
 """The table of axes: what each value sets, which stages it touches, and what is refused."""
 
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-from diamond.cli.axes import axes_page
+from diamond.cli.axes import axes_page, axis_example
+from diamond.config.defaults import DEFAULT_GAME, DEFAULT_PRESET
 from diamond.config.overrides import get_field, override
 from diamond.config.presets import PRESETS, make_preset
-from diamond.config.run import RunConfig
+from diamond.config.run import Protocol, RunConfig
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.formulations import DDPM_MAX_SIGMA, FLOW_MAX_SIGMA, FORMULATION_FIELDS
+from diamond.plan.axis import Axis
 from diamond.plan.find_axis import axes_of, find_axis
+from diamond.plan.grammar import parse_assignments
 from diamond.plan.variants import apply_axes
 from diamond.stages.registry import stage_names, stages_of_protocol
 from tests.commands import ROOT, environment
@@ -345,6 +349,21 @@ def test_listing_the_axes_loads_no_array_library() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("axis", axes_of(), ids=lambda axis: axis.name)
+def test_the_example_of_an_axis_has_two_values_that_differ(axis: Axis) -> None:
+    (words,) = shlex.split(axis_example(axis))[2:]
+    (asked,) = parse_assignments((words,))
+    assert asked.name == axis.name
+    if "VALUE" in asked.values:
+        # Of these one value alone can be used here.
+        assert axis.name in ("family", "collector", "lpips")
+        return
+    protocol: Protocol = "online" if axis.fields[0].startswith("online.") else "static"
+    config = make_preset(DEFAULT_PRESET, DEFAULT_GAME, protocol)
+    one, other = (apply_axes(config, [(axis, text)]) for text in asked.values)
+    assert one != other
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])

@@ -327,8 +327,10 @@ def test_a_file_of_the_current_folder_comes_first(
     [
         (("stepz",), ("cannot read 'stepz'", "Did you mean 'steps'?", "diamond ablate steps=1,3")),
         (("none.toml",), ("no declaration 'none.toml'", "steps")),
-        (("steps", "order=1,2"), ("'steps' says what varies", "'order=1,2'", "steps.toml")),
-        (("steps", "history"), ("'steps' says what varies", "'history'")),
+        (("paper", "order=1,2"), ("'paper' says what varies", "'order=1,2'", "paper.toml")),
+        (("paper", "learning"), ("'paper' says what varies", "'learning'")),
+        (("history",), ("diamond ablate history=4,2", "diamond ablate ablations/history.toml")),
+        (("churn",), ("'churn' is an axis", "diamond ablate churn=0,1")),
     ],
 )
 def test_a_word_that_is_no_declaration_is_refused(
@@ -341,7 +343,7 @@ def test_a_word_that_is_no_declaration_is_refused(
 
 
 def test_the_plan_says_what_was_declared_and_what_an_option_changed(tmp_path: Path) -> None:
-    arguments = ("steps", "--preset", "smoke", "--seeds", "2", "--dry-run")
+    arguments = ("ablations/steps.toml", "--preset", "smoke", "--seeds", "2", "--dry-run")
     done = diamond("ablate", *arguments, "--home", str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
@@ -361,7 +363,7 @@ def test_a_declaration_is_run_in_part_as_any_study_is(monkeypatch: pytest.Monkey
         return ExitCode.DONE
 
     monkeypatch.setattr(ablate, "run_study", note)
-    words = ["ablate", "steps", "--only", "steps=3", "--only", "steps=1", "--retry-failed"]
+    words = ["ablate", "noise_levels", "--only", "steps=3", "--only", "steps=1", "--retry-failed"]
     assert CliRunner().invoke(app, words).exit_code == 0
     assert [(options.only, options.retry_failed) for options in seen] == [
         (("steps=3", "steps=1"), True)
@@ -369,6 +371,6 @@ def test_a_declaration_is_run_in_part_as_any_study_is(monkeypatch: pytest.Monkey
 
 
 def test_an_arm_that_a_declaration_does_not_have_is_refused() -> None:
-    done = diamond("ablate", "steps", "--only", "nonsense", "--dry-run")
+    done = diamond("ablate", "noise_levels", "--only", "nonsense", "--dry-run")
     assert done.returncode == ExitCode.BAD_REQUEST
     assert "unknown arm 'nonsense'" in done.stderr

@@ -152,7 +152,7 @@ def test_the_terminal_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr("sys.stdout", stream)
         document = named(names)
         out = terminal.console()
-        out.print(laid_out(result_table(result(document), document["games"][0])))
+        out.print(laid_out(result_table(result(document), document["games"][0]), out.width))
         spec = smoke_plan().stages()[0]
         view = ProgressView({spec.key: names[0]}, out)
         for event in (

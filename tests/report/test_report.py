@@ -5,15 +5,12 @@ import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from diamond.report import markdown
-from diamond.report.console import result_table
 from diamond.report.figures.figure_style import figure_bytes
 from diamond.report.figures.horizon_figures import horizon_figure, horizon_panels
 from diamond.report.figures.strips import film_strip, png_bytes, sheet_layout
@@ -22,7 +19,6 @@ from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
-from diamond.report.terminal import terminal
 from diamond.results.arm_model import first_cause
 from diamond.results.number_text import number
 from tests.commands import run_script
@@ -391,72 +387,3 @@ def test_a_figure_outlines_the_noise_floor() -> None:
 
 def test_markdown_code_fences_hold_any_text() -> None:
     assert markdown.fenced("a ``` b", "sh") == "````sh\na ``` b\n````"
-
-
-# Terminal.
-
-
-def rendered(doc: dict[str, Any]) -> str:
-    """Return the terminal table of Boxing at 100 columns."""
-    console = Console(width=100, file=io.StringIO(), force_terminal=False, color_system=None)
-    console.print(terminal(result_table(result(doc), "Boxing")))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_the_terminal_table_fits_and_shows_every_name_and_number() -> None:
-    text = rendered(three_arms())
-    assert max(len(line) for line in text.splitlines()) <= 100
-    assert "…" not in text
-    for name in ("steps=1", "steps=3", "steps=10", "copy-last", "median-background"):
-        assert re.search(rf"^{name} ", text, re.MULTILINE)
-    assert re.search(r"steps=1 .* 0\.57 +0\.68 ", text)
-    assert "0.55-0.59" in text
-    assert "-4.0 to 0.9" in rendered(three_arms() | {"report_steps": [1]})
-    words = " ".join(text.split())
-    assert "random play -1.2, best constant action (FIRE) -0.5." in words
-    assert "with its actions: steps=1 0.4 (-1.9 to 2.7), steps=3" in words
-
-
-def test_the_terminal_table_marks_the_difference_to_the_baseline_arm() -> None:
-    text = rendered(seeded())
-    assert max(len(line) for line in text.splitlines()) <= 100
-    assert re.search(r"^steps=1 .* base ", text, re.MULTILINE)
-    assert re.search(r"^steps=3 .* 0\.09\* ", text, re.MULTILINE)
-    assert re.search(r"^steps=10 .* 0\.030~ ", text, re.MULTILINE)
-    assert "0.05-0.13" in text
-    words = " ".join(text.split())
-    assert "Difference to base: Core ratio, mean, minus that of steps=1." in words
-    assert "* shown by a t test, Holm over 2. ~ within the noise floor." in words
-    one = rendered(three_arms() | {"noise_floor": [noise_row(None)]})
-    assert "Noise floor: not defined: needs two seeds." in one
-    assert "Holm" not in one
-
-
-def test_long_arm_names_cost_intervals_and_not_letters() -> None:
-    names = ("denoiser.optimizer.learning_rate=0.0001", "denoiser.optimizer.learning_rate=0.0003")
-    text = rendered(document({names[0]: 0.57, names[1]: 0.66}, []))
-    assert max(len(line) for line in text.splitlines()) <= 100
-    assert all(name in text for name in names)
-    assert "0.55-0.59" in text  # the primary metric keeps its interval
-
-
-def test_a_failed_arm_says_so_in_the_terminal_table() -> None:
-    doc = three_arms()
-    fail(doc, "steps=10", "disk full")
-    assert re.search(r"^steps=10 +failed", rendered(doc), re.MULTILINE)
-
-
-def test_a_table_without_results_has_the_names() -> None:
-    doc = three_arms() | {"comparisons": []}
-    for name in ("steps=1", "steps=3", "steps=10", "copy-last", "median-background"):
-        fail(doc, name, "disk full")
-    assert re.search(r"^steps=3 +failed", rendered(doc), re.MULTILINE)
-
-
-def test_the_terminal_table_and_the_summary_load_no_matplotlib() -> None:
-    script = (
-        "import sys, diamond.report.console, diamond.report.answer.answers\n"
-        "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)\n"
-    )
-    run_script(script)

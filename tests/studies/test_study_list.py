@@ -36,10 +36,13 @@ def test_a_home_is_listed_shown_and_cleaned(smoke_home: Path, tmp_path: Path) ->
         assert part in row
     assert max(len(line.rstrip()) for line in listed.stdout.splitlines()) <= 100
 
+    # The home was copied: what is printed are its own places.
     shown = diamond("show", STUDY, "--home", str(home)).stdout
+    assert str(smoke_home) not in shown
     told = (smoke_home.parent / "stdout.txt").read_text()
     assert shown.splitlines()[:10] == told.splitlines()[:10]
-    assert f"report:  {home / 'studies' / STUDY / 'report.html'}" in shown
+    assert f"report:  {(home / 'studies' / STUDY / 'report.html').as_uri()}" in shown
+    assert f"diamond ui --home {home}\n" in shown
     assert "command: diamond ablate steps=1,3 --preset smoke" in shown
 
     assert "nothing to free" in diamond("gc", "--home", str(home)).stdout

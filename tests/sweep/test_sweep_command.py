@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from diamond.cli.app import app
 from diamond.cli.study_command import Options
 from diamond.cli.sweep import _open
+from diamond.cli.widths import console
 from diamond.engine.devices import Workers
 from diamond.engine.files import read_json, write_json
 from diamond.engine.home import open_home
@@ -330,11 +331,11 @@ def test_lost_trials_of_a_sweep_are_told(
     options = Options(home, Workers(1), False, False, None, "diamond sweep mine.toml")
     Store(home).check_writable()
     journal = default_storage(home)
-    _open(sweep, options, journal)
+    _open(sweep, options, journal, console(stderr=True))
     record_plan(smoke_plan(), home / "studies" / "mine", "diamond sweep mine.toml")
     assert "lost" not in capsys.readouterr().err
     Path(journal).unlink()
-    _open(sweep, options, journal)
+    _open(sweep, options, journal, console(stderr=True))
     told = " ".join(capsys.readouterr().err.split())
     assert f"trials of mine are lost: {journal} has 0 of the 2" in told
 

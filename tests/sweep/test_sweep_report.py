@@ -555,8 +555,8 @@ def test_the_terminal_shows_the_best_the_baseline_and_the_next_command(console: 
     text = "\n".join(lines)
     assert "trial 23" in text and "0.447 to 0.507" in text
     assert any(line.startswith("baseline") and "sigma_max=5.0" in line for line in lines)
-    assert lines[-1] == "confirm: diamond ablate --study sampler-confirm --seeds 3"
-    assert "report:  /data/report.html" in lines
+    assert "next:    diamond ablate --study sampler-confirm --seeds 3" in lines
+    assert "report:  file:///data/report.html" in lines
 
 
 def test_a_long_front_is_shown_from_end_to_end(console: Console) -> None:
@@ -573,4 +573,4 @@ def test_a_long_front_is_shown_from_end_to_end(console: Console) -> None:
 def test_the_terminal_says_that_there_is_no_result(console: Console) -> None:
     show_result(result(all_failed()), console)
     text = console.export_text()
-    assert "There is no result" in text and "confirm:" not in text
+    assert "There is no result" in text and "next:" not in text

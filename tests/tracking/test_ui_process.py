@@ -14,10 +14,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from diamond.engine.home import open_home
-from diamond.errors import RequestError
+from diamond.errors import ExitCode
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.ui_server import bind_port
-from tests.commands import environment, wait_until
+from tests.commands import diamond, environment
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def server(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def server(home: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
     """The command in a session of its own, in a folder of traps, once it answers."""
     program = "from diamond.cli.app import main; main()"
     complaints = home / "complaints.txt"
@@ -51,18 +51,25 @@ def server(home: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
             [sys.executable, "-P", "-c", program, "ui", "--home", str(home), "--port", str(port)],
             cwd=home,
             env=environment(),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
             stderr=log,
             start_new_session=True,
         )
+    assert process.stdout is not None
     try:
-        wait_until(lambda: listens(port) or process.poll() is not None, "the MLflow server")
-        assert process.poll() is None, complaints.read_text()
+        # The address is printed once the server answers; of a server that fails there is none.
+        address = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}/" in address, complaints.read_text()
+        assert complaints.read_text().splitlines() == [
+            f"tracking: sqlite:///{home / 'mlflow.db'} (of the home)"
+        ]
         yield process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        process.stdout.close()
 
 
 def listens(port: int) -> bool:
@@ -72,7 +79,7 @@ def listens(port: int) -> bool:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 0)])
 def test_the_server_shows_runs_and_ends_with_the_command(
-    server: "subprocess.Popen[bytes]", port: int, number: signal.Signals, code: int
+    server: "subprocess.Popen[str]", port: int, number: signal.Signals, code: int
 ) -> None:
     address = f"http://127.0.0.1:{port}"
     asked = Request(
@@ -91,8 +98,10 @@ def test_the_server_shows_runs_and_ends_with_the_command(
         os.killpg(server.pid, 0)  # nothing that it started is left
 
 
-def test_a_port_in_use_is_said(port: int) -> None:
-    with bind_port(port) as other:
-        other.listen()
-        with pytest.raises(RequestError, match=f"port {port} of 127.0.0.1 is in use\n.*--port"):
-            bind_port(port)
+def test_the_command_on_a_port_in_use_ends_at_once(home: Path, port: int) -> None:
+    with bind_port(port):
+        done = diamond("ui", "--home", str(home), "--port", str(port))
+    assert done.returncode == ExitCode.BAD_REQUEST
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr
+    assert "--port" in done.stderr
+    assert "http://" not in done.stdout

@@ -104,10 +104,14 @@ def cut_at(moment: Callable[[Mapping[str, Any]], bool]) -> Callable[..., None]:
     whole = StageContext.checkpoint
 
     def cut(
-        self: StageContext, tensors: Mapping[str, Tensor], done: int, extra: Mapping[str, Any]
+        self: StageContext,
+        tensors: Mapping[str, Tensor],
+        done: int,
+        total: int,
+        extra: Mapping[str, Any],
     ) -> None:
         if moment({"done": done, **extra["progress"]}):
-            whole(self, tensors, done, extra)
+            whole(self, tensors, done, total, extra)
             self.events.metric(99, {"loss": 1e9})  # what a resume has to forget
             self.events.commit()
             raise PowerCutError

@@ -509,12 +509,12 @@ def test_a_study_without_a_policy_says_which_command_trains_it(
 def test_the_command_that_trains_a_policy_lifts_a_declared_last_stage(tmp_path: Path) -> None:
     declared = load_declaration("steps")
     plan = make_plan(Request(**declared.request(Given(preset="smoke", seeds=1))))
-    command = "diamond ablate steps --preset smoke --seeds=1 --until fidelity"
+    command = "diamond ablate ablations/steps.toml --preset smoke --seeds=1 --until fidelity"
     record_plan(plan, tmp_path / "studies" / plan.study, command)
     with pytest.raises(RequestError) as caught:
         export.trained_run(plan.study, export.RunChoice("steps=1"), tmp_path)
     told = str(caught.value).rpartition("trains it: ")[2]
-    assert told == "diamond ablate steps --preset smoke --seeds 1 --until all"
+    assert told == "diamond ablate ablations/steps.toml --preset smoke --seeds 1 --until all"
 
 
 def test_a_run_whose_weights_are_damaged_is_not_exported(smoke_home: Path, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import typer
 
-from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, takes_records
+from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, choice, takes_records
 from diamond.config.defaults import DEFAULT_PRESET
 
 if TYPE_CHECKING:
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 class ArmOptions:
     """Which arms there are, beside the axes."""
 
+    PANEL: ClassVar = "Arms"
+
     design: Annotated[
         str,
-        typer.Option(
+        choice(
+            "grid",
+            "ofat",
+            "zip",
+            "path",
             help="grid: all combinations; ofat: one factor at a time against the first values; "
-            "zip: values side by side; path: from one config to another, one flip at a time."
+            "zip: values side by side; path: from one config to another, one flip at a time.",
         ),
     ] = "grid"
     path_from: Annotated[
@@ -70,9 +76,13 @@ class ArmOptions:
     ] = False
     match: Annotated[
         str | None,
-        typer.Option(
+        choice(
+            "updates",
+            "nfe",
+            "seconds",
+            "none",
             help="Arms at equal cost: updates (samples trained on), nfe (denoiser calls per "
-            "frame), seconds (expected time of training); none: as they are."
+            "frame), seconds (expected time of training); none: as they are.",
         ),
     ] = None
 
@@ -80,6 +90,8 @@ class ArmOptions:
 @dataclass(frozen=True)
 class StudyOptions:
     """What the arms are tried on, how far, and under which name."""
+
+    PANEL: ClassVar = "Study"
 
     preset: Preset = DEFAULT_PRESET
     game: Annotated[
@@ -101,9 +113,11 @@ class StudyOptions:
     ] = 0
     protocol: Annotated[
         str,
-        typer.Option(
+        choice(
+            "static",
+            "online",
             help="static: all arms train on the same real frames; online: each agent collects its "
-            "own, as Atari 100k does."
+            "own, as Atari 100k does.",
         ),
     ] = "static"
     until: Annotated[
@@ -129,7 +143,7 @@ def ablate(
     axes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="AXIS=V1,V2...|NAME|FILE.toml",
+            metavar="AXIS=V1,V2|NAME|FILE.toml",
             help="What to vary: a named axis (`diamond axes`) or any config field by its dotted "
             "name; or a declaration, by its name in ablations/ or by its file.",
             show_default=False,

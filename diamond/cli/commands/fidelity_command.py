@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -28,6 +28,8 @@ EXAMPLE = (
 @dataclass(frozen=True)
 class PairsOptions:
     """Frames from files, without a world model."""
+
+    PANEL: ClassVar = "Frames from files"
 
     real: Annotated[
         Path | None,
@@ -58,6 +60,8 @@ class PairsOptions:
 @dataclass(frozen=True)
 class ModelOptions:
     """What a world model is scored on; the horizon is also that of frames from files."""
+
+    PANEL: ClassVar = "World model"
 
     game: Annotated[
         str | None, typer.Option(help="The world model's game; another one is refused.")

@@ -15,6 +15,10 @@ DEFAULT_RESAMPLES = 2000
 
 
 def list_axes(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show this axis alone.", show_default=False),
+    ] = None,
     fields: Annotated[
         bool, typer.Option("--fields", help="List every config field that can be varied as well.")
     ] = False,
@@ -22,7 +26,7 @@ def list_axes(
     """List what can be varied: meaning, allowed values, default, the first stage it touches."""
     from diamond.cli.axes import show_axes
 
-    show_axes(fields)
+    show_axes(fields, name)
 
 
 def studies(home: Home = DEFAULT_HOME) -> None:

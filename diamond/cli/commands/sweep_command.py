@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from diamond.cli.options import (
     DEFAULT_HOME,
     PRESET_HELP,
+    PRESET_WORD,
+    PRESETS,
+    RUNNING,
     Compile,
     DryRun,
     Execution,
@@ -16,6 +19,7 @@ from diamond.cli.options import (
     KeepFrames,
     ResultAsJson,
     TrackingUri,
+    choice,
     game_names,
     takes_records,
 )
@@ -28,12 +32,18 @@ if TYPE_CHECKING:
 class ChangedOptions:
     """What takes the place of what is declared."""
 
+    PANEL: ClassVar = "In place of what is declared"
+
     trials: Annotated[
         int | None, typer.Option(help="Trials in all, in place of what is declared.")
     ] = None
     preset: Annotated[
         str | None,
-        typer.Option(help=f"{PRESET_HELP[:-1]}, in place of what is declared."),
+        choice(
+            *PRESETS,
+            metavar=PRESET_WORD,
+            help=f"{PRESET_HELP[:-1]}, in place of what is declared.",
+        ),
     ] = None
     game: Annotated[
         str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")
@@ -66,6 +76,8 @@ class ChangedOptions:
 @dataclass(frozen=True)
 class SweepExecution:
     """How trials are run, where they go and what is shown."""
+
+    PANEL: ClassVar = RUNNING
 
     dry_run: DryRun = False
     jobs: Annotated[

@@ -1,17 +1,19 @@
 """`diamond train`: its options."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, game_names, takes_records
+from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, choice, game_names, takes_records
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 
 
 @dataclass(frozen=True)
 class AgentOptions:
     """Which agents are trained, and how."""
+
+    PANEL: ClassVar = "Agents"
 
     game: Annotated[
         str | None,
@@ -22,7 +24,12 @@ class AgentOptions:
     preset: Preset = DEFAULT_PRESET
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1
     protocol: Annotated[
-        str, typer.Option(help="online: collect and train in turn; static: train on scripted play.")
+        str,
+        choice(
+            "online",
+            "static",
+            help="online: collect and train in turn; static: train on scripted play.",
+        ),
     ] = "online"
     name: Annotated[
         str | None, typer.Option(help="Name of the study; made from game and preset if absent.")

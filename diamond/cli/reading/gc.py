@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from diamond.cli.reading.studies import size_text, sizes_text
 from diamond.cli.widths import console
 from diamond.engine.store import Store
 from diamond.engine.study_history import is_sweep
 from diamond.findings.estimate_files import ESTIMATES
+from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import terminal
 from diamond.studies.garbage import WEIGHTS, Item, find_garbage, remove_garbage
 from diamond.studies.study_list import all_studies, check_home, disk_sizes
 
@@ -42,10 +42,7 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
             "nothing to free: every stage and all imported weights belong to a study",
         )
         return
-    table = Table(title=f"Needed by no study in {home}", title_justify="left")
-    table.add_column("what")
-    table.add_column("number", justify="right")
-    table.add_column("size", justify="right")
+    rows = []
     for what in dict.fromkeys(("study", *(item.what for item in garbage.items))):
         found = [item for item in garbage.items if item.what == what]
         if found:
@@ -53,8 +50,10 @@ def collect(home: Path, forget: Sequence[str], yes: bool, command: Sequence[str]
             names = ", ".join(item.path.name for item in found)
             labels = {"study": f"study {names}", WEIGHTS: "imported weights"}
             label = labels.get(what, what)
-            table.add_row(label, str(len(found)), size)
-    out.print(table)
+            rows.append(Row(label, "arm", (Cell(str(len(found))), Cell(size))))
+    table = Table(f"Needed by no study in {home}", ("what", "number", "size"), tuple(rows))
+    out.print(terminal(table, out.width))
+    out.print()
     out.print(
         f"nothing was removed. To free {_sum_text(garbage.items)}:\n"
         f"  {shlex.join(['diamond', *command, '--yes'])}",
@@ -72,13 +71,13 @@ def _show_sizes(store: Store) -> None:
     if not studies:
         return
     sizes, shared = disk_sizes(store, studies)
-    table = Table(title=f"Studies in {store.home}", title_justify="left")
-    table.add_column("study", overflow="fold")
-    for column in ("own size", "shared"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, size in sizes.items():
-        table.add_row(name, size_text(size.own), size_text(size.shared))
-    out.print(table)
+    rows = (
+        Row(name, "arm", (Cell(size_text(size.own)), Cell(size_text(size.shared))))
+        for name, size in sizes.items()
+    )
+    table = Table(f"Studies in {store.home}", ("study", "own size", "shared"), tuple(rows))
+    out.print(terminal(table, out.width))
+    out.print()
     out.print(sizes_text(sizes, shared))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diamond.cli.output_files import check_folder
+from diamond.cli.reading.studies import placed
 from diamond.cli.widths import console
 from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.report_file import write_result
@@ -40,9 +41,7 @@ def write_again(home: Path, name: str, out: Path | None) -> None:
     check_folder("--out", folder)
     if out is None:
         store.check_writable()
-    # The home may have been moved since.
-    places = result.paths.model_copy(update={"home": str(home)})
-    result = result.model_copy(update={"paths": places})
+    result = placed(result, study)
     paths = _write(result, store, folder)
     if folder == study.folder:
         files = dict(paths.digests)

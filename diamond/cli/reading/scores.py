@@ -53,8 +53,8 @@ def show_scores(paths: Sequence[Path], options: ScoreOptions) -> None:
         print(json.dumps(doc.model_dump(mode="json"), indent=1, allow_nan=False))
     else:
         out = console()
-        for table in terminal_tables(doc):
-            out.print(terminal(table))
+        for table in terminal_tables(doc, out.width):
+            out.print(terminal(table, out.width))
             out.print()
     for path in outputs:
         console(stderr=True).print(f"wrote {path}", soft_wrap=True)

@@ -1,11 +1,11 @@
 """`diamond studies` and `diamond show`: what a home holds, and one study of it once more."""
 
+import re
+import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-from rich.table import Table
 
 from diamond.cli.documents import report_places
 from diamond.cli.widths import console
@@ -13,6 +13,8 @@ from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import is_sweep
 from diamond.errors import StoreError
+from diamond.report.table import Cell, Row, Table, Tone
+from diamond.report.terminal import terminal
 from diamond.results.model import Result
 from diamond.studies.study_list import (
     DiskSize,
@@ -27,8 +29,20 @@ from diamond.studies.study_list import (
 )
 
 STATES: tuple[RunState, ...] = ("done", "failed", "begun", "pending")
-MAX_NAME_WIDTH = 44
-"""Columns that a long name may take from the others."""
+TONES: Mapping[RunState, Tone] = {"done": "", "failed": "bad", "begun": "soft", "pending": "soft"}
+COLUMNS = {
+    "varies": 6,
+    "preset": 1,
+    "games": 3,
+    "arms": 2,
+    "seeds": 1,
+    "runs": 5,
+    "last": 4,
+    "own size": 2,
+    "shared": 0,
+}
+"""Columns of the table of studies and their ranks: the lowest goes first where there is no room."""
+WORDS = frozenset({"varies", "preset", "games", "runs", "last"})
 
 
 def show_studies(home: Path) -> None:
@@ -46,33 +60,28 @@ def show_studies(home: Path) -> None:
         )
         return
     states, (sizes, shared) = StageStates(store), disk_sizes(store, studies)
-    table = Table(title=f"Studies in {home}", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    # A name that is cut in two cannot be copied into a command.
-    table.add_column("study", overflow="fold", min_width=min(MAX_NAME_WIDTH, _widest(studies)))
-    for column in ("varies", "preset", "games"):
-        table.add_column(column, overflow="fold")
-    table.add_column("arms", justify="right")
-    table.add_column("seeds", justify="right")
-    table.add_column("runs")
-    table.add_column("last", no_wrap=True)
-    table.add_column("own size", justify="right", no_wrap=True)
-    table.add_column("shared", justify="right", no_wrap=True)
-    for study in studies:
-        table.add_row(
-            study.name,
-            _varied(study),
-            ", ".join(study.presets),
-            ", ".join(study.games),
-            str(len(study.arms)),
-            str(study.num_seeds),
-            counts_text(states.runs(study)),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(study.last_time)),
-            size_text(sizes[study.name].own),
-            size_text(sizes[study.name].shared),
-        )
-    out.print(table)
+    rows = (_study_row(study, states, sizes[study.name]) for study in studies)
+    heads, ranks = zip(*COLUMNS.items(), strict=True)
+    table = Table(f"Studies in {home}", ("study", *heads), tuple(rows), "", WORDS, ranks=ranks)
+    out.print(terminal(table, out.width))
+    out.print()
     out.print(sizes_text(sizes, shared))
     out.print("`diamond show STUDY` prints a result, `diamond gc` frees what no study needs.")
+
+
+def _study_row(study: Study, states: StageStates, size: DiskSize) -> Row:
+    texts = (
+        _varied(study),
+        ", ".join(study.presets),
+        ", ".join(study.games),
+        str(len(study.arms)),
+        str(study.num_seeds),
+        counts_text(states.runs(study)),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(study.last_time)),
+        size_text(size.own),
+        size_text(size.shared),
+    )
+    return Row(study.name, "arm", tuple(map(Cell, texts)))
 
 
 def show_study(home: Path, name: str) -> None:
@@ -90,13 +99,36 @@ def show_study(home: Path, name: str) -> None:
         out.print(lost, soft_wrap=True)
     if result is None or counts["done"] < counts.total():
         _show_progress(study, states, counts)
-    out.print(f"command: {study.entries[-1]['command']}", soft_wrap=True)
+    command = study.entries[-1]["command"]
+    if result is not None:
+        command = _moved(command, result.paths.home, str(home))
+    out.print(f"command: {command}", soft_wrap=True)
 
 
 def placed(result: Result, study: Study) -> Result:
     """The result of a study with the places where it is now: the home may have been moved."""
-    places = report_places(result.paths, study.folder, result.paths.mlflow_command)
-    return result.model_copy(update={"paths": places})
+    home = str(study.folder.parent.parent)
+
+    def moved(command: str | None) -> str | None:
+        return None if command is None else _moved(command, result.paths.home, home)
+
+    places = report_places(result.paths, study.folder, moved(result.paths.mlflow_command))
+    changes = {"home": home, "dashboard_command": moved(places.dashboard_command)}
+    return result.model_copy(
+        update={
+            "paths": places.model_copy(update=changes),
+            "next": tuple(map(moved, result.next)),
+            "command": moved(result.command),
+        }
+    )
+
+
+def _moved(command: str, old: str | None, home: str) -> str:
+    """A command with the folder of its home as it is now."""
+    if old is None or old == home:
+        return command
+    before, after = re.escape(shlex.quote(old)), shlex.quote(home)
+    return re.sub(rf"(?<![\w.-]){before}(?=[/\s]|$)", lambda _: after, command)
 
 
 def _varied(study: Study) -> str:
@@ -109,10 +141,6 @@ def _varied(study: Study) -> str:
         return f"sweep, its {REPORT_FILE} is damaged"
     space = () if result is None or result.search is None else result.search.space
     return f"sweep: {', '.join(one.name for one in space)}".rstrip(": ")
-
-
-def _widest(studies: Sequence[Study]) -> int:
-    return max(len(study.name) for study in studies)
 
 
 def counts_text(counts: "Counter[RunState]") -> str:
@@ -145,17 +173,18 @@ def sizes_text(sizes: Mapping[str, DiskSize], shared: int) -> str:
 
 
 def _show_progress(study: Study, states: StageStates, counts: "Counter[RunState]") -> None:
-    out = console()
-    table = Table(title=f"{study.name}: {counts_text(counts)}", title_justify="left")
-    for column in ("arm", "game", "seed", "state"):
-        table.add_column(column, overflow="fold")
-    table.add_column("how far", overflow="fold")
+    rows = []
     arms = set(study.arms)
     for name, stages in study.needs.items():
         arm, game, seed = (*name.rsplit(" | ", 2), "", "")[:3]
         if arm not in arms:
             continue
         state, text = states.run(stages)
-        style = "red" if state == "failed" else "" if state == "done" else "dim"
-        table.add_row(arm, game, seed, state, text, style=style)
-    out.print(table)
+        cells = (Cell(game), Cell(seed), Cell(state, tone=TONES[state]), Cell(text))
+        rows.append(Row(arm, "arm", cells))
+    columns = ("arm", "game", "seed", "state", "how far")
+    words = frozenset({"game", "how far"})
+    title = f"{study.name}: {counts_text(counts)}"
+    out = console()
+    out.print(terminal(Table(title, columns, tuple(rows), words=words), out.width))
+    out.print()

@@ -33,8 +33,8 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
 
                 experiment_id = find_experiment(uri, home)
                 page = "" if experiment_id is None else studies_link(experiment_id)
-                print(f"MLflow UI: http://{HOST}:{port}/{page}  (Ctrl-C ends it)", flush=True)
-                serve_mlflow(uri, listening)
+                address = f"MLflow UI: http://{HOST}:{port}/{page}  (Ctrl-C ends it)"
+                serve_mlflow(uri, listening, lambda: print(address, flush=True))
         except KeyboardInterrupt:
             pass
     return ExitCode.DONE

@@ -58,7 +58,8 @@ def verify_and_show(study: str, word: str | None, home: Path, as_json: bool) -> 
         return
     out = console()
     out.print(f"{study}: {judged.question}", style="bold")
-    out.print(terminal(replace(claims_table(judged), title="")))
+    out.print(terminal(replace(claims_table(judged), title=""), out.width))
+    out.print()
     for sentence in [*note, *claims_sentences(judged)]:
         out.print(sentence)
 

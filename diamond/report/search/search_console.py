@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from diamond.report.numbers import label_of, parameter_text, valued
 from diamond.report.table import Cell, Row, Table
+from diamond.report.terminal import LASTING
 from diamond.results.search import Search, Trial
 
 MOST_ROWS = 12
@@ -12,7 +13,7 @@ PARAMETERS = "parameters"
 
 
 def search_table(study: str, search: Search) -> Table:
-    """Lay out the trials to show first above the baseline, for a terminal of 100 columns.
+    """Lay out the trials to show first above the baseline.
 
     Parameters stand in one column and go on in the next line, however many there are.
     """
@@ -27,8 +28,10 @@ def search_table(study: str, search: Search) -> Table:
         f"{study}: {what}",
         ("trial", *heads, PARAMETERS),
         tuple(rows),
-        _caption(search, len(trials)),
+        _caption(len(trials)),
         frozenset({PARAMETERS}),
+        details="Below a value: its 95% interval.",
+        ranks=(*(LASTING for _ in search.objectives), LASTING + 1),
     )
 
 
@@ -63,11 +66,8 @@ def _baseline_row(search: Search) -> Row:
     return Row("baseline", "baseline", (*cells, Cell(settings)))
 
 
-def _caption(search: Search, num_trials: int) -> str:
-    """Say what the second lines are, where there are any, and what is left out."""
-    told = []
-    if any(trial.intervals for trial in search.leading()):
-        told.append("Below a value: its 95% interval.")
-    if num_trials > MOST_ROWS:
-        told.append(f"{MOST_ROWS} of the {num_trials} on the front; the report has all.")
-    return " ".join(told)
+def _caption(num_trials: int) -> str:
+    """Say which trials are left out."""
+    if num_trials <= MOST_ROWS:
+        return ""
+    return f"{MOST_ROWS} of the {num_trials} on the front; the report has all."
