@@ -63,8 +63,8 @@ class Tracked(Protocol):
 
     def finish(
         self, result: "Result", artifacts: "Mapping[str, Path]", status: "RunStatus"
-    ) -> None:
-        """Write the final state."""
+    ) -> dict[str, str]:
+        """Write the final state; returns addresses in MLflow by what they show."""
 
 
 def check_study(name: str, options: Options) -> Store:
@@ -98,8 +98,12 @@ def making(
 
 
 def conclude(result: "Result", folder: Path, failed: bool, tracking: Tracked) -> ExitCode:
-    """Show the end of a study in the tracking store; return how its command ends."""
-    tracking.finish(result, uploaded(result, folder), "FAILED" if failed else "FINISHED")
+    """Show the end of a study in the tracking store, and where; return how its command ends."""
+    status: RunStatus = "FAILED" if failed else "FINISHED"
+    links = tracking.finish(result, uploaded(result, folder), status)
+    log = console(stderr=True)
+    for what, link in links.items():
+        log.print(f"{what} in MLflow: {link}", soft_wrap=True)
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 
