@@ -131,6 +131,7 @@ def _open(sweep: Sweep, options: Options, address: str) -> "SweepRun":
 
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
+    from diamond.sweep.dashboard_note import note_sweep
     from diamond.sweep.search_result import sweep_result
     from diamond.sweep.storage import database_errors
 
@@ -144,7 +145,9 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
 
     def report() -> "Result":
         found = sweep_result(run, address, options.home, options.tracking_uri)
-        return report_study(run.store, found, run.folder, options)
+        result = report_study(run.store, found, run.folder, options)
+        note_sweep(run.study, result)
+        return result
 
     run.tracking.thread.start()
     with database_errors("use", address):

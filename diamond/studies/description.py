@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.engine.declaration_timing import verdict_text
+from diamond.results.arm_model import Arm
 from diamond.results.comparison_model import Comparison, Decision
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
@@ -68,8 +69,8 @@ def study_description(result: Result, shown: Shown) -> str:
     if result.search is not None:
         return _search_description(result, result.search, shown)
     parts = [
-        _NEW_LINE.join(filter(None, [_where(result, shown), *_best(result)])),
-        *_answer(result),
+        _NEW_LINE.join(filter(None, [_where(result, shown), *map(_bold, best_lines(result))])),
+        *answer_paragraphs(result),
         escape(result.warning),
         f"**Question:** {escape(result.question)}",
         *(_primary(result, game) for game in result.games),
@@ -86,7 +87,7 @@ def _search_description(result: Result, search: Search, shown: Shown) -> str:
     links = " · ".join([*_report(shown), f"the trials: {dashboard}"])
     parts = [
         f"**Look at:** {links}",
-        *_answer(result),
+        *answer_paragraphs(result),
         f"**Question:** {escape(result.question)}",
     ]
     if search.confirm is not None and search.confirm.result is None:
@@ -118,24 +119,36 @@ def _report(shown: Shown) -> list[str]:
     return [_link("the answer with films", artifact_link(*shown.study, REPORT))]
 
 
-def _best(result: Result) -> Iterator[str]:
-    """Per game the best arm, its interval and of how many units that is, in a line."""
-    for answer in result.answers:
-        arms = [arm for arm in result.arms_of(answer.game) if arm.name == answer.best]
-        for arm in arms:
-            found = arm.estimate(result.primary_metric, MEAN)
-            if found is None or found.lo is None or arm.interval is None:
-                continue
-            label = result.primary.label
-            of = f", {answer.game}" if len(result.games) > 1 else ""
-            yield (
-                f"**Best{escape(of)}: {escape(arm.name)}**, {escape(label)} {_number(found.mean)} "
-                f"({100 * arm.interval.level:g}% interval {_span(found)}, n = {found.n} "
-                f"{arm.interval.unit}{'' if found.n == 1 else 's'})"
-            )
+def best_lines(result: Result) -> list[str]:
+    """Per game the best arm with its primary metric, in a line; none where none is told."""
+    several = len(result.games) > 1
+    return [
+        f"best{f', {answer.game}' if several else ''}: {arm.name}, {text}"
+        for answer in result.answers
+        for arm in result.arms_of(answer.game)
+        if arm.name == answer.best and (text := primary_text(result, arm))
+    ]
 
 
-def _answer(result: Result) -> Iterator[str]:
+def primary_text(result: Result, arm: Arm) -> str:
+    """The primary metric of an arm, its interval and of how many units it is; empty without."""
+    found = arm.estimate(result.primary_metric, MEAN)
+    if found is None:
+        return ""
+    text = f"{result.primary.label} {_number(found.mean)}"
+    if found.lo is None or arm.interval is None:
+        return text
+    units = f"{found.n} {arm.interval.unit}{'' if found.n == 1 else 's'}"
+    return f"{text} ({100 * arm.interval.level:g}% interval {_span(found)}, n = {units})"
+
+
+def result_line(result: Result) -> str:
+    """What a study found, in a line: the best arms, else what the answers begin with."""
+    found = best_lines(result) or [answer.found.head for answer in result.answers]
+    return "; ".join(found) or result.summary
+
+
+def answer_paragraphs(result: Result) -> Iterator[str]:
     """The answer, a paragraph a part; in their place a sentence where there is none yet."""
     for answer in result.answers:
         of = f"{answer.game}: " if len(result.games) > 1 else ""
@@ -236,6 +249,10 @@ def _span(found: Estimate | Comparison | None) -> str:
     if found is None or found.lo is None or found.hi is None:
         return _ABSENT
     return f"{_number(found.lo)} to {_number(found.hi)}"
+
+
+def _bold(text: str) -> str:
+    return f"**{escape(text[0].upper() + text[1:])}**"
 
 
 def _row(cells: Sequence[str]) -> str:

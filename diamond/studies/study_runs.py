@@ -7,7 +7,6 @@ from pathlib import Path
 from diamond.config.base import canonical, canonical_json
 from diamond.config.metric_table import METRIC_OF
 from diamond.config.run import RunConfig
-from diamond.engine.declaration_timing import verdict_text
 from diamond.engine.files import write_text
 from diamond.engine.output_names import EVENTS_FILE, committed_events
 from diamond.engine.run_identity import aggregate_key, real_key, study_key
@@ -23,9 +22,10 @@ from diamond.results.model import Result
 from diamond.results.values import MEAN
 from diamond.stages.references import REFERENCES
 from diamond.stages.registry import find_stage_record
-from diamond.studies.description import Shown, study_description
+from diamond.studies.description import Shown, primary_text, result_line, study_description
 from diamond.studies.real_frames import REAL_FRAMES, RealValues, real_frames
-from diamond.tracking.mlflow_links import COMPARE_TAG
+from diamond.studies.run_tags import claim_tags, made_by, provenance
+from diamond.tracking.mlflow_links import COMPARE_TAG, RESULT_TAG
 from diamond.tracking.mlflow_records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.names import (
     arm_names,
@@ -44,7 +44,7 @@ def tracked_study(
 ) -> TrackedStudy:
     """The parent run of a study or a search; `shown` says which of its runs are there already."""
     if outcome.search is None:
-        tags = _claim_tags(outcome) | _provenance(outcome)
+        tags = claim_tags(outcome) | provenance(outcome)
     else:
         tags = {"optuna.study": outcome.study}
     versions = canonical_json(outcome.provenance.versions)
@@ -53,7 +53,7 @@ def tracked_study(
         name=outcome.study,
         tags={"diamond.kind": "study", "diamond.command": outcome.command}
         | made_by(outcome)
-        | {"diamond.versions": versions}
+        | {"diamond.versions": versions, RESULT_TAG: result_line(outcome)}
         | tags,
         params={"preset": outcome.preset, "protocol": outcome.protocol},
         metrics=_primary_of_arms(outcome),
@@ -75,7 +75,8 @@ def _primary_of_arms(outcome: Result) -> dict[str, float]:
         )
         if estimate is not None
     }
-    names = arm_names(f"{game} {name}" if several else name for game, name in found)
+    arms = [f"{game} {name}" if several else name for game, name in found]
+    names = arm_names(metric, arms)
     return dict(zip(names.values(), found.values(), strict=True))
 
 
@@ -169,7 +170,7 @@ def _one(
         kind=arm.kind,
         params=_params(plan, arm)
         | ({} if arm.kind == "baseline" else {"seed": str(run.config.seed)}),
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {"diamond.study": plan.study, "diamond.arm": arm.name}
         | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
         stages=tuple(
@@ -201,11 +202,7 @@ def _aggregate(
         curves[curve_name(metric, "upper")] = parts.hi
     found = {metric: shown.estimate(metric, MEAN) for metric in shown.metrics}
     means = {metric: None if one is None else one.mean for metric, one in found.items()}
-    summary = _summary(outcome, means, elsewhere)
-    primary = found.get(outcome.primary_metric)
-    if primary is not None and primary.lo is not None and primary.hi is not None:
-        summary[primary_name(outcome.primary_metric, "lower")] = primary.lo
-        summary[primary_name(outcome.primary_metric, "upper")] = primary.hi
+    summary = _interval(outcome, shown) | _summary(outcome, means, elsewhere)
     curves |= noise_curves(outcome.noise_floor, arm.name, arm.game)
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
@@ -213,11 +210,12 @@ def _aggregate(
         name=f"{arm.name} mean{_of_game(outcome, arm.game)}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {
             "diamond.study": plan.study,
             "diamond.arm": arm.name,
             "diamond.interval": shown.interval.method if shown.interval else "",
+            RESULT_TAG: primary_text(outcome, shown),
             COMPARE_TAG: plan.study,
         },
         stages=(),
@@ -246,7 +244,7 @@ def _real(snapshot: Snapshot, game: str, found: Mapping[str, RealValues]) -> Tra
         name=f"{REAL_FRAMES}{_of_game(outcome, game)}",
         kind="real",
         params={"game": game, "preset": str(plan.request.preset)},
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {"diamond.study": plan.study, "diamond.arm": REAL_FRAMES, COMPARE_TAG: plan.study},
         stages=(),
         curves={curve_name(metric, "mean"): one.curve for metric, one in values.items()},
@@ -287,7 +285,7 @@ def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
         name=f"{row.arm} mean of {len(row.games)} games",
         kind="aggregate",
         params=_params(plan, arms[0]) | {"game": ", ".join(row.games), "seeds": str(row.num_runs)},
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {
             "diamond.study": plan.study,
             "diamond.arm": row.arm,
@@ -318,13 +316,25 @@ def _summary(
     outcome: Result, values: Mapping[str, float | None], elsewhere: Collection[str]
 ) -> dict[str, float]:
     """The one number of each metric, and that of the primary metric where it stands first."""
-    found = {
+    primary = values.get(outcome.primary_metric)
+    first = {} if primary is None else {primary_name(outcome.primary_metric): primary}
+    return first | {
         overall_name(metric): value
         for metric, value in values.items()
         if value is not None and metric not in elsewhere
     }
-    primary = values.get(outcome.primary_metric)
-    return found if primary is None else found | {primary_name(outcome.primary_metric): primary}
+
+
+def _interval(outcome: Result, shown: ArmResult) -> dict[str, float]:
+    """The primary metric of an arm with the ends of its interval, in the order of a table."""
+    found, metric = shown.estimate(outcome.primary_metric, MEAN), outcome.primary_metric
+    if found is None or found.lo is None or found.hi is None:
+        return {}
+    return {
+        primary_name(metric): found.mean,
+        primary_name(metric, "lower"): found.lo,
+        primary_name(metric, "upper"): found.hi,
+    }
 
 
 def _of_game(outcome: Result, game: str) -> str:
@@ -366,34 +376,3 @@ def config_artifact(path: Path, config: RunConfig) -> Path:
     if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
     return path
-
-
-def made_by(outcome: Result) -> dict[str, str]:
-    """The tags that say what made a result."""
-    provenance = outcome.provenance
-    return {
-        "diamond.dirty": str(provenance.dirty),
-        "diamond.device": str(provenance.device),
-    }
-
-
-def _provenance(outcome: Result) -> dict[str, str]:
-    commit = outcome.provenance.git_commit
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "diamond"} | made_by(outcome)
-    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
-def _claim_tags(outcome: Result) -> dict[str, str]:
-    """The hash of the claims, when they were declared, and the verdicts so far."""
-    declared = outcome.declaration
-    if declared is None:
-        return {}
-    tags = {
-        "diamond.claims.hash": declared.hash,
-        "diamond.claims.declared_at": str(declared.declared_at),
-        "diamond.claims.status": declared.status,
-    }
-    return tags | {
-        f"diamond.claim.{row.name}": verdict_text(row.verdict, row.within_model, declared.post_hoc)
-        for row in outcome.claims
-    }

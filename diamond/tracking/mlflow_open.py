@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from diamond.errors import StoreError
+from diamond.tracking.mlflow_links import STUDIES_VIEW, VIEW_TAG
 from diamond.tracking.mlflow_records import Home
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
@@ -34,6 +35,7 @@ _DESCRIPTION = (
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     NOTE: _DESCRIPTION,
+    VIEW_TAG: STUDIES_VIEW,
 }
 _NEW = ".mlflow-"
 _ANSWER_SECONDS = 20.0
@@ -74,8 +76,7 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
             root = None
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, root)
-        if NOTE not in experiment.tags and experiment.lifecycle_stage == LifecycleStage.ACTIVE:
-            client.set_experiment_tag(experiment.experiment_id, NOTE, _DESCRIPTION)
+        _describe(client, experiment)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise StoreError(
             f"the experiment {EXPERIMENT!r} of {hide_secrets(uri)} was deleted.\n  Bring it back:"
@@ -86,7 +87,7 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
 
 
 def find_experiment(tracking_uri: str, home: Path) -> str | None:
-    """Return the identity of the experiment, None where there is none yet; nothing is made.
+    """Return the identity of the experiment, None where there is none yet; no run is made.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder.
@@ -106,8 +107,12 @@ def find_experiment(tracking_uri: str, home: Path) -> str | None:
             _prepare_sqlite(path)
             if path.parent.samefile(home):
                 relocate(path)
-        found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
-    return None if found is None else str(found.experiment_id)
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return None
+        _describe(client, found)
+    return str(found.experiment_id)
 
 
 def is_there(tracking_uri: str) -> bool:
@@ -255,6 +260,16 @@ def _experiment(client: MlflowClient, artifact_root: str | None) -> Experiment:
         found = client.get_experiment_by_name(EXPERIMENT)
     assert found is not None
     return found
+
+
+def _describe(client: MlflowClient, experiment: Experiment) -> None:
+    """Give an experiment of a former version its text and its columns; keep a text of the user."""
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        return
+    if NOTE not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, NOTE, _DESCRIPTION)
+    if experiment.tags.get(VIEW_TAG) != STUDIES_VIEW:
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, STUDIES_VIEW)
 
 
 @contextmanager

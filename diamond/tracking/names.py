@@ -38,18 +38,20 @@ def primary_name(metric: str, end: Literal["", "lower", "upper"] = "") -> str:
     return f"{PRIMARY}{metric}{f' {end}' if end else ''}"
 
 
-def arm_names(arms: Iterable[str]) -> Mapping[str, str]:
+def arm_names(metric: str, arms: Iterable[str]) -> Mapping[str, str]:
     """Return the name under which a study shows its primary metric of each arm.
 
-    MLflow takes few characters: ``steps=3`` is shown as ``_primary/steps 3``. Where two arms would
-    have one name, the later one gets a number.
+    MLflow takes few characters: ``steps=3`` is ``_primary/core_ratio/steps 3``. Where two arms
+    would have one name, the later one gets a number.
 
     Args:
+        metric: The primary metric.
         arms: Names of arms, each once.
     """
     names: dict[str, str] = {}
     for arm in arms:
-        base = name = PRIMARY + (_UNTAKEN.sub(" ", arm).strip(" .") or "arm")[:_LONGEST]
+        words = _UNTAKEN.sub(" ", arm).strip(" .") or "arm"
+        base = name = f"{PRIMARY}{metric}/{words[:_LONGEST]}"
         number = 2
         while name in names.values():
             name, number = f"{base} {number}", number + 1

@@ -5,6 +5,7 @@ import os
 import socket
 
 from diamond.errors import RequestError, StoreError
+from diamond.tracking.ui_page import without_assistant
 from diamond.tracking.uris import absolute_uri, is_server, server_page
 
 HOST = "127.0.0.1"
@@ -78,8 +79,10 @@ def serve_mlflow(uri: str, listening: socket.socket) -> None:
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     # MLflow reads the environment when its server is imported.
     import uvicorn  # noqa: PLC0415
+    from mlflow.server import app as pages  # noqa: PLC0415
     from mlflow.server.fastapi_app import app  # noqa: PLC0415
 
+    without_assistant(pages)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     server.run(sockets=[listening])
     if not server.started:

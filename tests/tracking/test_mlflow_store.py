@@ -69,6 +69,7 @@ def study_named(name: str) -> TrackedStudy:
         name=name,
         tags={"diamond.preset": "tiny"},
         params={"game": "Boxing"},
+        metrics={},
         description="| arm | PSNR |",
         artifacts=None,
         status="RUNNING",

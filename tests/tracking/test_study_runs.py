@@ -97,7 +97,7 @@ def test_text_that_markdown_would_read_as_markup_stays_text() -> None:
 
 
 def study_with(artifacts: dict[str, Path] | None) -> TrackedStudy:
-    return TrackedStudy("5", "study", {}, {}, "text", artifacts, "FINISHED")
+    return TrackedStudy("5", "study", {}, {}, {}, "text", artifacts, "FINISHED")
 
 
 def run_with(curve: str) -> TrackedRun:

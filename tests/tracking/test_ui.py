@@ -116,7 +116,7 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     expect(curves.locator(".js-plotly-plot")).to_have_count(1)
     for steps in (1, 3):
         for part in ("mean", "lower", "upper"):
-            name = f"steps={steps} | Boxing | mean of 1 seed (fidelity/core_ratio/{part})"
+            name = f"steps={steps} mean (fidelity/core_ratio/{part})"
             expect(curves.get_by_text(name, exact=True)).to_be_visible()
 
     # All metrics: a section each, with the bounds beside the mean.
