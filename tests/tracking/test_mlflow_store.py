@@ -326,6 +326,21 @@ def test_a_file_is_uploaded_again_only_when_it_changed_here_or_there(
     assert [f.path for f in client.list_artifacts(run_id)] == ["report.md"]
 
 
+def test_a_number_of_a_study_is_sent_again_only_when_it_changed(
+    reopened: MlflowStore, home: Path, client: MlflowClient
+) -> None:
+    name = "_primary/core_ratio/steps 1"
+    study = replace(study_named("numbers"), metrics={name: 0.5})
+    run_id = reopened.write_study(study)
+    for store in (reopened, opened(home)):
+        store.write_study(study)
+    assert [(p.step, p.value) for p in client.get_metric_history(run_id, name)] == [(0, 0.5)]
+    opened(home).write_study(replace(study, metrics={name: 0.25}))
+    history = client.get_metric_history(run_id, name)
+    assert [(p.step, p.value) for p in history] == [(0, 0.5), (1, 0.25)]
+    assert client.get_run(run_id).data.metrics == {name: 0.25}
+
+
 def test_files_that_cannot_be_deleted_are_named(
     reopened: MlflowStore,
     tmp_path: Path,
