@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
@@ -37,6 +40,7 @@ _EXPERIMENT_TAGS = {
     NOTE: _DESCRIPTION,
     VIEW_TAG: STUDIES_VIEW,
 }
+_OTHER_SCHEMA = re.compile(r"found version (\w+), but expected \w+")
 _NEW = ".mlflow-"
 _ANSWER_SECONDS = 20.0
 _SERVER_ERROR = 500
@@ -148,12 +152,37 @@ def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if schema := _OTHER_SCHEMA.search(cause):
+            raise _other_version(schema[1], tracking_uri) from None
         raise StoreError(
             f"cannot {verb} the MLflow store {hide_secrets(tracking_uri)!r}: "
             f"{hide_secrets(cause, tracking_uri)}\n"
-            "  Check that the place exists, can be written and holds an MLflow database of this"
-            " version, or choose another with --home or --tracking-uri."
+            "  Check that the place exists, can be written and holds an MLflow database, or choose"
+            " another with --home or --tracking-uri."
         ) from None
+
+
+def _other_version(revision: str, tracking_uri: str) -> StoreError:
+    """The error for a database that another version of MLflow wrote.
+
+    MLflow brings an older database up to date where tables are missing, and refuses the others.
+
+    Args:
+        revision: Of the tables in the database.
+        tracking_uri: Its address.
+    """
+    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    shown, is_older = hide_secrets(tracking_uri), any(known.glob(f"{revision}_*.py"))
+    return StoreError(
+        f"the MLflow store {shown!r} was written by {'an older' if is_older else 'a newer'}"
+        f" version than the installed MLflow {mlflow.__version__}\n  "
+        + (
+            f"keep a copy of it, then: mlflow db upgrade {shlex.quote(shown)}"
+            if is_older
+            else "install that version: pip install --upgrade mlflow\n"
+            "  or choose another store with --home or --tracking-uri"
+        )
+    )
 
 
 def _prepare_sqlite(path: Path) -> None:
