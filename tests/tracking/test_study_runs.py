@@ -33,7 +33,7 @@ from diamond.tracking.names import (
 )
 from diamond.tracking.uris import default_uri
 from tests.commands import opened, tracked
-from tests.result_documents import result, three_arms
+from tests.result_documents import answered_arms, result, three_arms
 from tests.sweeps import Bench, text
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
@@ -42,9 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 
 def document() -> dict[str, Any]:
     """Three arms, in a document that has all parts that the text reads."""
-    doc = three_arms()
-    metrics = [row | {"kind": "frame"} for row in doc["metrics"]]
-    return doc | {"metrics": metrics, "declaration": None}
+    return three_arms() | {"declaration": None}
 
 
 METRIC = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
@@ -96,29 +94,23 @@ def test_a_link_says_the_same_after_the_browser_read_it() -> None:
     assert filter_ == ["tags.`diamond.compare` != '' AND tags.`mlflow.parentRunId` = 'f00'"]
 
 
-def answered() -> dict[str, Any]:
-    """The document with an answer in three parts, in which ``steps=10`` is the best arm."""
-    part = {"head": "Ten steps are *best*.", "text": "0.66 with 10, 0.58 with 3."}
-    parts = {"found": part, "against": {"head": "But slow."}, "sure": {"head": "One training."}}
-    return document() | {"answers": [{"game": "Boxing", "best": "steps=10", **parts}]}
-
-
 def test_the_answer_is_told_after_the_links_best_arm_interval_and_number_first() -> None:
-    doc = answered()
+    doc = answered_arms()
     shown = Shown("1", "f00", {"Boxing": ["r1"]}, frozenset({"report.html"}))
     links, best, found, against, sure, *_ = [
         line for line in study_description(result(doc), shown).splitlines() if line
     ]
     assert links.startswith("**Look at:** [the answer with films](#/")
-    (value,) = (a.estimate("core_ratio", "mean") for a in result(doc).arms if a.name == "steps=10")
+    (value,) = (a.estimate("core_ratio", "mean") for a in result(doc).arms if a.name == "steps=3")
     assert value is not None
     told = f"Core ratio {value.mean:.3g} (95% interval {value.lo:.3g} to {value.hi:.3g}, n = 12"
-    assert best == f"**Best: steps=10, {told} starts)**"
-    assert found == r"**Ten steps are \*best\*.** 0.66 with 10, 0.58 with 3."
-    assert (against, sure) == ("**But slow.**", "**One training.**")
-    assert result_line(result(doc)) == f"best: steps=10, {told} starts)"
+    assert best == f"**Best: steps=3, {told} starts)**"
+    assert found == r"**More steps are \*sharper\*.** 0.57 with 1 step, 0.66 with 3."
+    assert against == "**But they are slow.**"
+    assert sure == "**One training.** Another training may differ by more."
+    assert result_line(result(doc)) == f"best: steps=3, {told} starts)"
     nobody = doc | {"answers": [doc["answers"][0] | {"best": None}]}
-    assert result_line(result(nobody)) == "Ten steps are *best*."
+    assert result_line(result(nobody)) == "More steps are *sharper*."
 
 
 def test_direct_links_lead_to_answer_report_and_curves() -> None:
