@@ -84,7 +84,7 @@ def study_description(result: Result, shown: Shown) -> str:
 def _search_description(result: Result, search: Search, shown: Shown) -> str:
     """The text of a search: where to look, its answer, how it is confirmed."""
     dashboard = code(result.paths.dashboard_command or "")
-    links = " · ".join([*_report(shown), f"the trials: {dashboard}"])
+    links = " · ".join([*_report("the report", shown), f"the trials: {dashboard}"])
     parts = [
         f"**Look at:** {links}",
         *answer_paragraphs(result),
@@ -100,7 +100,7 @@ def _where(result: Result, shown: Shown) -> str:
     primary = result.primary
     several = len(result.games) > 1
     compared = {game: ids for game, ids in shown.compared.items() if ids}
-    links = _report(shown) + [
+    links = _report("the answer with films", shown) + [
         _link(
             f"curves of {primary.label}{f', {game}' if several else ''}",
             curves_link(shown.experiment_id, ids, primary.name),
@@ -113,10 +113,8 @@ def _where(result: Result, shown: Shown) -> str:
     return f"**Look at:** {' · '.join(links)}" if links else ""
 
 
-def _report(shown: Shown) -> list[str]:
-    if REPORT not in shown.files:
-        return []
-    return [_link("the answer with films", artifact_link(*shown.study, REPORT))]
+def _report(text: str, shown: Shown) -> list[str]:
+    return [_link(text, artifact_link(*shown.study, REPORT))] if REPORT in shown.files else []
 
 
 def best_lines(result: Result) -> list[str]:

@@ -15,10 +15,11 @@ def note_sweep(study: optuna.Study, result: Result) -> None:
         study: The sweep in Optuna's storage.
         result: What it gave, with its report written.
     """
+    assert result.paths.report_html is not None
     parts = [
         f"**Question:** {escape(result.question)}",
         *answer_paragraphs(result),
-        f"**Report:** {code(result.paths.report_html or '')}",
+        f"**Report:** {code(result.paths.report_html)}",
     ]
     note = "\n\n".join(parts)
     if get_note(study) != note:

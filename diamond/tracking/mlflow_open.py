@@ -32,8 +32,8 @@ from diamond.tracking.uris import EXPERIMENT, absolute_uri, hide_secrets, sqlite
 
 NOTE = "mlflow.note.content"
 _DESCRIPTION = (
-    "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
-    "their intervals, and the report."
+    "Each row is a study, with what it found under diamond.result. Its name leads to the answer, "
+    "the curves of its arms with their intervals, and the report; [+] lists its runs."
 )
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
