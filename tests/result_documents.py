@@ -213,6 +213,18 @@ def three_arms() -> dict[str, Any]:
     )
 
 
+def answered_arms() -> dict[str, Any]:
+    """Return the study of the main command with its answer: ``steps=3`` is the best arm."""
+    answer = {
+        "game": "Boxing",
+        "best": "steps=3",
+        "found": {"head": "More steps are *sharper*.", "text": "0.57 with 1 step, 0.66 with 3."},
+        "against": {"head": "But they are slow."},
+        "sure": {"head": "One training.", "text": "Another training may differ by more."},
+    }
+    return three_arms() | {"answers": [answer]}
+
+
 def over_seeds(a: str, b: str, numbers: tuple[float, float, float], **changes: Any) -> Any:
     """Return a comparison over three seeds, one of two in its family, with p values."""
     found = {

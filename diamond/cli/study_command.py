@@ -62,8 +62,8 @@ class Tracked(Protocol):
 
     def finish(
         self, result: "Result", artifacts: "Mapping[str, Path]", status: "RunStatus"
-    ) -> None:
-        """Write the final state."""
+    ) -> dict[str, str]:
+        """Write the final state; returns addresses in MLflow by what they show."""
 
 
 def check_study(name: str, options: Options) -> Store:
@@ -81,11 +81,14 @@ def check_study(name: str, options: Options) -> Store:
 def conclude(
     result: "Result", folder: Path, failed: bool, tracking: Tracked, log: "Console"
 ) -> ExitCode:
-    """Show the end of a study in the tracking store; return how its command ends."""
+    """Show the end of a study in the tracking store, and where; return how its command ends."""
     from diamond.cli.progress import doing
 
+    status: RunStatus = "FAILED" if failed else "FINISHED"
     with doing("writing MLflow", log):
-        tracking.finish(result, uploaded(result, folder), "FAILED" if failed else "FINISHED")
+        links = tracking.finish(result, uploaded(result, folder), status)
+    for what, link in links.items():
+        log.print(f"{what} in MLflow: {link}", soft_wrap=True)
     return ExitCode.RUN_FAILED if failed else ExitCode.DONE
 
 

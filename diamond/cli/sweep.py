@@ -132,6 +132,7 @@ def _open(sweep: Sweep, options: Options, address: str, log: "Console") -> "Swee
 
 def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     from diamond.cli.progress import doing
+    from diamond.sweep.dashboard_note import note_sweep
     from diamond.sweep.search_result import sweep_result
     from diamond.sweep.storage import database_errors
 
@@ -148,7 +149,9 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
     def report() -> "Result":
         with doing("writing report", log):
             found = sweep_result(run, address, options.home, options.tracking_uri)
-            return report_study(run.store, found, run.folder, options)
+            result = report_study(run.store, found, run.folder, options)
+            note_sweep(run.study, result)
+        return result
 
     run.tracking.thread.start()
     with database_errors("use", address):

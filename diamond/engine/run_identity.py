@@ -32,6 +32,11 @@ def study_key(study: str) -> str:
     return content_hash({"study": study})[:KEY_DIGITS]
 
 
+def real_key(study: str, game: str) -> str:
+    """The key of the real frames of a game."""
+    return content_hash({"study": study, "real": game})[:KEY_DIGITS]
+
+
 def aggregate_key(run_keys: Sequence[str]) -> str:
     """The key of the mean over the seeds of an arm."""
     return content_hash({"aggregate": list(run_keys)})[:KEY_DIGITS]

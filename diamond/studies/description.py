@@ -1,18 +1,23 @@
-"""What the tracking store shows of a study as text: the answer, where to look, the tables."""
+"""What the tracking store shows of a study as text: where to look, the answer, the tables.
 
-from collections.abc import Mapping, Sequence
+MLflow shows the first five lines of it or so, and fades what follows until it is asked for more.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.engine.declaration_timing import verdict_text
+from diamond.results.arm_model import Arm
 from diamond.results.comparison_model import Comparison, Decision
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
 from diamond.results.search import Search
 from diamond.results.values import MEAN
 from diamond.tracking.literal_markdown import code, escape
-from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_link
+from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_link, run_link
 
 REPORT = "report.html"
+_NEW_LINE = "  \n"
 _ABSENT = "–"
 _SIGNIFICANT = 3
 _DECISIONS: Mapping[Decision, str] = {
@@ -29,7 +34,7 @@ class Shown:
 
     Attributes:
         study_id: Its parent run.
-        compared: Ids of the runs that stand for arms and baselines, by game.
+        compared: Ids of the runs that stand for arms, baselines and real frames, by game.
         files: Names of the files that are uploaded, folders included.
     """
 
@@ -37,6 +42,22 @@ class Shown:
     study_id: str
     compared: Mapping[str, Sequence[str]]
     files: frozenset[str]
+
+    @property
+    def study(self) -> tuple[str, str]:
+        """The experiment and the run of the study."""
+        return self.experiment_id, self.study_id
+
+
+def study_links(result: Result, shown: Shown) -> dict[str, str]:
+    """Where the answer, the curves of the primary metric and the report are, in MLflow's pages."""
+    links = {"answer": run_link(*shown.study)}
+    if REPORT in shown.files:
+        links["report"] = artifact_link(*shown.study, REPORT)
+    compared = next((ids for ids in shown.compared.values() if ids), None)
+    if compared and result.primary.kind == "frame":
+        links["curves"] = curves_link(shown.experiment_id, compared, result.primary_metric)
+    return links
 
 
 def study_description(result: Result, shown: Shown) -> str:
@@ -48,9 +69,9 @@ def study_description(result: Result, shown: Shown) -> str:
     if result.search is not None:
         return _search_description(result, result.search, shown)
     parts = [
-        escape(result.summary) or "No answer yet: the study has not come to its end.",
+        _NEW_LINE.join(filter(None, [_where(result, shown), *map(_bold, best_lines(result))])),
+        *answer_paragraphs(result),
         escape(result.warning),
-        _where(result, shown),
         f"**Question:** {escape(result.question)}",
         *(_primary(result, game) for game in result.games),
         *_claims(result),
@@ -61,12 +82,12 @@ def study_description(result: Result, shown: Shown) -> str:
 
 
 def _search_description(result: Result, search: Search, shown: Shown) -> str:
-    """The text of a search: its answer, where to look, how it is confirmed."""
-    report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
+    """The text of a search: where to look, its answer, how it is confirmed."""
     dashboard = code(result.paths.dashboard_command or "")
+    links = " · ".join([*_report("the report", shown), f"the trials: {dashboard}"])
     parts = [
-        escape(result.summary),
-        f"**Look at:** [the report](/{report}) · dashboard: {dashboard}",
+        f"**Look at:** {links}",
+        *answer_paragraphs(result),
         f"**Question:** {escape(result.question)}",
     ]
     if search.confirm is not None and search.confirm.result is None:
@@ -75,13 +96,13 @@ def _search_description(result: Result, search: Search, shown: Shown) -> str:
 
 
 def _where(result: Result, shown: Shown) -> str:
-    """Links to the curves of the primary metric, all charts and the report."""
+    """Links to the report, the curves of the primary metric and all charts."""
     primary = result.primary
     several = len(result.games) > 1
     compared = {game: ids for game, ids in shown.compared.items() if ids}
-    links = [
+    links = _report("the answer with films", shown) + [
         _link(
-            f"{primary.label} with intervals{f', {game}' if several else ''}",
+            f"curves of {primary.label}{f', {game}' if several else ''}",
             curves_link(shown.experiment_id, ids, primary.name),
         )
         for game, ids in compared.items()
@@ -89,10 +110,50 @@ def _where(result: Result, shown: Shown) -> str:
     ]
     if compared:
         links.append(_link("all metrics", charts_link(shown.experiment_id, shown.study_id)))
-    if REPORT in shown.files:
-        report = artifact_link(shown.experiment_id, shown.study_id, REPORT)
-        links.append(_link("the report, with film strips", report))
     return f"**Look at:** {' · '.join(links)}" if links else ""
+
+
+def _report(text: str, shown: Shown) -> list[str]:
+    return [_link(text, artifact_link(*shown.study, REPORT))] if REPORT in shown.files else []
+
+
+def best_lines(result: Result) -> list[str]:
+    """Per game the best arm with its primary metric, in a line; none where none is told."""
+    several = len(result.games) > 1
+    return [
+        f"best{f', {answer.game}' if several else ''}: {arm.name}, {text}"
+        for answer in result.answers
+        for arm in result.arms_of(answer.game)
+        if arm.name == answer.best and (text := primary_text(result, arm))
+    ]
+
+
+def primary_text(result: Result, arm: Arm) -> str:
+    """The primary metric of an arm, its interval and of how many units it is; empty without."""
+    found = arm.estimate(result.primary_metric, MEAN)
+    if found is None:
+        return ""
+    text = f"{result.primary.label} {_number(found.mean)}"
+    if found.lo is None or arm.interval is None:
+        return text
+    units = f"{found.n} {arm.interval.unit}{'' if found.n == 1 else 's'}"
+    return f"{text} ({100 * arm.interval.level:g}% interval {_span(found)}, n = {units})"
+
+
+def result_line(result: Result) -> str:
+    """What a study found, in a line: the best arms, else what the answers begin with."""
+    found = best_lines(result) or [answer.found.head for answer in result.answers]
+    return "; ".join(found) or result.summary
+
+
+def answer_paragraphs(result: Result) -> Iterator[str]:
+    """The answer, a paragraph a part; in their place a sentence where there is none yet."""
+    for answer in result.answers:
+        of = f"{answer.game}: " if len(result.games) > 1 else ""
+        for part, before in ((answer.found, of), (answer.against, ""), (answer.sure, "")):
+            yield f"**{escape(before + part.head)}** {escape(part.text)}".rstrip()
+    if not result.answers:
+        yield escape(result.summary) or "No answer yet: the study has not come to its end."
 
 
 def _primary(result: Result, game: str) -> str:
@@ -186,6 +247,10 @@ def _span(found: Estimate | Comparison | None) -> str:
     if found is None or found.lo is None or found.hi is None:
         return _ABSENT
     return f"{_number(found.lo)} to {_number(found.hi)}"
+
+
+def _bold(text: str) -> str:
+    return f"**{escape(text[0].upper() + text[1:])}**"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec, extras_of
 from diamond.results.model import Result
 from diamond.studies.arm_selection import selected_stages
-from diamond.studies.description import Shown
+from diamond.studies.description import Shown, study_links
 from diamond.studies.frame_retention import Dropping, Keep, dropped_note
 from diamond.studies.study_runs import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.studies.study_tracking import TrackingThread
@@ -197,7 +197,7 @@ class Tracking:
 
     def finish(
         self, result: Result, artifacts: Mapping[str, Path] | None, status: RunStatus
-    ) -> None:
+    ) -> dict[str, str]:
         """Write the final state; every run that was shown as running gets its end.
 
         Args:
@@ -206,24 +206,31 @@ class Tracking:
                 leaves what is there.
             status: How the command ended.
 
+        Returns:
+            Addresses in MLflow, by what they show.
+
         Raises:
             StoreError: The tracking store cannot be opened or written.
         """
 
-        def last() -> None:
+        def last() -> dict[str, str]:
             self._seen.look_again()
-            self._write(result, artifacts, status, finished=True)
+            shown = self._write(result, artifacts, status, finished=True)
+            links = study_links(result, shown).items()
+            return {what: self._thread.address(link) for what, link in links}
 
-        self._thread.finish(last)
+        return self._thread.finish(last)
 
     def abandon(self) -> None:
         """Write how far the study is, and end every run: something else than `finish` ends it.
 
         What the store refuses now is no news: what ended the command is.
         """
-        self._thread.stop(
-            lambda: self._write(self._study.result(self._seen), None, "KILLED", finished=True)
-        )
+
+        def last() -> None:
+            self._write(self._study.result(self._seen), None, "KILLED", finished=True)
+
+        self._thread.stop(last)
 
     def _follow(self) -> None:
         self._write(self._study.result(self._seen), None, "RUNNING", finished=False)
@@ -234,7 +241,7 @@ class Tracking:
         artifacts: Mapping[str, Path] | None,
         status: RunStatus,
         finished: bool,
-    ) -> None:
+    ) -> Shown:
         study = self._study
         snapshot = Snapshot(study.plan, result, self._seen, study.folder / "configs", finished)
         with self._thread.study_run() as (store, parent):
@@ -251,3 +258,4 @@ class Tracking:
                 frozenset(artifacts or ()),
             )
             store.write_study(tracked_study(result, artifacts, status, shown))
+        return shown

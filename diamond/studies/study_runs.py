@@ -1,15 +1,15 @@
 """From a plan and its result outcome to the runs that the tracking store shows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from diamond.config.base import canonical, canonical_json
+from diamond.config.metric_table import METRIC_OF
 from diamond.config.run import RunConfig
-from diamond.engine.declaration_timing import verdict_text
 from diamond.engine.files import write_text
 from diamond.engine.output_names import EVENTS_FILE, committed_events
-from diamond.engine.run_identity import aggregate_key, study_key
+from diamond.engine.run_identity import aggregate_key, real_key, study_key
 from diamond.engine.stage_attempt import RESULT
 from diamond.engine.store import Store
 from diamond.plan.find_axis import find_axis
@@ -20,11 +20,20 @@ from diamond.results.arm_model import Run as RunResult
 from diamond.results.comparison_model import GameScores, NoiseFloor
 from diamond.results.model import Result
 from diamond.results.values import MEAN
+from diamond.stages.references import REFERENCES
 from diamond.stages.registry import find_stage_record
-from diamond.studies.description import Shown, study_description
-from diamond.tracking.mlflow_links import COMPARE_TAG
+from diamond.studies.description import Shown, primary_text, result_line, study_description
+from diamond.studies.real_frames import REAL_FRAMES, RealValues, real_frames
+from diamond.studies.run_tags import claim_tags, made_by, provenance
+from diamond.tracking.mlflow_links import COMPARE_TAG, RESULT_TAG
 from diamond.tracking.mlflow_records import RunStatus, StageEvents, TrackedRun, TrackedStudy
-from diamond.tracking.names import curve_name, noise_floor_name, overall_name
+from diamond.tracking.names import (
+    arm_names,
+    curve_name,
+    noise_floor_name,
+    overall_name,
+    primary_name,
+)
 
 
 def tracked_study(
@@ -35,18 +44,40 @@ def tracked_study(
 ) -> TrackedStudy:
     """The parent run of a study or a search; `shown` says which of its runs are there already."""
     if outcome.search is None:
-        tags = _claim_tags(outcome) | _provenance(outcome)
+        tags = claim_tags(outcome) | provenance(outcome)
     else:
-        tags = made_by(outcome) | {"optuna.study": outcome.study}
+        tags = {"optuna.study": outcome.study}
+    versions = canonical_json(outcome.provenance.versions)
     return TrackedStudy(
         run_key=study_key(outcome.study),
         name=outcome.study,
-        tags={"diamond.kind": "study", "diamond.command": outcome.command} | tags,
+        tags={"diamond.kind": "study", "diamond.command": outcome.command}
+        | made_by(outcome)
+        | {"diamond.versions": versions, RESULT_TAG: result_line(outcome)}
+        | tags,
         params={"preset": outcome.preset, "protocol": outcome.protocol},
+        metrics=_primary_of_arms(outcome),
         description=study_description(outcome, shown),
         artifacts=artifacts,
         status=status,
     )
+
+
+def _primary_of_arms(outcome: Result) -> dict[str, float]:
+    """The primary metric of each arm and of the real frames, by names that say whose it is."""
+    metric, several = outcome.primary_metric, len(outcome.games) > 1
+    found = {
+        (game, name): estimate.mean
+        for game in outcome.games
+        for name, estimate in (
+            *((arm.name, arm.estimate(metric, MEAN)) for arm in outcome.arms_of(game)),
+            (REAL_FRAMES, outcome.real(game, metric, MEAN)),
+        )
+        if estimate is not None
+    }
+    arms = [f"{game} {name}" if several else name for game, name in found]
+    names = arm_names(metric, arms)
+    return dict(zip(names.values(), found.values(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -69,20 +100,22 @@ class Snapshot:
 
 
 def tracked_runs(snapshot: Snapshot) -> list[TrackedRun]:
-    """One run per arm, game and seed, one per arm and game over its seeds, and the baselines.
+    """One run per arm, game and seed, one per arm and game over its seeds, baselines, real frames.
 
     A run is there from its first stage that is its own: of thousands that wait nothing is shown.
     """
     plan, outcome = snapshot.plan, snapshot.outcome
     shared = _shared_by_all(plan)
+    real = {game: real_frames(outcome, game) for game in outcome.games}
     runs: list[TrackedRun] = []
     shown_arms = (*outcome.arms, *outcome.controls)
     for arm, shown in zip(plan.with_controls, shown_arms, strict=True):
         for run, result in zip(arm.runs, shown.runs, strict=True):
             if result.state not in ("pending", "cut") or _has_begun(result, shared):
-                runs.append(_one(snapshot, arm, run, result))
+                runs.append(_one(snapshot, arm, run, result, real[arm.game].keys()))
         if arm.kind == "arm" and shown.metrics and all(r.state == "done" for r in shown.runs):
-            runs.append(_aggregate(snapshot, arm, shown))
+            runs.append(_aggregate(snapshot, arm, shown, real[arm.game].keys()))
+    runs += [_real(snapshot, game, found) for game, found in real.items() if found]
     return runs + [_over_games(snapshot, row) for row in outcome.hns]
 
 
@@ -107,37 +140,37 @@ def _has_begun(result: RunResult, shared: frozenset[str]) -> bool:
 
 
 def is_compared(run: TrackedRun, game: str) -> bool:
-    """Whether a run stands for an arm or a baseline in a game, and has curves."""
+    """Whether a run stands for an arm, a baseline or the real frames in a game, and has curves."""
     return COMPARE_TAG in run.tags and run.params["game"] == game and bool(run.curves)
 
 
-def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRun:
+def _one(
+    snapshot: Snapshot, arm: Arm, run: Run, result: RunResult, elsewhere: Collection[str]
+) -> TrackedRun:
+    """One seed of an arm or a control, or a baseline, without the columns that are elsewhere."""
     plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
     config_file = config_artifact(snapshot.configs / f"config-{result.run_key}.json", run.config)
     whole = result.state == "done"
-    stage_tags = {f"diamond.stage.{name}": info.key for name, info in result.stages.items()}
-    summary = {
-        overall_name(metric): value
-        for metric, values in result.metrics.items()
-        if (value := values[MEAN]) is not None
-    }
+    summary = _summary(outcome, {m: v[MEAN] for m, v in result.metrics.items()}, elsewhere)
     if result.returns:
         summary["return/mean"] = result.returns.mean
         if result.returns.hns is not None:
             summary["return/hns"] = result.returns.hns
     if result.costs:
         summary["cost/denoiser_calls_per_frame"] = float(result.costs.denoiser_calls_per_frame)
-    curves = {curve_name(metric, "mean"): values for metric, values in result.curves.items()}
+    curves = {
+        curve_name(metric, "mean"): values
+        for metric, values in result.curves.items()
+        if metric not in elsewhere
+    }
+    seed = "" if arm.kind == "baseline" else f" seed {run.config.seed}"
     return TrackedRun(
         run_key=result.run_key,
-        name=f"{arm.name} | {arm.game}"
-        if arm.kind == "baseline"
-        else f"{arm.name} | {arm.game} | seed {run.config.seed}",
+        name=f"{arm.name}{seed}{_of_game(outcome, arm.game)}",
         kind=arm.kind,
         params=_params(plan, arm)
         | ({} if arm.kind == "baseline" else {"seed": str(run.config.seed)}),
-        tags=_provenance(outcome)
-        | stage_tags
+        tags=provenance(outcome)
         | {"diamond.study": plan.study, "diamond.arm": arm.name}
         | ({COMPARE_TAG: plan.study} if arm.kind == "baseline" else {}),
         stages=tuple(
@@ -154,37 +187,69 @@ def _one(snapshot: Snapshot, arm: Arm, run: Run, result: RunResult) -> TrackedRu
     )
 
 
-def _aggregate(snapshot: Snapshot, arm: Arm, shown: ArmResult) -> TrackedRun:
+def _aggregate(
+    snapshot: Snapshot, arm: Arm, shown: ArmResult, elsewhere: Collection[str]
+) -> TrackedRun:
+    """The mean of an arm over its seeds, without the columns that are elsewhere."""
     plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
     keys = [result.run_key for result in shown.runs]
     curves: dict[str, Sequence[float | None]] = {}
     for metric, parts in shown.curves.items():
+        if metric in elsewhere:
+            continue
         curves[curve_name(metric, "mean")] = parts.mean
         curves[curve_name(metric, "lower")] = parts.lo
         curves[curve_name(metric, "upper")] = parts.hi
-    summary = {
-        overall_name(metric): found.mean
-        for metric in shown.metrics
-        if (found := shown.estimate(metric, MEAN)) is not None
-    }
+    found = {metric: shown.estimate(metric, MEAN) for metric in shown.metrics}
+    means = {metric: None if one is None else one.mean for metric, one in found.items()}
+    summary = _interval(outcome, shown) | _summary(outcome, means, elsewhere)
     curves |= noise_curves(outcome.noise_floor, arm.name, arm.game)
     specs = [spec for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
-        name=f"{arm.name} | {arm.game} | mean of {_seeds(len(keys))}",
+        name=f"{arm.name} mean{_of_game(outcome, arm.game)}",
         kind="aggregate",
         params=_params(plan, arm) | {"seeds": str(len(keys))},
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {
             "diamond.study": plan.study,
             "diamond.arm": arm.name,
             "diamond.interval": shown.interval.method if shown.interval else "",
+            RESULT_TAG: primary_text(outcome, shown),
             COMPARE_TAG: plan.study,
         },
         stages=(),
         curves=curves,
         summary=summary,
         time_ms=finished_ms(specs, store),
+        artifacts=None,
+        status="FINISHED",
+    )
+
+
+def _real(snapshot: Snapshot, game: str, found: Mapping[str, RealValues]) -> TrackedRun:
+    """The real frames of a game, under the metric names of the arms."""
+    plan, outcome, store = snapshot.plan, snapshot.outcome, snapshot.store
+    values = {METRIC_OF[column].name: one for column, one in found.items()}
+    specs = {
+        spec.key: spec
+        for arm in plan.arms
+        if arm.game == game
+        for run in arm.runs
+        for spec in run.stages
+        if spec.stage == REFERENCES.name
+    }
+    return TrackedRun(
+        run_key=real_key(plan.study, game),
+        name=f"{REAL_FRAMES}{_of_game(outcome, game)}",
+        kind="real",
+        params={"game": game, "preset": str(plan.request.preset)},
+        tags=provenance(outcome)
+        | {"diamond.study": plan.study, "diamond.arm": REAL_FRAMES, COMPARE_TAG: plan.study},
+        stages=(),
+        curves={curve_name(metric, "mean"): one.curve for metric, one in values.items()},
+        summary=_summary(outcome, {metric: one.overall for metric, one in values.items()}, ()),
+        time_ms=finished_ms(specs.values(), store),
         artifacts=None,
         status="FINISHED",
     )
@@ -217,10 +282,10 @@ def _over_games(snapshot: Snapshot, row: GameScores) -> TrackedRun:
     specs = [spec for arm in arms for run in arm.runs for spec in run.stages]
     return TrackedRun(
         run_key=aggregate_key(keys),
-        name=f"{row.arm} | {len(row.games)} games | mean of {row.num_runs}",
+        name=f"{row.arm} mean of {len(row.games)} games",
         kind="aggregate",
         params=_params(plan, arms[0]) | {"game": ", ".join(row.games), "seeds": str(row.num_runs)},
-        tags=_provenance(outcome)
+        tags=provenance(outcome)
         | {
             "diamond.study": plan.study,
             "diamond.arm": row.arm,
@@ -247,8 +312,34 @@ def _params(plan: Plan, arm: Arm) -> dict[str, str]:
     return {"game": arm.game, "preset": str(plan.request.preset)} | protocol | values
 
 
-def _seeds(number: int) -> str:
-    return f"{number} seed{'s' if number != 1 else ''}"
+def _summary(
+    outcome: Result, values: Mapping[str, float | None], elsewhere: Collection[str]
+) -> dict[str, float]:
+    """The one number of each metric, and that of the primary metric where it stands first."""
+    primary = values.get(outcome.primary_metric)
+    first = {} if primary is None else {primary_name(outcome.primary_metric): primary}
+    return first | {
+        overall_name(metric): value
+        for metric, value in values.items()
+        if value is not None and metric not in elsewhere
+    }
+
+
+def _interval(outcome: Result, shown: ArmResult) -> dict[str, float]:
+    """The primary metric of an arm with the ends of its interval, in the order of a table."""
+    found, metric = shown.estimate(outcome.primary_metric, MEAN), outcome.primary_metric
+    if found is None or found.lo is None or found.hi is None:
+        return {}
+    return {
+        primary_name(metric): found.mean,
+        primary_name(metric, "lower"): found.lo,
+        primary_name(metric, "upper"): found.hi,
+    }
+
+
+def _of_game(outcome: Result, game: str) -> str:
+    """The end of a run's name: the game, where the study has several."""
+    return f" | {game}" if len(outcome.games) > 1 else ""
 
 
 def _status(state: str, finished: bool) -> RunStatus:
@@ -285,35 +376,3 @@ def config_artifact(path: Path, config: RunConfig) -> Path:
     if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
     return path
-
-
-def made_by(outcome: Result) -> dict[str, str]:
-    """The tags that say what made a result."""
-    provenance = outcome.provenance
-    return {
-        "diamond.dirty": str(provenance.dirty),
-        "diamond.device": str(provenance.device),
-        "diamond.versions": canonical_json(provenance.versions),
-    }
-
-
-def _provenance(outcome: Result) -> dict[str, str]:
-    commit = outcome.provenance.git_commit
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "diamond"} | made_by(outcome)
-    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
-def _claim_tags(outcome: Result) -> dict[str, str]:
-    """The hash of the claims, when they were declared, and the verdicts so far."""
-    declared = outcome.declaration
-    if declared is None:
-        return {}
-    tags = {
-        "diamond.claims.hash": declared.hash,
-        "diamond.claims.declared_at": str(declared.declared_at),
-        "diamond.claims.status": declared.status,
-    }
-    return tags | {
-        f"diamond.claim.{row.name}": verdict_text(row.verdict, row.within_model, declared.post_hoc)
-        for row in outcome.claims
-    }

@@ -84,16 +84,18 @@ class TrackingThread:
         self._jobs.put(do)
         return found
 
-    def finish(self, last: Job[None]) -> None:
-        """Do what is left, then this, and end.
+    def finish(self, last: Job[T]) -> T:
+        """Do what is left, then this, and end; returns what this returned.
 
         Raises:
             StoreError: The tracking store cannot be opened or written.
         """
         if self._thread is None:
             self.start()
-        self.stop(last)
+        found = self.put(last)
+        self.stop()
         self.check()
+        return found.result()
 
     def stop(self, last: Job[None] | None = None) -> None:
         """Do what is left, show what still runs as killed, and end; once is enough.
@@ -127,9 +129,17 @@ class TrackingThread:
 
     def page(self, run_id: str) -> str:
         """The address of a run, for a browser."""
+        return self.address(run_link(self._store.experiment_id, run_id))
+
+    def address(self, link: str) -> str:
+        """The address of a place in MLflow, for a browser; without a server that of `diamond ui`.
+
+        Args:
+            link: From `mlflow_links`.
+        """
         own = f"http://127.0.0.1:{UI_PORT}"
         base = server_page(self._uri) if self._uri and is_server(self._uri) else own
-        return f"{base}/{run_link(self._store.experiment_id, run_id)}"
+        return f"{base}/{link}"
 
     def _serve(self) -> None:
         self._do(self._open)

@@ -16,7 +16,7 @@ from diamond.results.model import Result
 from diamond.results.rollout_estimates import nan_mean
 from diamond.results.values import defined
 from diamond.stages.registry import records
-from diamond.studies.description import Shown
+from diamond.studies.description import Shown, study_links
 from diamond.studies.study_runs import (
     config_artifact,
     finished_ms,
@@ -82,7 +82,9 @@ class TrialTracking:
         """Write a trial as it is now; the future holds its run id and a link to its page."""
         return self.thread.put(lambda: self._write(state))
 
-    def finish(self, result: Result, artifacts: Mapping[str, Path], status: RunStatus) -> None:
+    def finish(
+        self, result: Result, artifacts: Mapping[str, Path], status: RunStatus
+    ) -> dict[str, str]:
         """Write what is left and the parent run, and end.
 
         Args:
@@ -90,16 +92,21 @@ class TrialTracking:
             artifacts: Files of the study by their place among its files in the tracking store.
             status: How the search ended.
 
+        Returns:
+            Addresses in MLflow, by what they show.
+
         Raises:
             StoreError: The tracking store cannot be opened or written.
         """
 
-        def last() -> None:
+        def last() -> dict[str, str]:
             with self.thread.study_run() as (store, parent):
                 shown = Shown(store.experiment_id, parent, {}, frozenset(artifacts))
                 store.write_study(tracked_study(result, artifacts, status, shown))
+            links = study_links(result, shown).items()
+            return {what: self.thread.address(link) for what, link in links}
 
-        self.thread.finish(last)
+        return self.thread.finish(last)
 
     def _write(self, state: TrialState) -> tuple[str, str]:
         configs = self._home.home / "studies" / self._sweep.name / "configs"
@@ -131,7 +138,6 @@ def trial_run(
     config_file = config_artifact(
         configs / f"{trial_name(number).replace(' ', '-')}.json", own_arms(plan)[0].runs[0].config
     )
-    stages = {f"diamond.stage.{spec.stage}": spec.key for spec in instances(plan)[0].stages}
     link = dashboard_trial_link(study_id, number)
     note = f"[Trial {number} of {escape(sweep.name)} in optuna-dashboard]({link})"
     said = sweep.declaration
@@ -148,8 +154,7 @@ def trial_run(
             "optuna.trial": str(number),
             "optuna.link": link,
             NOTE_TAG: f"{note}\n\n{escape(state.note)}" if state.note else note,
-        }
-        | stages,
+        },
         stages=_events(sweep, plan, store) if whole else (),
         curves=_curves(plan, store) if whole else {},
         summary={f"objective/{name}": value for name, value in state.values.items()},

@@ -9,13 +9,26 @@ from diamond.tracking.names import PARTS, curve_name
 PARENT_TAG = "mlflow.parentRunId"
 COMPARE_TAG = "diamond.compare"
 """Names the study of a run that stands for an arm or a baseline; runs of one seed have none."""
+RESULT_TAG = "diamond.result"
+"""What a study found, or an arm has in the primary metric, in a line."""
+VIEW_TAG = "mlflow.sharedViewState.diamond"
+"""Of the experiment: the columns of the table of studies, as MLflow keeps a view that is shared."""
 
+_NAME_COLUMN, _RESULT_COLUMN = "attributes.`Run Name`", f"tags.`{RESULT_TAG}`"
+STUDIES_VIEW = json.dumps(
+    {
+        "selectedColumns": [_RESULT_COLUMN],
+        "columnOrder": [_NAME_COLUMN, _RESULT_COLUMN],
+        "columnWidths": {_NAME_COLUMN: 280, _RESULT_COLUMN: 640},
+    }
+)
 _TRAINING = "machine_learning"  # MLflow opens on pages for language models unless told otherwise.
 
 
 def studies_link(experiment_id: str) -> str:
-    """The table of studies."""
-    return f"#/experiments/{experiment_id}/runs?{urlencode({'workflowType': _TRAINING})}"
+    """The table of studies, with the columns of `STUDIES_VIEW`."""
+    query = {"workflowType": _TRAINING, "viewStateShareKey": VIEW_TAG.rpartition(".")[2]}
+    return f"#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
 def charts_link(experiment_id: str, study_id: str) -> str:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import mlflow
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
@@ -20,6 +23,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from diamond.errors import StoreError
+from diamond.tracking.mlflow_links import STUDIES_VIEW, VIEW_TAG
 from diamond.tracking.mlflow_records import Home
 from diamond.tracking.mounts import file_system
 from diamond.tracking.owner import current_owner, is_gone
@@ -28,13 +32,15 @@ from diamond.tracking.uris import EXPERIMENT, absolute_uri, hide_secrets, sqlite
 
 NOTE = "mlflow.note.content"
 _DESCRIPTION = (
-    "Each row is a study: its name leads to the answer, the tables, the curves of its arms with "
-    "their intervals, and the report."
+    "Each row is a study, with what it found under diamond.result. Its name leads to the answer, "
+    "the curves of its arms with their intervals, and the report; [+] lists its runs."
 )
 _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     NOTE: _DESCRIPTION,
+    VIEW_TAG: STUDIES_VIEW,
 }
+_OTHER_SCHEMA = re.compile(r"found version (\w+), but expected \w+")
 _NEW = ".mlflow-"
 _ANSWER_SECONDS = 20.0
 _SERVER_ERROR = 500
@@ -74,8 +80,7 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
             root = None
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, root)
-        if NOTE not in experiment.tags and experiment.lifecycle_stage == LifecycleStage.ACTIVE:
-            client.set_experiment_tag(experiment.experiment_id, NOTE, _DESCRIPTION)
+        _describe(client, experiment)
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise StoreError(
             f"the experiment {EXPERIMENT!r} of {hide_secrets(uri)} was deleted.\n  Bring it back:"
@@ -86,7 +91,7 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
 
 
 def find_experiment(tracking_uri: str, home: Path) -> str | None:
-    """Return the identity of the experiment, None where there is none yet; nothing is made.
+    """Return the identity of the experiment, None where there is none yet; no run is made.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder.
@@ -106,8 +111,12 @@ def find_experiment(tracking_uri: str, home: Path) -> str | None:
             _prepare_sqlite(path)
             if path.parent.samefile(home):
                 relocate(path)
-        found = MlflowClient(tracking_uri=uri).get_experiment_by_name(EXPERIMENT)
-    return None if found is None else str(found.experiment_id)
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return None
+        _describe(client, found)
+    return str(found.experiment_id)
 
 
 def is_there(tracking_uri: str) -> bool:
@@ -143,12 +152,37 @@ def store_errors(verb: str, tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if schema := _OTHER_SCHEMA.search(cause):
+            raise _other_version(schema[1], tracking_uri) from None
         raise StoreError(
             f"cannot {verb} the MLflow store {hide_secrets(tracking_uri)!r}: "
             f"{hide_secrets(cause, tracking_uri)}\n"
-            "  Check that the place exists, can be written and holds an MLflow database of this"
-            " version, or choose another with --home or --tracking-uri."
+            "  Check that the place exists, can be written and holds an MLflow database, or choose"
+            " another with --home or --tracking-uri."
         ) from None
+
+
+def _other_version(revision: str, tracking_uri: str) -> StoreError:
+    """The error for a database that another version of MLflow wrote.
+
+    MLflow brings an older database up to date where tables are missing, and refuses the others.
+
+    Args:
+        revision: Of the tables in the database.
+        tracking_uri: Its address.
+    """
+    known = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    shown, is_older = hide_secrets(tracking_uri), any(known.glob(f"{revision}_*.py"))
+    return StoreError(
+        f"the MLflow store {shown!r} was written by {'an older' if is_older else 'a newer'}"
+        f" version than the installed MLflow {mlflow.__version__}\n  "
+        + (
+            f"keep a copy of it, then: mlflow db upgrade {shlex.quote(shown)}"
+            if is_older
+            else "install that version: pip install --upgrade mlflow\n"
+            "  or choose another store with --home or --tracking-uri"
+        )
+    )
 
 
 def _prepare_sqlite(path: Path) -> None:
@@ -255,6 +289,16 @@ def _experiment(client: MlflowClient, artifact_root: str | None) -> Experiment:
         found = client.get_experiment_by_name(EXPERIMENT)
     assert found is not None
     return found
+
+
+def _describe(client: MlflowClient, experiment: Experiment) -> None:
+    """Give an experiment of a former version its text and its columns; keep a text of the user."""
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        return
+    if NOTE not in experiment.tags:
+        client.set_experiment_tag(experiment.experiment_id, NOTE, _DESCRIPTION)
+    if experiment.tags.get(VIEW_TAG) != STUDIES_VIEW:
+        client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, STUDIES_VIEW)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
-RunKind = Literal["arm", "aggregate", "baseline", "control", "trial"]
+RunKind = Literal["arm", "aggregate", "baseline", "real", "control", "trial"]
 HOME_TAG = "diamond.home"
 """Of the parent run of a study: the id of the home that it belongs to."""
 
@@ -56,7 +56,7 @@ class TrackedRun:
     Attributes:
         run_key: Identity of the run; hexadecimal.
         name: Name in the table of runs.
-        kind: An arm at one seed, the mean of an arm over its seeds, a baseline, a
+        kind: An arm at one seed, the mean of an arm over its seeds, a baseline, the real frames, a
             control, or a trial.
         params: What was chosen, such as the axis values.
         tags: Provenance.
@@ -94,6 +94,7 @@ class TrackedStudy:
         tags: Provenance.
         params: What never changes during the life of the study; what may grow (its arms) belongs in
             the description.
+        metrics: Single numbers by full metric name; a number that changed is a further point.
         description: Markdown; shown at the top of the run, cut at a line when longer than MLflow
             allows.
         artifacts: Files to upload by their place among the files of the run, such as
@@ -105,6 +106,7 @@ class TrackedStudy:
     name: str
     tags: Mapping[str, str]
     params: Mapping[str, str]
+    metrics: Mapping[str, float]
     description: str
     artifacts: Mapping[str, Path] | None
     status: RunStatus

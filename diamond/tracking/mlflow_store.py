@@ -8,7 +8,6 @@ import getpass
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
+from diamond.tracking.event_log import unix_ms
 from diamond.tracking.limits import fit_description, fit_params, fit_tags
 from diamond.tracking.mlflow_links import PARENT_TAG
 from diamond.tracking.mlflow_open import NOTE, open_client, store_errors
@@ -34,6 +34,7 @@ _KIND = "diamond.kind"
 _OWNER = "diamond.owner"
 _IMPORTED = "diamond.imported."
 _ARTIFACTS = "diamond.artifacts"
+_DIGEST = "diamond.artifacts.digest"
 _NAME = "mlflow.runName"
 _USER = "mlflow.user"
 
@@ -45,6 +46,7 @@ class _KnownRun:
     run_id: str
     status: str
     params: dict[str, str]
+    metrics: dict[str, float]
     tags: dict[str, str]
     artifact_uri: str
 
@@ -101,6 +103,7 @@ class MlflowStore:
         with store_errors("write to", self._tracking_uri):
             known = self._study(study.run_key, study.name)
             self._describe(known, tags, study.params)
+            self._measure(known, study.metrics)
             if study.artifacts is not None:
                 self._upload(known, study.artifacts)
             self._show_status(known, study.status)
@@ -222,9 +225,13 @@ class MlflowStore:
             if key in found:
                 self._client.delete_run(run.info.run_id)
             elif key is not None:
-                params, tags = dict(run.data.params), dict(run.data.tags)
                 found[key] = _KnownRun(
-                    run.info.run_id, run.info.status, params, tags, run.info.artifact_uri
+                    run.info.run_id,
+                    run.info.status,
+                    dict(run.data.params),
+                    dict(run.data.metrics),
+                    dict(run.data.tags),
+                    run.info.artifact_uri,
                 )
         return found
 
@@ -248,7 +255,7 @@ class MlflowStore:
         """Create a run; it shows RUNNING, so it has an owner from its first moment."""
         full = {**fit_tags(tags), _USER: _user(), _OWNER: current_owner()}
         run = self._client.create_run(self._experiment_id, tags=full, run_name=tags[_NAME])
-        return _KnownRun(run.info.run_id, run.info.status, {}, full, run.info.artifact_uri)
+        return _KnownRun(run.info.run_id, run.info.status, {}, {}, full, run.info.artifact_uri)
 
     def _delete(self, children: dict[str, _KnownRun], run_key: str) -> None:
         self._client.delete_run(children.pop(run_key).run_id)
@@ -266,6 +273,23 @@ class MlflowStore:
             self._client.log_batch(known.run_id, params=[Param(k, v) for k, v in new.items()])
             known.params.update(new)
         self._set_tags(known, tags)
+
+    def _measure(self, known: _KnownRun, metrics: Mapping[str, float]) -> None:
+        """Send the numbers that are new or have changed, each as the last point of its history."""
+        now = unix_ms()
+        changed = {n: value for n, value in metrics.items() if known.metrics.get(n) != value}
+        points = [
+            Metric(name, value, now, len(self._history(known, name)))
+            for name, value in changed.items()
+        ]
+        if points:
+            self._client.log_batch(known.run_id, metrics=points)
+            known.metrics.update(changed)
+
+    def _history(self, known: _KnownRun, name: str) -> list[Metric]:
+        if name not in known.metrics:
+            return []
+        return list(self._client.get_metric_history(known.run_id, name))
 
     def _set_tags(self, known: _KnownRun, tags: Mapping[str, str]) -> None:
         fitting = fit_tags(tags)
@@ -288,17 +312,19 @@ class MlflowStore:
         self._set_tags(known, {_IMPORTED + s.name: mark_of(s, sent=True) for s in unsent})
 
     def _upload(self, known: _KnownRun, artifacts: Mapping[str, Path]) -> None:
-        """Upload what changed, and take away what was uploaded before and is no longer there."""
+        """Upload all where anything changed or is lost; take away what is no longer there."""
         digests = {name: _digest(path) for name, path in artifacts.items()}
-        before = json.loads(known.tags.get(_ARTIFACTS, "{}"))
+        all_of_them = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]
+        is_sent = known.tags.get(_DIGEST) == all_of_them
+        before = set(json.loads(known.tags.get(_ARTIFACTS, "[]")))
         for name, path in artifacts.items():
-            if before.get(name) != digests[name] or _is_lost(known, name, digests[name]):
+            if not is_sent or _is_lost(known, name, digests[name]):
                 folder, _, own = name.rpartition("/")
                 assert own == path.name, f"MLflow would call {path} so, not {name}"
                 self._client.log_artifact(known.run_id, str(path), folder or None)
-        if stale := before.keys() - digests.keys():
+        if stale := before - digests.keys():
             self._delete_artifacts(known.run_id, stale)
-        self._set_tags(known, {_ARTIFACTS: json.dumps(digests, sort_keys=True)})
+        self._set_tags(known, {_ARTIFACTS: json.dumps(sorted(digests)), _DIGEST: all_of_them})
 
     def _delete_artifacts(self, run_id: str, names: Iterable[str]) -> None:
         files = get_artifact_repository(
@@ -318,7 +344,7 @@ class MlflowStore:
         if status == "RUNNING":
             self._client.update_run(known.run_id, status)
         else:
-            self._client.set_terminated(known.run_id, status, time.time_ns() // 1_000_000)
+            self._client.set_terminated(known.run_id, status, unix_ms())
         known.status = status
 
 

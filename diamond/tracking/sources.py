@@ -56,7 +56,8 @@ def sources_of(run: TrackedRun) -> tuple[Source, ...]:
     stages = [Source(s.stage, f"{s.stage}/", _lines_of(s), s.path) for s in run.stages]
     names = [source.name for source in stages] + [CURVES]
     assert len(names) == len(set(names)), f"stage names of {run.name} are not distinct: {names}"
-    return (*stages, Source(CURVES, "", _curve_lines(run), Path(CURVES)))
+    # What a run was made for comes first: MLflow lists metrics in the order of their coming.
+    return (Source(CURVES, "", _curve_lines(run), Path(CURVES)), *stages)
 
 
 def _lines_of(events: StageEvents) -> bytes:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from diamond.errors import RequestError, StoreError
+from diamond.tracking.ui_page import without_assistant
 from diamond.tracking.uris import absolute_uri, is_server, server_page
 
 HOST = "127.0.0.1"
@@ -88,7 +89,10 @@ def serve_mlflow(uri: str, listening: socket.socket, on_start: Callable[[], None
 
     # What its libraries tell its makers is no news to who looks at runs.
     with warnings.catch_warnings(action="ignore"):
+        from mlflow.server import app as pages  # noqa: PLC0415
         from mlflow.server.fastapi_app import app  # noqa: PLC0415
+
+    without_assistant(pages)
 
     class Server(uvicorn.Server):
         """One that says when it answers."""

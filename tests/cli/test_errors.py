@@ -377,8 +377,8 @@ def test_an_arm_that_fails_does_not_stop_the_others(smoke_home: Path, tmp_path: 
     assert "Traceback" not in done.stderr
 
     states = {run.info.run_name: run.info.status for run in tracked(home)}
-    assert states[f"{name} | Boxing | seed 0"] == "FAILED"
-    assert states["denoiser.optimizer.lr=0.001 | Boxing | seed 0"] == "FINISHED"
+    assert states[f"{name} seed 0"] == "FAILED"
+    assert states["denoiser.optimizer.lr=0.001 seed 0"] == "FINISHED"
     assert "RUNNING" not in states.values()
     table = done.stdout
     assert "failed" in table

@@ -66,9 +66,9 @@ def test_train_reports_scores_over_games_and_exports_its_agents(tmp_path: Path) 
 
     check_tracked(home)
     by_name = {run.info.run_name: run for run in tracked(home)}
-    over_games = by_name[f"{WHOLE} | 2 games | mean of 1"]
+    over_games = by_name[f"{WHOLE} mean of 2 games"]
     assert abs(over_games.data.metrics["hns/mean"] - mean) < 1e-12
-    one = by_name[f"{WHOLE} | Breakout | seed 0"]
+    one = by_name[f"{WHOLE} seed 0 | Breakout"]
     assert one.data.params["protocol"] == "online"
     curve = points(home)[one.data.tags["diamond.run_key"], "agent/denoiser_loss"]
     assert curve == list(range(1, len(curve) + 1))

@@ -145,8 +145,8 @@ def test_an_arm_is_made_alone_and_the_rest_later(smoke_home: Path, tmp_path: Pat
     assert "only steps=3: 6 of the 8 stages to go" in done.stderr
     assert "no result" not in document["summary"]
     names = {run.info.run_name for run in tracked(home)}
-    assert "steps=3 | Boxing | seed 0" in names
-    assert "steps=1 | Boxing | seed 0" not in names
+    assert "steps=3 seed 0" in names
+    assert "steps=1 seed 0" not in names
     made = digests(home)
 
     done = diamond("ablate", *arguments, page=False)

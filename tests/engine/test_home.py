@@ -115,7 +115,7 @@ def test_a_report_is_not_written_into_a_home_without_its_file_or_of_an_earlier_v
 def study_with(report: str, folder: Path) -> TrackedStudy:
     path = folder / "report.md"
     path.write_text(report)
-    return TrackedStudy("5", "mine", {}, {}, "text", {"report.md": path}, "FINISHED")
+    return TrackedStudy("5", "mine", {}, {}, {}, "text", {"report.md": path}, "FINISHED")
 
 
 def write(home: Path, study: TrackedStudy, uri: str | None = None) -> str:

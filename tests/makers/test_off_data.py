@@ -257,7 +257,7 @@ def test_controls_are_scored_and_tracked_beside_the_arms(
     assert {row.metric for row in result.sensitivity} <= {one.name for one in result.metrics}
     runs = tracked_runs(Snapshot(plan, result, store, tmp_path, finished=True))
     controls = [run for run in runs if run.kind == "control"]
-    assert [run.name for run in controls] == [f"control {one} | {GAME} | seed 0" for one in DEFECTS]
+    assert [run.name for run in controls] == [f"control {one} seed 0" for one in DEFECTS]
     assert all(run.curves and not is_compared(run, GAME) for run in controls)
 
 

@@ -11,22 +11,42 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import optuna
+import optuna_dashboard
 import pytest
 from playwright.sync_api import expect, sync_playwright
 from typer.testing import CliRunner
 
 from diamond.cli.app import app
 from diamond.errors import ExitCode, RequestError
+from diamond.studies.description import answer_paragraphs
 from diamond.sweep.addresses import default_storage
 from diamond.sweep.dashboard_links import dashboard_link, dashboard_study_link, dashboard_trial_link
+from diamond.sweep.dashboard_note import note_sweep
 from diamond.sweep.dashboard_server import bind_dashboard
 from diamond.sweep.storage import open_storage
 from tests.commands import environment
+from tests.result_documents import answered_arms, result
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAME = "sigma-and-steps"
 WAIT_MS = 60_000
 """A page takes a second on idle cores; the rest is for machines that are shared."""
+
+
+def test_the_note_of_a_sweep_has_question_answer_and_report(home: Path) -> None:
+    storage = open_storage(default_storage(home))
+    study = optuna.load_study(study_name=NAME, storage=storage)
+    study_id = storage.get_study_id_from_name(NAME)
+    paths = {"report_html": "/a home/report.html"}
+    found = result(answered_arms() | {"question": "Which *one*?", "paths": paths})
+    note_sweep(study, found)
+    question, *answer, place = optuna_dashboard.get_note(study).split("\n\n")
+    assert question == r"**Question:** Which \*one\*?"
+    assert answer == list(answer_paragraphs(found))
+    assert place == "**Report:** `/a home/report.html`"
+    before = storage.get_study_system_attrs(study_id)
+    note_sweep(study, found)
+    assert storage.get_study_system_attrs(study_id) == before, "the same note is not written again"
 
 
 def ui(*words: str) -> None:

@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import get_args
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Run, ViewType
@@ -23,6 +25,7 @@ from diamond.engine.files import digest
 from diamond.errors import StoreError
 from diamond.tracking import mlflow_store
 from diamond.tracking.event_log import EventLog, read_lines
+from diamond.tracking.mlflow_open import find_experiment
 from diamond.tracking.mlflow_records import Home, RunKind, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.mlflow_store import MlflowStore, open_store
 from diamond.tracking.owner import current_owner
@@ -69,6 +72,7 @@ def study_named(name: str) -> TrackedStudy:
         name=name,
         tags={"diamond.preset": "tiny"},
         params={"game": "Boxing"},
+        metrics={},
         description="| arm | PSNR |",
         artifacts=None,
         status="RUNNING",
@@ -323,6 +327,51 @@ def test_a_file_is_uploaded_again_only_when_it_changed_here_or_there(
     store.write_study(study)
     assert uploaded.read_text() == "two"
     assert [f.path for f in client.list_artifacts(run_id)] == ["report.md"]
+
+
+@pytest.mark.parametrize(
+    ("age", "command"),
+    [
+        ("an older", "mlflow db upgrade sqlite:///{path}"),
+        ("a newer", "pip install --upgrade mlflow"),
+    ],
+)
+def test_a_database_of_another_version_says_what_to_do(
+    tmp_path: Path, age: str, command: str
+) -> None:
+    opened(tmp_path)
+    home = tmp_path / "later"
+    home.mkdir()
+    path = home / "mlflow.db"
+    steps = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    with closing(sqlite3.connect(path)) as database, database:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as made:
+            made.backup(database)
+        (head,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+        known = {step.name.partition("_")[0] for step in steps.glob("[0-9a-f]*_*.py")} - {head}
+        revision = min(known) if age == "an older" else "2099"
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    for look in (opened, partial(find_experiment, default_uri(home))):
+        with pytest.raises(StoreError) as refused:
+            look(home)
+        first, second, *_ = str(refused.value).splitlines()
+        assert f"by {age} version than the installed MLflow {mlflow.__version__}" in first
+        assert second.endswith(command.format(path=path))
+
+
+def test_a_number_of_a_study_is_sent_again_only_when_it_changed(
+    reopened: MlflowStore, home: Path, client: MlflowClient
+) -> None:
+    name = "_primary/core_ratio/steps 1"
+    study = replace(study_named("numbers"), metrics={name: 0.5})
+    run_id = reopened.write_study(study)
+    for store in (reopened, opened(home)):
+        store.write_study(study)
+    assert [(p.step, p.value) for p in client.get_metric_history(run_id, name)] == [(0, 0.5)]
+    opened(home).write_study(replace(study, metrics={name: 0.25}))
+    history = client.get_metric_history(run_id, name)
+    assert [(p.step, p.value) for p in history] == [(0, 0.5), (1, 0.25)]
+    assert client.get_run(run_id).data.metrics == {name: 0.25}
 
 
 def test_files_that_cannot_be_deleted_are_named(

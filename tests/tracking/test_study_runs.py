@@ -10,20 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
+from mlflow.utils.validation import _validate_metric
 
 from diamond.engine.store import Store
 from diamond.errors import StoreError
-from diamond.studies.description import Shown, study_description
+from diamond.stages.registry import records
+from diamond.studies.description import Shown, result_line, study_description, study_links
+from diamond.studies.real_frames import real_frames
 from diamond.studies.study_tracking import TrackingThread
 from diamond.sweep.trial_runs import TrialState, TrialTracking
 from diamond.sweep.trials import baseline_texts, trial_plan
-from diamond.tracking.mlflow_links import charts_link, curves_link
+from diamond.tracking.mlflow_links import RESULT_TAG, VIEW_TAG, charts_link, curves_link
 from diamond.tracking.mlflow_open import find_experiment
 from diamond.tracking.mlflow_records import TrackedRun, TrackedStudy
-from diamond.tracking.names import PARTS, curve_name, noise_floor_name, overall_name
+from diamond.tracking.names import (
+    PARTS,
+    arm_names,
+    curve_name,
+    noise_floor_name,
+    overall_name,
+    primary_name,
+)
 from diamond.tracking.uris import default_uri
 from tests.commands import opened, tracked
-from tests.result_documents import result, three_arms
+from tests.result_documents import answered_arms, result, three_arms
 from tests.sweeps import Bench, text
 
 # MLflow itself calls what SQLAlchemy 2.1 deprecates.
@@ -32,9 +42,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:Deprecatio
 
 def document() -> dict[str, Any]:
     """Three arms, in a document that has all parts that the text reads."""
-    doc = three_arms()
-    metrics = [row | {"kind": "frame"} for row in doc["metrics"]]
-    return doc | {"metrics": metrics, "declaration": None}
+    return three_arms() | {"declaration": None}
 
 
 METRIC = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
@@ -54,6 +62,26 @@ def test_bounds_lie_around_the_mean_in_the_order_of_the_charts() -> None:
     assert [n.rpartition("/")[2] for n in sorted(names)] == ["lower", "mean", "upper"]
 
 
+@given(METRIC, st.lists(st.text(max_size=300), unique=True))
+def test_a_study_shows_each_arm_by_a_name_of_its_own_that_mlflow_takes(
+    metric: str, arms: list[str]
+) -> None:
+    names = arm_names(metric, arms)
+    assert list(names) == arms
+    assert len(set(names.values())) == len(arms)
+    for name in names.values():
+        _validate_metric(name, 0.0, 0, 0)  # type: ignore[no-untyped-call]
+
+
+@given(METRIC, METRIC)
+def test_the_primary_metric_stands_before_all_others(primary: str, metric: str) -> None:
+    others = [curve_name(metric, "mean"), overall_name(metric), noise_floor_name(metric)]
+    others += [f"{stage.name}/loss" for stage in records()]
+    names = [primary_name(primary), *arm_names(primary, ["steps=1"]).values()]
+    assert max(names) < min(others)
+    assert arm_names("psnr", ["steps=10", "x"])["steps=10"] == "_primary/psnr/steps 10"
+
+
 def test_a_link_says_the_same_after_the_browser_read_it() -> None:
     page, _, query = curves_link("1", ["a", "b"], "psnr").removeprefix("#").partition("?")
     assert page == "/metric"
@@ -66,17 +94,58 @@ def test_a_link_says_the_same_after_the_browser_read_it() -> None:
     assert filter_ == ["tags.`diamond.compare` != '' AND tags.`mlflow.parentRunId` = 'f00'"]
 
 
-def test_the_text_of_a_study_begins_with_the_answer_and_ends_with_the_longest_table() -> None:
+def test_the_answer_is_told_after_the_links_best_arm_interval_and_number_first() -> None:
+    doc = answered_arms()
+    shown = Shown("1", "f00", {"Boxing": ["r1"]}, frozenset({"report.html"}))
+    links, best, found, against, sure, *_ = [
+        line for line in study_description(result(doc), shown).splitlines() if line
+    ]
+    assert links.startswith("**Look at:** [the answer with films](#/")
+    (value,) = (a.estimate("core_ratio", "mean") for a in result(doc).arms if a.name == "steps=3")
+    assert value is not None
+    told = f"Core ratio {value.mean:.3g} (95% interval {value.lo:.3g} to {value.hi:.3g}, n = 12"
+    assert best == f"**Best: steps=3, {told} starts)**"
+    assert found == r"**More steps are \*sharper\*.** 0.57 with 1 step, 0.66 with 3."
+    assert against == "**But they are slow.**"
+    assert sure == "**One training.** Another training may differ by more."
+    assert result_line(result(doc)) == f"best: steps=3, {told} starts)"
+    nobody = doc | {"answers": [doc["answers"][0] | {"best": None}]}
+    assert result_line(result(nobody)) == "More steps are *sharper*."
+
+
+def test_direct_links_lead_to_answer_report_and_curves() -> None:
+    shown = Shown("1", "f00", {"Boxing": ["r1"]}, frozenset({"report.html"}))
+    links = study_links(result(document()), shown)
+    assert list(links) == ["answer", "report", "curves"]
+    assert all(link.startswith("#/") for link in links.values())
+    assert list(study_links(result(document()), Shown("1", "f00", {}, frozenset()))) == ["answer"]
+
+
+def test_what_all_arms_say_of_the_real_frames_is_told_once() -> None:
+    doc = document()
+    first = doc["arms"][0]
+    for arm in doc["arms"]:
+        for part in ("metrics", "curves"):
+            arm[part]["core_ratio_real"] = first[part]["core_ratio_real"]
+    doc["arms"][1]["metrics"] |= {"reward_f1_real": {"mean": {"mean": 0.5}}}
+    found = real_frames(result(doc), "Boxing")
+    assert set(found) == {"core_ratio_real", "reward_f1_real"}
+    assert len(found["core_ratio_real"].curve) == doc["horizon"]
+    doc["arms"][2]["metrics"] |= {"reward_f1_real": {"mean": {"mean": 0.6}}}
+    assert set(real_frames(result(doc), "Boxing")) == {"core_ratio_real"}, "the arms' own models"
+
+
+def test_a_study_without_an_answer_begins_with_links_and_ends_with_the_longest_table() -> None:
     doc = {**document(), "summary": "One step is as good as three."}
     shown = Shown("1", "f00", {game: ["r1"] for game in doc["games"]}, frozenset({"report.html"}))
     text = study_description(result(doc), shown)
     places = [
         text.index(part)
         for part in (
-            "One step is as good as three.",
             "**Look at:** [",
-            "#/metric?runs=%5B%22r1%22%5D",
             "artifacts/report.html",
+            "#/metric?runs=%5B%22r1%22%5D",
+            "One step is as good as three.",
             "**Question:**",
             "| arm, ",
             "**Make it again:** `",
@@ -97,7 +166,7 @@ def test_text_that_markdown_would_read_as_markup_stays_text() -> None:
 
 
 def study_with(artifacts: dict[str, Path] | None) -> TrackedStudy:
-    return TrackedStudy("5", "study", {}, {}, "text", artifacts, "FINISHED")
+    return TrackedStudy("5", "study", {}, {}, {}, "text", artifacts, "FINISHED")
 
 
 def run_with(curve: str) -> TrackedRun:
@@ -126,12 +195,14 @@ def test_a_study_of_a_former_version_is_brought_up_to_date(tmp_path: Path) -> No
     report.write_text("a report")
     # Other names of curves, no text of the experiment.
     old = store.write_run(run_with("mean/psnr"), study_id)
-    client.delete_experiment_tag(store.experiment_id, "mlflow.note.content")
+    for tag in ("mlflow.note.content", VIEW_TAG):
+        client.delete_experiment_tag(store.experiment_id, tag)
 
     store = opened(tmp_path)
     assert find_experiment(uri, tmp_path) == store.experiment_id
     experiment = client.get_experiment(store.experiment_id)
     assert "Each row is a study" in experiment.tags["mlflow.note.content"]
+    assert RESULT_TAG in experiment.tags[VIEW_TAG]
     assert store.begin_study("5", "study") == study_id
     new = store.write_run(run_with("fidelity/psnr/mean"), study_id)
     assert client.get_run(old).info.lifecycle_stage == "deleted"

@@ -94,8 +94,10 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     expect(page.get_by_text("Each row is a study")).to_be_visible()
     page.get_by_role("link", name=STUDY).click()
 
-    # The description: the answer, and below the fold links and tables.
-    expect(page.get_by_text(document["summary"])).to_be_visible()
+    # The description: links, the answer, and below the fold tables.
+    answers = [answer["found"]["head"] for answer in document["answers"]]
+    for told in answers or [document["summary"]]:
+        expect(page.get_by_role("paragraph").filter(has_text=told)).to_be_visible()
     page.get_by_text("Show more").click()
     table = page.locator("table", has_text="Core ratio, mean over")
     expect(table.locator("tbody tr")).to_have_count(len(document["arms"]))
@@ -110,18 +112,18 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     expect(page.get_by_text(document["command"]).first).to_be_visible()
 
     # One plot: each arm with its bounds, and the baseline that has objects.
-    curves = opened(page, page.get_by_role("link", name="Core ratio with intervals"))
+    curves = opened(page, page.get_by_role("link", name="curves of Core ratio"))
     lines = curves.locator(".js-plotly-plot .scatterlayer .trace")
     expect(lines.nth(2 * NUM_PARTS)).to_be_attached()
     expect(curves.locator(".js-plotly-plot")).to_have_count(1)
     for steps in (1, 3):
         for part in ("mean", "lower", "upper"):
-            name = f"steps={steps} | Boxing | mean of 1 seed (fidelity/core_ratio/{part})"
+            name = f"steps={steps} mean (fidelity/core_ratio/{part})"
             expect(curves.get_by_text(name, exact=True)).to_be_visible()
 
     # All metrics: a section each, with the bounds beside the mean.
     charts = opened(page, page.get_by_role("link", name="all metrics"))
-    expect(charts.get_by_text("4 matching runs")).to_be_visible()
+    expect(charts.get_by_text("5 matching runs")).to_be_visible()
     figures = charts.get_by_role("figure")
     for metric in document["metrics"]:
         section = re.compile(rf"fidelity/{metric['name']}\s*\({NUM_PARTS}\)")
@@ -136,7 +138,7 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     assert places == sorted(places)
     assert len({y for y, _ in places}) == 1, "the three charts stand in one row"
 
-    sheet = opened(page, page.get_by_role("link", name="the report, with film strips"))
+    sheet = opened(page, page.get_by_role("link", name="the answer with films"))
     frame = sheet.frame_locator("iframe")
     expect(frame.get_by_text(document["question"]).first).to_be_visible()
 
