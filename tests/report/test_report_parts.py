@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from diamond.report.figures.figure_style import OKABE_ITO, figure_bytes, looks, marked_steps
+from diamond.report.figures.figure_style import LINE_COLOURS, figure_bytes, looks, marked_steps
 from diamond.report.figures.forest import forest_figure, forest_panels
 from diamond.report.figures.horizon_figures import (
     PANEL_POINTS,
@@ -328,7 +328,7 @@ def test_a_figure_of_the_page_draws_the_same_lines_to_a_tenth_of_a_point() -> No
 def test_a_figure_of_the_page_has_a_second_set_of_colours() -> None:
     small = page_svg(figure_bytes(horizon_figure(result(three_arms()), "Boxing", "psnr"), "svg"))
     assert "prefers-color-scheme: dark" in small
-    for colour in OKABE_ITO[:3]:
+    for colour in LINE_COLOURS[:3]:
         assert small.count(colour) == 1  # where the variable is defined
         assert f"stroke: var(--c{colour[1:]})" in small
     uri = svg_uri(small)
