@@ -3,8 +3,11 @@
 import json
 from collections.abc import Sequence
 
-from diamond.report.numbers import decimals, number, visible_decimals
+from pydantic import JsonValue
+
+from diamond.report.numbers import ABSENT, decimals, number, visible_decimals
 from diamond.report.search.search_prose import search_sentence
+from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 from diamond.results.values import MEAN
@@ -13,10 +16,7 @@ _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "
     "a time step after the end of the real episode is not scored."
 )
-COST_NOTE = (
-    "Times were measured on a machine that other work shared, so they are rough; "
-    "the number of network calls is exact."
-)
+COST_NOTE = "Milliseconds depend on the machine; the number of network calls is exact."
 
 
 def interval_sentences(doc: Result) -> list[str]:
@@ -226,5 +226,46 @@ def provenance_rows(doc: Result) -> list[tuple[str, str]]:
 
 
 def config_text(doc: Result) -> str:
-    """Return the resolved configurations as indented JSON with sorted keys."""
-    return json.dumps(doc.provenance.config, indent=2, sort_keys=True, ensure_ascii=False)
+    """Return one resolved configuration, that of the baseline arm, as indented JSON."""
+    config = doc.provenance.config
+    found = config.get(_first_config(doc), {})
+    return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def config_title(doc: Result) -> str:
+    """Say whose configuration `config_text` is."""
+    return f"Resolved configuration of {_first_config(doc)}"
+
+
+def config_differences(doc: Result) -> Table:
+    """Return every other configuration as the fields that differ from that of `config_text`."""
+    config = {name: _flat(one) for name, one in doc.provenance.config.items()}
+    first = _first_config(doc)
+    base = config.pop(first, {})
+    rows = []
+    for name, own in config.items():
+        for field in sorted({*base, *own}):
+            if own.get(field, ABSENT) != base.get(field, ABSENT):
+                values = (own.get(field, ABSENT), base.get(field, ABSENT))
+                rows.append(Row(name, "arm", (Cell(field), *map(Cell, values))))
+    columns = ("configuration", "field", "value", f"in {first}")
+    title = "What the configurations differ in"
+    return Table(title, columns, tuple(rows), words=frozenset(columns))
+
+
+def _first_config(doc: Result) -> str:
+    """The configuration of the baseline arm in the first game, or the first one that there is."""
+    names = list(doc.provenance.config)
+    own = f"{doc.baseline_arm} | {doc.games[0]}"
+    return own if own in names else next(iter(names), "")
+
+
+def _flat(value: JsonValue, prefix: str = "") -> dict[str, str]:
+    """The fields of a configuration by dotted name, values as JSON."""
+    if not isinstance(value, dict):
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    return {
+        name: text
+        for key, part in value.items()
+        for name, text in _flat(part, f"{prefix}.{key}" if prefix else key).items()
+    }
