@@ -56,8 +56,8 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
     },
     "Cells": {
         "cell_accuracy": "Share of the cells of the game that show the right thing.",
-        "cell_accuracy_changed": "The same of the cells that just changed in the real game.",
-        "cell_accuracy_events": "The same of changed cells at rewards and at the end.",
+        "cell_accuracy_changed": "Share of the cells that just changed that show the right thing.",
+        "cell_accuracy_events": "Share of the changed cells that are right at rewards and at ends.",
     },
     "Core ratio": {
         "core_ratio": "How much of each object is solid and not faint: its sharpness."
@@ -67,12 +67,12 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
     },
     "Delta PSNR": {
         "delta_psnr": "What PSNR loses when the model gets other actions; 0 ignores actions.",
-        "delta_psnr_true": "The same, with what the real game does under the other actions.",
-        "delta_psnr_changed": "The same on the pixels that the other actions really change.",
+        "delta_psnr_true": "Whether other actions change frames as they do in the real game.",
+        "delta_psnr_changed": "Delta PSNR on the pixels that other actions really change.",
     },
     "Actions": {
         "action_accuracy": "How often a judge reads the action that was taken off the frames.",
-        "action_balanced_accuracy": "The same, with every action counted alike.",
+        "action_balanced_accuracy": "How well a judge reads each action off the frames, on average.",
     },
     "Rewards and ends": {
         "reward_f1": "How well rewards are told from imagined frames, over all rewards.",
@@ -93,9 +93,9 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
     },
     "Events": {
         "event_recall": "Share of the real rewards and ends that are drawn one step ahead.",
-        "event_recall_rewards": "The same of rewards alone.",
-        "event_recall_ends": "The same of ends alone.",
-        "event_recall_4": "The same four steps ahead, within one step of the true one.",
+        "event_recall_rewards": "Share of the real rewards that are drawn one step ahead.",
+        "event_recall_ends": "Share of the real ends that are drawn one step ahead.",
+        "event_recall_4": "Share of rewards and ends drawn four steps ahead, at most one off.",
         "event_false_alarm": "Share of other steps at which a reward or an end is drawn.",
         "event_frames_exact": "Share of the drawn event frames with every cell right.",
     },

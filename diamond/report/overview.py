@@ -15,7 +15,7 @@ from diamond.results.values import MEAN
 
 _METRICS = ("psnr", "foreground_iou", "cell_accuracy_changed", "ssim", "l1", "frozen")
 """Those beside the primary one; cells only where frames have them."""
-_WORDS = {"l1": "drift (L1)", "frozen": "motion (frozen frames)"}
+_WORDS = {"foreground_iou": "IoU", "l1": "drift (L1)", "frozen": "motion (frozen frames)"}
 _ARROWS: Mapping[Direction, str] = {
     "higher": " \N{UPWARDS ARROW}",
     "lower": " \N{DOWNWARDS ARROW}",
@@ -137,8 +137,12 @@ def _lasts(doc: Result, game: str) -> _Column:
     """The time step at which half of the starts have diverged."""
     rows = survival_rows(doc, game)
     medians = {name: math.inf if r.median is None else r.median for name, r in rows.items()}
+    followed = {
+        name: max(t for t, s in zip(r.steps, r.survival, strict=True) if s is not None)
+        for name, r in rows.items()
+    }
     cells = {
-        name: Cell(f">{doc.horizon}" if median == math.inf else f"{median:g}")
+        name: Cell(f">{followed[name]}" if median == math.inf else f"{median:g}")
         for name, median in medians.items()
     }
     baselines = {arm.name for arm in doc.arms_of(game, "baseline")}

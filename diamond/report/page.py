@@ -10,6 +10,7 @@ from diamond.report.claim_tables import claims_sentences, claims_table
 from diamond.report.controls import control_sentences, control_table
 from diamond.report.figures.curve_svg import PageCurve, page_curve
 from diamond.report.figures.figure_style import looks
+from diamond.report.figures.forest_rows import forest_rows
 from diamond.report.figures.pictures import ROLES, file_part, pictures_of
 from diamond.report.figures.strips import Strips, film_grid
 from diamond.report.figures.survival_figure import survival_rows, survival_sentence, survival_table
@@ -181,6 +182,7 @@ def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Fil
         "claims_sentences": claims_sentences(doc),
         "comparison_sentences": prose.comparison_sentences(doc),
         "comparisons": tables.comparison_table(doc),
+        "forest": forest_rows(doc, tables.primary_pairs(doc)),
         "exploratory_sentence": prose.exploratory_sentence(doc),
         "exploratory": tables.exploratory_table(doc),
         "noise_sentences": prose.noise_sentences(doc),

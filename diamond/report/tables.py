@@ -117,18 +117,26 @@ def estimate_cell(found: Estimate | Points | None, places: int) -> Cell:
     return Cell(number(found.mean, places), span(found.lo, found.hi, places))
 
 
+def primary_pairs(doc: Result) -> list[Comparison]:
+    """Return the comparisons on the primary metric, in the order of their table.
+
+    Controls and world models without training come last.
+    """
+    return [
+        row
+        for row in doc.comparisons
+        if row.metric == doc.primary_metric
+        and (row.difference is not None or row.family == "primary")
+    ]
+
+
 def comparison_table(doc: Result) -> Table:
     """Return every arm against the baseline arm on the primary metric, all games.
 
     What the document has nowhere (p values with one seed, more than one game) gets no column.
-    Controls and world models without training come last, with their own kind of row.
+    Controls and world models without training have their own kind of row.
     """
-    metric = doc.primary
-    pairs = [
-        row
-        for row in doc.comparisons
-        if row.metric == metric.name and (row.difference is not None or row.family == "primary")
-    ]
+    metric, pairs = doc.primary, primary_pairs(doc)
     has_t, has_p = (
         any(row.p_t is not None for row in pairs),
         any(row.p is not None for row in pairs),

@@ -32,6 +32,8 @@ from diamond.results.model import Result
 Points = NDArray[np.float64]
 _WIDTH, _HEIGHT = 760, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 50
+_ROOM = 6
+"""Beyond the edge, for the width of a line that lies on it."""
 _TICKS = 6
 _REAL_DASH, _REAL_WIDTH = "2 4", 2.0
 _MARKS = {
@@ -150,8 +152,8 @@ def page_curve(doc: Result, game: str, metric: str, name: str) -> PageCurve:
         'y1="{}" y2="{}" visibility="hidden"/><line class="hover" y1="{}" y2="{}" '
         'visibility="hidden"/></svg>'
     ).format(
-        _WIDTH, _HEIGHT, f"{game}: {info.label} against the time step", name, _LEFT, _TOP,
-        _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM, frame, name, plot, (_WIDTH + _LEFT) // 2,
+        _WIDTH, _HEIGHT, f"{game}: {info.label} against the time step", name, _LEFT, _TOP - _ROOM,
+        _WIDTH - _LEFT, _HEIGHT - _TOP - _BOTTOM + 2 * _ROOM, frame, name, plot, (_WIDTH + _LEFT) // 2,
         _HEIGHT - 8, (_HEIGHT - _BOTTOM) // 2, info.title, *[_TOP, _HEIGHT - _BOTTOM] * 2,
     )  # fmt: skip
     return PageCurve(
