@@ -59,9 +59,7 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
         "cell_accuracy_changed": "Share of the cells that just changed that show the right thing.",
         "cell_accuracy_events": "Share of the changed cells that are right at rewards and at ends.",
     },
-    "Core ratio": {
-        "core_ratio": "How much of each object is solid and not faint: its sharpness."
-    },
+    "Core ratio": {"core_ratio": "How much of each object is solid and not faint: its sharpness."},
     "Energy score": {
         "energy_score": "How good several imagined futures are together as a forecast."
     },
@@ -72,7 +70,7 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
     },
     "Actions": {
         "action_accuracy": "How often a judge reads the action that was taken off the frames.",
-        "action_balanced_accuracy": "How well a judge reads each action off the frames, on average.",
+        "action_balanced_accuracy": "How well a judge reads each action off the frames.",
     },
     "Rewards and ends": {
         "reward_f1": "How well rewards are told from imagined frames, over all rewards.",

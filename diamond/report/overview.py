@@ -1,7 +1,7 @@
 """The table at the head of a page: what every arm and baseline is worth, a line each."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
@@ -185,7 +185,9 @@ def _best(column: _Column, names: Sequence[str]) -> set[str]:
         return set()
     texts = {column.cells[name].text for name in losses}
     least = column.cells[min(losses, key=lambda name: losses[name])].text
-    return {name for name in losses if column.cells[name].text == least} if len(texts) > 1 else set()
+    return (
+        {name for name in losses if column.cells[name].text == least} if len(texts) > 1 else set()
+    )
 
 
 def _toned(column: _Column, name: str, is_best: bool) -> Cell:

@@ -49,12 +49,10 @@ class Headings:
         names = (base, *(f"{base}-{number}" for number in range(2, len(self._names) + 3)))
         name = next(name for name in names if name not in self._names)
         self._names.add(name)
-        if level == 2:  # noqa: PLR2004 - the level of sections
+        if level == 2:
             self.shown.append((name, title))
         link = Markup('<a class="anchor" href="#{0}" aria-label="link to this part">#</a>')
-        return Markup('<h{0} id="{1}">{2} {3}</h{0}>').format(
-            level, name, title, link.format(name)
-        )
+        return Markup('<h{0} id="{1}">{2} {3}</h{0}>').format(level, name, title, link.format(name))
 
 
 def without_homes(home: str | None) -> Callable[[object], object]:

@@ -32,6 +32,8 @@ from diamond.results.model import Result
 Points = NDArray[np.float64]
 _WIDTH, _HEIGHT = 760, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 50
+_DEEP = _HEIGHT - _TOP - _BOTTOM
+"""Height of the plot inside its axes."""
 _ROOM = 6
 """Beyond the edge, for the width of a line that lies on it."""
 _TICKS = 6
@@ -137,25 +139,30 @@ def page_curve(doc: Result, game: str, metric: str, name: str) -> PageCurve:
     info = doc.metric(metric)
     places = shown_decimals(info, drawn_means(doc, game, metric).tolist())
     drawn = drawn_steps(doc.horizon, MOST_POINTS)
-    frame = Markup("").join(_frame(doc, axes))
-    plot = Markup("").join(
+    inside = Markup("").join(
         [
             *_noise(doc, game, metric, axes),
             *(_drawn(line, axes, index) for index, line in reversed([*enumerate(lines)])),
         ]
     )
-    svg = Markup(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><clipPath id="{}-clip"><rect x="{}" '
-        'y="{}" width="{}" height="{}"/></clipPath>{}<g clip-path="url(#{}-clip)">{}</g><text class="axis" x="{}" y="{}" '
-        'text-anchor="middle">time step t after the start (env steps)</text><text class="axis" '
-        'transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text><line class="now" '
-        'y1="{}" y2="{}" visibility="hidden"/><line class="hover" y1="{}" y2="{}" '
-        'visibility="hidden"/></svg>'
-    ).format(
-        _WIDTH, _HEIGHT, f"{game}: {info.label} against the time step", name, _LEFT, _TOP - _ROOM,
-        _WIDTH - _LEFT, _HEIGHT - _TOP - _BOTTOM + 2 * _ROOM, frame, name, plot, (_WIDTH + _LEFT) // 2,
-        _HEIGHT - 8, (_HEIGHT - _BOTTOM) // 2, info.title, *[_TOP, _HEIGHT - _BOTTOM] * 2,
-    )  # fmt: skip
+    parts = [
+        Markup('<clipPath id="{}-clip"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>')
+        .format(name, _LEFT, _TOP - _ROOM, _WIDTH - _LEFT, _DEEP + 2 * _ROOM),
+        *_frame(doc, axes),
+        Markup('<g clip-path="url(#{}-clip)">{}</g>').format(name, inside),
+        Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>')
+        .format((_WIDTH + _LEFT) // 2, _HEIGHT - 8, "time step t after the start (env steps)"),
+        Markup('<text class="axis" transform="translate(14 {}) rotate(-90)" text-anchor="middle">'
+               "{}</text>").format(_TOP + _DEEP // 2, info.title),
+        *(
+            Markup('<line class="{}" y1="{}" y2="{}" visibility="hidden"/>')
+            .format(kind, _TOP, _TOP + _DEEP)
+            for kind in ("now", "hover")
+        ),
+    ]  # fmt: skip
+    svg = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        _WIDTH, _HEIGHT, f"{game}: {info.label} against the time step", Markup("").join(parts)
+    )
     return PageCurve(
         svg,
         tuple(LegendEntry(line.name, line.css, _sample(line)) for line in lines),

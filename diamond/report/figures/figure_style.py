@@ -82,7 +82,8 @@ class Look:
 def looks(doc: Result, game: str) -> list[tuple[Arm, Look]]:
     """Return the arms with their looks, the baselines first, so that arms are drawn over them.
 
-    Colour, dash and mark come from the name of an arm and are the same in all games. Arms with equal curves stay visible: later ones are thinner, and marks are set at other places.
+    Colour, dash and mark come from the name of an arm and are the same in all games. Arms with
+    equal curves stay visible: later ones are thinner, and marks are set at other places.
     """
     baselines = [
         (

@@ -72,9 +72,7 @@ def forest_rows(doc: Result, pairs: Sequence[Comparison]) -> ForestRows:
     return ForestRows(_head(x(0.0)), rows, note)
 
 
-def _row(
-    pair: Comparison, css: str, x: Callable[[float], float], floor: float | None
-) -> Markup:
+def _row(pair: Comparison, css: str, x: Callable[[float], float], floor: float | None) -> Markup:
     """One difference: the floor, the line of 0, the interval, the mark."""
     middle = _HEIGHT / 2
     parts = [_line(x(0.0), "zero", 0, _HEIGHT)]

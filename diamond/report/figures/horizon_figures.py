@@ -302,5 +302,6 @@ def has_bands(arms: Sequence[Arm], metrics: Sequence[str]) -> bool:
 
 
 def real_curve(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
+    """Return the curve of the real frames, empty where the metric has none."""
     curves = (floats(arm.curve(f"{metric}_real", "mean")) for arm in doc.arms_of(game))
     return next((found for found in curves if np.isfinite(found).any()), np.empty(0))
