@@ -238,16 +238,19 @@ def config_title(doc: Result) -> str:
 
 
 def config_differences(doc: Result) -> Table:
-    """Return every other configuration as the fields that differ from that of `config_text`."""
+    """Return the fields of every other configuration that differ from that of `config_text`.
+
+    What a configuration lacks is not listed: a baseline has nothing of a world model.
+    """
     config = {name: _flat(one) for name, one in doc.provenance.config.items()}
     first = _first_config(doc)
     base = config.pop(first, {})
     rows = []
     for name, own in config.items():
-        for field in sorted({*base, *own}):
-            if own.get(field, ABSENT) != base.get(field, ABSENT):
-                values = (own.get(field, ABSENT), base.get(field, ABSENT))
-                rows.append(Row(name, "arm", (Cell(field), *map(Cell, values))))
+        for field, value in sorted(own.items()):
+            if value != base.get(field):
+                cells = (Cell(field), Cell(value), Cell(base.get(field, ABSENT)))
+                rows.append(Row(name, "arm", cells))
     columns = ("configuration", "field", "value", f"in {first}")
     title = "What the configurations differ in"
     return Table(title, columns, tuple(rows), words=frozenset(columns))
