@@ -313,7 +313,9 @@ def films_of(doc: dict[str, Any], num_starts: int = 2, size: int = 8) -> list[Fi
         frames = generator.integers(0, 256, shape, dtype=np.uint8)
         frames[1 + names.index("copy-last")] = frames[0, :1]
         rows = tuple(zip(["real", *names], frames, strict=True))
-        films.append(Film("Boxing", start, 0, HORIZON - 10 * start, rows, "copy-last"))
+        length = HORIZON - 10 * start
+        actions, rewards = ("LEFT",) * length, (1.0,) * length
+        films.append(Film("Boxing", start, 0, length, rows, "copy-last", actions, rewards))
     return films
 
 

@@ -29,6 +29,9 @@ _SPECIAL = {
     "*": "{*}",
     ABSENT: LATEX_ABSENT,
     "\N{DAGGER}": r"\textdagger{}",
+    "\N{UPWARDS ARROW}": r"$\uparrow$",
+    "\N{DOWNWARDS ARROW}": r"$\downarrow$",
+    "\N{BLACK DIAMOND}": r"$\diamond$",
 }
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 

@@ -28,7 +28,8 @@ def _line(row: Row) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    return escape(f"{cell.text} ({cell.detail})" if cell.detail else cell.text)
+    text = f"**{escape(cell.text)}**" if cell.tone == "strong" else escape(cell.text)
+    return f"{text} {escape(f'({cell.detail})')}" if cell.detail else text
 
 
 def fenced(text: str, language: str) -> Verbatim:

@@ -8,23 +8,30 @@ from typing import Any
 from diamond.report import prose, tables
 from diamond.report.claim_tables import claims_sentences, claims_table
 from diamond.report.controls import control_sentences, control_table
+from diamond.report.figures.curve_svg import PageCurve, page_curve
+from diamond.report.figures.figure_style import looks
+from diamond.report.figures.forest_rows import forest_rows
 from diamond.report.figures.pictures import ROLES, file_part, pictures_of
-from diamond.report.figures.strips import Strips
+from diamond.report.figures.strips import Strips, film_grid
 from diamond.report.figures.survival_figure import survival_rows, survival_sentence, survival_table
 from diamond.report.latex import table_latex
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
+from diamond.report.overview import overview_table
 from diamond.report.path_tables import path_sentences, path_table
 from diamond.report.player import players
 from diamond.report.render import (
+    CURVE,
     PLAYER,
-    STYLE,
     TABLES,
+    Headings,
     ReportPaths,
     Section,
     asset,
     html_templates,
     markdown_templates,
     policy,
+    style,
+    without_homes,
     write_files,
 )
 from diamond.report.return_tables import players_table, returns_sentences, returns_table
@@ -54,13 +61,14 @@ def write_report(
     """
     section = _ablation_section(doc, strips, films) if doc.search is None else search_section(doc)
     context = _context(doc, section)
+    shown = without_homes(doc.paths.home)
     page = (
-        html_templates()
+        html_templates(shown)
         .get_template("report.html.j2")
         .render(context, section=f"{section.name}.html.j2")
     )
     text = (
-        markdown_templates()
+        markdown_templates(shown)
         .get_template("report.md.j2")
         .render(context, section=f"{section.name}.md.j2")
     )
@@ -81,17 +89,23 @@ def _tables(doc: Result, section: Section) -> dict[str, bytes]:
 
 def _context(doc: Result, section: Section) -> dict[str, Any]:
     """Return what every page shows beside its section: head, provenance, how to make it again."""
-    scripts, style = [asset(name) for name in section.scripts], asset(STYLE)
+    scripts, rules, headings = [asset(name) for name in section.scripts], style(), Headings()
+    looked = [entry for game in doc.games for entry in looks(doc, game)]
     return {
         "doc": doc,
+        "headings": headings,
+        "heading": headings.heading,
+        "swatches": {arm.name: look.css for arm, look in looked},
         "scripts": scripts,
-        "style": style,
-        "policy": policy(scripts, style),
+        "style": rules,
+        "policy": policy(scripts, rules),
         "answer": doc.summary,
         "intervals": [],
         "stages": tables.stages_table(doc),
         "provenance": prose.provenance_rows(doc),
         "config": prose.config_text(doc),
+        "config_title": prose.config_title(doc),
+        "config_differences": prose.config_differences(doc),
         "report_command": shlex.join(["diamond", "report", doc.study, *prose.home_flag(doc)]),
         **section.context,
     }
@@ -111,6 +125,7 @@ def _latex(context: Mapping[str, Any]) -> dict[str, Table]:
         found |= {
             f"{part}-{name}": game[name]
             for name in (
+                "overview",
                 "returns",
                 "players",
                 "costs",
@@ -125,11 +140,14 @@ def _latex(context: Mapping[str, Any]) -> dict[str, Table]:
 
 def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Film]) -> Section:
     """Return what the page of an ablation shows of its own."""
-    pictures = pictures_of(doc, strips)
+    pictures, grids = pictures_of(doc, strips), [film_grid(one) for one in strips]
     shown = {player["game"]: player for player in players(doc, films)}
     games = [
         {
             "name": game,
+            "overview": overview_table(doc, game),
+            "curve": _curve(doc, game),
+            "films": [grid for grid in grids if grid.game == game],
             "path": _path_section(doc, game),
             "groups": tables.metric_groups(doc, game),
             "returns": returns_table(doc, game),
@@ -150,8 +168,11 @@ def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Fil
         }
         for game in doc.games
     ]
+    primary = next((one for one in doc.scored if one.name == doc.primary_metric), None)
     context = {
         "games": games,
+        "of": lambda title, game: title if len(doc.games) == 1 else f"{title}: {game}",
+        "primary": primary.label if primary else "",
         "intervals": [
             *prose.interval_sentences(doc),
             *(text for game in doc.games for text in prose.seen_sentences(doc, game)),
@@ -160,6 +181,7 @@ def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Fil
         "claims_sentences": claims_sentences(doc),
         "comparison_sentences": prose.comparison_sentences(doc),
         "comparisons": tables.comparison_table(doc),
+        "forest": forest_rows(doc, tables.primary_pairs(doc)),
         "exploratory_sentence": prose.exploratory_sentence(doc),
         "exploratory": tables.exploratory_table(doc),
         "noise_sentences": prose.noise_sentences(doc),
@@ -171,12 +193,20 @@ def _ablation_section(doc: Result, strips: Sequence[Strips], films: Sequence[Fil
         "cost_note": prose.COST_NOTE,
         "costs_sentence": prose.costs_sentence(doc),
         "sharing_sentence": sharing_sentence(doc),
-        "config_title": "Resolved configuration",
         "why_absent": prose.why_absent(doc),
         "why_no_films": prose.why_no_films(doc),
         "why_not_compared": prose.why_not_compared(doc),
     }
-    return Section("ablation", context, pictures, _latex(context), scripts=(TABLES, PLAYER))
+    return Section("ablation", context, pictures, _latex(context), scripts=(TABLES, CURVE, PLAYER))
+
+
+def _curve(doc: Result, game: str) -> PageCurve | None:
+    """The curve of the primary metric, None where it has none."""
+    if not any(info.name == doc.primary_metric for info in doc.scored):
+        return None
+    name = f"curve-{doc.games.index(game) + 1}"
+    drawn = doc.has_curve(game, doc.primary_metric)
+    return page_curve(doc, game, doc.primary_metric, name) if drawn else None
 
 
 def _path_section(doc: Result, game: str) -> dict[str, Any] | None:

@@ -35,8 +35,9 @@ def players(doc: Result, films: Sequence[Film]) -> list[dict[str, Any]]:
     Returns:
         Per game ``height``, ``width``, ``seed``, ``steps`` (time steps shown), ``horizon``,
         ``threshold``, ``factor``, ``shown`` (the two arms to begin with), ``chosen`` (what is
-        shown, in words) and ``starts``, each with ``start``, ``length`` and ``tracks``: ``name``,
-        ``sheet`` (data URI), ``l1`` per shown time step and ``marks``, the divergence markers.
+        shown, in words) and ``starts``, each with ``start``, ``length``, ``actions`` and
+        ``rewards`` (as `Film`, per shown time step) and ``tracks``: ``name``, ``sheet`` (data URI),
+        ``l1`` per shown time step and ``marks``, the divergence markers.
     """
     games = [game for game in doc.games if any(film.game == game for film in films)]
     return [
@@ -168,7 +169,13 @@ def _start(
                 "marks": divergence(drifts[name], own_reference, threshold),
             }
         )
-    return {"start": film.start, "length": film.length, "tracks": tracks}
+    return {
+        "start": film.start,
+        "length": film.length,
+        "actions": [film.actions[i] for i in shown if i < len(film.actions)],
+        "rewards": [film.rewards[i] for i in shown if i < len(film.rewards)],
+        "tracks": tracks,
+    }
 
 
 def _sheet(frames: NDArray[np.uint8]) -> str:

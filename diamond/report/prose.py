@@ -3,20 +3,20 @@
 import json
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from diamond.report.search.search_prose import search_sentence
+from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
-from diamond.results.number_text import written
+from diamond.results.number_text import ABSENT, written
 from diamond.results.values import MEAN
 
 _HELD_OUT = (
     "All arms start at the same held-out frames and take the same recorded actions; "
     "a time step after the end of the real episode is not scored."
 )
-COST_NOTE = (
-    "Times were measured on a machine that other work shared, so they are rough; "
-    "the number of network calls is exact."
-)
+COST_NOTE = "Milliseconds depend on the machine; the number of network calls is exact."
 
 
 def interval_sentences(doc: Result) -> list[str]:
@@ -224,5 +224,49 @@ def provenance_rows(doc: Result) -> list[tuple[str, str]]:
 
 
 def config_text(doc: Result) -> str:
-    """Return the resolved configurations as indented JSON with sorted keys."""
-    return json.dumps(doc.provenance.config, indent=2, sort_keys=True, ensure_ascii=False)
+    """Return one resolved configuration, that of the baseline arm, as indented JSON."""
+    config = doc.provenance.config
+    found = config.get(_first_config(doc), {})
+    return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def config_title(doc: Result) -> str:
+    """Say whose configuration `config_text` is."""
+    return f"Resolved configuration of {_first_config(doc)}"
+
+
+def config_differences(doc: Result) -> Table:
+    """Return the fields of every other configuration that differ from that of `config_text`.
+
+    What a configuration lacks is not listed: a baseline has nothing of a world model.
+    """
+    config = {name: _flat(one) for name, one in doc.provenance.config.items()}
+    first = _first_config(doc)
+    base = config.pop(first, {})
+    rows = []
+    for name, own in config.items():
+        for field, value in sorted(own.items()):
+            if value != base.get(field):
+                cells = (Cell(field), Cell(value), Cell(base.get(field, ABSENT)))
+                rows.append(Row(name, "arm", cells))
+    columns = ("configuration", "field", "value", f"in {first}")
+    title = "What the configurations differ in"
+    return Table(title, columns, tuple(rows), words=frozenset(columns))
+
+
+def _first_config(doc: Result) -> str:
+    """The configuration of the baseline arm in the first game, or the first one that there is."""
+    names = list(doc.provenance.config)
+    own = f"{doc.baseline_arm} | {doc.games[0]}"
+    return own if own in names else next(iter(names), "")
+
+
+def _flat(value: JsonValue, prefix: str = "") -> dict[str, str]:
+    """The fields of a configuration by dotted name, values as JSON."""
+    if not isinstance(value, dict):
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    return {
+        name: text
+        for key, part in value.items()
+        for name, text in _flat(part, f"{prefix}.{key}" if prefix else key).items()
+    }

@@ -6,27 +6,79 @@ The content of a page is not here.
 import base64
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
+from markupsafe import Markup
 
 from diamond.report import markdown
+from diamond.report.figures.arm_colours import palette_css
 from diamond.report.figures.pictures import Picture
 from diamond.report.table import Table
 
 STYLE = "page.css"
-"""The style of every page, for `asset`."""
-TABLES, PLAYER = "tables.js", "player.js"
+TABLES, PLAYER, CURVE = "tables.js", "player.js", "curve.js"
 _TEMPLATES = jinja2.PackageLoader("diamond.report", "templates")
 
 
 def asset(name: str) -> str:
     """Return the text of a file beside the templates."""
     return (resources.files("diamond.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def style() -> str:
+    """Return the style of every page, the colours of arms included."""
+    return asset(STYLE) + palette_css()
+
+
+class Headings:
+    """The headings of a page in their order, each with an anchor of its own."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, str]] = []
+        self._names: set[str] = set()
+
+    def heading(self, title: str, level: int = 2) -> Markup:
+        """Return a heading as markup; those of level 2 are remembered for the contents."""
+        base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "part"
+        names = (base, *(f"{base}-{number}" for number in range(2, len(self._names) + 3)))
+        name = next(name for name in names if name not in self._names)
+        self._names.add(name)
+        if level == 2:
+            self.shown.append((name, title))
+        link = Markup('<a class="anchor" href="#{0}" aria-label="link to this part">#</a>')
+        return Markup('<h{0} id="{1}">{2} {3}</h{0}>').format(level, name, title, link.format(name))
+
+
+def without_homes(home: str | None) -> Callable[[object], object]:
+    """Return what takes the folders of whoever made a page out of a text.
+
+    The home of runs is named as from the folder that it is in, the folder of the user is `~`.
+
+    Args:
+        home: The home of runs; None and a relative one stay as they are.
+    """
+    folders = [(path, name) for path, name in ((Path(home or "."), ""), (Path.home(), "~"))
+               if path.is_absolute() and path.name]  # fmt: skip
+    # Not inside of base64, where a slash is a digit like any other.
+    said = [
+        (re.compile(rf"(?:(?<![\w+/=.])|(?<=///)){re.escape(str(path))}(?![\w+=.-])"),
+         name or path.name)
+        for path, name in folders
+    ]  # fmt: skip
+
+    def hidden(value: object) -> object:
+        if isinstance(value, str):
+            for path, name in said:
+                value = type(value)(path.sub(lambda _, name=name: name, value))
+        return value
+
+    return hidden
 
 
 def policy(scripts: Sequence[str], style: str) -> str:
@@ -40,23 +92,32 @@ def policy(scripts: Sequence[str], style: str) -> str:
     return f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {allowed}"
 
 
-def html_templates() -> jinja2.Environment:
-    """Return the templates of pages, which escape every value."""
+def html_templates(shown: Callable[[object], object]) -> jinja2.Environment:
+    """Return the templates of pages, which escape every value.
+
+    Args:
+        shown: What is shown of a value, as `without_homes` returns it.
+    """
     return jinja2.Environment(
         loader=_TEMPLATES,
         autoescape=True,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def markdown_templates() -> jinja2.Environment:
-    """Return the templates of Markdown, which escape every value in the manner of Markdown."""
+def markdown_templates(shown: Callable[[object], object]) -> jinja2.Environment:
+    """Return the templates of Markdown, which escape every value in the manner of Markdown.
+
+    Args:
+        shown: As that of `html_templates`.
+    """
     environment = jinja2.Environment(
         loader=_TEMPLATES,
         autoescape=False,  # noqa: S701 - Markdown has its own escape, below
-        finalize=markdown.escape,
+        finalize=lambda value: markdown.escape(shown(value)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from diamond.config.metric_definitions import DEFINITIONS
 from diamond.report.numbers import counted
 from diamond.report.table import Cell, Row, Table
 from diamond.results.arm_model import Stage
@@ -11,24 +12,53 @@ from diamond.results.model import Result
 from diamond.results.number_text import ABSENT, number, p_text, signed, written
 from diamond.results.returns_model import Points
 
+QUESTIONS = {
+    "objects": "Does it move when the game moves?",
+    "frozen": "Does it move when the game moves?",
+    "control": "Does it obey the actions?",
+    "baselines": "Is it better than standing still?",
+    "pixels": "Are the pixels right?",
+    "cells": "Are the cells right?",
+    "modes": "Is it sharp, and does it know every future?",
+    "reward and end": "Does it see rewards and ends?",
+    "policy": "Is it good enough for the policy?",
+    "distribution": "Does it look like the game?",
+    "packages": "What do metrics of other packages say?",
+    "returns": "What does the policy earn?",
+}
+"""What the metrics of a group answer, in the order of the page."""
 HNS_LABELS = {"mean": "mean", "median": "median", "iqm": "IQM", "optimality_gap": "optimality gap"}
 
 
+def question(info: Metric) -> str:
+    """Return the question that a metric answers."""
+    return QUESTIONS.get(info.group, "Further metrics")
+
+
 def metric_groups(doc: Result, game: str) -> list[dict[str, Any]]:
-    """Return the tables of the measured metrics by what they are about.
+    """Return the tables of the measured metrics by the question that they answer.
 
     Returns:
-        Per group ``name`` (empty where the document names none), and ``tables`` by metric. The
-        first group is the primary metric alone.
+        Per question ``name``, and ``tables`` by metric. The first group is the primary metric
+        alone.
     """
     primary = doc.primary_metric
+    order = list(dict.fromkeys(QUESTIONS.values()))
     found: dict[str, dict[str, Table]] = {}
     for info in sorted(doc.scored, key=lambda info: info.name != primary):
         table = _metric_table(doc, game, info)
         if table is not None:
-            name = "primary metric" if info.name == primary else info.group
+            name = "primary metric" if info.name == primary else question(info)
             found.setdefault(name, {})[info.name] = table
-    return [{"name": name, "tables": members} for name, members in found.items()]
+    names = sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+    names.sort(key=lambda name: name != "primary metric")
+    return [{"name": name, "tables": found[name]} for name in names]
+
+
+def definition(info: Metric) -> str:
+    """Say in a sentence what a metric is and where all of it stands; empty for a user's own."""
+    found = DEFINITIONS.get(info.name)
+    return f"{found.text} More: docs/metrics.md, {found.heading}." if found else ""
 
 
 def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
@@ -37,7 +67,8 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
     A metric of a set has one value a run, and its table no time steps.
     """
     is_set = info.kind == "set"
-    steps = [] if is_set else [str(step) for step in doc.report_steps if step <= doc.horizon]
+    last = 0 if is_set else last_step(doc, game, info.name)
+    steps = [] if is_set else [str(step) for step in doc.report_steps if step <= last]
     found = [[arm.estimate(info.name, at) for at in (*steps, "mean")] for arm in doc.arms_of(game)]
     rows = [
         Row(arm.name, arm.kind, tuple(estimate_cell(each) for each in row))
@@ -51,9 +82,23 @@ def _metric_table(doc: Result, game: str, info: Metric) -> Table | None:
         cells = (estimate_cell(each) for each in real)
         rows.insert(0, Row("real frames", "real", tuple(cells)))
     mark = ", primary metric" if info.name == doc.primary_metric else ""
-    over = "all frames" if is_set else f"mean of t=1..{doc.horizon}"
+    over = "all frames" if is_set else f"mean of t=1..{last}"
     columns = ("arm", *(f"t={step}" for step in steps), over)
-    return Table(f"{info.title}: {info.better}{mark}", columns, tuple(rows))
+    title = f"{info.title}: {info.better}{mark}"
+    return Table(title, columns, tuple(rows), caption=definition(info))
+
+
+def last_step(doc: Result, game: str, metric: str) -> int:
+    """Return the last time step at which any arm of a game has a value; the horizon without one.
+
+    A metric of samples or of counterfactuals ends before the rollouts do.
+    """
+    curves = (arm.curve(metric, "mean") for arm in doc.arms_of(game))
+    ends = (
+        max((step for step, value in enumerate(curve, start=1) if value is not None), default=0)
+        for curve in curves
+    )
+    return max(ends, default=0) or doc.horizon
 
 
 def estimate_cell(found: Estimate | Points | None) -> Cell:
@@ -63,18 +108,26 @@ def estimate_cell(found: Estimate | Points | None) -> Cell:
     return Cell(*written(found.mean, found.lo, found.hi))
 
 
+def primary_pairs(doc: Result) -> list[Comparison]:
+    """Return the comparisons on the primary metric, in the order of their table.
+
+    Controls and world models without training come last.
+    """
+    return [
+        row
+        for row in doc.comparisons
+        if row.metric == doc.primary_metric
+        and (row.difference is not None or row.family == "primary")
+    ]
+
+
 def comparison_table(doc: Result) -> Table:
     """Return every arm against the baseline arm on the primary metric, all games.
 
     What the document has nowhere (p values with one seed, more than one game) gets no column.
-    Controls and world models without training come last, with their own kind of row.
+    Controls and world models without training have their own kind of row.
     """
-    metric = doc.primary
-    pairs = [
-        row
-        for row in doc.comparisons
-        if row.metric == metric.name and (row.difference is not None or row.family == "primary")
-    ]
+    metric, pairs = doc.primary, primary_pairs(doc)
     has_t, has_p = (
         any(row.p_t is not None for row in pairs),
         any(row.p is not None for row in pairs),
@@ -175,8 +228,7 @@ def noise_table(doc: Result) -> Table:
         texts = (written(value).text for value in values)
         cells = (*([Cell(row.game)] if several else []), *(Cell(text) for text in texts))
         rows.append(Row(doc.metric(row.metric).label, "arm", cells))
-    over = f"mean of t=1..{doc.horizon}"
-    columns = ("metric", *(["game"] if several else []), *(f"t={step}" for step in steps), over)
+    columns = ("metric", *(["game"] if several else []), *(f"t={step}" for step in steps), "mean")
     return Table("Noise floor", columns, tuple(rows))
 
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
-from diamond.config.run import RunConfig
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
 from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
 from diamond.engine.files import read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
-from diamond.errors import StoreError
+from diamond.errors import RequestError, StoreError
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 
@@ -36,6 +36,9 @@ class Film:
             scored and their real frames are black.
         rows: (name, frames (horizon, h, w, 3) uint8), the real ones first.
         copy_last: Name of the row that repeats the last real frame, None without one.
+        actions: Name of the action that led to each of the first `length` frames; its number where
+            the game cannot be opened here.
+        rewards: What it earned in the real game; empty where the recording does not say.
     """
 
     game: str
@@ -44,6 +47,8 @@ class Film:
     length: int
     rows: tuple[tuple[str, NDArray[np.uint8]], ...]
     copy_last: str | None
+    actions: tuple[str, ...] = ()
+    rewards: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +250,7 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
     lengths = _lengths(references, horizon)
     copy_last = next((arm.name for arm in arms if arm.config.world.family == "copy_last"), None)
     trained = next((arm for arm in arms if family_of(arm.config).is_trained), arms[0])
+    names = _action_names(finest.config, codes)
     films = []
     for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
@@ -256,8 +262,36 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
             if start in _shown_starts(arm.folder)
         ]
         number = finest.config.references.first_start + start
-        films.append(Film(game, number, trained.seed, lengths[start], tuple(rows), copy_last))
+        length = lengths[start]
+        taken = seen.actions[0, CONTEXT_FRAMES - 1 :][:length].tolist()
+        earned = seen.rewards[0, :length].tolist()
+        films.append(
+            Film(
+                game,
+                number,
+                trained.seed,
+                length,
+                tuple(rows),
+                copy_last,
+                tuple(names[action] for action in taken),
+                () if np.isnan(earned).any() else tuple(earned),
+            )
+        )
     return films
+
+
+def _action_names(config: RunConfig, codes: Sequence[int]) -> Sequence[str]:
+    """A word for each action of a set: its number where the game here does not say."""
+    # Emulators, which a study without frames does without.
+    from diamond.envs.open_game import open_game  # noqa: PLC0415
+
+    numbered = [f"action {code}" for code in codes]
+    try:
+        env = open_game(config.game, config.environment)
+    except RequestError:
+        return numbered
+    env.close()
+    return env.action_names if env.action_codes == tuple(codes) else numbered
 
 
 def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:

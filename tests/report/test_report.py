@@ -146,10 +146,12 @@ class _Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.headings: list[str] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.headings += [dict(attrs)["id"] or ""] if re.fullmatch("h[2-6]", tag) else []
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -187,10 +189,14 @@ def test_the_page_is_whole_and_asks_for_nothing_from_outside(report: ReportPaths
     page = parsed(report)
     assert page.open == []
     assert page.links
-    assert all(link.startswith("data:image/") for link in page.links)
+    anchors = [link.removeprefix("#") for link in page.links if link.startswith("#")]
+    assert len(anchors) > len(page.headings) > 8  # the contents, and beside each heading
+    assert set(anchors) == set(page.headings)
+    assert len(set(page.headings)) == len(page.headings)
+    assert all(link.startswith(("data:image/", "#")) for link in page.links)
     source = report.html.read_text()
     assert not re.search(r"(src|href|srcset|action)\s*=\s*[\"']?\s*(https?:)?//", source)
-    assert not re.search(r"url\((?!%23)", source)  # figures refer to their own parts alone
+    assert not re.search(r"url\((?!%23|#curve-)", source)  # figures refer to their own parts alone
     assert "@import" not in source
 
 
@@ -198,7 +204,7 @@ def test_the_page_names_every_arm_and_escapes_markup(report: ReportPaths) -> Non
     page = parsed(report)
     for name in ("steps=1", "steps=10", "copy-last", "median-background", MALICIOUS):
         assert name in page.text
-    assert page.tags.count("script") == 2  # the page's own, none of the arm's
+    assert page.tags.count("script") == 4  # the page's own with a curve's data, none of the arm's
     assert "<script>" not in report.markdown.read_text()
 
 
@@ -208,7 +214,7 @@ def test_the_page_says_what_the_reader_must_know(report: ReportPaths) -> None:
         assert "bootstrap over starts within one trained model" in text
         assert "unit of replication is the start (n = 12)" in text
         assert LABEL[1:] in text
-        assert "machine that other work shared" in text
+        assert "Milliseconds depend on the machine" in text
         assert "0123456789abcdef0123456789abcdef01234567 with uncommitted changes" in text
         assert "diamond ablate steps=1,3,10" in text
         assert "held-out episode 3" in text
@@ -238,7 +244,9 @@ def test_markdown_tables_have_as_many_cells_as_columns(report: ReportPaths) -> N
             widths += [] if inside else [set()]
             widths[-1].add(len(re.findall(r"(?<!\\)\|", line)))
         inside = line.startswith("|")
-    assert len(widths) == 10  # four metrics, comparisons, returns, players, costs, sharing, stages
+    assert (
+        len(widths) == 11
+    )  # overview, four metrics, comparisons, returns, players, costs, sharing, stages
     assert all(len(counts) == 1 for counts in widths)
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from diamond.report.benchmark_tables import games_title, level_name
-from diamond.report.figures.figure_style import OKABE_ITO, plain, settings
+from diamond.report.figures.figure_style import LINE_COLOURS, plain, settings
 from diamond.report.tables import HNS_LABELS as LABELS
 from diamond.results.benchmark_model import Benchmark, ScoredFile
 from diamond.stats.aggregates import AGGREGATES
@@ -123,11 +123,11 @@ def _games(files: Sequence[ScoredFile]) -> str:
 
 
 def _colour(row: int) -> str:
-    return OKABE_ITO[row % len(OKABE_ITO)]
+    return LINE_COLOURS[row % len(LINE_COLOURS)]
 
 
 def _dash(row: int) -> _Dash:
-    return _DASHES[row // len(OKABE_ITO) % len(_DASHES)]
+    return _DASHES[row // len(LINE_COLOURS) % len(_DASHES)]
 
 
 def _label(text: str) -> str:

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from diamond.report.figures.arm_colours import GREYS, PALETTE, places
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 
-OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LINE_COLOURS = tuple(colour.light for colour in PALETTE)
+"""Of lines that are no arms, and of arms by their places."""
 INK = "#1b1b1b"
 GRID = "#e6e6e6"
 NOISE = "#dcdcdc"
@@ -29,8 +31,7 @@ _DATED_METADATA: dict[FigureKind, tuple[str, ...]] = {
 }
 Dash = Literal["-", "-."] | tuple[float, Sequence[float]]
 _ARM_DASHES: tuple[Dash, ...] = ("-", "-.")
-_ARM_MARKERS = ("o", "s", "^", "D", "v", "X", "P")
-_BASELINE_GREYS = ("#6b6b6b", "#a0a0a0")
+_ARM_MARKERS = ("o", "s", "^", "D", "v", "X", "P", "h")
 _BASELINE_DASHES: tuple[Dash, ...] = (
     (0, (5.0, 2.0)),
     (0, (2.0, 1.5)),
@@ -66,12 +67,14 @@ class Look:
         dash: Of the line.
         width: In points; of two arms that coincide the later one is the thinner one.
         marker: Shape of the marks on the line; empty for none.
+        css: Class of the page that has the colour.
         phase: Where the first mark is, as a share of the distance of two marks.
     """
 
     colour: str
     dash: Dash
     width: float
+    css: str
     marker: str = ""
     phase: float = 0.0
 
@@ -79,32 +82,38 @@ class Look:
 def looks(doc: Result, game: str) -> list[tuple[Arm, Look]]:
     """Return the arms with their looks, the baselines first, so that arms are drawn over them.
 
-    Arms with equal curves stay visible: later ones are thinner, and marks are set at other places.
+    Colour, dash and mark come from the name of an arm and are the same in all games. Arms with
+    equal curves stay visible: later ones are thinner, and marks are set at other places.
     """
     baselines = [
         (
             arm,
             Look(
-                _BASELINE_GREYS[index % len(_BASELINE_GREYS)],
+                GREYS[index % len(GREYS)].light,
                 _BASELINE_DASHES[index % len(_BASELINE_DASHES)],
                 1.4,
+                f"grey-{index % len(GREYS)}",
             ),
         )
         for index, arm in enumerate(doc.arms_of(game, "baseline"))
     ]
     found = doc.arms_of(game, "arm")
+    place_of = places([arm.name for arm in doc.arms if arm.kind == "arm"])
+    size = len(LINE_COLOURS)
     arms = [
         (
             arm,
             Look(
-                OKABE_ITO[index % len(OKABE_ITO)],
-                _ARM_DASHES[index // len(OKABE_ITO) % len(_ARM_DASHES)],
+                LINE_COLOURS[place % size],
+                _ARM_DASHES[place // size % len(_ARM_DASHES)],
                 max(_THINNEST, _WIDEST - _NARROWING * index),
-                _ARM_MARKERS[index % len(_ARM_MARKERS)],
+                f"arm-{place % size}",
+                _ARM_MARKERS[place % len(_ARM_MARKERS)],
                 index / len(found),
             ),
         )
         for index, arm in enumerate(found)
+        for place in (place_of[arm.name],)
     ]
     return baselines + arms
 

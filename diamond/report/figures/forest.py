@@ -43,8 +43,9 @@ def forest_figure(doc: Result, game: str, metric: str) -> Figure:
                 va="center",
                 fontsize=9,
             )
+        has_p = any(row.p_t_corrected is not None for row in rows)
         axes.annotate(
-            "difference (interval)   p (Holm)",
+            "difference (interval)" + ("   p (Holm)" if has_p else ""),
             (1.02, 1.01),
             xycoords="axes fraction",
             va="bottom",

@@ -144,7 +144,7 @@ def _draw(axes: Axes, doc: Result, game: str, metric: str, most: int) -> None:
             markersize=5.5,
             markevery=sorted({*np.searchsorted(drawn, marked).tolist()}) or None,
         )
-    real = _real_curve(doc, game, metric)
+    real = real_curve(doc, game, metric)
     drawn = drawn_steps(len(real), most)
     axes.plot(drawn + 1, real[drawn], color=INK, linestyle=":", linewidth=1.6)
     axes.set_ylabel(info.title)
@@ -159,10 +159,10 @@ def _set_values(axes: Axes, doc: Result, game: str, metric: str) -> None:
     An error whose curves differ by far is drawn on a logarithmic scale, from half of its smallest
     mean: an interval that reaches below ends at the edge.
     """
-    low, high = _bounds(doc, metric)
+    low, high = value_bounds(doc, metric)
     if is_logarithmic(doc, game, metric):
         axes.set_yscale("log")
-        axes.set_ylim(bottom=float(_means(doc, game, metric).min()) / 2)
+        axes.set_ylim(bottom=float(drawn_means(doc, game, metric).min()) / 2)
     elif low is not None:
         axes.set_ylim(bottom=max(low, axes.get_ylim()[0]))
     if high is not None:
@@ -171,8 +171,8 @@ def _set_values(axes: Axes, doc: Result, game: str, metric: str) -> None:
 
 def is_logarithmic(doc: Result, game: str, metric: str) -> bool:
     """Tell whether a metric is drawn on a logarithmic scale."""
-    low, high = _bounds(doc, metric)
-    means = _means(doc, game, metric)
+    low, high = value_bounds(doc, metric)
+    means = drawn_means(doc, game, metric)
     return (
         (low, high) == (0.0, None)
         and doc.metric(metric).direction == "lower"
@@ -184,7 +184,7 @@ def is_logarithmic(doc: Result, game: str, metric: str) -> bool:
 
 def is_cut(doc: Result, game: str, metric: str) -> bool:
     """Tell whether an interval of an arm reaches beyond what values of the metric can be."""
-    low, high = _bounds(doc, metric)
+    low, high = value_bounds(doc, metric)
     for arm in doc.arms_of(game, "arm"):
         for lower, upper, _ in BANDS:
             lo, hi = floats(arm.curve(metric, lower)), floats(arm.curve(metric, upper))
@@ -193,13 +193,13 @@ def is_cut(doc: Result, game: str, metric: str) -> bool:
     return False
 
 
-def _bounds(doc: Result, metric: str) -> tuple[float | None, float | None]:
+def value_bounds(doc: Result, metric: str) -> tuple[float | None, float | None]:
     """What no value of a metric can be below or above; an interval may reach beyond it."""
     info = doc.metric(metric)
     return info.low, info.high
 
 
-def _means(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
+def drawn_means(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
     """Return every mean that is drawn, (n,)."""
     drawn = [floats(arm.curve(metric, "mean")) for arm in doc.arms_of(game)]
     found = np.concatenate([*drawn, np.empty(0)])
@@ -256,7 +256,7 @@ def _legend(doc: Result, game: str, metrics: Sequence[str]) -> list[Line2D | Pat
         for kind in ("arm", "baseline")
     }
     real = [Line2D([], [], color=INK, linestyle=":", linewidth=1.6, label="real frames")]
-    has_real = any(len(_real_curve(doc, game, metric)) for metric in metrics)
+    has_real = any(len(real_curve(doc, game, metric)) for metric in metrics)
     noise = (row for metric in metrics if (row := doc.floor(game, metric)))
     floors = [
         Patch(facecolor=NOISE, edgecolor="none", label=f"noise floor of {plain(row.arm)}")
@@ -301,6 +301,7 @@ def has_bands(arms: Sequence[Arm], metrics: Sequence[str]) -> bool:
     )
 
 
-def _real_curve(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
+def real_curve(doc: Result, game: str, metric: str) -> NDArray[np.float64]:
+    """Return the curve of the real frames, empty where the metric has none."""
     curves = (floats(arm.curve(f"{metric}_real", "mean")) for arm in doc.arms_of(game))
     return next((found for found in curves if np.isfinite(found).any()), np.empty(0))

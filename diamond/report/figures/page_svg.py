@@ -5,7 +5,8 @@ from collections import Counter
 from itertools import pairwise
 from urllib.parse import quote
 
-from diamond.report.figures.figure_style import GRID, INK, NOISE, OKABE_ITO
+from diamond.report.figures.arm_colours import GREYS, PALETTE
+from diamond.report.figures.figure_style import GRID, INK, NOISE
 
 PAGE_DARK = "#16181b"
 """Ground of the page in the dark scheme."""
@@ -15,15 +16,7 @@ _DARK = {
     INK: "#e6e6e6",
     GRID: "#33393f",
     NOISE: "#3d444b",
-    "#6b6b6b": "#a8adb3",
-    "#a0a0a0": "#767c83",
-    **dict(
-        zip(
-            OKABE_ITO,
-            ("#4ba6e8", "#ff8a3d", "#2fc79b", "#e79ac4", "#f2b632", "#a5d8f7"),
-            strict=True,
-        )
-    ),
+    **{colour.light: colour.dark for colour in (*PALETTE, *GREYS)},
 }
 _COORDINATES = re.compile(r"[ML] (-?[\d.]+) (-?[\d.]+)")
 _POLYLINE = re.compile(r'd="((?:[ML] -?[\d.]+ -?[\d.]+\s*)+)(z?)\s*"')

@@ -2,13 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from diamond.report.figures.figure_style import figure_bytes, settings
 from diamond.report.figures.forest import (
@@ -27,10 +24,11 @@ from diamond.report.figures.horizon_figures import (
 )
 from diamond.report.figures.learning_curve import learning_figure, learning_runs
 from diamond.report.figures.page_svg import page_svg, svg_uri
-from diamond.report.figures.strips import Strips, film_strip, image_uri, png_bytes
+from diamond.report.figures.strips import Strips, film_strip, png_bytes
 from diamond.report.figures.survival_figure import survival_figure, survival_rows
 from diamond.report.figures.tradeoff import COSTS, points, tradeoff_figure
 from diamond.report.figures.waterfall import waterfall_figure
+from diamond.report.tables import question
 from diamond.results.metric_model import Metric
 from diamond.results.model import Result
 
@@ -38,6 +36,8 @@ MAIN_METRICS = ("core_ratio", "foreground_iou", "psnr", "ssim", "l1", "psnr_fg")
 ROLES = ("path", "primary", "overview", "group", "metric", "forest", "forests", "cost", "survival",
          "learning", "strip")  # fmt: skip
 _SHOWN_FRAME_PIXELS = 160
+_WIDTH_OF_SVG = re.compile(rb'<svg [^>]*?width="([\d.]+)pt"')
+_PIXELS_A_POINT = 96 / 72
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Picture:
     the page does not hold), forest (differences in the primary metric), forests (in the others),
     cost, survival, learning (real return against updates) or strip. Of a search
     `game` is empty and `role` is that of `search_section`. `note` is what a reader must know to
-    read it.
+    read it, `question` what the metrics of a group answer.
     """
 
     game: str
@@ -58,15 +58,19 @@ class Picture:
     shown: str
     files: Mapping[str, bytes]
     note: str = ""
+    question: str = ""
+
+    @property
+    def width(self) -> int:
+        """Width of the shown figure in pixels of the page, so that letters have one size."""
+        found = _WIDTH_OF_SVG.search(self.files[self.shown])
+        assert found, "matplotlib says how wide a figure is"
+        return round(float(found[1]) * _PIXELS_A_POINT)
 
     @property
     def data_uri(self) -> str:
-        """The shown file as a link that carries its own data; figures follow the scheme."""
-        data = self.files[self.shown]
-        if self.shown.endswith(".svg"):
-            return svg_uri(page_svg(data))
-        with Image.open(BytesIO(data)) as image:
-            return image_uri(np.asarray(image.convert("RGB")))
+        """The shown figure as a link that carries its own data and follows the scheme."""
+        return svg_uri(page_svg(self.files[self.shown]))
 
 
 def pictures_of(doc: Result, strips: Sequence[Strips]) -> list[Picture]:
@@ -101,19 +105,25 @@ def _curves(doc: Result, game: str) -> list[Picture]:
     main = [info for name in MAIN_METRICS for info in others if info.name == name]
     alone = [info for info in infos if info.name == doc.primary_metric or info in main]
     pictures = [_metric(doc, game, info) for info in alone]
-    panels = [("overview", "the main other metrics", "overview", main)]
+    if main:
+        title = f"{game}: the main other metrics against the time step"
+        pictures.append(_panels(doc, game, title, main))
     rest = [info for info in others if info not in main]
-    for group in dict.fromkeys(info.group for info in rest):
-        members = [info for info in rest if info.group == group]
-        about = f"metrics of {group}" if group else "further metrics"
-        panels.append(("group", about, f"group-{group or 'further'}", members))
-    for role, about, name, members in panels:
-        if members:
-            figure = horizon_panels(doc, game, [info.name for info in members])
-            title = f"{game}: {about} against the time step"
-            note = _note(doc, game, [info.name for info in members], PANEL_POINTS)
-            pictures.append(_picture(game, role, title, name, figure, note))
+    for asked in dict.fromkeys(question(info) for info in rest):
+        members = [info for info in rest if question(info) == asked]
+        pictures.append(_panels(doc, game, f"{game}: {asked} Against the time step", members))
     return pictures
+
+
+def _panels(doc: Result, game: str, title: str, members: Sequence[Metric]) -> Picture:
+    """Draw metrics side by side: the main ones, or those of one question."""
+    names = [info.name for info in members]
+    is_main = names[0] in MAIN_METRICS
+    name = "overview" if is_main else f"group-{members[0].group or 'further'}"
+    note = _note(doc, game, names, PANEL_POINTS)
+    role, asked = ("overview", "") if is_main else ("group", question(members[0]))
+    drawn = _picture(game, role, title, name, horizon_panels(doc, game, names), note)
+    return replace(drawn, question=asked)
 
 
 def _metric(doc: Result, game: str, info: Metric) -> Picture:

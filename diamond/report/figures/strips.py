@@ -21,6 +21,7 @@ _LABEL_CHARACTERS = 22
 _WHITE = (255, 255, 255)
 _SEPARATOR = (205, 205, 205)
 _INK = (20, 20, 20)
+_GRID_FRAME_PIXELS = 128
 _LONGEST_WEBP = 16_383
 """Longest edge of a WebP image, in pixels."""
 
@@ -55,6 +56,35 @@ def film_strips(films: Sequence[Film], steps: Sequence[int]) -> list[Strips]:
         )
         for film in films
     ]
+
+
+@dataclass(frozen=True)
+class FilmGrid:
+    """The frames of one start as a page shows them: a picture for itself each.
+
+    Attributes:
+        steps: Time steps of the columns.
+        rows: (name, links that carry their own data), one a time step.
+        width: Of a frame, in pixels of the page.
+    """
+
+    game: str
+    title: str
+    steps: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    width: int
+
+
+def film_grid(strips: Strips) -> FilmGrid:
+    """Return the frames of one start for a page, which enlarges them by whole pixels."""
+    width = strips.rows[0][1].shape[2]
+    return FilmGrid(
+        strips.game,
+        f"start {strips.start}, held-out episode {strips.episode}",
+        strips.steps,
+        tuple((name, tuple(image_uri(frame) for frame in frames)) for name, frames in strips.rows),
+        width * max(1, round(_GRID_FRAME_PIXELS / width)),
+    )
 
 
 def named_strips(strips: Sequence[Strips]) -> tuple[Strip, ...]:

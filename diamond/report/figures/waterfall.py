@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from diamond.report.figures.figure_style import OKABE_ITO, plain, settings
+from diamond.report.figures.figure_style import LINE_COLOURS, plain, settings
 from diamond.results.model import Result
 from diamond.results.number_text import signed
 from diamond.results.path_model import FactorRange, Path, PathMetric
 
-_RAISES, _LOWERS = OKABE_ITO[0], OKABE_ITO[1]
+_RAISES, _LOWERS = LINE_COLOURS[0], LINE_COLOURS[3]
 _BAR = 0.62
 
 

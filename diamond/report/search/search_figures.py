@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from optuna.visualization import matplotlib as drawn_by_optuna
 
-from diamond.report.figures.figure_style import INK, OKABE_ITO, plain
+from diamond.report.figures.figure_style import INK, LINE_COLOURS, plain
 from diamond.report.numbers import parameter_text
 from diamond.report.search.search_study import (
     Recorded,
@@ -39,7 +39,7 @@ _NAME_LENGTH, _CHOICES_LENGTH = 26, 24
 _NUM_SUBDIVIDED_DECADES = 2.5
 _MOST_STEPS = 8
 _GREY = "#a0a0a0"
-_BEST_COLOUR = OKABE_ITO[2]
+_BEST_COLOUR = LINE_COLOURS[4]
 
 
 def history_figure(search: Search) -> tuple[Figure, int]:
@@ -55,7 +55,7 @@ def history_figure(search: Search) -> tuple[Figure, int]:
         axes = drawn_by_optuna.plot_optimization_history(study_of(search, [0]))
         figure = taken(axes)
         feasible, *others = axes.collections
-        feasible.set(color=OKABE_ITO[0], label="trial")
+        feasible.set(color=LINE_COLOURS[0], label="trial")
         for found in others:
             found.set(color=_GREY, label="breaks a constraint")
         for line in axes.lines:
@@ -91,7 +91,7 @@ def front_figure(search: Search, x: int, y: int) -> tuple[Figure, int]:
         )
         figure = taken(axes)
         for found in axes.collections:
-            label, colour = looks.get(str(found.get_label()), ("trial", OKABE_ITO[0]))
+            label, colour = looks.get(str(found.get_label()), ("trial", LINE_COLOURS[0]))
             found.set(label=label, color=colour)
         num_far = _fit(axes, "x", search, x) + _fit(axes, "y", search, y)
         _draw_baseline(axes, search, x, y)
@@ -108,7 +108,7 @@ def importance_figure(search: Search, entry: Importance) -> Figure:
         )
         figure = taken(axes)
         for bar in axes.patches:
-            bar.set_color(OKABE_ITO[0])
+            bar.set_color(LINE_COLOURS[0])
         axes.set(xlabel="share explained", ylabel="")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
@@ -203,7 +203,7 @@ def reports_figure(search: Search) -> Figure:
             elif trial.state == "pruned":
                 look = {"color": _GREY, "label": "pruned"}
             else:
-                look = {"color": OKABE_ITO[0], "label": "ran to its end"}
+                look = {"color": LINE_COLOURS[0], "label": "ran to its end"}
             line.set(**look)
             told[str(look["label"])] = line
         _fit(axes, "y", search, 0, [v for t in search.trials for _, v in search.reports(t)])

@@ -1,6 +1,7 @@
 "use strict";
-// The synchronised player. Its data is a JSON block beside it; frames are decoded from PNG sheets
-// in which a row is a time step. Nothing is loaded from outside.
+// The synchronised player. Its data is a JSON block beside it; frames are decoded from sheets
+// in which a row is a time step. It tells the curves of its game the time step that it shows, and
+// goes where a click in them asks. Nothing is loaded from outside.
 (() => {
   const decoded = new Map();
 
@@ -45,9 +46,10 @@
       for (const [value, name] of names.entries()) box.add(new Option(name, value));
       box.value = String(chosen);
     };
-    const tracks = () => data.starts[Number(startBox.value)].tracks;
+    const start = () => data.starts[Number(startBox.value)];
+    const tracks = () => start().tracks;
     const arms = data.starts[0].tracks.slice(1).map((track) => track.name);
-    options(startBox, data.starts.map((start) => `start ${start.start}`), 0);
+    options(startBox, data.starts.map((one) => `start ${one.start}`), 0);
     options(aBox, arms, arms.indexOf(data.shown[0]));
     options(bBox, arms, arms.indexOf(data.shown[1]));
     scrub.max = String(numSteps - 1);
@@ -66,26 +68,30 @@
       const value = track.l1[index];
       return value === undefined ? "not scored" : `L1 ${value.toFixed(4)}`;
     };
+    const happens = () => {
+      const action = start().actions[index];
+      const reward = start().rewards[index];
+      part("action").textContent = action === undefined ? "" : `action ${action.replace(/^action /, "")}`;
+      part("reward").textContent = reward === undefined ? "" : `reward ${reward}`;
+      part("reward").classList.toggle("event", Boolean(reward));
+    };
 
     const draw = () => {
       scrub.value = String(index);
       const step = data.steps[index];
-      const start = data.starts[Number(startBox.value)];
-      const ended = step > start.length ? ", the real episode has ended" : "";
+      const ended = step > start().length ? ", the real episode has ended" : "";
       stepText.textContent = `t = ${step} of ${data.horizon}${ended}`;
       scrub.setAttribute("aria-valuetext", stepText.textContent);
+      happens();
+      document.dispatchEvent(new CustomEvent("diamond-step", { detail: { game: data.game, step } }));
       if (sheets === null) return;
-      const [real, a, b] = sheets.map(frame);
-      put("real", real);
-      put("a", a);
-      put("b", b);
-      put("error-a", errorOf(real, a));
-      put("error-b", errorOf(real, b));
-      for (const [name, box] of [["a", aBox], ["b", bBox]]) {
-        const track = tracks()[Number(box.value) + 1];
-        part(`name-${name}`).textContent = track.name;
-        part(`l1-${name}`).textContent = told(track);
+      const frames = sheets.map(frame);
+      for (const [place, values] of frames.entries()) {
+        put(`track-${place}`, values);
+        if (place > 0) part(`l1-${place}`).textContent = told(tracks()[place]);
       }
+      put("error-a", errorOf(frames[0], frames[Number(aBox.value) + 1]));
+      put("error-b", errorOf(frames[0], frames[Number(bBox.value) + 1]));
     };
 
     const showMarks = () => {
@@ -115,11 +121,9 @@
     };
 
     const load = async () => {
-      const start = startBox.value;
-      const all = [tracks()[0], ...[aBox, bBox].map((box) => tracks()[Number(box.value) + 1])];
-      const found = await Promise.all(all.map((track) => pixels(track.sheet, size, numSteps)));
-      const same = [aBox, bBox].every((box, i) => tracks()[Number(box.value) + 1] === all[i + 1]);
-      if (start !== startBox.value || !same) return; // another choice was made meanwhile
+      const chosen = startBox.value;
+      const found = await Promise.all(tracks().map((track) => pixels(track.sheet, size, numSteps)));
+      if (chosen !== startBox.value) return; // another start was chosen meanwhile
       sheets = found;
       showMarks();
       draw();
@@ -154,6 +158,12 @@
     scrub.addEventListener("input", () => { pause(); go(Number(scrub.value)); });
     speedBox.addEventListener("change", () => { if (timer !== null) play(); });
     for (const box of [startBox, aBox, bBox]) box.addEventListener("change", load);
+    document.addEventListener("diamond-seek", (event) => {
+      if (event.detail.game !== data.game) return;
+      pause();
+      const at = data.steps.findIndex((one) => one >= event.detail.step);
+      go(at < 0 ? numSteps - 1 : at);
+    });
     const keys = {
       " ": toggle, k: toggle, ArrowRight: () => step(1), ArrowLeft: () => step(-1),
       Home: () => step(-numSteps), End: () => step(numSteps),
