@@ -6,24 +6,19 @@ from itertools import chain
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.config.player_names import UnseeingPlayer
-from diamond.report.numbers import span, visible_decimals
 from diamond.report.prose import seen_sentences
 from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import LASTING
 from diamond.results.arm_model import Arm, level_text
 from diamond.results.comparison_model import Comparison
-from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
-from diamond.results.number_text import ABSENT, number
-from diamond.results.returns_model import Returns
+from diamond.results.number_text import ABSENT, number, signed, with_bounds, written
 
 _STEPS = ("5", "10")
 _AT_STEPS = ("psnr", "foreground_iou")
 _OVER_HORIZON = ("core_ratio", "ssim", "l1")
 _OF_EVENTS = ("event_recall", "reward_rate_ratio")
-_PLACES = {"psnr": 1, "psnr_fg": 1, "l1": 3, "l1_fg": 3}
-_DEFAULT_PLACES = 2
 _AT_STEP, _OTHER, _COST = range(3)
 _RETURN, _REAL, _PRIMARY, _DIFFERENCE = range(LASTING, LASTING + 4)
 """Ranks of columns: the lowest go first where there is no room."""
@@ -93,7 +88,7 @@ def _columns(doc: Result, game: str, arms: Sequence[Arm]) -> list[_Column]:
         columns.append(_metric_column(doc, arms, metric, at))
         real = doc.real(game, metric, at)
         if real and metric not in _OF_EVENTS:
-            text = number(real.mean, _PLACES.get(metric, _DEFAULT_PLACES))
+            text = written(real.mean, real.lo, real.hi).text
             rank = _REAL if metric == primary else _OTHER
             columns.append(_Column(("real", "mean"), (text,) * len(arms), ("",) * len(arms), rank))
     columns += [_difference_column(doc, game, arms)]
@@ -125,13 +120,13 @@ def _shows_cells(doc: Result) -> bool:
 def _metric_column(doc: Result, arms: Sequence[Arm], metric: str, at: str) -> _Column:
     """Return a column of estimates."""
     labels = {info.name: info.label for info in doc.scored} | _SHORT_LABELS
-    places = _PLACES.get(metric, _DEFAULT_PLACES)
     found = [arm.estimate(metric, at) for arm in arms]
+    texts = [written(one.mean, one.lo, one.hi) if one else written(None) for one in found]
     rank = _PRIMARY if metric == doc.primary_metric else _OTHER if at == "mean" else _AT_STEP
     return _Column(
         (labels.get(metric, metric), _at_text(metric, at)),
-        tuple(number(value.mean if value else None, places) for value in found),
-        tuple(_interval(value, places) for value in found),
+        tuple(one.text for one in texts),
+        tuple(_narrow(one.bounds) for one in texts),
         rank,
     )
 
@@ -153,11 +148,10 @@ def _difference_column(doc: Result, game: str, arms: Sequence[Arm]) -> _Column:
             values.append(_BASE if rows and arm.name == _base(rows) else ABSENT)
             intervals.append("")
             continue
-        places = _PLACES.get(row.metric, _DEFAULT_PLACES)
-        places = visible_decimals((row.difference, row.lo, row.hi), places)
+        text, bounds = signed(row.difference, row.lo, row.hi)
         marks = (_STAR if row.is_shown else "") + (_WITHIN if row.within_noise else "")
-        values.append(number(row.difference, places) + marks)
-        intervals.append(_interval(row, places))
+        values.append(text + marks)
+        intervals.append(_narrow(bounds))
     return _Column(("difference", "to base"), tuple(values), tuple(intervals), _DIFFERENCE)
 
 
@@ -174,16 +168,13 @@ def _base(rows: Mapping[str, Comparison]) -> str:
 
 def _return_column(arms: Sequence[Arm]) -> _Column:
     """Return the mean return of each arm, with the interval of the run where there is only one."""
-    means = tuple(number(arm.mean_return("mean"), 1) for arm in arms)
-    intervals = []
-    for arm in arms:
-        found = [run.returns for run in arm.runs if run.returns]
-        intervals.append(_interval(found[0] if len(found) == 1 else None, 1))
-    return _Column(("return", "mean"), means, tuple(intervals), _RETURN)
+    found = [arm.written_return() for arm in arms]
+    means, bounds = (tuple(texts) for texts in zip(*found, strict=True)) if found else ((), ())
+    return _Column(("return", "mean"), means, tuple(map(_narrow, bounds)), _RETURN)
 
 
 def _hns_column(arms: Sequence[Arm]) -> _Column:
-    means = tuple(number(arm.mean_return("hns"), 2) for arm in arms)
+    means = tuple(written(arm.mean_return("hns")).text for arm in arms)
     return _Column(("HNS", "mean"), means, ("",) * len(arms), _COST)
 
 
@@ -192,12 +183,9 @@ def _time_column(arms: Sequence[Arm]) -> _Column:
     return _Column(("ms per", "frame"), means, ("",) * len(arms), _COST)
 
 
-def _interval(value: Estimate | Comparison | Returns | None, places: int) -> str:
+def _narrow(bounds: str) -> str:
     """Write an interval narrowly: 0.57-0.66, with `to` in place of the dash beside a minus sign."""
-    if value is None or value.lo is None or value.hi is None:
-        return ""
-    lo, hi = number(value.lo, places), number(value.hi, places)
-    return f"{lo} to {hi}" if "-" in lo + hi else f"{lo}-{hi}"
+    return bounds if "-" in bounds else bounds.replace(" to ", "-")
 
 
 def _lost(arm: Arm) -> str:
@@ -227,7 +215,7 @@ def _returns_caption(doc: Result, game: str) -> list[str]:
     played = [run.returns.players for arm in arms for run in arm.runs if run.returns]
     for found in chain.from_iterable(played):
         if found.player != "blind":
-            text = f"{player_text(found)} {number(found.mean, 1)}"
+            text = f"{player_text(found)} {written(found.mean, found.lo, found.hi).text}"
             shared.setdefault(found.player, {})[text] = None
     if not shared:
         return []
@@ -240,13 +228,9 @@ def _returns_caption(doc: Result, game: str) -> list[str]:
 
 
 def _over_blind(arm: Arm) -> str:
-    """The mean over the runs of an arm, with the interval of the run where there is only one."""
-    found = arm.player_points("blind")
-    if not found:
-        return ""
-    mean = number(sum(one.difference for one in found) / len(found), 1)
-    bounds = span(found[0].difference_lo, found[0].difference_hi, 1) if len(found) == 1 else ""
-    return f"{mean} ({bounds})" if bounds else mean
+    """What a policy earns more than blind play with its actions; empty where that is unknown."""
+    found = arm.beside.get("blind")
+    return with_bounds(signed(found.mean, found.lo, found.hi)) if found else ""
 
 
 def _method(arm: Arm) -> str:

@@ -1,27 +1,7 @@
-"""Numbers as text: how many decimals a reader needs, and what stands for an absent one."""
+"""How tables and sentences write counts, and what a search measures and sets."""
 
-from collections.abc import Iterable
-
-from diamond.results.number_text import ABSENT, Written, number, written
+from diamond.results.number_text import ABSENT, Written, written
 from diamond.results.search import Bounds, Constraint, Objective, Value
-
-_MOST_PLACES = 6
-
-
-def visible_decimals(values: Iterable[float | None], places: int) -> int:
-    """Return the fewest decimals, at least `places` and at most 6, that round no value but 0 to 0.
-
-    A clear difference of 0.004 (0.001 to 0.007) must not read as 0.00 (0.00 to 0.01).
-    """
-    smallest = min((abs(value) for value in values if value), default=1.0)
-    while places < _MOST_PLACES and smallest < 0.5 * 10.0**-places:
-        places += 1
-    return places
-
-
-def span(lo: float | None, hi: float | None, places: int) -> str:
-    """Write an interval as ``0.57 to 0.66``; empty where there is none."""
-    return "" if lo is None or hi is None else f"{number(lo, places)} to {number(hi, places)}"
 
 
 def counted(count: int, noun: str) -> str:

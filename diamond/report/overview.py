@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
 from diamond.report.figures.survival_figure import survival_rows
-from diamond.report.numbers import ABSENT, number, shown_decimals, span
 from diamond.report.table import Cell, Row, Table, Tone
 from diamond.results.arm_model import Arm, CostName
 from diamond.results.metric_model import Direction
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, number, written
 from diamond.results.values import MEAN
 
 _METRICS = ("psnr", "foreground_iou", "cell_accuracy_changed", "ssim", "l1", "frozen")
@@ -114,14 +114,13 @@ def _metric(doc: Result, game: str, name: str, arms: Sequence[Arm]) -> _Column:
     """The mean over the horizon; of the primary metric with its interval."""
     info, real = doc.metric(name), doc.real(game, name, MEAN)
     known = {arm.name: found for arm in arms if (found := arm.estimate(name, MEAN))}
-    places = shown_decimals(info, [one.mean for one in known.values()])
     is_primary = name == doc.primary_metric
-    cells = {
-        arm: Cell(number(one.mean, places), span(one.lo, one.hi, places) if is_primary else "")
-        for arm, one in known.items()
-    }
+    cells = {}
+    for arm, one in known.items():
+        text, bounds = written(one.mean, one.lo, one.hi)
+        cells[arm] = Cell(text, bounds if is_primary else "")
     if real is not None:
-        cells[_REAL] = Cell(number(real.mean, places))
+        cells[_REAL] = Cell(written(real.mean, real.lo, real.hi).text)
     unit = f" [{info.unit}]" if info.unit else ""
     return _Column(
         _WORDS.get(name, info.label) + unit + _ARROWS[info.direction],
@@ -158,16 +157,15 @@ def _return(arms: Sequence[Arm]) -> _Column:
         mean = arm.mean_return("mean")
         if mean is None:
             continue
-        played = [run.returns for run in arm.runs if run.returns]
-        bounds = (played[0].lo, played[0].hi) if len(played) == 1 else (None, None)
-        values[arm.name], cells[arm.name] = mean, Cell(number(mean, 2), span(*bounds, 2))
+        values[arm.name], cells[arm.name] = mean, Cell(*arm.written_return())
     players: dict[str, set[float]] = {}
     for player in _ALIKE:
-        players[PLAYERS[player]] = {one.mean for arm in arms for one in arm.player_points(player)}
-    for name, means in players.items():
-        if len(means) == 1:  # where arms play alike
-            (values[name],) = means
-            cells[name] = Cell(number(values[name], 2))
+        found = [one for arm in arms for one in arm.player_points(player)]
+        players[PLAYERS[player]] = {one.mean for one in found}
+        if len({one.mean for one in found}) == 1:  # where arms play alike
+            name = PLAYERS[player]
+            values[name] = found[0].mean
+            cells[name] = Cell(written(found[0].mean, found[0].lo, found[0].hi).text)
     untrained = tuple(mean for means in players.values() for mean in means)
     return _Column("return \N{UPWARDS ARROW}", "higher", values, cells, None, untrained)
 

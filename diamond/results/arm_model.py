@@ -9,6 +9,7 @@ from pydantic import Field
 from diamond.config.base import Record
 from diamond.config.player_names import UnseeingPlayer
 from diamond.results.metric_model import Curve, CurvePart, Estimate, Interval
+from diamond.results.number_text import Written, written
 from diamond.results.returns_model import PlayerPoints, Returns
 from diamond.results.values import Number, Numbers
 
@@ -142,6 +143,14 @@ class Arm(Record):
     def mean_return(self, name: Literal["mean", "hns"]) -> float | None:
         """The mean of a number of the returns over the runs that have it."""
         return _mean(getattr(run.returns, name) for run in self.runs if run.returns)
+
+    def written_return(self) -> Written:
+        """The mean return as text, with the interval over seeds, of one run that over episodes."""
+        mean, over = self.mean_return("mean"), self.estimate("return", "mean")
+        played = [run.returns for run in self.runs if run.returns]
+        if len(played) == 1:
+            return written(mean, played[0].lo, played[0].hi)
+        return written(mean, over.lo, over.hi) if over else written(mean)
 
     def player_points(self, name: UnseeingPlayer) -> list[PlayerPoints]:
         """What a player earned beside the policy of each run where it has played."""

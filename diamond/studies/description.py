@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from diamond.engine.declaration_timing import verdict_text
 from diamond.results.arm_model import Arm
-from diamond.results.comparison_model import Comparison, Decision
+from diamond.results.comparison_model import Decision
 from diamond.results.metric_model import Estimate
 from diamond.results.model import Result
+from diamond.results.number_text import ABSENT, Written, signed, written
 from diamond.results.search import Search
 from diamond.results.values import MEAN
 from diamond.tracking.literal_markdown import code, escape
@@ -18,8 +19,6 @@ from diamond.tracking.mlflow_links import artifact_link, charts_link, curves_lin
 
 REPORT = "report.html"
 _NEW_LINE = "  \n"
-_ABSENT = "–"
-_SIGNIFICANT = 3
 _DECISIONS: Mapping[Decision, str] = {
     "shown": "a difference is shown",
     "shown alone": "a difference, but not once corrected for all arms",
@@ -133,11 +132,12 @@ def primary_text(result: Result, arm: Arm) -> str:
     found = arm.estimate(result.primary_metric, MEAN)
     if found is None:
         return ""
-    text = f"{result.primary.label} {_number(found.mean)}"
-    if found.lo is None or arm.interval is None:
+    value = written(found.mean, found.lo, found.hi)
+    text = f"{result.primary.label} {value.text}"
+    if not value.bounds or arm.interval is None:
         return text
     units = f"{found.n} {arm.interval.unit}{'' if found.n == 1 else 's'}"
-    return f"{text} ({100 * arm.interval.level:g}% interval {_span(found)}, n = {units})"
+    return f"{text} ({100 * arm.interval.level:g}% interval {value.bounds}, n = {units})"
 
 
 def result_line(result: Result) -> str:
@@ -178,16 +178,19 @@ def _primary(result: Result, game: str) -> str:
     lines = [_row(head), "|---" * len(head) + "|"]
     for arm in rows:
         value, against = arm.estimate(metric, MEAN), compared.get(arm.name)
-        difference = None if against is None else against.difference
+        own = _written(value)
+        difference = (
+            signed(against.difference, against.lo, against.hi) if against else written(None)
+        )
         decision = against.decision if against and against.family == "primary" else None
         lines.append(
             _row(
                 [
                     arm.name,
-                    _number(None if value is None else value.mean),
-                    _span(value),
-                    _number(difference),
-                    _span(against) if difference is not None else "",
+                    own.text,
+                    own.bounds or ABSENT,
+                    difference.text,
+                    difference.bounds,
                     _DECISIONS[decision] if decision else "",
                 ]
             )
@@ -233,20 +236,13 @@ def _all_metrics(result: Result, game: str) -> str:
         found = [arm.estimate(metric.name, MEAN) for arm in arms]
         if any(found):
             unit = f" ({metric.unit})" if metric.unit else ""
-            values = (_number(None if one is None else one.mean) for one in found)
+            values = (_written(one).text for one in found)
             lines.append(_row([metric.label + unit, *values]))
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    """Three significant digits: metrics of all sizes share a table."""
-    return _ABSENT if value is None else f"{value:.{_SIGNIFICANT}g}"
-
-
-def _span(found: Estimate | Comparison | None) -> str:
-    if found is None or found.lo is None or found.hi is None:
-        return _ABSENT
-    return f"{_number(found.lo)} to {_number(found.hi)}"
+def _written(found: Estimate | None) -> Written:
+    return written(None) if found is None else written(found.mean, found.lo, found.hi)
 
 
 def _bold(text: str) -> str:

@@ -14,13 +14,11 @@ from diamond.report import markdown
 from diamond.report.figures.figure_style import figure_bytes
 from diamond.report.figures.horizon_figures import horizon_figure, horizon_panels
 from diamond.report.figures.strips import film_strip, png_bytes, sheet_layout
-from diamond.report.numbers import visible_decimals
 from diamond.report.page import write_report
 from diamond.report.prose import comparison_sentences, noise_sentences
 from diamond.report.render import ReportPaths
 from diamond.report.tables import comparison_table, exploratory_table, metric_groups, noise_table
 from diamond.results.arm_model import first_cause
-from diamond.results.number_text import number
 from tests.commands import run_script
 from tests.result_documents import (
     HORIZON,
@@ -38,12 +36,6 @@ from tests.result_documents import (
     strips_of,
     three_arms,
 )
-
-
-def test_a_small_clear_difference_is_not_rounded_to_zero() -> None:
-    assert visible_decimals((0.004, 0.001, 0.007), 2) == 3
-    assert visible_decimals((0.0, None, 0.5), 2) == 2
-    assert number(-0.0001, 2) == "0.00"
 
 
 def test_the_cause_of_a_traceback_is_its_last_line() -> None:

@@ -8,8 +8,6 @@ from diamond.report.answer.arm_words import listed, phrases, short
 from diamond.report.answer.compared import Compared
 from diamond.results.arm_model import Arm
 from diamond.results.comparison_model import NO_INTERVAL, ONE_SEED
-from diamond.results.number_text import written
-from diamond.results.values import MEAN
 
 _MOST_NAMED = 6
 
@@ -28,12 +26,11 @@ def returns_sentence(about: Compared) -> list[str]:
     arms = players(about)
     if not arms or about.metric.name == RETURN.name:
         return []
-    values = [f"{_return(arm)} with {short(arm)}" for arm in arms]
+    values = [f"{arm.written_return().text} with {short(arm)}" for arm in arms]
     if len(arms) > _MOST_NAMED:
         lowest, highest = min(arms, key=_mean), max(arms, key=_mean)
-        values = [
-            f"{_return(lowest)} with {short(lowest)} to {_return(highest)} with {short(highest)}"
-        ]
+        values = [f"{one.written_return().text} with {short(one)}" for one in (lowest, highest)]
+        return [f"Returns: {' to '.join(values)}{_highest(about, arms)}."]
     return [f"Returns: {', '.join(values)}{_highest(about, arms)}."]
 
 
@@ -60,15 +57,6 @@ def beside_players(about: Compared) -> Iterator[str]:
 
 def _mean(arm: Arm) -> float:
     return arm.mean_return("mean") or 0.0
-
-
-def _return(arm: Arm) -> str:
-    found = arm.estimate(RETURN.name, MEAN)
-    runs = [run.returns for run in arm.runs if run.returns]
-    lo, hi = (found.lo, found.hi) if found else (None, None)
-    if len(runs) == 1:
-        lo, hi = runs[0].lo, runs[0].hi
-    return written(_mean(arm), lo, hi).text
 
 
 def _highest(about: Compared, arms: Sequence[Arm]) -> str:

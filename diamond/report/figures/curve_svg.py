@@ -25,7 +25,6 @@ from diamond.report.figures.horizon_figures import (
     real_curve,
     value_bounds,
 )
-from diamond.report.numbers import shown_decimals
 from diamond.results.arm_model import level_text
 from diamond.results.model import Result
 
@@ -37,6 +36,8 @@ _DEEP = _HEIGHT - _TOP - _BOTTOM
 _ROOM = 6
 """Beyond the edge, for the width of a line that lies on it."""
 _TICKS = 6
+_LEAST_DIGITS = 3
+"""Significant digits of a typical value where the curve is read."""
 _REAL_DASH, _REAL_WIDTH = "2 4", 2.0
 _MARKS = {
     "o": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -137,7 +138,7 @@ def page_curve(doc: Result, game: str, metric: str, name: str) -> PageCurve:
     """
     lines, axes = _lines(doc, game, metric), _axes(doc, game, metric)
     info = doc.metric(metric)
-    places = shown_decimals(info, drawn_means(doc, game, metric).tolist())
+    places = _hover_places(drawn_means(doc, game, metric))
     drawn = drawn_steps(doc.horizon, MOST_POINTS)
     inside = Markup("").join(
         [
@@ -287,8 +288,9 @@ def _mark(look: Look, x: float, y: float) -> Markup:
 def _runs(*curves: Points) -> Iterator[NDArray[np.int64]]:
     """The drawn time steps in runs without a gap, as indices."""
     drawn = drawn_steps(len(curves[0]), MOST_POINTS)
-    known = np.isfinite(np.stack([curve[drawn] for curve in curves])).all(axis=0)
-    for is_known, run in groupby(zip(drawn.tolist(), known.tolist(), strict=True), lambda p: p[1]):
+    known = np.asarray(np.isfinite(np.stack([curve[drawn] for curve in curves])).all(axis=0))
+    pairs: list[tuple[int, bool]] = list(zip(drawn.tolist(), known.tolist(), strict=True))
+    for is_known, run in groupby(pairs, lambda pair: pair[1]):
         if is_known:
             yield np.array([place for place, _ in run])
 
@@ -319,6 +321,14 @@ def _sample(line: _Line) -> Markup:
         '<svg class="sample" viewBox="0 0 32 14" aria-hidden="true"><path class="line" '
         'stroke-width="{:.1f}"{} d="M1 7H31"/>{}</svg>'
     ).format(line.width, _dashed(line), mark)
+
+
+def _hover_places(means: NDArray[np.float64]) -> int:
+    """Decimals that show three digits of a typical value, at most six."""
+    sizes = np.abs(means[np.isfinite(means) & (means != 0)])
+    if not sizes.size:
+        return _LEAST_DIGITS
+    return int(np.clip(_LEAST_DIGITS - 1 - np.floor(np.log10(np.median(sizes))), 0, 6))
 
 
 def _values(line: _Line, drawn: NDArray[np.int64], places: int) -> dict[str, Any]:

@@ -52,10 +52,9 @@ def forest_rows(doc: Result, pairs: Sequence[Comparison]) -> ForestRows:
     transform = SymmetricalLogTransform(10, linear, _LINSCALE)
 
     def x(value: float) -> float:
-        place, low, high = (
-            transform.transform_non_affine(np.array([value, min(ends), max(ends)]))
-            if is_log
-            else (value, min(ends), max(ends))
+        points = np.array([value, min(ends), max(ends)])
+        place, low, high = np.asarray(
+            transform.transform_non_affine(points) if is_log else points, np.float64
         )
         share = (place - low) / (high - low) if high > low else 0.5
         return float(_EDGE + np.clip(share, 0, 1) * (_WIDTH - 2 * _EDGE))
