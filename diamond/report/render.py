@@ -75,7 +75,7 @@ def without_homes(home: str | None) -> Callable[[object], object]:
     def hidden(value: object) -> object:
         if isinstance(value, str):
             for path, name in said:
-                value = type(value)(path.sub(name.replace("\\", r"\\"), value))
+                value = type(value)(name.join(path.split(value)))
         return value
 
     return hidden

@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -12,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from diamond.config.metric_definitions import DEFINITIONS
+from diamond.config.metric_table import RESULT_METRICS, Group
 from diamond.report.figures.figure_style import figure_bytes, looks, marked_steps
 from diamond.report.figures.forest import forest_figure, forest_panels
 from diamond.report.figures.horizon_figures import (
@@ -31,7 +35,7 @@ from diamond.report.figures.tradeoff import points, tradeoff_figure
 from diamond.report.latex import table_latex
 from diamond.report.player import BUDGET_BYTES, divergence, drift, players
 from diamond.report.table import Cell, Row, Table
-from diamond.report.tables import metric_groups
+from diamond.report.tables import QUESTIONS, metric_groups
 from diamond.stats.pareto import pareto
 from tests.result_documents import (
     HORIZON,
@@ -336,6 +340,34 @@ def test_metrics_stand_in_their_groups_after_the_primary_one() -> None:
         "primary metric", "Does it move when the game moves?", "Are the pixels right?",
     ]  # fmt: skip
     assert list(groups[1]["tables"]) == ["foreground_iou"]
+
+
+def test_a_mean_says_over_which_time_steps_it_is() -> None:
+    doc = document({"steps=1": 0.57}, [])
+    for arm in doc["arms"]:
+        curve = arm["curves"]["psnr"]
+        curve |= {part: values[:16] + [None] * (HORIZON - 16) for part, values in curve.items()}
+    tables = {n: t for g in metric_groups(result(doc), "Boxing") for n, t in g["tables"].items()}
+    assert tables["psnr"].columns == ("arm", "t=1", "t=5", "t=10", "mean of t=1..16")
+    assert tables["ssim"].columns[-1] == f"mean of t=1..{HORIZON}"
+
+
+def test_every_metric_has_a_definition_and_its_place_in_the_documentation() -> None:
+    assert set(DEFINITIONS) == {spec.name for spec in RESULT_METRICS}
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    headings = {line.lstrip("# ").partition(":")[0] for line in re.findall("^##+ .*", text, re.M)}
+    for name, found in DEFINITIONS.items():
+        assert found.heading in headings, name
+        assert re.fullmatch(r"[^.]+(\.\d+[^.]*)?\.|[^.?]+\?", found.text), name
+    table = metric_groups(result(three_arms()), "Boxing")[0]["tables"]["core_ratio"]
+    assert table.caption == (
+        "How much of each object is solid and not faint: its sharpness. More: docs/metrics.md, "
+        "Core ratio."
+    )
+
+
+def test_every_group_of_metrics_answers_a_question() -> None:
+    assert set(QUESTIONS) == set(get_args(Group))
 
 
 def test_a_metric_of_a_whole_set_has_one_column() -> None:

@@ -184,9 +184,11 @@ def test_films_from_what_is_kept_are_those_from_all_frames(store: Store, plan: P
     whole = load_films(result_of(plan), store)
     assert [(film.start, film.length) for film in whole] == [(1, 3)]
     assert len(whole[0].rows) == 1 + len(plan.arms)
+    assert len(whole[0].actions) == 3
     drop(store, plan, "films")
     for film, other in zip(whole, load_films(result_of(plan), store), strict=True):
         assert (film.start, film.length) == (other.start, other.length)
+        assert (film.actions, film.rewards) == (other.actions, other.rewards)
         for (name, frames), (other_name, others) in zip(film.rows, other.rows, strict=True):
             assert name == other_name
             assert np.array_equal(frames, others)

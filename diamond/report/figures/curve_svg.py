@@ -289,8 +289,7 @@ def _runs(*curves: Points) -> Iterator[NDArray[np.int64]]:
     """The drawn time steps in runs without a gap, as indices."""
     drawn = drawn_steps(len(curves[0]), MOST_POINTS)
     known = np.asarray(np.isfinite(np.stack([curve[drawn] for curve in curves])).all(axis=0))
-    pairs: list[tuple[int, bool]] = list(zip(drawn.tolist(), known.tolist(), strict=True))
-    for is_known, run in groupby(pairs, lambda pair: pair[1]):
+    for is_known, run in groupby(zip(drawn.tolist(), known.tolist(), strict=True), lambda p: p[1]):
         if is_known:
             yield np.array([place for place, _ in run])
 

@@ -51,12 +51,13 @@ def forest_rows(doc: Result, pairs: Sequence[Comparison]) -> ForestRows:
     linear = min((floor for floor in floors.values() if floor), default=min(sizes, default=1.0))
     transform = SymmetricalLogTransform(10, linear, _LINSCALE)
 
+    def place(value: float) -> float:
+        return float(np.asarray(transform.transform([value]))[0]) if is_log else value
+
+    low, high = place(min(ends)), place(max(ends))
+
     def x(value: float) -> float:
-        points = np.array([value, min(ends), max(ends)])
-        place, low, high = np.asarray(
-            transform.transform_non_affine(points) if is_log else points, np.float64
-        )
-        share = (place - low) / (high - low) if high > low else 0.5
+        share = (place(value) - low) / (high - low) if high > low else 0.5
         return float(_EDGE + np.clip(share, 0, 1) * (_WIDTH - 2 * _EDGE))
 
     rows = tuple(
