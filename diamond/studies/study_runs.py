@@ -23,8 +23,8 @@ from diamond.results.values import MEAN
 from diamond.stages.references import REFERENCES
 from diamond.stages.registry import find_stage_record
 from diamond.studies.description import Shown, primary_text, result_line, study_description
-from diamond.studies.real_frames import REAL_FRAMES, RealValues, real_frames
 from diamond.studies.run_tags import claim_tags, made_by, provenance
+from diamond.studies.tracked_real import REAL_FRAMES, RealValues, real_frames
 from diamond.tracking.mlflow_links import COMPARE_TAG, RESULT_TAG
 from diamond.tracking.mlflow_records import RunStatus, StageEvents, TrackedRun, TrackedStudy
 from diamond.tracking.names import (

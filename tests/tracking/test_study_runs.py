@@ -16,8 +16,8 @@ from diamond.engine.store import Store
 from diamond.errors import StoreError
 from diamond.stages.registry import records
 from diamond.studies.description import Shown, result_line, study_description, study_links
-from diamond.studies.real_frames import real_frames
 from diamond.studies.study_tracking import TrackingThread
+from diamond.studies.tracked_real import real_frames
 from diamond.sweep.trial_runs import TrialState, TrialTracking
 from diamond.sweep.trials import baseline_texts, trial_plan
 from diamond.tracking.mlflow_links import RESULT_TAG, VIEW_TAG, charts_link, curves_link
