@@ -55,7 +55,7 @@ def test_the_best_arm_is_marked_and_what_a_baseline_beats_is_grey() -> None:
     assert core["steps=3"] == ("0.660 \N{BLACK DIAMOND}", "strong")
     assert core["steps=1"] == ("0.570", "")
     # Returns are worse than those of the best constant action.
-    assert column(overview_table(result(doc), "Boxing"), "return")["steps=1"] == ("-1.60", "soft")
+    assert column(overview_table(result(doc), "Boxing"), "return")["steps=1"] == ("-1.6", "soft")
 
 
 def test_a_preset_that_learns_nothing_has_no_best_arm_and_an_aa_arm_is_none() -> None:

@@ -33,12 +33,12 @@ def test_the_terminal_table_fits_and_shows_every_name_and_number() -> None:
     assert "…" not in text
     for name in ("steps=1", "steps=3", "steps=10", "copy-last", "median-background"):
         assert re.search(rf"^{name} ", text, re.MULTILINE)
-    assert re.search(r"steps=1 .* 0\.57 +0\.68 ", text)
-    assert "0.55-0.59" in text
+    assert re.search(r"steps=1 .* 0\.570 +0\.679 ", text)
+    assert "0.550-0.590" in text
     assert "-4.0 to 0.9" in rendered(three_arms() | {"report_steps": [1]})
     words = " ".join(text.split())
-    assert "random play -1.2, best constant action (FIRE) -0.5." in words
-    assert "with its actions: steps=1 0.4 (-1.9 to 2.7), steps=3" in words
+    assert "random play -1.20, best constant action (FIRE) -0.500." in words
+    assert "with its actions: steps=1 +0.4 (-1.9 to 2.7), steps=3" in words
 
 
 @pytest.mark.parametrize("width", range(60, 141, 5))
@@ -54,7 +54,7 @@ def test_a_terminal_of_any_width_shows_every_name_and_what_matters_most(width: i
     assert [start for start in starts if start in names] == names
     for head in ("core ratio", "difference", "return"):
         assert head in text
-    assert re.search(r"^steps=3 .* 0\.66 .* 0\.09\* .* -1\.6", text, re.MULTILINE)
+    assert re.search(r"^steps=3 .* 0\.660 .* \+0\.090\* .* -1\.6", text, re.MULTILINE)
     # A column is there, or the caption names it.
     told = " ".join(text.split()).partition("Not shown at this width: ")[2].rstrip(".").split(", ")
     missing = [head for head in told if head]
@@ -95,9 +95,9 @@ def test_the_terminal_table_marks_the_difference_to_the_baseline_arm() -> None:
     text = rendered(seeded())
     assert max(len(line) for line in text.splitlines()) <= 100
     assert re.search(r"^steps=1 .* base ", text, re.MULTILINE)
-    assert re.search(r"^steps=3 .* 0\.09\* ", text, re.MULTILINE)
-    assert re.search(r"^steps=10 .* 0\.030~ ", text, re.MULTILINE)
-    assert "0.05-0.13" in text
+    assert re.search(r"^steps=3 .* \+0\.090\* ", text, re.MULTILINE)
+    assert re.search(r"^steps=10 .* \+0\.030~ ", text, re.MULTILINE)
+    assert "0.050-0.130" in text
     words = " ".join(text.split())
     assert "Difference to base: Core ratio, mean, minus that of steps=1." in words
     assert "* shown by a t test, Holm over 2. ~ within the noise floor." in words
@@ -111,7 +111,7 @@ def test_long_arm_names_cost_intervals_and_not_letters() -> None:
     text = rendered(document({names[0]: 0.57, names[1]: 0.66}, []))
     assert max(len(line) for line in text.splitlines()) <= 100
     assert all(name in text for name in names)
-    assert "0.55-0.59" in text  # the primary metric keeps its interval
+    assert "0.550-0.590" in text  # the primary metric keeps its interval
 
 
 def test_a_failed_arm_says_so_in_the_terminal_table() -> None:

@@ -14,6 +14,7 @@ from mlflow.utils.validation import _validate_metric
 
 from diamond.engine.store import Store
 from diamond.errors import StoreError
+from diamond.results.number_text import written
 from diamond.stages.registry import records
 from diamond.studies.description import Shown, result_line, study_description, study_links
 from diamond.studies.study_tracking import TrackingThread
@@ -103,7 +104,8 @@ def test_the_answer_is_told_after_the_links_best_arm_interval_and_number_first()
     assert links.startswith("**Look at:** [the answer with films](#/")
     (value,) = (a.estimate("core_ratio", "mean") for a in result(doc).arms if a.name == "steps=3")
     assert value is not None
-    told = f"Core ratio {value.mean:.3g} (95% interval {value.lo:.3g} to {value.hi:.3g}, n = 12"
+    text, bounds = written(value.mean, value.lo, value.hi)
+    told = f"Core ratio {text} (95% interval {bounds}, n = 12"
     assert best == f"**Best: steps=3, {told} starts)**"
     assert found == r"**More steps are \*sharper\*.** 0.57 with 1 step, 0.66 with 3."
     assert against == "**But they are slow.**"
