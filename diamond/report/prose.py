@@ -182,8 +182,10 @@ def why_not_compared(doc: Result) -> str:
 
 
 def costs_sentence(doc: Result) -> str:
-    """Say what the whole command took and how much of it was there before."""
+    """Say what the whole command took and how much of it was there before; empty if unknown."""
     costs = doc.costs
+    if not costs.stages_made + costs.stages_reused:
+        return ""
     stages = ", ".join(f"{name} {s:.0f} s" for name, s in costs.stage_seconds.items() if s)
     return (
         f"The command took {costs.wall_seconds:.0f} s; it made {costs.stages_made} stages "
@@ -218,8 +220,8 @@ def provenance_rows(doc: Result) -> list[tuple[str, str]]:
         ("seeds", ", ".join(str(seed) for seed in doc.seeds)),
         *searched,
         ("git commit", f"{commit}{dirty[made_by.dirty]}"),
-        ("device", str(made_by.device)),
-        ("versions", versions),
+        ("device", made_by.device or "unknown"),
+        ("versions", versions or "unknown"),
     ]
 
 
