@@ -133,6 +133,8 @@ def test_a_person_comes_from_the_address_to_answer_curves_and_report(
     for metric in (one for one in shown if one["kind"] == "frame"):
         section = re.compile(rf"fidelity/{metric['name']}\s*\({NUM_PARTS}\)")
         expect(figures.filter(has_text=section)).to_have_count(1)
+    section = re.compile(rf"fidelity/core_ratio\s*\({NUM_PARTS}\)")
+    figures.filter(has_text=section).scroll_into_view_if_needed()
     places = []
     for part in ("lower", "mean", "upper"):
         title = charts.get_by_role("heading", name=f"fidelity/core_ratio/{part}", exact=True)
