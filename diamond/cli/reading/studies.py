@@ -13,6 +13,7 @@ from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.store import Store
 from diamond.engine.study_history import is_sweep
 from diamond.errors import StoreError
+from diamond.report.answer.answers import answered
 from diamond.report.table import Cell, Row, Table, Tone
 from diamond.report.terminal import terminal
 from diamond.results.model import Result
@@ -106,7 +107,10 @@ def show_study(home: Path, name: str) -> None:
 
 
 def placed(result: Result, study: Study) -> Result:
-    """The result of a study with the places where it is now: the home may have been moved."""
+    """The result of a study with the places where it is now: the home may have been moved.
+
+    The answer names them, so it is made again.
+    """
     home = str(study.folder.parent.parent)
 
     def moved(command: str | None) -> str | None:
@@ -114,13 +118,8 @@ def placed(result: Result, study: Study) -> Result:
 
     places = report_places(result.paths, study.folder, moved(result.paths.mlflow_command))
     changes = {"home": home, "dashboard_command": moved(places.dashboard_command)}
-    return result.model_copy(
-        update={
-            "paths": places.model_copy(update=changes),
-            "next": tuple(map(moved, result.next)),
-            "command": moved(result.command),
-        }
-    )
+    update = {"paths": places.model_copy(update=changes), "command": moved(result.command)}
+    return answered(result.model_copy(update=update))
 
 
 def _moved(command: str, old: str | None, home: str) -> str:
