@@ -85,7 +85,7 @@ def test_a_store_without_frames_still_gives_a_report(
     smoke_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Its figures are those of the report with frames, which take seconds to draw.
-    blank = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+    blank = b'<svg width="1pt" xmlns="http://www.w3.org/2000/svg"></svg>'
     monkeypatch.setattr("diamond.report.figures.pictures.figure_bytes", lambda *_: blank)
     home, study = tmp_path / "home", tmp_path / "home" / "studies" / STUDY
     Store(home).check_writable()

@@ -373,9 +373,11 @@ def shown_text(paths: ReportPaths) -> str:
 def test_the_page_asks_for_nothing_from_outside(report: ReportPaths) -> None:
     source = report.html.read_text()
     links = re.findall(r'(?:src|href|srcset|action)\s*=\s*"([^"]*)"', source)
-    pictures = [link for link in links if not link.startswith("#")]
-    assert len(pictures) == 5
-    assert all(link.startswith("data:image/svg+xml,") for link in pictures)
+    inner = {link for link in links if link.startswith("#")}
+    assert inner == {f"#{name}" for name in re.findall(r'<h2 id="([^"]*)"', source)}
+    figures = [link for link in links if link not in inner]
+    assert len(figures) == 5
+    assert all(link.startswith("data:image/svg+xml,") for link in figures)
     assert not re.search(r"(src|href|srcset|action)\s*=\s*[\"']?\s*(https?:)?//", source)
     assert not re.search(r"url\((?!%23)", source) and "@import" not in source
     assert "default-src &#39;none&#39;" in source and "prefers-color-scheme: dark" in source
@@ -391,7 +393,7 @@ def test_the_page_escapes_every_name(report: ReportPaths) -> None:
 def test_the_parts_stand_in_the_order_that_a_reader_wants(
     report: ReportPaths, single: ReportPaths
 ) -> None:
-    headings = re.findall("<h2[^>]*>(.*?) <a", report.html.read_text())
+    headings = re.findall("<h2 [^>]*>(.*?) <a", report.html.read_text())
     assert headings == [
         "The front and the baseline", "Confirmation", "The objectives against each other",
         "Which parameters matter", "What each parameter does", "Constraints", "Failed trials",
@@ -399,7 +401,7 @@ def test_the_parts_stand_in_the_order_that_a_reader_wants(
         "Provenance", "How to make this again",
     ]  # fmt: skip
     assert re.findall("^## (.*)", report.markdown.read_text(), re.MULTILINE) == headings
-    other = re.findall("<h2[^>]*>(.*?) <a", single.html.read_text())
+    other = re.findall("<h2 [^>]*>(.*?) <a", single.html.read_text())
     assert other[:2] == ["The best trials and the baseline", "Confirmation"]
     assert "What the pruner saw" in other and "Constraints" not in other
     assert f"Nothing was confirmed yet. {CAVEAT}" in shown_text(single)
