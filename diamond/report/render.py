@@ -20,6 +20,7 @@ from diamond.report import markdown
 from diamond.report.figures.arm_colours import palette_css
 from diamond.report.figures.pictures import Picture
 from diamond.report.table import Table
+from diamond.tracking.literal_markdown import code
 
 STYLE = "page.css"
 TABLES, PLAYER, CURVE = "tables.js", "player.js", "curve.js"
@@ -126,6 +127,7 @@ def markdown_templates(shown: Callable[[object], object]) -> jinja2.Environment:
         "table": markdown.table,
         "fenced": markdown.fenced,
         "path": markdown.Verbatim,
+        "code": lambda text: markdown.Verbatim(code(text)),
     }
     return environment
 

@@ -10,6 +10,7 @@ class Part(Record):
 
     head: str = Field(description="in a sentence; every place shows it bold")
     text: str = Field(default="", description="the numbers and what they are of; may be empty")
+    command: str = Field(default="", description="that tells more; empty where there is none")
 
 
 class Answer(Record):

@@ -151,7 +151,8 @@ def answer_paragraphs(result: Result) -> Iterator[str]:
     for answer in result.answers:
         of = f"{answer.game}: " if len(result.games) > 1 else ""
         for part, before in ((answer.found, of), (answer.against, ""), (answer.sure, "")):
-            yield f"**{escape(before + part.head)}** {escape(part.text)}".rstrip()
+            more = f" {code(part.command)} tells more." if part.command else ""
+            yield f"**{escape(before + part.head)}** {escape(part.text)}{more}".rstrip()
     if not result.answers:
         yield escape(result.summary) or "No answer yet: the study has not come to its end."
 

@@ -20,13 +20,15 @@ def sure_part(about: Compared) -> Part:
     """Say what was replicated, and what more training seeds would do."""
     doc = about.doc
     if about.unfounded:
-        return Part(head="Nothing here is a finding.", text=_other_preset(doc))
+        return Part(head="Nothing here is a finding.", command=_without_smoke(doc))
     if not about.arms:
         return Part(head="Nothing was measured.")
     rows = [pair.row for pair in about.pairs]
     if any(row.unit == "seed" for row in rows) or len(doc.seeds) > 1:
-        return Part(head=_over_seeds(about), text=" ".join(_with_more(about)))
-    return Part(head=_over_one(about), text=" ".join(_of_one(about)))
+        head, told = _over_seeds(about), _with_more(about)
+    else:
+        head, told = _over_one(about), _of_one(about)
+    return Part(head=head, text=" ".join(told), command=seeds_command(doc, _more(doc)))
 
 
 def seeds_command(doc: Result, num_seeds: int) -> str:
@@ -57,7 +59,7 @@ def _over_seeds(about: Compared) -> str:
 
 def _with_more(about: Compared) -> list[str]:
     """Say what so many seeds can show, and what one more could."""
-    told, doc = [], about.doc
+    told = []
     main = about.main()
     if main is not None:
         row = main.row
@@ -67,10 +69,7 @@ def _with_more(about: Compared) -> list[str]:
                 f"{row.n} trainings show a true difference of {written(row.detectable).text} 4 "
                 f"times in 5, {row.n + 1} one of {written(row.detectable_next).text}."
             )
-    told += _corrected(about)
-    if command := seeds_command(doc, _more(doc)):
-        told.append(f"`{command}` trains one more.")
-    return told
+    return [*told, *_corrected(about)]
 
 
 def _noise(about: Compared, row: Comparison) -> list[str]:
@@ -102,14 +101,10 @@ def _over_one(about: Compared) -> str:
 
 
 def _of_one(about: Compared) -> list[str]:
-    doc = about.doc
     told = []
     if any(row.lo is not None for row in (pair.row for pair in about.pairs)):
         told.append(f"{_level(about)} intervals are over these alone.")
-    told += _corrected(about)
-    if command := seeds_command(doc, _SEEDS_OF_ONE):
-        told.append(f"`{command}` tells.")
-    return told
+    return [*told, *_corrected(about)]
 
 
 def _corrected(about: Compared) -> list[str]:
@@ -124,11 +119,6 @@ def _corrected(about: Compared) -> list[str]:
             "beforehand: it may pass where a comparison shows nothing."
         )
     return told
-
-
-def _other_preset(doc: Result) -> str:
-    command = _without_smoke(doc)
-    return f"`{command}` trains." if command else ""
 
 
 def _without_smoke(doc: Result) -> str:

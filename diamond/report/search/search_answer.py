@@ -65,8 +65,7 @@ def _sure(search: Search) -> Part:
     told = _confirmed(search)
     if told:
         return Part(head=told)
-    command = confirm_command(search)
-    return Part(head="Nothing was confirmed yet.", text=f"`{command}` tells." if command else "")
+    return Part(head="Nothing was confirmed yet.", command=confirm_command(search))
 
 
 def _counts(search: Search) -> str:
