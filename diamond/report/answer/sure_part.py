@@ -54,7 +54,8 @@ def _more(doc: Result) -> int:
 
 def _over_seeds(about: Compared) -> str:
     n = max((pair.row.n for pair in about.pairs), default=len(about.doc.seeds))
-    return f"{n} trainings of each arm; {_level(about)} intervals are over trainings."
+    each = " of each arm" if len(about.arms) > 1 else ""
+    return f"{n} trainings{each}; {_level(about)} intervals are over trainings."
 
 
 def _with_more(about: Compared) -> list[str]:
@@ -64,7 +65,7 @@ def _with_more(about: Compared) -> list[str]:
     if main is not None:
         row = main.row
         told += _noise(about, row)
-        if row.detectable is not None and row.detectable_next is not None:
+        if row.detectable and row.detectable_next:
             told.append(
                 f"{row.n} trainings show a true difference of {written(row.detectable).text} 4 "
                 f"times in 5, {row.n + 1} one of {written(row.detectable_next).text}."
