@@ -18,7 +18,8 @@ class Answer(Record):
 
     game: str = Field(description="the game")
     best: str | None = Field(
-        default=None, description="the best arm; null where it is not told which one is"
+        default=None,
+        description="the best arm, or trial; null where none is shown to be better than another",
     )
     found: Part = Field(description="what was found on the primary metric")
     against: Part = Field(description="what speaks against it, exploratory")

@@ -142,7 +142,9 @@ def primary_text(result: Result, arm: Arm) -> str:
 
 def result_line(result: Result) -> str:
     """What a study found, in a line: the best arms, else what the answers begin with."""
-    found = best_lines(result) or [answer.found.head for answer in result.answers]
+    found = best_lines(result) or [
+        f"{answer.found.head} {answer.found.text}".rstrip() for answer in result.answers
+    ]
     return "; ".join(found) or result.summary
 
 

@@ -1,11 +1,20 @@
 """The answer of a study in three parts."""
 
+import io
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from diamond.cli.result_view import show_result
 from diamond.report.answer.answers import answered
+from diamond.report.page import write_report
 from diamond.results.answer_model import Answer
+from diamond.results.document import to_document
+from diamond.studies.description import Shown, study_description
 from tests.result_documents import (
     comparison,
     document,
@@ -227,3 +236,26 @@ def test_words_follow_the_direction_of_the_metric() -> None:
 
 def _all_text(found: Answer) -> str:
     return " ".join(f"{part.head} {part.text}" for part in (found.found, found.against, found.sure))
+
+
+def test_a_number_is_the_same_in_every_place(tmp_path: Path) -> None:
+    doc = answered(result(three_arms()))
+    console = Console(width=140, file=io.StringIO(), force_terminal=False, color_system=None)
+    show_result(doc, console)
+    assert isinstance(console.file, io.StringIO)
+    paths = write_report(doc, (), tmp_path)
+    description = study_description(doc, Shown("1", "f00", {}, frozenset()))
+    places = {
+        "terminal": console.file.getvalue(),
+        "page": paths.html.read_text(),
+        "Markdown": paths.markdown.read_text(),
+        "MLflow": description,
+        "document": json.dumps(to_document(doc)),
+    }
+    for name, text in places.items():
+        words = " ".join(re.sub(r"<[^>]*>|\\", " ", text).split())
+        for number in ("0.660", "+0.090", "0.070 to 0.110", "-1.6"):
+            assert number in words, f"{number} in {name}"
+        assert doc.answers[0].against.head in words, name
+        for other in (r"\+?0\.09\b", r"0\.07 to 0\.11\b"):
+            assert not re.search(rf"(?<![\w.]){other}", words), f"{other} in {name}"

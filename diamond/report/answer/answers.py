@@ -40,7 +40,7 @@ def _answer(doc: Result, game: str) -> Answer:
     about = compared(doc, game)
     return Answer(
         game=game,
-        best=None if about.best is None else about.best.name,
+        best=about.best.name if about.best is not None and about.beaten() else None,
         found=found_part(about),
         against=against_part(about),
         sure=sure_part(about),
