@@ -250,8 +250,9 @@ def test_a_number_is_the_same_in_every_place(tmp_path: Path) -> None:
         "page": paths.html.read_text(),
         "Markdown": paths.markdown.read_text(),
         "MLflow": description,
-        "document": json.dumps(to_document(doc)),
     }
+    told = json.dumps(to_document(doc)["answers"])
+    assert "0.660 with 3" in told and "+0.090 (0.070 to 0.110)" in told
     for name, text in places.items():
         words = " ".join(re.sub(r"<[^>]*>|\\", " ", text).split())
         for number in ("0.660", "+0.090", "0.070 to 0.110", "-1.6"):
