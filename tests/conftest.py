@@ -19,6 +19,9 @@ settings.load_profile("diamond")
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# The processes of pytest-xdist are told a width, and would wrap texts as no user's command does.
+os.environ.pop("COLUMNS", None)
+
 # Nothing of a test is tracked where its user tracks.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 

@@ -297,7 +297,12 @@ def test_the_document_is_complete(smoke_home: Path) -> None:
         spec.name for spec in RESULT_METRICS if not spec.extra and not needs_cells(spec.name)
     }
     check_futures(document)
-    assert document["summary"].startswith("Boxing:")
+    (answer,) = document["answers"]
+    assert answer["game"] == "Boxing" and answer["best"] is None
+    assert answer["found"]["head"].startswith("Nothing can be concluded: the preset smoke")
+    assert document["summary"] == f"{answer['found']['head']} {answer['found']['text']}"
+    assert document["next"][0] == answer["sure"]["command"]
+    assert {row["lo"] for row in document["comparisons"]} == {None}
     assert [row["arm"] for row in document["survival"]] == [arm["name"] for arm in document["arms"]]
     for row in document["survival"]:
         assert row["reason"] is None
@@ -397,8 +402,9 @@ def test_curves_over_the_horizon_and_over_training_are_there(smoke_home: Path) -
     assert found[real.data.tags["diamond.run_key"], "fidelity/core_ratio/mean"] == steps
     for run in kinds["aggregate"]:
         key = run.data.tags["diamond.run_key"]
-        for part in ("lower", "mean", "upper"):
-            assert found[key, f"fidelity/psnr/{part}"] == steps
+        assert found[key, "fidelity/psnr/mean"] == steps
+        # Two starts have no interval.
+        assert not {(key, f"fidelity/psnr/{part}") for part in ("lower", "upper")} & found.keys()
     config = make_preset("smoke", "Boxing")
     for run in kinds["arm"]:
         key = run.data.tags["diamond.run_key"]
@@ -418,7 +424,8 @@ def test_tracked_numbers_are_those_of_the_document(smoke_home: Path) -> None:
         (result,) = arm["runs"]
         metrics = by_key[result["run_key"]].data.metrics
         for name, values in result["metrics"].items():
-            assert metrics.get(f"overall/{name}") == values["mean"]
+            if not name.endswith("_real"):  # those are a run of their own
+                assert metrics.get(f"overall/{name}") == values["mean"]
 
 
 # --- before anything runs ---------------------------------------------------------------------

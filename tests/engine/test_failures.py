@@ -220,7 +220,7 @@ def test_whatever_ends_a_command_every_run_gets_its_end(
     home = copy_home(smoke_home, tmp_path / "home")
     begun: list[str] = []
 
-    def executed(study: StudyRun, *_: Any) -> None:
+    def executed(study: StudyRun, *_: Any, **__: Any) -> None:
         wait_until(lambda: bool(begun), "the first import")
 
     def fail(*arguments: Any) -> Any:

@@ -36,6 +36,7 @@ from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.plan.variants import apply_axes
+from diamond.report.answer.answers import answered
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.page import write_report
 from diamond.studies.scored_model import on_starts
@@ -264,7 +265,12 @@ def test_controls_are_scored_and_tracked_beside_the_arms(
 def test_page_and_markdown_show_both_sections(study: tuple[Plan, Store], tmp_path: Path) -> None:
     plan, store = study
     result = build_result(plan, store, {}, frozenset(), 0.0, "diamond ablate")
-    write_report(result, [], tmp_path)
+    # Two starts give no interval, so nothing is told: as if there were enough of them.
+    told = tuple(
+        row.model_copy(update={"tells": True, "seen": "worse"}) for row in result.sensitivity
+    )
+    assert {row.tells for row in result.sensitivity} == {None}
+    write_report(answered(result.model_copy(update={"sensitivity": told})), [], tmp_path)
     for name in ("report.html", "report.md"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert f"Starts off the data: {GAME}" in text
