@@ -37,9 +37,9 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
     # The library reads the kind of film off the suffix.
     temporary = beside(path).with_suffix(path.suffix)
     codec = cv2.VideoWriter.fourcc(*"mp4v")
-    # Its whole path: `.play:1.mp4` alone is an address to the library.
-    writer = cv2.VideoWriter(str(temporary.absolute()), codec, fps, (width, height))
     try:
+        # Its whole path: `.play:1.mp4` alone is an address to the library.
+        writer = cv2.VideoWriter(str(temporary.absolute()), codec, fps, (width, height))
         if not writer.isOpened():
             raise StoreError(
                 f"cannot write {str(path)!r}: OpenCV opens no MP4 film there\n"
@@ -53,7 +53,7 @@ def open_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[AddFra
         writer.release()
         temporary.replace(path)
     finally:
-        writer.release()
+        # An interrupt may come while the library opens the film: it is there then, and no writer.
         temporary.unlink(missing_ok=True)
 
 
