@@ -15,9 +15,13 @@ from tests.commands import SMOKE, TOY_FAMILY, diamond, install
 settings.register_profile("diamond", deadline=None, derandomize=True)
 settings.load_profile("diamond")
 
-# The tests run in as many processes as there are cores: more threads than that only wait.
+# The tests run in as many processes as there are cores: more threads than that only wait. Each has
+# a core of its own, so that a command makes one worker and not two, which load torch both.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")).startswith("gw"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
 
 # The processes of pytest-xdist are told a width, and would wrap texts as no user's command does.
 os.environ.pop("COLUMNS", None)
