@@ -122,6 +122,7 @@ def test_the_same_command_in_another_home_gives_the_same_bits(
     assert moments[0].digests == digests(smoke_home)
 
 
+@pytest.mark.slow  # tests/plan/test_stage_keys.py
 def test_another_seed_gives_other_results_on_the_same_data(
     smoke_home: Path, tmp_path: Path
 ) -> None:

@@ -329,6 +329,7 @@ def test_exit_codes_are_those_of_the_documentation() -> None:
 # --- damage and failure -----------------------------------------------------------------------
 
 
+@pytest.mark.slow  # the campaign damages stages
 def test_damaged_stages_are_reported_and_made_again_with_equal_results(
     smoke_home: Path, tmp_path: Path
 ) -> None:

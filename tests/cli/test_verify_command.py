@@ -162,6 +162,7 @@ def test_the_hash_is_recorded_before_the_first_arm_starts(
     assert entry["time"] > 0
 
 
+@pytest.mark.slow  # tests/findings/test_claim_verdicts.py
 def test_a_changed_claim_is_post_hoc(changed: Callable[[str], Path]) -> None:
     folder = changed(TEXT.replace("0.001", "0.002"))
     old = read_json(folder / "home" / "studies" / "mine" / "report.json")["declaration"]["hash"]

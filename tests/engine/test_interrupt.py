@@ -147,6 +147,7 @@ def _kept(found: list[Any], value: Any) -> Any:
 # --- a command --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # each stage below, and the campaign kills whole studies
 def test_a_study_interrupted_again_and_again_ends_as_an_uninterrupted_one(
     smoke_home: Path, tmp_path: Path
 ) -> None:
