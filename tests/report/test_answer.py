@@ -260,3 +260,13 @@ def test_a_number_is_the_same_in_every_place(tmp_path: Path) -> None:
         assert doc.answers[0].against.head in words, name
         for other in (r"\+?0\.09\b", r"0\.07 to 0\.11\b"):
             assert not re.search(rf"(?<![\w.]){other}", words), f"{other} in {name}"
+
+
+def test_arms_that_differ_in_their_policies_alone_are_told_to_share_their_frames() -> None:
+    doc = three_arms()
+    for arm in doc["arms"][:3]:
+        arm["runs"][0]["stages"]["rollouts"] = {"key": "a1" * 32}
+    head = "The frames of all arms are the same: they share one world model and its sampler."
+    assert answer(doc).against.head == head
+    doc["arms"][1]["runs"][0]["stages"] = {"rollouts": {"key": "b2" * 32}}
+    assert answer(doc).against.head != head

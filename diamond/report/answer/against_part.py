@@ -13,6 +13,7 @@ from diamond.results.best_arm import distance, is_better
 from diamond.results.comparison_model import ONE_SEED, Comparison
 from diamond.results.number_text import number, signed, with_bounds, written
 from diamond.results.values import MEAN
+from diamond.stages.rollouts import ROLLOUTS
 
 _TOLD = (
     "psnr",
@@ -48,6 +49,8 @@ def _head(about: Compared) -> str:
     pair = about.main()
     if pair is None or about.unfounded or about.best is None:
         return ""
+    if _share_frames(about):
+        return "The frames of all arms are the same: they share one world model and its sampler."
     rows = _others(about, pair)
     if not rows:
         return ""
@@ -76,6 +79,15 @@ def _head(about: Compared) -> str:
         f"Of {len(known)} other metrics {own + against} differ: {own} favour {phrase(best)}, "
         f"{against} favour {phrase(other)} (exploratory)."
     )
+
+
+def _share_frames(about: Compared) -> bool:
+    """Whether the arms imagine the same frames, because they differ in their policies alone."""
+    keys = {
+        tuple(found.key for run in arm.runs if (found := run.stages.get(ROLLOUTS.name)))
+        for arm in about.arms
+    }
+    return len(about.arms) > 1 and len(keys) == 1 and keys != {()}
 
 
 def _others(about: Compared, pair: Pair) -> list[Comparison]:
