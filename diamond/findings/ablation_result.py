@@ -255,7 +255,12 @@ def _without_effort(result: Result) -> Result:
         for found in (result.arms, result.controls)
     )
     update = {"command": "", "costs": Costs(), "files": {}, "arms": arms, "controls": controls}
-    return result.model_copy(update=update)
+    # What to do next is made of the command.
+    answers = tuple(
+        answer.model_copy(update={"sure": answer.sure.model_copy(update={"command": ""})})
+        for answer in result.answers
+    )
+    return result.model_copy(update={**update, "answers": answers, "next": ()})
 
 
 def _unmade(run: RunResult) -> RunResult:

@@ -24,7 +24,16 @@ CHEAP = ("references", "frames", "inverse_dynamics")
 NETWORKS = ("denoiser", "reward_end", "policy")
 EFFORT = {
     *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
-    *("files", "mlflow_run", "ms_per_frame", "notes", "paths", "provenance", "rollout_seconds"),
+    *(
+        "files",
+        "mlflow_run",
+        "ms_per_frame",
+        "next",
+        "notes",
+        "paths",
+        "provenance",
+        "rollout_seconds",
+    ),
     *("seconds", "sha256", "time", "times", "timings", "wall_seconds"),
 }
 """Fields of documents that say how a result was made, and when; they differ from run to run."""

@@ -120,7 +120,8 @@ def test_metrics_of_other_groups_that_disagree_are_counted_and_told() -> None:
             arm["metrics"][name]["mean"]["mean"] = value
     found = answer(doc)
     assert found.against.head == (
-        "But 2 of the 3 other metrics that differ favour 1 denoising step (exploratory)."
+        "But 2 of the 3 other metrics that differ favour 1 denoising step (exploratory; about 0 of "
+        "4 differ by chance)."
     )
     assert "3 minus 1: PSNR -0.62 dB (-0.71 to -0.53)." in found.against.text
 

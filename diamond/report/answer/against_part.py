@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from diamond.config.metric_table import METRIC_OF
 from diamond.report.answer.arm_words import capital, listed, phrase, phrases, short
-from diamond.report.answer.compared import Compared, Pair
+from diamond.report.answer.compared import Compared, Main
 from diamond.report.answer.earned import beside_players, players
 from diamond.report.numbers import counted
 from diamond.results.answer_model import Part
@@ -24,6 +24,8 @@ _TOLD = (
     "imagination_gap",
 )
 """The metric of each group that is told by name."""
+_CHANCE = 0.05
+"""Share of the metrics whose interval leaves out 0 though nothing differs."""
 _MOTION = "frozen"
 _LEAST_COST = 1.1
 """Ratio of times below which a cost is not told."""
@@ -47,38 +49,44 @@ def against_part(about: Compared) -> Part:
 def _head(about: Compared) -> str:
     """Count the other metrics that differ, by the arm that they favour."""
     pair = about.main()
-    if pair is None or about.unfounded or about.best is None:
+    if pair is None or about.unfounded:
         return ""
     if _share_frames(about):
         return "The frames of all arms are the same: they share one world model and its sampler."
     rows = _others(about, pair)
     if not rows:
         return ""
-    best, other = about.best, pair.other
+    best, other = pair.better, pair.other
     known = [row for row in rows if row.decision != "undefined"]
     if not known:
         reason = rows[0].reason
         why = "each was trained once" if reason == ONE_SEED else reason
         return f"Of the {len(rows)} other metrics nothing can be told: {why}."
-    favours = [_favours(about, row, best, other) for row in known if row.is_shown]
+    favours = [_favours(about, row, best, other) for row in known if _differs(row)]
     own, against = favours.count(best.name), favours.count(other.name)
+    chance = f"(exploratory; about {_CHANCE * len(known):.0f} of {len(known)} differ by chance)"
     if not own + against:
         both = phrases([arm for arm in about.arms if arm in (best, other)])
         return f"None of {len(known)} other metrics differs between {both} (exploratory)."
-    if about.beaten() and pair in about.beaten():
+    if pair.is_shown:
         if not against:
             return (
                 f"No other metric speaks against it: all {own} that differ favour {phrase(best)} "
-                "(exploratory)."
+                f"{chance}."
             )
         return (
             f"But {against} of the {own + against} other metrics that differ favour "
-            f"{phrase(other)} (exploratory)."
+            f"{phrase(other)} {chance}."
         )
     return (
         f"Of {len(known)} other metrics {own + against} differ: {own} favour {phrase(best)}, "
-        f"{against} favour {phrase(other)} (exploratory)."
+        f"{against} favour {phrase(other)} {chance}."
     )
+
+
+def _differs(row: Comparison) -> bool:
+    """Whether a metric differs by its own interval: what speaks against a finding is not hidden."""
+    return row.decision in ("shown", "shown alone")
 
 
 def _share_frames(about: Compared) -> bool:
@@ -90,7 +98,7 @@ def _share_frames(about: Compared) -> bool:
     return len(about.arms) > 1 and len(keys) == 1 and keys != {()}
 
 
-def _others(about: Compared, pair: Pair) -> list[Comparison]:
+def _others(about: Compared, pair: Main) -> list[Comparison]:
     """The comparisons of the two arms of a pair on other metrics, those with a better side."""
     both, doc = {pair.row.a, pair.row.b}, about.doc
     directed = {metric.name for metric in doc.scored if metric.direction != "none"}
@@ -121,7 +129,7 @@ def _named(about: Compared) -> Iterator[str]:
     pair = about.main()
     if pair is None or about.unfounded:
         return
-    rows = {row.metric: row for row in _others(about, pair) if row.is_shown}
+    rows = {row.metric: row for row in _others(about, pair) if _differs(row)}
     told, arms = [], about.by_name
     for name in _TOLD:
         if (row := rows.get(name)) is not None:
@@ -188,9 +196,9 @@ def _reading(about: Compared) -> Iterator[str]:
 def _cost(about: Compared) -> Iterator[str]:
     """Say what a frame of the best arm costs beside the arm that it is compared with."""
     pair = about.main()
-    if pair is None or about.best is None:
+    if pair is None:
         return
-    both = [arm for arm in about.arms if arm in (about.best, pair.other)]
+    both = [arm for arm in about.arms if arm in (pair.better, pair.other)]
     name: CostName = "ms_per_frame"
     times = [arm.mean_cost(name) for arm in both]
     calls = [arm.mean_cost("denoiser_calls_per_frame") for arm in both]

@@ -21,6 +21,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Main:
+    """The two arms that the other metrics are read for; one of them is the baseline arm."""
+
+    better: Arm
+    other: Arm
+    row: Comparison
+    is_shown: bool
+
+
+@dataclass(frozen=True)
 class Compared:
     """The arms of a game that are compared on the primary metric.
 
@@ -62,20 +72,40 @@ class Compared:
         beaten = self.beaten()
         return [pair for pair in self.pairs if pair not in beaten]
 
-    def main(self) -> Pair | None:
-        """The pair that the other metrics are read for: with the baseline arm, or the largest."""
-        if not self.pairs or self.best is None:
+    def main(self) -> Main | None:
+        """The two arms that the other metrics are read for.
+
+        The best arm and the baseline arm; where these do not differ, the baseline arm and the arm
+        that it beats by most. The baseline arm and the one furthest from it where it is the best.
+        """
+        base, best = self.baseline, self.best
+        if not self.pairs or best is None or base is None:
             return None
-        if not self.best.is_baseline:
-            return next((pair for pair in self.pairs if pair.other.is_baseline), None)
-        found = self.beaten() or self.pairs
-        sizes = [(abs(pair.row.difference or 0.0), place) for place, pair in enumerate(found)]
-        return found[max(sizes)[1]]
+        beaten = self.beaten()
+        if best is base:
+            pair = _largest(beaten or self.pairs)
+            return Main(best, pair.other, pair.row, pair in beaten)
+        own = next((pair for pair in self.pairs if pair.other is base), None)
+        if own is not None and own in beaten:
+            return Main(best, base, own.row, is_shown=True)
+        arms = self.by_name
+        worse = [
+            Pair(arms[row.a], row)
+            for row in self.further
+            if row.is_shown and self._is_better(base, arms[row.a])
+        ]
+        if worse:
+            pair = _largest(worse)
+            return Main(base, pair.other, pair.row, is_shown=True)
+        return None if own is None else Main(best, base, own.row, is_shown=False)
 
     def _wins(self, pair: Pair) -> bool:
         assert self.best is not None, "a pair has a best arm"
+        return self._is_better(self.best, pair.other)
+
+    def _is_better(self, one: Arm, other: Arm) -> bool:
         metric = self.metric
-        return is_better(self.best, pair.other, metric.name, metric.direction, self.real)
+        return is_better(one, other, metric.name, metric.direction, self.real)
 
 
 def compared(doc: Result, game: str) -> Compared:
@@ -93,6 +123,12 @@ def compared(doc: Result, game: str) -> Compared:
     pairs = () if best is None else tuple(_pairs(best, arms, [*rows, *further]))
     others = tuple(row for row in rows if best is not None and best.name not in (row.a, row.b))
     return Compared(doc, game, metric, arms, best, pairs, others, value, unfounded)
+
+
+def _largest(pairs: Sequence[Pair]) -> Pair:
+    """The pair with the largest difference, the last of equal ones."""
+    sizes = [(abs(pair.row.difference or 0.0), place) for place, pair in enumerate(pairs)]
+    return pairs[max(sizes)[1]]
 
 
 def _pairs(best: Arm, arms: Sequence[Arm], rows: Sequence[Comparison]) -> list[Pair]:
