@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from diamond.config.metric_table import METRIC_OF
-from diamond.report.answer.arm_words import capital, listed, phrase, phrases, short
+from diamond.report.answer.arm_words import (
+    capital,
+    label_in_sentence,
+    listed,
+    phrase,
+    phrases,
+    short,
+)
 from diamond.report.answer.compared import Compared, Main
 from diamond.report.answer.earned import beside_players, players
 from diamond.report.numbers import counted
@@ -136,7 +143,8 @@ def _named(about: Compared) -> Iterator[str]:
             metric = about.doc.metric(name)
             found = signed(row.difference, row.lo, row.hi)
             unit = f" {metric.unit}" if metric.unit else ""
-            told.append(f"{metric.label} {with_bounds(found._replace(text=found.text + unit))}")
+            value = with_bounds(found._replace(text=found.text + unit))
+            told.append(f"{label_in_sentence(metric)} {value}")
     if told:
         a, b = arms[pair.row.a], arms[pair.row.b]
         yield f"{capital(short(a))} minus {short(b)}: {', '.join(told)}."
