@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diamond.plan.declarations import declaration_names
-from diamond.sweep.declaration import sweep_names
+from diamond.plan.toml_files import names_in
 from tests.commands import ROOT, environment, install
 
 DATA = ("plan/declared/*/*.toml", "config/*.json", "envs/policies/*", "report/templates/*")
@@ -49,7 +49,7 @@ def test_the_wheel_has_all_that_is_read_and_no_tests(fresh: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "names"),
-    [(("ablate", "paper"), declaration_names()), (("sweep", "sampler"), sweep_names())],
+    [(("ablate", "paper"), declaration_names()), (("sweep", "sampler"), names_in("studies"))],
     ids=["ablation", "sweep"],
 )
 def test_declarations_come_with_the_package(

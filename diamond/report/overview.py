@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.config.player_names import PLAYERS, UnseeingPlayer
+from diamond.findings.foundations import UNTRAINED_PRESET
 from diamond.report.figures.survival_figure import survival_rows
 from diamond.report.table import Cell, Row, Table, Tone
 from diamond.results.arm_model import Arm, CostName
+from diamond.results.best_arm import distance
 from diamond.results.metric_model import Direction
 from diamond.results.model import Result
 from diamond.results.number_text import ABSENT, number, written
@@ -28,7 +30,6 @@ _COSTS: tuple[tuple[CostName, str, int], ...] = (
 )
 _ALIKE: tuple[UnseeingPlayer, ...] = ("random", "random_held", "constant")
 """Players that know no policy and so play alike beside all arms."""
-_LEARNS_NOTHING = "smoke"
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,8 @@ class _Column:
     untrained: tuple[float, ...] = ()
 
     def loss(self, value: float) -> float:
-        """How bad a value is; less is better."""
-        match self.direction:
-            case "higher":
-                return -value
-            case "real" if self.real is not None:
-                return abs(value - self.real)
-            case "lower":
-                return value
-            case _:
-                return 0.0
+        """How bad a value is; less is better, and all are alike where none is better."""
+        return distance(value, self.direction, self.real) or 0.0
 
 
 def overview_table(doc: Result, game: str) -> Table:
@@ -74,7 +67,7 @@ def overview_table(doc: Result, game: str) -> Table:
     if not columns:
         return Table(_title(game), ("arm",), ())
     names = [arm.name for arm in arms if not arm.aa]
-    best = [_best(column, names) if doc.preset != _LEARNS_NOTHING else set() for column in columns]
+    best = [_best(column, names) if doc.preset != UNTRAINED_PRESET else set() for column in columns]
     rows = []
     if any(column.real is not None for column in columns):
         cells = tuple(column.cells.get(_REAL, Cell(ABSENT)) for column in columns)

@@ -11,7 +11,6 @@ from diamond.plan.recipe import declared_part, find_preset
 from diamond.plan.toml_files import (
     at_line,
     find_named,
-    names_in,
     read_record,
     read_text,
     run_checks,
@@ -108,11 +107,6 @@ def read_sweep(text: str, path: Path) -> SweepDeclaration:
         )
     run_checks(text, path, checks(said))
     return said
-
-
-def sweep_names() -> list[str]:
-    """Names of the sweeps that can be given without a path."""
-    return names_in(FOLDER)
 
 
 def _find(word: str) -> Path:

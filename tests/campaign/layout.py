@@ -21,7 +21,6 @@ WAITS = "waits for process"
 """What a command prints of a stage that another one makes."""
 CHEAP = ("references", "frames", "inverse_dynamics")
 """Stages that a case may find made, so that most kills hit those that train."""
-NETWORKS = ("denoiser", "reward_end", "policy")
 EFFORT = {
     *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
     *(

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from diamond.errors import RequestError
+from diamond.plan.toml_files import names_in
 from diamond.sweep import declared_sweep
 from diamond.sweep.declaration import (
     Sweep,
     SweepOptions,
     load_sweep,
-    sweep_names,
 )
 from diamond.sweep.objectives import QUANTITIES, Measure
 from diamond.sweep.space import (
@@ -212,7 +212,7 @@ def test_a_sweep_is_found_by_its_file_and_by_its_name(
     assert load_sweep("mine").path == path
     assert load_sweep("mine").name == "mine"
     assert load_sweep("sampler").path == ROOT / "studies" / "sampler.toml"
-    assert sweep_names() == sorted([*SHIPPED, "mine"])
+    assert names_in("studies") == sorted([*SHIPPED, "mine"])
     with pytest.raises(RequestError, match="Did you mean 'sampler'") as caught:
         load_sweep("samplr")
     assert "diamond sweep studies/sampler.toml" in str(caught.value)

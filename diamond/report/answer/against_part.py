@@ -11,7 +11,7 @@ from diamond.report.answer.arm_words import (
     phrases,
     short,
 )
-from diamond.report.answer.compared import Compared, Main
+from diamond.report.answer.compared import MOTION, Compared, Main
 from diamond.report.answer.earned import beside_players, players
 from diamond.report.numbers import counted
 from diamond.results.answer_model import Part
@@ -33,7 +33,6 @@ _TOLD = (
 """The metric of each group that is told by name."""
 _CHANCE = 0.05
 """Share of the metrics whose interval leaves out 0 though nothing differs."""
-_MOTION = "frozen"
 _LEAST_COST = 1.1
 """Ratio of times below which a cost is not told."""
 
@@ -176,7 +175,7 @@ def _still_pictures(about: Compared) -> Iterator[str]:
     if spec is None or spec.group != "modes":
         yield f"{values}: on this metric no arm is better than a still picture."
         return
-    still = winners[0][0].estimate(_MOTION, MEAN)
+    still = winners[0][0].estimate(MOTION, MEAN)
     share = f" ({written(still.mean, still.lo, still.hi).text} of the frames)" if still else ""
     yield (
         f"{values}, which is no contradiction: a real frame that is repeated is sharp, and it "

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from diamond.config.metric_table import RETURN, is_set
+from diamond.config.metric_table import RETURN
+from diamond.report.tables import last_step
 from diamond.results.arm_model import Arm
 from diamond.results.comparison_model import Comparison
 from diamond.results.metric_model import Metric
@@ -50,13 +51,13 @@ def label_in_sentence(metric: Metric) -> str:
     return label[0].lower() + label[1:] if label[1:2].islower() else label
 
 
-def when(doc: Result, metric: Metric) -> str:
-    """Say what the values of a metric are means of."""
+def when(doc: Result, game: str, metric: Metric) -> str:
+    """Say what the values of a metric in a game are means of."""
     if metric.name == RETURN.name:
         return "mean of the episodes"
-    if is_set(metric.name) or metric.kind == "set":
+    if metric.kind == "set":
         return f"all frames of {doc.horizon} time steps"
-    return f"mean of {doc.horizon} time steps"
+    return f"mean of {last_step(doc, game, metric.name)} time steps"
 
 
 def phrase(arm: Arm) -> str:

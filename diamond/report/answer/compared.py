@@ -11,6 +11,9 @@ from diamond.results.metric_model import Metric
 from diamond.results.model import Result
 from diamond.results.values import MEAN
 
+MOTION = "frozen"
+"""The partner of metrics that a still picture wins: what does not move is sharp."""
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -14,7 +14,7 @@ from diamond.report.answer.arm_words import (
     short,
     when,
 )
-from diamond.report.answer.compared import Compared, Pair
+from diamond.report.answer.compared import MOTION, Compared, Pair
 from diamond.report.answer.earned import returns_sentence
 from diamond.results.answer_model import Part
 from diamond.results.arm_model import Arm
@@ -26,8 +26,6 @@ from diamond.results.values import MEAN
 
 _MOST_NAMED = 4
 _VERDICTS: tuple[Verdict, ...] = ("PASS", "FAIL", "UNDECIDED")
-_MOTION = "frozen"
-"""The partner of metrics that a still picture wins: what does not move is sharp."""
 
 
 def found_part(about: Compared) -> Part:
@@ -143,7 +141,7 @@ def _numbers(about: Compared) -> str:
     if len(about.arms) < 2 or not about.pairs:
         tail += _baselines(about)
     text = f"{metric.label}{unit and f' [{metric.unit}]'}: {_values(about)}"
-    text += f" ({'; '.join([*tail, when(doc, metric)])})."
+    text += f" ({'; '.join([*tail, when(doc, about.game, metric)])})."
     if about.unfounded is None and about.pairs:
         text += f" {capital(_differences(about))}."
     returns = "".join(f" {told}" for told in returns_sentence(about))
@@ -195,8 +193,8 @@ def _motion(about: Compared) -> str:
     """Give the share of frames that stand still beside a metric that a still picture wins."""
     spec = METRIC_OF.get(about.metric.name)
     best = about.best or (about.arms[0] if about.arms else None)
-    still = best.estimate(_MOTION, MEAN) if best else None
-    real = about.doc.real(about.game, _MOTION, MEAN)
+    still = best.estimate(MOTION, MEAN) if best else None
+    real = about.doc.real(about.game, MOTION, MEAN)
     if spec is None or spec.group != "modes" or still is None or real is None or best is None:
         return ""
     return (
