@@ -57,8 +57,8 @@ main()
 
 CHECKPOINTING = f"""
 import functools, sys
-from diamond.engine import executor
-executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.0)
+from diamond.workers import executor
+executor.Executor = functools.partial(executor.Executor, checkpoint_seconds=0.0)
 {PAGELESS}"""
 """The same with a checkpoint at every opportunity, so that there is one to interrupt after."""
 
@@ -293,7 +293,7 @@ def live_workers(home: Path) -> list[int]:
             arguments = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"diamond.engine.worker" in arguments and str(home).encode() in arguments:
+        if b"diamond.workers.worker" in arguments and str(home).encode() in arguments:
             found.append(int(path.parent.name))
     return found
 

@@ -13,8 +13,10 @@ from diamond.cli.study_command import (
     Options,
     check_study,
     conclude,
+    leading,
     report_study,
     show,
+    with_launcher,
 )
 from diamond.cli.widths import console
 from diamond.engine.files import in_use
@@ -85,6 +87,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     if options.dry_run:
         show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
+    options = with_launcher(options, sweep.name)
     store.check_writable()
     if asked := extras_of(baseline.stages()):
         from diamond.fidelity.extras import check_extras
@@ -173,7 +176,6 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
 def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") -> None:
     """Take over arms of other studies, then run trials."""
     from diamond.cli.progress import ProgressView
-    from diamond.engine.executor import LocalExecutor
     from diamond.sweep.warm_start import add_arms
 
     for name in work.warm_start:
@@ -184,7 +186,7 @@ def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") 
         )
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
-    executor = LocalExecutor(options.home, options.workers)
+    executor = leading(run.store, run.folder, run.names, options, log)
     with ProgressView(run.names, log) as view:
 
         def on_tick() -> None:

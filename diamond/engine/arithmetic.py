@@ -19,7 +19,7 @@ _NEVER = -1
 """Free memory at the end of the heap is kept, however much: mallopt(3)."""
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process(threads: int, gpu_share: int = 1) -> None:
     """Set this process up for the arithmetic of stages.
 
     Activations of more than 32 MiB would be mapped and unmapped at every call, which costs about as
@@ -28,7 +28,10 @@ def prepare_process(threads: int) -> None:
 
     Args:
         threads: Threads of one operation, at least 1.
+        gpu_share: Processes that share the GPU: each takes at most its part of the memory.
     """
+    if gpu_share > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / gpu_share)
     torch.set_num_threads(threads)
     # Without these two the order of additions may differ from run to run on a GPU.
     torch.backends.cudnn.deterministic = True

@@ -45,10 +45,12 @@ class Workers:
     Attributes:
         jobs: How many, at least 1.
         compiled: Whether torch compiles the networks of the world model in them.
+        gpu_share: How many share one GPU.
     """
 
     jobs: int
     compiled: bool = False
+    gpu_share: int = 1
 
     @property
     def device(self) -> str:
@@ -81,13 +83,15 @@ def check_compiler() -> None:
         )
 
 
-def default_jobs() -> int:
+def default_jobs(gpu_share: int = 1) -> int:
     """Worker processes where nobody says how many: one per GPU, without one as many as cores.
+
+    Several may share a GPU.
 
     At `paper` an update of the denoiser or the reward/end model takes 5 to 8 GB (activations, seen
     on a processor): one process per core would not fit on a GPU.
     """
-    return len(visible_gpus()) or len(os.sched_getaffinity(0))
+    return len(visible_gpus()) * gpu_share or len(os.sched_getaffinity(0))
 
 
 def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:

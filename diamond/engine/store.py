@@ -160,21 +160,33 @@ class Store:
         """Keys of the stages of a name that a home has a folder of, finished or not."""
         found: set[str] = set()
         for part in (STAGES_FOLDER, KEPT, WORK):
-            try:
-                found.update(os.listdir(self.home / part / stage))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            found |= self._listed(self.home / part / stage)
         # Whatever else lies there was not made by this project.
         return frozenset(name for name in found if _KEY.fullmatch(name))
+
+    def finished_keys(self, stage: str) -> frozenset[str]:
+        """Keys of the finished stages of a name, by listings of folders alone.
+
+        One that lost files on purpose counts, unless it is to be made again: then there is work on
+        it.
+        """
+        whole, kept, work = (
+            self._listed(self.home / part / stage) for part in (STAGES_FOLDER, KEPT, WORK)
+        )
+        return frozenset(whole | (kept - work))
+
+    @staticmethod
+    def _listed(folder: Path) -> set[str]:
+        try:
+            return set(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def stage_names(self) -> tuple[str, ...]:
         """The stages that a home has a folder of, those of families that are gone included."""
         found: set[str] = set()
         for part in (STAGES_FOLDER, KEPT, WORK):
-            try:
-                found.update(os.listdir(self.home / part))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            found |= self._listed(self.home / part)
         return tuple(sorted(name for name in found if self.keys(name)))
 
     def folders(self, stage: str, key: str) -> list[Path]:
@@ -370,6 +382,10 @@ class Store:
     def mark_failed(self, stage: str, key: str, error: str, lasting: bool) -> None:
         """Note why a stage stopped, and whether it would stop again; its last checkpoint stays."""
         self._update(stage, key, {"state": "failed", "error": error, "lasting": lasting})
+
+    def forgive(self, spec: StageSpec) -> None:
+        """Forget that a stage failed, so that whoever comes tries it again."""
+        self._update(spec.stage, spec.key, {"state": "running", "error": None, "lasting": None})
 
     def failure(self, spec: StageSpec) -> str | None:
         """Why a stage failed, when it would fail again; None for any other."""

@@ -15,7 +15,7 @@ from typing import Any
 from diamond.engine.home import open_home
 from diamond.engine.stage_claim import STALE_SECONDS
 
-WORKER = "diamond.engine.worker"
+WORKER = "diamond.workers.worker"
 LIMIT_SECONDS = STALE_SECONDS
 WAITS = "waits for process"
 """What a command prints of a stage that another one makes."""

@@ -13,7 +13,7 @@ from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.engine.files import digest
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
+from diamond.workers.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
 from diamond.plan.find_axis import find_axis

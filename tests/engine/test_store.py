@@ -12,8 +12,6 @@ import pytest
 import torch
 
 from diamond.config.presets import make_preset, smoke
-from diamond.engine import worker as worker_module
-from diamond.engine.child_processes import Message
 from diamond.engine.files import read_json, write_json
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events, share_done
 from diamond.engine.sealed_json import DIGEST
@@ -30,11 +28,13 @@ from diamond.engine.stage_manifest import (
 )
 from diamond.engine.store import TRASH, StageResult, Store
 from diamond.engine.training_checkpoint import load_checkpoint, save_checkpoint
-from diamond.engine.worker import run_stage
 from diamond.errors import OvertakenError, StoreError
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec, key_of, stages_of
 from diamond.tracking.owner import current_owner
+from diamond.workers import worker as worker_module
+from diamond.workers.child_processes import Message
+from diamond.workers.worker import run_stage
 from tests.commands import attempt_in, dead_owner, finish
 
 SPEC = StageSpec("frames", {"game": "Boxing", "frames": {"num_frames": 64}}, {}, 7)

@@ -24,7 +24,7 @@ from diamond.engine.output_names import (
     SCORES_FILE,
 )
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
+from diamond.workers.worker import run_stage
 from diamond.envs.open_game import action_codes
 from diamond.errors import RequestError
 from diamond.findings.ablation_result import build_result

@@ -29,7 +29,7 @@ from diamond.engine.output_names import (
 from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
+from diamond.workers.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.families.baselines import StillWorld
 from diamond.families.diamond.config import diamond_of

@@ -16,7 +16,7 @@ from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.stage_manifest import read_manifest, write_manifest
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
+from diamond.workers.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
 from diamond.makers import trained_parts as training_stages

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from diamond.cli import widths as terminal
 from diamond.cli.progress import ProgressView
-from diamond.engine.executor import StageEvent
+from diamond.workers.executor import StageEvent
 from diamond.errors import ExitCode
 from diamond.report.console import result_table
 from diamond.report.figures.figure_style import figure_bytes, plain, settings

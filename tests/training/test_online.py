@@ -22,7 +22,7 @@ from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.engine.files import read_json
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
+from diamond.workers.worker import run_stage
 from diamond.envs.live import LiveGame
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StageFailedError
