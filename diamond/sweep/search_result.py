@@ -88,7 +88,7 @@ def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | No
         design="search",
         horizon=base_config(sweep, said.games[0]).rollouts.horizon_steps,
         search=search,
-        notes=(*_notes(run, search.trials), *_machine_notes(machines)),
+        notes=(*_notes(run, search.trials), *machine_notes(machines)),
         provenance=provenance(
             ", ".join(sorted({one.device for one in machines})) or None,
             {game: canonical(base_config(sweep, game)) for game in said.games},
@@ -306,7 +306,8 @@ def _machines(store: Store, trials: Sequence[Trial]) -> set[Machine]:
     return {one for one in found if one is not None}
 
 
-def _machine_notes(machines: Set[Machine]) -> list[str]:
+def machine_notes(machines: Set[Machine]) -> list[str]:
+    """What a reader of trials must know of the machines that made them."""
     if not are_several_kinds(machines):
         return []
     kinds = ", ".join(sorted({one.kind for one in machines}))

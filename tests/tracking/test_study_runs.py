@@ -282,7 +282,7 @@ def test_a_store_that_cannot_be_opened_is_told_to_who_waits_and_to_who_asks(
 
 
 def test_what_mlflow_asks_of_a_server_imports_nothing_beside_another_thread() -> None:
-    """Matplotlib fails where it finds IPython half imported, as MLflow's first request leaves it."""
+    """Matplotlib fails where it finds IPython half imported: MLflow's first request imports it."""
     pytest.importorskip("IPython")
     run_script("""
 import sys
