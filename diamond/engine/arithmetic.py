@@ -13,6 +13,9 @@ from functools import cache
 import torch
 from torch import nn
 
+from diamond.engine.devices import processor_name
+from diamond.engine.stage_manifest import Machine
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _NEVER = -1
@@ -39,6 +42,16 @@ def prepare_process(threads: int, gpu_share: int = 1) -> None:
     if (glibc := _glibc()) is not None:
         glibc.mallopt(_M_MMAP_MAX, 0)
         glibc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+@cache
+def machine_of(device: torch.device) -> Machine:
+    """What this process makes stages on: torch rounds in another way on another kind of machine."""
+    host = platform.node()
+    if device.type == "cuda":
+        return {"name": torch.cuda.get_device_name(device), "instructions": None, "host": host}
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {"name": processor_name(), "instructions": instructions, "host": host}
 
 
 def compile_network(network: nn.Module, trains: bool) -> None:

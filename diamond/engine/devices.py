@@ -1,6 +1,7 @@
 """The accelerators of this machine, found without loading torch."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -103,6 +104,13 @@ def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:
         return False
     found = _FLAGS.search(processor.read_text())
     return found is not None and not _BFLOAT16 & set(found[1].split())
+
+
+def processor_name(processor: Path = _PROCESSOR) -> str:
+    """What the processor is called, as far as the system says."""
+    lines = processor.read_text().splitlines() if processor.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
 
 
 def least_used(gpus: Sequence[str], taken: Iterable[str]) -> str:

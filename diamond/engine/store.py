@@ -26,7 +26,7 @@ from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, 
 from diamond.engine.stage_claim import Claim
 from diamond.engine.stage_manifest import (
     OWN_FILES,
-    CodeVersion,
+    Maker,
     Manifest,
     ManifestChange,
     damage_of,
@@ -258,18 +258,17 @@ class Store:
         if not first and read_manifest(folder) is None:
             write_manifest(folder, manifest)
 
-    def begin(self, stage: str, key: str, claim: Claim, device: str, code: CodeVersion) -> Attempt:
+    def begin(self, stage: str, key: str, claim: Claim, maker: Maker) -> Attempt:
         """Begin an attempt, which goes on from what an earlier one left.
 
         Args:
             stage: Name.
             key: Key; the stage is prepared.
             claim: On the stage's folder of work, held by this process.
-            device: What it runs on.
-            code: The version of the code.
+            maker: What it runs on, and the version of the code.
         """
         running: ManifestChange = {"state": "running", "error": None, "lasting": None}
-        manifest = self._update(stage, key, {**running, "device": device, "code": code})
+        manifest = self._update(stage, key, {**running, **maker})
         attempts = self.work(stage, key) / ATTEMPTS
         attempt = Attempt(attempts / claim.token, claim, manifest)
         attempts.mkdir(exist_ok=True)

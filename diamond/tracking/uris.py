@@ -10,6 +10,7 @@ EXPERIMENT = "diamond"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 """Environment variable with the address that is used where none is given."""
 _SQLITE = "sqlite:///"
+_NO_DRIVER = re.compile(r"\Apostgres(?:ql)?://")
 _NEEDS_ESCAPES = frozenset("%?#")
 HIDDEN = "***"
 """Stands for a password in what is shown."""
@@ -36,7 +37,7 @@ def default_uri(home: Path) -> str:
 
 
 def absolute_uri(tracking_uri: str) -> str:
-    """Return an address that means the same in every working directory.
+    """Return an address that means the same in every working directory, with its driver.
 
     Args:
         tracking_uri: A SQLite or other database address, an ``http(s)://`` server, or a scheme of
@@ -58,7 +59,8 @@ def absolute_uri(tracking_uri: str) -> str:
         raise _refused(
             tracking_uri, "a folder is MLflow's old file store, which it no longer opens"
         )
-    return tracking_uri
+    # Which driver SQLAlchemy takes where none is named depends on its version.
+    return _NO_DRIVER.sub("postgresql+psycopg://", tracking_uri)
 
 
 def hide_secrets(text: str, *addresses: str) -> str:

@@ -21,12 +21,13 @@ from typing import Any
 
 import torch
 
-from diamond.engine.arithmetic import prepare_process, release_memory
+from diamond.engine.arithmetic import machine_of, prepare_process, release_memory
 from diamond.engine.devices import named_device
 from diamond.engine.failure import cause_of, is_lasting, trace_of
 from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
 from diamond.engine.stage_context import CHECKPOINT_SECONDS, Progress, StageContext, Stopping
+from diamond.engine.stage_manifest import Maker
 from diamond.engine.store import StageResult, Store
 from diamond.errors import DiamondError, OvertakenError, StageFailedError, StageReleasedError
 from diamond.plan.stage_keys import StageName
@@ -124,9 +125,9 @@ def _make(
     emit, checkpoint_seconds, manner = options
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        attempt = store.begin(
-            stage, key, claim, named_device(str(device), manner.compiled), code_version()
-        )
+        named = named_device(str(device), manner.compiled)
+        maker: Maker = {"device": named, "machine": machine_of(device), "code": code_version()}
+        attempt = store.begin(stage, key, claim, maker)
         manifest = attempt.manifest
         context = StageContext(
             attempt,

@@ -25,6 +25,7 @@ EFFORT = {
     *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
     *(
         "files",
+        "machine",
         "mlflow_run",
         "ms_per_frame",
         "next",
