@@ -107,7 +107,7 @@ class Pulling:
                 self._orders[path] = order
                 self._names |= {one.spec.key: one.name for one in order.stages}
                 urgent = {one.spec.key: _class(one.priority) for one in order.stages}
-                executor.add([one.spec for one in order.stages], frozenset(), urgent)
+                executor.add([one.spec for one in order.stages], order.done, urgent)
 
     def _tell(self, event: StageEvent) -> None:
         name = self._names.get(event.spec.key, event.spec.stage)
