@@ -14,6 +14,7 @@ from diamond.cli.study_command import (
     Options,
     check_study,
     conclude,
+    open_home_of,
     report_study,
     show,
 )
@@ -55,10 +56,10 @@ def _study(request: Request, options: Options) -> ExitCode:
     folder = options.home / "studies" / plan.study
     check_ablation(folder)
     check_history(plan, folder)
+    open_home_of(store, options)
     if options.dry_run:
         show_plan(plan, store, options.workers, sys.stdout, options.only, remarks, options.keep)
         return ExitCode.DONE
-    store.check_writable()
     return _run(plan, store, options, remarks)
 
 

@@ -67,15 +67,25 @@ class Tracked(Protocol):
 
 
 def check_study(name: str, options: Options) -> Store:
-    """Check what every study needs before it is looked at; return its home.
+    """Check what every study needs before it is looked at; return its home, which is not made.
 
     Raises:
         DiamondError: The name, the home or the tracking store cannot be used.
     """
     check_name(name)
     absolute_uri(options.tracking_uri or default_uri(options.home))
-    say_tracking(options.home, options.tracking_uri)
     return Store(options.home)
+
+
+def open_home_of(store: Store, options: Options) -> None:
+    """Make the home unless this is a dry run, and say where runs are tracked: it may have its id.
+
+    Raises:
+        StoreError: The home cannot be used.
+    """
+    if not options.dry_run:
+        store.check_writable()
+    say_tracking(options.home, options.tracking_uri)
 
 
 def conclude(

@@ -13,6 +13,7 @@ from diamond.cli.study_command import (
     Options,
     check_study,
     conclude,
+    open_home_of,
     report_study,
     show,
 )
@@ -81,11 +82,11 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
     store = check_study(sweep.name, options)
-    check_shared_home(options.home, options.tracking_uri)
+    check_shared_home(address, options.tracking_uri)
+    open_home_of(store, options)
     if options.dry_run:
         show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
-    store.check_writable()
     if asked := extras_of(baseline.stages()):
         from diamond.fidelity.extras import check_extras
 

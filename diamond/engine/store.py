@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from diamond.engine.files import beside, create_json, digest
-from diamond.engine.home import open_home
+from diamond.engine.files import check_file_system, create_json, digest
+from diamond.engine.home import check_format, open_home
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.engine.sealed_json import sealed
 from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, go_on_from, is_left
@@ -73,15 +73,17 @@ class Store:
         """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written, or another version made it.
+            StoreError: It cannot be made or written, its file system lacks locks or links, or
+                another version made it.
         """
         try:
+            check_format(self.home)
+            # A new home is made where its file system is known to do.
+            absolute = self.home.absolute()
+            check_file_system(next(one for one in (absolute, *absolute.parents) if one.exists()))
             open_home(self.home)
             for name in (STAGES_FOLDER, WORK):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
-            probe = beside(self.home / "probe")
-            probe.write_text("")
-            probe.unlink()
         except OSError as error:
             raise StoreError(
                 f"cannot write the home {str(self.home)!r}: {error.strerror or error}\n"
@@ -386,9 +388,17 @@ class Store:
 
 
 def _rename_to_new(folder: Path, target: Path) -> bool:
-    """Rename a folder that is not empty; False, and nothing happens, where the target exists."""
+    """Rename a folder that is not empty; False, and nothing happens, where the target exists.
+
+    Where the answer of a file server was lost, the system asks again and hears that the folder is
+    not there: its number tells whether it is in its new place.
+    """
+    number = folder.stat().st_ino
     try:
         folder.rename(target)
+    except FileNotFoundError:
+        if not target.exists() or target.stat().st_ino != number:
+            raise
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             return False

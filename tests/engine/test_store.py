@@ -213,6 +213,23 @@ def test_of_two_whole_attempts_the_first_is_published_and_the_second_dropped(
     assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"first"
 
 
+def test_a_stage_that_is_in_its_place_is_published_though_the_answer_of_the_server_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    attempt = begun(store)
+    (attempt.result / "out.bin").write_bytes(b"x")
+    rename = Path.rename
+
+    def rename_twice(self: Path, target: Path) -> None:
+        rename(self, target)
+        rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_twice)
+    assert publish(store, attempt)
+    assert store.status(SPEC) == "done"
+
+
 def test_what_a_dead_process_left_is_moved_not_copied(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = begun(store)
