@@ -107,6 +107,25 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
 
 
+def rename_to_new(folder: Path, target: Path) -> bool:
+    """Rename a folder that is not empty; False, and nothing happens, where the target exists.
+
+    Where the answer of a file server was lost, the system asks again and hears that the folder is
+    not there: its number tells whether it is in its new place.
+    """
+    number = folder.stat().st_ino
+    try:
+        folder.rename(target)
+    except FileNotFoundError:
+        if not target.exists() or target.stat().st_ino != number:
+            raise
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, made where it is missing, until the block ends.

@@ -6,7 +6,6 @@ same way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one
 claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
-import errno
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from diamond.engine.files import check_file_system, create_json, digest
+from diamond.engine.files import check_file_system, create_json, digest, rename_to_new
 from diamond.engine.home import check_format, open_home
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.engine.sealed_json import sealed
@@ -222,7 +221,7 @@ class Store:
         with suppress(FileNotFoundError):
             folder.rename(gone)
             if damage_of(gone) is None:
-                _rename_to_new(gone, folder)
+                rename_to_new(gone, folder)
         shutil.rmtree(trash)
 
     def prepare(self, spec: StageSpec, again: bool = False) -> None:
@@ -257,7 +256,11 @@ class Store:
             claim: On the stage's folder of work, held by this process.
             device: What it runs on.
             code: The version of the code.
+
+        Raises:
+            OvertakenError: Another process took over since: its attempt is left alone.
         """
+        claim.check(on_disk=True)
         running: ManifestChange = {"state": "running", "error": None, "lasting": None}
         manifest = self._update(stage, key, {**running, "device": device, "code": code})
         attempts = self.work(stage, key) / ATTEMPTS
@@ -309,7 +312,7 @@ class Store:
         }
         write_manifest(folder, done)
         target.parent.mkdir(parents=True, exist_ok=True)
-        published = _rename_to_new(folder, target)
+        published = rename_to_new(folder, target)
         self._throw_away(self._kept(stage, key))
         return published
 
@@ -327,7 +330,7 @@ class Store:
         place = self._kept if stage_manifest(folder)["dropped"] else self._whole
         target = place(stage, key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(folder, target)
+        rename_to_new(folder, target)
 
     def keep_only(
         self, stage: str, key: str, dropped: Collection[str], fill: Callable[[Path], None]
@@ -351,7 +354,7 @@ class Store:
         write_kept(whole, part, dropped, fill)
         self._throw_away(kept)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(part, kept)
+        rename_to_new(part, kept)
         self._throw_away(whole)
         shutil.rmtree(part.parent)
 
@@ -360,10 +363,11 @@ class Store:
         if folder.exists():
             trash = self.home / TRASH / uuid4().hex
             trash.parent.mkdir(exist_ok=True)
-            # Another command may remove it, or all that is in the trash, at the same moment.
+            # Another command may remove it at the same moment.
             with suppress(FileNotFoundError):
                 folder.rename(trash)
-                shutil.rmtree(trash)
+                # On NFS a file stays for as long as a process of this host has it open.
+                shutil.rmtree(trash, ignore_errors=True)
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove what is left of the work on a stage."""
@@ -385,22 +389,3 @@ class Store:
         manifest: Manifest = {**stage_manifest(folder), **values}
         write_manifest(folder, manifest)
         return manifest
-
-
-def _rename_to_new(folder: Path, target: Path) -> bool:
-    """Rename a folder that is not empty; False, and nothing happens, where the target exists.
-
-    Where the answer of a file server was lost, the system asks again and hears that the folder is
-    not there: its number tells whether it is in its new place.
-    """
-    number = folder.stat().st_ino
-    try:
-        folder.rename(target)
-    except FileNotFoundError:
-        if not target.exists() or target.stat().st_ino != number:
-            raise
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            return False
-        raise
-    return True

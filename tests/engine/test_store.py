@@ -195,6 +195,19 @@ def test_an_overtaken_attempt_is_copied_not_shared_and_can_publish_nothing(tmp_p
     assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"second"
 
 
+def test_who_was_overtaken_before_it_began_leaves_the_others_attempt_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare(SPEC)
+    late = Claim(store.work(SPEC.stage, SPEC.key))
+    assert late.try_acquire()
+    at_work = overtaken(
+        store, Attempt(tmp_path, late, stage_manifest(store.work("frames", SPEC.key)))
+    )
+    with pytest.raises(OvertakenError):
+        store.begin(SPEC.stage, SPEC.key, late, "cpu", CODE)
+    assert at_work.result.is_dir()
+
+
 def test_of_two_whole_attempts_the_first_is_published_and_the_second_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
