@@ -273,15 +273,15 @@ def _command(request: Request, said: AblateOptions, home: Path) -> str:
 def _make_again(study: Study, rollouts: "Rollouts", store: Store) -> None:
     """Make the frames of a run again, with what they need."""
     from diamond.cli.progress import ProgressView, stage_names
-    from diamond.engine.executor import LocalExecutor
     from diamond.studies.run_study import StudyRun
     from diamond.studies.start_frames import plan_again
+    from diamond.workers.executor import Executor
 
     plan, specs = plan_again(study, rollouts)
     run = StudyRun(plan, store, study.entries[-1]["command"], keep="all")
     log = console(stderr=True)
     log.print(f"frames of {rollouts.name} were not kept: they are made again", soft_wrap=True)
-    executor = LocalExecutor(store.home, check_workers(None, compiled=False))
+    executor = Executor(store.home, check_workers(None, compiled=False))
     with (
         resumable(run.command),
         in_use(run.folder / RUNNING_NAME),

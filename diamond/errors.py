@@ -53,6 +53,14 @@ class OvertakenError(DiamondError):
     exit_code = ExitCode.RUN_FAILED
 
 
+class StageReleasedError(DiamondError):
+    """The process that made a stage was asked to end: it saved what it had and let go of it."""
+
+
+class EngineError(DiamondError):
+    """What starts workers on other machines is not there, refuses, or does not answer."""
+
+
 class InterruptedRunError(DiamondError):
     """The user or the system asked the run to stop; what is done so far is kept."""
 

@@ -21,7 +21,13 @@ from diamond.engine.provenance import code_version
 from diamond.engine.sealed_json import unsealed
 from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import Claim
-from diamond.engine.stage_manifest import OWN_FILES, Manifest, read_manifest, write_manifest
+from diamond.engine.stage_manifest import (
+    OWN_FILES,
+    Maker,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from diamond.engine.store import KEPT, STAGES_FOLDER, StageResult, Store
 from diamond.makers.sample_scores import CONTROL_COLUMNS
 from diamond.plan.make_plan import make_plan
@@ -37,6 +43,12 @@ ROOT = Path(package.__file__).parents[1]
 TOY_FAMILY = ROOT / "tests" / "toy_family"
 SMOKE = ("steps=1,3", "--preset", "smoke")
 STUDY = "steps-boxing-smoke-static"
+MAKER: Maker = {
+    "device": "cpu",
+    "machine": {"name": "a processor", "instructions": "AVX2", "host": "n1"},
+    "code": code_version(),
+}
+"""What makes the stages of tests that make them in no time."""
 TIMEOUT_SECONDS = 240.0
 """A run takes 20 s on two idle cores; the rest is for machines that are shared."""
 
@@ -57,8 +69,8 @@ main()
 
 CHECKPOINTING = f"""
 import functools, sys
-from diamond.engine import executor
-executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.0)
+from diamond.workers import executor
+executor.Executor = functools.partial(executor.Executor, checkpoint_seconds=0.0)
 {PAGELESS}"""
 """The same with a checkpoint at every opportunity, so that there is one to interrupt after."""
 
@@ -182,7 +194,7 @@ def finish(
         return store.folder(spec.stage, spec.key)
     claim = Claim(store.work(spec.stage, spec.key))
     assert claim.try_acquire()
-    attempt = store.begin(spec.stage, spec.key, claim, device, code_version())
+    attempt = store.begin(spec.stage, spec.key, claim, {**MAKER, "device": device})
     (attempt.result / EVENTS_FILE).touch()
     fill(attempt.result)
     assert store.publish(spec.stage, spec.key, attempt, StageResult(dict(timings or {})))
@@ -293,7 +305,7 @@ def live_workers(home: Path) -> list[int]:
             arguments = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"diamond.engine.worker" in arguments and str(home).encode() in arguments:
+        if b"diamond.workers.worker" in arguments and str(home).encode() in arguments:
             found.append(int(path.parent.name))
     return found
 

@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from diamond.config.run import RunConfig
 from diamond.engine.devices import Workers
-from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.engine.files import write_json
 from diamond.engine.stage_claim import Claim
 from diamond.engine.store import Store
@@ -32,6 +31,7 @@ from diamond.sweep.proposals import open_study
 from diamond.sweep.trial_runs import TrialState as Shown
 from diamond.sweep.trial_runs import TrialTracking
 from diamond.sweep.trials import own_arms
+from diamond.workers.executor import Executor, OnEvent, StageEvent
 from tests.commands import finish
 
 DEAD = f"{socket.gethostname()}:4194305:1"
@@ -109,7 +109,7 @@ def read(text: str = WHOLE) -> SweepDeclaration:
     return read_sweep(text, Path("mine.toml"))
 
 
-class PretendingExecutor(LocalExecutor):
+class PretendingExecutor(Executor):
     """The order of a real executor, with stages that are made, or fail, at once: one a step."""
 
     def __init__(self, store: Store, rule: Rule) -> None:
@@ -121,7 +121,7 @@ class PretendingExecutor(LocalExecutor):
         self._counts: Counter[str] = Counter()
         self._idle = 0
 
-    def stop(self) -> None:
+    def stop(self, seconds: float | None = 0.0) -> None:
         self.has_stopped = True
 
     def _free(self, num_waiting: int) -> int:
@@ -137,10 +137,10 @@ class PretendingExecutor(LocalExecutor):
         on_event(StageEvent("started", spec))
         if cause is None:
             finish(self._store, spec)
-            self._finished.add(spec.key)
+            self._frontier.finish(spec.key)
             on_event(StageEvent("made", spec))
         else:
-            self._broken.add(spec.key)
+            self._frontier.fail(spec.key)
             on_event(StageEvent("failed", spec, note=cause))
 
     def _drain(self, on_event: OnEvent) -> bool:

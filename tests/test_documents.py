@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from diamond.config.metric_table import RESULT_METRICS
 from tests.commands import ROOT, diamond
@@ -74,6 +75,46 @@ def _works(shown: str, folder: Path, *more: str) -> None:
     done = diamond(*arguments, cwd=folder, page=shown == FIRST)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_services_of_docker_are_those_that_the_page_starts_by_hand() -> None:
+    """The tests of those are in tests/sweep/test_postgresql.py; these are only read."""
+    folder = ROOT / "docs"
+    page = _text(folder / "cluster.md")
+    compose = yaml.safe_load(_text(folder / "cluster" / "compose.yaml"))
+    database, server = compose["services"]["postgres"], compose["services"]["mlflow"]
+    image = re.search(r"^FROM (.*)$", server["build"]["dockerfile_inline"], re.MULTILINE)
+    assert image is not None
+    assert re.fullmatch(r"postgres:\d+", database["image"])
+    assert re.fullmatch(r"ghcr\.io/mlflow/mlflow:v3\.\d+\.\d+", image[1])
+    assert "psycopg" in server["build"]["dockerfile_inline"]
+    for service, port in ((database, 5432), (server, 5000)):
+        assert service["ports"] == [f"{port}:{port}"]
+        assert f"port {port}" in page
+        assert service["healthcheck"]["test"][0] == "CMD"
+        (volume,) = service["volumes"]
+        assert volume.partition(":")[0] in compose["volumes"]
+    assert server["depends_on"]["postgres"]["condition"] == "service_healthy"
+    for variables in (database["environment"], server["environment"]):
+        secrets = [text for name, text in variables.items() if "PASSWORD" in name]
+        assert all(text.startswith("${PGPASSWORD:?") for text in secrets) and secrets
+    (by_hand,) = re.findall(r"^mlflow server (.*)$", page, re.MULTILINE)
+    words = shlex.split(by_hand)
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    assert server["command"][:2] == ["mlflow", "server"]
+    in_docker = dict(word.split("=", 1) for word in server["command"][2:])
+    assert in_docker.keys() == options.keys()
+    assert in_docker["--backend-store-uri"] == options["--backend-store-uri"].replace(
+        "@services/", "@postgres/"
+    )
+    destination = server["volumes"][0].partition(":")[2]
+    assert in_docker["--artifacts-destination"] == destination
+    assert in_docker["--port"] == options["--port"] and in_docker["--host"] == options["--host"]
+    made = re.findall(r"^sudo -u postgres createdb .* (\w+)$", page, re.MULTILINE)
+    given = [database["environment"]["POSTGRES_DB"]]
+    given += re.findall(r"CREATE DATABASE (\w+);", compose["configs"]["optuna"]["content"])
+    assert given == made
+    assert database["configs"][0]["source"] == "optuna"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])

@@ -47,7 +47,7 @@ def test_every_cell_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ][1:]
     assert f"study {STUDY}" in outputs(plan, "stdout")
     assert "rollouts (steps=3): done in" in outputs(run, "stderr")
-    assert "core ratio" in outputs(run, "stdout")
+    assert "Core ratio" in outputs(run, "stdout")
     assert "copy last frame" in outputs(numbers, "stdout")
     assert "time_step" in outputs(head, "text/html")
     assert "core_ratio" in outputs(overall, "text/html")

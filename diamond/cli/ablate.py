@@ -12,9 +12,10 @@ from diamond.cli.interrupt import resumable
 from diamond.cli.plan_table import show_plan
 from diamond.cli.study_command import (
     Options,
+    begin_study,
     check_study,
     conclude,
-    open_home_of,
+    leading,
     report_study,
     show,
 )
@@ -56,7 +57,7 @@ def _study(request: Request, options: Options) -> ExitCode:
     folder = options.home / "studies" / plan.study
     check_ablation(folder)
     check_history(plan, folder)
-    open_home_of(store, options)
+    options = begin_study(store, plan.study, options)
     if options.dry_run:
         show_plan(plan, store, options.workers, sys.stdout, options.only, remarks, options.keep)
         return ExitCode.DONE
@@ -105,18 +106,22 @@ def _record_with_weights(plan: Plan, folder: Path, options: Options) -> None:
 def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCode:
     """Make what is missing of a study whose plan is recorded, and report it."""
     from diamond.cli.progress import ProgressView, doing, stage_names
-    from diamond.engine.executor import LocalExecutor
     from diamond.studies.run_study import Tracking
 
     plan, store, log = study.plan, study.store, console(stderr=True)
+    names = stage_names(plan)
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow")
     show_plan(plan, store, options.workers, sys.stderr, options.only, remarks, options.keep)
+    executor = leading(store, study.folder, names, options, log)
+    if options.engine.detach:
+        study.hand_over(executor)
+        log.print(f"the same command without --detach shows how far it is:\n  {options.command}")
+        return ExitCode.DONE
     tracking = Tracking(study, options.tracking_uri)
     try:
-        executor = LocalExecutor(options.home, options.workers)
-        with ProgressView(stage_names(plan), log) as view:
+        with ProgressView(names, log) as view:
 
             def on_tick() -> None:
                 view.tick()

@@ -25,6 +25,7 @@ from diamond.cli.commands.reading_commands import (
 )
 from diamond.cli.commands.sweep_command import sweep
 from diamond.cli.commands.train_command import train
+from diamond.cli.commands.work_command import work
 from diamond.cli.doctor import doctor
 from diamond.cli.system import Streams, check_text, quiet_mlflow
 from diamond.cli.travel import export_study, import_study
@@ -65,6 +66,7 @@ COMMANDS = {
         ("ablate", ablate, "diamond ablate steps=1,3,10"),
         ("sweep", sweep, "diamond sweep sampler --trials 20"),
         ("train", train, "diamond train --game Boxing --preset desk"),
+        ("work", work, "diamond work --home /shared/mlruns"),
     ),
     "Read": (
         ("studies", studies, "diamond studies"),

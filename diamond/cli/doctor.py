@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +20,7 @@ PAYS = 1.2
 """Times as fast as in float32 from which on bfloat16 is worth its rounding."""
 MORE_LIBRARIES = ("optuna", "minatar", "pandas", "pydantic")
 GIB = 2**30
-_MEMORY, _PROCESSOR = Path("/proc/meminfo"), Path("/proc/cpuinfo")
+_MEMORY = Path("/proc/meminfo")
 Document = dict[str, Any]
 
 
@@ -85,11 +84,11 @@ def _code() -> Document:
 def _machine() -> Document:
     import torch
 
-    from diamond.engine.devices import visible_gpus
+    from diamond.engine.devices import processor_name, visible_gpus
 
     gpus = range(torch.cuda.device_count())
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB,
@@ -97,13 +96,6 @@ def _machine() -> Document:
         "gpus_listed": list(visible_gpus()),
         "gpus_of_torch": [torch.cuda.get_device_name(index) for index in gpus],
     }
-
-
-def _processor() -> str:
-    """What the processor is called, as far as the system says."""
-    lines = _PROCESSOR.read_text().splitlines() if _PROCESSOR.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
 
 
 def _free_memory() -> float | None:

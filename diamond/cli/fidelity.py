@@ -147,15 +147,15 @@ def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCod
 def _execute(study: "StudyRun", jobs: int, showing: Showing) -> ExitCode:
     from diamond.cli.ablate import show_failed
     from diamond.cli.progress import ProgressView, doing, stage_names
-    from diamond.engine.executor import LocalExecutor
     from diamond.findings.arm_scores import read_scores
+    from diamond.workers.executor import Executor
 
     plan, store, log = study.plan, study.store, console(stderr=True)
     study.check_store()
     for line in study.damaged:
         log.print(line, style="yellow")
     with ProgressView(stage_names(plan), log) as view:
-        executor = LocalExecutor(store.home, Workers(jobs))
+        executor = Executor(store.home, Workers(jobs))
         study.execute(executor, view.show, view.tick, on_work=view.expect)
     if study.failed():
         show_failed(study, log)

@@ -6,7 +6,7 @@ A command takes records, whose fields are options: `takes_records` shows them to
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
@@ -127,6 +127,7 @@ TrackingUri = Annotated[
         "the home.",
     ),
 ]
+REMOTE_JOBS = 8
 PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.toml."
 PRESETS = ("smoke", "tiny", "desk", "small", "paper")
 PRESET_WORD = "NAME|FILE.toml"
@@ -135,7 +136,35 @@ StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamo
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
 Jobs = Annotated[
     int | None,
-    typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
+    typer.Option(
+        help="Worker processes; default: one per GPU, without one as many as cores; "
+        f"{REMOTE_JOBS} on a cluster. 0: others make everything (`diamond work`)."
+    ),
+]
+Engine = Annotated[
+    str,
+    choice(
+        "local",
+        "slurm",
+        "ray",
+        help="Who makes stages: this machine; or --jobs workers of a cluster, which this command "
+        "submits and watches.",
+    ),
+]
+EngineText = Annotated[
+    str | None,
+    typer.Option(
+        "--engine-options",
+        metavar="'NAME=VALUE ...'",
+        help="For the engine, such as 'partition=gpu gres=gpu:1 time=24:00:00'.",
+        show_default=False,
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach", help="Submit workers and end; the same command without it shows the result."
+    ),
 ]
 RetryFailed = Annotated[
     bool,
@@ -169,29 +198,37 @@ class Execution:
     dry_run: DryRun = False
     jobs: Jobs = None
     compile_: Compile = False
+    engine: Engine = "local"
+    engine_options: EngineText = None
+    detach: Detach = False
     retry_failed: RetryFailed = False
     keep: KeepFrames = None
     as_json: ResultAsJson = False
     home: Home = DEFAULT_HOME
     tracking_uri: TrackingUri = None
 
-    def options(self, only: Sequence[str] = ()) -> "Options":
+    def options(
+        self, only: Sequence[str] = (), declared: Mapping[str, str] | None = None
+    ) -> "Options":
         """The same, checked.
 
         Args:
             only: Names of the arms to make; empty for all.
+            declared: What a declaration says to Slurm.
 
         Raises:
             RequestError: Two of them go not together, or one is not allowed.
         """
         from diamond.cli.study_command import Options
         from diamond.studies.frame_retention import check_keep
+        from diamond.workers.engines import read_engine
 
         if self.dry_run and self.as_json:
             raise RequestError("--dry-run has no result for --json\n  leave one of the two out")
         return Options(
             home=self.home.absolute(),
-            workers=check_workers(self.jobs, self.compile_),
+            workers=check_workers(self.jobs, self.compile_, self.engine),
+            engine=read_engine(self.engine, self.engine_options, self.detach, declared),
             dry_run=self.dry_run,
             as_json=self.as_json,
             tracking_uri=self.tracking_uri,
@@ -208,7 +245,7 @@ def game_names(games: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts)
 
 
-def check_workers(jobs: int | None, compiled: bool) -> "Workers":
+def check_workers(jobs: int | None, compiled: bool, engine: str = "local") -> "Workers":
     """The processes that make stages, as many as there are GPUs or cores where none says.
 
     Raises:
@@ -216,11 +253,14 @@ def check_workers(jobs: int | None, compiled: bool) -> "Workers":
     """
     from diamond.engine.devices import Workers, check_compiler, default_jobs
 
-    if jobs is not None and jobs < 1:
-        raise RequestError(f"--jobs {jobs}: at least 1 process is needed")
+    least = 0 if engine == "local" else 1
+    if jobs is not None and jobs < least:
+        raise RequestError(f"--jobs {jobs}: at least {least} is needed")
     if compiled:
         check_compiler()
-    return Workers(jobs or default_jobs(), compiled)
+    if jobs is None:
+        jobs = default_jobs() if engine == "local" else REMOTE_JOBS
+    return Workers(jobs, compiled)
 
 
 def given_command() -> str:

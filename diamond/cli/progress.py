@@ -14,11 +14,11 @@ from rich.table import Column
 from rich.text import Text
 
 from diamond.cli.plan_table import duration_text
-from diamond.engine.executor import StageEvent
 from diamond.engine.plan_duration import Work, wall_seconds
 from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec
 from diamond.stages.registry import find_stage_record
+from diamond.workers.executor import StageEvent
 
 BAR_FROM = 80
 """Columns of a terminal that has room for bars."""
@@ -164,20 +164,21 @@ class ProgressView:
                 self._began[key] = self._logged[key] = time.monotonic()
                 self._rates[key] = deque()
                 self._outlook.begin(key)
+                self._take_away(key)
                 self._tasks[key] = self._bars.add_task(name, total=None, text="starts")
                 if not self._live:
                     self._console.print(f"{name}: starts")
             case "progress":
                 self._progress(event, name)
             case "made" | "reused":
-                seconds = time.monotonic() - self._began[key]
                 how = "done" if event.kind == "made" else "made by another process"
-                self._bars.remove_task(self._tasks.pop(key))
+                if key in self._began:
+                    how += f" in {duration_text(time.monotonic() - self._began[key])}"
+                self._take_away(key)
                 self._outlook.end(key, is_made=event.kind == "made")
-                self._console.print(f"{name}: {how} in {duration_text(seconds)}")
+                self._console.print(f"{name}: {how}")
             case "failed":
-                if key in self._tasks:
-                    self._bars.remove_task(self._tasks.pop(key))
+                self._take_away(key)
                 self._outlook.end(key, is_made=False)
                 if event.trace:
                     self._console.print(event.trace, style="dim")
@@ -187,6 +188,10 @@ class ProgressView:
                     self._outlook.end(key, is_made=False)
                 self._console.print(f"{name}: {_SENTENCES[event.kind]}{event.note}", style="red")
         self.tick()
+
+    def _take_away(self, key: str) -> None:
+        if key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(key))
 
     def _progress(self, event: StageEvent, name: str) -> None:
         key, now = event.spec.key, time.monotonic()

@@ -6,7 +6,7 @@ Checks, progress, the report, what is printed, the end in the tracking store.
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,12 +18,15 @@ from diamond.engine.store import Store
 from diamond.errors import ExitCode, RequestError
 from diamond.studies.frame_retention import Keep
 from diamond.tracking.uris import absolute_uri, default_uri, hide_secrets
+from diamond.workers.engines import EngineChoice, find_launcher
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from diamond.results.model import Result
     from diamond.tracking.mlflow_records import RunStatus
+    from diamond.workers.executor import Executor
+    from diamond.workers.launcher import Launcher
 
 MAX_NAME = 200
 
@@ -43,6 +46,8 @@ class Options:
         retry_failed: Whether what failed before is tried again.
         keep: What of imagined frames stays once they are scored; None where nothing was said.
         show: What is done with the result; None prints it.
+        engine: Where stages are made.
+        launcher: Starts workers elsewhere; None: this machine has them.
     """
 
     home: Path
@@ -55,6 +60,8 @@ class Options:
     retry_failed: bool = False
     keep: Keep | None = None
     show: "Callable[[Result], None] | None" = None
+    engine: EngineChoice = field(default_factory=EngineChoice)
+    launcher: "Launcher | None" = None
 
 
 class Tracked(Protocol):
@@ -77,15 +84,54 @@ def check_study(name: str, options: Options) -> Store:
     return Store(options.home)
 
 
-def open_home_of(store: Store, options: Options) -> None:
-    """Make the home unless this is a dry run, and say where runs are tracked: it may have its id.
+def begin_study(store: Store, study: str, options: Options) -> Options:
+    """Make the home and find what starts workers, unless this is a dry run.
+
+    Where runs are tracked is said afterwards: the address may have the home's id.
 
     Raises:
         StoreError: The home cannot be used.
+        EngineError: What starts workers is not there, or does not know what was asked of it.
     """
     if not options.dry_run:
+        found = find_launcher(options.engine, options.home, study, options.workers)
+        options = replace(options, launcher=found)
         store.check_writable()
     say_tracking(options.home, options.tracking_uri)
+    return options
+
+
+def leading(
+    store: Store,
+    folder: Path,
+    names: Mapping[str, str],
+    options: Options,
+    log: "Console",
+) -> "Executor":
+    """What leads the making of a study: it makes stages here, or has workers make them.
+
+    Args:
+        store: The home.
+        folder: The study's folder.
+        names: What people call the stage of each key; it may grow.
+        options: Of the command.
+        log: Where news of workers are printed.
+    """
+    from diamond.workers.executor import Executor
+    from diamond.workers.helpers import Helpers
+    from diamond.workers.work_order import OrderWriter
+
+    def say(line: str) -> None:
+        log.print(line, style="dim", soft_wrap=True, markup=False)
+
+    jobs, launcher = options.workers.jobs, options.launcher
+    leaves = launcher is not None or jobs == 0
+    helpers = Helpers(OrderWriter(folder, names), launcher, jobs, leaves, say)
+    here = options.workers if launcher is None else replace(options.workers, jobs=0)
+    if launcher is None and jobs == 0:
+        work = shlex.join(["diamond", "work", "--home", str(store.home), "--study", folder.name])
+        say(f"this command makes nothing itself; on each machine that is to help: {work}")
+    return Executor(store.home, here, helpers=helpers)
 
 
 def conclude(

@@ -11,9 +11,10 @@ from diamond.cli.interrupt import resumable
 from diamond.cli.space_table import show_space
 from diamond.cli.study_command import (
     Options,
+    begin_study,
     check_study,
     conclude,
-    open_home_of,
+    leading,
     report_study,
     show,
 )
@@ -83,7 +84,7 @@ def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> Exi
     baseline = check_sweep(sweep)
     store = check_study(sweep.name, options)
     check_shared_home(address, options.tracking_uri)
-    open_home_of(store, options)
+    options = begin_study(store, sweep.name, options)
     if options.dry_run:
         show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
@@ -174,7 +175,6 @@ def _run(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitC
 def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") -> None:
     """Take over arms of other studies, then run trials."""
     from diamond.cli.progress import ProgressView
-    from diamond.engine.executor import LocalExecutor
     from diamond.sweep.warm_start import add_arms
 
     for name in work.warm_start:
@@ -185,7 +185,7 @@ def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") 
         )
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
-    executor = LocalExecutor(options.home, options.workers)
+    executor = leading(run.store, run.folder, run.names, options, log)
     with ProgressView(run.names, log) as view:
 
         def on_tick() -> None:

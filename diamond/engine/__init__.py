@@ -1,4 +1,4 @@
-"""The engine: the store of stages, claims on them, the processes that make them.
+"""The engine: the store of stages and the claims on them.
 
 What a stage computes is in `diamond.makers`; what it is, in `diamond.stages`.
 """

@@ -13,13 +13,16 @@ from functools import cache
 import torch
 from torch import nn
 
+from diamond.engine.devices import processor_name
+from diamond.engine.stage_manifest import Machine
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _NEVER = -1
 """Free memory at the end of the heap is kept, however much: mallopt(3)."""
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process(threads: int, gpu_share: int = 1) -> None:
     """Set this process up for the arithmetic of stages.
 
     Activations of more than 32 MiB would be mapped and unmapped at every call, which costs about as
@@ -28,7 +31,10 @@ def prepare_process(threads: int) -> None:
 
     Args:
         threads: Threads of one operation, at least 1.
+        gpu_share: Processes that share the GPU: each takes at most its part of the memory.
     """
+    if gpu_share > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / gpu_share)
     torch.set_num_threads(threads)
     # Without these two the order of additions may differ from run to run on a GPU.
     torch.backends.cudnn.deterministic = True
@@ -36,6 +42,16 @@ def prepare_process(threads: int) -> None:
     if (glibc := _glibc()) is not None:
         glibc.mallopt(_M_MMAP_MAX, 0)
         glibc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+@cache
+def machine_of(device: torch.device) -> Machine:
+    """What this process makes stages on: torch rounds in another way on another kind of machine."""
+    host = platform.node()
+    if device.type == "cuda":
+        return {"name": torch.cuda.get_device_name(device), "instructions": None, "host": host}
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {"name": processor_name(), "instructions": instructions, "host": host}
 
 
 def compile_network(network: nn.Module, trains: bool) -> None:

@@ -1,6 +1,7 @@
 """The accelerators of this machine, found without loading torch."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -45,10 +46,12 @@ class Workers:
     Attributes:
         jobs: How many, at least 1.
         compiled: Whether torch compiles the networks of the world model in them.
+        gpu_share: How many share one GPU.
     """
 
     jobs: int
     compiled: bool = False
+    gpu_share: int = 1
 
     @property
     def device(self) -> str:
@@ -81,13 +84,15 @@ def check_compiler() -> None:
         )
 
 
-def default_jobs() -> int:
+def default_jobs(gpu_share: int = 1) -> int:
     """Worker processes where nobody says how many: one per GPU, without one as many as cores.
+
+    Several may share a GPU.
 
     At `paper` an update of the denoiser or the reward/end model takes 5 to 8 GB (activations, seen
     on a processor): one process per core would not fit on a GPU.
     """
-    return len(visible_gpus()) or len(os.sched_getaffinity(0))
+    return len(visible_gpus()) * gpu_share or len(os.sched_getaffinity(0))
 
 
 def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:
@@ -99,6 +104,13 @@ def emulates_bfloat16(processor: Path = _PROCESSOR) -> bool:
         return False
     found = _FLAGS.search(processor.read_text())
     return found is not None and not _BFLOAT16 & set(found[1].split())
+
+
+def processor_name(processor: Path = _PROCESSOR) -> str:
+    """What the processor is called, as far as the system says."""
+    lines = processor.read_text().splitlines() if processor.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
 
 
 def least_used(gpus: Sequence[str], taken: Iterable[str]) -> str:

@@ -162,13 +162,15 @@ def check_file_system(folder: Path) -> None:
     """Find out whether files of a folder can be locked and linked; nothing stays there.
 
     Args:
-        folder: One that exists and may be written.
+        folder: Where it does not exist, the one in which it would be made is tried.
 
     Raises:
         StoreError: Its file system lacks what keeps commands apart.
         OSError: The system refuses something else.
     """
-    probe, link = beside(folder / "probe"), beside(folder / "probe")
+    absolute = folder.absolute()
+    place = next(one for one in (absolute, *absolute.parents) if one.exists())
+    probe, link = beside(place / "probe"), beside(place / "probe")
     probe.touch()
     lacks = "locks (flock)"
     try:

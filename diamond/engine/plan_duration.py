@@ -99,7 +99,7 @@ def priorities(specs: Sequence[StageSpec], seconds: Mapping[str, float]) -> dict
 def wall_seconds(
     specs: Iterable[StageSpec], seconds: Mapping[str, float], done: frozenset[str], jobs: int
 ) -> float:
-    """Time of a plan on `jobs` processes: a simulation of the executor's own rule."""
+    """Time of a plan on `jobs` processes, at least one: a simulation of the executor's own rule."""
     todo = [spec for spec in specs if spec.key not in done]
     if not todo:
         return 0.0
@@ -116,7 +116,7 @@ def wall_seconds(
     ready.sort()
     running, clock, place = list[tuple[float, str]](), 0.0, len(missing)
     while ready or running:
-        while ready and len(running) < jobs:
+        while ready and len(running) < max(jobs, 1):
             _, _, key = heappop(ready)
             heappush(running, (clock + seconds[key], key))
         clock, ended = heappop(running)

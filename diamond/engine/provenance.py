@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from diamond.engine.stage_manifest import CodeVersion
+from diamond.engine.stage_manifest import CodeVersion, Manifest
+from diamond.results.arm_model import Machine
 from diamond.results.model import Provenance
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -49,6 +50,13 @@ def code_version() -> CodeVersion:
 def provenance(device: str | None, config: Mapping[str, Mapping[str, Any]]) -> Provenance:
     """What made a result: this code, on a device, from resolved configs by name."""
     return Provenance.model_validate({**code_version(), "device": device, "config": config})
+
+
+def made_on(manifest: Manifest | None) -> Machine | None:
+    """What a stage was begun on last; None of one that nobody has begun."""
+    if manifest is None or manifest["device"] is None:
+        return None
+    return Machine.model_validate({**(manifest["machine"] or {}), "device": manifest["device"]})
 
 
 def _digest(package: Path) -> str:

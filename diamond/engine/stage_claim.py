@@ -7,12 +7,13 @@ system is needed. On a network file system a look may be old; each step that cou
 and the rename of a finished stage, is decided by the server.
 """
 
+import json
 import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,6 +52,25 @@ class Held:
     token: str
 
 
+@dataclass(frozen=True)
+class Beat:
+    """The sign of life of who holds a claim: it changes as long as that process lives.
+
+    Attributes:
+        count: Of signs, from 1 on; 0 where there was none yet.
+        seconds: Since the claim was taken, by the holder's own clock.
+        done: Units done, for progress.
+        total: Units in all.
+        note: Of the progress.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+
 def stale_seconds(folder: Path) -> float:
     """How long the counter of a claim in a folder stands still until the claim is stale."""
     return STALE_SECONDS + (CACHED_SECONDS if network_file_system(folder) else 0.0)
@@ -75,20 +95,43 @@ class Claim:
         self._moved = False
         self._stop = threading.Event()
         self._lost = threading.Event()
+        self._progress = 0, 0, ""
+        self._taken_at = 0.0
 
     def holder(self) -> str | None:
         """Who holds the claim and may be alive, in words; None when it is free or stale."""
         found = self._highest()
         return None if found is None or self._is_free(found) else words_of(str(found.owner))
 
-    def try_acquire(self) -> bool:
+    @property
+    def standing(self) -> str | None:
+        """Token of the claim whose counter this object saw last; None where it saw none."""
+        return None if self._seen is None else self._seen[0]
+
+    def beat(self) -> Beat:
+        """The last sign of life of the holder."""
+        found = self._highest()
+        told = None if found is None else read_json(self._folder / (_BEAT + found.token))
+        # What cannot be read is being written, or was damaged.
+        if not isinstance(told, dict) or told.keys() != asdict(Beat()).keys():
+            return Beat()
+        return Beat(**told)
+
+    def report(self, done: int, total: int, note: str) -> None:
+        """Say how far this process is, which holds the claim; its next beat says so."""
+        self._progress = done, total, note
+
+    def try_acquire(self, over: str | None = None) -> bool:
         """Take the claim when it is free or stale; True when this process holds it now.
 
         A claim is stale when this object saw its counter stand still: it must be asked again and
         again. The claim of a process of this host that ended is free at once.
+
+        Args:
+            over: Token of a claim that another object of this machine saw stand still.
         """
         found = self._highest()
-        if found is not None and not self._is_free(found):
+        if found is not None and found.token != over and not self._is_free(found):
             return False
         self._number = 1 if found is None else found.number + 1
         self.token, self.previous = uuid4().hex, found
@@ -96,6 +139,7 @@ class Claim:
         with suppress(FileNotFoundError):
             if create_json(self._path, {"owner": current_owner(), "token": self.token}):
                 if self.is_own():
+                    self._taken_at = time.monotonic()
                     self._forget_earlier()
                     return True
                 self._path.unlink()
@@ -200,8 +244,9 @@ class Claim:
                 self._lost.set()
                 return
             count += 1
+            beat = Beat(count, round(time.monotonic() - self._taken_at, 1), *self._progress)
             with suppress(FileNotFoundError):
-                (self._folder / (_BEAT + self.token)).write_text(str(count))
+                (self._folder / (_BEAT + self.token)).write_text(json.dumps(asdict(beat)))
 
 
 def living_holders(claims: Sequence[Claim]) -> list[str | None]:

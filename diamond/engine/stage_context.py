@@ -21,11 +21,41 @@ from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_manifest import stage_manifest
 from diamond.engine.store import StageResult
 from diamond.engine.training_checkpoint import Saved, load_checkpoint, save_checkpoint
+from diamond.errors import StageReleasedError
 from diamond.tracking.event_log import EventLog, read_lines
 
 CHECKPOINT_SECONDS = 20.0
+SAVE_SECONDS = 60.0
+"""Time that a stage which saves itself has to come to its next checkpoint when it is to end."""
 Progress = Callable[[int, int, str], None]
 """Told units done, units in all, and a note such as the current loss."""
+
+
+@dataclass
+class Stopping:
+    """Whether the process that makes stages is asked to end. Mutable: a signal says so.
+
+    Attributes:
+        is_idle: Whether it makes no stage.
+    """
+
+    is_idle: bool = True
+    _since: float | None = None
+
+    def ask(self) -> None:
+        """Ask, the first time counts."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is asked to."""
+        return self._since is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it was asked, 0 where it was not."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
 
 
 @dataclass
@@ -39,6 +69,7 @@ class StageContext:
         seed: Data seed or run seed.
         checkpoint_seconds: Least time between checkpoints.
         compiled: Whether torch compiles the networks of the world model.
+        stopping: Whether the process is to end: then the next checkpoint is the last.
     """
 
     attempt: Attempt
@@ -46,13 +77,15 @@ class StageContext:
     upstream: Mapping[str, Path]
     seed: int
     device: torch.device
-    progress: Progress
+    tell: Progress
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     compiled: bool = False
+    stopping: Stopping = field(default_factory=Stopping)
     events: EventLog = field(init=False)
     _began: float = field(init=False)
     _last: float = field(init=False)
     _before: float = field(init=False, default=0.0)
+    _saves: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         """Start the clock and open the event log."""
@@ -120,9 +153,21 @@ class StageContext:
         self.events.truncate(0)
         self._before = 0.0
 
+    def progress(self, done: int, total: int, note: str) -> None:
+        """Say how far the stage is.
+
+        Raises:
+            StageReleasedError: The process is to end, and no checkpoint is at hand to wait for.
+        """
+        self.tell(done, total, note)
+        if self.stopping.asked and (not self._saves or self.stopping.seconds > SAVE_SECONDS):
+            raise StageReleasedError("the process was asked to end")
+
     def checkpoint_due(self) -> bool:
-        """Whether the last checkpoint is old enough for another."""
-        return time.monotonic() - self._last >= self.checkpoint_seconds
+        """Whether the last checkpoint is old enough for another, or another is the last."""
+        self._saves = True
+        is_old = time.monotonic() - self._last >= self.checkpoint_seconds
+        return is_old or self.stopping.asked
 
     def checkpoint(
         self,
@@ -135,6 +180,7 @@ class StageContext:
 
         Raises:
             OvertakenError: Another process took the stage over.
+            StageReleasedError: The process is to end; the state is saved.
         """
         self.attempt.claim.check(on_disk=True)
         counters = {
@@ -146,6 +192,8 @@ class StageContext:
         }
         save_checkpoint(self.attempt.folder, tensors, counters | dict(extra or {}))
         self._last = time.monotonic()
+        if self.stopping.asked:
+            raise StageReleasedError("the process was asked to end")
 
     def seconds(self) -> float:
         """Time at work on this stage, those before an interruption included."""

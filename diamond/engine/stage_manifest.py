@@ -27,10 +27,31 @@ class CodeVersion(TypedDict):
     platform: str
 
 
+class Machine(TypedDict):
+    """The machine that made something.
+
+    `name` is that of the GPU, or else of the processor. `instructions` are the vector instructions
+    that torch used on a processor; beside the name they decide how it rounds.
+    """
+
+    name: str
+    instructions: str | None
+    host: str
+
+
+class Maker(TypedDict):
+    """What makes a stage."""
+
+    device: str
+    machine: Machine
+    code: CodeVersion
+
+
 class Manifest(TypedDict):
     """What is written down of a stage: what it is, how far it is, and what it gave.
 
-    What follows from `code` on is None or empty before it is known. `outputs` and `kept` have a
+    What follows from `code` on is None or empty before it is known; `machine` is None also in what
+    was made before manifests had it. `outputs` and `kept` have a
     digest per file; of the outputs those in `dropped` are gone.
     """
 
@@ -42,6 +63,7 @@ class Manifest(TypedDict):
     numerics: int
     code: CodeVersion | None
     device: str | None
+    machine: Machine | None
     state: Literal["pending", "running", "failed", "done"]
     error: str | None
     lasting: bool | None
@@ -57,6 +79,7 @@ class ManifestChange(TypedDict, total=False):
 
     code: CodeVersion
     device: str
+    machine: Machine
     state: Literal["running", "failed"]
     error: str | None
     lasting: bool | None
@@ -73,6 +96,7 @@ def new_manifest(spec: StageSpec) -> Manifest:
         "numerics": spec.numerics,
         "code": None,
         "device": None,
+        "machine": None,
         "state": "pending",
         "error": None,
         "lasting": None,
@@ -94,7 +118,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     parts = (data.get(name) for name in ("stage", "config", "upstream", "seed", "numerics"))
     is_its_own = data.get("key") == key_of(*parts) == folder.name
-    return cast("Manifest", unsealed(data)) if is_its_own else None
+    return cast("Manifest", {"machine": None, **unsealed(data)}) if is_its_own else None
 
 
 def damage_of(folder: Path) -> str | None:

@@ -25,7 +25,7 @@ from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, 
 from diamond.engine.stage_claim import Claim
 from diamond.engine.stage_manifest import (
     OWN_FILES,
-    CodeVersion,
+    Maker,
     Manifest,
     ManifestChange,
     damage_of,
@@ -72,14 +72,11 @@ class Store:
         """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written, its file system lacks locks or links, or
-                another version made it.
+            StoreError: It cannot be written, lacks locks or links, or is of another version.
         """
         try:
             check_format(self.home)
-            # A new home is made where its file system is known to do.
-            absolute = self.home.absolute()
-            check_file_system(next(one for one in (absolute, *absolute.parents) if one.exists()))
+            check_file_system(self.home)  # It is made only where it can work.
             open_home(self.home)
             for name in (STAGES_FOLDER, WORK):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
@@ -161,21 +158,33 @@ class Store:
         """Keys of the stages of a name that a home has a folder of, finished or not."""
         found: set[str] = set()
         for part in (STAGES_FOLDER, KEPT, WORK):
-            try:
-                found.update(os.listdir(self.home / part / stage))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            found |= self._listed(self.home / part / stage)
         # Whatever else lies there was not made by this project.
         return frozenset(name for name in found if _KEY.fullmatch(name))
+
+    def finished_keys(self, stage: str) -> frozenset[str]:
+        """Keys of the finished stages of a name, by listings of folders alone.
+
+        One that lost files on purpose counts, unless it is to be made again: then there is work on
+        it.
+        """
+        whole, kept, work = (
+            self._listed(self.home / part / stage) for part in (STAGES_FOLDER, KEPT, WORK)
+        )
+        return frozenset(whole | (kept - work))
+
+    @staticmethod
+    def _listed(folder: Path) -> set[str]:
+        try:
+            return set(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def stage_names(self) -> tuple[str, ...]:
         """The stages that a home has a folder of, those of families that are gone included."""
         found: set[str] = set()
         for part in (STAGES_FOLDER, KEPT, WORK):
-            try:
-                found.update(os.listdir(self.home / part))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
+            found |= self._listed(self.home / part)
         return tuple(sorted(name for name in found if self.keys(name)))
 
     def folders(self, stage: str, key: str) -> list[Path]:
@@ -247,22 +256,21 @@ class Store:
         if not first and read_manifest(folder) is None:
             write_manifest(folder, manifest)
 
-    def begin(self, stage: str, key: str, claim: Claim, device: str, code: CodeVersion) -> Attempt:
+    def begin(self, stage: str, key: str, claim: Claim, maker: Maker) -> Attempt:
         """Begin an attempt, which goes on from what an earlier one left.
 
         Args:
             stage: Name.
             key: Key; the stage is prepared.
             claim: On the stage's folder of work, held by this process.
-            device: What it runs on.
-            code: The version of the code.
+            maker: What it runs on, and the version of the code.
 
         Raises:
             OvertakenError: Another process took over since: its attempt is left alone.
         """
         claim.check(on_disk=True)
         running: ManifestChange = {"state": "running", "error": None, "lasting": None}
-        manifest = self._update(stage, key, {**running, "device": device, "code": code})
+        manifest = self._update(stage, key, {**running, **maker})
         attempts = self.work(stage, key) / ATTEMPTS
         attempt = Attempt(attempts / claim.token, claim, manifest)
         attempts.mkdir(exist_ok=True)
@@ -363,10 +371,9 @@ class Store:
         if folder.exists():
             trash = self.home / TRASH / uuid4().hex
             trash.parent.mkdir(exist_ok=True)
-            # Another command may remove it at the same moment.
+            # Another command may remove it at the same moment; NFS keeps files that are open here.
             with suppress(FileNotFoundError):
                 folder.rename(trash)
-                # On NFS a file stays for as long as a process of this host has it open.
                 shutil.rmtree(trash, ignore_errors=True)
 
     def clear_work(self, stage: str, key: str) -> None:
@@ -376,6 +383,10 @@ class Store:
     def mark_failed(self, stage: str, key: str, error: str, lasting: bool) -> None:
         """Note why a stage stopped, and whether it would stop again; its last checkpoint stays."""
         self._update(stage, key, {"state": "failed", "error": error, "lasting": lasting})
+
+    def forgive(self, spec: StageSpec) -> None:
+        """Forget that a stage failed, so that whoever comes tries it again."""
+        self._update(spec.stage, spec.key, {"state": "running", "error": None, "lasting": None})
 
     def failure(self, spec: StageSpec) -> str | None:
         """Why a stage failed, when it would fail again; None for any other."""

@@ -13,7 +13,7 @@ from diamond.engine.declaration_timing import standing
 from diamond.engine.files import digest
 from diamond.engine.needed_stages import REPORT_FILE
 from diamond.engine.output_names import OFF_DATA_SCORES_FILE
-from diamond.engine.provenance import provenance
+from diamond.engine.provenance import made_on, provenance
 from diamond.engine.report_file import read_result
 from diamond.engine.run_identity import tracked_key
 from diamond.engine.store import Store
@@ -325,6 +325,7 @@ def _run(plan: Plan, run: Run, found: _Found, horizon: int) -> RunResult:
                 made=spec.key in found.made,
                 seconds=_seconds(store, spec),
                 state=store.status(spec),
+                machine=made_on(store.manifest(spec.stage, spec.key)),
             )
             for spec in run.stages
         },

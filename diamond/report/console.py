@@ -6,6 +6,7 @@ from itertools import chain
 
 from diamond.config.metric_table import RETURN, is_set
 from diamond.config.player_names import UnseeingPlayer
+from diamond.report.machines import machines_sentence
 from diamond.report.prose import seen_sentences
 from diamond.report.return_tables import player_text
 from diamond.report.table import Cell, Row, Table
@@ -205,6 +206,7 @@ def _caption(doc: Result, game: str) -> str:
     told = _difference_caption(doc, game)
     told += seen_sentences(doc, game)
     told += _returns_caption(doc, game)
+    told += filter(None, [machines_sentence(doc, game)])
     return "\n".join(told)
 
 

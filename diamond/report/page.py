@@ -15,6 +15,7 @@ from diamond.report.figures.pictures import ROLES, file_part, pictures_of
 from diamond.report.figures.strips import Strips, film_grid
 from diamond.report.figures.survival_figure import survival_rows, survival_sentence, survival_table
 from diamond.report.latex import table_latex
+from diamond.report.machines import machines_table
 from diamond.report.off_data import off_data_differences, off_data_sentences, off_data_table
 from diamond.report.overview import overview_table
 from diamond.report.path_tables import path_sentences, path_table
@@ -101,6 +102,7 @@ def _context(doc: Result, section: Section) -> dict[str, Any]:
         "policy": policy(scripts, rules),
         "answer": doc.summary,
         "intervals": [],
+        "machines": machines_table(doc),
         "stages": tables.stages_table(doc),
         "provenance": prose.provenance_rows(doc),
         "config": prose.config_text(doc),

@@ -1,9 +1,10 @@
-"""What of a result is dead, in one sentence, so that nobody reads on without knowing."""
+"""What of a result is dead or weak, in one sentence, so that nobody reads on without knowing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from diamond.findings.foundations import UNTRAINED, UNTRAINED_PRESET, is_uniform
+from diamond.report.machines import machines_clause
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 from diamond.results.number_text import written
@@ -69,7 +70,7 @@ _CHECKS = (
 
 
 def warn(doc: Result) -> str:
-    """Say in one sentence which parts of the agents of a study are dead, and which means are weak.
+    """Say in one sentence what of the agents of a study is dead, weak or made in different ways.
 
     Args:
         doc: The result document; its own ``warning`` is not read.
@@ -81,8 +82,15 @@ def warn(doc: Result) -> str:
     for game in doc.games:
         arms = doc.arms_of(game, "arm")
         where = f"{game}: " if len(doc.games) > 1 else ""
-        told += [f"{where}{clause}" for clause in (*_dead(arms), *_few(arms))]
+        told += [f"{where}{clause}" for clause in _clauses(arms)]
     return f"Warning: {'; '.join(told)}." if told else ""
+
+
+def _clauses(arms: Sequence[Arm]) -> Iterator[str]:
+    yield from _dead(arms)
+    yield from _few(arms)
+    if clause := machines_clause(arms):
+        yield clause
 
 
 def _dead(arms: Sequence[Arm]) -> Iterator[str]:

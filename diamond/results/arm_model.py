@@ -30,6 +30,33 @@ class Failure:
     error: str
 
 
+class Machine(Record):
+    """What a stage was made on; of one whose manifest does not tell, the device alone is known."""
+
+    device: str = Field(description="cuda or cpu, with `(compiled)` where networks were compiled")
+    name: str | None = Field(default=None, description="of the GPU or processor; null: unknown")
+    instructions: str | None = Field(
+        default=None, description="vector instructions of a processor that torch used"
+    )
+    host: str | None = Field(default=None, description="its name in the network")
+
+    @property
+    def kind(self) -> str:
+        """What decides how it rounds, in words."""
+        if self.name is None:
+            return f"unknown ({self.device})"
+        compiled = "compiled" if "compiled" in self.device else ""
+        more = ", ".join(filter(None, (self.instructions, compiled)))
+        return f"{self.name} ({more})" if more else self.name
+
+
+def are_several_kinds(machines: Iterable[Machine]) -> bool:
+    """Whether machines are known to be of several kinds; one without a name may be any of them."""
+    found = set(machines)
+    named = {one.kind for one in found if one.name is not None}
+    return len(named) > 1 or len({one.device for one in found}) > 1
+
+
 class Stage(Record):
     """A stage that a run needs."""
 
@@ -39,6 +66,9 @@ class Stage(Record):
     )
     seconds: float = Field(default=0.0, description="that it took when it was made")
     state: str = Field(default="done", description="done, failed, partial or missing")
+    machine: Machine | None = Field(
+        default=None, description="that made it; null where it is not made, or nothing says"
+    )
 
 
 class FrameCost(Record):

@@ -140,7 +140,7 @@ class Result(Record):
         default=(), description="the answer in three parts, by game; one of a search"
     )
     warning: str = Field(
-        default="", description="what in it is dead, in a sentence; empty where nothing is"
+        default="", description="what in it is dead, weak or of several machines, in a sentence"
     )
     next: tuple[str, ...] = Field(
         default=(), description="commands that make sense now, the first one first"

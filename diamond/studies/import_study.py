@@ -23,8 +23,15 @@ from diamond.engine.needed_stages import (
     written_needs,
 )
 from diamond.engine.output_names import MANIFEST_FILE
+from diamond.engine.provenance import made_on
 from diamond.engine.sealed_json import is_whole, sealed
-from diamond.engine.stage_manifest import damage_of, kept_digests, read_manifest, stage_manifest
+from diamond.engine.stage_manifest import (
+    Manifest,
+    damage_of,
+    kept_digests,
+    read_manifest,
+    stage_manifest,
+)
 from diamond.engine.store import STAGES_FOLDER, Store
 from diamond.engine.study_history import (
     FILE_NAME,
@@ -260,9 +267,14 @@ def _fresh_stages(arrived: _Arrived, store: Store) -> list[tuple[str, str]]:
             raise _refused(
                 arrived,
                 f"{differing[0]} of the stage {stage} {key}, of the run {run!r}, is not the same: "
-                f"it was made on {there['device']} there and on {here['device']} here",
+                f"it was made on {_kind(there)} there and on {_kind(here)} here",
             )
     return fresh
+
+
+def _kind(manifest: Manifest) -> str:
+    found = made_on(manifest)
+    return "an unknown machine" if found is None else found.kind
 
 
 def _take_stages(arrived: _Arrived, store: Store, stages: Iterable[tuple[str, str]]) -> None:

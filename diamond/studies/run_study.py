@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diamond.engine.executor import LocalExecutor, StageEvent
 from diamond.engine.plan_duration import Estimate, Work, priorities
 from diamond.engine.store import Store
 from diamond.engine.study_history import known_aggregates
@@ -20,6 +19,7 @@ from diamond.studies.frame_retention import Dropping, Keep, dropped_note
 from diamond.studies.study_runs import Snapshot, is_compared, tracked_runs, tracked_study
 from diamond.studies.study_tracking import TrackingThread
 from diamond.tracking.mlflow_records import RunStatus
+from diamond.workers.executor import Executor, StageEvent
 
 
 @dataclass
@@ -90,7 +90,7 @@ class StudyRun:
 
     def execute(
         self,
-        executor: LocalExecutor,
+        executor: Executor,
         on_event: Callable[[StageEvent], None],
         on_tick: Callable[[], None],
         specs: Sequence[StageSpec] | None = None,
@@ -105,16 +105,9 @@ class StudyRun:
             specs: The stages, each after those that it reads; None for those of the arms asked for.
             on_work: Told what there is to make, before it begins.
         """
-        specs = selected_stages(self.plan, self.only) if specs is None else specs
-        status = self.store.statuses(specs)
-        done = frozenset(key for key, found in status.items() if found == "done")
         dropping = Dropping(self.store, self.keep, self.plan.study)
-        again = dropping.take_on(specs, done)
-        for spec in specs:
-            self.store.prepare(spec, again=spec.key in again)
-        estimate = Estimate(self.plan, self.store, executor.device)
-        left = {spec.key: estimate.left(spec) for spec in specs}
-        on_work(Work(specs, left, done - again, executor.jobs))
+        work = self._prepare(executor, specs, dropping)
+        on_work(work)
 
         def note(event: StageEvent) -> None:
             if event.kind == "made":
@@ -127,11 +120,38 @@ class StudyRun:
                     self.blocked.add(event.spec.key)
             on_event(event)
 
-        failed = {} if self.retry_failed else failures(self.store, specs)
-        for spec in specs:
+        failed = failures(self.store, work.specs)
+        for spec in work.specs:
             if spec.key in failed:
                 note(StageEvent("still_failed", spec, note=failed[spec.key]))
-        executor.run(specs, done - again, priorities(specs, left), note, on_tick, frozenset(failed))
+        order = priorities(work.specs, work.seconds)
+        executor.run(work.specs, work.done, order, note, on_tick, frozenset(failed))
+
+    def hand_over(self, executor: Executor) -> None:
+        """Ask workers for the stages that are missing, and leave them to it.
+
+        Raises:
+            EngineError: They cannot be submitted.
+        """
+        work = self._prepare(executor, None, Dropping(self.store, self.keep, self.plan.study))
+        executor.add(work.specs, work.done, priorities(work.specs, work.seconds))
+        executor.hand_over()
+
+    def _prepare(
+        self, executor: Executor, specs: Sequence[StageSpec] | None, dropping: Dropping
+    ) -> Work:
+        """Write what who makes the missing stages must find; what failed and may be tried again."""
+        specs = selected_stages(self.plan, self.only) if specs is None else specs
+        status = self.store.statuses(specs)
+        done = frozenset(key for key, found in status.items() if found == "done")
+        again = dropping.take_on(specs, done)
+        for spec in specs:
+            self.store.prepare(spec, again=spec.key in again)
+            if self.retry_failed and status[spec.key] == "failed":
+                self.store.forgive(spec)
+        estimate = Estimate(self.plan, self.store, executor.device)
+        left = {spec.key: estimate.left(spec) for spec in specs}
+        return Work(specs, left, done - again, executor.jobs)
 
     def result(self, seen: SeenStore | None = None) -> Result:
         """The result as of now; arms that were not asked for are as they are.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -57,6 +58,11 @@ class TrackingThread:
 
     def start(self) -> None:
         """Open the store and do what comes, until `finish` or `stop`."""
+        if self._uri is not None and is_server(self._uri):
+            # MLflow imports IPython at its first request. In this thread matplotlib, where it finds
+            # IPython half imported, fails.
+            with suppress(ImportError):
+                import_module("IPython")
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 

@@ -15,7 +15,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from optuna_dashboard import save_note
 
-from diamond.engine.executor import LocalExecutor, StageEvent
 from diamond.engine.store import Store
 from diamond.engine.study_history import record_plan
 from diamond.errors import RequestError
@@ -33,6 +32,7 @@ from diamond.sweep.trial_runs import TrialTracking
 from diamond.sweep.trial_values import run_value, trial_value, violations
 from diamond.sweep.trials import instances, trial_name, trial_plan
 from diamond.sweep.turns import Turn, Turns
+from diamond.workers.executor import Executor, StageEvent
 
 MAX_ATTEMPTS = 2
 """A trial that fails, or kills its worker, is tried once more; a killed command is no failure."""
@@ -107,7 +107,7 @@ class SweepRun:
 
     def execute(
         self,
-        executor: LocalExecutor,
+        executor: Executor,
         jobs: int,
         on_event: Callable[[StageEvent], None],
         on_tick: Callable[[], None],
@@ -147,14 +147,14 @@ class SweepRun:
             executor.stop()
             self._let_go()
 
-    def _next(self, executor: LocalExecutor) -> int | None:
+    def _next(self, executor: Executor) -> int | None:
         """Begin a trial, the next one where it cannot begin; None where there is none."""
         while (turn := self.turns.next(self._active)) is not None:
             if self._begin(executor, turn):
                 return turn.trial.number
         return None
 
-    def _begin(self, executor: LocalExecutor, turn: Turn) -> bool:
+    def _begin(self, executor: Executor, turn: Turn) -> bool:
         """Plan a trial and hand its first stages to the executor; whether it could begin."""
         trial, texts = turn.trial, turn.texts
         name = trial_name(trial.number)
@@ -172,7 +172,7 @@ class SweepRun:
         self._hand_over(executor, trial.number)
         return True
 
-    def _hand_over(self, executor: LocalExecutor, number: int) -> None:
+    def _hand_over(self, executor: Executor, number: int) -> None:
         """Give the executor the stages of a trial's first phase."""
         active = self._active[number]
         specs = active.phases[0].specs
@@ -197,7 +197,7 @@ class SweepRun:
         order = {spec.key: priority(number, spec) for spec in specs}
         executor.add(specs, frozenset(self._done & order.keys()), order)
 
-    def _advance(self, number: int, executor: LocalExecutor) -> None:
+    def _advance(self, number: int, executor: Executor) -> None:
         """Bring a trial on: to its next phase, to its end, or to its second attempt."""
         active = self._active.get(number)
         while active is not None:
@@ -226,9 +226,7 @@ class SweepRun:
         self._active.pop(number).turn.claim.close()
         self.news(f"{trial_name(number)}: another command brought it to its end")
 
-    def _retry_or_fail(
-        self, number: int, broken: Sequence[StageSpec], executor: LocalExecutor
-    ) -> None:
+    def _retry_or_fail(self, number: int, broken: Sequence[StageSpec], executor: Executor) -> None:
         active = self._active[number]
         causes = [spec for spec in broken if not self._failed[spec.key].endswith(" failed")]
         first = (causes or broken)[0]

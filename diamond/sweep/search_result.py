@@ -2,17 +2,18 @@
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from diamond.config.base import canonical
-from diamond.engine.provenance import provenance
+from diamond.engine.provenance import made_on, provenance
 from diamond.engine.store import Store
 from diamond.findings.reader_notes import scoring_notes
 from diamond.plan.find_axis import find_axis
 from diamond.plan.plan import Plan
+from diamond.results.arm_model import Machine, are_several_kinds
 from diamond.results.model import Places, Result
 from diamond.results.search import (
     INSTANCES,
@@ -74,6 +75,7 @@ def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | No
     """
     sweep, said = run.sweep, run.sweep.declaration
     search = _search(run, home, tracking_uri)
+    machines = _machines(run.store, search.trials)
     return Result(
         study=sweep.name,
         question=said.question,
@@ -86,9 +88,9 @@ def sweep_result(run: SweepRun, storage: str, home: Path, tracking_uri: str | No
         design="search",
         horizon=base_config(sweep, said.games[0]).rollouts.horizon_steps,
         search=search,
-        notes=_notes(run, search.trials),
+        notes=(*_notes(run, search.trials), *machine_notes(machines)),
         provenance=provenance(
-            _device(run.store, search.trials),
+            ", ".join(sorted({one.device for one in machines})) or None,
             {game: canonical(base_config(sweep, game)) for game in said.games},
         ),
         paths=_paths(run, storage, home, tracking_uri),
@@ -297,14 +299,22 @@ def _notes(run: SweepRun, trials: Sequence[Trial]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _device(store: Store, trials: Sequence[Trial]) -> str | None:
-    found = set()
-    for trial in trials:
-        for stage, key in trial.stages.items():
-            manifest = store.manifest(stage, key)
-            if manifest and manifest["device"]:
-                found.add(manifest["device"])
-    return ", ".join(sorted(found)) or None
+def _machines(store: Store, trials: Sequence[Trial]) -> set[Machine]:
+    """What the stages of all trials were made on."""
+    stages = {stage for trial in trials for stage in trial.stages.items()}
+    found = (made_on(store.manifest(*stage)) for stage in stages)
+    return {one for one in found if one is not None}
+
+
+def machine_notes(machines: Set[Machine]) -> list[str]:
+    """What a reader of trials must know of the machines that made them."""
+    if not are_several_kinds(machines):
+        return []
+    kinds = ", ".join(sorted({one.kind for one in machines}))
+    return [
+        f"Trials were made on several kinds of machines ({kinds}): single frames may differ by "
+        "rounding alone, and times do not compare."
+    ]
 
 
 def _paths(run: SweepRun, storage: str, home: Path, tracking_uri: str | None) -> Places:

@@ -54,8 +54,8 @@ _CHATTY = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "a
 def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
     """Open a store, making its database and experiment where they are missing.
 
-    Files of a new experiment in a SQLite database go to ``artifacts`` beside it. Other stores have
-    their own place for files.
+    Files of a new experiment go to ``artifacts`` beside a SQLite database, of another database to
+    ``artifacts`` in the home. A server has its own place for files.
 
     Args:
         tracking_uri: Any address that MLflow takes but a folder.
@@ -74,10 +74,10 @@ def open_client(tracking_uri: str, home: Home) -> tuple[MlflowClient, str]:
             _prepare_sqlite(path)
             if path.parent.samefile(home.folder):
                 relocate(path, home.id, home.former)
-            root = artifact_root(path)
+            root: str | None = artifact_root(path.parent)
         else:
             _knock(uri)
-            root = None
+            root = artifact_root(home.folder) if _is_database(uri) else None
         client = MlflowClient(tracking_uri=uri)
         experiment = _experiment(client, root)
         _describe(client, experiment)
@@ -239,16 +239,26 @@ def _knock(uri: str) -> None:
     scheme = urlsplit(uri).scheme
     if scheme in ("http", "https"):
         _ask(uri)
-    elif scheme.partition("+")[0] in _DATABASES:
+    elif _is_database(uri):
         try:
             engine = sqlalchemy.create_engine(uri)
         except ImportError as error:
             raise StoreError(
-                f"cannot open the MLflow store {hide_secrets(uri)!r}: {error}.\n"
-                "  Install the driver of that database."
+                f"cannot open the MLflow store {hide_secrets(uri)!r}: {error}.\n  {_install(uri)}"
             ) from error
         engine.connect().close()
         engine.dispose()
+
+
+def _is_database(uri: str) -> bool:
+    """Whether a process that tracks opens the database itself."""
+    return urlsplit(uri).scheme.partition("+")[0] in _DATABASES
+
+
+def _install(uri: str) -> str:
+    if uri.startswith("postgresql+psycopg:"):
+        return 'pip install "diamond-ablations[postgresql]"'
+    return "Install the driver of that database."
 
 
 def _ask(uri: str) -> None:

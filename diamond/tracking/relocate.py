@@ -28,7 +28,7 @@ def relocate(database: Path, home_id: str = "", former: Sequence[str] = ()) -> N
     Raises:
         sqlite3.Error: The database cannot be read or written.
     """
-    new = artifact_root(database)
+    new = artifact_root(database.parent)
     with closing(sqlite3.connect(database, timeout=_WAIT_SECONDS)) as connection, connection:
         found = connection.execute(
             "SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,)
@@ -47,6 +47,6 @@ def relocate(database: Path, home_id: str = "", former: Sequence[str] = ()) -> N
             )
 
 
-def artifact_root(database: Path) -> str:
-    """Where the files of runs in a SQLite database go: beside it."""
-    return (database.resolve().parent / "artifacts").as_uri()
+def artifact_root(folder: Path) -> str:
+    """Where the files of runs go whose database a process opens itself."""
+    return (folder.resolve() / "artifacts").as_uri()

@@ -18,6 +18,7 @@ UNBORN = "id-of-the-home"
 LASTING_FOLDER = Path("/var/tmp")  # noqa: S108
 """Local on most machines, and kept when they start again."""
 _SQLITE = "sqlite:///"
+_NO_DRIVER = re.compile(r"\Apostgres(?:ql)?://")
 _NEEDS_ESCAPES = frozenset("%?#")
 HIDDEN = "***"
 """Stands for a password in what is shown."""
@@ -82,7 +83,7 @@ def _local_folder(home: Path) -> Path:
 
 
 def absolute_uri(tracking_uri: str) -> str:
-    """Return an address that means the same in every working directory.
+    """Return an address that means the same in every working directory, with its driver.
 
     Args:
         tracking_uri: A SQLite or other database address, an ``http(s)://`` server, or a scheme of
@@ -104,7 +105,8 @@ def absolute_uri(tracking_uri: str) -> str:
         raise _refused(
             tracking_uri, "a folder is MLflow's old file store, which it no longer opens"
         )
-    return tracking_uri
+    # Which driver SQLAlchemy takes where none is named depends on its version.
+    return _NO_DRIVER.sub("postgresql+psycopg://", tracking_uri)
 
 
 def hide_secrets(text: str, *addresses: str) -> str:

@@ -34,10 +34,11 @@ KILLS, SHORT_KILLS = 5, 2
 WORKER = f"""
 import hashlib, json, sys, time
 from pathlib import Path
-from diamond.engine import stage_claim, worker
+from diamond.engine import stage_claim
 from diamond.engine.files import write_text
 from diamond.engine.store import Store
 from diamond.plan.stage_keys import StageSpec
+from diamond.workers import worker
 
 stage_claim.HEARTBEAT_SECONDS, stage_claim.STALE_SECONDS = 0.5, 10.0
 home, numbers = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -59,9 +60,18 @@ worker.function_of = lambda *_: make
 store = Store(home)
 store.check_writable()
 say({{"type": "home", "id": json.loads((home / "home.json").read_text())["id"]}})
-for number in numbers:
-    spec = StageSpec("frames", {{"game": "Boxing"}}, {{}}, number)
-    worker.run_stage(store, spec.stage, spec.key, lambda m: say(m | {{"stage": number}}), 1e9)
+specs = [StageSpec("frames", {{"game": "Boxing"}}, {{}}, number) for number in numbers]
+for spec in specs:
+    store.prepare(spec)
+seen = {{spec.key: stage_claim.Claim(store.work(spec.stage, spec.key)) for spec in specs}}
+while specs:
+    for spec in specs:
+        if seen[spec.key].holder() is None:
+            manner = worker.Manner(over=seen[spec.key].standing)
+            tell = lambda message: say(message | {{"stage": spec.seed}})
+            worker.run_stage(store, spec.stage, spec.key, tell, 1e9, manner)
+    specs = [spec for spec in specs if not store.has_all_files(spec.stage, spec.key)]
+    time.sleep(0.1)
 """
 COMMAND = (sys.executable, "-c", WORKER)
 """What a host runs, given the home and the numbers of the stages in the order that it takes them.
@@ -100,8 +110,6 @@ def hosts_case(state: State, case: Case, rng: np.random.Generator, short: bool) 
     ]
     store = Store(case.home)
     store.check_writable()
-    for spec in specs:
-        store.prepare(spec)
     hosts = [Host(case, number, rng, len(specs)) for number in range(len(CLOCKS))]
     with Watch(case.home) as watch, Torn(case.home) as torn:
         for host in hosts:

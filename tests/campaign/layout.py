@@ -15,7 +15,7 @@ from typing import Any
 from diamond.engine.home import open_home
 from diamond.engine.stage_claim import STALE_SECONDS
 
-WORKER = "diamond.engine.worker"
+WORKER = "diamond.workers.worker"
 LIMIT_SECONDS = STALE_SECONDS
 WAITS = "waits for process"
 """What a command prints of a stage that another one makes."""
@@ -25,6 +25,7 @@ EFFORT = {
     *("attempts", "code", "command", "costs", "declared_at", "finished_ms", "hours", "made"),
     *(
         "files",
+        "machine",
         "mlflow_run",
         "ms_per_frame",
         "next",

@@ -21,8 +21,8 @@ LIMIT_SECONDS = 600.0
 LAUNCHER = """
 import ctypes, functools, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the campaign, however that ends
-from diamond.engine import executor
-executor.LocalExecutor = functools.partial(executor.LocalExecutor, checkpoint_seconds=0.1)
+from diamond.workers import executor
+executor.Executor = functools.partial(executor.Executor, checkpoint_seconds=0.1)
 from diamond.cli.app import main
 main()
 """

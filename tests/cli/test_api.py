@@ -23,7 +23,6 @@ from diamond.cli.commands.ablate_command import ablate as ablate_command
 from diamond.cli.interrupt import interruptible
 from diamond.cli.study_command import Options
 from diamond.data.frame_files import read_stack
-from diamond.engine.executor import LocalExecutor
 from diamond.engine.files import digest
 from diamond.engine.output_names import FRAMES_FILE
 from diamond.engine.store import Store
@@ -36,6 +35,7 @@ from diamond.studies import compared_frames as films_module
 from diamond.studies.export_study import export_study
 from diamond.studies.frame_retention import Dropping, Keep
 from diamond.studies.study_list import named_study
+from diamond.workers.pool import Child, Pool
 from tests import commands
 from tests.commands import SMOKE, STUDY, copy_home, digests, environment, live_workers, smoke_plan
 from tests.sweep_documents import result as sweep_of
@@ -303,13 +303,13 @@ def test_frames_that_cannot_be_made_again_are_told(
     study = with_study(smoke_home, home)
     drop(home, "none")
 
-    class Broken(LocalExecutor):
-        def _spawn(self) -> Any:
-            worker = super()._spawn()
-            worker.process.kill()
-            return worker
+    class Broken(Pool):
+        def _spawn(self) -> Child:
+            child = super()._spawn()
+            child.process.kill()
+            return child
 
-    monkeypatch.setattr("diamond.engine.executor.LocalExecutor", Broken)
+    monkeypatch.setattr("diamond.workers.executor.Pool", Broken)
     with pytest.raises(StageFailedError, match=r"could not be made again: rollouts: .* SIGKILL"):
         study.frames("steps=3", 0)
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from diamond.cli import progress
 from diamond.cli.progress import ProgressView, clock_text, doing, rate_text
-from diamond.engine.executor import StageEvent
 from diamond.engine.plan_duration import Work
 from diamond.plan.stage_keys import StageSpec
+from diamond.workers.executor import StageEvent
 from tests.commands import smoke_plan
 
 PER = {"s": 1, "min": 60, "h": 3600}

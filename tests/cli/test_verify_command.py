@@ -13,11 +13,11 @@ from diamond.cli.ablate import run_study
 from diamond.cli.declaration_options import declared_request
 from diamond.cli.study_command import Options
 from diamond.engine.devices import Workers
-from diamond.engine.executor import LocalExecutor
 from diamond.engine.files import read_json
 from diamond.engine.sealed_json import sealed
 from diamond.errors import InterruptedRunError
 from diamond.plan.declarations import claims_hash, load_declaration
+from diamond.workers.executor import Executor
 from tests.commands import STUDY, copy_home, diamond, finished_at, tracked
 
 TEXT = """\
@@ -149,7 +149,7 @@ def test_the_hash_is_recorded_before_the_first_arm_starts(
         seen.extend(read_json(home / "studies" / "mine" / "plans.json"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LocalExecutor, "run", run)
+    monkeypatch.setattr(Executor, "run", run)
     request = declared_request((str(file),), {})
     with pytest.raises(InterruptedRunError):
         run_study(request, Options(home, Workers(1), False, True, None, "diamond ablate mine.toml"))

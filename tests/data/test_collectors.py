@@ -13,7 +13,6 @@ from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
 from diamond.engine.files import digest
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, StageFailedError, StoreError, WeightsError
 from diamond.plan.find_axis import find_axis
@@ -26,6 +25,7 @@ from diamond.rng import numpy_generator
 from diamond.seeds import Purpose
 from diamond.weights.checkpoint_folders import adopt_players
 from diamond.weights.imported_weights import weights_path
+from diamond.workers.worker import run_stage
 from tests.agents import write_agent
 from tests.commands import ablate, diamond, manifests
 

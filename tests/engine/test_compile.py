@@ -29,7 +29,6 @@ from diamond.engine.arithmetic import compile_network, release_memory
 from diamond.engine.devices import Workers, check_compiler, named_device
 from diamond.engine.files import read_json
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
 from diamond.families.diamond.denoiser import DENOISER
@@ -39,6 +38,7 @@ from diamond.plan.stage_keys import StageName
 from diamond.rng import StreamNoise, torch_generator
 from diamond.seeds import Purpose
 from diamond.tracking.event_log import read_events
+from diamond.workers.worker import Manner, run_stage
 from tests.commands import SMOKE, copy_home, diamond, digests, smoke_plan
 
 CONFIG = make_preset("smoke", "Boxing")
@@ -171,7 +171,7 @@ def test_a_stage_compiles_its_world_model_and_says_so(
     store = Store(copy_home(smoke_home, tmp_path, *upstream))
     spec = next(spec for spec in smoke_plan().stages() if spec.stage == stage)
     store.prepare(spec)
-    run_stage(store, stage, spec.key, lambda _: None, 1e9, compiled=True)
+    run_stage(store, stage, spec.key, lambda _: None, 1e9, Manner(compiled=True))
     assert seen == compiled
     manifest = store.manifest(stage, spec.key)
     assert manifest is not None and manifest["device"] == "cpu (compiled)"
@@ -316,7 +316,7 @@ def test_a_compiled_training_learns_what_a_plain_one_learns(
     store = Store(copy_home(smoke_home, tmp_path, "frames"))
     spec = next(spec for spec in smoke_plan().stages() if spec.stage == "denoiser")
     store.prepare(spec)
-    run_stage(store, "denoiser", spec.key, lambda _: None, 1e9, compiled=True)
+    run_stage(store, "denoiser", spec.key, lambda _: None, 1e9, Manner(compiled=True))
     logs = [home / "stages/denoiser" / spec.key / "events.jsonl" for home in (tmp_path, smoke_home)]
     ours, theirs = ([event.values for event in read_events(log, None)] for log in logs)
     assert len(ours) == len(theirs) > 0

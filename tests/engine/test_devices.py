@@ -17,8 +17,8 @@ from diamond.engine.devices import (
     listed_gpus,
     visible_gpus,
 )
-from diamond.engine.executor import LocalExecutor
-from tests.engine.test_executor import spec
+from diamond.workers.executor import Executor
+from tests.workers.test_executor import spec
 
 LISTED = """\
 GPU 0: NVIDIA H100 (UUID: GPU-11)
@@ -105,7 +105,7 @@ def test_workers_get_their_gpu_and_one_thread_before_they_start(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     specs = [spec(number) for number in range(3)]
-    LocalExecutor(tmp_path, Workers(3)).run(
+    Executor(tmp_path, Workers(3)).run(
         specs, frozenset(), {s.key: 0.0 for s in specs}, lambda _event: None
     )
     told = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]

@@ -14,7 +14,6 @@ import torch
 from diamond.cli.ablate import run_study
 from diamond.cli.study_command import Options
 from diamond.engine.devices import Workers
-from diamond.engine.executor import StageEvent
 from diamond.engine.failure import cause_of, is_lasting
 from diamond.engine.store import Store
 from diamond.errors import (
@@ -27,6 +26,7 @@ from diamond.errors import (
 from diamond.plan.request import Request
 from diamond.studies.arm_selection import check_arms, selected_stages
 from diamond.studies.run_study import StudyRun, Tracking
+from diamond.workers.executor import StageEvent
 from tests.commands import (
     SMOKE,
     STUDY,

@@ -15,10 +15,10 @@ from diamond.engine.files import read_json
 from diamond.engine.output_names import CHECKPOINT_FILE, FRAMES_FILE
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.makers.rollout_passes import MAP_SUFFIX
 from diamond.plan.stage_keys import StageName
 from diamond.tracking.event_log import read_events
+from diamond.workers.worker import run_stage
 from tests.commands import (
     SMOKE,
     STUDY,

@@ -15,7 +15,6 @@ from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig
 from diamond.engine.devices import Workers
 from diamond.engine.plan_duration import IMPORT_SECONDS, Estimate, priorities, wall_seconds
-from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.store import Store
@@ -32,7 +31,7 @@ from diamond.plan.stage_keys import StageSpec
 from diamond.stages.multiplications import policy_multiplications
 from diamond.stages.registry import stages_of_protocol
 from diamond.training.policy_part import POLICY
-from tests.commands import diamond, smoke_plan
+from tests.commands import MAKER, diamond, smoke_plan
 from tests.commands import finish as finish_stage
 
 STAGES = stages_of_protocol("static")
@@ -249,7 +248,7 @@ def test_what_a_checkpoint_holds_is_not_to_do_again(tmp_path: Path) -> None:
     store.prepare(spec)
     claim = Claim(store.work(spec.stage, spec.key))
     assert claim.try_acquire()
-    attempt = store.begin(spec.stage, spec.key, claim, "cpu", code_version())
+    attempt = store.begin(spec.stage, spec.key, claim, MAKER)
     save_checkpoint(attempt.folder, {"w": torch.ones(1)}, {"done": 30, "total": 40})
     estimate = Estimate(plan, store, "cpu")
     assert estimate.left(spec) == pytest.approx(estimate.seconds(spec) / 4)

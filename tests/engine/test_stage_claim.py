@@ -175,12 +175,14 @@ def test_a_claim_beats_while_it_is_held(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(claim_module, "HEARTBEAT_SECONDS", 0.01)
     claim = Claim(tmp_path)
     assert claim.try_acquire()
-    path = tmp_path / f"beat-{claim.token}"
     with claim.kept_alive():
+        claim.report(2, 5, "half")
         deadline = time.monotonic() + 10
-        while not path.exists() or int(path.read_text() or 0) < 3:
+        while Claim(tmp_path).beat().count < 3:
             assert time.monotonic() < deadline
             time.sleep(0.005)
+        beat = Claim(tmp_path).beat()
+    assert (beat.done, beat.total, beat.note) == (2, 5, "half")
 
 
 def test_a_claim_that_was_taken_over_is_left_to_the_other_and_the_owner_notices(

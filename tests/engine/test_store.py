@@ -12,16 +12,14 @@ import pytest
 import torch
 
 from diamond.config.presets import make_preset, smoke
-from diamond.engine import worker as worker_module
-from diamond.engine.child_processes import Message
 from diamond.engine.files import read_json, write_json
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events, share_done
-from diamond.engine.sealed_json import DIGEST
+from diamond.engine.provenance import made_on
+from diamond.engine.sealed_json import DIGEST, sealed, unsealed
 from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import Claim, Held
 from diamond.engine.stage_context import StageContext
 from diamond.engine.stage_manifest import (
-    CodeVersion,
     damage_of,
     read_manifest,
     stage_manifest,
@@ -30,21 +28,17 @@ from diamond.engine.stage_manifest import (
 )
 from diamond.engine.store import TRASH, StageResult, Store
 from diamond.engine.training_checkpoint import load_checkpoint, save_checkpoint
-from diamond.engine.worker import run_stage
 from diamond.errors import OvertakenError, StoreError
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec, key_of, stages_of
+from diamond.results.arm_model import Machine
 from diamond.tracking.owner import current_owner
-from tests.commands import attempt_in, dead_owner, finish
+from diamond.workers import worker as worker_module
+from diamond.workers.child_processes import Message
+from diamond.workers.worker import run_stage
+from tests.commands import MAKER, attempt_in, dead_owner, finish
 
 SPEC = StageSpec("frames", {"game": "Boxing", "frames": {"num_frames": 64}}, {}, 7)
-CODE: CodeVersion = {
-    "git_commit": "abc",
-    "dirty": False,
-    "sources": "",
-    "versions": {},
-    "platform": "",
-}
 
 
 def fill(folder: Path) -> None:
@@ -65,7 +59,7 @@ def begun(store: Store) -> Attempt:
     store.prepare(SPEC)
     claim = Claim(store.work(SPEC.stage, SPEC.key))
     assert claim.try_acquire()
-    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", CODE)
+    attempt = store.begin(SPEC.stage, SPEC.key, claim, MAKER)
     (attempt.result / EVENTS_FILE).touch()
     return attempt
 
@@ -101,7 +95,8 @@ def test_the_status_follows_the_life_of_a_stage(tmp_path: Path) -> None:
     attempt = begun(store)
     manifest = store.manifest(SPEC.stage, SPEC.key)
     assert manifest is not None
-    assert (manifest["state"], manifest["code"]) == ("running", CODE)
+    told = {name: manifest[name] for name in ("device", "machine", "code")}
+    assert (manifest["state"], told) == ("running", MAKER)
     assert store.status(SPEC) == "todo"
     checkpoint(attempt)
     assert store.status(SPEC) == "partial"
@@ -167,7 +162,7 @@ def overtaken(store: Store, attempt: Attempt) -> Attempt:
     claim = Claim(folder)
     claim.token = "other"
     claim.previous = Held(1, current_owner(), attempt.claim.token)
-    return store.begin(SPEC.stage, SPEC.key, claim, "cpu", CODE)
+    return store.begin(SPEC.stage, SPEC.key, claim, MAKER)
 
 
 def test_an_overtaken_attempt_is_copied_not_shared_and_can_publish_nothing(tmp_path: Path) -> None:
@@ -204,7 +199,7 @@ def test_who_was_overtaken_before_it_began_leaves_the_others_attempt_alone(tmp_p
         store, Attempt(tmp_path, late, stage_manifest(store.work("frames", SPEC.key)))
     )
     with pytest.raises(OvertakenError):
-        store.begin(SPEC.stage, SPEC.key, late, "cpu", CODE)
+        store.begin(SPEC.stage, SPEC.key, late, MAKER)
     assert at_work.result.is_dir()
 
 
@@ -395,6 +390,25 @@ def test_a_manifest_sealed_again_is_found_by_its_key(store: Store) -> None:
     assert manifest is not None
     write_manifest(folder, manifest | {"seed": 8})
     assert store.status(SPEC) == "damaged"
+
+
+def test_a_manifest_that_names_no_machine_is_whole_and_its_machine_unknown(store: Store) -> None:
+    folder = store.folder(SPEC.stage, SPEC.key)
+    assert made_on(stage_manifest(folder)) == Machine(device="cpu", **MAKER["machine"])
+    former = unsealed(read_json(folder / "manifest.json"))
+    del former["machine"]
+    write_json(folder / "manifest.json", sealed(former))
+    assert store.damage(SPEC) is None
+    assert made_on(stage_manifest(folder)) == Machine(device="cpu")
+    part = store.home / "part" / SPEC.key
+    write_kept(folder, part, ["a.bin"], lambda folder: None)
+    assert made_on(stage_manifest(part)) == Machine(device="cpu")
+
+
+def test_a_stage_that_nobody_has_begun_has_no_machine(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare(SPEC)
+    assert made_on(store.manifest(SPEC.stage, SPEC.key)) is None
 
 
 def test_a_manifest_of_work_that_was_changed_is_written_anew(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from diamond.engine.output_names import (
     SCORES_FILE,
 )
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.envs.open_game import action_codes
 from diamond.errors import RequestError
 from diamond.findings.ablation_result import build_result
@@ -43,6 +42,7 @@ from diamond.studies.scored_model import on_starts
 from diamond.studies.study_runs import Snapshot, is_compared, tracked_runs
 from diamond.tensor_files import filled
 from diamond.weights.checkpoint_folders import adopt_players
+from diamond.workers.worker import run_stage
 from tests.agents import write_agent
 
 GAME = "MinAtar/Breakout-v1"

@@ -29,7 +29,6 @@ from diamond.engine.output_names import (
 from diamond.engine.stage_attempt import RESULT
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.envs.open_game import open_game
 from diamond.families.baselines import StillWorld
 from diamond.families.diamond.config import diamond_of
@@ -47,6 +46,7 @@ from diamond.rng import KeyedNoise, Noise, seeded_init
 from diamond.seeds import Purpose
 from diamond.stages.rollouts import imagined_steps
 from diamond.weights.trained_networks import save_network
+from diamond.workers.worker import run_stage
 from tests.commands import attempt_in, finish
 
 NUM_STARTS, HORIZON, SIZE = 3, 5, (8, 7, 3)

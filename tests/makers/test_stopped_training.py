@@ -16,7 +16,6 @@ from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.stage_manifest import read_manifest, write_manifest
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.families.diamond.config import DenoiserConfig
 from diamond.makers import trained_parts as training_stages
@@ -25,6 +24,7 @@ from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.tracking.event_log import read_events
+from diamond.workers.worker import run_stage
 from tests.commands import finish
 from tests.training.test_training_loop import SMOKE, denoiser_config, toy_frames
 

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from diamond.cli import widths as terminal
 from diamond.cli.progress import ProgressView
-from diamond.engine.executor import StageEvent
 from diamond.errors import ExitCode
 from diamond.report.console import result_table
 from diamond.report.figures.figure_style import figure_bytes, plain, settings
@@ -24,6 +23,7 @@ from diamond.report.page import write_report
 from diamond.report.terminal import terminal as laid_out
 from diamond.studies.description import Shown, study_description
 from diamond.tracking.literal_markdown import code, escape
+from diamond.workers.executor import StageEvent
 from tests.commands import client, copy_home, diamond, smoke_plan, tracked
 from tests.result_documents import films_of, result, three_arms
 

@@ -16,7 +16,6 @@ from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
 from diamond.data.reference_files import Reference, save_references
 from diamond.engine.devices import Workers
-from diamond.engine.executor import LocalExecutor, OnEvent, StageEvent
 from diamond.engine.files import in_use, read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.engine.store import KEPT, TRASH, Store
@@ -45,6 +44,7 @@ from diamond.studies.frame_retention import (
 )
 from diamond.studies.garbage import find_garbage, remove_garbage
 from diamond.studies.run_study import StudyRun
+from diamond.workers.executor import Executor, OnEvent, StageEvent
 from tests.commands import SMOKE, ablate, copy_home, digests, finish, smoke_plan
 
 HORIZON = 3
@@ -376,7 +376,7 @@ def test_work_on_frames_that_come_back_is_not_swept_away(store: Store, plan: Pla
     assert store.work(spec.stage, spec.key).is_dir()
 
 
-class Maker(LocalExecutor):
+class Maker(Executor):
     """Makes stages in no time; notes which."""
 
     def __init__(self, store: Store) -> None:

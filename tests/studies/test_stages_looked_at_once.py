@@ -6,12 +6,12 @@ import pytest
 
 from diamond.engine import stage_manifest as manifest_module
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE
-from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
 from diamond.engine.store import StageResult, Store
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec
 from diamond.studies.study_tracking import TRACKING_SECONDS, TRACKING_SHARE, pause_seconds
+from tests.commands import MAKER
 
 SPEC = StageSpec("frames", {"game": "Boxing"}, {}, 7)
 
@@ -26,7 +26,7 @@ def test_it_says_what_the_store_says_and_reads_each_manifest_once(
     assert seen.status(SPEC) == store.status(SPEC) == "todo"
     claim = Claim(store.work(SPEC.stage, SPEC.key))
     assert claim.try_acquire()
-    attempt = store.begin(SPEC.stage, SPEC.key, claim, "cpu", code_version())
+    attempt = store.begin(SPEC.stage, SPEC.key, claim, MAKER)
     (attempt.folder / "checkpoint").mkdir()
     (attempt.folder / CHECKPOINT_FILE).touch()
     assert seen.status(SPEC) == "todo"

@@ -1,6 +1,7 @@
 """`diamond export-study` and `import-study`: studies of several homes as one."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from diamond.cli.app import app
 from diamond.data.reference_files import NATIVE_FILE, STILLS_FILE
+from diamond.engine.devices import processor_name
 from diamond.engine.files import digest, in_use, write_json
 from diamond.engine.output_names import (
     EVENTS_FILE,
@@ -30,7 +32,7 @@ from diamond.engine.output_names import (
 )
 from diamond.engine.report_file import read_result
 from diamond.engine.sealed_json import sealed
-from diamond.engine.stage_manifest import read_manifest, write_manifest
+from diamond.engine.stage_manifest import Machine, read_manifest, write_manifest
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.errors import DiamondError, RequestError, StoreError
@@ -408,14 +410,15 @@ def test_other_outputs_of_one_stage_are_refused(homes: Homes, tmp_path: Path) ->
     assert manifest is not None
     (folder / "episodes.json").write_text((folder / "episodes.json").read_text() + "\n")
     outputs = manifest["outputs"] | {"episodes.json": digest(folder / "episodes.json")}
-    write_manifest(folder, manifest | {"outputs": outputs, "device": "a gpu"})
+    gpu: Machine = {"name": "a gpu", "instructions": None, "host": "n2"}
+    write_manifest(folder, manifest | {"outputs": outputs, "machine": gpu})
     file = sent(Store(home), tmp_path / "other.zip")
     taken(homes.files[0], tmp_path / "home")
     refused(
         file,
         tmp_path / "home",
         f"episodes.json of the stage references {key}, of the run '.*', is not the same: it was "
-        "made on a gpu there and on cpu here",
+        f"made on a gpu there and on {re.escape(processor_name())} .* here",
     )
 
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from optuna.trial import create_trial
 
 from diamond.families.diamond.config import diamond_of
+from diamond.results.arm_model import Machine
 from diamond.results.search import Importance
 from diamond.sweep.front import Point, pareto_front, spread
 from diamond.sweep.importance import MIN_TRIALS, importance_of
 from diamond.sweep.objectives import Aim
 from diamond.sweep.ownership import union_seconds
+from diamond.sweep.search_result import machine_notes
 from tests.sweeps import Bench, pretend_values, pretended, text
 
 
@@ -147,3 +149,16 @@ def test_one_bad_trial_among_the_rest_says_nothing_alarming(bench: Bench) -> Non
     assert found.reason is None
     rows = found.rows
     assert sum(row.value for row in rows) == pytest.approx(1)
+
+
+# --- machines -----------------------------------------------------------------------------------
+
+
+def test_trials_of_several_kinds_of_machines_are_noted() -> None:
+    one, twin, other = (
+        Machine(device="cpu", name=name, instructions="AVX2", host=host)
+        for name, host in (("Old 1", "n1"), ("Old 1", "n2"), ("New 2", "n3"))
+    )
+    assert machine_notes({one, twin, Machine(device="cpu")}) == []
+    (note,) = machine_notes({one, twin, other})
+    assert "(New 2 (AVX2), Old 1 (AVX2)): single frames may differ" in note

@@ -33,7 +33,7 @@ from diamond.tracking.names import (
     primary_name,
 )
 from diamond.tracking.uris import default_uri
-from tests.commands import opened, tracked
+from tests.commands import opened, run_script, tracked
 from tests.result_documents import answered_arms, result, three_arms
 from tests.sweeps import Bench, text
 
@@ -279,3 +279,19 @@ def test_a_store_that_cannot_be_opened_is_told_to_who_waits_and_to_who_asks(
     thread.stop(lambda: None)
     thread.stop()
     assert not imports
+
+
+def test_what_mlflow_asks_of_a_server_imports_nothing_beside_another_thread() -> None:
+    """Matplotlib fails where it finds IPython half imported: MLflow's first request imports it."""
+    pytest.importorskip("IPython")
+    run_script("""
+import sys
+from pathlib import Path
+from diamond.engine.store import Store
+from diamond.studies.study_tracking import TrackingThread
+TrackingThread._serve = lambda self: None
+for uri in (None, "http://host:5000"):
+    assert "IPython" not in sys.modules
+    TrackingThread(Store(Path("home")), "study", uri).start()
+assert "IPython" in sys.modules
+""")

@@ -94,6 +94,23 @@ def test_a_command_says_that_the_database_of_a_shared_home_is_on_this_machine(
     assert "no runs in" in str(found.exception)
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_has_the_driver_that_is_installed_with_it(scheme: str) -> None:
+    expected = "postgresql+psycopg://u:p@h:5432/db"
+    assert absolute_uri(f"{scheme}://u:p@h:5432/db") == expected
+    assert absolute_uri("postgresql+psycopg2://h/db") == "postgresql+psycopg2://h/db"
+
+
+def test_a_missing_driver_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError) as caught:
+        find_experiment("postgresql://u:s3cr3t@127.0.0.1:9/db", tmp_path)
+    assert 'pip install "diamond-ablations[postgresql]"' in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize("uri", ["", "mlruns", "file:///tmp/mlruns", "sqlite://", "sqlite:///a%b"])
 def test_an_address_that_cannot_work_is_refused(uri: str) -> None:
     with pytest.raises(StoreError, match="--tracking-uri"):

@@ -13,7 +13,6 @@ from diamond.config.overrides import override
 from diamond.config.presets import make_preset
 from diamond.engine.output_names import RETURNS_FILE, curve_file
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.errors import RequestError
 from diamond.findings.policy_returns import run_returns
 from diamond.makers import trained_parts as training_stages
@@ -33,6 +32,7 @@ from diamond.training.unseeing import (
     held_actor,
     random_actor,
 )
+from diamond.workers.worker import run_stage
 from tests.result_documents import result, three_arms
 
 GAME = "MinAtar/Breakout-v1"

@@ -22,7 +22,6 @@ from diamond.data.segments import SegmentSampler, episode_weights
 from diamond.engine.files import read_json
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import Store
-from diamond.engine.worker import run_stage
 from diamond.envs.live import LiveGame
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StageFailedError
@@ -37,6 +36,7 @@ from diamond.seeds import Purpose
 from diamond.tracking.event_log import read_events
 from diamond.training.collector import Collector, Play
 from diamond.training.policy_part import POLICY
+from diamond.workers.worker import run_stage
 from tests.commands import digests
 
 SMOKE = make_preset("smoke", "Boxing", "online")

@@ -14,6 +14,8 @@ from diamond.cli.options import (
     RUNNING,
     Compile,
     DryRun,
+    Engine,
+    EngineText,
     Execution,
     Home,
     KeepFrames,
@@ -87,6 +89,8 @@ class SweepExecution:
         ),
     ] = None
     compile_: Compile = False
+    engine: Engine = "local"
+    engine_options: EngineText = None
     keep: KeepFrames = None
     as_json: ResultAsJson = False
     home: Home = DEFAULT_HOME
@@ -107,6 +111,8 @@ class SweepExecution:
             dry_run=self.dry_run,
             jobs=self.jobs,
             compile_=self.compile_,
+            engine=self.engine,
+            engine_options=self.engine_options,
             keep=self.keep,
             as_json=self.as_json,
             home=self.home,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from diamond.config.processes import python_command
-from diamond.engine.child_processes import own_code
 from diamond.engine.devices import Workers
-from diamond.engine.executor import LocalExecutor, StageEvent
 from diamond.engine.files import read_json
 from diamond.plan.stage_keys import StageSpec
+from diamond.workers.child_processes import own_code
+from diamond.workers.executor import Executor, StageEvent
 from tests.commands import (
     SMOKE,
     begin,
@@ -86,9 +86,7 @@ class Bench:
     ) -> None:
         (self.home / "told.json").write_text(json.dumps(told or {}))
         priority = {s.key: float(-number) for number, s in enumerate(specs)}
-        LocalExecutor(self.home, Workers(jobs)).run(
-            specs, frozenset(), priority, self.events.append
-        )
+        Executor(self.home, Workers(jobs)).run(specs, frozenset(), priority, self.events.append)
 
     def kinds(self, one: StageSpec) -> list[str]:
         return [e.kind for e in self.events if e.spec == one and e.kind != "progress"]
@@ -151,7 +149,7 @@ def test_what_is_done_is_not_made(bench: Bench) -> None:
     a = spec(1)
     b = spec(2, a)
     (bench.home / "told.json").write_text("{}")
-    LocalExecutor(bench.home, Workers(1)).run(
+    Executor(bench.home, Workers(1)).run(
         [a, b], frozenset({a.key}), {b.key: 0}, bench.events.append
     )
     assert bench.kinds(a) == []
@@ -235,7 +233,7 @@ def test_two_commands_at_once_make_every_stage_once(smoke_home: Path, tmp_path: 
 
 
 def test_a_worker_ends_when_its_input_closes(tmp_path: Path) -> None:
-    command = python_command("diamond.engine.worker", "--home", str(tmp_path))
+    command = python_command("diamond.workers.worker", "--home", str(tmp_path))
     done = subprocess.run(
         [*command, "--threads", "1", "--code", json.dumps(own_code())],
         stdin=subprocess.DEVNULL,

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import diamond as package
-from diamond.engine import executor as executor_module
-from diamond.engine.child_processes import check_code, own_code
 from diamond.engine.devices import Workers
-from diamond.engine.executor import LocalExecutor, StageEvent
 from diamond.engine.provenance import code_version
 from diamond.engine.store import Store
 from diamond.errors import RequestError
+from diamond.workers import executor as executor_module
+from diamond.workers.child_processes import check_code, own_code
+from diamond.workers.executor import Executor, StageEvent
 from tests.commands import ROOT, SMOKE, environment, manifests, smoke_plan
 
 PACKAGE = Path(package.__file__).parent
@@ -53,7 +53,7 @@ def test_python_is_started_in_one_way() -> None:
     others = {"engine/devices.py", "engine/provenance.py"}
     python = {
         "plan/game_probe.py",
-        "engine/executor.py",
+        "workers/executor.py",
     }
     assert starting == others | python
     called = {name: _attributes(tree, "os") for name, tree in trees.items()}
@@ -73,9 +73,9 @@ def test_python_is_started_in_one_way() -> None:
 def test_modules_of_the_working_directory_are_not_run(tmp_path: Path) -> None:
     """A second checkout there, or a file with the name of a library."""
     folder = tmp_path / "folder"
-    (folder / "diamond" / "engine").mkdir(parents=True)
+    (folder / "diamond" / "workers").mkdir(parents=True)
     trap = f"open({str(tmp_path / 'executed')!r}, 'a').write(__name__); raise SystemExit(7)\n"
-    for name in ("random", "mlflow", "torch", "diamond/__init__", "diamond/engine/worker"):
+    for name in ("random", "mlflow", "torch", "diamond/__init__", "diamond/workers/worker"):
         (folder / f"{name}.py").write_text(trap)
     program = "from diamond.cli.app import main; main()"
     done = subprocess.run(
@@ -103,12 +103,16 @@ def test_a_worker_with_other_code_makes_nothing(
     for spec in specs:
         store.prepare(spec)
     events: list[StageEvent] = []
-    executor = LocalExecutor(tmp_path, Workers(1))
+    executor = Executor(tmp_path, Workers(1))
     with pytest.raises(RequestError) as raised:
         executor.run(specs, frozenset(), dict.fromkeys([s.key for s in specs], 0.0), events.append)
     assert "a worker process runs other code than this command" in str(raised.value)
-    assert f"folder is {PACKAGE} there, /elsewhere/diamond here" in str(raised.value)
-    assert f"sources is {own_code()['sources']} there, {'0' * 64} here" in str(raised.value)
+    assert f"folder is {PACKAGE} in the worker, /elsewhere/diamond in the command" in str(
+        raised.value
+    )
+    assert f"sources is {own_code()['sources']} in the worker, {'0' * 64} in the command" in str(
+        raised.value
+    )
     assert [event.kind for event in events] == ["started"]
     assert {manifest["state"] for manifest in manifests(tmp_path).values()} == {"pending"}
 
@@ -117,7 +121,7 @@ def test_equal_code_passes_and_every_difference_is_named() -> None:
     own = own_code()
     check_code(json.loads(json.dumps(own)))
     for name in own:
-        with pytest.raises(RequestError, match=f"{name} is .* there, other here"):
+        with pytest.raises(RequestError, match=f"{name} is .* in the worker, other in the command"):
             check_code({**own, name: "other"})
 
 

@@ -1,16 +1,19 @@
-"""A worker process: reads (stage, key) lines, makes the stage, reports JSON lines.
+"""A process that makes stages: it reads lines that name one, makes it, and reports JSON lines.
 
-A worker gets nothing in memory: manifests in the home say all. It ends when its standard input
-closes, so that no worker outlives the process that started it.
+It gets nothing in memory: manifests in the home say all. It ends when its standard input closes, so
+that it does not outlive the process that started it, and when a signal asks: it saves the stage
+that it makes and lets go of it.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,23 +21,40 @@ from typing import Any
 
 import torch
 
-from diamond.engine.arithmetic import prepare_process, release_memory
-from diamond.engine.child_processes import Job, Message, check_code
+from diamond.engine.arithmetic import machine_of, prepare_process, release_memory
 from diamond.engine.devices import named_device
 from diamond.engine.failure import cause_of, is_lasting, trace_of
 from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
-from diamond.engine.stage_context import CHECKPOINT_SECONDS, Progress, StageContext
+from diamond.engine.stage_context import CHECKPOINT_SECONDS, Progress, StageContext, Stopping
+from diamond.engine.stage_manifest import Maker
 from diamond.engine.store import StageResult, Store
-from diamond.errors import DiamondError, OvertakenError, StageFailedError
+from diamond.errors import DiamondError, OvertakenError, StageFailedError, StageReleasedError
 from diamond.plan.stage_keys import StageName
 from diamond.stages.registry import find_stage_record
+from diamond.workers.child_processes import Job, Message, check_code
 
-WAIT_SECONDS = 0.5
+END_SECONDS = 5.0
+"""Time to save a stage for a process whose parent is gone."""
 PROGRESS_SECONDS = 0.25
 Emit = Callable[[Message], None]
 TAKEN_BY = "diamond.weights.checkpoint_folders:take_imported"
 Make = Callable[[StageContext], StageResult]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a process makes a stage; none of it is part of the stage's key.
+
+    Attributes:
+        compiled: Whether torch compiles the networks of the world model.
+        over: Token of a claim on the stage that was seen to stand still.
+        stopping: Tells when the process is asked to end.
+    """
+
+    compiled: bool = False
+    over: str | None = None
+    stopping: Stopping = field(default_factory=Stopping)
 
 
 def run_stage(
@@ -43,70 +63,71 @@ def run_stage(
     key: str,
     emit: Emit,
     checkpoint_seconds: float,
-    compiled: bool = False,
+    manner: Manner | None = None,
 ) -> None:
-    """Make one stage, or wait for whoever is making it.
+    """Make one stage, unless another process is at it.
 
     Args:
         key: Key; its manifest exists and everything it reads is done.
-        emit: Told messages of type ``progress``, ``overtaken`` (by another process) and
-            ``finished``, which says whether the stage was ``made`` here.
+        emit: Told messages of type ``progress``, ``overtaken`` (by another process), and at the end
+            ``finished``, which says whether the stage was ``made`` here, or ``held``.
         checkpoint_seconds: Least time between checkpoints.
-        compiled: Whether torch compiles the networks of the world model.
+        manner: How else.
 
     Raises:
+        StageReleasedError: This process was asked to end; what it had is saved.
         DiamondError: The stage stopped for a reason that the manifest now holds.
     """
-    made = None
-    while made is None:
-        claim = _claimed(store, stage, key, emit)
-        if claim is None:
-            made = False
-            continue
+    if store.has_all_files(stage, key):
+        emit({"type": "finished", "made": False})
+        return
+    _check_prepared(store, stage, key)
+    manner = manner or Manner()
+    claim = Claim(store.work(stage, key))
+    if not claim.try_acquire(manner.over):
+        emit({"type": "held", "note": str(claim.holder())})
+        return
+    made = False
+    # It may have been finished since, and the claim be on what is left of the work.
+    if not store.has_all_files(stage, key):
         try:
             with claim.kept_alive():
-                made = _make(store, stage, key, claim, (emit, checkpoint_seconds, compiled))
+                made = _make(store, stage, key, claim, (emit, checkpoint_seconds, manner))
         except OvertakenError as error:
             emit({"type": "overtaken", "note": str(error)})
+            if not store.has_all_files(stage, key):
+                emit({"type": "held", "note": str(claim.holder())})
+                return
     store.clear_work(stage, key)
     emit({"type": "finished", "made": made})
 
 
-def _claimed(store: Store, stage: StageName, key: str, emit: Emit) -> Claim | None:
-    """The claim on a stage, once it is free; None when the stage is finished.
+def _check_prepared(store: Store, stage: StageName, key: str) -> None:
+    """Make sure that a stage is prepared and did not fail before.
 
     Raises:
-        StageFailedError: The process that was waited for failed, or the stage is not prepared.
+        StageFailedError: It did, or it has no manifest.
     """
-    claim, waited = Claim(store.work(stage, key)), False
-    while not store.has_all_files(stage, key):
-        manifest = store.manifest(stage, key)
-        if manifest is None:
-            raise StageFailedError(
-                f"{str(store.work(stage, key))!r} has no manifest as it was written\n"
-                "  run the command again"
-            )
-        if claim.try_acquire():
-            # It may have been finished since, and the claim be on what is left of the work.
-            return None if store.has_all_files(stage, key) else claim
-        if waited and manifest["state"] == "failed" and manifest["lasting"]:
-            raise StageFailedError(manifest["error"])
-        waited = True
-        emit({"type": "progress", "done": 0, "total": 0, "note": f"waits for {claim.holder()}"})
-        time.sleep(WAIT_SECONDS)
-    return None
+    manifest = store.manifest(stage, key)
+    if manifest is None:
+        raise StageFailedError(
+            f"{str(store.work(stage, key))!r} has no manifest as it was written\n"
+            "  run the command again"
+        )
+    if manifest["state"] == "failed" and manifest["lasting"]:
+        raise StageFailedError(manifest["error"])
 
 
 def _make(
-    store: Store, stage: StageName, key: str, claim: Claim, options: tuple[Emit, float, bool]
+    store: Store, stage: StageName, key: str, claim: Claim, options: tuple[Emit, float, Manner]
 ) -> bool:
     """Make a stage in an attempt of one's own; whether it was this one that was published."""
-    emit, checkpoint_seconds, compiled = options
+    emit, checkpoint_seconds, manner = options
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        attempt = store.begin(
-            stage, key, claim, named_device(str(device), compiled), code_version()
-        )
+        named = named_device(str(device), manner.compiled)
+        maker: Maker = {"device": named, "machine": machine_of(device), "code": code_version()}
+        attempt = store.begin(stage, key, claim, maker)
         manifest = attempt.manifest
         context = StageContext(
             attempt,
@@ -116,10 +137,13 @@ def _make(
             device,
             _fenced(claim, _throttled(emit)),
             checkpoint_seconds,
-            compiled,
+            manner.compiled,
+            manner.stopping,
         )
         result = function_of(stage, context.config)(context)
         return store.publish(stage, key, attempt, result)
+    except StageReleasedError:
+        raise
     except Exception as error:
         # Whoever took over removed this attempt: what fails then fails for that.
         claim.check(on_disk=True)
@@ -141,16 +165,15 @@ def function_of(stage: StageName, config: Mapping[str, Any]) -> Make:
 
 
 def main() -> None:
-    """Serve stages until standard input closes."""
+    """Serve stages until standard input closes, or a signal asks to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--gpu-share", type=int, default=1)
     parser.add_argument("--code", type=json.loads, required=True)
     options = parser.parse_args()
-    prepare_process(options.threads)
-    store = Store(options.home)
     # Only this module may write to the pipe; a stray print must not break the protocol.
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -159,30 +182,65 @@ def main() -> None:
         pipe.write(json.dumps(message) + "\n")
         pipe.flush()
 
+    stopping = Stopping()
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: _ask_to_end(stopping))
+    prepare_process(options.threads, options.gpu_share)
     try:
         check_code(options.code)
     except DiamondError as error:
         emit({"type": "refused", "error": str(error)})
         return
-    jobs = _read_jobs()
+    jobs = _read_jobs(stopping)
     emit({"type": "ready"})
+    _serve(Store(options.home), jobs, emit, options, stopping)
+
+
+def _serve(
+    store: Store,
+    jobs: "SimpleQueue[Job]",
+    emit: Emit,
+    options: argparse.Namespace,
+    stopping: Stopping,
+) -> None:
     while True:
         job = jobs.get()
+        stopping.is_idle = False
         try:
             run_stage(
-                store, job["stage"], job["key"], emit, options.checkpoint_seconds, options.compile
+                store,
+                job["stage"],
+                job["key"],
+                emit,
+                options.checkpoint_seconds,
+                Manner(options.compile, job["over"], stopping),
             )
+        except StageReleasedError:
+            emit({"type": "released"})
         except Exception as error:
             emit({"type": "failed", "error": cause_of(error), "trace": trace_of(error)})
         release_memory()
+        stopping.is_idle = True
+        if stopping.asked:
+            return
 
 
-def _read_jobs() -> "SimpleQueue[Job]":
+def _ask_to_end(stopping: Stopping) -> None:
+    """End now where there is nothing to save, else at the next checkpoint."""
+    stopping.ask()
+    if stopping.is_idle:
+        raise SystemExit(0)
+
+
+def _read_jobs(stopping: Stopping) -> "SimpleQueue[Job]":
     jobs: SimpleQueue[Job] = SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin:
             jobs.put(json.loads(line))
+        stopping.ask()
+        if not stopping.is_idle:
+            time.sleep(END_SECONDS)
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
@@ -194,6 +252,7 @@ def _fenced(claim: Claim, progress: Progress) -> Progress:
 
     def checked(done: int, total: int, note: str) -> None:
         claim.check()
+        claim.report(done, total, note)
         progress(done, total, note)
 
     return checked

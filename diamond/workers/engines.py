@@ -1,0 +1,145 @@
+"""Where the stages of a command are made: on this machine, or by workers of a scheduler."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diamond.config.processes import python_command
+from diamond.engine.devices import Workers
+from diamond.engine.files import read_json
+from diamond.errors import RequestError, unknown
+from diamond.workers.launcher import Launcher
+
+RECORDS = "workers"
+"""In a study's folder: what was submitted, a JSON file an engine, with its ``options``."""
+ENGINES = ("local", "slurm", "ray")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "local": (),
+    "slurm": (
+        *("partition", "gres", "gpus", "time", "account", "qos", "constraint", "cpus-per-task"),
+        *("mem", "nodelist", "exclude", "reservation", "signal-seconds", "gpu-share", "idle"),
+    ),
+    "ray": ("address", "num-cpus", "num-gpus", "gpu-share", "idle"),
+}
+"""What may be said to each; those of Slurm are options of sbatch, but the last three."""
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Where stages are made; nothing of it is part of a stage's key.
+
+    Attributes:
+        name: Of `ENGINES`.
+        options: What is said to it.
+        detach: Whether the command submits workers and ends.
+    """
+
+    name: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+    detach: bool = False
+
+
+def read_engine(
+    name: str, text: str | None, detach: bool, declared: Mapping[str, str] | None = None
+) -> EngineChoice:
+    """Read an engine and what is said to it, as a command line has it.
+
+    Args:
+        name: Its name.
+        text: Such as ``partition=gpu time=24:00:00``.
+        detach: Whether the command submits workers and ends.
+        declared: What a declaration says to Slurm; the text takes its place.
+
+    Raises:
+        RequestError: There is no such engine, or it knows no such option.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES, "docs/cluster.md says what they need")
+    if detach and name == "local":
+        raise RequestError(
+            "--detach needs workers that go on without this command\n"
+            "  add --engine slurm or --engine ray"
+        )
+    said = dict(declared or {}) if name == "slurm" else {}
+    for word in shlex.split(text or ""):
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise RequestError(
+                f"--engine-options: {word!r} is not NAME=VALUE\n"
+                '  for instance --engine-options "partition=gpu time=24:00:00"'
+            )
+        said[key] = value
+    return EngineChoice(name, check_options(name, said), detach)
+
+
+def check_options(name: str, said: Mapping[str, str]) -> Mapping[str, str]:
+    """Make sure that an engine knows what is said to it.
+
+    Raises:
+        RequestError: It does not.
+    """
+    allowed = OPTIONS[name]
+    for key, value in said.items():
+        if key not in allowed:
+            raise unknown(f"option of {name}", key, allowed, "docs/cluster.md explains each")
+        if any(not letter.isprintable() for letter in value):
+            raise RequestError(f"{name}: {key} is {value!r}: only printable letters are allowed")
+    for key in ("gpu-share", "num-cpus", "cpus-per-task", "signal-seconds"):
+        if key in said and not (said[key].isdecimal() and int(said[key]) > 0):
+            raise RequestError(f"{name}: {key} is {said[key]!r}: a number from 1 on is needed")
+    return said
+
+
+def find_launcher(
+    choice: EngineChoice, home: Path, study: str, workers: Workers
+) -> Launcher | None:
+    """What starts workers for a study, once it is seen to be there; None: this machine does.
+
+    Raises:
+        EngineError: The scheduler is not there, does not answer, or has no such partition.
+    """
+    command = work_command(home, study, choice.options, workers)
+    match choice.name:
+        case "slurm":
+            from diamond.workers.slurm import SlurmLauncher  # noqa: PLC0415
+
+            return SlurmLauncher(home / "studies" / study, command, choice.options)
+        case "ray":
+            from diamond.workers.ray_cluster import RayLauncher  # noqa: PLC0415
+
+            return RayLauncher(home / "studies" / study, command, choice.options)
+        case _:
+            return None
+
+
+def submitted_launchers(home: Path, study: str) -> list[Launcher]:
+    """What commands of a study submitted workers to.
+
+    Raises:
+        EngineError: It is not there, or does not answer.
+    """
+    folder = home / "studies" / study / RECORDS
+    found = []
+    for name in ENGINES:
+        record = read_json(folder / f"{name}.json")
+        if isinstance(record, dict):
+            choice = EngineChoice(name, record["options"])
+            found.append(find_launcher(choice, home, study, Workers(0)))
+    return [launcher for launcher in found if launcher is not None]
+
+
+def work_command(
+    home: Path, study: str, options: Mapping[str, str], workers: Workers
+) -> Sequence[str]:
+    """The command of one worker, which makes one stage at a time on each part of its GPUs."""
+    words = ["work", "--home", str(home), "--study", study]
+    if "gpu-share" in options:
+        words += ["--gpu-share", options["gpu-share"]]
+    else:
+        words += ["--jobs", "1"]
+    if "idle" in options:
+        words += ["--idle", options["idle"]]
+    if workers.compiled:
+        words += ["--compile"]
+    return python_command("diamond", *words)

@@ -1,0 +1,106 @@
+"""The workers that help a command: what it asks of them, and how many there should be."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from diamond.errors import EngineError
+from diamond.plan.stage_keys import StageSpec
+from diamond.workers.launcher import Launcher
+from diamond.workers.work_order import OrderWriter
+
+TEND_SECONDS = 5.0
+"""Least time between two questions to a scheduler."""
+MAX_VAIN = 3
+"""Submissions whose workers all ended before any stage was held or finished: a fault of theirs."""
+
+
+@dataclass
+class Helpers:
+    """Workers that pull. Mutable: it remembers what it submitted.
+
+    Attributes:
+        order: What they are asked for.
+        launcher: Starts them; None: the user does.
+        size: How many there are to be at most.
+        leaves: Whether they go on when the command is ended.
+        say: Told what happens to them, in words.
+    """
+
+    order: OrderWriter
+    launcher: Launcher | None
+    size: int
+    leaves: bool
+    say: Callable[[str], None]
+    _tended: float = float("-inf")
+    _vain: int = 0
+    _finished: int = 0
+    _num_left: int = 0
+
+    def ask_for(
+        self, specs: Iterable[StageSpec], done: Iterable[str], priority: Mapping[str, float]
+    ) -> None:
+        """Ask for stages; those that are done are left out."""
+        known = frozenset(done)
+        left = [spec for spec in specs if spec.key not in known]
+        self._num_left += len(left)
+        self.order.ask_for(left, priority)
+        self.order.replace_earlier()
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Ask for some stages no longer."""
+        self.order.withdraw(keys)
+
+    def start(self) -> None:
+        """Submit as many workers as are missing, once, for a command that does not stay."""
+        if self.launcher is None:
+            return
+        missing = min(self.size, self._num_left) - self.launcher.alive()
+        if missing > 0:
+            self._submit(missing)
+
+    def tend(self, num_open: int, num_held: int, num_finished: int) -> None:
+        """Submit workers where there is more to make than those that are there can begin.
+
+        Args:
+            num_open: Stages that are ready and held by nobody.
+            num_held: Stages that are held.
+            num_finished: Stages that are done.
+
+        Raises:
+            EngineError: Workers end again and again without making anything.
+        """
+        if self.launcher is None or time.monotonic() - self._tended < TEND_SECONDS:
+            return
+        self._tended = time.monotonic()
+        if num_held or num_finished != self._finished:
+            self._vain, self._finished = 0, num_finished
+        alive = self.launcher.alive()
+        missing = min(self.size - alive, num_open - max(0, alive - num_held))
+        if missing <= 0:
+            return
+        if self._vain >= MAX_VAIN:
+            raise EngineError(
+                f"workers were submitted {self._vain} times and ended without making a stage"
+                + "".join(f"\n  {line}" for line in (self.launcher.fate(), *self.launcher.told()))
+                + "\n  does every node see this home, and this environment? docs/cluster.md"
+            )
+        self._vain += 1
+        self._submit(missing)
+
+    def let_go(self, finished: bool) -> None:
+        """End what there is to end with the command.
+
+        Args:
+            finished: Whether nothing is left to make.
+        """
+        if finished or not self.leaves:
+            self.order.remove()
+        if finished and self.launcher is not None:
+            self.launcher.dismiss()
+
+    def _submit(self, count: int) -> None:
+        assert self.launcher is not None
+        self.launcher.submit(count)
+        for line in self.launcher.told():
+            self.say(line)

@@ -1,0 +1,154 @@
+"""What ``diamond work`` does: it takes what commands ask for, until nothing is left.
+
+No worker knows of another. What is done, held or free stands in the home.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from diamond.engine.devices import Workers
+from diamond.engine.files import in_use
+from diamond.engine.home import check_format
+from diamond.engine.stage_context import Stopping
+from diamond.engine.store import Store
+from diamond.engine.study_history import RUNNING_NAME
+from diamond.errors import RequestError, StoreError
+from diamond.tracking.owner import current_owner, words_of
+from diamond.workers.child_processes import check_shared_code
+from diamond.workers.executor import Executor, StageEvent
+from diamond.workers.work_order import Order, order_files, read_order
+
+ORDERS_SECONDS = 2.0
+"""Least time between two looks for what commands ask for."""
+CLASS = 1.1
+"""Chains of work whose lengths differ by less than this factor are as urgent as each other."""
+
+
+@dataclass
+class Pulling:
+    """One worker. Mutable: orders and stages come and go.
+
+    Attributes:
+        home: The home.
+        study: Its study alone, None for all.
+        workers: The processes that make stages.
+        idle: Seconds without a stage after which it ends.
+        stopping: Whether it is asked to end.
+        say: Told what happens, in words.
+        checkpoint_seconds: Least time between checkpoints.
+    """
+
+    home: Path
+    study: str | None
+    workers: Workers
+    idle: float
+    stopping: Stopping
+    say: Callable[[str], None]
+    checkpoint_seconds: float | None = None
+    _orders: dict[Path, Order] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
+    _failed: int = 0
+
+    def run(self) -> int:
+        """Make stages until nothing is left, or nothing came for a while, or a signal came.
+
+        Returns:
+            How many stages failed here.
+
+        Raises:
+            DiamondError: There is no such home or study, it cannot be used, or its command runs
+                other code.
+        """
+        check_home(self.home, self.study)
+        executor = Executor(self.home, self.workers, self.checkpoint_seconds, mix=uuid4().hex)
+        with ExitStack() as locks:
+            self._take_orders(executor, locks)
+            try:
+                self._work(executor, locks)
+            finally:
+                executor.stop(None if self.stopping.asked else 5.0)
+        return self._failed
+
+    def _work(self, executor: Executor, locks: ExitStack) -> None:
+        asked = busy = time.monotonic()
+        while not self.stopping.asked:
+            executor.step(self._tell)
+            now = time.monotonic()
+            if executor.num_running:
+                busy = now
+            if now - asked >= ORDERS_SECONDS or not executor.is_busy:
+                asked = now
+                self._take_orders(executor, locks)
+            if not executor.is_busy:
+                self.say("nothing is left to make")
+                return
+            if now - busy >= self.idle:
+                self.say(f"no stage could begin for {self.idle:.0f} s")
+                return
+        self.say("asked to end: saves what is being made")
+
+    def _take_orders(self, executor: Executor, locks: ExitStack) -> None:
+        """Follow what commands ask for now."""
+        there = order_files(self.home, self.study)
+        for path in [path for path in self._orders if path not in there]:
+            gone = {one.spec.key for one in self._orders.pop(path).stages}
+            kept = {one.spec.key for order in self._orders.values() for one in order.stages}
+            executor.release(gone - kept)
+        for path in there:
+            order = None if path in self._orders else read_order(path)
+            if order is not None:
+                check_shared_code(order.code, order.study)
+                locks.enter_context(in_use(path.parents[1] / RUNNING_NAME))
+                self._orders[path] = order
+                self._names |= {one.spec.key: one.name for one in order.stages}
+                urgent = {one.spec.key: _class(one.priority) for one in order.stages}
+                executor.add([one.spec for one in order.stages], frozenset(), urgent)
+
+    def _tell(self, event: StageEvent) -> None:
+        name = self._names.get(event.spec.key, event.spec.stage)
+        match event.kind:
+            case "started":
+                self.say(f"{name}: starts")
+            case "made":
+                self.say(f"{name}: done")
+            case "failed":
+                self._failed += 1
+                self.say(f"{name}: FAILED: {event.note}")
+                if event.trace:
+                    self.say(event.trace)
+            case "overtaken":
+                self.say(f"{name}: {event.note}")
+
+
+def check_home(home: Path, study: str | None) -> None:
+    """Make sure that this machine sees the home and what is asked of workers in it.
+
+    Raises:
+        StoreError: There is no home, or it is one of another version.
+        RequestError: There is no such study.
+    """
+    host = words_of(current_owner())
+    check_format(home)
+    if not (home / "home.json").exists():
+        raise StoreError(
+            f"there is no home at {str(home)!r} for {host}\n"
+            "  workers and commands share one home: give a folder that all machines see, with "
+            "--home"
+        )
+    Store(home).check_writable()
+    if study is not None and not (home / "studies" / study).is_dir():
+        raise RequestError(
+            f"the home {str(home)!r} has no study {study!r} for {host}\n"
+            "  `diamond studies --home` lists those that it has; a command such as `diamond ablate "
+            "--jobs 0` asks workers for one"
+        )
+
+
+def _class(priority: float) -> float:
+    """Priorities that are nearly the same are the same: workers need not queue for one stage."""
+    return float(round(math.log(max(priority, 1.0)) / math.log(CLASS)))

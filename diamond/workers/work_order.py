@@ -1,0 +1,157 @@
+"""What a command asks of workers: the stages that its study lacks, as a file in the study's folder.
+
+``studies/<study>/orders/<command>.<version>.json`` is written whole and never changed: a command
+that wants something else writes its next version and removes the last one. Workers list the folder.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from diamond.engine.files import read_json, write_json
+from diamond.engine.sealed_json import is_whole, sealed
+from diamond.errors import RequestError
+from diamond.plan.stage_keys import StageSpec
+from diamond.workers.child_processes import shared_code
+
+FOLDER = "orders"
+_NAME = re.compile(r"(?P<command>[0-9a-f]{32})\.(?P<version>\d+)\.json")
+
+
+@dataclass(frozen=True)
+class OrderedStage:
+    """A stage that is asked for.
+
+    Attributes:
+        spec: The stage.
+        name: What people call it.
+        priority: Of the stages that could start, the one with the largest number starts first.
+    """
+
+    spec: StageSpec
+    name: str
+    priority: float
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one command asks for.
+
+    Attributes:
+        path: Its file.
+        code: What its command runs, as `shared_code` says.
+        data: The stages, each after those that it reads, as the file has them.
+    """
+
+    path: Path
+    code: Mapping[str, Any]
+    data: Sequence[Mapping[str, Any]]
+
+    @cached_property
+    def stages(self) -> tuple[OrderedStage, ...]:
+        """The stages; of another version of the code they may not be known."""
+        return tuple(_stage(one) for one in self.data)
+
+    @property
+    def study(self) -> str:
+        """The study."""
+        return self.path.parents[1].name
+
+
+@dataclass
+class OrderWriter:
+    """What this command asks for. Mutable: stages are added and withdrawn.
+
+    Attributes:
+        study: The study's folder.
+        names: What people call the stage of each key; it may grow.
+    """
+
+    study: Path
+    names: Mapping[str, str]
+    _command: str = field(default_factory=lambda: uuid4().hex)
+    _version: int = 0
+    _stages: dict[str, OrderedStage] = field(default_factory=dict)
+
+    def ask_for(self, specs: Iterable[StageSpec], priority: Mapping[str, float]) -> None:
+        """Ask for more stages."""
+        for spec in specs:
+            name = self.names.get(spec.key, spec.stage)
+            self._stages[spec.key] = OrderedStage(spec, name, priority.get(spec.key, 0.0))
+        self._write()
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Ask for some stages no longer."""
+        for key in keys:
+            self._stages.pop(key, None)
+        self._write()
+
+    def remove(self) -> None:
+        """Ask for nothing any more; a worker that makes such a stage saves it and lets go of it."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def replace_earlier(self) -> None:
+        """Remove what earlier commands of the study ask for, once this one asks for it."""
+        for path in order_files(self.study.parents[1], self.study.name):
+            order = None if path == self._path else read_order(path)
+            if order and all(one["key"] in self._stages for one in order.data):
+                path.unlink(missing_ok=True)
+
+    @property
+    def _path(self) -> Path:
+        return self.study / FOLDER / f"{self._command}.{self._version}.json"
+
+    def _write(self) -> None:
+        before = self._path
+        self._version += 1
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        order = {"code": shared_code(), "stages": [_data(one) for one in self._stages.values()]}
+        write_json(self._path, sealed(order))
+        before.unlink(missing_ok=True)
+
+
+def order_files(home: Path, study: str | None = None) -> list[Path]:
+    """The files of what commands ask for, of one study or of all."""
+    found = sorted((home / "studies").glob(f"{study or '*'}/{FOLDER}/*.json"))
+    return [path for path in found if _NAME.fullmatch(path.name)]
+
+
+def read_order(path: Path) -> Order | None:
+    """Read what a command asks for; None where it was withdrawn meanwhile.
+
+    Raises:
+        RequestError: The file is damaged.
+    """
+    data = read_json(path)
+    if not is_whole(data):
+        if not path.exists():
+            return None
+        raise RequestError(
+            f"what is asked of workers cannot be read: {str(path)!r} is damaged\n"
+            "  remove the file and run the command of the study again"
+        )
+    return Order(path, data["code"], data["stages"])
+
+
+def _data(one: OrderedStage) -> dict[str, Any]:
+    spec = one.spec
+    return {
+        "stage": spec.stage,
+        "key": spec.key,
+        "config": spec.config,
+        "upstream": dict(spec.upstream),
+        "seed": spec.seed,
+        "name": one.name,
+        "priority": one.priority,
+    }
+
+
+def _stage(data: Mapping[str, Any]) -> OrderedStage:
+    spec = StageSpec(data["stage"], data["config"], data["upstream"], data["seed"])
+    return OrderedStage(spec, data["name"], data["priority"])
