@@ -79,16 +79,20 @@ COMMAND = (sys.executable, "-c", WORKER)
 It says JSON lines: the id of the home, and what `run_stage` tells.
 """
 HOST = (
+    *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--pid", "--net", "--uts", "--mount", "--fork", "--kill-child", "--mount-proc"),
     *("sh", "-c", f'hostname {NAME} && mount --bind "$1" "$2" && shift 2 && exec env "$@"', "host"),
 )
-"""A host of its own: process 1 of its own numbers; the home is bound to a folder of its own."""
+"""A host of its own: process 1 of its own numbers; the home is bound to a folder of its own.
+
+It ends with the campaign, however that ends.
+"""
 
 
 def absent() -> str | None:
     """Why hosts cannot be made here; None where they can."""
-    if shutil.which("unshare") is None:
-        return "there is no unshare (Debian's package util-linux)"
+    if None in map(shutil.which, ("unshare", "setpriv")):
+        return "there is no unshare or setpriv (Debian's package util-linux)"
     if not FAKETIME.exists():
         return f"there is no {FAKETIME} (Debian's package faketime)"
     probe = ("unshare", "--pid", "--net", "--uts", "--mount", "--fork", "--mount-proc", "true")
@@ -117,8 +121,9 @@ def hosts_case(state: State, case: Case, rng: np.random.Generator, short: bool) 
         for _ in range(SHORT_KILLS if short else KILLS):
             if not _kill(case, hosts, rng):
                 break
+        deadline = time.monotonic() + LIMIT_SECONDS / 4
         for host in hosts:
-            host.wait()
+            host.wait(deadline)
             if host.code != 0:
                 case.faults.append(f"host {host.number} ends badly: {host.last_words}")
     case.what.append("on NFS: skipped, " + (no_nfs() or "no server is set up here"))
@@ -192,10 +197,10 @@ class Host:
                 found.append(json.loads(line))
         return found
 
-    def wait(self) -> None:
-        """Wait for its end, which must come."""
+    def wait(self, deadline: float) -> None:
+        """Wait for its end, which must come before a time of the monotonic clock."""
         try:
-            self.process.wait(LIMIT_SECONDS)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
 
