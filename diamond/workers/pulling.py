@@ -14,7 +14,7 @@ from uuid import uuid4
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use
 from diamond.engine.home import check_format
-from diamond.engine.stage_context import Stopping
+from diamond.engine.stopping import Stopping
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME
 from diamond.errors import RequestError, StoreError
