@@ -73,6 +73,10 @@ class Sleeper:
         self.spec, self._store = spec, store
         self.claim = Claim(store.work(spec.stage, spec.key))
         self.has_claim = self.claim.try_acquire(over)
+        self.was_made = store.has_all_files(spec.stage, spec.key)
+        if self.was_made:
+            # What is left of the work on it may have been claimed.
+            store.clear_work(spec.stage, spec.key)
 
     def publish(self) -> None:
         """Publish it as soon as it slept."""
@@ -115,14 +119,18 @@ class ThreadPool:
 
     def _sleep(self, spec: StageSpec, over: str | None) -> None:
         one = Sleeper(self._store, spec, over)
-        if not one.has_claim:
-            self._child.messages.put({"type": "held", "note": ""})
+        if one.was_made or not one.has_claim:
+            self._child.messages.put(self._of_others(one))
             return
         self.claimed.append(time.time())
         with one.claim.kept_alive():
             time.sleep(self._seconds)
             one.publish()
         self._child.messages.put({"type": "finished", "made": True})
+
+    @staticmethod
+    def _of_others(one: Sleeper) -> Message:
+        return {"type": "finished", "made": False} if one.was_made else {"type": "held", "note": ""}
 
     def news(self) -> Iterator[tuple[Child, Message | None]]:
         """What the thread said."""
@@ -233,16 +241,17 @@ class ClockPool(ThreadPool):
     def start(self, spec: StageSpec, over: str | None) -> None:
         """Begin a stage."""
         self._child.spec = spec
-        self._one = Sleeper(self._store, spec, over)
-        if self._one.has_claim:
-            self.claimed.append(self.clock.now)
-            self._ends = self.clock.now + self._seconds
-        else:
-            self._child.messages.put({"type": "held", "note": ""})
+        one = Sleeper(self._store, spec, over)
+        if one.was_made or not one.has_claim:
+            self._child.messages.put(self._of_others(one))
+            return
+        self._one = one
+        self.claimed.append(self.clock.now)
+        self._ends = self.clock.now + self._seconds
 
     def news(self) -> Iterator[tuple[Child, Message | None]]:
         """What became of the stage."""
-        if self._one is not None and self._one.has_claim and self.clock.now >= self._ends:
+        if self._one is not None and self.clock.now >= self._ends:
             self._one.publish()
             self._one = None
             self._child.messages.put({"type": "finished", "made": True})
