@@ -44,8 +44,7 @@ class Helpers:
         known = frozenset(done)
         left = [spec for spec in specs if spec.key not in known]
         self._num_left += len(left)
-        self.order.ask_for(left, priority)
-        self.order.replace_earlier()
+        self.order.ask_for(left, priority, known)
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Ask for some stages no longer."""
