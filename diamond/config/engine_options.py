@@ -1,6 +1,9 @@
 """What may be said to the engines that run workers; none of it changes a result."""
 
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, StrictStr
 
 from diamond.errors import RequestError, unknown
 
@@ -32,3 +35,16 @@ def check_options(name: str, said: Mapping[str, str]) -> Mapping[str, str]:
         if key in said and not (said[key].isdecimal() and int(said[key]) > 0):
             raise RequestError(f"{name}: {key} is {said[key]!r}: a number from 1 on is needed")
     return said
+
+
+def _text_of(value: object) -> object:
+    """Text or a whole number, as text; what else stands in a file is refused."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError("write it as text, in quotes")
+
+
+SlurmOptions = dict[str, Annotated[StrictStr, BeforeValidator(_text_of)]]
+"""What a declaration says to Slurm; `check_options` judges it."""

@@ -15,6 +15,8 @@ from diamond.workers.launcher import Launcher
 RECORDS = "workers"
 """In a study's folder: what was submitted, a JSON file an engine, with its ``options``."""
 ENGINES = ("local", "slurm", "ray")
+DETACHED_IDLE = "24h"
+"""How long workers wait for a stage where no command stays in front."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def read_engine(
             "--detach needs workers that go on without this command\n"
             "  add --engine slurm or --engine ray"
         )
-    said = dict(declared or {}) if name == "slurm" else {}
+    # Nobody starts others in the place of workers that end for want of a stage.
+    said = {"idle": DETACHED_IDLE} if detach else {}
+    said |= declared or {} if name == "slurm" else {}
     for word in shlex.split(text or ""):
         key, equals, value = word.partition("=")
         if not equals or not value:
