@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diamond.cli.interrupt import resumable
-from diamond.cli.plan_table import show_plan
 from diamond.cli.study_command import (
     Options,
     check_study,
@@ -19,6 +18,7 @@ from diamond.cli.study_command import (
     show,
     with_launcher,
 )
+from diamond.cli.tables.plan_table import show_plan
 from diamond.cli.widths import console
 from diamond.engine.files import in_use
 from diamond.engine.store import Store

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from diamond.cli.ablate import run_study
 from diamond.cli.declaration_options import override_lines
 from diamond.cli.interrupt import resumable
-from diamond.cli.space_table import show_space
 from diamond.cli.study_command import (
     Options,
     check_study,
@@ -18,6 +17,7 @@ from diamond.cli.study_command import (
     show,
     with_launcher,
 )
+from diamond.cli.tables.space_table import show_space
 from diamond.cli.widths import console
 from diamond.engine.files import in_use
 from diamond.engine.home import open_home

@@ -7,8 +7,6 @@ claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
 import errno
-import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -24,6 +22,7 @@ from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_F
 from diamond.engine.sealed_json import sealed
 from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, go_on_from, is_left
 from diamond.engine.stage_claim import Claim
+from diamond.engine.stage_folders import ATTEMPTS, STAGES_FOLDER, WORK, StageFolders
 from diamond.engine.stage_manifest import (
     OWN_FILES,
     Maker,
@@ -38,15 +37,10 @@ from diamond.engine.stage_manifest import (
     write_manifest,
 )
 from diamond.errors import StoreError
-from diamond.plan.stage_keys import KEY_DIGITS, StageSpec
+from diamond.plan.stage_keys import StageSpec
 from diamond.tracking.owner import current_owner
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
-STAGES_FOLDER = "stages"
-KEPT = "kept"
-WORK = "work"
-ATTEMPTS = "attempts"
-_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 TRASH = ".trash"
 """What was renamed out of sight before it is deleted."""
 
@@ -62,12 +56,8 @@ class StageResult:
     timings: dict[str, float]
 
 
-class Store:
-    """All stage folders under a home."""
-
-    def __init__(self, home: Path) -> None:
-        """Name the home; nothing is read or written."""
-        self.home = home
+class Store(StageFolders):
+    """All stages under a home: it makes, reads and removes them."""
 
     def check_writable(self) -> None:
         """Make the home, or find out which one it is.
@@ -87,21 +77,6 @@ class Store:
                 f"cannot write the home {str(self.home)!r}: {error.strerror or error}\n"
                 "  give a folder that you may write with --home, for instance --home ./mlruns"
             ) from error
-
-    def folder(self, stage: str, key: str) -> Path:
-        """Where a finished stage is, or what is kept of it where that is all."""
-        whole, kept = self._whole(stage, key), self._kept(stage, key)
-        return kept if not whole.exists() and kept.exists() else whole
-
-    def _whole(self, stage: str, key: str) -> Path:
-        return self.home / STAGES_FOLDER / stage / key
-
-    def _kept(self, stage: str, key: str) -> Path:
-        return self.home / KEPT / stage / key
-
-    def work(self, stage: str, key: str) -> Path:
-        """Where an unfinished stage is."""
-        return self.home / WORK / stage / key
 
     def farthest(self, stage: str, key: str) -> Path | None:
         """The attempt of an unfinished stage that got farthest; None where there is none."""
@@ -155,44 +130,6 @@ class Store:
                 there[spec.stage] = self.keys(spec.stage)
             found[spec.key] = self.status(spec) if spec.key in there[spec.stage] else "todo"
         return found
-
-    def keys(self, stage: str) -> frozenset[str]:
-        """Keys of the stages of a name that a home has a folder of, finished or not."""
-        found: set[str] = set()
-        for part in (STAGES_FOLDER, KEPT, WORK):
-            found |= self._listed(self.home / part / stage)
-        # Whatever else lies there was not made by this project.
-        return frozenset(name for name in found if _KEY.fullmatch(name))
-
-    def finished_keys(self, stage: str) -> frozenset[str]:
-        """Keys of the finished stages of a name, by listings of folders alone.
-
-        One that lost files on purpose counts, unless it is to be made again: then there is work on
-        it.
-        """
-        whole, kept, work = (
-            self._listed(self.home / part / stage) for part in (STAGES_FOLDER, KEPT, WORK)
-        )
-        return frozenset(whole | (kept - work))
-
-    @staticmethod
-    def _listed(folder: Path) -> set[str]:
-        try:
-            return set(os.listdir(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return set()
-
-    def stage_names(self) -> tuple[str, ...]:
-        """The stages that a home has a folder of, those of families that are gone included."""
-        found: set[str] = set()
-        for part in (STAGES_FOLDER, KEPT, WORK):
-            found |= self._listed(self.home / part)
-        return tuple(sorted(name for name in found if self.keys(name)))
-
-    def folders(self, stage: str, key: str) -> list[Path]:
-        """The folders of a stage that are there: of what is finished, and of the work on it."""
-        places = (self._whole(stage, key), self._kept(stage, key), self.work(stage, key))
-        return [folder for folder in places if folder.is_dir()]
 
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.
