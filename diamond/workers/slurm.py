@@ -217,7 +217,7 @@ def _check_partition(named: str) -> None:
 
 def _check_time(options: Mapping[str, str]) -> None:
     """Refuse a time limit that leaves a worker no time before it is asked to end."""
-    seconds = _seconds(options.get("time", ""))
+    seconds = slurm_time(options.get("time", ""))
     before = int(options.get("signal-seconds", SIGNAL_SECONDS))
     if not seconds:  # Not said, none, or nothing that we can read: sbatch judges it.
         return
@@ -230,7 +230,7 @@ def _check_time(options: Mapping[str, str]) -> None:
         )
 
 
-def _seconds(text: str) -> int | None:
+def slurm_time(text: str) -> int | None:
     """A time as sbatch reads it: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S; None: it is none."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
     if found is None:

@@ -170,8 +170,7 @@ def ablate(
     from diamond.cli.ablation_request import ablation_request
 
     request = ablation_request(axes or (), _asked(context))
-    slurm = request.declared.declaration.slurm if request.declared else None
-    raise typer.Exit(run_study(request, execution.options(only or (), slurm)))
+    raise typer.Exit(run_study(request, execution.options(only or (), request.slurm)))
 
 
 def _asked(context: typer.Context) -> "Asked":
