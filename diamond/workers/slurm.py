@@ -3,7 +3,6 @@
 A worker is asked to end before its time is over: it saves what it makes, and its job queues again.
 """
 
-import os
 import re
 import shlex
 import subprocess
@@ -276,7 +275,6 @@ def _ask(program: str, *words: str, gone: bool = False) -> str:
             stdin=subprocess.DEVNULL,
             check=False,
             timeout=ANSWER_SECONDS,
-            env=os.environ,
         )
     except FileNotFoundError:
         raise EngineError(
