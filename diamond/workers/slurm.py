@@ -31,18 +31,20 @@ SCRIPT = """\
 {directives}
 # Workers of a study. Submit the file to add as many; the folder of the study keeps what they say.
 export PYTHONPATH={path}
+# The number of a job may mean its whole array; this is one task of it.
+task="${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 asked=
 trap 'asked=yes; kill -USR1 "$worker"' USR1  # the time is nearly over
 trap 'asked=; kill -TERM "$worker"' TERM  # the job was cancelled, or the node is taken away
-echo "$(date +%T) worker $SLURM_JOB_ID begins on $(hostname), as ${{SLURMD_NODENAME}}"
+echo "$(date +%T) worker $task begins on $(hostname), as $SLURMD_NODENAME"
 {command} &
 worker=$!
 while kill -0 "$worker" 2> /dev/null; do wait "$worker"; done  # a signal ends a wait, not a worker
 wait "$worker"
 code=$?
-echo "$(date +%T) worker $SLURM_JOB_ID ended with exit code $code"
+echo "$(date +%T) worker $task ended with exit code $code"
 if [ -n "$asked" ] && [ "$code" -ne 2 ] && ls orders/*.json > /dev/null 2>&1; then
-    scontrol requeue "$SLURM_JOB_ID" && exit 0
+    scontrol requeue "$task" && exit 0
 fi
 exit "$code"
 """
@@ -110,19 +112,13 @@ class SlurmLauncher:
         if not jobs:
             return ""
         said = _ask("scontrol", "-o", "show", "job", jobs[-1], gone=True)
-        ended = [task for task in map(_fields, said.splitlines()) if "ExitCode" in task]
-        lines = []
-        if ended:
-            last = max(ended, key=lambda task: task.get("EndTime", ""))
-            code, _, signal = last["ExitCode"].partition(":")
-            lines.append(
-                f"the last one, Slurm job {last['JobId']} on {last.get('NodeList') or 'no node'}, "
-                f"is {last['JobState']} ({last.get('Reason')}), exit code {code}"
-                + (f", signal {signal}" if signal != "0" else "")
-            )
-        logs = sorted(self._records.glob(f"slurm-{jobs[-1]}_*.log"), key=_changed)
+        ended = [task for task in map(_fields, said.splitlines()) if "EndTime" in task]
+        last = max(ended, key=lambda task: task["EndTime"], default={})
+        lines = [] if not last else [_end_of(last)]
+        task = last.get("ArrayTaskId", "*")
+        logs = sorted(self._records.glob(f"slurm-{jobs[-1]}_{task}.log"), key=_changed)
         if not logs:
-            lines.append(f"there is no log in {str(self._records)!r}: its node may not see it")
+            lines.append(f"it has no log in {str(self._records)!r}: its node may not see the home")
         else:
             tail = logs[-1].read_text(errors="replace").splitlines()[-TAIL_LINES:]
             lines += [f"{logs[-1]} ends:", *(f"  {line}" for line in tail)]
@@ -160,7 +156,7 @@ class SlurmLauncher:
         reasons = [reason for state, reason in self._queue if state == "PENDING"]
         if reasons:
             why = ", ".join(sorted(set(reasons)))
-            yield f"  {len(self._queue) - len(reasons)} workers run, {len(reasons)} wait ({why})"
+            yield f"  workers: {len(self._queue) - len(reasons)} run, {len(reasons)} wait ({why})"
 
     @property
     def _records(self) -> Path:
@@ -251,6 +247,16 @@ def _quoted(word: str) -> str:
 def _fields(line: str) -> dict[str, str]:
     """``Name=value`` pairs of a line of scontrol, without values that have spaces."""
     return dict(re.findall(r"(\w+)=(\S*)", line))
+
+
+def _end_of(task: Mapping[str, str]) -> str:
+    """How a task ended, in words."""
+    code, _, signal = task["ExitCode"].partition(":")
+    return (
+        f"the last one, Slurm job {task['ArrayJobId']}_{task['ArrayTaskId']} on "
+        f"{task['NodeList'] or 'no node'}, is {task['JobState']} ({task['Reason']}), exit code "
+        f"{code}" + (f", signal {signal}" if signal != "0" else "")
+    )
 
 
 def _changed(path: Path) -> float:

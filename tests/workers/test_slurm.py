@@ -13,10 +13,14 @@ import pytest
 
 from diamond.config.processes import python_command
 from diamond.engine.devices import Workers
+from diamond.engine.home import open_home
 from diamond.engine.stage_claim import Claim
 from diamond.errors import DiamondError, EngineError
+from diamond.workers import work_order
+from diamond.workers.child_processes import shared_code
 from diamond.workers.engines import find_launcher, read_engine, work_command
 from diamond.workers.slurm import SlurmLauncher, slurm_time
+from diamond.workers.work_order import OrderWriter
 from tests.campaign.layout import works
 from tests.commands import (
     SMOKE,
@@ -25,6 +29,7 @@ from tests.commands import (
     diamond,
     digests,
     report,
+    smoke_plan,
     wait_until,
 )
 from tests.workers.slurm_cluster import Cluster, cluster, missing
@@ -59,8 +64,7 @@ def jobs(home: Path, study: str) -> list[str]:
 
 
 def logs(home: Path, study: str) -> str:
-    folder = home / "studies" / study / "workers"
-    return "\n".join(path.read_text() for path in sorted(folder.glob("slurm-*.log")))
+    return _logged(home / "studies" / study)
 
 
 def trains(home: Path) -> bool:
@@ -180,6 +184,44 @@ def test_what_a_worker_says_at_its_end_is_shown(slurm: Cluster, tmp_path: Path) 
     assert "there is no home at" in fate
 
 
+def test_a_worker_of_another_version_says_both(
+    slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    open_home(home)
+    monkeypatch.setattr(work_order, "shared_code", lambda: {**shared_code(), "sources": "0" * 64})
+    OrderWriter(home / "studies" / "x", {}).ask_for(smoke_plan().stages(), {})
+    launcher = SlurmLauncher(home / "studies" / "x", work_command(home, "x", {}, Workers(0)), {})
+    launcher.submit(1)
+    wait_until(lambda: launcher.alive() == 0, "the end of the worker")
+    fate = launcher.fate()
+    assert f"sources is {shared_code()['sources']} in the worker, {'0' * 64} in the command" in fate
+    assert "exit code 2" in fate
+
+
+def test_one_task_of_an_array_queues_again(slurm: Cluster, tmp_path: Path) -> None:
+    """The number of its last task is that of the array: the others must run on."""
+    folder = tmp_path / "studies" / "x"
+    (folder / "orders").mkdir(parents=True)
+    (folder / "orders" / "x.json").touch()
+    worker = "trap 'exit 0' USR1; echo ready; while :; do sleep 0.1; done"
+    launcher = SlurmLauncher(folder, ["bash", "-c", worker], {})
+    launcher.submit(2)
+    wait_until(lambda: _logged(folder).count("ready") == 2, "two workers")
+    (job,) = json.loads((folder / "workers" / "slurm.json").read_text())["jobs"]
+    slurm.ask("scancel", "--signal=USR1", "--batch", f"{job}_1")
+    wait_until(lambda: _logged(folder).count("ended with exit code 0") == 1, "its end")
+    wait_until(lambda: "workers: 1 run, 1 wait" in _told(launcher), "its place in the queue")
+    assert slurm.ask("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%K") == "0"
+    (folder / "orders" / "x.json").unlink()
+    slurm.ask("scancel", "--signal=USR1", "--batch", f"{job}_0")
+    wait_until(lambda: launcher.alive() == 1, "the end of a worker that has nothing left")
+
+
+def _logged(folder: Path) -> str:
+    return "\n".join(path.read_text() for path in sorted(folder.glob("workers/*.log")))
+
+
 def test_a_node_that_does_not_see_the_home_is_named(slurm: Cluster) -> None:
     if slurm.unseen is None:
         pytest.skip("the system allows no mount")
@@ -189,13 +231,13 @@ def test_a_node_that_does_not_see_the_home_is_named(slurm: Cluster) -> None:
     launcher.submit(1)
     wait_until(lambda: launcher.alive() == 0, "the end of the worker")
     assert "on n3, is FAILED" in launcher.fate()
-    assert "its node may not see it" in launcher.fate()
+    assert "its node may not see the home" in launcher.fate()
 
 
 def test_workers_wait_with_a_reason_and_are_dismissed(slurm: Cluster, tmp_path: Path) -> None:
     launcher = SlurmLauncher(tmp_path / "studies" / "x", ["sleep", "60"], {"cpus-per-task": "2"})
     launcher.submit(5)
-    wait_until(lambda: "3 workers run, 2 wait" in _told(launcher), "three workers")
+    wait_until(lambda: "workers: 3 run, 2 wait" in _told(launcher), "three workers")
     assert "2 wait (" in _told(launcher)
     assert launcher.alive() == 5
     launcher.dismiss()
@@ -215,7 +257,7 @@ def test_jobs_that_slurm_forgot_are_no_error(slurm: Cluster, tmp_path: Path) -> 
         record.write_text(json.dumps({"options": {}, "jobs": known}))
         assert launcher.alive() == 0
         launcher.cancel()
-        assert "there is no log" in launcher.fate()
+        assert "it has no log in" in launcher.fate()
 
 
 def test_variables_of_sbatch_do_not_change_what_is_asked(
