@@ -25,6 +25,7 @@ ANSWER_SECONDS = 90.0
 TAIL_LINES = 8
 _GONE = ("Invalid job id", "already complet", "pending execution", "not running")
 """What Slurm says of a signal to a job that has ended, or has not begun."""
+_AT_WORK = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED")
 
 SCRIPT = """\
 #!/bin/bash
@@ -112,7 +113,8 @@ class SlurmLauncher:
         if not jobs:
             return ""
         said = _ask("scontrol", "-o", "show", "job", jobs[-1], gone=True)
-        ended = [task for task in map(_fields, said.splitlines()) if "EndTime" in task]
+        tasks = [task for task in map(_fields, said.splitlines()) if task]
+        ended = [task for task in tasks if task["JobState"] not in _AT_WORK]
         last = max(ended, key=lambda task: task["EndTime"], default={})
         lines = [] if not last else [_end_of(last)]
         task = last.get("ArrayTaskId", "*")
