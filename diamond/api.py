@@ -269,9 +269,10 @@ def _command(request: Request, said: AblateOptions, home: Path) -> str:
     if "jobs" in said:
         words += ["--jobs", str(said["jobs"])]
     words += ["--compile"] if said.get("compile") else []
-    for name in ("engine", "engine_options"):
-        if name in said:
-            words += [f"--{name.replace('_', '-')}", str(said[name])]
+    if "engine" in said:
+        words += ["--engine", said["engine"]]
+    if "engine_options" in said:
+        words += ["--engine-options", said["engine_options"]]
     words += ["--retry-failed"] if said.get("retry_failed") else []
     if "keep" in said:
         words += ["--keep", said["keep"]]

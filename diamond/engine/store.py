@@ -6,7 +6,6 @@ same way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one
 claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from diamond.engine.files import beside, create_json, digest
-from diamond.engine.home import open_home
+from diamond.engine.files import check_file_system, create_json, digest, rename_to_new
+from diamond.engine.home import check_format, open_home
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.engine.sealed_json import sealed
 from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, go_on_from, is_left
@@ -63,15 +62,14 @@ class Store(StageFolders):
         """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written, or another version made it.
+            StoreError: It cannot be written, lacks locks or links, or is of another version.
         """
         try:
+            check_format(self.home)
+            check_file_system(self.home)  # It is made only where it can work.
             open_home(self.home)
             for name in (STAGES_FOLDER, WORK):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
-            probe = beside(self.home / "probe")
-            probe.write_text("")
-            probe.unlink()
         except OSError as error:
             raise StoreError(
                 f"cannot write the home {str(self.home)!r}: {error.strerror or error}\n"
@@ -169,7 +167,7 @@ class Store(StageFolders):
         with suppress(FileNotFoundError):
             folder.rename(gone)
             if damage_of(gone) is None:
-                _rename_to_new(gone, folder)
+                rename_to_new(gone, folder)
         shutil.rmtree(trash)
 
     def prepare(self, spec: StageSpec, again: bool = False) -> None:
@@ -203,7 +201,11 @@ class Store(StageFolders):
             key: Key; the stage is prepared.
             claim: On the stage's folder of work, held by this process.
             maker: What it runs on, and the version of the code.
+
+        Raises:
+            OvertakenError: Another process took over since: its attempt is left alone.
         """
+        claim.check(on_disk=True)
         running: ManifestChange = {"state": "running", "error": None, "lasting": None}
         manifest = self._update(stage, key, {**running, **maker})
         attempts = self.work(stage, key) / ATTEMPTS
@@ -255,7 +257,7 @@ class Store(StageFolders):
         }
         write_manifest(folder, done)
         target.parent.mkdir(parents=True, exist_ok=True)
-        published = _rename_to_new(folder, target)
+        published = rename_to_new(folder, target)
         self._throw_away(self._kept(stage, key))
         return published
 
@@ -273,7 +275,7 @@ class Store(StageFolders):
         place = self._kept if stage_manifest(folder)["dropped"] else self._whole
         target = place(stage, key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(folder, target)
+        rename_to_new(folder, target)
 
     def keep_only(
         self, stage: str, key: str, dropped: Collection[str], fill: Callable[[Path], None]
@@ -297,7 +299,7 @@ class Store(StageFolders):
         write_kept(whole, part, dropped, fill)
         self._throw_away(kept)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(part, kept)
+        rename_to_new(part, kept)
         self._throw_away(whole)
         shutil.rmtree(part.parent)
 
@@ -306,10 +308,10 @@ class Store(StageFolders):
         if folder.exists():
             trash = self.home / TRASH / uuid4().hex
             trash.parent.mkdir(exist_ok=True)
-            # Another command may remove it, or all that is in the trash, at the same moment.
+            # Another command may remove it at the same moment; NFS keeps files that are open here.
             with suppress(FileNotFoundError):
                 folder.rename(trash)
-                shutil.rmtree(trash)
+                shutil.rmtree(trash, ignore_errors=True)
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove what is left of the work on a stage."""
@@ -335,14 +337,3 @@ class Store(StageFolders):
         manifest: Manifest = {**stage_manifest(folder), **values}
         write_manifest(folder, manifest)
         return manifest
-
-
-def _rename_to_new(folder: Path, target: Path) -> bool:
-    """Rename a folder that is not empty; False, and nothing happens, where the target exists."""
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            return False
-        raise
-    return True
