@@ -325,3 +325,14 @@ def test_times_are_read_as_sbatch_reads_them(
 def test_a_path_that_slurm_takes_for_another_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(EngineError, match="give a home with a path of printable letters"):
         SlurmLauncher(tmp_path / name / "studies" / "x", ["true"], {})
+
+
+def test_a_machine_without_slurm_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    words = (*SMOKE, *SLURM, "--home", str(tmp_path / "home"))
+    done = diamond("ablate", *words, page=False)
+    assert done.returncode == 2
+    assert "there is no 'sinfo' on this machine: Slurm is not installed" in done.stderr
+    assert not (tmp_path / "home").exists()
