@@ -112,10 +112,6 @@ class Pulling:
         """Follow what commands ask for now."""
         self._asked = time.monotonic()
         there = order_files(self.home, self.study)
-        for path in [path for path in self._orders if path not in there]:
-            gone = {one.spec.key for one in self._orders.pop(path).stages}
-            kept = {one.spec.key for order in self._orders.values() for one in order.stages}
-            executor.release(gone - kept)
         for path in there:
             order = None if path in self._orders else read_order(path)
             if order is not None:
@@ -125,6 +121,11 @@ class Pulling:
                 self._names |= {one.spec.key: one.name for one in order.stages}
                 urgent = {one.spec.key: _class(one.priority) for one in order.stages}
                 executor.add([one.spec for one in order.stages], order.done, urgent)
+        # After the new ones: what another command asks for as well goes on.
+        for path in [path for path in self._orders if path not in there]:
+            gone = {one.spec.key for one in self._orders.pop(path).stages}
+            kept = {one.spec.key for order in self._orders.values() for one in order.stages}
+            executor.release(gone - kept)
 
     def _tell(self, event: StageEvent) -> None:
         name = self._names.get(event.spec.key, event.spec.stage)
