@@ -116,12 +116,11 @@ class RayLauncher:
 
     def told(self) -> Sequence[str]:
         """Lines for people."""
-        work = ("diamond", "work", "--home", str(self._folder.parents[1]))
-        study = ("--study", self._folder.name)
+        study = shlex.join(["--home", str(self._folder.parents[1]), "--study", self._folder.name])
         return (
             f"workers on Ray ({self._address}), each with {_words(self._share)}",
-            f"  who works on what: {shlex.join([*work, '--status', *study])}",
-            f"  to end them: {shlex.join([*work, '--cancel', *study])}",
+            f"  who works on what: diamond work --status {study}",
+            f"  to end them: diamond work --cancel {study}",
             f"  logs: {self._folder / RECORDS}/ray-*.log",
         )
 
