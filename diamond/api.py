@@ -29,6 +29,7 @@ from diamond.results.model import Result
 from diamond.studies.frame_retention import check_keep
 from diamond.studies.study_list import Study, finished_report, named_study
 from diamond.tracking.uris import TRACKING_VARIABLE, hide_secrets
+from diamond.workers.engines import read_engine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,8 @@ class AblateOptions(Asked, total=False):
     only: Texts
     jobs: int
     compile: bool
+    engine: str
+    engine_options: str
     retry_failed: bool
     keep: str
     home: str | Path
@@ -183,7 +186,8 @@ def ablate(
             - ``design``, ``path_from`` (``--from``), ``path_to`` (``--to``), ``arm``, ``settings``
               (``--set``), ``aa``, ``controls``, ``match``: how arms are made. Texts may be one or
               several.
-            - ``only``, ``jobs``, ``compile``, ``retry_failed``, ``keep``: how it is run.
+            - ``only``, ``jobs``, ``compile``, ``engine``, ``engine_options``, ``retry_failed``,
+              ``keep``: how it is run.
             - ``home``, by default ``"mlruns"``; ``tracking_uri``, by default the variable
               ``MLFLOW_TRACKING_URI``, without it a file in the home.
 
@@ -197,6 +201,7 @@ def ablate(
         DiamondError: Home or tracking store cannot be used.
     """
     said = _checked(axes, options)
+    engine = said.get("engine", "local")
     quiet_mlflow()
     address = said.get("tracking_uri") or os.environ.get(TRACKING_VARIABLE)
     with _secrets_hidden(address or ""):
@@ -207,7 +212,8 @@ def ablate(
             request,
             Options(
                 home=home,
-                workers=check_workers(said.get("jobs"), said.get("compile", False)),
+                workers=check_workers(said.get("jobs"), said.get("compile", False), engine),
+                engine=read_engine(engine, said.get("engine_options"), detach=False),
                 dry_run=dry_run,
                 as_json=False,
                 tracking_uri=address,
@@ -261,6 +267,10 @@ def _command(request: Request, said: AblateOptions, home: Path) -> str:
     if "jobs" in said:
         words += ["--jobs", str(said["jobs"])]
     words += ["--compile"] if said.get("compile") else []
+    if "engine" in said:
+        words += ["--engine", said["engine"]]
+    if "engine_options" in said:
+        words += ["--engine-options", said["engine_options"]]
     words += ["--retry-failed"] if said.get("retry_failed") else []
     if "keep" in said:
         words += ["--keep", said["keep"]]

@@ -21,6 +21,7 @@ from diamond.engine.provenance import code_version
 from diamond.engine.sealed_json import unsealed
 from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_claim import Claim
+from diamond.engine.stage_folders import KEPT, STAGES_FOLDER
 from diamond.engine.stage_manifest import (
     OWN_FILES,
     Maker,
@@ -28,7 +29,7 @@ from diamond.engine.stage_manifest import (
     read_manifest,
     write_manifest,
 )
-from diamond.engine.store import KEPT, STAGES_FOLDER, StageResult, Store
+from diamond.engine.store import StageResult, Store
 from diamond.makers.sample_scores import CONTROL_COLUMNS
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan

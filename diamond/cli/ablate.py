@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diamond.cli.interrupt import resumable
-from diamond.cli.plan_table import show_plan
 from diamond.cli.study_command import (
     Options,
+    begin_study,
     check_study,
     conclude,
     leading,
     report_study,
     show,
-    with_launcher,
 )
+from diamond.cli.tables.plan_table import show_plan
 from diamond.cli.widths import console
 from diamond.engine.files import in_use
 from diamond.engine.store import Store
@@ -57,11 +57,10 @@ def _study(request: Request, options: Options) -> ExitCode:
     folder = options.home / "studies" / plan.study
     check_ablation(folder)
     check_history(plan, folder)
+    options = begin_study(store, plan.study, options)
     if options.dry_run:
         show_plan(plan, store, options.workers, sys.stdout, options.only, remarks, options.keep)
         return ExitCode.DONE
-    options = with_launcher(options, plan.study)
-    store.check_writable()
     return _run(plan, store, options, remarks)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diamond.cli.documents import document_text, print_document, report_places
-from diamond.cli.fidelity_table import fidelity_notes, fidelity_table
 from diamond.cli.interrupt import interruptible, resumable
+from diamond.cli.tables.fidelity_table import fidelity_notes, fidelity_table
 from diamond.cli.widths import console
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use, write_together

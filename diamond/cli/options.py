@@ -19,6 +19,7 @@ import typer
 from diamond.cli.system import check_text
 from diamond.config.defaults import ATARI_PRESETS, DEFAULT_ATARI_GAME, DEFAULT_GAME
 from diamond.errors import RequestError
+from diamond.tracking.mounts import network_file_system
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
 
 if TYPE_CHECKING:
@@ -273,7 +274,8 @@ def say_tracking(home: Path, tracking_uri: str | None) -> None:
     Raises:
         StoreError: The path of the home is none that a database can have.
     """
-    why = "of the home"
+    kind = network_file_system(home)
+    why = f"the home is on {kind}: MLflow's file stays on this machine" if kind else "of the home"
     if tracking_uri is not None:
         by_variable = tracking_uri == os.environ.get(TRACKING_VARIABLE)
         why = TRACKING_VARIABLE if by_variable else "--tracking-uri"

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from diamond.cli.plan_table import duration_text
+from diamond.cli.tables.plan_table import duration_text
 from diamond.engine.plan_duration import Work, wall_seconds
 from diamond.plan.plan import Plan
 from diamond.plan.stage_keys import StageSpec

@@ -74,25 +74,31 @@ class Tracked(Protocol):
 
 
 def check_study(name: str, options: Options) -> Store:
-    """Check what every study needs before it is looked at; return its home.
+    """Check what every study needs before it is looked at; return its home, which is not made.
 
     Raises:
         DiamondError: The name, the home or the tracking store cannot be used.
     """
     check_name(name)
     absolute_uri(options.tracking_uri or default_uri(options.home))
-    say_tracking(options.home, options.tracking_uri)
     return Store(options.home)
 
 
-def with_launcher(options: Options, study: str) -> Options:
-    """The options of a command with what starts workers for its study, once it is seen to be there.
+def begin_study(store: Store, study: str, options: Options) -> Options:
+    """Make the home and find what starts workers, unless this is a dry run.
+
+    Where runs are tracked is said afterwards: the address may have the home's id.
 
     Raises:
-        EngineError: It is not, or does not know what was asked of it.
+        StoreError: The home cannot be used.
+        EngineError: What starts workers is not there, or does not know what was asked of it.
     """
-    found = find_launcher(options.engine, options.home, study, options.workers)
-    return replace(options, launcher=found)
+    if not options.dry_run:
+        found = find_launcher(options.engine, options.home, study, options.workers)
+        options = replace(options, launcher=found)
+        store.check_writable()
+    say_tracking(options.home, options.tracking_uri)
+    return options
 
 
 def leading(

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from diamond.cli.ablate import run_study
 from diamond.cli.declaration_options import override_lines
 from diamond.cli.interrupt import resumable
-from diamond.cli.space_table import show_space
 from diamond.cli.study_command import (
     Options,
+    begin_study,
     check_study,
     conclude,
     leading,
     report_study,
     show,
-    with_launcher,
 )
+from diamond.cli.tables.space_table import show_space
 from diamond.cli.widths import console
 from diamond.engine.files import in_use
 from diamond.engine.home import open_home
@@ -83,12 +83,11 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
     store = check_study(sweep.name, options)
-    check_shared_home(options.home, options.tracking_uri)
+    check_shared_home(address, options.tracking_uri)
+    options = begin_study(store, sweep.name, options)
     if options.dry_run:
         show_space(sweep, baseline, store, options.workers, sys.stdout)
         return ExitCode.DONE
-    options = with_launcher(options, sweep.name)
-    store.check_writable()
     if asked := extras_of(baseline.stages()):
         from diamond.fidelity.extras import check_extras
 

@@ -14,7 +14,7 @@ from diamond.cli.commands.work_command import WorkOptions
 from diamond.cli.progress import clock_text
 from diamond.cli.widths import console
 from diamond.engine.devices import Workers, check_compiler, default_jobs, visible_gpus
-from diamond.engine.stage_context import Stopping
+from diamond.engine.stopping import Stopping
 from diamond.errors import ExitCode, RequestError
 from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import terminal

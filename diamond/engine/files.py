@@ -1,8 +1,11 @@
 """Files that are either whole or absent: write beside, then rename."""
 
+import errno
 import fcntl
 import json
 import os
+import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -11,8 +14,16 @@ from typing import Any
 from uuid import uuid4
 
 from diamond.errors import StoreError
+from diamond.tracking.mounts import file_system
 
 CHUNK_BYTES = 1 << 20
+NAME_BYTES = 255
+"""What Linux allows the name of a file."""
+_NOT_IN_NAMES = re.compile(r"[^0-9A-Za-z.-]")
+_MISSING = frozenset(
+    {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EPERM}
+)
+"""How file systems say that they have no locks, or no links."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,14 +55,22 @@ def write_json(path: Path, data: object) -> None:
 
 
 def create_json(path: Path, data: object) -> bool:
-    """Write plain data as JSON unless the file exists; of several processes one returns True."""
+    """Write plain data as JSON unless the file exists; of several processes one returns True.
+
+    The answer of a file server may be lost. The system asks again then and hears that the file
+    exists, also where this call made it: the number of links tells.
+
+    Source: open(2), on O_EXCL and NFS.
+    """
     temporary = _write_beside(path, _json(data).encode())
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        # Opening asks the server: a number of links from before may still be in memory.
+        with temporary.open("rb") as stream:
+            return os.fstat(stream.fileno()).st_nlink > 1
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return True
 
 
@@ -62,7 +81,7 @@ def read_json(path: Path) -> Any:
         StoreError: The system does not let it be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
     except OSError as error:
@@ -72,13 +91,48 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def read_text(path: Path) -> str:
+    """Read a text file, again where another host put a new one in its place meanwhile.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        # A file server forgets the old file at once, though this process has it open.
+        if error.errno != errno.ESTALE:
+            raise
+        return path.read_text(encoding="utf-8")
+
+
+def rename_to_new(folder: Path, target: Path) -> bool:
+    """Rename a folder that is not empty; False, and nothing happens, where the target exists.
+
+    Where the answer of a file server was lost, the system asks again and hears that the folder is
+    not there: its number tells whether it is in its new place.
+    """
+    number = folder.stat().st_ino
+    try:
+        folder.rename(target)
+    except FileNotFoundError:
+        if not target.exists() or target.stat().st_ino != number:
+            raise
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, made where it is missing, until the block ends.
 
     What is in the file stays.
     """
-    with path.open("a") as stream:
+    with path.open("a+") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -86,7 +140,8 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def in_use(path: Path) -> Iterator[None]:
     """Hold the lock of a file together with others that use it, until the block ends."""
-    with path.open("a") as stream:
+    # On NFS, a file must be open for reading to be locked so.
+    with path.open("a+") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
         yield
 
@@ -101,6 +156,44 @@ def is_in_use(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def check_file_system(folder: Path) -> None:
+    """Find out whether files of a folder can be locked and linked; nothing stays there.
+
+    Args:
+        folder: Where it does not exist, the one in which it would be made is tried.
+
+    Raises:
+        StoreError: Its file system lacks what keeps commands apart.
+        OSError: The system refuses something else.
+    """
+    absolute = folder.absolute()
+    place = next(one for one in (absolute, *absolute.parents) if one.exists())
+    probe, link = beside(place / "probe"), beside(place / "probe")
+    probe.touch()
+    lacks = "locks (flock)"
+    try:
+        with locked(probe):
+            pass
+        with in_use(probe):
+            pass
+        lacks = "hard links"
+        os.link(probe, link)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        kind = file_system(folder)
+        raise StoreError(
+            f"the file system of {str(folder)!r}{f' ({kind})' if kind else ''} has no {lacks}: "
+            f"{error.strerror}\n"
+            "  commands that share a home keep out of each other's way with them\n"
+            "  give a folder on another file system with --home, or mount this one with them "
+            "(Lustre: -o flock; NFS: with its lock service)"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+        link.unlink(missing_ok=True)
 
 
 def copy_sparse(source: Path, target: Path) -> None:
@@ -140,8 +233,11 @@ def _json(data: object) -> str:
 
 
 def beside(path: Path) -> Path:
-    """A hidden name beside a file that no other process and no later call gives."""
-    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    """A hidden name beside a file that no other process, host and later call gives."""
+    host = _NOT_IN_NAMES.sub("_", socket.gethostname())
+    end = f".{host}-{os.getpid()}-{uuid4().hex[:12]}.tmp"
+    start = os.fsencode(path.name)[: NAME_BYTES - 1 - len(end)]
+    return path.with_name(f".{start.decode(errors='ignore')}{end}")
 
 
 def _write_beside(path: Path, data: bytes, temporary: Path | None = None) -> Path:

@@ -13,19 +13,23 @@ from typing_extensions import TypedDict
 from diamond.engine.files import locked, read_json, write_json
 from diamond.errors import StoreError
 from diamond.tracking.mlflow_records import Home
-from diamond.tracking.uris import default_uri
+from diamond.tracking.mounts import network_file_system
+from diamond.tracking.uris import HOME_FILE, default_uri
 
 if TYPE_CHECKING:
     from diamond.tracking.mlflow_store import MlflowStore
 
 FORMAT = 4
-FILE_NAME = "home.json"
+FILE_NAME = HOME_FILE
 ANCHOR_NAME = ".home.lock"
 """Locked by who opens a home, and never written: no copy keeps the time of its last change."""
 
 
 class Place(TypedDict):
-    """Where a home is, and what its file system alone knows of it."""
+    """Where a home was when this was written, and what its file system alone knows of it.
+
+    The folder is for people: hosts that share a home may see it at other paths.
+    """
 
     folder: str
     device: int
@@ -60,7 +64,8 @@ def open_home(folder: Path) -> Home:
         if known is None:
             opened = {"format": FORMAT, "id": uuid.uuid4().hex, "former": [], "place": place}
         elif _is_same(known["place"], place):
-            opened = {**known, "place": place}
+            moved = {**place, "folder": ""} != {**known["place"], "folder": ""}
+            opened = {**known, "place": place} if moved else known
         else:
             former = [*known["former"], known["id"]]
             opened = {**known, "id": uuid.uuid4().hex, "former": former, "place": place}
@@ -91,7 +96,8 @@ def open_tracking(folder: Path, tracking_uri: str | None) -> "MlflowStore":
     # MLflow takes seconds to import: only who tracks waits for it.
     from diamond.tracking.mlflow_store import open_store  # noqa: PLC0415
 
-    return open_store(tracking_uri or default_uri(folder), open_home(folder))
+    home = open_home(folder)  # It has the id from now on that its address may have.
+    return open_store(tracking_uri or default_uri(folder), home)
 
 
 def _read(folder: Path) -> HomeFile | None:
@@ -129,7 +135,8 @@ def _place(folder: Path) -> Place:
     found, anchor = folder.stat(), (folder / ANCHOR_NAME).stat()
     return {
         "folder": str(folder.resolve()),
-        "device": found.st_dev,
+        # Each host that mounts a network file system has a number of its own for it.
+        "device": found.st_dev if network_file_system(folder) is None else 0,
         "inode": found.st_ino,
         "anchor_changed_ns": anchor.st_ctime_ns,
     }
@@ -139,8 +146,8 @@ def _is_same(before: Place, now: Place) -> bool:
     """Whether a folder is the one that it was: it may have been moved, or have a new owner.
 
     Moving keeps the anchor's time of change, and so does another machine that looks at the same
-    disk; changing owner or rights keeps all the rest.
+    disk, whatever its clock says. Changing owner or rights keeps the number of the folder.
     """
     if now["anchor_changed_ns"] == before["anchor_changed_ns"]:
         return True
-    return {**now, "anchor_changed_ns": 0} == {**before, "anchor_changed_ns": 0}
+    return (now["device"], now["inode"]) == (before["device"], before["inode"])

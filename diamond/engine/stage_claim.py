@@ -3,7 +3,8 @@
 Claims are numbered files, of which the highest counts: creating the next number is one atomic step
 that one process wins. The holder counts up in a file of its own. Who waits watches that counter
 with its own monotonic clock, so no time of a file and no wall clock decides. No lock of the file
-system is needed.
+system is needed. On a network file system a look may be old; each step that counts, the next number
+and the rename of a finished stage, is decided by the server.
 """
 
 import json
@@ -16,17 +17,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from diamond.engine.files import create_json, read_json, write_json
+from diamond.engine.files import create_json, read_json, read_text, write_json
 from diamond.errors import OvertakenError
+from diamond.tracking.mounts import network_file_system
 from diamond.tracking.owner import current_owner, is_gone, is_here, words_of
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
 """A claim whose counter stands still for this long is taken over, whatever became of its owner."""
+CACHED_SECONDS = 90.0
+"""More than that on a network file system. A host may see the folder as it was 60 s ago, and the
+counter in it as it was 60 s ago (NFS: ``acdirmax`` and ``acregmax``): 150 s are more than both.
+"""
 WATCH_SECONDS = 0.2
 """Between two looks at claims of other hosts, of which only their counter tells if they live."""
 _NAME = re.compile(r"claim-(\d+)\.json")
 _BEAT = "beat-"
+_PASSED = "another process"
+"""The owner of a claim that is listed and gone: nothing is known of who came after it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,11 @@ class Beat:
     done: int = 0
     total: int = 0
     note: str = ""
+
+
+def stale_seconds(folder: Path) -> float:
+    """How long the counter of a claim in a folder stands still until the claim is stale."""
+    return STALE_SECONDS + (CACHED_SECONDS if network_file_system(folder) else 0.0)
 
 
 class Claim:
@@ -149,7 +162,7 @@ class Claim:
         if self._lost.is_set() or (on_disk and not self.is_own()):
             raise OvertakenError(
                 f"{self.holder() or 'another process'} took it over, because this process showed "
-                f"no sign of life for {STALE_SECONDS:.0f} s"
+                f"no sign of life for {stale_seconds(self._folder):.0f} s"
             )
 
     @contextmanager
@@ -194,6 +207,9 @@ class Claim:
             return None
         last = max(names, key=lambda match: int(match[1]))
         data = read_json(self._folder / last[0])
+        if data is None and not (self._folder / last[0]).exists():
+            # A later claim took its place, and the list of names is from before.
+            return Held(int(last[1]), _PASSED, _PASSED)
         # What cannot be read was damaged, and nobody holds it.
         data = data if isinstance(data, dict) else {}
         owner, token = data.get("owner"), data.get("token")
@@ -206,12 +222,13 @@ class Claim:
         if seen != self._seen:
             self._moved = self._seen is not None and self._seen[0] == found.token
             self._seen, self._seen_at = seen, now
-        return now - self._seen_at > STALE_SECONDS
+        stood = now - self._seen_at
+        return stood > STALE_SECONDS and stood > stale_seconds(self._folder)
 
     def _beats_of(self, token: str) -> str:
         try:
-            return (self._folder / (_BEAT + token)).read_text(errors="replace")
-        except FileNotFoundError:
+            return read_text(self._folder / (_BEAT + token))
+        except (FileNotFoundError, UnicodeDecodeError):
             return ""
 
     def _forget_earlier(self) -> None:

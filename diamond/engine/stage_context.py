@@ -19,6 +19,7 @@ from diamond.engine.files import digest
 from diamond.engine.output_names import EVENTS_FILE
 from diamond.engine.stage_attempt import Attempt
 from diamond.engine.stage_manifest import stage_manifest
+from diamond.engine.stopping import Stopping
 from diamond.engine.store import StageResult
 from diamond.engine.training_checkpoint import Saved, load_checkpoint, save_checkpoint
 from diamond.errors import StageReleasedError
@@ -29,33 +30,6 @@ SAVE_SECONDS = 60.0
 """Time that a stage which saves itself has to come to its next checkpoint when it is to end."""
 Progress = Callable[[int, int, str], None]
 """Told units done, units in all, and a note such as the current loss."""
-
-
-@dataclass
-class Stopping:
-    """Whether the process that makes stages is asked to end. Mutable: a signal says so.
-
-    Attributes:
-        is_idle: Whether it makes no stage.
-    """
-
-    is_idle: bool = True
-    _since: float | None = None
-
-    def ask(self) -> None:
-        """Ask, the first time counts."""
-        if self._since is None:
-            self._since = time.monotonic()
-
-    @property
-    def asked(self) -> bool:
-        """Whether it is asked to."""
-        return self._since is not None
-
-    @property
-    def seconds(self) -> float:
-        """How long ago it was asked, 0 where it was not."""
-        return 0.0 if self._since is None else time.monotonic() - self._since
 
 
 @dataclass

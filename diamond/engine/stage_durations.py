@@ -14,8 +14,9 @@ from diamond.config.online import OnlineConfig
 from diamond.config.run import RunConfig
 from diamond.config.worlds import find_family, world_section
 from diamond.engine.stage_cost import expected_seconds
+from diamond.engine.stage_folders import KEPT, STAGES_FOLDER
 from diamond.engine.stage_manifest import Manifest
-from diamond.engine.store import KEPT, STAGES_FOLDER, Store
+from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageName
 

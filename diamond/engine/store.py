@@ -6,9 +6,6 @@ same way, before the whole one goes. ``work/<stage>/<key>`` is an unfinished one
 claims on it, and a folder for each attempt. Source: docs/decisions/0001, 0008.
 """
 
-import errno
-import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -18,12 +15,13 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from diamond.engine.files import beside, create_json, digest
-from diamond.engine.home import open_home
+from diamond.engine.files import check_file_system, create_json, digest, rename_to_new
+from diamond.engine.home import check_format, open_home
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, MANIFEST_FILE
 from diamond.engine.sealed_json import sealed
 from diamond.engine.stage_attempt import OWNER_FILE, Attempt, farthest_attempt, go_on_from, is_left
 from diamond.engine.stage_claim import Claim
+from diamond.engine.stage_folders import ATTEMPTS, STAGES_FOLDER, WORK, StageFolders
 from diamond.engine.stage_manifest import (
     OWN_FILES,
     Maker,
@@ -38,15 +36,10 @@ from diamond.engine.stage_manifest import (
     write_manifest,
 )
 from diamond.errors import StoreError
-from diamond.plan.stage_keys import KEY_DIGITS, StageSpec
+from diamond.plan.stage_keys import StageSpec
 from diamond.tracking.owner import current_owner
 
 Status = Literal["todo", "partial", "done", "damaged", "failed"]
-STAGES_FOLDER = "stages"
-KEPT = "kept"
-WORK = "work"
-ATTEMPTS = "attempts"
-_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 TRASH = ".trash"
 """What was renamed out of sight before it is deleted."""
 
@@ -62,46 +55,26 @@ class StageResult:
     timings: dict[str, float]
 
 
-class Store:
-    """All stage folders under a home."""
-
-    def __init__(self, home: Path) -> None:
-        """Name the home; nothing is read or written."""
-        self.home = home
+class Store(StageFolders):
+    """All stages under a home: it makes, reads and removes them."""
 
     def check_writable(self) -> None:
         """Make the home, or find out which one it is.
 
         Raises:
-            StoreError: It cannot be made or written, or another version made it.
+            StoreError: It cannot be written, lacks locks or links, or is of another version.
         """
         try:
+            check_format(self.home)
+            check_file_system(self.home)  # It is made only where it can work.
             open_home(self.home)
             for name in (STAGES_FOLDER, WORK):
                 (self.home / name).mkdir(parents=True, exist_ok=True)
-            probe = beside(self.home / "probe")
-            probe.write_text("")
-            probe.unlink()
         except OSError as error:
             raise StoreError(
                 f"cannot write the home {str(self.home)!r}: {error.strerror or error}\n"
                 "  give a folder that you may write with --home, for instance --home ./mlruns"
             ) from error
-
-    def folder(self, stage: str, key: str) -> Path:
-        """Where a finished stage is, or what is kept of it where that is all."""
-        whole, kept = self._whole(stage, key), self._kept(stage, key)
-        return kept if not whole.exists() and kept.exists() else whole
-
-    def _whole(self, stage: str, key: str) -> Path:
-        return self.home / STAGES_FOLDER / stage / key
-
-    def _kept(self, stage: str, key: str) -> Path:
-        return self.home / KEPT / stage / key
-
-    def work(self, stage: str, key: str) -> Path:
-        """Where an unfinished stage is."""
-        return self.home / WORK / stage / key
 
     def farthest(self, stage: str, key: str) -> Path | None:
         """The attempt of an unfinished stage that got farthest; None where there is none."""
@@ -156,44 +129,6 @@ class Store:
             found[spec.key] = self.status(spec) if spec.key in there[spec.stage] else "todo"
         return found
 
-    def keys(self, stage: str) -> frozenset[str]:
-        """Keys of the stages of a name that a home has a folder of, finished or not."""
-        found: set[str] = set()
-        for part in (STAGES_FOLDER, KEPT, WORK):
-            found |= self._listed(self.home / part / stage)
-        # Whatever else lies there was not made by this project.
-        return frozenset(name for name in found if _KEY.fullmatch(name))
-
-    def finished_keys(self, stage: str) -> frozenset[str]:
-        """Keys of the finished stages of a name, by listings of folders alone.
-
-        One that lost files on purpose counts, unless it is to be made again: then there is work on
-        it.
-        """
-        whole, kept, work = (
-            self._listed(self.home / part / stage) for part in (STAGES_FOLDER, KEPT, WORK)
-        )
-        return frozenset(whole | (kept - work))
-
-    @staticmethod
-    def _listed(folder: Path) -> set[str]:
-        try:
-            return set(os.listdir(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return set()
-
-    def stage_names(self) -> tuple[str, ...]:
-        """The stages that a home has a folder of, those of families that are gone included."""
-        found: set[str] = set()
-        for part in (STAGES_FOLDER, KEPT, WORK):
-            found |= self._listed(self.home / part)
-        return tuple(sorted(name for name in found if self.keys(name)))
-
-    def folders(self, stage: str, key: str) -> list[Path]:
-        """The folders of a stage that are there: of what is finished, and of the work on it."""
-        places = (self._whole(stage, key), self._kept(stage, key), self.work(stage, key))
-        return [folder for folder in places if folder.is_dir()]
-
     def damage(self, spec: StageSpec) -> str | None:
         """What is wrong with a finished stage, read in full.
 
@@ -232,7 +167,7 @@ class Store:
         with suppress(FileNotFoundError):
             folder.rename(gone)
             if damage_of(gone) is None:
-                _rename_to_new(gone, folder)
+                rename_to_new(gone, folder)
         shutil.rmtree(trash)
 
     def prepare(self, spec: StageSpec, again: bool = False) -> None:
@@ -266,7 +201,11 @@ class Store:
             key: Key; the stage is prepared.
             claim: On the stage's folder of work, held by this process.
             maker: What it runs on, and the version of the code.
+
+        Raises:
+            OvertakenError: Another process took over since: its attempt is left alone.
         """
+        claim.check(on_disk=True)
         running: ManifestChange = {"state": "running", "error": None, "lasting": None}
         manifest = self._update(stage, key, {**running, **maker})
         attempts = self.work(stage, key) / ATTEMPTS
@@ -318,7 +257,7 @@ class Store:
         }
         write_manifest(folder, done)
         target.parent.mkdir(parents=True, exist_ok=True)
-        published = _rename_to_new(folder, target)
+        published = rename_to_new(folder, target)
         self._throw_away(self._kept(stage, key))
         return published
 
@@ -336,7 +275,7 @@ class Store:
         place = self._kept if stage_manifest(folder)["dropped"] else self._whole
         target = place(stage, key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(folder, target)
+        rename_to_new(folder, target)
 
     def keep_only(
         self, stage: str, key: str, dropped: Collection[str], fill: Callable[[Path], None]
@@ -360,7 +299,7 @@ class Store:
         write_kept(whole, part, dropped, fill)
         self._throw_away(kept)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        _rename_to_new(part, kept)
+        rename_to_new(part, kept)
         self._throw_away(whole)
         shutil.rmtree(part.parent)
 
@@ -369,10 +308,10 @@ class Store:
         if folder.exists():
             trash = self.home / TRASH / uuid4().hex
             trash.parent.mkdir(exist_ok=True)
-            # Another command may remove it, or all that is in the trash, at the same moment.
+            # Another command may remove it at the same moment; NFS keeps files that are open here.
             with suppress(FileNotFoundError):
                 folder.rename(trash)
-                shutil.rmtree(trash)
+                shutil.rmtree(trash, ignore_errors=True)
 
     def clear_work(self, stage: str, key: str) -> None:
         """Remove what is left of the work on a stage."""
@@ -398,14 +337,3 @@ class Store:
         manifest: Manifest = {**stage_manifest(folder), **values}
         write_manifest(folder, manifest)
         return manifest
-
-
-def _rename_to_new(folder: Path, target: Path) -> bool:
-    """Rename a folder that is not empty; False, and nothing happens, where the target exists."""
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            return False
-        raise
-    return True

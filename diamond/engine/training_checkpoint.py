@@ -43,6 +43,7 @@ def save_checkpoint(
 
 def save_state(target: Path, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
     """Write tensors and counters to a file: it is there whole, or as it was."""
+    # An attempt is one process' own: what a killed one left half written is written over.
     temporary = target.with_name(f".{target.name}.tmp")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry: the order of several is drawn anew for every file, and a state is an output.

@@ -12,8 +12,9 @@ from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
 from diamond.engine.needed_stages import REPORT_FILE, Needs, needed_stages, plan_needs
 from diamond.engine.output_names import FRAMES_FILE, OFF_DATA_SCORES_FILE, SCORES_FILE
 from diamond.engine.sealed_json import sealed
+from diamond.engine.stage_folders import STAGES_FOLDER
 from diamond.engine.stage_manifest import stage_manifest, write_kept
-from diamond.engine.store import STAGES_FOLDER, Store
+from diamond.engine.store import Store
 from diamond.engine.study_history import FILE_NAME, SWEEP_NAME, PlanEntry, entry_request
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files

@@ -11,7 +11,8 @@ from diamond.engine.files import is_in_use, locked
 from diamond.engine.needed_stages import FILE_NAME as NEEDS_FILE
 from diamond.engine.needed_stages import needed_stages
 from diamond.engine.stage_claim import Claim, living_holders
-from diamond.engine.store import TRASH, WORK, Store
+from diamond.engine.stage_folders import WORK
+from diamond.engine.store import TRASH, Store
 from diamond.engine.study_history import FILE_NAME, LOCK_NAME, RUNNING_NAME
 from diamond.errors import RequestError
 from diamond.findings.estimate_files import ESTIMATES, estimate_files

@@ -25,6 +25,7 @@ from diamond.engine.needed_stages import (
 from diamond.engine.output_names import MANIFEST_FILE
 from diamond.engine.provenance import made_on
 from diamond.engine.sealed_json import is_whole, sealed
+from diamond.engine.stage_folders import STAGES_FOLDER
 from diamond.engine.stage_manifest import (
     Manifest,
     damage_of,
@@ -32,7 +33,7 @@ from diamond.engine.stage_manifest import (
     read_manifest,
     stage_manifest,
 )
-from diamond.engine.store import STAGES_FOLDER, Store
+from diamond.engine.store import Store
 from diamond.engine.study_history import (
     FILE_NAME,
     LOCK_NAME,

@@ -13,7 +13,8 @@ from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.game_names import check_game
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
-from diamond.engine.store import KEPT, STAGES_FOLDER, Store
+from diamond.engine.stage_folders import KEPT, STAGES_FOLDER
+from diamond.engine.store import Store
 from diamond.errors import RequestError, unknown
 from diamond.plan.stage_keys import KEY_DIGITS, StageName
 from diamond.stages.registry import find_stage_record, records

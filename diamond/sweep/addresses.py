@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from diamond.errors import StoreError
 from diamond.tracking.mounts import network_file_system
-from diamond.tracking.uris import check_secrets, default_uri, hide_secrets, sqlite_path
+from diamond.tracking.uris import check_secrets, hide_secrets, sqlite_path
 
 JOURNAL_SUFFIX = ".journal"
 _DRIVERS = {
@@ -61,30 +61,37 @@ def is_inside(address: str, home: Path) -> bool:
     return path is not None and path.resolve().is_relative_to(home.resolve())
 
 
-def check_shared_home(home: Path, tracking_uri: str | None, mounts: str | None = None) -> None:
-    """Refuse a SQLite tracking database where several machines may write at once.
+def check_shared_home(address: str, tracking_uri: str | None, mounts: str | None = None) -> None:
+    """Refuse files where several machines may write at once and their locks do not hold.
 
     Args:
-        home: Folder for everything that runs make.
-        tracking_uri: Where MLflow tracks runs; None is the database of the home.
+        address: Where the Optuna study is, as `storage_address` has it.
+        tracking_uri: Where MLflow tracks runs; None is a local file.
         mounts: Text in the form of ``/proc/mounts``; by default that of this system.
 
     Raises:
-        StoreError: The home or the database is on a network file system.
+        StoreError: Optuna's journal or MLflow's database is on a network file system.
     """
-    database = sqlite_path(default_uri(home) if tracking_uri is None else tracking_uri)
-    if database is None:
-        return
-    for place in (home, database):
-        if kind := network_file_system(place, mounts):
-            raise StoreError(
-                f"{str(place)!r} is on a network file system ({kind}), and runs would be tracked in"
-                f" the SQLite database {str(database)!r}: SQLite's locks do not hold there, and"
-                " several machines damage the file.\n"
-                "  Track on a server: --tracking-uri http://HOST:5000 (`mlflow server`), or"
-                " --tracking-uri postgresql://USER@HOST/DATABASE\n"
-                "  or keep the home on a local disk: --home DIR"
-            )
+    database = None if tracking_uri is None else sqlite_path(tracking_uri)
+    journal = journal_path(address)
+    if journal is not None and (kind := network_file_system(journal, mounts)):
+        raise StoreError(
+            f"trials would be written to {str(journal)!r}, which is on a network file system "
+            f"({kind}): a machine that is held up while it writes damages the journal there\n"
+            "  keep them in a database, which every machine reaches: "
+            "--storage postgresql://USER@HOST/DATABASE\n"
+            f"  or on this machine, for a sweep of this machine alone: --storage DIR/NAME"
+            f"{JOURNAL_SUFFIX}"
+        )
+    if database is not None and (kind := network_file_system(database, mounts)):
+        raise StoreError(
+            f"runs would be tracked in the SQLite database {str(database)!r}, which is on a "
+            f"network file system ({kind}): SQLite's locks do not hold there, and several "
+            "machines damage the file\n"
+            "  track on a server: --tracking-uri http://HOST:5000 (`mlflow server`), or"
+            " --tracking-uri postgresql://USER@HOST/DATABASE\n"
+            "  or give no --tracking-uri: the file is on this machine then"
+        )
 
 
 def _database_address(text: str) -> str:

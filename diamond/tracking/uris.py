@@ -1,14 +1,22 @@
-"""Addresses of stores as text, and what of them may be shown; nothing is opened."""
+"""Addresses of stores as text, and what of them may be shown; no store is opened."""
 
+import json
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from diamond.errors import StoreError
+from diamond.tracking.mounts import network_file_system
 
 EXPERIMENT = "diamond"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 """Environment variable with the address that is used where none is given."""
+HOME_FILE = "home.json"
+UNBORN = "id-of-the-home"
+"""In an address in place of the id that a home gets when it is made."""
+LASTING_FOLDER = Path("/var/tmp")  # noqa: S108
+"""Local on most machines, and kept when they start again."""
 _SQLITE = "sqlite:///"
 _NO_DRIVER = re.compile(r"\Apostgres(?:ql)?://")
 _NEEDS_ESCAPES = frozenset("%?#")
@@ -30,10 +38,48 @@ _QUERY = re.compile(
 def default_uri(home: Path) -> str:
     """Return the address of the SQLite database of a home folder, as an absolute path.
 
+    It is in the home. SQLite's locks do not hold on a network file system: where the home is on
+    one, each machine has a database of its own, by the id of the home. Whichever is missing, a
+    command makes again from what the home holds.
+
     Raises:
-        StoreError: The path has a character that an address cannot hold.
+        StoreError: The path has a character that an address cannot hold, or there is no local
+            place for the database.
     """
-    return _sqlite_uri(home / "mlflow.db")
+    if network_file_system(home) is None:
+        return _sqlite_uri(home / "mlflow.db")
+    return _sqlite_uri(_local_folder(home) / (_home_id(home) or UNBORN) / "mlflow.db")
+
+
+def _home_id(home: Path) -> str | None:
+    """What a home says that its id is; None where there is no home yet, or its file is damaged."""
+    try:
+        return str(json.loads((home / HOME_FILE).read_text(encoding="utf-8"))["id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _local_folder(home: Path) -> Path:
+    """Where this machine keeps what belongs to homes on network file systems.
+
+    On a cluster, the user's own folder is often on one too.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "diamond"
+    shared = LASTING_FOLDER / f"diamond-{os.getuid()}"
+    for folder in (state, shared):
+        if network_file_system(folder) is None:
+            if folder.exists() and folder.stat().st_uid != os.getuid():
+                raise StoreError(
+                    f"{str(folder)!r} belongs to another user, and runs would be tracked there\n"
+                    "  give another place: --tracking-uri, or a local folder in XDG_STATE_HOME"
+                )
+            return folder
+    raise StoreError(
+        f"the home {str(home)!r} is on a network file system, and so are {str(state)!r} and "
+        f"{str(shared)!r}: there is no local place for MLflow's database\n"
+        "  give one: --tracking-uri http://HOST:5000 (`mlflow server`), postgresql://..., or a "
+        "local folder in XDG_STATE_HOME"
+    )
 
 
 def absolute_uri(tracking_uri: str) -> str:

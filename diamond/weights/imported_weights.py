@@ -16,7 +16,7 @@ FOLDER = "weights"
 LOCK_NAME = ".lock"
 """Beside the weights: held by who brings some until its plan is recorded, and by who removes."""
 _FILE = re.compile(r"([0-9a-f]{64})\.safetensors")
-_UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.safetensors\.[0-9a-f]+\.tmp")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.safetensors\..+\.tmp")
 
 
 def weights_path(home: Path, sha256: str) -> Path:

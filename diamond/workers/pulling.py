@@ -14,7 +14,7 @@ from uuid import uuid4
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use
 from diamond.engine.home import check_format
-from diamond.engine.stage_context import Stopping
+from diamond.engine.stopping import Stopping
 from diamond.engine.store import Store
 from diamond.engine.study_history import RUNNING_NAME
 from diamond.errors import RequestError, StoreError
@@ -107,7 +107,7 @@ class Pulling:
                 self._orders[path] = order
                 self._names |= {one.spec.key: one.name for one in order.stages}
                 urgent = {one.spec.key: _class(one.priority) for one in order.stages}
-                executor.add([one.spec for one in order.stages], frozenset(), urgent)
+                executor.add([one.spec for one in order.stages], order.done, urgent)
 
     def _tell(self, event: StageEvent) -> None:
         name = self._names.get(event.spec.key, event.spec.stage)

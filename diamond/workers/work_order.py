@@ -45,11 +45,13 @@ class Order:
     Attributes:
         path: Its file.
         code: What its command runs, as `shared_code` says.
+        done: Keys of what the stages read and was done when they were asked for.
         data: The stages, each after those that it reads, as the file has them.
     """
 
     path: Path
     code: Mapping[str, Any]
+    done: frozenset[str]
     data: Sequence[Mapping[str, Any]]
 
     @cached_property
@@ -111,7 +113,12 @@ class OrderWriter:
         before = self._path
         self._version += 1
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        order = {"code": shared_code(), "stages": [_data(one) for one in self._stages.values()]}
+        read = {key for one in self._stages.values() for key in one.spec.upstream.values()}
+        order = {
+            "code": shared_code(),
+            "done": sorted(read - self._stages.keys()),
+            "stages": [_data(one) for one in self._stages.values()],
+        }
         write_json(self._path, sealed(order))
         before.unlink(missing_ok=True)
 
@@ -136,7 +143,7 @@ def read_order(path: Path) -> Order | None:
             f"what is asked of workers cannot be read: {str(path)!r} is damaged\n"
             "  remove the file and run the command of the study again"
         )
-    return Order(path, data["code"], data["stages"])
+    return Order(path, data["code"], frozenset(data["done"]), data["stages"])
 
 
 def _data(one: OrderedStage) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Who works on what: what commands ask for, beside the claims on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +55,23 @@ def work_status(home: Path, study: str | None = None) -> list[Worked]:
         RequestError: What a command asks for is damaged.
     """
     asked: dict[str, dict[str, OrderedStage]] = {}
+    done: set[str] = set()
     for path in order_files(home, study):
         order = read_order(path)
         if order is not None:
             stages = {one.spec.key: one for one in order.stages}
             asked.setdefault(order.study, {}).update(stages)
+            done |= order.done
     store = Store(home)
-    return [_worked(store, name, stages.values()) for name, stages in asked.items()]
+    return [_worked(store, name, stages, done) for name, stages in asked.items()]
 
 
-def _worked(store: Store, study: str, stages: Iterable[OrderedStage]) -> Worked:
-    asked = {one.spec.key: one for one in stages}
+def _worked(
+    store: Store, study: str, asked: Mapping[str, OrderedStage], done: Iterable[str]
+) -> Worked:
     frontier = Frontier()
+    for key in done:
+        frontier.finish(key)
     frontier.add([one.spec for one in asked.values()], {})
     for stage in dict.fromkeys(one.spec.stage for one in asked.values()):
         for key in store.finished_keys(stage):

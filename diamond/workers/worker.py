@@ -26,8 +26,9 @@ from diamond.engine.devices import named_device
 from diamond.engine.failure import cause_of, is_lasting, trace_of
 from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
-from diamond.engine.stage_context import CHECKPOINT_SECONDS, Progress, StageContext, Stopping
+from diamond.engine.stage_context import CHECKPOINT_SECONDS, Progress, StageContext
 from diamond.engine.stage_manifest import Maker
+from diamond.engine.stopping import Stopping
 from diamond.engine.store import StageResult, Store
 from diamond.errors import DiamondError, OvertakenError, StageFailedError, StageReleasedError
 from diamond.plan.stage_keys import StageName

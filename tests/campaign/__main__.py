@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.campaign.damage import damage_case
+from tests.campaign.hosts import absent, hosts_case
 from tests.campaign.kills import kill_case
 from tests.campaign.owners import owner_case
 from tests.campaign.planted import planted_case
@@ -27,11 +28,13 @@ WANTED = {
     "kills-online": 20,
     "kills-sweep": 20,
     "owners": 30,
+    "hosts": 60,
     "damage": 100,
     "secrets": 4,
 }
 MAKERS: dict[str, Make] = {
     "owners": owner_case,
+    "hosts": hosts_case,
     "damage": damage_case,
     "secrets": planted_case,
 }
@@ -45,6 +48,11 @@ def main() -> int:
     state = State(options.state, options.seed)
     deadline = time.monotonic() + 60 * options.minutes
     only = options.only or list(WANTED)
+    if "hosts" in only and (why := absent()):
+        print(f"hosts: skipped, {why}")
+        only = [kind for kind in only if kind != "hosts"]
+        if not only:
+            return 0
     _stop_at_once(state)
     if options.number is not None:
         case = _case(state, (only[0], options.number), again=True)

@@ -59,7 +59,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                env=environment() | ({} if clock is None else _faked(case, clock)),
+                env=environment() | ({} if clock is None else faked(case, clock)),
                 start_new_session=True,
             )
         self.pid = self.process.pid
@@ -216,7 +216,13 @@ def step_clock(clock: Path, seconds: int) -> None:
     beside.replace(clock)
 
 
-def _faked(case: Path, clock: Path) -> dict[str, str]:
+def faked(case: Path, clock: Path) -> dict[str, str]:
+    """Variables under which a process has the wall clock of a file.
+
+    Args:
+        case: Folder for what they need.
+        clock: As `step_clock` writes it.
+    """
     if not FAKETIME.exists():
         raise RuntimeError(f"there is no {FAKETIME}: install Debian's package faketime")
     (case / "awake").mkdir(exist_ok=True)

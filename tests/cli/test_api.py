@@ -350,7 +350,7 @@ def asked_by(monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> Req
 def test_options_are_those_of_the_command() -> None:
     command = set(inspect.signature(ablate_command).parameters)
     here = {"compile_" if name == "compile" else name for name in AblateOptions.__annotations__}
-    assert command - here == {"context", "axes", "dry_run", "as_json"}
+    assert command - here == {"context", "axes", "dry_run", "as_json", "detach"}
     assert here <= command
 
 
@@ -466,7 +466,8 @@ def test_a_dry_run_prints_the_plan_and_returns_nothing(
         (["steps=1,3", "--game", "Boxin"], ("steps=1,3",), {"game": ["Boxin"]}),
         (["steps=1,3", "--only", "steps=2"], ("steps=1,3",), {"only": ["steps=2"]}),
         (["steps=1,3", "--keep", "film"], ("steps=1,3",), {"keep": "film"}),
-        (["steps=1,3", "--jobs", "0"], ("steps=1,3",), {"jobs": 0}),
+        (["steps=1,3", "--jobs", "-1"], ("steps=1,3",), {"jobs": -1}),
+        (["steps=1,3", "--engine", "slrm"], ("steps=1,3",), {"engine": "slrm"}),
         (["steps=1,3", "--checkpoint", "absent"], ("steps=1,3",), {"checkpoint": "absent"}),
         (["nothing"], ("nothing",), {}),
         ([], (), {}),

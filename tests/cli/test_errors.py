@@ -75,7 +75,31 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("steps=1,3", "--until", "fidelty"),
         ("unknown stage 'fidelty'", "Did you mean 'fidelity'?", *STAGES, "--until fidelity"),
     ),
-    "no process": (("steps=1,3", "--jobs", "0"), ("--jobs 0", "at least 1")),
+    "fewer than no process": (("steps=1,3", "--jobs", "-1"), ("--jobs -1", "at least 0")),
+    "no worker": (
+        ("steps=1,3", "--engine", "ray", "--jobs", "0"),
+        ("--jobs 0", "at least 1"),
+    ),
+    "unknown engine": (
+        ("steps=1,3", "--engine", "slrm"),
+        ("unknown engine 'slrm'", "Did you mean 'slurm'?", "local, ray, slurm"),
+    ),
+    "unknown option of an engine": (
+        ("steps=1,3", "--engine", "slurm", "--engine-options", "partitoin=gpu"),
+        ("unknown option of slurm 'partitoin'", "Did you mean 'partition'?", "gres"),
+    ),
+    "an option of an engine without a value": (
+        ("steps=1,3", "--engine", "slurm", "--engine-options", "gpu"),
+        ("'gpu' is not NAME=VALUE", "partition=gpu"),
+    ),
+    "a number of an engine that is none": (
+        ("steps=1,3", "--engine", "ray", "--engine-options", "gpu-share=two"),
+        ("gpu-share is 'two'", "a number from 1 on"),
+    ),
+    "nobody to go on": (
+        ("steps=1,3", "--detach"),
+        ("--detach needs workers that go on", "--engine slurm"),
+    ),
     "an arm that is not there": (
         ("steps=1,3", "--only", "steps=33"),
         ("unknown arm 'steps=33'", "Did you mean 'steps=3'?", "copy last frame", "--only"),
@@ -263,6 +287,9 @@ def test_help_names_every_command_and_option() -> None:
         "--dry-run",
         "--jobs",
         "--compile",
+        "--engine",
+        "--engine-options",
+        "--detach",
         "--only",
         "--retry-failed",
         "--json",

@@ -21,7 +21,7 @@ from benchmarks.inputs import (
     make_segments,
 )
 from benchmarks.ours import world_of
-from diamond.cli.plan_table import show_plan
+from diamond.cli.tables.plan_table import show_plan
 from diamond.config.presets import make_preset
 from diamond.data.segments import starts_of
 from diamond.engine import stage_context

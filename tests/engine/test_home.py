@@ -15,8 +15,9 @@ from diamond.cli.reading.report import write_again
 from diamond.cli.study_command import Options
 from diamond.cli.sweep import _open
 from diamond.cli.widths import console
+from diamond.engine import home as home_module
 from diamond.engine.devices import Workers
-from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, open_home, open_tracking
+from diamond.engine.home import ANCHOR_NAME, FILE_NAME, FORMAT, Place, open_home, open_tracking
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
 from diamond.sweep.addresses import default_storage, storage_address
@@ -66,6 +67,39 @@ def test_a_copy_in_the_place_of_the_original_is_a_copy(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "kept", tmp_path / "a")
     assert open_home(tmp_path / "a").former == (first.id,)
     assert open_home(tmp_path / "kept").id == first.id
+
+
+def test_hosts_that_share_a_home_agree_on_it_and_write_its_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They mount it at other paths, under other numbers of the device."""
+    home, seen = tmp_path / "home", tmp_path / "elsewhere"
+    (tmp_path / "mounts").write_text(f"host:/ {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr("diamond.tracking.mounts._MOUNTS", tmp_path / "mounts")
+    first = open_home(home)
+    before = (home / FILE_NAME).stat()
+
+    def place_there(folder: Path) -> Place:
+        found = place(folder)
+        return {**found, "folder": str(seen), "device": found["device"] and found["device"] + 1}
+
+    place = home_module._place
+    with monkeypatch.context() as patch:
+        patch.setattr(home_module, "_place", place_there)
+        assert open_home(home).id == first.id
+    after = (home / FILE_NAME).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_home_stays_itself_where_a_host_sees_its_times_shifted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_home(tmp_path / "home")
+    (tmp_path / "home" / ANCHOR_NAME).chmod(0o600)
+    (tmp_path / "home").rename(tmp_path / "seen")
+    assert open_home(tmp_path / "seen").id == first.id
+    shutil.copytree(tmp_path / "seen", tmp_path / "copy")
+    assert open_home(tmp_path / "copy").id != first.id
 
 
 def test_a_home_of_an_earlier_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from diamond.cli.plan_table import show_plan
+from diamond.cli.tables.plan_table import show_plan
 from diamond.config.overrides import override
 from diamond.config.presets import PRESETS, make_preset
 from diamond.config.run import RunConfig

@@ -10,7 +10,7 @@ import pytest
 
 from diamond.engine import stage_claim as claim_module
 from diamond.engine.files import read_json, write_json
-from diamond.engine.stage_claim import STALE_SECONDS, Claim, Held, living_holders
+from diamond.engine.stage_claim import CACHED_SECONDS, STALE_SECONDS, Claim, Held, living_holders
 from diamond.errors import OvertakenError
 from diamond.tracking.owner import current_owner, start_time
 from tests.commands import ROOT
@@ -112,6 +112,40 @@ def test_a_claim_is_stale_when_its_counter_stood_still_before_the_eyes_of_who_wa
     assert waiting.holder() is None
     assert waiting.try_acquire()
     assert waiting.previous == Held(1, "elsewhere:1:99", "abc")
+
+
+def test_on_a_network_file_system_a_claim_is_stale_once_no_cache_can_hide_its_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    (tmp_path / "mounts").write_text(f"host:/ {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr("diamond.tracking.mounts._MOUNTS", tmp_path / "mounts")
+    write_json(tmp_path / "claim-1.json", {"owner": "elsewhere:1:99", "token": "abc"})
+    waiting = Claim(tmp_path)
+    assert not waiting.try_acquire()
+    clock.now += STALE_SECONDS + CACHED_SECONDS - 1
+    assert not waiting.try_acquire()
+    clock.now += 2
+    assert waiting.try_acquire()
+
+
+def test_a_claim_in_an_old_list_of_names_is_not_taken_for_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host lists the folder as it was before claim 5 took the place of claim 3."""
+    clock = Clock(monkeypatch)
+    write_json(tmp_path / "claim-5.json", {"owner": "elsewhere:1:99", "token": "abc"})
+    listed = Path.iterdir
+    cached = [tmp_path / "claim-3.json"]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(cached))
+    waiting = Claim(tmp_path)
+    assert waiting.holder() is not None
+    assert waiting.lives() is None
+    assert not waiting.try_acquire()
+    monkeypatch.setattr(Path, "iterdir", listed)
+    clock.now += STALE_SECONDS - 1
+    assert not waiting.try_acquire(), "the counter of the claim that it finds now is new to it"
+    assert [path.name for path in tmp_path.iterdir()] == ["claim-5.json"]
 
 
 def test_whether_the_process_of_another_host_lives_is_waited_for(

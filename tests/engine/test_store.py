@@ -190,6 +190,19 @@ def test_an_overtaken_attempt_is_copied_not_shared_and_can_publish_nothing(tmp_p
     assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"second"
 
 
+def test_who_was_overtaken_before_it_began_leaves_the_others_attempt_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare(SPEC)
+    late = Claim(store.work(SPEC.stage, SPEC.key))
+    assert late.try_acquire()
+    at_work = overtaken(
+        store, Attempt(tmp_path, late, stage_manifest(store.work("frames", SPEC.key)))
+    )
+    with pytest.raises(OvertakenError):
+        store.begin(SPEC.stage, SPEC.key, late, MAKER)
+    assert at_work.result.is_dir()
+
+
 def test_of_two_whole_attempts_the_first_is_published_and_the_second_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +219,23 @@ def test_of_two_whole_attempts_the_first_is_published_and_the_second_dropped(
     assert not publish(store, second)
     assert store.damage(SPEC) is None
     assert (store.folder(SPEC.stage, SPEC.key) / "out.bin").read_bytes() == b"first"
+
+
+def test_a_stage_that_is_in_its_place_is_published_though_the_answer_of_the_server_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    attempt = begun(store)
+    (attempt.result / "out.bin").write_bytes(b"x")
+    rename = Path.rename
+
+    def rename_twice(self: Path, target: Path) -> None:
+        rename(self, target)
+        rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_twice)
+    assert publish(store, attempt)
+    assert store.status(SPEC) == "done"
 
 
 def test_what_a_dead_process_left_is_moved_not_copied(tmp_path: Path) -> None:

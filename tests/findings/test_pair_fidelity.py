@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from diamond.cli.fidelity_table import fidelity_notes
+from diamond.cli.tables.fidelity_table import fidelity_notes
 from diamond.data.reference_files import median_background
 from diamond.data.trajectory_files import natural, read_frame
 from diamond.data.videos import read_video

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from diamond.cli import plan_table
-from diamond.cli.plan_table import show_plan
+from diamond.cli.tables import plan_table
+from diamond.cli.tables.plan_table import show_plan
 from diamond.config.overrides import field_names
 from diamond.config.presets import make_preset
 from diamond.engine.devices import Workers

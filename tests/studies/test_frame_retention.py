@@ -18,7 +18,8 @@ from diamond.data.reference_files import Reference, save_references
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use, read_json
 from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE, SAMPLES_FILE
-from diamond.engine.store import KEPT, TRASH, Store
+from diamond.engine.stage_folders import KEPT
+from diamond.engine.store import TRASH, Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import RequestError

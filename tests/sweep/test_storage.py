@@ -376,17 +376,17 @@ def test_a_system_without_a_list_of_mounts_has_no_network_file_system(
     assert network_file_system(tmp_path) is None
 
 
-def test_a_shared_home_needs_a_tracking_server() -> None:
-    shared, local = Path("/data/home"), Path("/data/scratch/home")
-    for home, uri in (
-        (shared, None),
-        (shared, "sqlite:////data/scratch/mlflow.db"),
-        (local, "sqlite:////data/mlflow.db"),
-    ):
+def test_a_sweep_in_a_shared_home_needs_a_database_for_its_trials() -> None:
+    shared = default_storage(Path("/data/home"))
+    local = default_storage(Path("/data/scratch/home"))
+    server = "postgresql+psycopg://u@host/db"
+    for uri in (None, "http://host:5000", "sqlite:////data/scratch/mlflow.db"):
         with pytest.raises(StoreError, match=r"network file system \(nfs4\)") as caught:
-            check_shared_home(home, uri, MOUNTS)
+            check_shared_home(shared, uri, MOUNTS)
+        assert "--storage postgresql://" in str(caught.value)
+    for address in (local, server):
+        with pytest.raises(StoreError, match=r"network file system \(nfs4\)") as caught:
+            check_shared_home(address, "sqlite:////data/mlflow.db", MOUNTS)
         assert "--tracking-uri http://HOST:5000" in str(caught.value)
-    check_shared_home(local, None, MOUNTS)
-    check_shared_home(local, "sqlite:////data/scratch/mlflow.db", MOUNTS)
-    check_shared_home(shared, "http://host:5000", MOUNTS)
-    check_shared_home(shared, "postgresql://u@host/db", MOUNTS)
+        for uri in (None, "http://host:5000", "sqlite:////data/scratch/mlflow.db"):
+            check_shared_home(address, uri, MOUNTS)

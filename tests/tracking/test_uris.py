@@ -12,12 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from diamond.cli.app import app
+from diamond.engine.home import open_home, open_tracking
 from diamond.errors import StoreError
 from diamond.tracking.limits import MAX_TAG, fit_description
 from diamond.tracking.mlflow_open import find_experiment
-from diamond.tracking.owner import current_owner, is_gone, start_time
+from diamond.tracking.owner import current_owner, is_gone, is_here, start_time, words_of
 from diamond.tracking.ui_server import ui_store
-from diamond.tracking.uris import absolute_uri, default_uri
+from diamond.tracking.uris import UNBORN, absolute_uri, default_uri
 from tests.commands import dead_owner
 from tests.sweeps import text
 
@@ -30,6 +31,67 @@ def test_addresses_do_not_depend_on_the_working_directory(
     assert default_uri(Path("mlruns")) == expected
     assert absolute_uri("sqlite:///mlruns/mlflow.db") == expected
     assert absolute_uri("https://host:5000/x") == "https://host:5000/x"
+
+
+SHARED = """\
+/dev/vda / ext4 rw 0 0
+server:/{home} {home} nfs4 rw 0 0
+"""
+
+
+@pytest.fixture
+def shared_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home on what the list of mounts calls a network file system; the rest is local."""
+    home = tmp_path / "shared" / "home"
+    (tmp_path / "mounts").write_text(SHARED.format(home=tmp_path / "shared"))
+    monkeypatch.setattr("diamond.tracking.mounts._MOUNTS", tmp_path / "mounts")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return home
+
+
+def test_the_database_of_a_home_on_a_network_file_system_is_on_this_machine(
+    shared_home: Path, tmp_path: Path
+) -> None:
+    assert UNBORN in default_uri(shared_home)
+    home = open_home(shared_home)
+    expected = tmp_path / "state" / "diamond" / home.id / "mlflow.db"
+    assert default_uri(shared_home) == f"sqlite:///{expected}"
+    open_tracking(shared_home, None)
+    assert expected.is_file()
+    assert find_experiment(default_uri(shared_home), shared_home) is not None
+    assert not (shared_home / "mlflow.db").exists()
+    shared_home.rename(shared_home.with_name("moved"))
+    assert default_uri(shared_home.with_name("moved")) == f"sqlite:///{expected}"
+
+
+def test_where_the_users_folder_is_shared_as_well_the_database_is_beside_other_lasting_files(
+    shared_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(shared_home.parent / "state"))
+    monkeypatch.setattr("diamond.tracking.uris.LASTING_FOLDER", tmp_path / "lasting")
+    folder = tmp_path / "lasting" / f"diamond-{os.getuid()}"
+    assert default_uri(shared_home) == f"sqlite:///{folder}/{UNBORN}/mlflow.db"
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    (tmp_path / "lasting" / "diamond-12345").mkdir(parents=True)
+    with pytest.raises(StoreError, match="belongs to another user"):
+        default_uri(shared_home)
+    monkeypatch.setattr("diamond.tracking.uris.LASTING_FOLDER", shared_home.parent / "lasting")
+    with pytest.raises(StoreError, match=r"no local place.*\n.*--tracking-uri http://HOST:5000"):
+        default_uri(shared_home)
+
+
+def test_a_command_says_that_the_database_of_a_shared_home_is_on_this_machine(
+    shared_home: Path, tmp_path: Path
+) -> None:
+    arguments = ["ablate", "steps=1,3", "--preset", "smoke", "--dry-run"]
+    found = CliRunner().invoke(app, [*arguments, "--home", str(shared_home)])
+    assert (
+        f"tracking: sqlite:///{tmp_path}/state/diamond/{UNBORN}/mlflow.db "
+        "(the home is on nfs4: MLflow's file stays on this machine)" in found.stderr
+    )
+    assert not shared_home.exists()
+    found = CliRunner().invoke(app, ["ui", "--home", str(shared_home)])
+    assert "no runs in" in str(found.exception)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
@@ -67,11 +129,42 @@ def test_the_ui_names_its_store_in_full_and_serves_no_server(
 def test_an_owner_is_gone_only_if_its_process_is() -> None:
     assert not is_gone(current_owner())
     assert is_gone(dead_owner())
-    host, pid, start = current_owner().rsplit(":", 2)
-    assert not is_gone(f"another-{host}:{pid}:1")
+    here, pid, start = current_owner().rsplit(":", 2)
+    assert not is_gone(f"{here[:-1]}x:{pid}:1")
     assert not is_gone("nonsense")
     if Path("/proc/self/stat").exists():
-        assert is_gone(f"{host}:{pid}:{int(start) - 1}")
+        assert is_gone(f"{here}:{pid}:{int(start) - 1}")
+
+
+def test_a_number_of_a_process_says_nothing_in_another_container_or_after_a_boot() -> None:
+    host, boot, space, pid, start = current_owner().rsplit(":", 4)
+    if "unknown" in (boot, space):
+        pytest.skip("this system tells no boot or no space of process numbers")
+    gone = int(start) - 1
+    assert is_here(f"another-name:{boot}:{space}:{pid}:{gone}")
+    assert is_gone(f"another-name:{boot}:{space}:{pid}:{gone}")
+    for other in (
+        f"{host}:{boot}:{int(space) + 1}:{pid}:{gone}",
+        f"{host}:{'0' * 8}{boot[8:]}:{space}:{pid}:{gone}",
+        f"{host}:{boot}:unknown:{pid}:{gone}",
+        f"{host}:unknown:unknown:{pid}:{gone}",
+        f"{host}:{pid}:{gone}",
+    ):
+        assert not is_here(other)
+        assert not is_gone(other)
+        assert words_of(other) == f"process {pid} on {host}"
+
+
+def test_where_the_system_tells_neither_boot_nor_space_the_host_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diamond.tracking.owner._BOOT", tmp_path / "absent")
+    monkeypatch.setattr("diamond.tracking.owner._SELF", tmp_path / "absent")
+    host, pid, start = current_owner().rsplit(":", 2)
+    assert host.endswith(":unknown:unknown")
+    assert is_here(current_owner())
+    assert is_gone(f"{host}:{pid}:{int(start) - 1}")
+    assert not is_here(f"another-{host}:{pid}:{start}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a zombie")

@@ -13,7 +13,7 @@ from diamond.engine.devices import Workers
 from diamond.engine.provenance import code_version
 from diamond.engine.store import Store
 from diamond.errors import RequestError
-from diamond.workers import executor as executor_module
+from diamond.workers import pool as pool_module
 from diamond.workers.child_processes import check_code, own_code
 from diamond.workers.executor import Executor, StageEvent
 from tests.commands import ROOT, SMOKE, environment, manifests, smoke_plan
@@ -53,7 +53,7 @@ def test_python_is_started_in_one_way() -> None:
     others = {"engine/devices.py", "engine/provenance.py"}
     python = {
         "plan/game_probe.py",
-        "workers/executor.py",
+        "workers/pool.py",
     }
     assert starting == others | python
     called = {name: _attributes(tree, "os") for name, tree in trees.items()}
@@ -97,7 +97,7 @@ def test_a_worker_with_other_code_makes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {**own_code(), "folder": "/elsewhere/diamond", "sources": "0" * 64}
-    monkeypatch.setattr(executor_module, "own_code", lambda: other)
+    monkeypatch.setattr(pool_module, "own_code", lambda: other)
     store = Store(tmp_path)
     specs = [spec for spec in smoke_plan().stages() if spec.stage == "frames"]
     for spec in specs:

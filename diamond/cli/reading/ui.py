@@ -7,7 +7,7 @@ from diamond.cli.options import say_tracking
 from diamond.errors import ExitCode, RequestError
 from diamond.tracking.mlflow_links import studies_link
 from diamond.tracking.ui_server import HOST, bind_port, serve_mlflow, ui_store
-from diamond.tracking.uris import default_uri
+from diamond.tracking.uris import default_uri, sqlite_path
 
 
 def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
@@ -19,7 +19,8 @@ def serve_ui(home: Path, tracking_uri: str | None, port: int) -> int:
         RequestError: There is nothing to show yet, or the port cannot be used.
         StoreError: The store cannot be opened or served.
     """
-    if tracking_uri is None and not (home / "mlflow.db").exists():
+    database = sqlite_path(default_uri(home)) if tracking_uri is None else None
+    if database is not None and not database.exists():
         raise RequestError(
             f"no runs in {str(home)!r} yet\n"
             "  make some first, for instance: diamond ablate steps=1,3,10"

@@ -12,7 +12,7 @@ from typing import TextIO
 import typer
 
 from diamond.cli.declaration_options import declared_lines, preset_lines
-from diamond.cli.design_text import design_lines
+from diamond.cli.tables.design_text import design_lines
 from diamond.cli.widths import table_lines, text_width, wrapper
 from diamond.config.game_names import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig

@@ -6,7 +6,7 @@ from typing import TextIO
 import typer
 
 from diamond.cli.declaration_options import override_lines, preset_lines
-from diamond.cli.plan_table import duration_text
+from diamond.cli.tables.plan_table import duration_text
 from diamond.cli.widths import table_lines, text_width, wrapper
 from diamond.engine.devices import Workers
 from diamond.engine.plan_duration import Estimate
