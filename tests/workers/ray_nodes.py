@@ -62,6 +62,11 @@ class RayNodes:
         for _ in range(count):
             self._waits_for(self._start("--address", self.address), _STARTED)
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._processes)
+
     def holder(self, pids: set[int]) -> int | None:
         """The number of the first node, not the head, that one of some processes belongs to."""
         trees = {number: tree(node.pid) for number, node in enumerate(self._processes) if number}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from diamond.errors import EngineError
+from diamond.workers.ray_cluster import RayLauncher
 from tests.campaign import layout
 from tests.campaign.processes import Watch, lives
 from tests.commands import (
@@ -185,8 +187,13 @@ def test_a_machine_without_ray_is_told_what_to_install(tmp_path: Path) -> None:
     assert "pip install 'diamond-ablations[ray]'" in done.stderr
 
 
-def test_a_program_that_is_not_ray_is_no_cluster(
+def test_what_does_not_speak_as_ray_is_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray would ask it for minutes."""
+    """Ray would ask it again and again."""
     monkeypatch.setattr("diamond.workers.ray_cluster.ANSWER_SECONDS", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(EngineError, match="does not do what is asked: no answer") as caught:
+            RayLauncher(tmp_path, ["diamond"], {"address": address})
+    assert "this machine must be a node of the cluster" in str(caught.value)
