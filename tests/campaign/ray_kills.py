@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from tests.campaign import layout
-from tests.campaign.processes import Command, Watch, kill
+from tests.campaign.processes import POLL_SECONDS, Command, Watch, kill
 from tests.campaign.state import Case, State, finish, judge
 from tests.commands import environment
 from tests.workers.ray_nodes import TOKEN, RayNodes
@@ -17,6 +17,8 @@ KILLS = 2
 """Times that a case loses a node and its command."""
 APART_SECONDS = 3.0
 """Most time between the two."""
+WAIT_SECONDS = 10.0
+"""What a kill waits for a node that makes a stage; there may be nothing left to make."""
 CHECKPOINTING = f"""
 import sys
 if {layout.WORKER!r} in sys.orig_argv:
@@ -41,7 +43,7 @@ def ray_case(state: State, case: Case, rng: np.random.Generator, short: bool) ->
         options = ("--engine-options", f"address={nodes.address} num-gpus=0")
         arguments = (*reference.arguments, *engine, *options)
         for _ in range(1 if short else KILLS):
-            pause = 0.0 if short else rng.uniform(0, 0.3 * reference.seconds)
+            pause = 0.0 if short else rng.uniform(0, 0.2 * reference.seconds)
             if not _lose(case, nodes, arguments, rng, pause):
                 break
         finish(case, arguments)
@@ -68,15 +70,18 @@ def _lose(
         else:
             kill([command.pid])
             command.wait()
+            case.what.append("command killed")
         time.sleep(rng.uniform(0, APART_SECONDS))
     nodes.add()
     if "Traceback" in command.errors:
         case.faults.append(f"a traceback of a killed command: {command.last_words}")
-    case.what.append(f"then the {victims[1]}")
     return True
 
 
 def _kill_node(case: Case, nodes: RayNodes, rng: np.random.Generator) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while nodes.holder(_pids(case)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     works = layout.works(case.home)
     holder = nodes.holder({work.pid for work in works})
     number = int(rng.integers(1, nodes.count)) if holder is None else holder

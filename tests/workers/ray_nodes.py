@@ -23,6 +23,7 @@ SETTINGS = {
     "RAY_health_check_failure_threshold": "3",
 }
 START = (
+    *("setpriv", "--pdeathsig", "KILL"),  # they end with the tests, however those end
     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
     *("--num-cpus", "1", "--object-store-memory", "80000000"),
 )

@@ -1,5 +1,6 @@
 """Workers on a real Ray cluster, of which nodes and commands are killed."""
 
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.campaign import layout
 from tests.campaign.processes import Watch, lives
 from tests.commands import (
     PAGELESS,
+    ROOT,
     SMOKE,
     STUDY,
     begin,
@@ -185,6 +187,16 @@ def test_a_machine_without_ray_is_told_what_to_install(tmp_path: Path) -> None:
     done = diamond("ablate", *UNTIL, "--engine", "ray", "--home", home, program=WITHOUT_RAY)
     assert done.returncode == 2
     assert "pip install 'diamond-ablations[ray]'" in done.stderr
+
+
+def test_the_commands_of_the_page_are_right(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text().partition("\n## Ray\n")[2]
+    block = page.partition("```sh\n")[2].partition("```")[0]
+    detached, front = (line for line in block.splitlines() if line.startswith("diamond ablate"))
+    assert detached == f"{front} --detach"
+    words = shlex.split(detached.replace("/shared/home", str(tmp_path / "home")))[1:]
+    done = diamond(*words, "--dry-run")
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_does_not_speak_as_ray_is_no_cluster(
