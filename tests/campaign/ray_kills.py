@@ -18,7 +18,7 @@ KILLS = 2
 APART_SECONDS = 3.0
 """Most time between the two."""
 WAIT_SECONDS = 10.0
-"""What a kill waits for a node that makes a stage; there may be nothing left to make."""
+"""What a kill waits for a stage with a checkpoint; there may be nothing left to make."""
 CHECKPOINTING = f"""
 import sys
 if {layout.WORKER!r} in sys.orig_argv:
@@ -36,7 +36,7 @@ def no_ray() -> str:
 def ray_case(state: State, case: Case, rng: np.random.Generator, short: bool) -> None:
     """One home: a node and the command are lost, again, and the command runs to its end."""
     os.environ.update(TOKEN)
-    reference = state.reference("owned")
+    reference = state.reference("ray")
     layout.copy_stages(reference.home, case.home, layout.CHEAP)
     with RayNodes() as nodes, Watch(case.home) as watch:
         engine = ("--engine", "ray", "--jobs", "3")
@@ -79,13 +79,16 @@ def _lose(
 
 
 def _kill_node(case: Case, nodes: RayNodes, rng: np.random.Generator) -> None:
+    """kill -9 of a node, if possible one that makes a stage with a checkpoint."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while nodes.holder(_pids(case)) is None and time.monotonic() < deadline:
+    number = None
+    while number is None and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-    works = layout.works(case.home)
-    holder = nodes.holder({work.pid for work in works})
+        works = layout.works(case.home)
+        number = nodes.holder({work.pid for work in works if work.checkpoint})
+    holder = nodes.holder(_pids(case)) if number is None else number
     number = int(rng.integers(1, nodes.count)) if holder is None else holder
-    hit = [work for work in works if nodes.holder({work.pid}) == number]
+    hit = [work for work in layout.works(case.home) if nodes.holder({work.pid}) == number]
     nodes.kill(number)
     case.counted += bool(hit)
     case.checkpoint += any(work.checkpoint for work in hit)

@@ -3,6 +3,7 @@
 import shlex
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ from tests.commands import (
 )
 from tests.workers.ray_nodes import TOKEN, RayNodes
 
-pytest.importorskip("ray", reason="needs Ray: pip install 'diamond-ablations[ray]'")
+pytestmark = pytest.mark.skipif(
+    find_spec("ray") is None, reason="needs Ray: pip install 'diamond-ablations[ray]'"
+)
 
 UNTIL = (*SMOKE, "--until", "fidelity")
 WITHOUT_RAY = f"import sys; sys.modules['ray'] = None\n{PAGELESS}"
