@@ -256,7 +256,7 @@ def _check_room(share: Mapping[str, float], nodes: Sequence[Mapping[str, float]]
     """
     sizes = [{"num_cpus": node.get("CPU", 0), "num_gpus": node.get("GPU", 0)} for node in nodes]
     if not any(all(size[name] >= share[name] for name in share) for size in sizes):
-        there = dict.fromkeys(map(_words, sizes))
+        there = sorted(set(map(_words, sizes)))
         raise EngineError(
             f"ray: a worker takes {_words(share)}, and no node has as much\n"
             f"  the nodes have: {'; '.join(there) or 'nothing, there is none'}\n"

@@ -152,7 +152,7 @@ def test_a_worker_that_no_node_can_hold_is_refused(nodes: RayNodes, tmp_path: Pa
     refused = {
         "num-gpus=4": (
             "a worker takes 1 CPU and 4 GPU, and no node has as much\n"
-            "  the nodes have: 1 CPU and 1 GPU; 1 CPU and 0 GPU"
+            "  the nodes have: 1 CPU and 0 GPU; 1 CPU and 1 GPU"
         ),
         "num-cpus=2 gpu-share=2": "a worker takes 2 CPU and 1/2 GPU, and no node has as much",
     }
