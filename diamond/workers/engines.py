@@ -86,7 +86,8 @@ def find_launcher(
         case "ray":
             from diamond.workers.ray_cluster import RayLauncher  # noqa: PLC0415
 
-            return RayLauncher(home / "studies" / study, command, choice.options)
+            wanted = command if workers.jobs else ()
+            return RayLauncher(home / "studies" / study, wanted, choice.options)
         case _:
             return None
 

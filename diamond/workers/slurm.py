@@ -60,7 +60,7 @@ class SlurmLauncher:
         Args:
             folder: The study's.
             command: Of one worker.
-            options: As `engines.OPTIONS` has them.
+            options: As `engine_options.OPTIONS` has them.
 
         Raises:
             EngineError: Slurm is not there, does not answer, or leaves a worker no time.

@@ -17,6 +17,7 @@ from tests.campaign.kills import kill_case
 from tests.campaign.owners import owner_case
 from tests.campaign.planted import planted_case
 from tests.campaign.processes import end_strays
+from tests.campaign.ray_kills import no_ray, ray_case
 from tests.campaign.state import Case, State
 from tests.campaign.table import as_markdown, as_text, counts
 from tests.commands import ROOT
@@ -29,12 +30,14 @@ WANTED = {
     "kills-sweep": 20,
     "owners": 30,
     "hosts": 60,
+    "ray": 10,
     "damage": 100,
     "secrets": 4,
 }
 MAKERS: dict[str, Make] = {
     "owners": owner_case,
     "hosts": hosts_case,
+    "ray": ray_case,
     "damage": damage_case,
     "secrets": planted_case,
 }
@@ -48,11 +51,12 @@ def main() -> int:
     state = State(options.state, options.seed)
     deadline = time.monotonic() + 60 * options.minutes
     only = options.only or list(WANTED)
-    if "hosts" in only and (why := absent()):
-        print(f"hosts: skipped, {why}")
-        only = [kind for kind in only if kind != "hosts"]
-        if not only:
-            return 0
+    for name, why in (("hosts", absent()), ("ray", no_ray())):
+        if name in only and why:
+            print(f"{name}: skipped, {why}")
+            only = [kind for kind in only if kind != name]
+    if not only:
+        return 0
     _stop_at_once(state)
     if options.number is not None:
         case = _case(state, (only[0], options.number), again=True)

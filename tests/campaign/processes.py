@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,13 +42,20 @@ class HangsError(RuntimeError):
 class Command:
     """One command at work in a folder of its case."""
 
-    def __init__(self, case: Path, arguments: Iterable[str], clock: Path | None = None) -> None:
+    def __init__(
+        self,
+        case: Path,
+        arguments: Iterable[str],
+        clock: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             case: Folder with ``home``; what the command prints is kept in it.
             arguments: Of the command, without ``--home``.
             clock: File that says how far its wall clock is off; None for a right one.
+            variables: Of its environment, beside the usual ones.
         """
         number = len(list(case.glob("err-*.txt")))
         self.home = case / "home"
@@ -59,7 +66,9 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                env=environment() | ({} if clock is None else faked(case, clock)),
+                env=environment()
+                | ({} if clock is None else faked(case, clock))
+                | dict(variables or {}),
                 start_new_session=True,
             )
         self.pid = self.process.pid

@@ -60,6 +60,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sweep": ("sweep", "{files}/search.toml", "--jobs", "1"),
     "declared": ("ablate", "{files}/claims.toml"),
     "owned": ("ablate", "steps=1,3", *SMOKE, "--until", "fidelity", "--set", LONGER),
+    "ray": (
+        *("ablate", "steps=1,3", *SMOKE, "--until", "fidelity"),
+        *("--set", "denoiser.updates=400 reward_end.updates=400"),
+    ),
     "clock": ("ablate", "steps=1", *SMOKE, "--until", "rollouts", "--set", "denoiser.updates=400"),
 }
 """What cases run; every one has a reference that nothing disturbed."""
