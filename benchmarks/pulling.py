@@ -25,7 +25,7 @@ from diamond.engine.devices import Workers
 from diamond.engine.output_names import EVENTS_FILE
 from diamond.engine.provenance import code_version
 from diamond.engine.stage_claim import Claim
-from diamond.engine.stage_manifest import Maker
+from diamond.engine.stage_manifest import Machine, Maker
 from diamond.engine.stopping import Stopping
 from diamond.engine.store import StageResult, Store
 from diamond.plan.stage_keys import StageSpec
@@ -81,7 +81,8 @@ class Sleeper:
     def publish(self) -> None:
         """Publish it as soon as it slept."""
         stage, key = self.spec.stage, self.spec.key
-        maker: Maker = {"device": "cpu", "machine": None, "code": code_version()}
+        machine: Machine = {"name": "", "instructions": None, "host": ""}
+        maker: Maker = {"device": "cpu", "machine": machine, "code": code_version()}
         attempt = self._store.begin(stage, key, self.claim, maker)
         (attempt.result / EVENTS_FILE).touch()
         (attempt.result / "out").write_text(str(self.spec.seed))
@@ -220,7 +221,7 @@ class Clock:
 
         os.stat = counted
         time.monotonic = lambda: self.now
-        time.sleep = self._pass
+        time.sleep = self._pass  # type: ignore[assignment]
 
     def _call(self) -> None:
         if self.is_on:
