@@ -213,7 +213,9 @@ def ablate(
             Options(
                 home=home,
                 workers=check_workers(said.get("jobs"), said.get("compile", False), engine),
-                engine=read_engine(engine, said.get("engine_options"), detach=False),
+                engine=read_engine(
+                    engine, said.get("engine_options"), detach=False, declared=request.slurm
+                ),
                 dry_run=dry_run,
                 as_json=False,
                 tracking_uri=address,

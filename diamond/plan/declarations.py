@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
+from diamond.config.engine_options import SlurmOptions, check_options
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
 from diamond.errors import RequestError, unknown
@@ -100,6 +101,9 @@ class Declaration(Record):
         False, description="whether the baseline arm is there with known defects too"
     )
     claims: tuple[DeclaredClaim, ...] = Field((), description="what the answer is expected to be")
+    slurm: SlurmOptions = Field(
+        default_factory=dict, exclude=True, description="what is said to Slurm"
+    )
 
 
 class Override(Record):
@@ -301,6 +305,8 @@ def _checks(declaration: Declaration) -> Iterator[tuple[Key, Callable[[], object
         yield ("settings", axis), partial(find_axis, axis)
         if axis in said.axes:
             yield ("settings", axis), partial(_refuse, f"{axis} is varied in [axes] already")
+    for name, text in said.slurm.items():
+        yield ("slurm", name), partial(check_options, "slurm", {name: text})
     names = [claim.name for claim in said.claims]
     for number, claim in enumerate(said.claims):
         yield ("claims", number, "expression"), partial(_check_claim, said, claim)

@@ -1,5 +1,6 @@
 """What a command asks for, and the closed sets of words in it; no axis is read here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -73,6 +74,11 @@ class Request:
     declared: "Declared | None" = None
     first_seed: int = 0
     first_start: int = 0
+
+    @property
+    def slurm(self) -> Mapping[str, str]:
+        """What its declaration says to Slurm."""
+        return {} if self.declared is None else self.declared.declaration.slurm
 
     @property
     def seeds(self) -> range:

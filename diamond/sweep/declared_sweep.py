@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from diamond.config.base import Record
 from diamond.config.defaults import DEFAULT_PRESET, default_game
+from diamond.config.engine_options import SlurmOptions, check_options
 from diamond.config.game_names import check_game
 from diamond.errors import RequestError, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
@@ -136,6 +137,9 @@ class SweepDeclaration(Record):
     confirm: DeclaredConfirmation = Field(
         DeclaredConfirmation(), description="how the best configuration is confirmed"
     )
+    slurm: SlurmOptions = Field(
+        default_factory=dict, exclude=True, description="what is said to Slurm"
+    )
 
     @property
     def parameters(self) -> Space:
@@ -186,6 +190,8 @@ def checks(said: SweepDeclaration) -> Iterator[tuple[Key, Callable[[], object]]]
         if (bound.at_most is None) == (bound.at_least is None):
             why = "a constraint has exactly one of at_most and at_least"
             yield ("constraints", number), partial(_refuse, why)
+    for name, text in said.slurm.items():
+        yield ("slurm", name), partial(check_options, "slurm", {name: text})
     names = [(one.metric, one.at) for one in said.objectives]
     for number, pair in enumerate(names):
         if pair in names[:number]:

@@ -8,7 +8,7 @@ from diamond.engine.stage_claim import Claim
 from diamond.engine.store import Store
 from diamond.plan.stage_keys import StageSpec
 
-MOST_LOOKS = 24
+FEW_LOOKS, MOST_LOOKS = 2, 24
 """Stages whose claims are read at one look: plans have thousands, and a server many readers."""
 
 
@@ -61,9 +61,9 @@ class Elsewhere:
         self._claims.pop(key, None)
         return self._specs.pop(key, None)
 
-    def look(self) -> Iterator[tuple[StageSpec, Sight]]:
+    def look(self, most: int) -> Iterator[tuple[StageSpec, Sight]]:
         """Look at some stages, one round after another."""
-        for spec in list(self._specs.values())[:MOST_LOOKS]:
+        for spec in list(self._specs.values())[:most]:
             self._specs[spec.key] = self._specs.pop(spec.key)
             yield spec, self._sight(spec)
 

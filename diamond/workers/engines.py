@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diamond.config.engine_options import check_options
 from diamond.config.processes import python_command
 from diamond.engine.devices import Workers
 from diamond.engine.files import read_json
@@ -14,15 +15,8 @@ from diamond.workers.launcher import Launcher
 RECORDS = "workers"
 """In a study's folder: what was submitted, a JSON file an engine, with its ``options``."""
 ENGINES = ("local", "slurm", "ray")
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "local": (),
-    "slurm": (
-        *("partition", "gres", "gpus", "time", "account", "qos", "constraint", "cpus-per-task"),
-        *("mem", "nodelist", "exclude", "reservation", "signal-seconds", "gpu-share", "idle"),
-    ),
-    "ray": ("address", "num-cpus", "num-gpus", "gpu-share", "idle"),
-}
-"""What may be said to each; those of Slurm are options of sbatch, but the last three."""
+DETACHED_IDLE = "24h"
+"""How long workers wait for a stage where no command stays in front."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,9 @@ def read_engine(
             "--detach needs workers that go on without this command\n"
             "  add --engine slurm or --engine ray"
         )
-    said = dict(declared or {}) if name == "slurm" else {}
+    # Nobody starts others in the place of workers that end for want of a stage.
+    said = {"idle": DETACHED_IDLE} if detach else {}
+    said |= declared or {} if name == "slurm" else {}
     for word in shlex.split(text or ""):
         key, equals, value = word.partition("=")
         if not equals or not value:
@@ -71,24 +67,6 @@ def read_engine(
             )
         said[key] = value
     return EngineChoice(name, check_options(name, said), detach)
-
-
-def check_options(name: str, said: Mapping[str, str]) -> Mapping[str, str]:
-    """Make sure that an engine knows what is said to it.
-
-    Raises:
-        RequestError: It does not.
-    """
-    allowed = OPTIONS[name]
-    for key, value in said.items():
-        if key not in allowed:
-            raise unknown(f"option of {name}", key, allowed, "docs/cluster.md explains each")
-        if any(not letter.isprintable() for letter in value):
-            raise RequestError(f"{name}: {key} is {value!r}: only printable letters are allowed")
-    for key in ("gpu-share", "num-cpus", "cpus-per-task", "signal-seconds"):
-        if key in said and not (said[key].isdecimal() and int(said[key]) > 0):
-            raise RequestError(f"{name}: {key} is {said[key]!r}: a number from 1 on is needed")
-    return said
 
 
 def find_launcher(

@@ -15,7 +15,7 @@ from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageSpec
 from diamond.workers.child_processes import Message
-from diamond.workers.elsewhere import Elsewhere
+from diamond.workers.elsewhere import FEW_LOOKS, MOST_LOOKS, Elsewhere
 from diamond.workers.frontier import Frontier
 from diamond.workers.helpers import Helpers
 from diamond.workers.pool import STOP_SECONDS, Child, Pool
@@ -200,12 +200,19 @@ class Executor:
         self._helpers.start()
 
     def _look_around(self, on_event: OnEvent) -> None:
-        """See what other processes made, and what they hold, from time to time."""
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        """See what other processes made, and what they hold, from time to time.
+
+        A worker looks only when it has room for a stage, and at few that others hold while there
+        are others to begin: many workers ask one file server.
+        """
+        leads = self._helpers is not None
+        has_room = self._pool.busy < self._allowed.jobs
+        if time.monotonic() - self._looked < LOOK_SECONDS or not (leads or has_room):
             return
         self._looked = time.monotonic()
         self._see_finished(on_event)
-        for spec, sight in self._elsewhere.look():
+        is_idle = not self._frontier.has_ready
+        for spec, sight in self._elsewhere.look(MOST_LOOKS if leads or is_idle else FEW_LOOKS):
             if sight.kind == "held":
                 self._show_held(spec, on_event)
                 note = f"{sight.note}  on {sight.holder}" if sight.total else ""

@@ -97,6 +97,13 @@ class Frontier:
                 return self._waiting.pop(key)
         return None
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a stage is ready."""
+        while self._heap and not self._is_ready(self._heap[0][2]):
+            heappop(self._heap)
+        return bool(self._heap)
+
     def ready(self) -> list[StageSpec]:
         """The stages that are ready, the most urgent first."""
         found = [spec for key, spec in self._waiting.items() if self._is_ready(key)]

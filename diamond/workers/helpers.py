@@ -1,7 +1,7 @@
 """The workers that help a command: what it asks of them, and how many there should be."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from diamond.errors import EngineError
@@ -13,6 +13,8 @@ TEND_SECONDS = 5.0
 """Least time between two questions to a scheduler."""
 MAX_VAIN = 3
 """Submissions whose workers all ended before any stage was held or finished: a fault of theirs."""
+MAX_PAUSE_SECONDS = 600.0
+"""Longest time between two submissions: one node that ends all workers must not be fed for ever."""
 
 
 @dataclass
@@ -33,9 +35,14 @@ class Helpers:
     leaves: bool
     say: Callable[[str], None]
     _tended: float = float("-inf")
+    _submitted: float = float("-inf")
+    _pause: float = 0.0
     _vain: int = 0
     _finished: int = 0
     _num_left: int = 0
+    _answered: bool = False
+    _told: Sequence[str] = ()
+    _trouble: str = ""
 
     def ask_for(
         self, specs: Iterable[StageSpec], done: Iterable[str], priority: Mapping[str, float]
@@ -44,8 +51,7 @@ class Helpers:
         known = frozenset(done)
         left = [spec for spec in specs if spec.key not in known]
         self._num_left += len(left)
-        self.order.ask_for(left, priority)
-        self.order.replace_earlier()
+        self.order.ask_for(left, priority, known)
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Ask for some stages no longer."""
@@ -74,19 +80,28 @@ class Helpers:
             return
         self._tended = time.monotonic()
         if num_held or num_finished != self._finished:
-            self._vain, self._finished = 0, num_finished
-        alive = self.launcher.alive()
-        missing = min(self.size - alive, num_open - max(0, alive - num_held))
-        if missing <= 0:
+            self._vain = 0
+        if num_finished != self._finished:
+            self._finished, self._pause = num_finished, 0.0
+        try:
+            alive = self.launcher.alive()
+        except EngineError as error:
+            if not self._answered:
+                raise
+            self._bear(str(error))
             return
-        if self._vain >= MAX_VAIN:
-            raise EngineError(
-                f"workers were submitted {self._vain} times and ended without making a stage"
-                + "".join(f"\n  {line}" for line in (self.launcher.fate(), *self.launcher.told()))
-                + "\n  does every node see this home, and this environment? docs/cluster.md"
-            )
-        self._vain += 1
-        self._submit(missing)
+        self._answered = True
+        self._tell(self.launcher)
+        missing = min(self.size - alive, num_open - max(0, alive - num_held))
+        if missing > 0 and (not alive or self._tended - self._submitted >= self._pause):
+            try:
+                self._replace(alive, missing)
+            except EngineError as error:
+                if not (alive or num_held):
+                    raise
+                self._bear(str(error))
+                return
+        self._trouble = ""
 
     def let_go(self, finished: bool) -> None:
         """End what there is to end with the command.
@@ -97,10 +112,45 @@ class Helpers:
         if finished or not self.leaves:
             self.order.remove()
         if finished and self.launcher is not None:
-            self.launcher.dismiss()
+            try:
+                self.launcher.dismiss()
+            except EngineError as error:  # The work is done: what waits finds nothing to make.
+                self.say(str(error))
+
+    def _replace(self, alive: int, missing: int) -> None:
+        """Submit workers for those that are missing, unless they only end.
+
+        Raises:
+            EngineError: They do, or the scheduler refuses.
+        """
+        assert self.launcher is not None
+        if not alive and self._vain >= MAX_VAIN:
+            raise EngineError(
+                f"workers were submitted {self._vain} times and ended without making a stage"
+                + "".join(f"\n  {line}" for line in (self.launcher.fate(), *self.launcher.told()))
+                + "\n  does every node see this home, and this environment? docs/cluster.md"
+            )
+        if self._pause and (fate := self.launcher.fate()):
+            self.say(f"workers ended: {fate}")
+        self._vain += not alive
+        self._pause = min(max(TEND_SECONDS, 2 * self._pause), MAX_PAUSE_SECONDS)
+        self._submitted = time.monotonic()
+        self._submit(missing)
 
     def _submit(self, count: int) -> None:
         assert self.launcher is not None
         self.launcher.submit(count)
-        for line in self.launcher.told():
-            self.say(line)
+        self._tell(self.launcher)
+
+    def _tell(self, launcher: Launcher) -> None:
+        """Say of the workers what was not said before."""
+        before, self._told = self._told, launcher.told()
+        for line in self._told:
+            if line not in before:
+                self.say(line)
+
+    def _bear(self, trouble: str) -> None:
+        """Go on without the scheduler, as the workers do; say so once."""
+        if trouble != self._trouble:
+            self.say(f"{trouble}\n  this command goes on, and asks again")
+        self._trouble = trouble

@@ -21,6 +21,7 @@ from diamond.errors import RequestError, StoreError
 from diamond.tracking.owner import current_owner, words_of
 from diamond.workers.child_processes import check_shared_code
 from diamond.workers.executor import Executor, StageEvent
+from diamond.workers.pool import STOP_SECONDS
 from diamond.workers.work_order import Order, order_files, read_order
 
 ORDERS_SECONDS = 2.0
@@ -40,7 +41,6 @@ class Pulling:
         idle: Seconds without a stage after which it ends.
         stopping: Whether it is asked to end.
         say: Told what happens, in words.
-        checkpoint_seconds: Least time between checkpoints.
     """
 
     home: Path
@@ -49,10 +49,11 @@ class Pulling:
     idle: float
     stopping: Stopping
     say: Callable[[str], None]
-    checkpoint_seconds: float | None = None
     _orders: dict[Path, Order] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _failed: int = 0
+    _asked: float = 0.0
+    _busy: float = 0.0
 
     def run(self) -> int:
         """Make stages until nothing is left, or nothing came for a while, or a signal came.
@@ -64,41 +65,53 @@ class Pulling:
             DiamondError: There is no such home or study, it cannot be used, or its command runs
                 other code.
         """
-        check_home(self.home, self.study)
-        executor = Executor(self.home, self.workers, self.checkpoint_seconds, mix=uuid4().hex)
         with ExitStack() as locks:
-            self._take_orders(executor, locks)
+            executor = self.begin(locks)
             try:
-                self._work(executor, locks)
+                while self.goes_on(executor, locks):
+                    pass
             finally:
-                executor.stop(None if self.stopping.asked else 5.0)
+                executor.stop(None if self.stopping.asked else STOP_SECONDS)
         return self._failed
 
-    def _work(self, executor: Executor, locks: ExitStack) -> None:
-        asked = busy = time.monotonic()
-        while not self.stopping.asked:
-            executor.step(self._tell)
-            now = time.monotonic()
-            if executor.num_running:
-                busy = now
-            if now - asked >= ORDERS_SECONDS or not executor.is_busy:
-                asked = now
-                self._take_orders(executor, locks)
-            if not executor.is_busy:
-                self.say("nothing is left to make")
-                return
-            if now - busy >= self.idle:
-                self.say(f"no stage could begin for {self.idle:.0f} s")
-                return
-        self.say("asked to end: saves what is being made")
+    def begin(self, locks: ExitStack) -> Executor:
+        """Look at what is asked for.
+
+        Args:
+            locks: Hold the studies that are worked for, so that they are not removed.
+
+        Raises:
+            DiamondError: As `run`.
+        """
+        check_home(self.home, self.study)
+        executor = Executor(self.home, self.workers, mix=uuid4().hex)
+        self._take_orders(executor, locks)
+        self._busy = time.monotonic()
+        return executor
+
+    def goes_on(self, executor: Executor, locks: ExitStack) -> bool:
+        """Do what there is to do at this moment; whether there is more."""
+        if self.stopping.asked:
+            self.say("asked to end: saves what is being made")
+            return False
+        executor.step(self._tell)
+        now = time.monotonic()
+        if executor.num_running:
+            self._busy = now
+        if now - self._asked >= ORDERS_SECONDS or not executor.is_busy:
+            self._take_orders(executor, locks)
+        if not executor.is_busy:
+            self.say("nothing is left to make")
+            return False
+        if now - self._busy >= self.idle:
+            self.say(f"no stage could begin for {self.idle:.0f} s")
+            return False
+        return True
 
     def _take_orders(self, executor: Executor, locks: ExitStack) -> None:
         """Follow what commands ask for now."""
+        self._asked = time.monotonic()
         there = order_files(self.home, self.study)
-        for path in [path for path in self._orders if path not in there]:
-            gone = {one.spec.key for one in self._orders.pop(path).stages}
-            kept = {one.spec.key for order in self._orders.values() for one in order.stages}
-            executor.release(gone - kept)
         for path in there:
             order = None if path in self._orders else read_order(path)
             if order is not None:
@@ -108,6 +121,11 @@ class Pulling:
                 self._names |= {one.spec.key: one.name for one in order.stages}
                 urgent = {one.spec.key: _class(one.priority) for one in order.stages}
                 executor.add([one.spec for one in order.stages], order.done, urgent)
+        # After the new ones: what another command asks for as well goes on.
+        for path in [path for path in self._orders if path not in there]:
+            gone = {one.spec.key for one in self._orders.pop(path).stages}
+            kept = {one.spec.key for order in self._orders.values() for one in order.stages}
+            executor.release(gone - kept)
 
     def _tell(self, event: StageEvent) -> None:
         name = self._names.get(event.spec.key, event.spec.stage)

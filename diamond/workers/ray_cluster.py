@@ -48,7 +48,7 @@ class RayLauncher:
         Args:
             folder: The study's.
             command: Of one worker; none where none is to be started.
-            options: As `engines.OPTIONS` has them.
+            options: As `engine_options.OPTIONS` has them.
 
         Raises:
             EngineError: Ray is not there, or no node of it is large enough for a worker.

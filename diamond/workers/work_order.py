@@ -78,14 +78,29 @@ class OrderWriter:
     names: Mapping[str, str]
     _command: str = field(default_factory=lambda: uuid4().hex)
     _version: int = 0
+    _done: set[str] = field(default_factory=set)
     _stages: dict[str, OrderedStage] = field(default_factory=dict)
 
-    def ask_for(self, specs: Iterable[StageSpec], priority: Mapping[str, float]) -> None:
-        """Ask for more stages."""
+    def ask_for(
+        self,
+        specs: Iterable[StageSpec],
+        priority: Mapping[str, float],
+        done: frozenset[str] = frozenset(),
+    ) -> None:
+        """Ask for more stages, and for nothing any more that an earlier command asked for as well.
+
+        Args:
+            specs: Stages.
+            priority: By key.
+            done: Keys of those that are done.
+        """
+        self._done |= done
         for spec in specs:
             name = self.names.get(spec.key, spec.stage)
-            self._stages[spec.key] = OrderedStage(spec, name, priority.get(spec.key, 0.0))
+            if spec.key not in done:
+                self._stages[spec.key] = OrderedStage(spec, name, priority.get(spec.key, 0.0))
         self._write()
+        self._replace_earlier()
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Ask for some stages no longer."""
@@ -98,11 +113,11 @@ class OrderWriter:
         with suppress(FileNotFoundError):
             self._path.unlink()
 
-    def replace_earlier(self) -> None:
-        """Remove what earlier commands of the study ask for, once this one asks for it."""
+    def _replace_earlier(self) -> None:
+        known = self._done | self._stages.keys()
         for path in order_files(self.study.parents[1], self.study.name):
             order = None if path == self._path else read_order(path)
-            if order and all(one["key"] in self._stages for one in order.data):
+            if order and all(one["key"] in known for one in order.data):
                 path.unlink(missing_ok=True)
 
     @property

@@ -11,6 +11,7 @@ from diamond.cli import ablate
 from diamond.cli.app import app
 from diamond.cli.declaration_options import declared_lines
 from diamond.cli.study_command import Options
+from diamond.engine.declaration_timing import history_entry
 from diamond.engine.study_history import read_entries, record_plan
 from diamond.errors import ExitCode, RequestError
 from diamond.families.diamond.config import diamond_of
@@ -29,6 +30,7 @@ from diamond.plan.plan import Plan
 from diamond.plan.request import Request
 from diamond.plan.toml_files import line_of
 from diamond.stages.registry import stages_of_protocol
+from diamond.workers.engines import read_engine
 from tests.commands import ROOT, diamond
 
 SHIPPED = sorted(path.stem for path in (ROOT / "ablations").glob("*.toml"))
@@ -115,6 +117,13 @@ def test_a_declaration_becomes_the_request_that_it_says() -> None:
         ('until = "fidelity"', 'design = "gird"', ("line 9", "Did you mean 'grid'?")),
         ('until = "fidelity"', 'match = "nfes"', ("line 9", "Did you mean 'nfe'?")),
         ('until = "fidelity"', 'protocol = "onlin"', ("line 9", "Did you mean 'online'?")),
+        (
+            "[settings]",
+            '[slurm]\npartion = "gpu"\n[settings]',
+            ("line 16", "'partion'", "Did you mean 'partition'?"),
+        ),
+        ("[settings]", "[slurm]\ntime = 12:00:00\n[settings]", ("line 16", "in quotes")),
+        ("[settings]", "[slurm]\ncpus-per-task = 0\n[settings]", ("line 16", "from 1 on")),
     ],
 )
 def test_a_mistake_is_told_with_its_line(old: str, new: str, words: tuple[str, ...]) -> None:
@@ -243,6 +252,7 @@ def test_what_stands_for_all_and_none_may_be_declared_and_changes_nothing() -> N
         ('until = "fidelity"', 'arms = ["own: steps=7"]', False),
         ('until = "fidelity"', 'preset = "smoke"', False),
         ('until = "fidelity"', 'match = "nfe"', False),
+        ("[settings]", '[slurm]\ntime = "8:00:00"\ncpus-per-task = 4\n[settings]', True),
         ("steps = [1, 3]", "steps = [1, 3, 10]", True),
         ("steps = [1, 3]", "steps = [3, 1]", False),
         ('updates" = 50', 'updates" = 60', False),
@@ -251,6 +261,21 @@ def test_what_stands_for_all_and_none_may_be_declared_and_changes_nothing() -> N
 def test_the_hash_is_that_of_the_claims(old: str, new: str, same: bool) -> None:
     assert old in TEXT
     assert (claims_hash(_read()) == claims_hash(_read(TEXT.replace(old, new)))) == same
+
+
+def test_what_is_said_to_slurm_is_execution() -> None:
+    """It reaches the engine, whose own options come first, and nothing of the study."""
+    text = TEXT.replace("[settings]", '[slurm]\ntime = "8:00:00"\ncpus-per-task = 4\n[settings]')
+    plan, plain = _plan(_read(text)), _plan(_read())
+    assert plan.request.slurm == {"time": "8:00:00", "cpus-per-task": "4"}
+    choice = read_engine(
+        "slurm", "time=60 partition=gpu", detach=False, declared=plan.request.slurm
+    )
+    assert choice.options == {"time": "60", "cpus-per-task": "4", "partition": "gpu"}
+    assert read_engine("ray", None, detach=False, declared=plan.request.slurm).options == {}
+    assert plan.stages() == plain.stages()
+    entries = [history_entry(one.request.declared) for one in (plan, plain) if one.request.declared]
+    assert entries[0] == entries[1]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ MEDIAN = '[pruner]\nname = "median"\nat = [20]\n\n[budget]'
         (UNTIL, 'until = "rollouts"', ("line 22", "l1 comes of the stage fidelity")),
         ("denoiser.updates", "denoiser.updats", ("line 12", "Did you mean 'denoiser.updates'?")),
         ("denoiser.updates = 50", "churn = 5", ("line 12", "searched in [space] already")),
+        ("[space]", '[slurm]\npartion = "x"\n[space]', ("line 15", "Did you mean 'partition'?")),
         (STEPS, f"s{STEPS}", ("line 15", "'ssteps'", "Did you mean 'steps'?")),
         (STEPS, "steps = { imt = [1, 10] }", ("line 15", "'imt'", "Did you mean 'int'?")),
         (STEPS, "steps = { log = true }", ("line 15", "exactly one of int, float, choices; ")),
@@ -303,6 +304,7 @@ def test_what_trials_must_agree_on_changes_the_identity(old: str, new: str) -> N
         ('name = "tpe"', 'name = "random"\nseed = 5'),
         ("[budget]", MEDIAN),
         ("[budget]", "[confirm]\nseeds = 5\n[budget]"),
+        ("[budget]", '[slurm]\npartition = "gpu"\n[budget]'),
     ],
 )
 def test_budget_sampler_and_pruner_may_change_between_commands(old: str, new: str) -> None:

@@ -47,10 +47,10 @@ def _attributes(tree: ast.Module, owner: str) -> set[str]:
 
 
 def test_python_is_started_in_one_way() -> None:
-    """Whatever else starts a process starts git, nvidia-smi, or a command of `processes`."""
+    """Whatever else starts a process starts git, nvidia-smi, Slurm, or a command of `processes`."""
     trees = {path.relative_to(PACKAGE).as_posix(): _module(path) for path in PACKAGE.rglob("*.py")}
     starting = {name for name, tree in trees.items() if STARTING & _imported(tree)}
-    others = {"engine/devices.py", "engine/provenance.py"}
+    others = {"engine/devices.py", "engine/provenance.py", "workers/slurm.py"}
     python = {
         "plan/game_probe.py",
         "workers/pool.py",

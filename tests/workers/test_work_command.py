@@ -190,3 +190,16 @@ def test_a_home_that_this_machine_does_not_see_is_refused(tmp_path: Path) -> Non
 def test_a_study_that_no_cluster_works_for_has_nobody_to_cancel(smoke_home: Path) -> None:
     done = diamond("work", "--home", str(smoke_home), "--study", STUDY, "--cancel")
     assert done.stdout == f"no cluster runs workers for {STUDY}\n"
+
+
+@pytest.mark.gpu
+def test_workers_that_share_a_gpu_make_what_one_makes(smoke_home: Path, tmp_path: Path) -> None:
+    """Each of the two has half of the memory."""
+    made = []
+    for share in ("1", "2"):
+        home = copy_home(smoke_home, tmp_path / share, "references", "frames")
+        ordered(home)
+        done = diamond("work", "--home", str(home), "--gpu-share", share)
+        assert "nothing is left to make" in done.stderr, done.stderr
+        made.append(digests(home))
+    assert made[0] == made[1]

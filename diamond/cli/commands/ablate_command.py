@@ -169,8 +169,8 @@ def ablate(
     from diamond.cli.ablate import run_study
     from diamond.cli.ablation_request import ablation_request
 
-    options = execution.options(only or ())
-    raise typer.Exit(run_study(ablation_request(axes or (), _asked(context)), options))
+    request = ablation_request(axes or (), _asked(context))
+    raise typer.Exit(run_study(request, execution.options(only or (), request.slurm)))
 
 
 def _asked(context: typer.Context) -> "Asked":

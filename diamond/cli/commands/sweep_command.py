@@ -153,6 +153,7 @@ def sweep(
     from diamond.cli.sweep import SweepWork, run_sweep
     from diamond.sweep.declaration import load_sweep
 
-    options = execution.common().options()
+    asked = load_sweep(declaration, changed.declared())
+    options = execution.common().options(declared=asked.declaration.slurm)
     work = SweepWork(execution.storage, tuple(warm_start or ()), confirm)
-    raise typer.Exit(run_sweep(load_sweep(declaration, changed.declared()), work, options))
+    raise typer.Exit(run_sweep(asked, work, options))
