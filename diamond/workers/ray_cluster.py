@@ -177,8 +177,8 @@ class _Driver:
         self._end()
         raise EngineError(
             f"Ray at {self._address!r} does not do what is asked: {said}\n"
-            "  this machine must be a node of the cluster, with the cluster's versions of Ray and "
-            "Python: `ray status` shows it; docs/cluster.md"
+            "  this machine must be a node of the cluster, with its versions of Ray and Python, "
+            "and its token: `ray status` shows it; docs/cluster.md"
         )
 
     def _last_words(self) -> str:
