@@ -1,7 +1,6 @@
 """Sweeps in process: stages and the tracking store are only pretended, Optuna is real."""
 
 import os
-import socket
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,10 +30,11 @@ from diamond.sweep.proposals import open_study
 from diamond.sweep.trial_runs import TrialState as Shown
 from diamond.sweep.trial_runs import TrialTracking
 from diamond.sweep.trials import own_arms
+from diamond.tracking.owner import current_owner
 from diamond.workers.executor import Executor, OnEvent, StageEvent
 from tests.commands import finish
 
-DEAD = f"{socket.gethostname()}:4194305:1"
+DEAD = f"{current_owner().rsplit(':', 2)[0]}:4194305:1"
 """A process that cannot be: its number is above the greatest that Linux gives."""
 Rule = Callable[[StageSpec, int], str | None]
 """Why a stage fails at its n-th making, from 1; None where it is made."""
@@ -131,7 +131,9 @@ class PretendingExecutor(Executor):
 
     def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
         self._idle = 0
+        self._changed = True
         self._counts[spec.key] += 1
+        assert self._store.status(spec) != "failed", "a worker leaves alone what failed for good"
         cause = self._rule(spec, self._counts[spec.key])
         self.begun.append(spec)
         on_event(StageEvent("started", spec))
@@ -140,6 +142,7 @@ class PretendingExecutor(Executor):
             self._frontier.finish(spec.key)
             on_event(StageEvent("made", spec))
         else:
+            self._store.mark_failed(spec.stage, spec.key, cause, lasting=True)
             self._frontier.fail(spec.key)
             on_event(StageEvent("failed", spec, note=cause))
 

@@ -183,9 +183,12 @@ class SweepRun:
             if damage is not None:
                 self.store.reset(spec)
                 self.news(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
-            if self.store.status(spec) == "done":
+            status = self.store.status(spec)
+            if status == "done":
                 self._done.add(spec.key)
             self.store.prepare(spec)
+            if status == "failed":
+                self.store.forgive(spec)
             self.names.setdefault(spec.key, f"{spec.stage} ({trial_name(number)})")
         again = self._dropping.take_on(specs, self._done)
         self._done -= again

@@ -10,7 +10,6 @@ import typer
 from diamond.cli.options import (
     DEFAULT_HOME,
     Home,
-    Jobs,
     ResultAsJson,
     given_command,
     takes_records,
@@ -115,7 +114,10 @@ def fidelity(
         ),
     ] = None,
     as_json: ResultAsJson = False,
-    jobs: Jobs = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; default: one per GPU, without one as many as cores."),
+    ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Score how faithful a world model's imagined frames are, or those of any other project.

@@ -25,6 +25,7 @@ from diamond.cli.options import (
     game_names,
     takes_records,
 )
+from diamond.errors import RequestError
 
 if TYPE_CHECKING:
     from diamond.sweep.declaration import SweepOptions
@@ -106,7 +107,16 @@ class SweepExecution:
     tracking_uri: TrackingUri = None
 
     def common(self) -> Execution:
-        """What any study has of it."""
+        """What any study has of it.
+
+        Raises:
+            RequestError: No trial would be at work.
+        """
+        if self.jobs == 0:
+            raise RequestError(
+                "--jobs 0: at least 1 trial at once is needed\n"
+                "  `diamond work` on other machines helps with the stages of those at work"
+            )
         return Execution(
             dry_run=self.dry_run,
             jobs=self.jobs,
