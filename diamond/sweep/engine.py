@@ -123,7 +123,8 @@ class SweepRun:
 
         def note(event: StageEvent) -> None:
             if event.kind in ("made", "reused"):
-                self._note_done(event.spec, event.kind == "made")
+                # What workers made was asked for here.
+                self._note_done(event.spec, event.kind == "made" or executor.makes_nothing)
             elif event.kind in ("failed", "blocked"):
                 self._failed[event.spec.key] = event.note
             on_event(event)
@@ -354,7 +355,7 @@ class SweepRun:
         self._active.clear()
 
     def _note_done(self, spec: StageSpec, here: bool) -> None:
-        """Take note of a stage that is done, and whether this command made it."""
+        """Take note of a stage that is done, and whether this command had it made."""
         self._done.add(spec.key)
         if here:
             self._charge(spec)

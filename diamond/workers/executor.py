@@ -162,6 +162,11 @@ class Executor:
         return self._allowed.jobs or (self._helpers.size if self._helpers is not None else 0)
 
     @property
+    def makes_nothing(self) -> bool:
+        """Whether others make everything."""
+        return self._allowed.jobs == 0
+
+    @property
     def is_busy(self) -> bool:
         """Whether a stage waits or is being made."""
         return bool(self._frontier.waiting or self._elsewhere or self._pool.busy)
@@ -254,7 +259,7 @@ class Executor:
         self._drop_blocked(on_event)
         free = self._free(len(self._frontier.waiting))
         # Without processes of one's own all that is ready is watched.
-        while (free > 0 or not self._allowed.jobs) and (spec := self._frontier.take()) is not None:
+        while (free > 0 or self.makes_nothing) and (spec := self._frontier.take()) is not None:
             free -= 1
             if self._allowed.jobs:
                 self._start(spec, on_event)
