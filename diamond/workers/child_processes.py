@@ -11,6 +11,10 @@ from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageName
 
 
+ASKED_TO_END = 75
+"""Exit code of a process that makes stages and was asked to end: what it was given, it let go."""
+
+
 class Job(TypedDict):
     """What a process that makes stages is told to make.
 
@@ -25,9 +29,7 @@ class Job(TypedDict):
 class Message(TypedDict, total=False):
     """What a process that makes stages says; beside `type` each has what belongs to it."""
 
-    type: Literal[
-        "ready", "refused", "progress", "overtaken", "held", "released", "finished", "failed"
-    ]
+    type: Literal["ready", "refused", "progress", "overtaken", "held", "finished", "failed"]
     done: int
     total: int
     note: str

@@ -14,7 +14,7 @@ from diamond.engine.devices import Workers
 from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageSpec
-from diamond.workers.child_processes import Message
+from diamond.workers.child_processes import ASKED_TO_END, Message
 from diamond.workers.elsewhere import FEW_LOOKS, MOST_LOOKS, Elsewhere
 from diamond.workers.frontier import Frontier
 from diamond.workers.helpers import Helpers
@@ -76,6 +76,7 @@ class Executor:
         self._elsewhere = Elsewhere(self._store)
         self._helpers = helpers
         self._over: dict[str, str] = {}
+        self._given_up: set[str] = set()
         self._shown: set[str] = set()
         self._changed = True
         self._looked = float("-inf")
@@ -125,6 +126,8 @@ class Executor:
         """
         for key in done:
             self._frontier.finish(key)
+        specs = tuple(specs)
+        self._given_up -= {spec.key for spec in specs}
         busy = self._pool.running.keys() | self._elsewhere.specs.keys()
         fresh = [spec for spec in specs if spec.key not in busy]
         self._frontier.add(fresh, priority)
@@ -146,6 +149,7 @@ class Executor:
 
     def release(self, keys: set[str]) -> None:
         """Let go of stages, those that are being made here included."""
+        self._given_up |= keys & self._pool.running.keys()
         self._frontier.withdraw(keys)
         for key in keys:
             self._elsewhere.drop(key)
@@ -286,8 +290,9 @@ class Executor:
             raise RequestError(message["error"])
         if spec is None:
             return
-        if message is None:
-            child.spec = None
+        if message is None and child.process.returncode == ASKED_TO_END:
+            self._put_back(spec)
+        elif message is None:
             tail = "".join(child.stderr).strip()
             self._fail(StageEvent("failed", spec, note=child.death, trace=tail or None), on_event)
         elif message["type"] == "progress":
@@ -306,8 +311,6 @@ class Executor:
             case "held":
                 self._elsewhere.add(spec)
                 on_event(StageEvent("progress", spec, note=f"waits for {message['note']}"))
-            case "released":
-                self._frontier.add([spec], {})
             case "finished":
                 self._shown.discard(spec.key)
                 self._frontier.finish(spec.key)
@@ -315,6 +318,13 @@ class Executor:
             case "failed":
                 note, trace = message["error"], message["trace"]
                 self._fail(StageEvent("failed", spec, note=note, trace=trace), on_event)
+
+    def _put_back(self, spec: StageSpec) -> None:
+        """Let a stage wait again that was let go of, unless it is not wanted any more."""
+        self._shown.discard(spec.key)
+        self._changed = True
+        if spec.key not in self._given_up:
+            self._frontier.add([spec], {})
 
     def _fail(self, event: StageEvent, on_event: OnEvent) -> None:
         self._shown.discard(event.spec.key)

@@ -33,7 +33,7 @@ from diamond.engine.store import StageResult, Store
 from diamond.errors import DiamondError, OvertakenError, StageFailedError, StageReleasedError
 from diamond.plan.stage_keys import StageName
 from diamond.stages.registry import find_stage_record
-from diamond.workers.child_processes import Job, Message, check_code
+from diamond.workers.child_processes import ASKED_TO_END, Job, Message, check_code
 
 END_SECONDS = 5.0
 """Time to save a stage for a process whose parent is gone."""
@@ -217,20 +217,20 @@ def _serve(
                 Manner(options.compile, job["over"], stopping),
             )
         except StageReleasedError:
-            emit({"type": "released"})
+            raise SystemExit(ASKED_TO_END) from None
         except Exception as error:
             emit({"type": "failed", "error": cause_of(error), "trace": trace_of(error)})
         release_memory()
         stopping.is_idle = True
         if stopping.asked:
-            return
+            raise SystemExit(ASKED_TO_END)
 
 
 def _ask_to_end(stopping: Stopping) -> None:
     """End now where there is nothing to save, else at the next checkpoint."""
     stopping.ask()
     if stopping.is_idle:
-        raise SystemExit(0)
+        raise SystemExit(ASKED_TO_END)
 
 
 def _read_jobs(stopping: Stopping) -> "SimpleQueue[Job]":

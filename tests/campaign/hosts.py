@@ -2,82 +2,51 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from diamond.engine.store import Store
-from diamond.plan.stage_keys import StageSpec
+from diamond.engine.files import read_json
 from tests.campaign import layout
-from tests.campaign.processes import FAKETIME, LIMIT_SECONDS, POLL_SECONDS, Watch, faked, step_clock
-from tests.campaign.state import Case, State
+from tests.campaign.processes import (
+    AWAKE,
+    FAKETIME,
+    LIMIT_SECONDS,
+    POLL_SECONDS,
+    Command,
+    HangsError,
+    Watch,
+    faked,
+    step_clock,
+)
+from tests.campaign.state import Case, State, judge
 from tests.commands import environment
 
 CLOCKS = (0, 300, -300)
 """Seconds by which the wall clock of each host is off."""
 NAME = "node"
 """Of every host."""
-PARTS = 20
-STAGES, SHORT_STAGES = 12, 6
 KILLS, SHORT_KILLS = 5, 2
-
-WORKER = f"""
-import hashlib, json, sys, time
-from pathlib import Path
-from diamond.engine import stage_claim
-from diamond.engine.files import write_text
-from diamond.engine.store import Store
-from diamond.plan.stage_keys import StageSpec
-from diamond.workers import worker
-
-stage_claim.HEARTBEAT_SECONDS, stage_claim.STALE_SECONDS = 0.5, 10.0
-home, numbers = Path(sys.argv[1]), json.loads(sys.argv[2])
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-def make(context):
-    for number in range({PARTS}):
-        path = context.folder / f"part-{{number}}.txt"
-        if not path.exists():  # an earlier attempt left it
-            text = f"{{context.seed}} {{number}} "
-            write_text(path, text + hashlib.sha256(text.encode()).hexdigest())
-        context.progress(number + 1, {PARTS} + 1, "")
-        time.sleep(0.1)
-    return context.result()
-
-worker.function_of = lambda *_: make
-store = Store(home)
-store.check_writable()
-say({{"type": "home", "id": json.loads((home / "home.json").read_text())["id"]}})
-specs = [StageSpec("frames", {{"game": "Boxing"}}, {{}}, number) for number in numbers]
-for spec in specs:
-    store.prepare(spec)
-seen = {{spec.key: stage_claim.Claim(store.work(spec.stage, spec.key)) for spec in specs}}
-while specs:
-    for spec in specs:
-        if seen[spec.key].holder() is None:
-            manner = worker.Manner(over=seen[spec.key].standing)
-            tell = lambda message: say(message | {{"stage": spec.seed}})
-            worker.run_stage(store, spec.stage, spec.key, tell, 1e9, manner)
-    specs = [spec for spec in specs if not store.has_all_files(spec.stage, spec.key)]
-    time.sleep(0.1)
+COMMAND = (sys.executable, "-m", "diamond", "work", "--jobs", "1", "--idle", "10m", "--home")
+"""What a host runs, given the home."""
+QUICK = f"""{AWAKE}
+import sys
+if "diamond" in sys.orig_argv:
+    from diamond.engine import stage_claim
+    stage_claim.STALE_SECONDS = 10.0
+if {layout.WORKER!r} in sys.orig_argv:
+    from diamond.engine import stage_context
+    stage_context.CHECKPOINT_SECONDS = 0.1
 """
-COMMAND = (sys.executable, "-c", WORKER)
-"""What a host runs, given the home and the numbers of the stages in the order that it takes them.
-
-It says JSON lines: the id of the home, and what `run_stage` tells.
-"""
+"""What commands have no option for: claims stale after 10 s, ten checkpoints a second."""
 HOST = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--pid", "--net", "--uts", "--mount", "--fork", "--kill-child", "--mount-proc"),
@@ -107,38 +76,42 @@ def no_nfs() -> str | None:
 
 
 def hosts_case(state: State, case: Case, rng: np.random.Generator, short: bool) -> None:
-    """One home with stages to make; three hosts, killed at random moments, run to their end."""
-    specs = [
-        StageSpec("frames", {"game": "Boxing"}, {}, number)
-        for number in range(SHORT_STAGES if short else STAGES)
-    ]
-    store = Store(case.home)
-    store.check_writable()
-    hosts = [Host(case, number, rng, len(specs)) for number in range(len(CLOCKS))]
+    """A command that makes nothing, and three hosts that work for it, killed at random moments."""
+    reference = state.reference("owned" if short else "ray")
+    layout.copy_stages(reference.home, case.home, layout.CHEAP)
+    hosts = [Host(case, number) for number in range(len(CLOCKS))]
     with Watch(case.home) as watch, Torn(case.home) as torn:
+        command = Command(case.folder, (*reference.arguments, "--jobs", "0"))
+        command.wait_for(lambda: bool(list(case.home.glob("studies/*/orders/*.json"))))
         for host in hosts:
             host.start()
         for _ in range(SHORT_KILLS if short else KILLS):
-            if not _kill(case, hosts, rng):
+            if not _kill(case, command, hosts, rng):
                 break
-        deadline = time.monotonic() + LIMIT_SECONDS / 4
+        if command.wait() != 0:
+            case.faults.append(f"the command fails: {command.last_words}")
         for host in hosts:
-            host.wait(deadline)
+            host.wait()
             if host.code != 0:
                 case.faults.append(f"host {host.number} ends badly: {host.last_words}")
     case.what.append("on NFS: skipped, " + (no_nfs() or "no server is set up here"))
     case.twice += sorted(fault for fault in watch.faults if "twice" in fault)
     case.faults += sorted(torn.found)
-    _judge(case, store, specs, hosts)
+    # Nobody is stopped here, and whoever is killed says nothing more.
+    case.faults += [
+        f"host {host.number}: taken from a live owner" for host in hosts if host.was_overtaken
+    ]
+    if read_json(case.home / "home.json")["former"]:
+        case.faults.append("a host took the home for a copy")
+    judge(case, reference)
 
 
 class Host:
-    """One of the hosts: a command that is killed with all that runs there, and started again."""
+    """One of the hosts: a worker that is killed with all that runs there, and started again."""
 
-    def __init__(self, case: Case, number: int, rng: np.random.Generator, num_stages: int) -> None:
+    def __init__(self, case: Case, number: int) -> None:
         """Make what it needs beside the home."""
         self.number = number
-        self._order = [int(one) for one in rng.permutation(num_stages)]
         self._home = case.home
         self._folder = case.folder / f"host-{number}"
         self._clock = self._folder / "clock"
@@ -147,16 +120,17 @@ class Host:
         step_clock(self._clock, CLOCKS[number])
 
     def start(self) -> None:
-        """Start its command: every time it is process 1 of new numbers."""
+        """Start its worker: every time it is process 1 of new numbers."""
         self._starts += 1
-        words = [f"{name}={value}" for name, value in faked(self._folder, self._clock).items()]
+        variables = faked(self._folder, self._clock, QUICK)
+        words = [f"{name}={value}" for name, value in variables.items()]
         place = str(self._folder / "home")
-        with self._log().open("w") as output, self._errors().open("w") as errors:
+        with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [*HOST, str(self._home), place, *words, *COMMAND, place, json.dumps(self._order)],
+                [*HOST, str(self._home), place, *words, *COMMAND, place],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
+                stdout=log,
+                stderr=subprocess.STDOUT,
                 env=environment(),
             )
 
@@ -167,8 +141,20 @@ class Host:
 
     @property
     def last_words(self) -> str:
-        lines = self._errors().read_text(errors="replace").strip().splitlines()
+        """Exit code and the last line, for the record."""
+        lines = self._said(self._log).strip().splitlines()
         return f"exit {self.code}: {lines[-1][:200] if lines else ''}"
+
+    @property
+    def makes(self) -> bool:
+        """Whether it began a stage and did not end it."""
+        said = self._said(self._log)
+        return len(re.findall(r": starts$", said, re.M)) > len(re.findall(r": done$", said, re.M))
+
+    @property
+    def was_overtaken(self) -> bool:
+        """Whether it ever said that another process took a stage over."""
+        return any("took it over" in self._said(log) for log in self._folder.glob("log-*.txt"))
 
     def kill(self) -> bool:
         """kill -9 of all that runs there; whether it was making a stage."""
@@ -180,29 +166,19 @@ class Host:
         self.process.wait()
         while inside is not None and Path(f"/proc/{inside}").exists():
             time.sleep(POLL_SECONDS)
-        return self.makes()
+        return self.makes
 
-    def makes(self) -> bool:
-        """Whether the last that it said is that it makes a stage."""
-        last = self.said()[-1:]
-        return any(one["type"] == "progress" and one["done"] for one in last)
+    def wait(self) -> None:
+        """Wait for its end.
 
-    def said(self, every: bool = False) -> list[dict[str, Any]]:
-        """What the command said since it was started last, or every time."""
-        starts = range(1 if every else self._starts, self._starts + 1)
-        lines = [line for one in starts for line in self._log(one).read_text().splitlines()]
-        found: list[dict[str, Any]] = []
-        for line in lines:
-            with suppress(ValueError):  # cut by a kill
-                found.append(json.loads(line))
-        return found
-
-    def wait(self, deadline: float) -> None:
-        """Wait for its end, which must come before a time of the monotonic clock."""
+        Raises:
+            HangsError: It does not come, though nothing is left to make.
+        """
         try:
-            self.process.wait(max(0.0, deadline - time.monotonic()))
+            self.process.wait(LIMIT_SECONDS / 4)
         except subprocess.TimeoutExpired:
             self.kill()
+            raise HangsError(f"host {self.number} hangs: {self.last_words}") from None
 
     def _process_1(self) -> int | None:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -212,11 +188,13 @@ class Host:
             return None
         return int(pids[0]) if pids else None
 
-    def _log(self, start: int | None = None) -> Path:
-        return self._folder / f"out-{start or self._starts}.txt"
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"log-{self._starts}.txt"
 
-    def _errors(self) -> Path:
-        return self._folder / f"err-{self._starts}.txt"
+    @staticmethod
+    def _said(log: Path) -> str:
+        return log.read_text(errors="replace")
 
 
 class Torn(threading.Thread):
@@ -254,48 +232,17 @@ class Torn(threading.Thread):
         self.join()
 
 
-def _kill(case: Case, hosts: list[Host], rng: np.random.Generator) -> bool:
-    """Kill one host or two while they make stages, and start them again; False when all ended."""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not any(host.makes() for host in hosts):
-        if all(host.code is not None for host in hosts) or time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
+def _kill(case: Case, command: Command, hosts: list[Host], rng: np.random.Generator) -> bool:
+    """Kill one host or two while they make stages, and start them again; False: all is made."""
+    if not command.wait_for(lambda: any(host.makes for host in hosts)):
+        return False
     time.sleep(rng.uniform(0, 2))
     running = [host for host in hosts if host.code is None]
-    running.sort(key=lambda host: (not host.makes(), rng.random()))
+    running.sort(key=lambda host: (not host.makes, rng.random()))
     for host in running[: int(rng.integers(1, 3))]:
         hit = host.kill()
         case.counted += hit
         case.missed += not hit
         case.what.append(f"host {host.number} killed in {'a' if hit else 'no'} stage")
         host.start()
-    return True
-
-
-def _judge(case: Case, store: Store, specs: list[StageSpec], hosts: list[Host]) -> None:
-    """Every stage is there, whole, with its own bits, and was published once."""
-    said = [one for host in hosts for one in host.said(every=True)]
-    homes = {one["id"] for one in said if one["type"] == "home"}
-    made = Counter(one["stage"] for one in said if one["type"] == "finished" and one["made"])
-    case.twice += [f"stage {number} was published twice" for number, n in made.items() if n > 1]
-    # Nobody is stopped here, and whoever is killed says nothing more.
-    lost = {one["stage"] for one in said if one["type"] == "overtaken"}
-    case.faults += [f"stage {number} was taken from a live owner" for number in sorted(lost)]
-    if len(homes) != 1:
-        case.faults.append(f"the hosts saw {len(homes)} homes")
-    differing = [spec.seed for spec in specs if not _is_right(store, spec)]
-    case.equal = not differing
-    case.faults += [f"stage {number} is not as it must be" for number in differing] + case.twice
-    case.faults += [f"left over: {name}" for name in layout.leftovers(case.home)[:5]]
-
-
-def _is_right(store: Store, spec: StageSpec) -> bool:
-    folder = store.folder(spec.stage, spec.key)
-    if store.status(spec) != "done" or store.damage(spec) is not None:
-        return False
-    for number in range(PARTS):
-        text = f"{spec.seed} {number} "
-        if (folder / f"part-{number}.txt").read_text() != text + sha256(text.encode()).hexdigest():
-            return False
     return True

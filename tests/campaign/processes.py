@@ -225,17 +225,18 @@ def step_clock(clock: Path, seconds: int) -> None:
     beside.replace(clock)
 
 
-def faked(case: Path, clock: Path) -> dict[str, str]:
+def faked(case: Path, clock: Path, start: str = AWAKE) -> dict[str, str]:
     """Variables under which a process has the wall clock of a file.
 
     Args:
         case: Folder for what they need.
         clock: As `step_clock` writes it.
+        start: What its interpreter runs first.
     """
     if not FAKETIME.exists():
         raise RuntimeError(f"there is no {FAKETIME}: install Debian's package faketime")
     (case / "awake").mkdir(exist_ok=True)
-    (case / "awake" / "sitecustomize.py").write_text(AWAKE)
+    (case / "awake" / "sitecustomize.py").write_text(start)
     return {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),

@@ -34,7 +34,6 @@ import json, os, signal, sys, time
 from pathlib import Path
 
 home = Path(sys.argv[sys.argv.index("--home") + 1])
-told = json.loads((home / "told.json").read_text())
 
 def note(what, key):
     with (home / "log.jsonl").open("a") as log:
@@ -46,6 +45,9 @@ def emit(**message):
 emit(type="ready")
 for line in sys.stdin:
     key = json.loads(line)["key"]
+    told = json.loads((home / "told.json").read_text())
+    if told.get(key) == "asked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     note("begin", key)
     emit(type="progress", done=1, total=2, note="half")
     time.sleep(0.05)
@@ -63,6 +65,9 @@ for line in sys.stdin:
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":
             sys.exit(3)
+        case "asked":
+            signal.sigwait({signal.SIGTERM})
+            sys.exit(75)
         case _:
             note("end", key)
             emit(type="finished", made=told.get(key) != "reuse")
@@ -92,7 +97,8 @@ class Bench:
         return [e.kind for e in self.events if e.spec == one and e.kind != "progress"]
 
     def log(self) -> list[tuple[str, str, int]]:
-        lines = (self.home / "log.jsonl").read_text().splitlines()
+        log = self.home / "log.jsonl"
+        lines = log.read_text().splitlines() if log.exists() else []
         return [tuple(json.loads(line)) for line in lines]
 
 
@@ -187,6 +193,41 @@ def test_a_stage_that_fails_stops_only_what_reads_it(
     assert cause in failed.note
     if how == "kill":
         assert failed.trace == "last words"
+
+
+def test_a_stage_that_nobody_asks_for_any_more_is_not_begun_again(bench: Bench) -> None:
+    one, other = spec(1), spec(2)
+    (bench.home / "told.json").write_text(json.dumps({one.key: "asked"}))
+    executor = Executor(bench.home, Workers(1))
+    executor.add([one], frozenset(), {})
+    while not bench.kinds(one):
+        executor.step(bench.events.append)
+    wait_until(lambda: bool(bench.log()), "its beginning")
+    executor.release({one.key})
+    executor.add([other], frozenset(), {})
+    while executor.is_busy:
+        executor.step(bench.events.append)
+    executor.stop()
+    begun = [key for what, key, _ in bench.log() if what == "begin"]
+    assert begun == [one.key, other.key]
+    assert bench.kinds(other) == ["started", "made"]
+
+
+def test_a_stage_whose_process_is_asked_to_end_by_others_is_begun_again(bench: Bench) -> None:
+    one = spec(1)
+    (bench.home / "told.json").write_text(json.dumps({one.key: "asked"}))
+    executor = Executor(bench.home, Workers(1))
+    executor.add([one], frozenset(), {})
+    while not bench.kinds(one):
+        executor.step(bench.events.append)
+    wait_until(lambda: bool(bench.log()), "its beginning")
+    (bench.home / "told.json").write_text("{}")
+    os.kill(bench.log()[0][2], signal.SIGTERM)
+    while executor.is_busy:
+        executor.step(bench.events.append)
+    executor.stop()
+    assert bench.kinds(one) == ["started", "started", "made"]
+    assert [what for what, _, _ in bench.log()] == ["begin", "begin", "end"]
 
 
 # --- with real workers ------------------------------------------------------------------------

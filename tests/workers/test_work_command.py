@@ -29,6 +29,7 @@ from tests.commands import (
     wait_until,
 )
 
+TRAINED = ("denoiser", "reward_end")
 SHORT = (*SMOKE, "--until", "rollouts")
 
 
@@ -52,13 +53,12 @@ def begin_worker(home: Path, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-def ordered(home: Path) -> Store:
-    """A home in which a command asked for a study and left."""
-    plan, store = smoke_plan(), Store(home)
+def ordered(home: Path, *assignments: str, stages: tuple[str, ...] = TRAINED) -> Store:
+    """A home in which a command asked for stages of a study and left."""
+    plan, store = smoke_plan(*assignments), Store(home)
     folder = home / "studies" / plan.study
     record_plan(plan, folder, "diamond ablate")
-    missing = [spec for spec in plan.stages() if not store.has_all_files(spec.stage, spec.key)]
-    missing = [spec for spec in missing if spec.stage in ("denoiser", "reward_end")]
+    missing = [spec for spec in plan.stages() if spec.stage in stages]
     for spec in missing:
         store.prepare(spec)
     OrderWriter(folder, {}).ask_for(missing, {spec.key: 1.0 for spec in missing})
@@ -111,29 +111,31 @@ def test_a_signal_saves_the_stage_and_another_worker_ends_it(
     _, errors = worker.communicate(timeout=120)
     assert worker.returncode == 0, errors
     assert "asked to end: saves what is being made" in errors
-    left = list(home.glob("work/*/*/attempts/*/checkpoint/state.safetensors"))
+    # On a slow machine the stage may have ended before the signal came.
     claims = [read_json(path) for path in home.glob("work/*/*/claim-*.json")]
-    assert claims and all(claim["owner"] is None for claim in claims)
-    assert left or "done" in errors
+    assert all(claim["owner"] is None for claim in claims)
+    assert claims or home.joinpath("stages", "denoiser").exists()
     second = diamond("work", "--home", str(home), "--jobs", "1", "--study", STUDY)
     assert "nothing is left to make" in second.stderr
     for spec in smoke_plan().stages():
-        if spec.stage in ("denoiser", "reward_end"):
+        if spec.stage in TRAINED:
             name = f"{spec.stage}/{spec.key}"
             assert digests(store.home)[name] == digests(smoke_home)[name]
 
 
 def test_what_is_not_asked_for_any_more_is_let_go(smoke_home: Path, tmp_path: Path) -> None:
     home = copy_home(smoke_home, tmp_path / "home", "references", "frames")
-    ordered(home)
+    ordered(home, "denoiser.updates=20000", stages=("denoiser",))
     worker = begin_worker(home, "--jobs", "1")
     wait_until(lambda: bool(list(home.glob("work/*/*/claim-1.json"))), "a claim")
     order_files(home)[0].unlink()
     _, errors = worker.communicate(timeout=120)
-    assert worker.returncode == 0
+    assert worker.returncode == 0, errors
     assert "nothing is left to make" in errors
-    claims = [read_json(path) for path in home.glob("work/*/*/claim-*.json")]
-    assert all(claim["owner"] is None for claim in claims)
+    assert ": done" not in errors
+    (path,) = home.glob("work/denoiser/*/claim-*.json")
+    assert read_json(path)["owner"] is None
+    assert errors.count(": starts") == 1
 
 
 def test_a_worker_of_other_code_is_refused_and_both_are_shown(
