@@ -117,6 +117,7 @@ def _make(study: "StudyRun", options: Options, remarks: Sequence[str]) -> ExitCo
     executor = leading(store, study.folder, names, options, log)
     if options.engine.detach:
         study.hand_over(executor)
+        show_failed(study, log)
         log.print(f"the same command without --detach shows how far it is:\n  {options.command}")
         return ExitCode.DONE
     tracking = Tracking(study, options.tracking_uri)

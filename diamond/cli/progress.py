@@ -168,7 +168,7 @@ class ProgressView:
                 self._tasks[key] = self._bars.add_task(name, total=None, text="starts")
                 if not self._live:
                     self._console.print(f"{name}: starts")
-            case "progress":
+            case "progress" | "held":
                 self._progress(event, name)
             case "made" | "reused":
                 how = "done" if event.kind == "made" else "made by another process"

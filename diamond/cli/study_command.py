@@ -107,6 +107,8 @@ def leading(
     names: Mapping[str, str],
     options: Options,
     log: "Console",
+    *,
+    may_grow: bool = False,
 ) -> "Executor":
     """What leads the making of a study: it makes stages here, or has workers make them.
 
@@ -116,6 +118,7 @@ def leading(
         names: What people call the stage of each key; it may grow.
         options: Of the command.
         log: Where news of workers are printed.
+        may_grow: Whether there may be more to make when all of it is made.
     """
     from diamond.workers.executor import Executor
     from diamond.workers.helpers import Helpers
@@ -126,7 +129,7 @@ def leading(
 
     jobs, launcher = options.workers.jobs, options.launcher
     leaves = launcher is not None or jobs == 0
-    helpers = Helpers(OrderWriter(folder, names), launcher, jobs, leaves, say)
+    helpers = Helpers(OrderWriter(folder, names, may_grow), launcher, jobs, leaves, say)
     here = options.workers if launcher is None else replace(options.workers, jobs=0)
     if launcher is None and jobs == 0:
         work = shlex.join(["diamond", "work", "--home", str(store.home), "--study", folder.name])

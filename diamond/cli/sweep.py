@@ -185,7 +185,7 @@ def _search(run: "SweepRun", work: SweepWork, options: Options, log: "Console") 
         )
         for arm, why in found.left.items():
             run.news(f"  not {arm}: {why}")
-    executor = leading(run.store, run.folder, run.names, options, log)
+    executor = leading(run.store, run.folder, run.names, options, log, may_grow=True)
     with ProgressView(run.names, log) as view:
 
         def on_tick() -> None:

@@ -104,7 +104,8 @@ def _show(home: Path, study: str | None) -> ExitCode:
         typer.echo("no command asks for anything: nothing is left to make")
     for one in found:
         counts = f"{one.done} of {one.total} stages done, {len(one.held)} at work"
-        typer.echo(f"{one.study}: {counts}, {one.ready} ready, {one.blocked} wait for others")
+        rest = f"{one.ready} ready, {one.failed} failed, {one.blocked} wait for others"
+        typer.echo(f"{one.study}: {counts}, {rest}")
         if one.held:
             screen = console()
             screen.print(terminal(_table(one), screen.width))

@@ -109,10 +109,14 @@ class Claim:
         return None if self._seen is None else self._seen[0]
 
     def beat(self) -> Beat:
-        """The last sign of life of the holder."""
-        found = self._highest()
-        told = None if found is None else read_json(self._folder / (_BEAT + found.token))
-        # What cannot be read is being written, or was damaged.
+        """The sign of life of the holder, as `holder` saw it last."""
+        if self._seen is None:
+            self.holder()
+        try:
+            told = json.loads(self._seen[1]) if self._seen else None
+        except ValueError:
+            told = None
+        # What cannot be read was being written, or was damaged.
         if not isinstance(told, dict) or told.keys() != asdict(Beat()).keys():
             return Beat()
         return Beat(**told)

@@ -295,6 +295,8 @@ class Store(StageFolders):
             StoreError: The manifest is not there or not as it was written.
         """
         whole, kept = self._whole(stage, key), self._kept(stage, key)
+        # Work on what is kept means that it is to be made again.
+        self.clear_work(stage, key)
         part = self.home / TRASH / uuid4().hex / key
         write_kept(whole, part, dropped, fill)
         self._throw_away(kept)
@@ -318,12 +320,24 @@ class Store(StageFolders):
         shutil.rmtree(self.work(stage, key), ignore_errors=True)
 
     def mark_failed(self, stage: str, key: str, error: str, lasting: bool) -> None:
-        """Note why a stage stopped, and whether it would stop again; its last checkpoint stays."""
+        """Note why a stage stopped, and whether it would stop again; its last checkpoint stays.
+
+        Nobody tries it again before a command asks for it anew: `forgive`.
+        """
         self._update(stage, key, {"state": "failed", "error": error, "lasting": lasting})
 
     def forgive(self, spec: StageSpec) -> None:
-        """Forget that a stage failed, so that whoever comes tries it again."""
+        """Forget that a stage failed, so that whoever comes tries it again.
+
+        Raises:
+            StoreError: It is not prepared.
+        """
         self._update(spec.stage, spec.key, {"state": "running", "error": None, "lasting": None})
+
+    def gave_up(self, spec: StageSpec) -> str | None:
+        """Why a stage stopped for whatever reason, until it is forgiven; None for any other."""
+        manifest = self.manifest(spec.stage, spec.key)
+        return manifest["error"] if manifest and manifest["state"] == "failed" else None
 
     def failure(self, spec: StageSpec) -> str | None:
         """Why a stage failed, when it would fail again; None for any other."""

@@ -134,6 +134,7 @@ class StudyRun:
             EngineError: They cannot be submitted.
         """
         work = self._prepare(executor, None, Dropping(self.store, self.keep, self.plan.study))
+        self.errors |= failures(self.store, work.specs)
         executor.add(work.specs, work.done, priorities(work.specs, work.seconds))
         executor.hand_over()
 
@@ -147,7 +148,9 @@ class StudyRun:
         again = dropping.take_on(specs, done)
         for spec in specs:
             self.store.prepare(spec, again=spec.key in again)
-            if self.retry_failed and status[spec.key] == "failed":
+            # What stopped for want of memory or room may be tried again; what would fail again not.
+            is_tried = self.retry_failed or status[spec.key] != "failed"
+            if is_tried and spec.key not in done and self.store.gave_up(spec) is not None:
                 self.store.forgive(spec)
         estimate = Estimate(self.plan, self.store, executor.device)
         left = {spec.key: estimate.left(spec) for spec in specs}

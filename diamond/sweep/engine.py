@@ -123,8 +123,7 @@ class SweepRun:
 
         def note(event: StageEvent) -> None:
             if event.kind in ("made", "reused"):
-                # What workers made was asked for here.
-                self._note_done(event.spec, event.kind == "made" or executor.makes_nothing)
+                self._note_done(event.spec, event.kind == "made")
             elif event.kind in ("failed", "blocked"):
                 self._failed[event.spec.key] = event.note
             on_event(event)
@@ -184,11 +183,10 @@ class SweepRun:
             if damage is not None:
                 self.store.reset(spec)
                 self.news(f"stage {spec.stage} {spec.key} was damaged ({damage}); it is made again")
-            status = self.store.status(spec)
-            if status == "done":
+            if self.store.status(spec) == "done":
                 self._done.add(spec.key)
             self.store.prepare(spec)
-            if status == "failed":
+            if self.store.gave_up(spec) is not None:
                 self.store.forgive(spec)
             self.names.setdefault(spec.key, f"{spec.stage} ({trial_name(number)})")
         again = self._dropping.take_on(specs, self._done)
@@ -355,7 +353,7 @@ class SweepRun:
         self._active.clear()
 
     def _note_done(self, spec: StageSpec, here: bool) -> None:
-        """Take note of a stage that is done, and whether this command had it made."""
+        """Take note of a stage that is done, and whether this command made it."""
         self._done.add(spec.key)
         if here:
             self._charge(spec)

@@ -10,7 +10,6 @@ from diamond.engine.provenance import PACKAGE, code_version
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageName
 
-
 ASKED_TO_END = 75
 """Exit code of a process that makes stages and was asked to end: what it was given, it let go."""
 

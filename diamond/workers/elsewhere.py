@@ -73,7 +73,7 @@ class Elsewhere:
         if holder is not None:
             beat = claim.beat()
             return Sight("held", holder, beat.done, beat.total, beat.note)
-        manifest = self._store.manifest(spec.stage, spec.key)
-        if manifest is not None and manifest["state"] == "failed" and manifest["lasting"]:
-            return Sight("failed", note=str(manifest["error"]))
+        error = self._store.gave_up(spec)
+        if error is not None:
+            return Sight("failed", note=error)
         return Sight("free", over=claim.standing)

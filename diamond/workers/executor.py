@@ -6,16 +6,17 @@ is news like that of one's own, and when its holder is gone it is made here.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from diamond.engine.devices import Workers
 from diamond.engine.store import Store
-from diamond.errors import RequestError
+from diamond.errors import RequestError, StoreError
 from diamond.plan.stage_keys import StageSpec
 from diamond.workers.child_processes import ASKED_TO_END, Message
-from diamond.workers.elsewhere import FEW_LOOKS, MOST_LOOKS, Elsewhere
+from diamond.workers.elsewhere import FEW_LOOKS, MOST_LOOKS, Elsewhere, Sight
 from diamond.workers.frontier import Frontier
 from diamond.workers.helpers import Helpers
 from diamond.workers.pool import STOP_SECONDS, Child, Pool
@@ -32,12 +33,20 @@ class StageEvent:
     Attributes:
         done: Units done, for progress.
         total: Units in all, for progress.
-        note: Loss, cause of failure, who took it over, or the stage that it waited for.
+        note: Loss, cause of failure, who holds it or took it over, or the stage that it waited for.
         trace: Traceback of a fault of the program, None otherwise.
     """
 
     kind: Literal[
-        "started", "progress", "overtaken", "made", "reused", "failed", "still_failed", "blocked"
+        "started",
+        "held",
+        "progress",
+        "overtaken",
+        "made",
+        "reused",
+        "failed",
+        "still_failed",
+        "blocked",
     ]
     spec: StageSpec
     done: int = 0
@@ -77,6 +86,8 @@ class Executor:
         self._helpers = helpers
         self._over: dict[str, str] = {}
         self._given_up: set[str] = set()
+        self._farthest: dict[str, int] = {}
+        self._advance = 0
         self._shown: set[str] = set()
         self._changed = True
         self._looked = float("-inf")
@@ -132,7 +143,7 @@ class Executor:
         fresh = [spec for spec in specs if spec.key not in busy]
         self._frontier.add(fresh, priority)
         if self._helpers is not None:
-            self._helpers.ask_for(fresh, done, priority)
+            self._helpers.order.ask_for(fresh, priority, self._frontier.finished)
         self._changed = True
 
     def forget(self, keys: Iterable[str]) -> None:
@@ -140,12 +151,20 @@ class Executor:
         self._frontier.forget(keys)
         self._changed = True
 
+    def forget_forgiven(self, specs: Iterable[StageSpec]) -> None:
+        """Forget that stages failed that a command asks for anew."""
+        broken = [spec for spec in specs if spec.key in self._frontier.broken]
+        self.forget(spec.key for spec in broken if self._store.gave_up(spec) is None)
+
     def withdraw(self, keys: Iterable[str]) -> None:
-        """Give up stages that nobody has begun to make."""
-        gone = [key for key in keys if key in self._frontier.waiting]
+        """Give up stages that nobody has begun to make, as far as is known."""
+        open_ = self._frontier.waiting.keys() | self._elsewhere.specs.keys() - self._shown
+        gone = [key for key in keys if key in open_]
         self._frontier.withdraw(gone)
+        for key in gone:
+            self._elsewhere.drop(key)
         if self._helpers is not None:
-            self._helpers.withdraw(gone)
+            self._helpers.order.withdraw(gone)
 
     def release(self, keys: set[str]) -> None:
         """Let go of stages, those that are being made here included."""
@@ -164,11 +183,6 @@ class Executor:
     def jobs(self) -> int:
         """Processes that make stages side by side, at most."""
         return self._allowed.jobs or (self._helpers.size if self._helpers is not None else 0)
-
-    @property
-    def makes_nothing(self) -> bool:
-        """Whether others make everything."""
-        return self._allowed.jobs == 0
 
     @property
     def is_busy(self) -> bool:
@@ -224,9 +238,7 @@ class Executor:
         for spec, sight in self._elsewhere.look(MOST_LOOKS if leads or is_idle else FEW_LOOKS):
             if sight.kind == "held":
                 self._show_held(spec, on_event)
-                note = f"{sight.note}  on {sight.holder}" if sight.total else ""
-                note = note.strip() or f"waits for {sight.holder}"
-                on_event(StageEvent("progress", spec, sight.done, sight.total, note))
+                self._show_progress(spec, sight, on_event)
             elif sight.kind == "failed":
                 self._elsewhere.drop(spec.key)
                 self._fail(StageEvent("failed", spec, note=sight.note), on_event)
@@ -241,7 +253,7 @@ class Executor:
         if self._helpers is not None:
             held = self._shown & self._elsewhere.specs.keys()
             num_open = len(self._elsewhere) - len(held) if not self._allowed.jobs else 0
-            self._helpers.tend(num_open, len(held), len(self._frontier.finished))
+            self._helpers.tend(num_open, len(held), self._advance)
 
     def _see_finished(self, on_event: OnEvent) -> None:
         """Note what others finished, by listings of folders: no file is opened."""
@@ -252,7 +264,17 @@ class Executor:
                 self._frontier.finish(key)
                 self._shown.discard(key)
                 self._changed = True
-                on_event(StageEvent("reused", waiting[key]))
+                self._advance += 1
+                # A command that makes nothing has others make what it asks for.
+                on_event(StageEvent("reused" if self._allowed.jobs else "made", waiting[key]))
+
+    def _show_progress(self, spec: StageSpec, sight: Sight, on_event: OnEvent) -> None:
+        if sight.done > self._farthest.get(spec.key, 0):
+            self._farthest[spec.key] = sight.done
+            self._advance += 1
+        note = f"{sight.note}  on {sight.holder}" if sight.total else ""
+        note = note.strip() or f"waits for {sight.holder}"
+        on_event(StageEvent("progress", spec, sight.done, sight.total, note))
 
     def _show_held(self, spec: StageSpec, on_event: OnEvent) -> None:
         if spec.key not in self._shown:
@@ -263,7 +285,7 @@ class Executor:
         self._drop_blocked(on_event)
         free = self._free(len(self._frontier.waiting))
         # Without processes of one's own all that is ready is watched.
-        while (free > 0 or self.makes_nothing) and (spec := self._frontier.take()) is not None:
+        while (free > 0 or not self._allowed.jobs) and (spec := self._frontier.take()) is not None:
             free -= 1
             if self._allowed.jobs:
                 self._start(spec, on_event)
@@ -290,11 +312,8 @@ class Executor:
             raise RequestError(message["error"])
         if spec is None:
             return
-        if message is None and child.process.returncode == ASKED_TO_END:
-            self._put_back(spec)
-        elif message is None:
-            tail = "".join(child.stderr).strip()
-            self._fail(StageEvent("failed", spec, note=child.death, trace=tail or None), on_event)
+        if message is None:
+            self._end_with(child, spec, on_event)
         elif message["type"] == "progress":
             told = message["done"], message["total"], message["note"]
             on_event(StageEvent("progress", spec, *told))
@@ -310,7 +329,7 @@ class Executor:
         match message["type"]:
             case "held":
                 self._elsewhere.add(spec)
-                on_event(StageEvent("progress", spec, note=f"waits for {message['note']}"))
+                on_event(StageEvent("held", spec, note=f"waits for {message['note']}"))
             case "finished":
                 self._shown.discard(spec.key)
                 self._frontier.finish(spec.key)
@@ -319,12 +338,20 @@ class Executor:
                 note, trace = message["error"], message["trace"]
                 self._fail(StageEvent("failed", spec, note=note, trace=trace), on_event)
 
-    def _put_back(self, spec: StageSpec) -> None:
-        """Let a stage wait again that was let go of, unless it is not wanted any more."""
-        self._shown.discard(spec.key)
-        self._changed = True
-        if spec.key not in self._given_up:
-            self._frontier.add([spec], {})
+    def _end_with(self, child: Child, spec: StageSpec, on_event: OnEvent) -> None:
+        """Take note of the end of a process that had a stage: it was asked to, or it was killed."""
+        is_given_up = spec.key in self._given_up
+        if is_given_up or child.process.returncode == ASKED_TO_END:
+            self._shown.discard(spec.key)
+            self._changed = True
+            if not is_given_up:
+                self._frontier.add([spec], {})
+            return
+        # What nobody wrote down another worker would try, and die of as well.
+        with suppress(StoreError):
+            self._store.mark_failed(spec.stage, spec.key, child.death, lasting=False)
+        tail = "".join(child.stderr).strip()
+        self._fail(StageEvent("failed", spec, note=child.death, trace=tail or None), on_event)
 
     def _fail(self, event: StageEvent, on_event: OnEvent) -> None:
         self._shown.discard(event.spec.key)

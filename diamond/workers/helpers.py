@@ -1,18 +1,17 @@
 """The workers that help a command: what it asks of them, and how many there should be."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diamond.errors import EngineError
-from diamond.plan.stage_keys import StageSpec
 from diamond.workers.launcher import Launcher
 from diamond.workers.work_order import OrderWriter
 
 TEND_SECONDS = 5.0
 """Least time between two questions to a scheduler."""
 MAX_VAIN = 3
-"""Submissions whose workers all ended before any stage was held or finished: a fault of theirs."""
+"""Submissions whose workers all ended before any stage got farther: a fault of theirs."""
 MAX_PAUSE_SECONDS = 600.0
 """Longest time between two submissions: one node that ends all workers must not be fed for ever."""
 
@@ -38,51 +37,46 @@ class Helpers:
     _submitted: float = float("-inf")
     _pause: float = 0.0
     _vain: int = 0
-    _finished: int = 0
-    _num_left: int = 0
+    _advance: int = 0
     _answered: bool = False
     _told: Sequence[str] = ()
     _trouble: str = ""
 
-    def ask_for(
-        self, specs: Iterable[StageSpec], done: Iterable[str], priority: Mapping[str, float]
-    ) -> None:
-        """Ask for stages; those that are done are left out."""
-        known = frozenset(done)
-        left = [spec for spec in specs if spec.key not in known]
-        self._num_left += len(left)
-        self.order.ask_for(left, priority, known)
-
-    def withdraw(self, keys: Iterable[str]) -> None:
-        """Ask for some stages no longer."""
-        self.order.withdraw(keys)
-
     def start(self) -> None:
-        """Submit as many workers as are missing, once, for a command that does not stay."""
+        """Submit as many workers as are missing, once, for a command that does not stay.
+
+        Raises:
+            EngineError: The scheduler refuses; then nothing is asked for either.
+        """
         if self.launcher is None:
             return
-        missing = min(self.size, self._num_left) - self.launcher.alive()
-        if missing > 0:
-            self._submit(missing)
+        try:
+            missing = min(self.size, self.order.num_stages) - self.launcher.alive()
+            if missing > 0:
+                self._submit(missing)
+        except EngineError:
+            self.order.remove()
+            raise
 
-    def tend(self, num_open: int, num_held: int, num_finished: int) -> None:
+    def tend(self, num_open: int, num_held: int, advance: int) -> None:
         """Submit workers where there is more to make than those that are there can begin.
 
         Args:
             num_open: Stages that are ready and held by nobody.
             num_held: Stages that are held.
-            num_finished: Stages that are done.
+            advance: Any number that is another one when something got farther than ever before.
 
         Raises:
-            EngineError: Workers end again and again without making anything.
+            EngineError: Workers end again and again without getting anything farther.
         """
-        if self.launcher is None or time.monotonic() - self._tended < TEND_SECONDS:
+        if time.monotonic() - self._tended < TEND_SECONDS:
             return
         self._tended = time.monotonic()
-        if num_held or num_finished != self._finished:
-            self._vain = 0
-        if num_finished != self._finished:
-            self._finished, self._pause = num_finished, 0.0
+        self.order.keep()
+        if self.launcher is None:
+            return
+        if advance != self._advance:
+            self._advance, self._vain, self._pause = advance, 0, 0.0
         try:
             alive = self.launcher.alive()
         except EngineError as error:
@@ -93,7 +87,7 @@ class Helpers:
         self._answered = True
         self._tell(self.launcher)
         missing = min(self.size - alive, num_open - max(0, alive - num_held))
-        if missing > 0 and (not alive or self._tended - self._submitted >= self._pause):
+        if missing > 0 and self._tended - self._submitted >= self._pause:
             try:
                 self._replace(alive, missing)
             except EngineError as error:
@@ -126,7 +120,7 @@ class Helpers:
         assert self.launcher is not None
         if not alive and self._vain >= MAX_VAIN:
             raise EngineError(
-                f"workers were submitted {self._vain} times and ended without making a stage"
+                f"workers were submitted {self._vain} times and ended without getting farther"
                 + "".join(f"\n  {line}" for line in (self.launcher.fate(), *self.launcher.told()))
                 + "\n  does every node see this home, and this environment? docs/cluster.md"
             )

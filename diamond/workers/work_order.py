@@ -5,8 +5,7 @@ that wants something else writes its next version and removes the last one. Work
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +14,10 @@ from uuid import uuid4
 
 from diamond.engine.files import read_json, write_json
 from diamond.engine.sealed_json import is_whole, sealed
+from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageSpec
+from diamond.tracking.owner import current_owner, is_gone, is_here
 from diamond.workers.child_processes import shared_code
 
 FOLDER = "orders"
@@ -44,13 +45,17 @@ class Order:
 
     Attributes:
         path: Its file.
+        owner: The command, as `current_owner` has it.
         code: What its command runs, as `shared_code` says.
+        may_grow: Whether its command may ask for more, as a sweep does after each trial.
         done: Keys of what the stages read and was done when they were asked for.
         data: The stages, each after those that it reads, as the file has them.
     """
 
     path: Path
+    owner: str
     code: Mapping[str, Any]
+    may_grow: bool
     done: frozenset[str]
     data: Sequence[Mapping[str, Any]]
 
@@ -72,35 +77,45 @@ class OrderWriter:
     Attributes:
         study: The study's folder.
         names: What people call the stage of each key; it may grow.
+        may_grow: Whether more may be asked for when all that is asked for is done.
     """
 
     study: Path
     names: Mapping[str, str]
+    may_grow: bool = False
     _command: str = field(default_factory=lambda: uuid4().hex)
     _version: int = 0
-    _done: set[str] = field(default_factory=set)
     _stages: dict[str, OrderedStage] = field(default_factory=dict)
+
+    @property
+    def num_stages(self) -> int:
+        """Stages that are asked for."""
+        return len(self._stages)
 
     def ask_for(
         self,
         specs: Iterable[StageSpec],
         priority: Mapping[str, float],
-        done: frozenset[str] = frozenset(),
+        done: Set[str] = frozenset(),
     ) -> None:
-        """Ask for more stages, and for nothing any more that an earlier command asked for as well.
+        """Ask for more stages, and for none any more that is done.
+
+        The first time, what is settled of orders that dead commands left is removed.
 
         Args:
             specs: Stages.
             priority: By key.
-            done: Keys of those that are done.
+            done: Keys of all that are done.
         """
-        self._done |= done
         for spec in specs:
             name = self.names.get(spec.key, spec.stage)
-            if spec.key not in done:
-                self._stages[spec.key] = OrderedStage(spec, name, priority.get(spec.key, 0.0))
+            self._stages[spec.key] = OrderedStage(spec, name, priority.get(spec.key, 0.0))
+        for key in self._stages.keys() & done:
+            del self._stages[key]
+        is_first = self._version == 0
         self._write()
-        self._replace_earlier()
+        if is_first:
+            self._remove_settled()
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Ask for some stages no longer."""
@@ -108,16 +123,31 @@ class OrderWriter:
             self._stages.pop(key, None)
         self._write()
 
+    def keep(self) -> None:
+        """Write the order again that a command of another machine took for that of a dead one."""
+        if self._version and not self._path.exists():
+            self._write()
+
     def remove(self) -> None:
         """Ask for nothing any more; a worker that makes such a stage saves it and lets go of it."""
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        self._path.unlink(missing_ok=True)
+        self._version = 0
 
-    def _replace_earlier(self) -> None:
-        known = self._done | self._stages.keys()
-        for path in order_files(self.study.parents[1], self.study.name):
+    def _remove_settled(self) -> None:
+        """Remove orders of commands that may be dead, if nothing of them is left to ask for.
+
+        That is so when each of their stages is asked for here or done. No worker takes what
+        another version of the code asks for.
+        """
+        home = self.study.parents[1]
+        for path in order_files(home, self.study.name):
             order = None if path == self._path else read_order(path)
-            if order and all(one["key"] in known for one in order.data):
+            if order is None or (is_here(order.owner) and not is_gone(order.owner)):
+                continue
+            stages = dict.fromkeys(one["stage"] for one in order.data)
+            known = set(self._stages).union(*map(Store(home).finished_keys, stages))
+            is_other = order.code != shared_code()
+            if is_other or all(one["key"] in known for one in order.data):
                 path.unlink(missing_ok=True)
 
     @property
@@ -130,7 +160,9 @@ class OrderWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         read = {key for one in self._stages.values() for key in one.spec.upstream.values()}
         order = {
+            "owner": current_owner(),
             "code": shared_code(),
+            "may_grow": self.may_grow,
             "done": sorted(read - self._stages.keys()),
             "stages": [_data(one) for one in self._stages.values()],
         }
@@ -158,7 +190,8 @@ def read_order(path: Path) -> Order | None:
             f"what is asked of workers cannot be read: {str(path)!r} is damaged\n"
             "  remove the file and run the command of the study again"
         )
-    return Order(path, data["code"], frozenset(data["done"]), data["stages"])
+    done = frozenset(data["done"])
+    return Order(path, data["owner"], data["code"], data["may_grow"], done, data["stages"])
 
 
 def _data(one: OrderedStage) -> dict[str, Any]:

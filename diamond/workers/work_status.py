@@ -36,6 +36,7 @@ class Worked:
         total: Stages that its commands ask for.
         done: Those of them that are done.
         ready: Those that could begin.
+        failed: Those that failed.
         blocked: Those that wait for others.
         held: Those at work.
     """
@@ -44,6 +45,7 @@ class Worked:
     total: int
     done: int
     ready: int
+    failed: int
     blocked: int
     held: tuple[Held, ...]
 
@@ -78,6 +80,7 @@ def _worked(
             frontier.finish(key)
     held: list[Held] = []
     ready = frontier.ready()
+    failed = 0
     for spec in ready:
         claim = Claim(store.work(spec.stage, spec.key))
         holder = claim.holder()
@@ -85,12 +88,15 @@ def _worked(
             beat = claim.beat()
             far = f"{beat.done}/{beat.total}  {beat.note}" if beat.total else beat.note
             held.append(Held(asked[spec.key].name, holder, beat.seconds, far.strip()))
+        elif store.gave_up(spec) is not None:
+            failed += 1
     waiting = len(frontier.waiting)
     return Worked(
         study,
         len(asked),
         len(asked) - waiting,
-        len(ready) - len(held),
+        len(ready) - len(held) - failed,
+        failed,
         waiting - len(ready),
         tuple(held),
     )

@@ -104,7 +104,7 @@ def run_stage(
 
 
 def _check_prepared(store: Store, stage: StageName, key: str) -> None:
-    """Make sure that a stage is prepared and did not fail before.
+    """Make sure that a stage is prepared and did not fail since a command asked for it.
 
     Raises:
         StageFailedError: It did, or it has no manifest.
@@ -115,7 +115,7 @@ def _check_prepared(store: Store, stage: StageName, key: str) -> None:
             f"{str(store.work(stage, key))!r} has no manifest as it was written\n"
             "  run the command again"
         )
-    if manifest["state"] == "failed" and manifest["lasting"]:
+    if manifest["state"] == "failed":
         raise StageFailedError(manifest["error"])
 
 
@@ -179,11 +179,16 @@ def main() -> None:
     pipe = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
-    def emit(message: Message) -> None:
-        pipe.write(json.dumps(message) + "\n")
-        pipe.flush()
-
     stopping = Stopping()
+
+    def emit(message: Message) -> None:
+        try:
+            pipe.write(json.dumps(message) + "\n")
+            pipe.flush()
+        except BrokenPipeError:
+            # Nobody listens any more: what is being made is saved, not failed.
+            stopping.ask()
+
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: _ask_to_end(stopping))
     prepare_process(options.threads, options.gpu_share)

@@ -10,7 +10,8 @@ import pytest
 from diamond.errors import EngineError
 from diamond.workers import helpers as helpers_module
 from diamond.workers.helpers import MAX_VAIN, Helpers
-from diamond.workers.work_order import OrderWriter
+from diamond.workers.work_order import OrderWriter, order_files
+from tests.workers.test_frontier import spec
 
 
 @dataclass
@@ -55,10 +56,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def made(folder: Path, scheduler: Scheduler, size: int = 8) -> tuple[Helpers, list[str]]:
+def made(
+    folder: Path, scheduler: Scheduler, size: int = 8, leaves: bool = True
+) -> tuple[Helpers, list[str]]:
     said: list[str] = []
     order = OrderWriter(folder / "studies" / "x", {})
-    return Helpers(order, scheduler, size, leaves=True, say=said.append), said
+    return Helpers(order, scheduler, size, leaves=leaves, say=said.append), said
 
 
 def tend(helpers: Helpers, clock: list[float], *counts: int) -> None:
@@ -85,14 +88,60 @@ def test_workers_that_wait_for_hours_are_not_doubled(tmp_path: Path, clock: list
     assert said == ["job 1"]
 
 
-def test_workers_that_only_end_are_an_error(tmp_path: Path, clock: list[float]) -> None:
+@pytest.mark.parametrize("held", [0, 1])
+def test_workers_that_only_end_are_an_error(tmp_path: Path, clock: list[float], held: int) -> None:
+    """They may have begun a stage before: it must have got farther."""
     scheduler = Scheduler()
     helpers, _ = made(tmp_path, scheduler)
     for _ in range(MAX_VAIN):
+        clock[0] += 600.0
         tend(helpers, clock, 1, 0, 0)
+        tend(helpers, clock, 1 - held, held, 0)
         scheduler.running = 0
+    clock[0] += 600.0
     with pytest.raises(EngineError, match=r"submitted 3 times and ended .*\n  exit code 2\n"):
         tend(helpers, clock, 1, 0, 0)
+
+
+def test_workers_that_get_farther_before_they_end_are_replaced(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    scheduler = Scheduler()
+    helpers, _ = made(tmp_path, scheduler)
+    for advance in range(5 * MAX_VAIN):
+        tend(helpers, clock, 1, 0, advance)
+        scheduler.running = 0
+    assert len(scheduler.submitted) == 5 * MAX_VAIN
+
+
+def test_a_command_that_does_not_stay_submits_what_is_missing(tmp_path: Path) -> None:
+    scheduler = Scheduler(running=1)
+    helpers, _ = made(tmp_path, scheduler)
+    helpers.order.ask_for([spec(1), spec(2), spec(3)], {}, {spec(3).key})
+    helpers.start()
+    helpers.start()
+    assert scheduler.submitted == [1]
+
+
+def test_where_nothing_can_be_submitted_nothing_is_asked_for(tmp_path: Path) -> None:
+    helpers, _ = made(tmp_path, Scheduler(full=True))
+    helpers.order.ask_for([spec(1)], {})
+    with pytest.raises(EngineError, match="too many jobs"):
+        helpers.start()
+    assert order_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("leaves", "finished", "stays"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_what_is_asked_for_stays_where_workers_go_on(
+    tmp_path: Path, leaves: bool, finished: bool, stays: bool
+) -> None:
+    helpers, _ = made(tmp_path, Scheduler(), leaves=leaves)
+    helpers.order.ask_for([spec(1)], {})
+    helpers.let_go(finished)
+    assert bool(order_files(tmp_path)) == stays
 
 
 def test_one_node_that_ends_all_workers_is_not_fed_for_ever(
