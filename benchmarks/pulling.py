@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -39,7 +39,16 @@ STUDY = "sleeps"
 FAN_OUT = 9
 """Stages that read one of the first."""
 CALLS = frozenset(
-    {"open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.mkdir", "os.remove"}
+    {
+        "open",
+        "os.listdir",
+        "os.scandir",
+        "os.rename",
+        "os.link",
+        "os.mkdir",
+        "os.remove",
+        "os.rmdir",
+    }
 )
 
 
@@ -147,10 +156,22 @@ class ThreadPool:
         """The thread ends with the process."""
 
 
+def on_calls(called: Callable[[str], None]) -> None:
+    """Have every call of the file system told by its name, also those that Python audits not."""
+    stat = os.stat
+    sys.addaudithook(lambda name, _: called(name) if name in CALLS else None)
+
+    def counted(*args: Any, **options: Any) -> os.stat_result:
+        called("os.stat")
+        return stat(*args, **options)
+
+    os.stat = counted
+
+
 def run_worker(home: Path, seconds: float) -> None:
     """Be one real worker; print when it claimed, and the calls that it made."""
     calls: Counter[str] = Counter()
-    sys.addaudithook(lambda name, _: calls.update([name]) if name in CALLS else None)
+    on_calls(lambda name: calls.update([name]))
     pool = ThreadPool(Store(home), seconds)
     pulling = Pulling(home, STUDY, Workers(1), 60.0, Stopping(), lambda _: None)
     began = time.time()
@@ -212,18 +233,11 @@ class Clock:
 
     def patch(self) -> None:
         """Let time go by as files are looked at and as workers sleep."""
-        stat = os.stat
-        sys.addaudithook(lambda name, _: self._call() if name in CALLS else None)
-
-        def counted(*args: Any, **options: Any) -> os.stat_result:
-            self._call()
-            return stat(*args, **options)
-
-        os.stat = counted
+        on_calls(self._call)
         time.monotonic = lambda: self.now
         time.sleep = self._pass  # type: ignore[assignment]
 
-    def _call(self) -> None:
+    def _call(self, name: str) -> None:
         if self.is_on:
             self.calls += 1
             self.now += self.delay
