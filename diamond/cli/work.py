@@ -1,6 +1,5 @@
 """`diamond work`: a worker, what workers do, and their end."""
 
-import re
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ import typer
 from diamond.cli.commands.work_command import WorkOptions
 from diamond.cli.progress import clock_text
 from diamond.cli.widths import console
+from diamond.config.engine_options import read_seconds
 from diamond.engine.devices import Workers, check_compiler, default_jobs, visible_gpus
 from diamond.engine.stopping import Stopping
 from diamond.errors import ExitCode, RequestError
@@ -20,8 +20,6 @@ from diamond.report.table import Cell, Row, Table
 from diamond.report.terminal import terminal
 from diamond.workers.pulling import Pulling, check_home
 from diamond.workers.work_status import Worked, work_status
-
-_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def run_work(home: Path, asked: WorkOptions) -> ExitCode:
@@ -63,18 +61,6 @@ def _checked(asked: WorkOptions) -> tuple[Workers, float]:
         check_compiler()
     jobs = asked.jobs or default_jobs(asked.gpu_share)
     return Workers(jobs, asked.compile_, asked.gpu_share), read_seconds("--idle", asked.idle)
-
-
-def read_seconds(option: str, text: str) -> float:
-    """Read a time such as 90s, 5m or 1h.
-
-    Raises:
-        RequestError: It is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|)", text.strip())
-    if found is None:
-        raise RequestError(f"{option} {text!r} is no time\n  for instance 90s, 5m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 @contextmanager

@@ -96,6 +96,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("steps=1,3", "--engine", "ray", "--engine-options", "gpu-share=two"),
         ("gpu-share is 'two'", "a number from 1 on"),
     ),
+    "a time of an engine that is none": (
+        ("steps=1,3", "--engine", "slurm", "--engine-options", "idle=soon"),
+        ("slurm: idle 'soon' is no time", "90s, 5m or 1h"),
+    ),
     "nobody to go on": (
         ("steps=1,3", "--detach"),
         ("--detach needs workers that go on", "--engine slurm"),

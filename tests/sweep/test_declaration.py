@@ -60,6 +60,7 @@ MEDIAN = '[pruner]\nname = "median"\nat = [20]\n\n[budget]'
         ("denoiser.updates", "denoiser.updats", ("line 12", "Did you mean 'denoiser.updates'?")),
         ("denoiser.updates = 50", "churn = 5", ("line 12", "searched in [space] already")),
         ("[space]", '[slurm]\npartion = "x"\n[space]', ("line 15", "Did you mean 'partition'?")),
+        ("[space]", '[slurm]\nidle = "soon"\n[space]', ("line 15", "'soon' is no time")),
         (STEPS, f"s{STEPS}", ("line 15", "'ssteps'", "Did you mean 'steps'?")),
         (STEPS, "steps = { imt = [1, 10] }", ("line 15", "'imt'", "Did you mean 'int'?")),
         (STEPS, "steps = { log = true }", ("line 15", "exactly one of int, float, choices; ")),
