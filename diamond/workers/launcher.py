@@ -1,7 +1,10 @@
 """What starts workers on other machines: a scheduler, of which this says what is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
+
+TAIL_LINES = 8
 
 
 class Launcher(Protocol):
@@ -36,3 +39,12 @@ class Launcher(Protocol):
 
     def told(self) -> Sequence[str]:
         """Lines for people: what runs where, how to look at it, where it logs."""
+
+
+def end_of_last(logs: Iterable[Path]) -> list[str]:
+    """How the log ends that was written last, as lines for people; none where there is no log."""
+    last = max(logs, key=lambda log: log.stat().st_mtime, default=None)
+    if last is None:
+        return []
+    tail = last.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    return [f"{last} ends:", *(f"  {line}" for line in tail)]

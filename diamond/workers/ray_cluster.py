@@ -22,12 +22,12 @@ from diamond.config.processes import python_command, python_environment
 from diamond.engine.files import write_json
 from diamond.errors import EngineError, RequestError
 from diamond.workers.engines import RECORDS
+from diamond.workers.launcher import end_of_last
 
 PROBE_SECONDS = 5.0
 """What a cluster has to take a connection."""
 ANSWER_SECONDS = 45.0
 """What Ray has for one answer, the first connection included."""
-TAIL_LINES = 8
 _ADDRESS = re.compile(r"(?P<host>\[[^]]+\]|[^:/\s]+):(?P<port>\d{1,5})")
 _RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -100,11 +100,7 @@ class RayLauncher:
     def fate(self) -> str:
         """Why workers could not start, or the end of the log of the last one."""
         lines = list(dict.fromkeys(self._ask("faults")))
-        logs = sorted((self._folder / RECORDS).glob("ray-*.log"), key=_changed)
-        if logs and not lines:
-            tail = logs[-1].read_text(errors="replace").splitlines()[-TAIL_LINES:]
-            lines = [f"{logs[-1]} ends:", *(f"  {line}" for line in tail)]
-        return "\n  ".join(lines)
+        return "\n  ".join(lines or end_of_last((self._folder / RECORDS).glob("ray-*.log")))
 
     def dismiss(self) -> None:
         """End the workers that wait to run."""
@@ -268,7 +264,3 @@ def _words(size: Mapping[str, float]) -> str:
     gpus, cpus = size["num_gpus"], size["num_cpus"]
     part = f"1/{round(1 / gpus)} GPU" if 0 < gpus < 1 else f"{gpus:g} GPU"
     return f"{cpus:g} CPU and {part}"
-
-
-def _changed(path: Path) -> float:
-    return path.stat().st_mtime

@@ -13,6 +13,7 @@ from diamond.config.processes import python_environment
 from diamond.engine.files import locked, read_json, write_json
 from diamond.errors import EngineError, unknown
 from diamond.workers.engines import RECORDS
+from diamond.workers.launcher import end_of_last
 
 OWN_OPTIONS = frozenset({"signal-seconds", "gpu-share", "idle"})
 """What is said to this engine and is no option of sbatch."""
@@ -22,7 +23,6 @@ LOOK_SECONDS = 30
 """How often Slurm looks for jobs whose time is nearly over: a signal may come so much earlier."""
 ANSWER_SECONDS = 90.0
 """Longer than Slurm's programs wait for its controller."""
-TAIL_LINES = 8
 _GONE = ("Invalid job id", "already complet", "pending execution", "not running")
 """What Slurm says of a signal to a job that has ended, or has not begun."""
 _AT_WORK = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED")
@@ -118,12 +118,8 @@ class SlurmLauncher:
         last = max(ended, key=lambda task: task["EndTime"], default={})
         lines = [] if not last else [_end_of(last)]
         task = last.get("ArrayTaskId", "*")
-        logs = sorted(self._records.glob(f"slurm-{jobs[-1]}_{task}.log"), key=_changed)
-        if not logs:
-            lines.append(f"it has no log in {str(self._records)!r}: its node may not see the home")
-        else:
-            tail = logs[-1].read_text(errors="replace").splitlines()[-TAIL_LINES:]
-            lines += [f"{logs[-1]} ends:", *(f"  {line}" for line in tail)]
+        none = f"it has no log in {str(self._records)!r}: its node may not see the home"
+        lines += end_of_last(self._records.glob(f"slurm-{jobs[-1]}_{task}.log")) or [none]
         return "\n  ".join(lines)
 
     def dismiss(self) -> None:
@@ -259,10 +255,6 @@ def _end_of(task: Mapping[str, str]) -> str:
         f"{task['NodeList'] or 'no node'}, is {task['JobState']} ({task['Reason']}), exit code "
         f"{code}" + (f", signal {signal}" if signal != "0" else "")
     )
-
-
-def _changed(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def _ask(program: str, *words: str, gone: bool = False) -> str:
