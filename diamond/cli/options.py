@@ -18,6 +18,7 @@ import typer
 
 from diamond.cli.system import check_text
 from diamond.config.defaults import ATARI_PRESETS, DEFAULT_ATARI_GAME, DEFAULT_GAME
+from diamond.config.engine_options import OPTIONS
 from diamond.errors import RequestError
 from diamond.tracking.mounts import network_file_system
 from diamond.tracking.uris import TRACKING_VARIABLE, default_uri, hide_secrets
@@ -128,6 +129,7 @@ TrackingUri = Annotated[
     ),
 ]
 REMOTE_JOBS = 8
+DEFAULT_JOBS = f"default: one per GPU, without one as many as cores; {REMOTE_JOBS} on a cluster."
 PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.toml."
 PRESETS = ("smoke", "tiny", "desk", "small", "paper")
 PRESET_WORD = "NAME|FILE.toml"
@@ -137,16 +139,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its c
 Jobs = Annotated[
     int | None,
     typer.Option(
-        help="Worker processes; default: one per GPU, without one as many as cores; "
-        f"{REMOTE_JOBS} on a cluster. 0: others make everything (`diamond work`)."
+        help=f"Worker processes; {DEFAULT_JOBS} 0: others make everything (`diamond work`)."
     ),
 ]
 Engine = Annotated[
     str,
     choice(
-        "local",
-        "slurm",
-        "ray",
+        *OPTIONS,
         help="Who makes stages: this machine; or --jobs workers of a cluster, which this command "
         "submits and watches.",
     ),

@@ -8,6 +8,7 @@ import typer
 
 from diamond.cli.options import (
     DEFAULT_HOME,
+    DEFAULT_JOBS,
     PRESET_HELP,
     PRESET_WORD,
     PRESETS,
@@ -83,12 +84,7 @@ class SweepExecution:
     PANEL: ClassVar = RUNNING
 
     dry_run: DryRun = False
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            help="Trials at work at once; default: one per GPU, without one as many as cores."
-        ),
-    ] = None
+    jobs: Annotated[int | None, typer.Option(help=f"Trials at work at once; {DEFAULT_JOBS}")] = None
     compile_: Compile = False
     engine: Engine = "local"
     engine_options: EngineText = None
