@@ -6,13 +6,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from diamond.cli.options import DEFAULT_HOME, Home, TrackingUri
+from diamond.config.engine_options import OPTIONS
 from diamond.errors import DiamondError, ExitCode
 from diamond.tracking.uris import default_uri, hide_secrets
 
@@ -36,6 +36,8 @@ def doctor(
     It takes a few seconds and makes nothing. What it prints is what a report of a fault needs; it
     shows no password. Where home or store do not work, the exit code is 2.
     """
+    from diamond.workers.engines import is_installed
+
     problems: list[str] = []
     document = {
         "code": _code(),
@@ -43,11 +45,7 @@ def doctor(
         "speed": _speed(),
         "home": _told(lambda: _home(home.absolute()), problems),
         "tracking": _told(lambda: _tracking(home.absolute(), tracking_uri), problems),
-        "engines": {
-            "local": True,
-            "slurm": shutil.which("sbatch") is not None,
-            "ray": find_spec("ray") is not None,
-        },
+        "engines": {name: is_installed(name) for name in OPTIONS},
     }
     if as_json:
         typer.echo(json.dumps(document, indent=1, allow_nan=False))

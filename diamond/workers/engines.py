@@ -1,11 +1,13 @@
 """Where the stages of a command are made: on this machine, or by workers of a scheduler."""
 
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
-from diamond.config.engine_options import check_options
+from diamond.config.engine_options import OPTIONS, check_options
 from diamond.config.processes import python_command
 from diamond.engine.devices import Workers
 from diamond.engine.files import read_json
@@ -14,7 +16,6 @@ from diamond.workers.launcher import Launcher
 
 RECORDS = "workers"
 """In a study's folder: what was submitted, a JSON file an engine, with its ``options``."""
-ENGINES = ("local", "slurm", "ray")
 DETACHED_IDLE = "24h"
 """How long workers wait for a stage where no command stays in front."""
 
@@ -24,7 +25,7 @@ class EngineChoice:
     """Where stages are made; nothing of it is part of a stage's key.
 
     Attributes:
-        name: Of `ENGINES`.
+        name: Of `OPTIONS`.
         options: What is said to it.
         detach: Whether the command submits workers and ends.
     """
@@ -48,8 +49,8 @@ def read_engine(
     Raises:
         RequestError: There is no such engine, or it knows no such option.
     """
-    if name not in ENGINES:
-        raise unknown("engine", name, ENGINES, "docs/cluster.md says what they need")
+    if name not in OPTIONS:
+        raise unknown("engine", name, OPTIONS, "docs/cluster.md says what they need")
     if detach and name == "local":
         raise RequestError(
             "--detach needs workers that go on without this command\n"
@@ -67,6 +68,17 @@ def read_engine(
             )
         said[key] = value
     return EngineChoice(name, check_options(name, said), detach)
+
+
+def is_installed(name: str) -> bool:
+    """Whether this machine has the programs of an engine."""
+    match name:
+        case "slurm":
+            return shutil.which("sbatch") is not None
+        case "ray":
+            return find_spec("ray") is not None
+        case _:
+            return True
 
 
 def find_launcher(
@@ -100,7 +112,7 @@ def submitted_launchers(home: Path, study: str) -> list[Launcher]:
     """
     folder = home / "studies" / study / RECORDS
     found = []
-    for name in ENGINES:
+    for name in OPTIONS:
         record = read_json(folder / f"{name}.json")
         if isinstance(record, dict):
             choice = EngineChoice(name, record["options"])

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from diamond.cli.app import app as diamond
 from diamond.cli.options import RUNNING, takes_records
+from diamond.config.engine_options import OPTIONS
 from diamond.config.presets import PRESETS
 from diamond.config.run import Protocol
 from diamond.plan.request import NO_MATCH, Design, Match
@@ -119,10 +121,11 @@ def test_the_help_of_a_command_loses_no_word_and_ends_in_an_example(name: str, w
         ("protocol", "ablate", get_args(Protocol)),
         ("protocol", "train", get_args(Protocol)),
         ("keep", "sweep", get_args(Keep)),
+        ("engine", "sweep", OPTIONS),
     ],
 )
 def test_a_closed_list_is_shown_and_completed(
-    option: str, command: str, closed: tuple[str, ...]
+    option: str, command: str, closed: Collection[str]
 ) -> None:
     (found,) = (one for one in commands()[command].params if one.name == option)
     assert sorted(found.metavar.split("|")) == sorted(closed)
