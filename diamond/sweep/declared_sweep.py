@@ -137,9 +137,7 @@ class SweepDeclaration(Record):
     confirm: DeclaredConfirmation = Field(
         DeclaredConfirmation(), description="how the best configuration is confirmed"
     )
-    slurm: SlurmOptions = Field(
-        default_factory=dict, exclude=True, description="what is said to Slurm"
-    )
+    slurm: SlurmOptions = Field(default_factory=dict, description="what is said to Slurm")
 
     @property
     def parameters(self) -> Space:
