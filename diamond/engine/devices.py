@@ -44,7 +44,7 @@ class Workers:
     """The processes that make stages; nothing of it is part of a stage's key.
 
     Attributes:
-        jobs: How many, at least 1.
+        jobs: How many; 0 where others make everything.
         compiled: Whether torch compiles the networks of the world model in them.
         gpu_share: How many share one GPU.
     """
