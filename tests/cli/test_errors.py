@@ -250,6 +250,13 @@ def test_the_ui_of_an_empty_home_says_how_to_fill_it(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("jobs", ["0", "-1"])
+def test_a_sweep_needs_a_trial_at_work(jobs: str) -> None:
+    done = diamond("sweep", "sampler", "--jobs", jobs)
+    assert done.returncode == 2
+    assert f"--jobs {jobs}: at least 1 trial at once is needed" in done.stderr
+
+
 # --- help -------------------------------------------------------------------------------------
 
 

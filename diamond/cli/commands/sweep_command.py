@@ -108,9 +108,9 @@ class SweepExecution:
         Raises:
             RequestError: No trial would be at work.
         """
-        if self.jobs == 0:
+        if self.jobs is not None and self.jobs < 1:
             raise RequestError(
-                "--jobs 0: at least 1 trial at once is needed\n"
+                f"--jobs {self.jobs}: at least 1 trial at once is needed\n"
                 "  `diamond work` on other machines helps with the stages of those at work"
             )
         return Execution(
