@@ -265,6 +265,9 @@ class Executor:
                 self._shown.discard(key)
                 self._changed = True
                 self._advance += 1
+                if self._helpers is not None:
+                    # Whoever made it may have been killed before it cleared up.
+                    self._store.clear_work(stage, key)
                 # A command that makes nothing has others make what it asks for.
                 on_event(StageEvent("reused" if self._allowed.jobs else "made", waiting[key]))
 

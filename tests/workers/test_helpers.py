@@ -7,10 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from diamond.engine.devices import Workers
+from diamond.engine.store import Store
 from diamond.errors import EngineError
 from diamond.workers import helpers as helpers_module
+from diamond.workers.executor import Executor, StageEvent
 from diamond.workers.helpers import MAX_VAIN, Helpers
 from diamond.workers.work_order import OrderWriter, order_files
+from tests.commands import finish
 from tests.workers.test_frontier import spec
 
 
@@ -190,3 +194,20 @@ def test_at_the_end_what_waits_is_dismissed(tmp_path: Path, clock: list[float]) 
     before = scheduler.dismissed
     helpers.let_go(finished=True)
     assert (before, scheduler.dismissed) == (0, 1)
+
+
+def test_what_a_worker_left_that_was_killed_after_it_published_goes(tmp_path: Path) -> None:
+    store, one = Store(tmp_path), spec(1)
+    store.check_writable()
+    store.prepare(one)
+    helpers, _ = made(tmp_path, Scheduler())
+    executor = Executor(tmp_path, Workers(0), helpers=helpers)
+    executor.add([one], frozenset(), {})
+    finish(store, one)
+    left = store.work(one.stage, one.key) / "attempts" / "checkpoint"
+    left.mkdir(parents=True)
+    events: list[StageEvent] = []
+    while executor.is_busy:
+        executor.step(events.append)
+    assert [event.kind for event in events] == ["made"]
+    assert not store.work(one.stage, one.key).exists()
