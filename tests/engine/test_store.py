@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from diamond.config.presets import make_preset, smoke
+from diamond.engine import stage_context
 from diamond.engine.files import read_json, write_json
 from diamond.engine.output_names import CHECKPOINT_FILE, EVENTS_FILE, committed_events, share_done
 from diamond.engine.provenance import made_on
@@ -26,9 +27,10 @@ from diamond.engine.stage_manifest import (
     write_kept,
     write_manifest,
 )
+from diamond.engine.stopping import Stopping
 from diamond.engine.store import TRASH, StageResult, Store
 from diamond.engine.training_checkpoint import load_checkpoint, save_checkpoint
-from diamond.errors import OvertakenError, StoreError
+from diamond.errors import OvertakenError, StageReleasedError, StoreError
 from diamond.findings.store_view import SeenStore
 from diamond.plan.stage_keys import StageSpec, key_of, stages_of
 from diamond.results.arm_model import Machine
@@ -484,3 +486,40 @@ def test_a_checkpoint_whose_events_were_changed_is_not_continued_from(
     anew = context()
     assert anew.resume() is None
     assert anew.events.commit() == 0
+
+
+def stopped_by(folder: Path, stopping: Stopping) -> StageContext:
+    """A stage whose last checkpoint is never old enough for another."""
+    attempt, device = attempt_in(folder), torch.device("cpu")
+    return StageContext(attempt, {}, {}, 0, device, lambda *_: None, 1e9, stopping=stopping)
+
+
+def test_a_stage_that_saves_itself_ends_at_its_next_checkpoint_when_asked(tmp_path: Path) -> None:
+    stopping = Stopping()
+    context = stopped_by(tmp_path, stopping)
+    assert not context.checkpoint_due()
+    context.checkpoint({"w": torch.zeros(2)}, 1, 4)
+    stopping.ask()
+    context.progress(2, 4, "")
+    assert context.checkpoint_due()
+    with pytest.raises(StageReleasedError, match="asked to end"):
+        context.checkpoint({"w": torch.ones(2)}, 2, 4)
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None and saved.counters["done"] == 2
+    assert torch.equal(saved.tensors["w"], torch.ones(2))
+
+
+def test_a_stage_that_comes_to_no_checkpoint_ends_where_it_is_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = Stopping()
+    never_saves, saves_late = (stopped_by(tmp_path / name, stopping) for name in ("one", "other"))
+    saves_late.checkpoint_due()
+    never_saves.progress(1, 4, "")
+    stopping.ask()
+    with pytest.raises(StageReleasedError):
+        never_saves.progress(2, 4, "")
+    saves_late.progress(2, 4, "")
+    monkeypatch.setattr(stage_context, "SAVE_SECONDS", -1.0)
+    with pytest.raises(StageReleasedError):
+        saves_late.progress(3, 4, "")

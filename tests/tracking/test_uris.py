@@ -167,6 +167,27 @@ def test_where_the_system_tells_neither_boot_nor_space_the_host_has_its_name(
     assert not is_here(f"another-{host}:{pid}:{start}")
 
 
+def test_where_the_numbers_of_processes_cannot_be_looked_up_nobody_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The name of `/proc/self` says whether `/proc` shows the numbers of this very space."""
+
+    def unreadable(path: Path) -> str:
+        raise OSError
+
+    host, boot, space, pid, start = current_owner().rsplit(":", 4)
+    if "unknown" in (boot, space):
+        pytest.skip("this system tells no boot or no space of process numbers")
+    dead, written = dead_owner(), f"{host}:{boot}:unknown:{pid}:{int(start) - 1}"
+    assert is_gone(dead)
+    for other in (unreadable, lambda path: "1"):
+        monkeypatch.setattr("diamond.tracking.owner.os.readlink", other)
+        assert current_owner() == f"{host}:{boot}:unknown:{pid}:{start}"
+        for owner in (dead, written):
+            assert not is_here(owner)
+            assert not is_gone(owner)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a zombie")
 def test_a_process_that_ended_unattended_is_gone() -> None:
     host = current_owner().rsplit(":", 2)[0]

@@ -1,6 +1,7 @@
 """The Jobs of docs/cluster/job.yaml: that they hang together, and the script of their workers."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -99,8 +100,31 @@ def test_a_worker_that_is_taken_away_saves_and_is_not_complete(tmp_path: Path) -
     assert (tmp_path / "said").read_text().endswith("saved\n")
 
 
+def _begin_to_wait(folder: Path) -> "subprocess.Popen[bytes]":
+    """The script where nothing is asked for, once it waits: `sleep` writes down that it runs."""
+    sleep, waits = folder / "sleep", folder / "waits"
+    sleep.write_text(f"#!/bin/sh\necho >> {waits}\nexec {shutil.which('sleep')} 0.01\n")
+    sleep.chmod(0o755)
+    process = _begin(folder)
+
+    def waited() -> bool:
+        assert process.poll() is None, "it does not wait"
+        return waits.exists() and len(waits.read_text()) > 2
+
+    wait_until(waited, "a worker that waits")
+    assert (folder / "said").read_text() == ""
+    return process
+
+
 def test_a_worker_waits_until_something_is_asked_for(tmp_path: Path) -> None:
-    process = _begin(tmp_path)
+    process = _begin_to_wait(tmp_path)
+    _order(tmp_path)
+    assert process.wait(30) == 0
+    assert (tmp_path / "said").read_text().startswith("work ")
+
+
+def test_a_worker_that_is_taken_away_while_it_waits_is_not_complete(tmp_path: Path) -> None:
+    process = _begin_to_wait(tmp_path)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) != 0
+    assert process.wait(30) == 1
     assert (tmp_path / "said").read_text() == ""
