@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+from diamond.engine.devices import Workers
 from diamond.engine.files import write_json
 from diamond.engine.sealed_json import sealed
 from diamond.errors import StoreError
@@ -20,6 +21,11 @@ from diamond.sweep.declared_sweep import SweepDeclaration
 from diamond.sweep.engine import SweepRun
 from diamond.sweep.proposals import make_sampler, quiet, suggest
 from diamond.sweep.storage import open_storage
+from diamond.workers import executor as executor_module
+from diamond.workers.executor import Executor, OnEvent
+from diamond.workers.helpers import Helpers
+from diamond.workers.work_order import OrderWriter
+from tests.commands import finish
 from tests.sweeps import (
     GRID,
     Bench,
@@ -30,6 +36,12 @@ from tests.sweeps import (
     pretended,
     text,
 )
+
+TRAINED, IMAGINED = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
+"""Denoiser calls of `smoke`: updates x batch x passes; those of a step of its sampler, by frames.
+
+Frames are those of rollouts, and those around events and other steps.
+"""
 
 
 @pytest.fixture
@@ -104,15 +116,51 @@ def test_a_preset_that_is_no_point_of_the_space_is_no_trial(bench: Bench, space:
 def test_the_budget_of_calls_counts_what_trials_have_to_make(bench: Bench) -> None:
     bench.text = f"{GRID}[budget]\ndenoiser_calls = 1\n"
     run = bench.run()
-    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
-    # smoke: updates x batch x passes; frames of rollouts, and those around events and other steps.
-    assert bench.attribute("denoiser_calls") == [trained + imagined * 3]
-    assert run.turns.spent_calls() == trained + imagined * 3
+    assert bench.attribute("denoiser_calls") == [TRAINED + IMAGINED * 3]
+    assert run.turns.spent_calls() == TRAINED + IMAGINED * 3
     assert run.turns.stopped == "the budget of 1 denoiser calls is spent"
-    bench.text = bench.text.replace("= 1\n", f"= {trained + imagined * 3 + 1}\n")
+    bench.text = bench.text.replace("= 1\n", f"= {TRAINED + IMAGINED * 3 + 1}\n")
     bench.run()
     assert bench.params() == [{"steps": 3}, {"steps": 1}]
-    assert bench.attribute("denoiser_calls")[1] == imagined * 1, "nothing is trained again"
+    assert bench.attribute("denoiser_calls")[1] == IMAGINED * 1, "nothing is trained again"
+
+
+class WaitingExecutor(Executor):
+    """A real one that leaves every stage to others, and looks at what they made at every step."""
+
+    def __init__(self, run: SweepRun, jobs: int) -> None:
+        order = OrderWriter(run.folder, run.names)
+        helpers = Helpers(order, None, 0, leaves=False, say=run.news)
+        super().__init__(run.store.home, Workers(jobs), helpers=helpers)
+        self._idle = 0
+
+    def make_elsewhere(self) -> None:
+        self._idle = 0 if self._elsewhere else self._idle + 1
+        assert self._idle < 20, "a trial waits for stages that nobody makes"
+        for spec in list(self._elsewhere.specs.values()):
+            finish(self._store, spec)
+
+    def _start(self, spec: StageSpec, on_event: OnEvent) -> None:
+        self._elsewhere.add(spec)
+
+    def _drain(self, on_event: OnEvent) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("jobs", "calls"), [(0, TRAINED + IMAGINED * 3), (1, None)], ids=["workers", "another command"]
+)
+def test_stages_that_others_make_are_charged_where_they_are_workers_of_this_command(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, jobs: int, calls: int | None
+) -> None:
+    monkeypatch.setattr(executor_module, "LOOK_SECONDS", 0.0)
+    bench.text = text(end="[budget]\ntrials = 1\n")
+    run = bench.begin()
+    executor = WaitingExecutor(run, jobs)
+    run.execute(executor, 1, lambda _: None, executor.make_elsewhere)
+    assert bench.states() == ["COMPLETE"]
+    assert bench.attribute("denoiser_calls") == [calls]
+    assert run.turns.spent_calls() == (calls or 0)
 
 
 def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
@@ -132,12 +180,11 @@ def test_what_was_made_before_a_kill_is_charged_by_the_command_that_goes_on(
     for _ in range(5):  # one denoiser and the rollouts of four trials
         bench.kill(lambda: False)
     run = bench.run()
-    trained, imagined = 40 * 4 * 2, 2 * (10 + 4 + 4) + 2 * 10 * (1 + 1 + 5)
     assert bench.attribute("denoiser_calls") == [
-        trained + imagined * 3,
-        *(imagined * steps for steps in (1, 2, 4)),
+        TRAINED + IMAGINED * 3,
+        *(IMAGINED * steps for steps in (1, 2, 4)),
     ]
-    assert run.turns.spent_calls() == trained + imagined * 10
+    assert run.turns.spent_calls() == TRAINED + IMAGINED * 10
 
 
 def test_the_budget_of_hours_counts_every_command(bench: Bench) -> None:
