@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
+from diamond.engine.stage_manifest import Machine as MadeOn
+from diamond.engine.stage_manifest import read_manifest, write_manifest
 from diamond.families.diamond.config import diamond_of
 from diamond.results.arm_model import Machine
 from diamond.results.search import Importance
+from diamond.sweep import trial_values
 from diamond.sweep.front import Point, pareto_front, spread
 from diamond.sweep.importance import MIN_TRIALS, importance_of
 from diamond.sweep.objectives import Aim
 from diamond.sweep.ownership import union_seconds
-from diamond.sweep.search_result import machine_notes
+from diamond.sweep.search_result import machine_notes, sweep_result
 from tests.sweeps import Bench, pretend_values, pretended, text
 
 
@@ -162,3 +165,24 @@ def test_trials_of_several_kinds_of_machines_are_noted() -> None:
     assert machine_notes({one, twin, Machine(device="cpu")}) == []
     (note,) = machine_notes({one, twin, other})
     assert "(New 2 (AVX2), Old 1 (AVX2)): single frames may differ" in note
+
+
+def test_a_sweep_says_what_its_stages_were_made_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_values, "read_scores", lambda *_: None)
+    run = bench.run()
+    folder = next(bench.home.glob("stages/rollouts/*"))
+
+    def told() -> tuple[list[str], str | None]:
+        found = sweep_result(run, "storage.journal", bench.home, None)
+        return [note for note in found.notes if "machines" in note], found.provenance.device
+
+    assert told() == ([], "cpu")
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    other: MadeOn = {"name": "A GPU", "instructions": None, "host": "n2"}
+    write_manifest(folder, {**manifest, "device": "cuda", "machine": other})
+    (note,), device = told()
+    assert "several kinds of machines (A GPU, a processor (AVX2))" in note
+    assert device == "cpu, cuda"
