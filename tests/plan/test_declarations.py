@@ -124,6 +124,7 @@ def test_a_declaration_becomes_the_request_that_it_says() -> None:
         ),
         ("[settings]", "[slurm]\ntime = 12:00:00\n[settings]", ("line 16", "in quotes")),
         ("[settings]", "[slurm]\ncpus-per-task = 0\n[settings]", ("line 16", "from 1 on")),
+        ("[settings]", '[slurm]\nqos = "a\\nb"\n[settings]', ("line 16", "only printable letters")),
         ("[settings]", '[slurm]\nidle = "soon"\n[settings]', ("line 16", "'soon' is no time")),
     ],
 )
