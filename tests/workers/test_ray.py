@@ -28,16 +28,18 @@ from tests.commands import (
 )
 from tests.workers.ray_nodes import TOKEN, RayNodes
 
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason="needs Ray: pip install 'diamond-ablations[ray]'"
-)
-
 UNTIL = (*SMOKE, "--until", "fidelity")
 WITHOUT_RAY = f"import sys; sys.modules['ray'] = None\n{PAGELESS}"
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RayNodes]:
+def ray() -> None:
+    if find_spec("ray") is None:
+        pytest.skip("needs Ray: pip install 'diamond-ablations[ray]'")
+
+
+@pytest.fixture(scope="module")
+def nodes(ray: None) -> Iterator[RayNodes]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in TOKEN.items():
             patch.setenv(name, value)
@@ -163,6 +165,7 @@ def test_a_worker_that_no_node_can_hold_is_refused(nodes: RayNodes, tmp_path: Pa
     assert not home.exists()
 
 
+@pytest.mark.usefixtures("ray")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -202,6 +205,7 @@ def test_the_commands_of_the_page_are_right(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("ray")
 def test_what_does_not_speak_as_ray_is_no_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,8 +34,6 @@ from tests.commands import (
 )
 from tests.workers.slurm_cluster import Cluster, cluster, missing
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
-
 SLURM = ("--engine", "slurm")
 LONG = ("steps=1", "--preset", "smoke", "--until", "denoiser", "--name", "long", "--set")
 """A study whose last stage takes some time, which stands behind it: its number of updates."""
@@ -43,6 +41,8 @@ LONG = ("steps=1", "--preset", "smoke", "--until", "denoiser", "--name", "long",
 
 @pytest.fixture(scope="module")
 def started() -> Iterator[Cluster]:
+    if why := missing():
+        pytest.skip(why)
     with cluster() as found, pytest.MonkeyPatch.context() as patch:
         for name, text in found.variables.items():
             patch.setenv(name, text)
@@ -296,29 +296,29 @@ def test_the_sentence_of_sbatch_is_shown(slurm: Cluster, tmp_path: Path) -> None
     assert not list(tmp_path.glob("home/studies/*/workers/slurm*"))
 
 
+TIMES = {
+    "90": 5400,
+    "1:30": 90,
+    "2:00:30": 7230,
+    "1-12": 129600,
+    "1-12:30": 131400,
+    "1-0:0:1": 86401,
+}
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90", 5400),
-        ("1:30", 90),
-        ("2:00:30", 7230),
-        ("1-12", 129600),
-        ("1-12:30", 131400),
-        ("1-0:0:1", 86401),
-        ("UNLIMITED", None),
-        ("1:2:3:4", None),
-    ],
+    ("text", "seconds"), [*TIMES.items(), ("UNLIMITED", None), ("1:2:3:4", None)]
 )
-def test_times_are_read_as_sbatch_reads_them(
-    slurm: Cluster, tmp_path: Path, text: str, seconds: int | None
-) -> None:
-    """Slurm shows a limit in whole minutes, rounded up."""
+def test_times_are_read(text: str, seconds: int | None) -> None:
     assert slurm_time(text) == seconds
-    if seconds is not None:
-        job = slurm.ask("sbatch", "--parsable", "--hold", f"--time={text}", "--wrap=true")
-        shown = slurm.ask("squeue", "-h", "-j", job, "-o", "%l")
-        minutes = slurm_time(shown)
-        assert minutes == 60 * -(-seconds // 60)
+
+
+@pytest.mark.parametrize(("text", "seconds"), TIMES.items())
+def test_sbatch_reads_times_alike(slurm: Cluster, text: str, seconds: int) -> None:
+    """Slurm shows a limit in whole minutes, rounded up."""
+    job = slurm.ask("sbatch", "--parsable", "--hold", f"--time={text}", "--wrap=true")
+    shown = slurm.ask("squeue", "-h", "-j", job, "-o", "%l")
+    assert slurm_time(shown) == 60 * -(-seconds // 60)
 
 
 @pytest.mark.parametrize("name", ["a%A", "a\\b", "a\nb"])
