@@ -3,7 +3,6 @@
 import base64
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ import numpy as np
 
 from tests.campaign.processes import Command
 from tests.campaign.state import Case, State
-from tests.commands import environment
+from tests.commands import environment, free_port
 
 USER = "planter"
 FORMS = ("MLflow server", "no MLflow server", "storage of a sweep", "killed beside a server")
@@ -37,7 +36,7 @@ def planted_case(state: State, case: Case, rng: np.random.Generator, short: bool
     form = FORMS[case.number % len(FORMS)]
     case.what.append(form)
     secret = "pl4nted" + bytes(rng.integers(97, 123, 20, dtype=np.uint8)).decode()
-    port = _free_port()
+    port = free_port()
     address = f"http://{USER}:{secret}@127.0.0.1:{port}"
     ablate = ("ablate", "steps=1", "--preset", "smoke", "--until", "fidelity")
     with _Listener(secret) as listener:
@@ -142,9 +141,3 @@ def _written(folder: Path, secret: str) -> list[str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and any(mark in path.read_bytes() for mark in (secret.encode(), header))
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -15,7 +15,7 @@ from diamond.engine.home import open_home
 from diamond.errors import ExitCode, StoreError
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.uris import absolute_uri, hide_secrets, server_page
-from tests.commands import SMOKE, STUDY, copy_home, diamond, environment, wait_until
+from tests.commands import SMOKE, STUDY, copy_home, diamond, environment, free_port, wait_until
 
 SECRET = "s3cr3t%40word"
 PLAIN = "s3cr3t@word"
@@ -105,9 +105,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A tracking server that asks nobody for a password, and its folder."""
     folder = tmp_path / "server"
     folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     places = {
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",

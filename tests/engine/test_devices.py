@@ -18,7 +18,7 @@ from diamond.engine.devices import (
     visible_gpus,
 )
 from diamond.workers.executor import Executor
-from tests.workers.test_executor import spec
+from tests.workers.test_frontier import spec
 
 LISTED = """\
 GPU 0: NVIDIA H100 (UUID: GPU-11)

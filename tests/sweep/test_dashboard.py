@@ -24,7 +24,7 @@ from diamond.sweep.dashboard_links import dashboard_link, dashboard_study_link, 
 from diamond.sweep.dashboard_note import note_sweep
 from diamond.sweep.dashboard_server import bind_dashboard
 from diamond.sweep.storage import open_storage
-from tests.commands import environment
+from tests.commands import environment, free_port
 from tests.result_documents import answered_arms, result
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -69,10 +69,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from diamond.errors import StoreError
 from diamond.sweep.addresses import storage_address
 from diamond.sweep.storage import find_storage, open_storage, storage_errors
 from diamond.tracking.uris import absolute_uri
-from tests.commands import ROOT, STUDY, copy_home, diamond, environment, wait_until
+from tests.commands import ROOT, STUDY, copy_home, diamond, environment, free_port, wait_until
 from tests.sweep.test_storage import ask_and_tell_together, check_trials
 
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg: pip install psycopg[binary]")
@@ -90,7 +89,7 @@ class Server:
 def server() -> Iterator[Server]:
     assert BINARIES is not None
     user = _server_user()
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="diamond-postgresql-") as folder:
         # Not a folder of pytest's: the server's user may not look into those.
         if user is not None:
@@ -124,12 +123,6 @@ def server() -> Iterator[Server]:
         finally:
             process.send_signal(signal.SIGINT)  # closes connections and ends
             process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _answers(server: Server, process: "subprocess.Popen[bytes]") -> bool:
@@ -248,7 +241,7 @@ class Services:
 def services(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The databases as the page makes them, and the password where the page puts it."""
     assert BINARIES is not None
-    folder, port = tmp_path_factory.mktemp("services"), _free_port()
+    folder, port = tmp_path_factory.mktemp("services"), free_port()
     places = {
         "services:5432:": f"127.0.0.1:{server.port}:",
         "@services/": f"@127.0.0.1:{server.port}/",
@@ -324,7 +317,7 @@ def _run(words: list[str], home: Path, *more: str, secret: str = OWN_PASSWORD) -
 def _check_shown(words: list[str], home: Path) -> None:
     """`diamond ui` answers at an address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "diamond", *_of_home(words, home), "--port", str(_free_port())],
+        [sys.executable, "-m", "diamond", *_of_home(words, home), "--port", str(free_port())],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

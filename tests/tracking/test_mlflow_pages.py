@@ -15,7 +15,7 @@ from diamond.studies.description import Shown, best_lines, study_links
 from diamond.studies.study_runs import tracked_study
 from diamond.tracking.mlflow_store import open_store
 from diamond.tracking.uris import default_uri
-from tests.commands import environment, wait_until
+from tests.commands import environment, free_port, wait_until
 from tests.result_documents import answered_arms, result
 
 CHROMIUM = shutil.which("chromium")
@@ -48,9 +48,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture(scope="module")
 def address(study: tuple[Path, str]) -> Iterator[str]:
     """The address that `diamond ui` prints, once its server answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "diamond", "ui", "--home", str(study[0])]
     server = subprocess.Popen(
         [*command, "--port", str(port)],

@@ -17,7 +17,7 @@ from diamond.engine.home import open_home
 from diamond.errors import ExitCode
 from diamond.tracking.mlflow_open import open_client
 from diamond.tracking.ui_server import bind_port
-from tests.commands import diamond, environment
+from tests.commands import diamond, environment, free_port
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    return number
+    return free_port()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.commands import free_ports
 
 TEMPLATE = Path(__file__).with_name("slurm.conf.template")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -107,7 +108,7 @@ def _configure(folder: Path) -> None:
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))
     text = TEMPLATE.read_text()
-    for number, port in enumerate(_free_ports(1 + len(NODES))):
+    for number, port in enumerate(free_ports(1 + len(NODES))):
         text = text.replace(f"@PORT{number}@", str(port))
     text = text.replace("@DIR@", str(folder)).replace("@USER@", getpass.getuser())
     (folder / "slurm.conf").write_text(text)
@@ -166,14 +167,6 @@ def _wait(found: Cluster, condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"no Slurm came up\n{found.logs()}"
         time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _find(name: str) -> str:

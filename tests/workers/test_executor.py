@@ -15,7 +15,7 @@ from diamond.config.processes import python_command
 from diamond.engine.devices import Workers
 from diamond.engine.files import read_json
 from diamond.plan.stage_keys import StageSpec
-from diamond.workers.child_processes import own_code
+from diamond.workers.child_processes import ASKED_TO_END, own_code
 from diamond.workers.executor import Executor, StageEvent
 from tests.commands import (
     SMOKE,
@@ -27,6 +27,7 @@ from tests.commands import (
     stages_made,
     wait_until,
 )
+from tests.workers.test_frontier import spec
 
 CHEAP_WORKER = '''#!{python}
 """A worker that speaks the protocol and makes stages by waiting, or fails as it is told."""
@@ -67,16 +68,11 @@ for line in sys.stdin:
             sys.exit(3)
         case "asked":
             signal.sigwait({signal.SIGTERM})
-            sys.exit(75)
+            sys.exit({asked_to_end})
         case _:
             note("end", key)
             emit(type="finished", made=told.get(key) != "reuse")
 '''
-
-
-def spec(number: int, *upstream: StageSpec) -> StageSpec:
-    reads = {f"{other.stage}{index}": other.key for index, other in enumerate(upstream)}
-    return StageSpec("frames", {"number": number}, reads, 0)
 
 
 class Bench:
@@ -93,6 +89,28 @@ class Bench:
         priority = {s.key: float(-number) for number, s in enumerate(specs)}
         Executor(self.home, Workers(jobs)).run(specs, frozenset(), priority, self.events.append)
 
+    def begin(self, one: StageSpec, told: str) -> Executor:
+        """One stage, once its process works on it."""
+        (self.home / "told.json").write_text(json.dumps({one.key: told}))
+        executor = Executor(self.home, Workers(1))
+        executor.add([one], frozenset(), {})
+        while not self.kinds(one):
+            executor.step(self.events.append)
+        wait_until(lambda: bool(self.log()), "its beginning")
+        return executor
+
+    def end(self, executor: Executor) -> None:
+        """Whatever is left to make."""
+
+        def ended() -> bool:
+            executor.step(self.events.append)
+            return not executor.is_busy
+
+        try:
+            wait_until(ended, "the end of all stages", 30)
+        finally:
+            executor.stop()
+
     def kinds(self, one: StageSpec) -> list[str]:
         return [e.kind for e in self.events if e.spec == one and e.kind != "progress"]
 
@@ -105,7 +123,8 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     script = tmp_path / "worker"
-    script.write_text(CHEAP_WORKER.replace("{python}", sys.executable))
+    code = CHEAP_WORKER.replace("{python}", sys.executable)
+    script.write_text(code.replace("{asked_to_end}", str(ASKED_TO_END)))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     bench = Bench(tmp_path)
@@ -197,17 +216,10 @@ def test_a_stage_that_fails_stops_only_what_reads_it(
 
 def test_a_stage_that_nobody_asks_for_any_more_is_not_begun_again(bench: Bench) -> None:
     one, other = spec(1), spec(2)
-    (bench.home / "told.json").write_text(json.dumps({one.key: "asked"}))
-    executor = Executor(bench.home, Workers(1))
-    executor.add([one], frozenset(), {})
-    while not bench.kinds(one):
-        executor.step(bench.events.append)
-    wait_until(lambda: bool(bench.log()), "its beginning")
+    executor = bench.begin(one, "asked")
     executor.release({one.key})
     executor.add([other], frozenset(), {})
-    while executor.is_busy:
-        executor.step(bench.events.append)
-    executor.stop()
+    bench.end(executor)
     begun = [key for what, key, _ in bench.log() if what == "begin"]
     assert begun == [one.key, other.key]
     assert bench.kinds(other) == ["started", "made"]
@@ -215,17 +227,10 @@ def test_a_stage_that_nobody_asks_for_any_more_is_not_begun_again(bench: Bench) 
 
 def test_a_stage_whose_process_is_asked_to_end_by_others_is_begun_again(bench: Bench) -> None:
     one = spec(1)
-    (bench.home / "told.json").write_text(json.dumps({one.key: "asked"}))
-    executor = Executor(bench.home, Workers(1))
-    executor.add([one], frozenset(), {})
-    while not bench.kinds(one):
-        executor.step(bench.events.append)
-    wait_until(lambda: bool(bench.log()), "its beginning")
+    executor = bench.begin(one, "asked")
     (bench.home / "told.json").write_text("{}")
     os.kill(bench.log()[0][2], signal.SIGTERM)
-    while executor.is_busy:
-        executor.step(bench.events.append)
-    executor.stop()
+    bench.end(executor)
     assert bench.kinds(one) == ["started", "started", "made"]
     assert [what for what, _, _ in bench.log()] == ["begin", "begin", "end"]
 
