@@ -160,6 +160,16 @@ class Host:
         """Whether it ever said that another process took a stage over."""
         return any("took it over" in self._said(log) for log in self._folder.glob("log-*.txt"))
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a stage that it makes has a checkpoint: its claim names the host's numbers."""
+        with suppress(OSError):
+            space = os.stat(f"/proc/{self._process_1()}/ns/pid").st_ino
+            for claim in self._home.glob("work/*/*/claim-*.json"):
+                if f":{space}:" in claim.read_text():
+                    return layout.has_checkpoint(claim.parent)
+        return False
+
     def kill(self) -> bool:
         """kill -9 of all that runs there; whether it was making a stage."""
         inside = self._process_1()
@@ -244,8 +254,10 @@ def _kill(case: Case, command: Command, hosts: list[Host], rng: np.random.Genera
     running = [host for host in hosts if host.code is None]
     running.sort(key=lambda host: (not host.makes, rng.random()))
     for host in running[: int(rng.integers(1, 3))]:
+        saved = host.has_checkpoint
         hit = host.kill()
         case.counted += hit
+        case.checkpoint += hit and saved
         case.missed += not hit
         case.what.append(f"host {host.number} killed in {'a' if hit else 'no'} stage")
         host.start()

@@ -101,10 +101,15 @@ def works(home: Path) -> list[Work]:
         # What is renamed or removed meanwhile is not there.
         with suppress(FileNotFoundError):
             files = [path for folder in folders[:1] for path in folder.rglob("*")]
-            checkpoint = any(path.as_posix().endswith(CHECKPOINT) for path in files)
+            checkpoint = any(map(has_checkpoint, folders[:1]))
             writes = any(path.suffix == ".tmp" for path in files)
             found.append(Work(name, pid, checkpoint, writes))
     return found
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the work on a stage was saved."""
+    return any(path.as_posix().endswith(CHECKPOINT) for path in folder.rglob("*"))
 
 
 def published(home: Path) -> dict[str, tuple[int, int]]:

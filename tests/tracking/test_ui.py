@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from diamond.results.number_text import written
 from diamond.stats.least_units import MIN_BOOTSTRAP_UNITS
-from tests.commands import STUDY, ablate, copy_home, environment, report, wait_until
+from tests.commands import STUDY, ablate, copy_home, environment, free_port, report, wait_until
 
 CHROMIUM = shutil.which("chromium")
 WAIT_MS = 120_000
@@ -50,9 +50,7 @@ rollouts.num_starts = {MIN_BOOTSTRAP_UNITS}
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """What `diamond ui` prints, once the server answers; it must end well when interrupted."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "diamond", "ui", "--home", str(home)]
     log = home.parent / "ui.txt"
     with log.open("w") as file:
