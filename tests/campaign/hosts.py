@@ -35,6 +35,10 @@ CLOCKS = (0, 300, -300)
 NAME = "node"
 """Of every host."""
 KILLS, SHORT_KILLS = 5, 2
+SAVED_SHARE = 0.8
+"""Kills that wait for a stage with a checkpoint."""
+WAIT_SECONDS = 20.0
+"""How long they do: what is left to make may save nothing."""
 COMMAND = (sys.executable, "-m", "diamond", "work", "--jobs", "1", "--idle", "10m", "--home")
 """What a host runs, given the home."""
 QUICK = f"""{AWAKE}
@@ -248,11 +252,18 @@ class Torn(threading.Thread):
 
 def _kill(case: Case, command: Command, hosts: list[Host], rng: np.random.Generator) -> bool:
     """Kill one host or two while they make stages, and start them again; False: all is made."""
-    if not command.wait_for(lambda: any(host.makes for host in hosts)):
+    deadline = time.monotonic() + (WAIT_SECONDS if rng.random() < SAVED_SHARE else 0)
+
+    def is_moment() -> bool:
+        if time.monotonic() < deadline:
+            return any(host.has_checkpoint for host in hosts)
+        return any(host.makes for host in hosts)
+
+    if not command.wait_for(is_moment):
         return False
-    time.sleep(rng.uniform(0, 2))
+    time.sleep(rng.uniform(0, 1))
     running = [host for host in hosts if host.code is None]
-    running.sort(key=lambda host: (not host.makes, rng.random()))
+    running.sort(key=lambda host: (not host.has_checkpoint, not host.makes, rng.random()))
     for host in running[: int(rng.integers(1, 3))]:
         saved = host.has_checkpoint
         hit = host.kill()
