@@ -219,6 +219,13 @@ def finish(
     return store.folder(spec.stage, spec.key)
 
 
+def prepare_anew(store: Store, spec: StageSpec) -> None:
+    """Prepare a stage as a command does that asks for it anew: what it died of is forgotten."""
+    store.prepare(spec)
+    if store.gave_up(spec) is not None:
+        store.forgive(spec)
+
+
 def finished_at(folder: Path, seconds: float) -> None:
     """Let a finished stage be one that was finished at a Unix time."""
     manifest = read_manifest(folder)

@@ -2,9 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
-
-from pydantic import BeforeValidator, StrictStr
 
 from diamond.errors import RequestError, unknown
 
@@ -51,16 +48,3 @@ def read_seconds(option: str, text: str) -> float:
     if found is None:
         raise RequestError(f"{option} {text!r} is no time\n  for instance 90s, 5m or 1h")
     return float(found[1]) * _UNITS[found[2]]
-
-
-def _text_of(value: object) -> object:
-    """Text or a whole number, as text; what else stands in a file is refused."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise ValueError("write it as text, in quotes")
-
-
-SlurmOptions = dict[str, Annotated[StrictStr, BeforeValidator(_text_of)]]
-"""What a declaration says to Slurm; `check_options` judges it."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from diamond.config.base import Record, content_hash
 from diamond.config.defaults import DEFAULT_PRESET, default_game
-from diamond.config.engine_options import SlurmOptions, check_options
+from diamond.config.engine_options import check_options
 from diamond.config.game_names import check_game
 from diamond.config.metric_table import RETURN
 from diamond.errors import RequestError, unknown
@@ -35,6 +35,7 @@ from diamond.plan.request import (
 from diamond.plan.toml_files import (
     AxisText,
     Key,
+    SlurmOptions,
     find_named,
     join_dotted,
     names_in,

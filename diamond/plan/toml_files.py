@@ -164,6 +164,19 @@ def text_of(value: object) -> str:
 AxisText = Annotated[StrictStr, BeforeValidator(text_of)]
 
 
+def _option_of(value: object) -> object:
+    """Text or a whole number, as text; what else stands in a file is refused."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError("write it as text, in quotes")
+
+
+SlurmOptions = dict[str, Annotated[StrictStr, BeforeValidator(_option_of)]]
+"""What a file says to Slurm; `check_options` judges it."""
+
+
 def join_dotted(
     table: object, is_leaf: Callable[[Mapping[str, Any]], bool] = lambda _: False
 ) -> object:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from diamond.config.base import Record
 from diamond.config.defaults import DEFAULT_PRESET, default_game
-from diamond.config.engine_options import SlurmOptions, check_options
+from diamond.config.engine_options import check_options
 from diamond.config.game_names import check_game
 from diamond.errors import RequestError, unknown
 from diamond.plan.asked_metrics import METRICS_FIELD, asked_metrics
@@ -24,6 +24,7 @@ from diamond.plan.stage_keys import scores_until
 from diamond.plan.toml_files import (
     AxisText,
     Key,
+    SlurmOptions,
     join_dotted,
 )
 from diamond.sweep.objectives import Aim, Measure, quantities

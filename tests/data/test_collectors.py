@@ -27,7 +27,7 @@ from diamond.weights.checkpoint_folders import adopt_players
 from diamond.weights.imported_weights import weights_path
 from diamond.workers.worker import run_stage
 from tests.agents import write_agent
-from tests.commands import ablate, diamond, manifests
+from tests.commands import ablate, diamond, manifests, prepare_anew
 
 
 def ignore(message: object) -> None:
@@ -54,7 +54,7 @@ def record(plan: Plan, home: Path) -> FrameSet:
     """Make the frames of a plan as a worker does."""
     store, spec = Store(home), frames_spec(plan)
     adopt_players(plan, home)
-    store.prepare(spec)
+    prepare_anew(store, spec)
     run_stage(store, spec.stage, spec.key, ignore, 20.0)
     return FrameSet.load(store.folder(spec.stage, spec.key))
 

@@ -29,6 +29,7 @@ from tests.commands import (
     digests,
     live_workers,
     manifests,
+    prepare_anew,
     smoke_plan,
     tracked,
     wait_until,
@@ -94,6 +95,7 @@ def test_a_stage_cut_after_a_checkpoint_ends_with_the_same_bits(
     monkeypatch.setattr(
         StageContext, "resume", lambda self, old=StageContext.resume: _kept(resumed, old(self))
     )
+    prepare_anew(store, spec)
     run_stage(store, stage, spec.key, lambda _: None, 0.0)
     assert resumed[0].counters["done"] == cut_after
     assert store.status(spec) == "done"
@@ -134,6 +136,7 @@ def test_rollouts_whose_frames_were_damaged_begin_anew(
     else:
         path.unlink()
 
+    prepare_anew(store, spec)
     run_stage(store, "rollouts", spec.key, lambda _: None, 0.0)
     name = f"rollouts/{spec.key}"
     assert digests(tmp_path)[name] == digests(smoke_home)[name]

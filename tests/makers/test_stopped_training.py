@@ -25,7 +25,7 @@ from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec, stages_of
 from diamond.tracking.event_log import read_events
 from diamond.workers.worker import run_stage
-from tests.commands import finish
+from tests.commands import finish, prepare_anew
 from tests.training.test_training_loop import SMOKE, denoiser_config, toy_frames
 
 UPDATES = 13
@@ -96,7 +96,7 @@ def spec_of(stop: int | None, seed: int = 0, frames: str = FRAMES, **changes: An
 
 def make(store: Store, spec: StageSpec, checkpoint_seconds: float = 1e9) -> Path:
     """Make a stage as a worker does."""
-    store.prepare(spec)
+    prepare_anew(store, spec)
     run_stage(store, spec.stage, spec.key, lambda _: None, checkpoint_seconds)
     assert store.status(spec) == "done" and store.damage(spec) is None
     return store.folder(spec.stage, spec.key)

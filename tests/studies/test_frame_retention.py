@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,7 +272,7 @@ def test_a_study_that_goes_takes_along_what_was_kept(store: Store, plan: Plan) -
     assert not list(store.home.glob("*/rollouts/*"))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
 def test_a_kill_at_any_moment_leaves_one_that_is_whole(
     steps: int, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,9 +289,9 @@ def test_a_kill_at_any_moment_leaves_one_that_is_whole(
         counted()
         return rename(path, target)
 
-    def removing(path: Path, **options: object) -> None:
+    def removing(path: Path, **options: Any) -> None:
         counted()
-        remove(path)
+        remove(path, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renaming)

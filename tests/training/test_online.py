@@ -37,7 +37,7 @@ from diamond.tracking.event_log import read_events
 from diamond.training.collector import Collector, Play
 from diamond.training.policy_part import POLICY
 from diamond.workers.worker import run_stage
-from tests.commands import digests
+from tests.commands import digests, prepare_anew
 
 SMOKE = make_preset("smoke", "Boxing", "online")
 
@@ -64,7 +64,7 @@ def agent_of(plan: Plan) -> StageSpec:
 def make_agent(home: Path, spec: StageSpec, checkpoint_seconds: float = 1e9) -> Path:
     store = Store(home)
     store.check_writable()
-    store.prepare(spec)
+    prepare_anew(store, spec)
     run_stage(store, "agent", spec.key, lambda _: None, checkpoint_seconds)
     return store.folder("agent", spec.key)
 
