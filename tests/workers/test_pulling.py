@@ -5,11 +5,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
 
 import pytest
 
+from benchmarks.pulling import ThreadPool
 from diamond.engine.devices import Workers
 from diamond.engine.files import is_in_use
 from diamond.engine.home import open_home
@@ -20,20 +19,20 @@ from diamond.engine.study_history import RUNNING_NAME
 from diamond.errors import RequestError
 from diamond.plan.stage_keys import StageSpec
 from diamond.workers import executor, pulling, work_order
-from diamond.workers.child_processes import shared_code
-from diamond.workers.pool import Child
+from diamond.workers.child_processes import Message, shared_code
 from diamond.workers.pulling import Pulling
 from diamond.workers.work_order import OrderWriter, order_files
 from tests.commands import finish
 from tests.workers.test_frontier import spec
 
 
-class Bench:
-    """A home, what a worker says, and a process that makes a stage at once, if at all."""
+class Bench(ThreadPool):
+    """A home, what a worker says, and the worker's process: it makes a stage at once, if at all."""
 
     def __init__(self, home: Path) -> None:
         open_home(home)
         self.store = Store(home)
+        super().__init__(self.store, seconds=0.0)
         self.said: list[str] = []
         self.begun: list[str] = []
         self.released: set[str] = set()
@@ -41,7 +40,6 @@ class Bench:
         self.held: set[str] = set()
         self.lasts: set[str] = set()
         self.stopping = Stopping()
-        self.child: Any = Child(None, SimpleQueue())  # type: ignore[arg-type]
 
     def asks(
         self, *specs: StageSpec, study: str = "mine", writer: OrderWriter | None = None
@@ -63,42 +61,24 @@ class Bench:
     def worker(self, idle: float = 600.0) -> Pulling:
         return Pulling(self.store.home, None, Workers(1), idle, self.stopping, self.said.append)
 
-    # What an executor asks of its pool, with one process.
+    def start(self, spec: StageSpec, over: str | None) -> None:
+        self._child.spec = spec
+        self.begun.append(spec.key)
+        if spec.key in self.fails:
+            self.store.mark_failed(spec.stage, spec.key, "no room", lasting=False)
+            self.says({"type": "failed", "error": "no room", "trace": None})
+        elif spec.key in self.held:
+            self.says({"type": "held", "note": "another"})
+        elif spec.key not in self.lasts:
+            finish(self.store, spec)
+            self.says({"type": "finished", "made": True})
 
-    @property
-    def busy(self) -> int:
-        return int(self.child.spec is not None)
-
-    @property
-    def running(self) -> dict[str, StageSpec]:
-        return {self.child.spec.key: self.child.spec} if self.busy else {}
-
-    def free(self, num_waiting: int) -> int:
-        return 1 - self.busy
-
-    def start(self, one: StageSpec, over: str | None) -> None:
-        self.child.spec = one
-        self.begun.append(one.key)
-        if one.key in self.fails:
-            self.store.mark_failed(one.stage, one.key, "no room", lasting=False)
-            self.child.messages.put({"type": "failed", "error": "no room", "trace": None})
-        elif one.key in self.held:
-            self.child.messages.put({"type": "held", "note": "another"})
-        elif one.key not in self.lasts:
-            finish(self.store, one)
-            self.child.messages.put({"type": "finished", "made": True})
-
-    def news(self) -> Iterator[tuple[Child, Any]]:
-        try:
-            yield self.child, self.child.messages.get_nowait()
-        except Empty:
-            return
+    def says(self, message: Message) -> None:
+        """What the process says."""
+        self._child.messages.put(message)
 
     def release(self, keys: set[str]) -> None:
         self.released |= keys & self.running.keys()
-
-    def stop(self, seconds: float | None = None) -> None:
-        """Nothing is left of what did not happen."""
 
 
 @pytest.fixture
@@ -216,7 +196,7 @@ def test_an_order_that_is_replaced_in_this_moment_lets_nothing_go(
     assert bench.released == set()
     bench.lasts.clear()
     finish(bench.store, a)
-    bench.child.messages.put({"type": "finished", "made": True})
+    bench.says({"type": "finished", "made": True})
     steps.until(lambda: bench.begun == [a.key, b.key])
 
 
