@@ -1,4 +1,4 @@
-"""What `diamond import-frames` found in a recording, by value; a plan reads it, no frame is here."""
+"""What `diamond import-frames` found in a recording, by value; a plan reads it."""
 
 from pathlib import Path
 from typing import Annotated, Literal
