@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from diamond.arrays import ByteArray
 from diamond.config.base import canonical_json
 from diamond.config.recorded import ContinuousActions, DiscreteActions
+from diamond.recordings.cuts import Part
 from diamond.recordings.episodes import Actions
 
 
@@ -19,9 +20,8 @@ class PartContent(TypedDict):
     """A part; null where its files do not say."""
 
     held_out: bool
-    shape: list[int]
     frames: str
-    actions: str
+    actions: str | None
     rewards: str | None
     ends: str | None
 
@@ -58,7 +58,7 @@ def array_digest(
 
 
 class FrameDigest:
-    """SHA-256 of frames that come one after the other."""
+    """SHA-256 of the sizes and numbers of frames that come one after the other."""
 
     def __init__(self) -> None:
         """Begin with no frames."""
@@ -66,8 +66,20 @@ class FrameDigest:
 
     def add(self, frame: ByteArray) -> None:
         """Take in the next frame, (h, w, 3) uint8."""
+        self._hasher.update(f"{frame.shape}".encode())
         self._hasher.update(np.ascontiguousarray(frame).data)
 
     def text(self) -> str:
         """The digest, hexadecimal."""
         return self._hasher.hexdigest()
+
+
+def part_content(part: Part, frames: FrameDigest) -> PartContent:
+    """The content of a part whose frames were taken in."""
+    return {
+        "held_out": part.held_out,
+        "frames": frames.text(),
+        "actions": array_digest(part.actions),
+        "rewards": array_digest(part.rewards),
+        "ends": array_digest(part.ends),
+    }
