@@ -44,13 +44,13 @@ class RecordedPart(Record):
 class Alignment(Record):
     """How well frames and actions fit, by the lag between them."""
 
-    lag: int = Field(description="env steps at which they fit best; 0: action i leads to frame i+1")
+    lag: int = Field(description="env steps at which they fit; 0: action i leads to frame i+1")
     lags: tuple[int, ...]
     scores: tuple[float, ...] = Field(
-        description="held-out accuracy, or R2 of continuous actions, of each lag"
+        description="for each lag, how the change from frame i to frame i+1 and action i+lag go "
+        "together, beyond what the actions around it say: a correlation on held-out pairs, 0: not"
     )
-    trivial: float = Field(description="the score of always saying the most frequent action, or 0")
-    told: bool = Field(description="whether the best lag is ahead of chance and of the others")
+    told: bool = Field(description="whether that lag is surely ahead of chance and of later lags")
 
 
 class Recording(Record):

@@ -1,204 +1,166 @@
-"""At which lag the actions of a recording fit its frames, read off by a small network.
+"""At which lag the actions of a recording fit its frames.
 
-Action i leads from frame i to frame i + 1. A lag of L says that the action i + L fits the pair
-(frame i, frame i + 1) best: `diamond import-frames --shift L` mends it.
+Action i leads from frame i to frame i + 1. A lag of L says that the action i + L is the last one
+that the change from frame i to frame i + 1 shows: `diamond import-frames --shift L` mends it.
+
+The inverse-dynamics model is linear in products of change and gradient, which say which way things
+move (Lucas and Kanade 1981), and has a closed form: a small network overfits the few thousand pairs
+that a recording has, and takes a hundred times as long.
 """
 
-import math
-from typing import Protocol
-
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from diamond.arrays import BoolArray, FloatArray, IntArray
+from diamond.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from diamond.config.recorded import Alignment
 from diamond.data.frame_pairs import LAGS, SIDE, Actions, FramePairs
-from diamond.nets.blocks import conv3x3, group_norm
-from diamond.rng import numpy_generator, seeded_init
-from diamond.seeds import Purpose
 from diamond.stats.difference import t_test
-from diamond.training.optimizer import UncompiledAdamW
 
-LEAST_PAIRS = 400
+LEAST_PAIRS = 300
 """Fewer pairs are not asked: chance would decide."""
-NUM_UPDATES = 800
-BATCH = 128
-LEARNING_RATE = 2e-3
-WEIGHT_DECAY = 1e-2
-CHANNELS = (16, 32, 32)
-NUM_FEATURES = 128
-TEST_EVERY = 5
-"""One block of pairs in so many is held out."""
-NUM_BLOCKS = 150
-SURE = 1e-3
+SURE = 0.01
 """The p value below which a lag is said to be ahead."""
-SEED = 0
+_NUM_FOLDS = 5
+_NUM_BLOCKS = 150
+_GRIDS = (1, 3)
+"""Features are means over the frame, and over each of 3 x 3 cells."""
+_BLUR = 2.0
+"""Standard deviation of the second scale at which motion is looked at, pixels."""
+_FEATURE_RIDGE = 100.0
+_ACTION_RIDGE = 3.0
+_MAX_FEATURE = 4.0
+_CHUNK = 512
+"""Pairs whose features are made together."""
 
 
 def align(pairs: FramePairs, num_actions: int | None) -> Alignment | None:
-    """Find the lag at which frames and actions fit best.
+    """Find the lag at which frames and actions fit.
 
-    One network reads the action of every lag off each pair, with a head for each; the lags are
-    compared on held-out blocks of pairs.
+    Neighbouring actions are often equal, and a game may show an action late, so that several lags
+    fit. So each lag is asked what a pair says of its action beyond what the actions at the other
+    lags say of it; actions that come later say nothing, or only what a player's habits say. The lag
+    is the latest one that says at least half as much as the best does, above the least.
 
     Args:
         pairs: Of the recording, its actions by lag.
         num_actions: Number of discrete actions; None of continuous ones.
 
     Returns:
-        The scores, and the best lag; None where there are too few pairs to say.
+        The scores, and the lag; None where there are too few pairs to say.
     """
     if len(pairs.before) < LEAST_PAIRS:
         return None
     blocks = _blocks(pairs.parts)
-    test = blocks % TEST_EVERY == TEST_EVERY - 1
-    task: _Task = _Discrete(pairs.actions, num_actions) if num_actions else _Numbers(pairs.actions)
-    net = _trained(pairs, task, np.flatnonzero(~test))
-    gains, trivial = task.judge(_outputs(net, pairs, np.flatnonzero(test)), test)
-    return _compared(gains, trivial, blocks[test])
-
-
-def _compared(gains: FloatArray, trivial: FloatArray, blocks: IntArray) -> Alignment:
-    """The best lag, and whether it is surely ahead.
-
-    Args:
-        gains: (n, 7), what each lag gained at each held-out pair.
-        trivial: (n,), what the trivial answer gained.
-        blocks: (n,), the block of each: pairs of one block are not independent.
-    """
+    rest = _rest(_as_numbers(pairs.actions, num_actions))
+    guess = _guess(_features(pairs), rest, blocks % _NUM_FOLDS)
+    norm = np.sqrt((guess**2).sum(axis=2).mean(axis=0) * (rest**2).sum(axis=2).mean(axis=0))
+    gains = (guess * rest).sum(axis=2) / np.maximum(norm, 1e-12)
     scores = gains.mean(axis=0)
-    best = int(scores.argmax())
-    others = np.column_stack((np.delete(gains, best, axis=1), trivial))
-    ahead = all(_is_positive(gains[:, best] - other, blocks) for other in others.T)
+    reach = scores - scores.min()
+    best = int(np.flatnonzero(reach >= reach.max() / 2)[-1])
+    ahead = [gains[:, best], *(gains[:, best] - later for later in gains[:, best + 1 :].T)]
     return Alignment(
         lag=LAGS[best],
         lags=LAGS,
         scores=tuple(scores.tolist()),
-        trivial=float(trivial.mean()),
-        told=ahead,
+        told=all(_is_positive(one, blocks) for one in ahead),
     )
 
 
 def _is_positive(values: FloatArray, blocks: IntArray) -> bool:
     """Whether the mean over blocks is surely positive."""
-    _, place = np.unique(blocks, return_inverse=True)
-    means = np.bincount(place, values) / np.bincount(place)
+    means = np.bincount(blocks, values) / np.bincount(blocks)
     p = t_test(means)
     return bool(means.mean() > 0 and p is not None and p < SURE)
 
 
 def _blocks(parts: IntArray) -> IntArray:
     """The number of the block of each pair: successive pairs, of one part."""
-    size = max(1, len(parts) // NUM_BLOCKS)
+    size = max(1, len(parts) // _NUM_BLOCKS)
     begins = np.flatnonzero(np.diff(parts, prepend=-1))
     since = np.arange(len(parts)) - np.repeat(begins, np.diff([*begins, len(parts)]))
-    return np.cumsum(since % size == 0) - 1
+    blocks: IntArray = np.cumsum(since % size == 0) - 1
+    return blocks
 
 
-class _Task(Protocol):
-    """What the network is asked."""
-
-    num_outputs: int
-
-    def loss(self, outputs: Tensor, rows: IntArray) -> Tensor:
-        """Of outputs (b, 7, num_outputs) on pairs."""
-        ...
-
-    def judge(self, outputs: Tensor, test: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """What each lag (n, 7) and the trivial answer (n,) gain at each held-out pair."""
-        ...
+def _as_numbers(actions: Actions, num_actions: int | None) -> FloatArray:
+    """Actions as numbers (n, 7, k): 0 and 1 for each discrete one, or in units of their spread."""
+    if num_actions is not None:
+        return np.eye(num_actions)[actions.astype(np.int64)]
+    spread = actions.std(axis=(0, 1))
+    numbers: FloatArray = (actions - actions.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1.0)
+    return numbers
 
 
-class _Discrete:
-    """One of several actions; a pair gains 1 where it is named rightly."""
-
-    def __init__(self, actions: Actions, num_actions: int) -> None:
-        self.num_outputs = num_actions
-        self._actions = torch.from_numpy(actions)
-
-    def loss(self, outputs: Tensor, rows: IntArray) -> Tensor:
-        """Cross-entropy."""
-        return F.cross_entropy(outputs.flatten(0, 1), self._actions[rows].flatten())
-
-    def judge(self, outputs: Tensor, test: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Whether each is right; the trivial answer is the most frequent action."""
-        truth = self._actions[test].numpy()
-        now = truth[:, LAGS.index(0)]
-        most = np.bincount(now).argmax()
-        gains = outputs.argmax(dim=-1).numpy() == truth
-        return gains.astype(np.float64), (now == most).astype(np.float64)
+def _rest(actions: FloatArray) -> FloatArray:
+    """What of the action at each lag the actions at the others do not say, (n, 7, k)."""
+    rest = np.empty_like(actions)
+    for lag in range(len(LAGS)):
+        others = np.delete(actions, lag, axis=1).reshape(len(actions), -1)
+        known = np.column_stack((others, np.ones(len(others))))
+        rest[:, lag] = actions[:, lag] - known @ _ridge(known, actions[:, lag], _ACTION_RIDGE)
+    return rest
 
 
-class _Numbers:
-    """Several numbers; a pair gains 1 less its squared error, in units of their variance."""
-
-    def __init__(self, actions: Actions) -> None:
-        numbers = actions[:, LAGS.index(0)]
-        varies = numbers.std(axis=0) > 0
-        scaled = (actions - numbers.mean(axis=0))[..., varies] / numbers.std(axis=0)[varies]
-        self.num_outputs = int(varies.sum())
-        self._actions = torch.from_numpy(scaled.astype(np.float32))
-
-    def loss(self, outputs: Tensor, rows: IntArray) -> Tensor:
-        """Squared error."""
-        return F.mse_loss(outputs, self._actions[rows])
-
-    def judge(self, outputs: Tensor, test: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """R2 by pair, averaged over the numbers; the trivial answer is their mean."""
-        truth = self._actions[test].double()
-        variance = truth.var(dim=0, correction=0).clamp(min=1e-12)
-        gains = (1 - (outputs - truth).square() / variance).mean(dim=-1)
-        trivial = (1 - (truth.mean(dim=0) - truth).square() / variance).mean(dim=(1, 2))
-        return gains.numpy(), trivial.numpy()
+def _guess(features: FloatArray, rest: FloatArray, folds: IntArray) -> FloatArray:
+    """What the features of each pair say of the rest, by the pairs of the other folds."""
+    guess: FloatArray = np.empty_like(rest)
+    flat = rest.reshape(len(rest), -1)
+    for fold in range(_NUM_FOLDS):
+        test: BoolArray = folds == fold
+        weights = _ridge(features[~test], flat[~test], _FEATURE_RIDGE)
+        guess[test] = (features[test] @ weights).reshape(-1, *rest.shape[1:])
+    return guess
 
 
-class _Net(nn.Module):
-    """Strided convolutions over a small frame and the change to the next, and one hidden layer."""
+def _ridge(known: FloatArray, wanted: FloatArray, penalty: float) -> FloatArray:
+    """Weights of the ridge regression of what is wanted on what is known."""
+    weights: FloatArray = np.linalg.solve(
+        known.T @ known + penalty * np.eye(known.shape[1]), known.T @ wanted
+    )
+    return weights
 
-    def __init__(self, num_outputs: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        last, side = 2, SIDE
-        for width in CHANNELS:
-            layers += [conv3x3(last, width, stride=2), group_norm(width), nn.SiLU()]
-            last, side = width, (side + 1) // 2
-        self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(last * side * side, NUM_FEATURES), nn.SiLU()
+
+def _features(pairs: FramePairs) -> FloatArray:
+    """Numbers of each pair that say how things move, (n, 140), of mean 0 and spread 1."""
+    starts = range(0, len(pairs.before), _CHUNK)
+    chunks = [(pairs.before[i : i + _CHUNK], pairs.after[i : i + _CHUNK]) for i in starts]
+    raw = np.concatenate([_motion(*chunk) for chunk in chunks])
+    even = np.sign(raw) * np.sqrt(np.abs(raw))
+    return np.clip(
+        (even - even.mean(axis=0)) / (even.std(axis=0) + 1e-6), -_MAX_FEATURE, _MAX_FEATURE
+    )
+
+
+def _motion(before: ByteArray, after: ByteArray) -> FloatArray:
+    """Products of change and gradient of pairs (n, 48, 48) uint8, at two scales, as means."""
+    means = []
+    for blurs in (False, True):
+        first, last = (_levels(frames, blurs) for frames in (before, after))
+        change = last - first
+        across, down = (np.gradient((first + last) / 2, axis=axis) for axis in (2, 1))
+        maps = (
+            change * across,
+            change * down,
+            change * np.abs(across),
+            change * np.abs(down),
+            np.abs(change),
+            np.sign(change) * across * down,
+            change,
         )
-        self.heads = nn.Linear(NUM_FEATURES, len(LAGS) * num_outputs)
-
-    def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """What each lag says, (b, 7, num_outputs), of frames (b, 48, 48) in [0, 1]."""
-        maps = self.body(torch.stack((before, 4 * (after - before)), dim=1))
-        out: Tensor = self.heads(maps).unflatten(1, (len(LAGS), -1))
-        return out
+        means += [_means(one, grid) for one in maps for grid in _GRIDS]
+    return np.concatenate(means, axis=1)
 
 
-def _trained(pairs: FramePairs, task: _Task, rows: IntArray) -> _Net:
-    """A network that was trained on some pairs."""
-    with seeded_init(SEED, Purpose.ALIGNMENT_INIT):
-        net = _Net(task.num_outputs)
-    optimizer = UncompiledAdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    draw = numpy_generator(SEED, Purpose.ALIGNMENT_PAIRS)
-    for update in range(NUM_UPDATES):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * update / NUM_UPDATES))
-        batch = draw.choice(rows, BATCH)
-        loss = task.loss(net(*_inputs(pairs, batch)), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return net
+def _levels(frames: ByteArray, blurs: bool) -> FloatArray:
+    levels = frames.astype(np.float64) / 255
+    if blurs:
+        levels = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR) for frame in levels])
+    return levels
 
 
-@torch.no_grad()
-def _outputs(net: _Net, pairs: FramePairs, rows: IntArray) -> Tensor:
-    parts = [net(*_inputs(pairs, some)) for some in np.split(rows, range(BATCH, len(rows), BATCH))]
-    return torch.cat(parts)
-
-
-def _inputs(pairs: FramePairs, rows: IntArray) -> tuple[Tensor, Tensor]:
-    before, after = torch.from_numpy(pairs.before[rows]), torch.from_numpy(pairs.after[rows])
-    return before.float() / 255, after.float() / 255
+def _means(maps: FloatArray, grid: int) -> FloatArray:
+    """Means of maps (n, 48, 48) over grid x grid cells, (n, grid * grid)."""
+    cell = SIDE // grid
+    means: FloatArray = maps.reshape(-1, grid, cell, grid, cell).mean(axis=(2, 4))
+    return means.reshape(len(maps), -1)
