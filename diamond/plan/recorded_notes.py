@@ -20,7 +20,7 @@ def recorded_lines(plan: Plan, game: str) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for stage, reason in left_out(config).items():
         reasons.setdefault(reason, []).append(stage)
-    lines += [f"{game}: there is no {', '.join(o)}: {reason}." for reason, o in reasons.items()]
+    lines += [f"{game}: left out: {', '.join(o)} ({reason})." for reason, o in reasons.items()]
     if config.references.recorded is None:
         return lines
     first = config.references.first_start
