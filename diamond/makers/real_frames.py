@@ -1,7 +1,5 @@
 """The stages that record real frames: references and frames."""
 
-import json
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,10 +8,11 @@ from safetensors.torch import load_file
 from diamond.config.environments import Environment, read_environment
 from diamond.config.recording import FramesConfig, RecordingPolicy, ReferencesConfig, ViewConfig
 from diamond.config.shipped_policies import shipped_file
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
 from diamond.data.reference_files import save_references
 from diamond.engine.files import digest
-from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
+from diamond.engine.output_names import OFF_DATA_FOLDER
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import StageResult
 from diamond.envs.collecting_players import Players
@@ -107,8 +106,7 @@ def _trained_players(
 
 
 def _save_actions(context: StageContext, game: str, environment: Environment) -> None:
-    codes = action_codes(game, environment)
-    (context.folder / ACTIONS_FILE).write_text(json.dumps(list(codes)) + "\n")
+    ActionSpace(action_codes(game, environment)).save(context.folder)
 
 
 class PolicyPlayer:
