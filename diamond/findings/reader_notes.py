@@ -1,6 +1,6 @@
 """What a reader of the results must know: starts, players, seeds, protocol, matching."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from diamond.config.recording import PlayConfig
 from diamond.config.worlds import family_of
@@ -105,13 +105,22 @@ def judge_notes(plan: Plan, store: Store) -> list[str]:
             continue
         manifest = store.manifest(spec.stage, spec.key)
         assert manifest is not None, "what is done has a manifest"
-        timings = manifest["timings"]
-        found[spec.key] = (
-            f"{arm.game}: the judge of actions names {timings['held_out_accuracy']:.0%} of them "
-            f"between held-out real frames; the most frequent one is "
-            f"{timings['held_out_majority_rate']:.0%} of them."
-        )
+        if told := _told_of_judge(manifest["timings"]):
+            found[spec.key] = f"{arm.game}: the judge of actions {told}."
     return list(found.values())
+
+
+def _told_of_judge(timings: Mapping[str, float]) -> str:
+    """What it does; nothing where the held-out actions never vary."""
+    if "held_out_accuracy" in timings:
+        return (
+            f"names {timings['held_out_accuracy']:.0%} of them between held-out real frames; the "
+            f"most frequent one is {timings['held_out_majority_rate']:.0%} of them"
+        )
+    if "held_out_r2" in timings:
+        r2 = timings["held_out_r2"]
+        return f"explains {r2:.0%} of their variance between held-out real frames"
+    return ""
 
 
 def event_notes(plan: Plan, store: Store) -> list[str]:

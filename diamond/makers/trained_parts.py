@@ -1,6 +1,7 @@
 """The stages that train: parts of a world model, policy and judge; the loop: `diamond.training`."""
 
 import json
+from math import isnan
 from typing import Any, cast
 
 from diamond.config.environments import read_environment
@@ -16,11 +17,11 @@ from diamond.engine.store import StageResult
 from diamond.envs.open_game import action_codes, data_shape
 from diamond.families.interface import implementation_of
 from diamond.makers.stopped_training import Window, find_stopped, keep_stopped
-from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
+from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
 from diamond.part import C, Extent, N, Part
 from diamond.seeds import Purpose, derive
 from diamond.stages.policy import curve_updates
-from diamond.training.inverse_dynamics_evaluation import HeldOut, judge_held_out
+from diamond.training.inverse_dynamics_evaluation import judge_held_out, judge_held_out_numbers
 from diamond.training.policy_part import POLICY
 from diamond.training.training_loop import Training, TrainingState, begin_part
 from diamond.weights.trained_networks import load_world, read_shape, save_network, save_weights
@@ -76,14 +77,9 @@ def train_inverse_dynamics(context: StageContext) -> StageResult:
     seen = _record(context, "training", config.num_frames)
     held_out = _record(context, "held out", config.num_held_out_frames)
     net = _train(context, INVERSE_DYNAMICS, seen, shape)
-    found = judge_held_out(net, held_out)
-    rows = _held_out_rows(found, codes)
+    rows, timings = _judged(net, held_out, codes)
     (context.folder / HELD_OUT_FILE).write_text(json.dumps(rows, allow_nan=False) + "\n")
-    return context.result(
-        updates=config.updates,
-        held_out_accuracy=found.accuracy,
-        held_out_majority_rate=found.majority_rate,
-    )
+    return context.result(updates=config.updates, **timings)
 
 
 def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
@@ -99,16 +95,27 @@ def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
     )
 
 
-def _held_out_rows(found: HeldOut, codes: tuple[int, ...]) -> dict[str, object]:
-    return {
-        "num_steps": found.num_steps,
-        "accuracy": found.accuracy,
-        "majority_rate": found.majority_rate,
-        "actions": [
-            {"code": code, "count": count, "recall": recall if count else None}
-            for code, count, recall in zip(codes, found.counts, found.recall, strict=True)
-        ],
-    }
+def _judged(
+    net: InverseDynamicsNet, held_out: FrameSet, codes: tuple[int, ...]
+) -> tuple[dict[str, object], dict[str, float]]:
+    """What held_out.json and the timings of the stage say of the judge.
+
+    Args:
+        codes: Of the discrete actions; none of continuous ones.
+    """
+    if not codes:
+        read = judge_held_out_numbers(net, held_out)
+        r2, *each = (None if isnan(one) else one for one in (read.r2, *read.each))
+        timings = {} if r2 is None else {"held_out_r2": r2}
+        return {"num_steps": read.num_steps, "r2": r2, "numbers": each}, timings
+    found = judge_held_out(net, held_out)
+    actions = [
+        {"code": code, "count": count, "recall": recall if count else None}
+        for code, count, recall in zip(codes, found.counts, found.recall, strict=True)
+    ]
+    told = {"accuracy": found.accuracy, "majority_rate": found.majority_rate}
+    timings = {f"held_out_{name}": value for name, value in told.items()}
+    return {"num_steps": found.num_steps, **told, "actions": actions}, timings
 
 
 def _train(
