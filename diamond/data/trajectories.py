@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.arrays import ByteArray
-from diamond.data.pictures import IMAGE_SUFFIX, read_picture
+from diamond.data.png_files import IMAGE_SUFFIX, read_picture
 from diamond.data.videos import VIDEO_SUFFIXES, read_video
 from diamond.errors import RequestError
 
