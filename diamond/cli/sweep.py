@@ -29,6 +29,7 @@ from diamond.engine.study_history import (
     read_entries,
 )
 from diamond.errors import ExitCode
+from diamond.plan.make_plan import make_plan
 from diamond.plan.stage_keys import extras_of
 from diamond.sweep.addresses import (
     check_shared_home,
@@ -82,6 +83,10 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
 
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
+    if work.confirm and sweep.recordings:
+        from diamond.sweep.confirm import confirm_request
+
+        make_plan(confirm_request(sweep, {}))  # a recording may have no fresh starts left
     store = check_study(sweep.name, options)
     check_shared_home(address, options.tracking_uri)
     options = begin_study(store, sweep.name, options)
