@@ -17,6 +17,7 @@ from diamond.arrays import ByteArray
 from diamond.engine.files import rename_to_new
 from diamond.errors import RequestError
 from diamond.recordings.episodes import RecordedEpisode
+from diamond.recordings.kept_episodes import Origin
 from diamond.recordings.minari_export import MinariText, write_minari
 from diamond.weights.checkpoint_folders import new_folder
 
@@ -39,7 +40,7 @@ class Outgoing:
         name: Letters, digits and hyphens: of the Minari data set.
         title: What they are, in a few words.
         episodes: At least one, all with frames of one size.
-        origins: What is known of where each episode comes from, by name.
+        origins: What is known of where each episode comes from.
         action_names: A word for each discrete action, or for each number of continuous ones.
         about: What must be known of them, as plain data.
         remarks: What was left out, in sentences.
@@ -48,7 +49,7 @@ class Outgoing:
     name: str
     title: str
     episodes: tuple[RecordedEpisode, ...]
-    origins: tuple[Mapping[str, int], ...]
+    origins: tuple[Origin, ...]
     action_names: tuple[str, ...]
     about: Mapping[str, Any]
     remarks: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 from diamond.errors import RequestError
 from diamond.recordings.episodes import RecordedEpisode
+from diamond.recordings.kept_episodes import Origin
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class MinariText:
 
 def write_minari(
     episodes: Sequence[RecordedEpisode],
-    origins: Sequence[Mapping[str, int]],
+    origins: Sequence[Origin],
     text: MinariText,
     folder: Path,
 ) -> None:
@@ -79,7 +80,7 @@ def write_minari(
 
 
 def _buffers(
-    episodes: Sequence[RecordedEpisode], origins: Sequence[Mapping[str, int]]
+    episodes: Sequence[RecordedEpisode], origins: Sequence[Origin]
 ) -> Iterator[EpisodeBuffer]:
     """The episodes, each made when it is asked for."""
     for episode, origin in zip(episodes, origins, strict=True):

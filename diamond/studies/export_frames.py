@@ -1,19 +1,26 @@
-"""Real frames on their way out: those of a stage of a home, found by key, folder or study."""
+"""Real frames on their way out: of a stage of a home, a study or a recording."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diamond.config.environments import Environment, read_environment
-from diamond.config.game_names import slug_of
+from diamond.config.environments import Environment, RecordingConfig, read_environment
+from diamond.config.game_names import FRAMES_PREFIX, recording_of, slug_of
 from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
+from diamond.engine.stage_folders import STAGES_FOLDER
 from diamond.engine.stage_manifest import Manifest
 from diamond.engine.store import Store
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError, unknown
 from diamond.recordings.export import Outgoing
-from diamond.recordings.stage_episodes import StageEpisodes, held_out_episodes, training_episodes
+from diamond.recordings.kept_episodes import (
+    KeptEpisodes,
+    held_out_episodes,
+    recording_episodes,
+    training_episodes,
+)
+from diamond.recordings.store import StoredRecording, list_recordings, open_recording
 from diamond.stages.agent import AGENT
 from diamond.stages.frames import FRAMES
 from diamond.stages.references import REFERENCES
@@ -21,11 +28,13 @@ from diamond.stages.rollouts import ROLLOUTS
 from diamond.studies.stage_run import SHOWN, find_key, stage_of_folder, stages_of_home
 from diamond.studies.study_list import Study, all_studies
 
+RECORDED = {"name", "digest", "source", "kind", "split", "shift"}
+"""What is said of a recording."""
 REAL = (FRAMES.name, REFERENCES.name)
 """Stages that hold real frames."""
 HOW = (
-    "give the key of a stage of the home with real frames (frames, references), the folder of one, "
-    "or the name of a study: `diamond studies` lists them; another home: --home"
+    "give the name of a study (`diamond studies` lists them), a recording, or the key or folder of "
+    "a stage of the home: frames, references; another home: --home"
 )
 ENDS = "terminated: the action ended the game or lost a life"
 
@@ -34,24 +43,48 @@ def find_frames(source: str, store: Store) -> Outgoing:
     """Find the real frames that a text names.
 
     Args:
-        source: Name of a study, key of a stage or its beginning, or the folder of a stage.
+        source: Name of a study or of a recording, which may have ``frames:`` in front; key of a
+            stage or its beginning, or the folder of a stage.
         store: The home.
 
     Raises:
         RequestError: There is no such thing, it holds no real frames, or a study has several sets.
-        StoreError: There is no such home, or the stage is damaged.
+        StoreError: There is no such home, or what is named is damaged.
     """
-    studies = {study.name: study for study in all_studies(store)}
+    recordings = {one.name: one for one in list_recordings(store.home)}
+    only_recordings = recordings and not (store.home / STAGES_FOLDER).is_dir()
+    studies = {} if only_recordings else {one.name: one for one in all_studies(store)}
     keys = dict(stages_of_home(store))
+    if source in studies and source in recordings:
+        raise RequestError(
+            f"{source!r} is a study and a recording\n  the recording is {FRAMES_PREFIX}{source}; "
+            "of the study give the key of its frames"
+        )
+    recorded = recordings.get(recording_of(source) or source)
+    if recorded is not None:
+        return _of_recording(open_recording(store.home, recorded.digest))
     if source in studies:
-        key = _frames_of(studies[source], store)
+        key: str | None = _frames_of(studies[source], store)
     else:
         folder = stage_of_folder(Path(source), store) if Path(source).is_dir() else None
         key = find_key(source, keys) if folder is None else folder[1]
     if key is None:
         real = [key for key, stage in keys.items() if stage in REAL]
-        raise unknown("frames", source, [*studies, *real], HOW)
-    return _outgoing(keys.get(key, FRAMES.name), key, store)
+        raise unknown("frames", source, [*studies, *recordings, *real], HOW)
+    return _of_stage(keys.get(key, FRAMES.name), key, store)
+
+
+def _of_recording(recording: StoredRecording) -> Outgoing:
+    record, found = recording.record, recording_episodes(recording)
+    return Outgoing(
+        slug_of(record.name),
+        f"recording {record.name}",
+        found.episodes,
+        found.origins,
+        record.actions.names,
+        record.model_dump(mode="json", include=RECORDED),
+        (*record.remarks, *_remarks(found)),
+    )
 
 
 def _frames_of(study: Study, store: Store) -> str:
@@ -86,7 +119,7 @@ def _listed(stage: str, key: str, store: Store) -> str:
     return stage if manifest is None else _title(manifest)
 
 
-def _outgoing(stage: str, key: str, store: Store) -> Outgoing:
+def _of_stage(stage: str, key: str, store: Store) -> Outgoing:
     if stage not in REAL:
         raise _without_frames(stage, key, store.manifest(stage, key))
     if not store.is_published(stage, key):
@@ -105,7 +138,9 @@ def _outgoing(stage: str, key: str, store: Store) -> Outgoing:
     config = manifest["config"]
     environment = read_environment(config["environment"])
     if stage == FRAMES.name:
-        found = training_episodes(folder, environment.hertz)
+        recorded = config["frames"].get("recorded")
+        told = recorded is None or recorded["rewards"]
+        found = training_episodes(folder, environment.hertz, told)
     else:
         codes = json.loads((folder / ACTIONS_FILE).read_text())
         found = held_out_episodes(folder, codes, environment.hertz)
@@ -114,9 +149,9 @@ def _outgoing(stage: str, key: str, store: Store) -> Outgoing:
         _title(manifest),
         found.episodes,
         found.origins,
-        _action_names(config["game"], environment),
+        _action_names(config["game"], environment, store),
         _about(manifest),
-        _remarks(found, folder),
+        (*_remarks(found), *_left_out(folder)),
     )
 
 
@@ -158,18 +193,20 @@ def _about(manifest: Manifest) -> Mapping[str, Any]:
     }
 
 
-def _remarks(found: StageEpisodes, folder: Path) -> tuple[str, ...]:
-    remarks = []
+def _remarks(found: KeptEpisodes) -> Iterator[str]:
     if found.num_single:
-        remarks.append(
-            f"{found.num_single} of the episodes had a single frame and no action: left out"
-        )
+        yield f"{found.num_single} of the episodes had a single frame and no action: left out"
+
+
+def _left_out(folder: Path) -> Iterator[str]:
     if (folder / OFF_DATA_FOLDER).is_dir():
-        remarks.append("the starts of another player (off the data) are left out")
-    return tuple(remarks)
+        yield "the starts of another player (off the data) are left out"
 
 
-def _action_names(game: str, environment: Environment) -> tuple[str, ...]:
+def _action_names(game: str, environment: Environment, store: Store) -> tuple[str, ...]:
+    if isinstance(environment, RecordingConfig):
+        assert environment.digest is not None
+        return open_recording(store.home, environment.digest).record.actions.names
     env = open_game(game, environment)
     env.close()
     return env.action_names

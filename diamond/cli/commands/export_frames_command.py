@@ -12,9 +12,9 @@ def export_frames(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY|KEY|DIR",
-            help="A study, whose training frames are meant; or the key or folder of a stage of the "
-            "home: frames, or references, the held-out ones.",
+            metavar="STUDY|RECORDING|KEY",
+            help="A study, whose training frames are meant; a recording; or the key or folder of a "
+            "stage of the home: frames, or references, the held-out ones.",
         ),
     ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],

@@ -1,6 +1,6 @@
-"""Real frames that stages of a home hold, as episodes of a recording.
+"""Real frames that a home keeps, in stages and in recordings, as episodes to be written out.
 
-Frames are decoded when they are asked for; one episode at a time is in memory.
+Frames are decoded when they are asked for.
 """
 
 import json
@@ -17,32 +17,36 @@ from diamond.data.dataset import FRAMES_FILE
 from diamond.data.frame_files import Frames, StoredFrames
 from diamond.data.reference_files import Reference, is_recorded, load_references
 from diamond.recordings.episodes import RecordedEpisode
+from diamond.recordings.store import StoredPart, StoredRecording
 
 ROWS = ("actions", "rewards", "ends")
+Origin = Mapping[str, int | str]
+"""Where an episode comes from: numbers and words by name."""
 
 
 @dataclass(frozen=True)
-class StageEpisodes:
-    """The episodes of a stage.
+class KeptEpisodes:
+    """The episodes of a stage or of a recording.
 
     Attributes:
-        episodes: At least two frames each.
-        origins: What is known of where each comes from, by name; one for each episode.
+        episodes: Of two frames or more each; the order of their names is theirs.
+        origins: What is known of where each comes from.
         num_single: Episodes of one frame, which no action leads to or from; they are not among the
             others.
     """
 
     episodes: tuple[RecordedEpisode, ...]
-    origins: tuple[Mapping[str, int], ...]
+    origins: tuple[Origin, ...]
     num_single: int = 0
 
 
-def training_episodes(folder: Path, frame_rate: float) -> StageEpisodes:
+def training_episodes(folder: Path, frame_rate: float, told: bool) -> KeptEpisodes:
     """The episodes of a set that `FrameSet.save` wrote; a lost life ends one.
 
     Args:
         folder: Of the set.
         frame_rate: Env steps in a second of play.
+        told: Whether rewards and ends are known.
     """
     bounds = json.loads((folder / "episodes.json").read_text())["bounds"]
     rows = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ROWS}
@@ -56,15 +60,15 @@ def training_episodes(folder: Path, frame_rate: float) -> StageEpisodes:
                 end - first,
                 _reader(StoredFrames(folder / FRAMES_FILE, number)),
                 rows["actions"][steps],
-                rows["rewards"][steps],
-                rows["ends"][steps].astype(np.bool_),
+                rows["rewards"][steps] if told else None,
+                rows["ends"][steps].astype(np.bool_) if told else None,
                 frame_rate,
             )
             found.append(episode)
-    return StageEpisodes(tuple(found), ({},) * len(found), len(names) - len(found))
+    return KeptEpisodes(tuple(found), ({},) * len(found), len(names) - len(found))
 
 
-def held_out_episodes(folder: Path, codes: Sequence[int], frame_rate: float) -> StageEpisodes:
+def held_out_episodes(folder: Path, codes: Sequence[int], frame_rate: float) -> KeptEpisodes:
     """The references of a folder: context, what followed, and the frame after the end.
 
     Frames that only pad a context are left out.
@@ -81,7 +85,37 @@ def held_out_episodes(folder: Path, codes: Sequence[int], frame_rate: float) -> 
         _held_out(name, reference, index_of, frame_rate)
         for name, reference in zip(names, references, strict=True)
     )
-    return StageEpisodes(episodes, tuple(map(_origin, references)))
+    return KeptEpisodes(episodes, tuple(map(_origin, references)))
+
+
+def recording_episodes(recording: StoredRecording) -> KeptEpisodes:
+    """The parts of a recording, the held-out ones among them."""
+    parts = recording.parts
+    names = _names(len(parts))
+    found = [
+        RecordedEpisode(
+            name,
+            part.num_frames,
+            _stored_reader(part),
+            part.actions,
+            part.rewards,
+            part.ends,
+            recording.record.frame_rate,
+        )
+        for name, part in zip(names, parts, strict=True)
+        if part.num_frames > 1
+    ]
+    origins = [
+        {"recorded_as": part.name, "part": "held out" if part.held_out else "training"}
+        for part in parts
+        if part.num_frames > 1
+    ]
+    return KeptEpisodes(tuple(found), tuple(origins), len(parts) - len(found))
+
+
+def _stored_reader(part: StoredPart) -> Callable[[], Iterator[ByteArray]]:
+    """Reads a part frame by frame."""
+    return lambda: (part.frames(n, n + 1)[0] for n in range(part.num_frames))
 
 
 def _held_out(
@@ -96,14 +130,14 @@ def _held_out(
     if reference.rewards is not None:
         rewards = np.array(reference.rewards[steps], dtype=np.float32)
     ends = None
-    if not is_recorded([reference]):
+    if rewards is not None or not is_recorded([reference]):
         ends = np.zeros(num_frames - 1, dtype=np.bool_)
         ends[-1] = len(final) > 0
     frames = _reader(reference.native, padded, final)
     return RecordedEpisode(name, num_frames, frames, actions, rewards, ends, frame_rate)
 
 
-def _origin(reference: Reference) -> Mapping[str, int]:
+def _origin(reference: Reference) -> Origin:
     """What the game was started with, and how far it was played before the first frame."""
     if is_recorded([reference]):
         return {}
