@@ -83,10 +83,13 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
 
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
-    if work.confirm and sweep.recordings:
+    if sweep.recordings:
+        from diamond.recordings.fit import check_recordings
         from diamond.sweep.confirm import confirm_request
 
-        make_plan(confirm_request(sweep, {}))  # a recording may have no fresh starts left
+        check_recordings(baseline, options.home)
+        if work.confirm:
+            make_plan(confirm_request(sweep, {}))  # there may be no fresh starts left
     store = check_study(sweep.name, options)
     check_shared_home(address, options.tracking_uri)
     options = begin_study(store, sweep.name, options)

@@ -112,7 +112,7 @@ def on_recording(
         first_start: Number of the first held-out start.
 
     Raises:
-        RequestError: There is too little of it, or it does not fit the game.
+        RequestError: There is too little of it.
     """
     if not recordings:
         return config
@@ -130,10 +130,7 @@ def on_recording(
         }
     )
     config = config.model_copy(update={"frames": trained})
-    if name is None:
-        _check_fits(config, found)
-        return config
-    return _without_game(config, found, first_start)
+    return config if name is None else _without_game(config, found, first_start)
 
 
 def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) -> RunConfig:
@@ -176,12 +173,3 @@ def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) ->
             "rollouts": config.rollouts.model_copy(update=starts | {"samples": samples}),
         }
     )
-
-
-def _check_fits(config: RunConfig, found: RecordedFrames) -> None:
-    """Refuse training frames that are not of the game that arms are scored in."""
-    if not found.num_actions:
-        raise RequestError(
-            f"{FLAG} {found.name} has continuous actions, {config.game} has discrete ones\n"
-            f"  leave --game out: arms are then scored on the held-out part of {found.name}"
-        )

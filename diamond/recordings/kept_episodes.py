@@ -15,7 +15,7 @@ from diamond.arrays import ByteArray
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.dataset import FRAMES_FILE
 from diamond.data.frame_files import Frames, StoredFrames
-from diamond.data.reference_files import Reference, is_recorded, load_references
+from diamond.data.reference_files import Reference, load_references
 from diamond.recordings.episodes import RecordedEpisode
 from diamond.recordings.store import StoredPart, StoredRecording
 
@@ -40,13 +40,12 @@ class KeptEpisodes:
     num_single: int = 0
 
 
-def training_episodes(folder: Path, frame_rate: float, told: bool) -> KeptEpisodes:
+def training_episodes(folder: Path, frame_rate: float) -> KeptEpisodes:
     """The episodes of a set that `FrameSet.save` wrote; a lost life ends one.
 
     Args:
         folder: Of the set.
         frame_rate: Env steps in a second of play.
-        told: Whether rewards and ends are known.
     """
     bounds = json.loads((folder / "episodes.json").read_text())["bounds"]
     rows = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ROWS}
@@ -60,8 +59,8 @@ def training_episodes(folder: Path, frame_rate: float, told: bool) -> KeptEpisod
                 end - first,
                 _reader(StoredFrames(folder / FRAMES_FILE, number)),
                 rows["actions"][steps],
-                rows["rewards"][steps] if told else None,
-                rows["ends"][steps].astype(np.bool_) if told else None,
+                rows["rewards"][steps],
+                rows["ends"][steps].astype(np.bool_),
                 frame_rate,
             )
             found.append(episode)
@@ -69,7 +68,7 @@ def training_episodes(folder: Path, frame_rate: float, told: bool) -> KeptEpisod
 
 
 def held_out_episodes(folder: Path, codes: Sequence[int], frame_rate: float) -> KeptEpisodes:
-    """The references of a folder: context, what followed, and the frame after the end.
+    """The references of a game in a folder: context, what followed, and the frame after the end.
 
     Frames that only pad a context are left out.
 
@@ -129,18 +128,14 @@ def _held_out(
     rewards = None
     if reference.rewards is not None:
         rewards = np.array(reference.rewards[steps], dtype=np.float32)
-    ends = None
-    if rewards is not None or not is_recorded([reference]):
-        ends = np.zeros(num_frames - 1, dtype=np.bool_)
-        ends[-1] = len(final) > 0
+    ends = np.zeros(num_frames - 1, dtype=np.bool_)
+    ends[-1] = len(final) > 0
     frames = _reader(reference.native, padded, final)
     return RecordedEpisode(name, num_frames, frames, actions, rewards, ends, frame_rate)
 
 
 def _origin(reference: Reference) -> Origin:
     """What the game was started with, and how far it was played before the first frame."""
-    if is_recorded([reference]):
-        return {}
     return {
         "emulator_seed": reference.key.emulator_seed,
         "num_noops": reference.key.num_noops,

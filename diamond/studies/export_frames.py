@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diamond.config.environments import Environment, RecordingConfig, read_environment
+from diamond.config.environments import Environment, read_environment
 from diamond.config.game_names import FRAMES_PREFIX, recording_of, slug_of
 from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
 from diamond.engine.stage_folders import STAGES_FOLDER
@@ -122,6 +122,9 @@ def _listed(stage: str, key: str, store: Store) -> str:
 def _of_stage(stage: str, key: str, store: Store) -> Outgoing:
     if stage not in REAL:
         raise _without_frames(stage, key, store.manifest(stage, key))
+    manifest = store.manifest(stage, key)
+    if manifest is not None and manifest["config"][stage].get("recorded"):
+        raise _of_own_frames(stage, key, manifest, store)
     if not store.is_published(stage, key):
         raise RequestError(
             f"the {stage} {key} is not finished\n  the command of its study goes on with it"
@@ -133,14 +136,11 @@ def _of_stage(stage: str, key: str, store: Store) -> Outgoing:
             "study came here without them\n  go to the home that made them, or give the command of "
             "its study again"
         )
-    manifest = store.manifest(stage, key)
     assert manifest is not None
     config = manifest["config"]
     environment = read_environment(config["environment"])
     if stage == FRAMES.name:
-        recorded = config["frames"].get("recorded")
-        told = recorded is None or recorded["rewards"]
-        found = training_episodes(folder, environment.hertz, told)
+        found = training_episodes(folder, environment.hertz)
     else:
         codes = json.loads((folder / ACTIONS_FILE).read_text())
         found = held_out_episodes(folder, codes, environment.hertz)
@@ -149,7 +149,7 @@ def _of_stage(stage: str, key: str, store: Store) -> Outgoing:
         _title(manifest),
         found.episodes,
         found.origins,
-        _action_names(config["game"], environment, store),
+        _action_names(config["game"], environment),
         _about(manifest),
         (*_remarks(found), *_left_out(folder)),
     )
@@ -167,6 +167,18 @@ def _without_frames(stage: str, key: str, manifest: Manifest | None) -> RequestE
     return RequestError(f"{key} is a stage {stage}: {why}\n  {'; '.join(there) or HOW}")
 
 
+def _of_own_frames(stage: str, key: str, manifest: Manifest, store: Store) -> RequestError:
+    """Why a stage that took its frames from a recording is not exported."""
+    said = manifest["config"][stage]["recorded"]
+    digest = said if isinstance(said, str) else said["digest"]
+    names = [one.name for one in list_recordings(store.home) if one.digest == digest]
+    hint = f"diamond export-frames {names[0]}" if names else "this home no longer has it"
+    return RequestError(
+        f"the {stage} {key} are taken from a recording, which is exported whole and as it came\n"
+        f"  {hint}"
+    )
+
+
 def _title(manifest: Manifest) -> str:
     """What the frames of a stage are, in a few words."""
     config = manifest["config"]
@@ -174,8 +186,6 @@ def _title(manifest: Manifest) -> str:
         view = config["view"]
         played = f"{config['frames']['play']['collector']}, {view['height']} x {view['width']}"
         return f"training frames of {config['game']} by {played}"
-    if config["references"].get("recorded"):
-        return f"recorded held-out episodes of {config['game']}"
     return f"held-out frames of {config['game']} by {config['references']['play']['collector']}"
 
 
@@ -203,10 +213,7 @@ def _left_out(folder: Path) -> Iterator[str]:
         yield "the starts of another player (off the data) are left out"
 
 
-def _action_names(game: str, environment: Environment, store: Store) -> tuple[str, ...]:
-    if isinstance(environment, RecordingConfig):
-        assert environment.digest is not None
-        return open_recording(store.home, environment.digest).record.actions.names
+def _action_names(game: str, environment: Environment) -> tuple[str, ...]:
     env = open_game(game, environment)
     env.close()
     return env.action_names

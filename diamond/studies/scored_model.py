@@ -9,12 +9,17 @@ from pydantic import ValidationError
 
 from diamond.config.base import canonical, first_reason
 from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.environments import RecordingConfig
 from diamond.config.game_names import check_game
 from diamond.config.presets import paper
-from diamond.config.run import RunConfig
+from diamond.config.recorded import Recording, plan_facts
+from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.engine.store import Store
 from diamond.errors import RequestError, unknown
+from diamond.plan.recordings import read_recording
 from diamond.plan.stage_keys import StageName
+from diamond.recordings.fit import check_fits, check_same_actions
+from diamond.recordings.store import open_recording
 from diamond.stages.registry import find_stage_record, records
 from diamond.studies.stage_run import (
     HOW,
@@ -69,6 +74,51 @@ def find_model(source: str, settings: Sequence[str], game: str | None, store: St
             "  leave --game out, or give a world model of that game"
         )
     return found
+
+
+def scored_recording(config: RunConfig, name: str | None, home: Path) -> Recording | None:
+    """The recording whose held-out part a world model is scored on; None for the emulator's.
+
+    Args:
+        config: Of the world model.
+        name: Of a recording of the home; None takes that which the world model learned, if any.
+
+    Raises:
+        RequestError: There is no such recording, or it does not fit.
+        StoreError: The one that it learned is not in the home.
+    """
+    learned = None
+    if isinstance(config.environment, RecordingConfig):
+        learned = open_recording(home, str(config.environment.digest)).record
+    if name is None:
+        return learned
+    found = read_recording(home, name)
+    check_fits(found, config)
+    if learned is not None:
+        check_same_actions(found, learned)
+    return found
+
+
+def recorded_starts(recording: Recording, starts: int | None, horizon: int) -> tuple[int, int]:
+    """How many starts of a recording are scored, over how many env steps.
+
+    Args:
+        starts: As asked for; None for all.
+        horizon: At most.
+
+    Raises:
+        RequestError: The recording has not so many.
+    """
+    found = plan_facts(recording)
+    longest = max((frames - CONTEXT_FRAMES for frames in found.held_out), default=0)
+    horizon = min(horizon, max(1, longest))
+    have = len(found.windows(horizon))
+    if not have or (starts is not None and starts > have):
+        raise RequestError(
+            f"--starts {starts or 'of all'}: the held-out part of {recording.name} has {have} of "
+            f"{horizon} env steps\n  import it again with a greater --hold-out: 1 holds out all"
+        )
+    return (have if starts is None else starts), horizon
 
 
 def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None) -> RunConfig:
