@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from diamond.config.recorded import DiscreteActions, Recording
 from diamond.data.dataset import FrameSet
 from diamond.data.frame_files import StoredFrames
 from diamond.engine.store import Store
@@ -18,6 +20,11 @@ from diamond.errors import RequestError, StoreError
 from diamond.plan.make_plan import make_plan
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
+from diamond.recordings.content import FrameDigest, content_of, digest_of, part_content
+from diamond.recordings.cuts import prepare, read_parts
+from diamond.recordings.episodes import RecordedEpisode, Source
+from diamond.recordings.export import write_export
+from diamond.recordings.writing import write_recording
 from diamond.studies.export_frames import find_frames
 from tests.commands import STUDY, copy_home, diamond, smoke_plan
 from tests.homes import made
@@ -150,6 +157,68 @@ def test_what_cannot_be_exported_is_refused(
     home = copy_home(smoke_home, tmp_path / "home")
     with pytest.raises((RequestError, StoreError), match=text):
         find_frames(change(home), Store(home))
+
+
+def keep_recording(home: Path, name: str, *episodes: RecordedEpisode) -> None:
+    """Put a recording into a home, the last episode held out."""
+    prepared = prepare(Source("npz", episodes, ("left", "right")), episodes[-1].name)
+    parts = []
+    for part, frames in read_parts(prepared):
+        hashed = FrameDigest()
+        for frame in frames:
+            hashed.add(frame)
+        parts.append(part_content(part, hashed))
+    taken = np.concatenate([episode.actions for episode in episodes])
+    actions = DiscreteActions(names=("left", "right"), counts=tuple(np.bincount(taken).tolist()))
+    record = Recording(
+        name=name,
+        digest=digest_of(content_of(actions, parts)),
+        source="files",
+        kind="npz",
+        height=9,
+        width=7,
+        frame_rate=30.0,
+        parts=tuple(part.record for part in prepared.parts),
+        split=prepared.split,
+        actions=actions,
+        rewards=False,
+        ends=True,
+        shift=0,
+        alignment=None,
+        remarks=("two frames are black",),
+    )
+    assert write_recording(prepared, record, home)
+
+
+def test_a_recording_leaves_whole_with_what_is_known_of_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shown = [rng.integers(0, 256, (num, 9, 7, 3), dtype=np.uint8) for num in (5, 20)]
+    episodes = [
+        RecordedEpisode(
+            f"a file {number}.npz",
+            len(frames),
+            partial(iter, frames),
+            rng.integers(0, 2, len(frames) - 1),
+            ends=np.arange(len(frames) - 1) == len(frames) - 2,
+        )
+        for number, frames in enumerate(shown)
+    ]
+    home = tmp_path / "home"
+    keep_recording(home, "mine", *episodes)
+    for source in ("mine", "frames:mine"):
+        about = write_export(find_frames(source, Store(home)), "npz", tmp_path / source)
+        for number, episode in enumerate(episodes):
+            with np.load(tmp_path / source / f"episode-{number}.npz") as file:
+                assert set(file) == {"frames", "actions", "terminated"}
+                np.testing.assert_array_equal(file["frames"], shown[number])
+                np.testing.assert_array_equal(file["actions"], episode.actions)
+                np.testing.assert_array_equal(file["terminated"], episode.ends)
+        assert [one["recorded_as"] for one in about["episodes"]] == [one.name for one in episodes]
+        assert [one["part"] for one in about["episodes"]] == ["training", "held out"]
+        assert about["action_names"] == ["left", "right"]
+        assert "two frames are black" in about["remarks"]
+    with pytest.raises(RequestError, match=r"Did you mean 'mine'"):
+        find_frames("mines", Store(home))
 
 
 def test_a_study_with_several_sets_lists_them(tmp_path: Path) -> None:
