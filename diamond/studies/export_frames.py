@@ -1,13 +1,13 @@
 """Real frames on their way out: of a stage of a home, a study or a recording."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from diamond.config.environments import Environment, read_environment
 from diamond.config.game_names import FRAMES_PREFIX, recording_of, slug_of
-from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
+from diamond.data.action_space import ActionSpace
+from diamond.engine.output_names import OFF_DATA_FOLDER
 from diamond.engine.stage_folders import STAGES_FOLDER
 from diamond.engine.stage_manifest import Manifest
 from diamond.engine.store import Store
@@ -142,7 +142,7 @@ def _of_stage(stage: str, key: str, store: Store) -> Outgoing:
     if stage == FRAMES.name:
         found = training_episodes(folder, environment.hertz)
     else:
-        codes = json.loads((folder / ACTIONS_FILE).read_text())
+        codes = ActionSpace.load(folder).codes
         found = held_out_episodes(folder, codes, environment.hertz)
     return Outgoing(
         f"{slug_of(config['game'])}-{stage}-{key[:8]}",
