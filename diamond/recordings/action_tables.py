@@ -1,5 +1,7 @@
 """Tables of actions, a row for each frame that one was taken at: CSV or Parquet."""
 
+import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +21,12 @@ ACTIONS_FLAG = "--actions"
 ACTION, REWARD, END, FRAME, EPISODE = "action", "reward", "terminated", "frame", "episode"
 FORM = (
     f"a column {ACTION!r} of indices or words, or a column for each number of an action; where "
-    f"they are known also {REWARD!r}, {END!r}, {FRAME!r}, {EPISODE!r}; row i is the action that leads "
-    "from frame i to frame i + 1"
+    f"they are known also {REWARD!r}, {END!r}, {FRAME!r}, {EPISODE!r}; row i is the action that "
+    "leads from frame i to frame i + 1"
 )
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_TRUTH = {"true": True, "false": False}
 _EMPTY_WORDS = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 """What stands for an empty cell among numbers; among words they are words."""
 
@@ -152,15 +157,26 @@ def same_kind(found: Sequence[TableActions]) -> list[NDArray[Any]]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(
-        path,
-        skipinitialspace=True,
-        index_col=False,
-        encoding="utf-8-sig",
-        float_precision="round_trip",
-        keep_default_na=False,
-        na_values=["", "nan", "NaN", "NAN"],
-    )
+    """Read cells as text and say what they are, so that no float is rounded and no word is lost."""
+    table = pd.read_csv(path, dtype=str, na_filter=False, index_col=False, encoding="utf-8-sig")
+    return table.apply(_typed)
+
+
+def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Integers, floats, bool or words; what is empty is missing."""
+    cells = [str(cell).strip() for cell in column]
+    filled = [cell for cell in cells if cell.casefold() not in _EMPTY_WORDS]
+    values: list[Any]
+    if filled and all(map(_NUMBER.fullmatch, filled)):
+        whole = len(filled) == len(cells) and all(map(_WHOLE.fullmatch, cells))
+        empty = set(cells) - set(filled)
+        values = [math.nan if cell in empty else float(cell) for cell in cells]
+        return pd.Series([int(cell) for cell in cells] if whole else values, column.index)
+    if filled and {cell.casefold() for cell in filled} <= set(_TRUTH):
+        values = [_TRUTH.get(cell.casefold()) for cell in cells]
+    else:
+        values = [cell or None for cell in cells]
+    return pd.Series(values, column.index, dtype=object)
 
 
 def _by_frame(
@@ -205,18 +221,8 @@ def _vector(table: pd.DataFrame, names: Sequence[str], where: str) -> NDArray[An
 
 def _column(table: pd.DataFrame, name: str, where: str) -> NDArray[Any]:
     """A column as bool, numbers or words."""
-    column = table[name]
+    column = table[name].infer_objects()
     empty = column.isna().to_numpy()
-    if not empty.any() and not _are_numbers(column):
-        cells = list(column)
-        if not all(isinstance(cell, str) for cell in cells):
-            raise RequestError(
-                f"{where}: column {name!r} holds {cells[0]!r}\n"
-                "  allowed: one number or one word in each cell"
-            )
-        empty = _empty_among_numbers(cells)
-        if not empty.any():
-            return np.char.strip(np.asarray(cells, dtype=np.str_))
     if empty.any():
         row = int(table.index[int(np.flatnonzero(empty)[0])])
         raise RequestError(
@@ -224,6 +230,14 @@ def _column(table: pd.DataFrame, name: str, where: str) -> NDArray[Any]:
             f"{int(empty.sum()) - 1} more\n  every frame but the last has an action: nothing is "
             "guessed"
         )
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        for cell in column:
+            if not isinstance(cell, str):
+                raise RequestError(
+                    f"{where}: column {name!r} holds {cell!r}\n"
+                    "  allowed: one number or one word in each cell"
+                )
+        return np.asarray(column, dtype=np.str_)
     found: NDArray[Any] = column.to_numpy()
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         row = int(table.index[int(np.flatnonzero(~np.isfinite(found))[0])])
@@ -232,22 +246,3 @@ def _column(table: pd.DataFrame, name: str, where: str) -> NDArray[Any]:
             "  allowed: numbers"
         )
     return found
-
-
-def _are_numbers(column: "pd.Series[Any]") -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column))
-
-
-def _empty_among_numbers(cells: Sequence[str]) -> NDArray[np.bool_]:
-    """Which cells stand for no number in a column that otherwise holds numbers."""
-    empty = np.array([cell.strip().casefold() in _EMPTY_WORDS for cell in cells])
-    rest = [cell for cell, is_empty in zip(cells, empty, strict=True) if not is_empty]
-    return empty if rest and all(map(_is_number, rest)) else np.zeros_like(empty)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -130,9 +130,9 @@ def _of_all(paths: Sequence[Path], actions: Path) -> list[tuple[pd.DataFrame, st
     names = [_name(path) for path in paths]
     if len(paths) == 1 and (EPISODE not in table or table[EPISODE].nunique() == 1):
         return [(table, where)]
-    unknown = sorted(set(table[EPISODE].astype(str)) - set(names)) if EPISODE in table else []
     rows = [(rows_of(table, name, where), where) for name in names]
-    if unknown:
+    unknown = sorted(set(table[EPISODE].astype(str)) - set(names))
+    if unknown and len(paths) > 1:
         raise RequestError(
             f"{where} has rows of the {EPISODE} {unknown[0]!r}, of which there are no frames\n"
             f"  allowed: {', '.join(names)}"
