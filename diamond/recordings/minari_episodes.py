@@ -15,6 +15,7 @@ from minari.dataset.minari_storage import is_image_space
 from numpy.typing import NDArray
 from PIL import Image
 
+from diamond.data.trajectories import natural
 from diamond.errors import RequestError
 from diamond.recordings.array_frames import check_frames, slices, stream
 from diamond.recordings.hdf5_episodes import dataset_blocks, opened
@@ -27,11 +28,21 @@ _JPEG = "the data set keeps its frames as JPEG, with loss"
 
 
 def minari_folder(path: Path) -> Path | None:
-    """The folder of the data of a Minari data set that a path is, None where it is none."""
+    """The folder of the data of a Minari data set that a path is or holds; None without any.
+
+    Raises:
+        RequestError: It holds several.
+    """
     for folder in (path, path / DATA_FOLDER):
         if (folder / METADATA_FILE).is_file():
             return folder
-    return None
+    held = [one.parent for one in natural(path.rglob(f"{DATA_FOLDER}/{METADATA_FILE}"))]
+    if len(held) > 1:
+        names = ", ".join(one.parent.relative_to(path).as_posix() for one in held)
+        raise RequestError(
+            f"{FLAG} {str(path)!r} holds {len(held)} Minari data sets: {names}\n  give one of them"
+        )
+    return held[0] if held else None
 
 
 def local_data_sets() -> dict[str, Path]:

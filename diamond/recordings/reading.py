@@ -17,6 +17,8 @@ from diamond.recordings.raw_episodes import FLAG, RawEpisode, make_source
 from diamond.recordings.seen_episodes import read_seen, tables_of
 
 NPZ, NPY, HDF5, MINARI, VIDEO, PNG = "npz", "npy", "hdf5", "minari", "video", "png"
+DOCUMENTS = (".json", ".md", ".txt", ".yaml", ".yml")
+"""Files beside episodes that hold none."""
 ALLOWED = (
     f"an .npz file with {FORM}; a folder of such arrays as .npy files; .hdf5 with such arrays, or "
     "the CSGO data of DIAMOND; a Minari data set; a video or a folder of PNGs with a table of "
@@ -87,6 +89,8 @@ def _find(path: Path, actions: Path | None) -> tuple[str, list[Path]]:
         found = _kind(entry)
         if found is not None:
             by_kind.setdefault(found, []).append(entry)
+        elif entry.is_file() and entry.suffix.lower() in DOCUMENTS:
+            continue
         elif actions is None or not actions.exists() or not actions.samefile(entry):
             others.append(entry)
     nested = [one for suffix in HDF5_SUFFIXES for one in path.rglob(f"*{suffix}")]
