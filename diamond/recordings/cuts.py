@@ -42,7 +42,12 @@ class Part:
     @property
     def record(self) -> RecordedPart:
         """The part, as the record of a recording names it."""
-        return RecordedPart(name=self.name, num_frames=self.num_frames, held_out=self.held_out)
+        return RecordedPart(
+            name=self.name,
+            num_frames=self.num_frames,
+            held_out=self.held_out,
+            ended=self.ends is not None and bool(self.ends[-1:].any()),
+        )
 
 
 @dataclass(frozen=True)

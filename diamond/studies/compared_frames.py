@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
-from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
+from diamond.data.action_space import ActionSpace
+from diamond.data.counterfactuals import future_codes
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
 from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
-from diamond.engine.files import read_json
-from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
+from diamond.engine.output_names import FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
 from diamond.results.arm_model import Arm
@@ -37,7 +38,7 @@ class Film:
         rows: (name, frames (horizon, h, w, 3) uint8), the real ones first.
         copy_last: Name of the row that repeats the last real frame, None without one.
         actions: Name of the action that led to each of the first `length` frames; its number where
-            the game cannot be opened here.
+            the game cannot be opened here; its numbers as they were recorded where it is several.
         rewards: What it earned in the real game; empty where the recording does not say.
     """
 
@@ -163,11 +164,11 @@ def load_start(rollouts: Rollouts, start: int, store: Store) -> StartFrames | No
     """
     config = rollouts.config
     index = start - config.references.first_start
-    references, codes = _real(rollouts, store)
+    references, space = _real(rollouts, store)
     if index not in references or index not in _shown_starts(rollouts.folder):
         return None
     horizon = config.rollouts.horizon_steps
-    seen = view_references([references[index]], config.view, codes, horizon)
+    seen = view_references([references[index]], config.view, space, horizon)
     return StartFrames(
         arm=rollouts.name,
         game=config.game,
@@ -245,16 +246,16 @@ def _frames_of(folder: Path, start: int) -> NDArray[np.uint8]:
 
 def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]:
     finest = max(arms, key=lambda arm: arm.config.view.height * arm.config.view.width)
-    references, codes = _real(finest, store)
+    references, space = _real(finest, store)
     view, horizon = finest.config.view, finest.config.rollouts.horizon_steps
     lengths = _lengths(references, horizon)
     copy_last = next((arm.name for arm in arms if arm.config.world.family == "copy_last"), None)
     trained = next((arm for arm in arms if family_of(arm.config).is_trained), arms[0])
-    names = _action_names(finest.config, codes)
+    names = _action_names(finest.config, space)
     films = []
     for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
-        seen = view_references([references[start]], view, codes, horizon)
+        seen = view_references([references[start]], view, space, horizon)
         rows = [(REAL, seen.targets[0])]
         rows += [
             (arm.name, _enlarged(_frames_of(arm.folder, start), (view.height, view.width)))
@@ -263,7 +264,7 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
         ]
         number = finest.config.references.first_start + start
         length = lengths[start]
-        taken = seen.actions[0, CONTEXT_FRAMES - 1 :][:length].tolist()
+        taken = future_codes(references[start])[:length]
         earned = seen.rewards[0, :length].tolist()
         films.append(
             Film(
@@ -273,25 +274,33 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
                 length,
                 tuple(rows),
                 copy_last,
-                tuple(names[action] for action in taken),
+                tuple(names[code] if names else _written(code) for code in taken),
                 () if np.isnan(earned).any() else tuple(earned),
             )
         )
     return films
 
 
-def _action_names(config: RunConfig, codes: Sequence[int]) -> Sequence[str]:
-    """A word for each action of a set: its number where the game here does not say."""
+def _written(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _action_names(config: RunConfig, space: ActionSpace) -> Mapping[int, str]:
+    """A word for each discrete action: its number where the game here does not say."""
+    if space.is_continuous:
+        return {}
     # Emulators, which a study without frames does without.
     from diamond.envs.open_game import open_game  # noqa: PLC0415
 
-    numbered = [f"action {code}" for code in codes]
+    numbered = {code: f"action {code}" for code in space.codes}
     try:
         env = open_game(config.game, config.environment)
     except RequestError:
         return numbered
     env.close()
-    return env.action_names if env.action_codes == tuple(codes) else numbered
+    if env.action_codes != space.codes:
+        return numbered
+    return dict(zip(space.codes, env.action_names, strict=True))
 
 
 def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -305,21 +314,22 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     return enlarged
 
 
-def _real(arm: Rollouts, store: Store) -> tuple[dict[int, Reference], Sequence[int]]:
-    """The references of an arm by start, those whose frames are there, and its action set."""
+def _real(arm: Rollouts, store: Store) -> tuple[dict[int, Reference], ActionSpace]:
+    """The references of an arm by start, those whose frames are there, and what may be done."""
     folder = store.folder("references", arm.references)
-    codes = read_json(folder / ACTIONS_FILE)
-    if codes is None:
+    try:
+        space = ActionSpace.load(folder)
+    except (OSError, ValueError) as error:
         raise StoreError(
             f"the references of arm {arm.name!r} are not in the store: {str(folder)!r}\n"
             "  the command of the study makes them again; `diamond show STUDY` prints it"
-        )
+        ) from error
     found = dict(enumerate(load_references(folder)[: arm.config.rollouts.num_starts]))
     if (folder / NATIVE_FILE).is_file():
-        return found, codes
+        return found, space
     films = folder / FILMS_FILE
     return {
         start: replace(found[start], native=StoredFrames(films, start))
         for start in (stored_episodes(films) if films.is_file() else ())
         if start in found
-    }, codes
+    }, space

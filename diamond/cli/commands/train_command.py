@@ -5,7 +5,15 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, choice, game_names, takes_records
+from diamond.cli.options import (
+    DEFAULT_GAMES,
+    Execution,
+    Frames,
+    Preset,
+    choice,
+    game_names,
+    takes_records,
+)
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 
 
@@ -21,6 +29,7 @@ class AgentOptions:
             help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}."
         ),
     ] = None
+    frames: Frames = None
     preset: Preset = DEFAULT_PRESET
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1
     protocol: Annotated[
@@ -57,17 +66,21 @@ def train(
     """
     from diamond.cli.ablate import run_study
     from diamond.plan.recipe import base_of, find_preset
+    from diamond.plan.recordings import asked_recordings, games_of
     from diamond.plan.request import Request, check_protocol_name
 
     preset = find_preset(agents.preset)
+    named = None if agents.game is None else game_names(agents.game)
+    games = games_of(agents.frames, named) or game_names(default_game(base_of(preset)))
     request = Request(
         tuple(settings or ()),
         preset,
-        game_names(agents.game or default_game(base_of(preset))),
+        games,
         agents.seeds,
         None,
         agents.name,
         protocol=check_protocol_name(agents.protocol),
         goal="agent",
+        recordings=asked_recordings(agents.frames, games, execution.home.absolute()),
     )
     raise typer.Exit(run_study(request, execution.options()))
