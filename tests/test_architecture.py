@@ -33,6 +33,7 @@ SHARED_STEMS = {
     "axis_values": "values of axes of every run, and of a family",
     "fidelity": "the command, and the stage",
     "presets": "of every run, and of a family",
+    "store": "of stages, and of recordings",
 }
 
 

@@ -129,6 +129,8 @@ def _split(source: Source, hold_out: str) -> tuple[_Cuts, str]:
         fraction = float(hold_out)
     except ValueError:
         return _by_name(source, hold_out)
+    if hold_out in [episode.name for episode in source.episodes]:
+        return _by_name(source, hold_out)
     if not 0 <= fraction <= 1:
         raise RequestError(
             f"--hold-out {hold_out}\n  allowed: a fraction from 0 to 1, or names of episodes with "

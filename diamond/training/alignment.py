@@ -86,7 +86,8 @@ def _blocks(parts: IntArray) -> IntArray:
 def _as_numbers(actions: Actions, num_actions: int | None) -> FloatArray:
     """Actions as numbers (n, 7, k): 0 and 1 for each discrete one, or in units of their spread."""
     if num_actions is not None:
-        return np.eye(num_actions)[actions.astype(np.int64)]
+        chosen: FloatArray = np.eye(num_actions)[actions.astype(np.int64)]
+        return chosen
     spread = actions.std(axis=(0, 1))
     numbers: FloatArray = (actions - actions.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1.0)
     return numbers
@@ -104,7 +105,7 @@ def _rest(actions: FloatArray) -> FloatArray:
 
 def _guess(features: FloatArray, rest: FloatArray, folds: IntArray) -> FloatArray:
     """What the features of each pair say of the rest, by the pairs of the other folds."""
-    guess: FloatArray = np.empty_like(rest)
+    guess = np.zeros(rest.shape)
     flat = rest.reshape(len(rest), -1)
     for fold in range(_NUM_FOLDS):
         test: BoolArray = folds == fold
@@ -127,9 +128,8 @@ def _features(pairs: FramePairs) -> FloatArray:
     chunks = [(pairs.before[i : i + _CHUNK], pairs.after[i : i + _CHUNK]) for i in starts]
     raw = np.concatenate([_motion(*chunk) for chunk in chunks])
     even = np.sign(raw) * np.sqrt(np.abs(raw))
-    return np.clip(
-        (even - even.mean(axis=0)) / (even.std(axis=0) + 1e-6), -_MAX_FEATURE, _MAX_FEATURE
-    )
+    scaled: FloatArray = (even - even.mean(axis=0)) / (even.std(axis=0) + 1e-6)
+    return scaled.clip(-_MAX_FEATURE, _MAX_FEATURE)
 
 
 def _motion(before: ByteArray, after: ByteArray) -> FloatArray:
