@@ -205,6 +205,8 @@ def _part(episode: RecordedEpisode, cut: _Cut) -> Part:
 
 
 def _shifted(episode: RecordedEpisode, shift: int) -> RecordedEpisode:
+    if shift == 0:
+        return episode
     num_frames = episode.num_frames - abs(shift)
     if num_frames < 2:
         raise RequestError(

@@ -110,16 +110,15 @@ def _guess(features: FloatArray, rest: FloatArray, folds: IntArray) -> FloatArra
     for fold in range(_NUM_FOLDS):
         test: BoolArray = folds == fold
         weights = _ridge(features[~test], flat[~test], _FEATURE_RIDGE)
-        guess[test] = (features[test] @ weights).reshape(-1, *rest.shape[1:])
+        told = features[test] @ weights
+        guess[test] = told.reshape(-1, *rest.shape[1:])
     return guess
 
 
 def _ridge(known: FloatArray, wanted: FloatArray, penalty: float) -> FloatArray:
     """Weights of the ridge regression of what is wanted on what is known."""
-    weights: FloatArray = np.linalg.solve(
-        known.T @ known + penalty * np.eye(known.shape[1]), known.T @ wanted
-    )
-    return weights
+    square = known.T @ known + penalty * np.eye(known.shape[1])
+    return np.asarray(np.linalg.solve(square, known.T @ wanted), dtype=np.float64)
 
 
 def _features(pairs: FramePairs) -> FloatArray:
