@@ -8,7 +8,7 @@ from diamond.config.run import RunConfig
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError
 from diamond.plan.plan import Plan
-from diamond.recordings.store import open_recording
+from diamond.recordings.recording_files import open_recording
 
 
 def check_fits(recording: Recording, config: RunConfig) -> None:

@@ -20,7 +20,7 @@ from diamond.recordings.kept_episodes import (
     recording_episodes,
     training_episodes,
 )
-from diamond.recordings.store import StoredRecording, list_recordings, open_recording
+from diamond.recordings.recording_files import StoredRecording, list_recordings, open_recording
 from diamond.stages.agent import AGENT
 from diamond.stages.frames import FRAMES
 from diamond.stages.references import REFERENCES

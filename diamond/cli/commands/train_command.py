@@ -66,7 +66,7 @@ def train(
     """
     from diamond.cli.ablate import run_study
     from diamond.plan.recipe import base_of, find_preset
-    from diamond.plan.recordings import asked_recordings, games_of
+    from diamond.plan.recordings.asked_recordings import asked_recordings, games_of
     from diamond.plan.request import Request, check_protocol_name
 
     preset = find_preset(agents.preset)
