@@ -118,7 +118,7 @@ def test_the_denoiser_learns_what_each_number_does() -> None:
     """Under noise that hides the next frame, true actions give it, those of others do not.
 
     A denoiser that does not look at an action, or a number of it, has the same error whoever's
-    they are: here it is .03 with the true ones, .15 with others and .09 with others' of one number.
+    they are: here it is .02 with the true ones, .15 with others and .09 with others' of one number.
     """
     config = small_denoiser(autoregressive_passes=1, noise_loc=1.6, noise_scale=0.1)
     denoiser = trained(DENOISER, config, squares(100, seed=1), 200)
