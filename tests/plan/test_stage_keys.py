@@ -306,7 +306,10 @@ def test_the_judge_of_the_presets_is_no_part_of_what_a_run_is() -> None:
     [("fidelity", 3, "6e753634"), ("policy_fidelity", 2, "d7b0fcdb")],
 )
 def test_finished_studies_get_a_new_metric(stage: StageName, numerics: int, columns: str) -> None:
-    """A stage that scored before a metric was there is made again by its next `numerics` alone."""
+    """A stage that scored before a metric was there is made again by its next `numerics` alone.
+
+    No stage of before `action_r2` had actions of several numbers: that one raised nothing.
+    """
     names = sorted(name for one in METRICS if one.stage == stage for name in one.columns)
     digest = sha256(" ".join(names).encode()).hexdigest()[:8]
     assert (find_stage_record(stage).numerics, digest) == (numerics, columns), (
