@@ -249,7 +249,7 @@ def frame_numbers(folder: Path, paths: Sequence[Path], flag: str) -> tuple[int, 
         raise RequestError(
             f"{where} lacks frame {', '.join(map(str, missing[:_NAMED]))}{more} between "
             f"{paths[0].name!r} and {paths[-1].name!r}\n  the numbers of the frames of one "
-            "trajectory are evenly spaced: frame t of one is scored against frame t of the other"
+            "trajectory are evenly spaced: nothing is guessed"
         )
     return numbers
 

@@ -137,8 +137,7 @@ def _checked_actions(episode: RawEpisode) -> NDArray[Any]:
     if low < 0 or high >= MAX_ACTIONS:
         raise RequestError(
             f"{where} has actions from {low} to {high}\n  allowed: indices from 0 to "
-            f"{MAX_ACTIONS - 1}; numbers that mean an amount are floats, {MAX_ACTIONS} different "
-            "actions or more are no choice: is it a continuous one?"
+            f"{MAX_ACTIONS - 1}; are they amounts? Those of a continuous action are floats"
         )
     return found.astype(np.int64)
 

@@ -262,10 +262,12 @@ def _cut(suffix: str) -> Callable[[Path], None]:
 
 
 def _damaged_video(folder: Path) -> None:
-    _video(folder / "one.mkv", ONE.frames, "libx264", "yuv420p")
-    data = bytearray((folder / "one.mkv").read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
-    (folder / "one.mkv").write_bytes(data)
+    """The table of frames of an .mp4 stays whole."""
+    _video(folder / "one.mp4", ONE.frames, "libx264", "yuv420p")
+    data = bytearray((folder / "one.mp4").read_bytes())
+    place = 2 * len(data) // 3
+    data[place : place + 60] = bytes(60)
+    (folder / "one.mp4").write_bytes(data)
 
 
 def _damaged_npz(folder: Path) -> None:
@@ -340,7 +342,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a picture alone": (_arrays(frames=ONE.frames[0]), "this is one frame"),
     "several in one": (_arrays(frames=ONE.frames[None]), "one file, or one group, for each"),
     "negative actions": (_arrays(actions=ONE.actions - 1), "has actions from -1 to 2"),
-    "large indices": (_large_indices, "from 0 to 2100[^$]*is it a continuous one"),
+    "large indices": (_large_indices, "from 0 to 2100[^$]*are they amounts"),
     "actions of three axes": (_arrays(actions=np.zeros((8, 2, 2))), r"float64 \(8, 2, 2\)"),
     "ends that are counts": (
         _arrays(terminated=np.arange(8)),

@@ -166,12 +166,16 @@ def _minari(
     *,
     lossless: bool,
     data_format: str = "hdf5",
+    images: tuple[str, ...] = ("image",),
 ) -> None:
     image = gym.spaces.Box(0, 255, one.frames.shape[1:], np.uint8)
     taken = one.actions + 3 if isinstance(actions, gym.spaces.Discrete) else one.rewards[:, None]
     buffer = EpisodeBuffer(
         id=0,
-        observations={"image": list(one.frames), "speed": list(np.zeros((len(one.frames), 2)))},
+        observations={
+            "speed": list(np.zeros((len(one.frames), 2))),
+            **{key: list(one.frames) for key in images},
+        },
         actions=list(taken),
         rewards=[float(reward) for reward in one.rewards],
         terminations=[bool(end) for end in one.ends],
@@ -182,7 +186,7 @@ def _minari(
         name,
         [buffer],
         observation_space=gym.spaces.Dict(
-            {"image": image, "speed": gym.spaces.Box(-1, 1, (2,), np.float64)}
+            {"speed": gym.spaces.Box(-1, 1, (2,), np.float64), **dict.fromkeys(images, image)}
         ),
         action_space=actions,
         data_format=data_format,
@@ -237,6 +241,21 @@ def test_minari_frames_of_jpeg_and_numbers_as_actions(
     buffer = io.BytesIO()
     Image.fromarray(one.frames[3]).save(buffer, format="JPEG")
     np.testing.assert_array_equal(read_frames(found)[3], np.asarray(Image.open(buffer)))
+
+
+@NO_ENVIRONMENT
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [(("left", "right"), "of which left, right are images"), ((), "has the observations Dict")],
+)
+def test_minari_observations_that_are_not_one_image_are_refused(
+    images: tuple[str, ...], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    one, choice = played(0, height=32, width=40), gym.spaces.Discrete(4)
+    _minari("toy/noise-v0", one, choice, lossless=True, images=images)
+    with pytest.raises(RequestError, match=text):
+        read_source(Path("toy/noise-v0"))
 
 
 @pytest.mark.parametrize(
@@ -395,3 +414,25 @@ def test_a_long_episode_is_not_in_memory(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("zipfile.ZipExtFile.read", counted)
     next(found.frames())
     assert sum(asked) < one.frames[:40].nbytes
+
+
+def test_packets_that_no_player_shows_are_not_counted(tmp_path: Path) -> None:
+    """The fifth bit of a VP8 frame says whether it is shown; encoders hide references so."""
+    write_video(tmp_path / "all.webm", played(0, height=32, width=32).frames, "libvpx", "yuv420p")
+    with (
+        av.open(str(tmp_path / "all.webm")) as whole,
+        av.open(str(tmp_path / "one.webm"), "w") as file,
+    ):
+        stream = file.add_stream_from_template(whole.streams.video[0])
+        for number, packet in enumerate(whole.demux(video=0)):
+            data = bytearray(bytes(packet))
+            if number == 4:
+                data[0] &= ~0x10
+            if data:
+                other = av.Packet(bytes(data))
+                other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+                other.is_keyframe, other.stream = packet.is_keyframe, stream
+                file.mux(other)
+    video = open_video(tmp_path / "one.webm", "--real")
+    assert (video.num_coded, video.num_frames) == (9, 8)
+    assert len(list(decode(video))) == 8
