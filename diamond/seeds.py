@@ -25,6 +25,8 @@ class Purpose(StrEnum):
     INVERSE_DYNAMICS_FRAMES = "inverse_dynamics/frames"
     INVERSE_DYNAMICS_INIT = "inverse_dynamics/init"
     INVERSE_DYNAMICS_PAIRS = "inverse_dynamics/pairs"
+    ALIGNMENT_INIT = "alignment/init"
+    ALIGNMENT_PAIRS = "alignment/pairs"
     DENOISER_INIT = "denoiser/init"
     DENOISER_SEGMENTS = "denoiser/segments"
     DENOISER_NOISE = "denoiser/noise"

@@ -59,12 +59,14 @@ class Prepared:
         shift: Env steps by which the actions were moved against the frames.
         pieces: Of each episode its parts, one after the other; the action between two is left out.
         split: How held-out parts were chosen, in words.
+        remarks: What was left out.
     """
 
     source: Source
     shift: int
     pieces: tuple[tuple[Part, ...], ...]
     split: str
+    remarks: tuple[str, ...]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -91,7 +93,7 @@ def prepare(source: Source, hold_out: str = DEFAULT_HOLD_OUT, shift: int = 0) ->
         tuple(_part(episode, cut) for cut in own)
         for episode, own in zip(moved.episodes, cuts, strict=True)
     )
-    return Prepared(moved, shift, pieces, words)
+    return Prepared(moved, shift, pieces, words, _partly_known(source))
 
 
 def read_parts(prepared: Prepared) -> Iterator[tuple[Part, Iterator[ByteArray]]]:
@@ -171,6 +173,20 @@ def _alike(source: Source, shift: int) -> Source:
             )
             for episode in source.episodes
         ),
+    )
+
+
+def _partly_known(source: Source) -> tuple[str, ...]:
+    """What some episodes have and others have not."""
+    known = {
+        "rewards": sum(episode.rewards is not None for episode in source.episodes),
+        "ends": sum(episode.ends is not None for episode in source.episodes),
+    }
+    num = len(source.episodes)
+    return tuple(
+        f"{have} of {num} episodes have {what}: they are left out, for all episodes need them"
+        for what, have in known.items()
+        if 0 < have < num
     )
 
 

@@ -1,7 +1,6 @@
 """Write a recording into a home: whole, or not at all."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
@@ -12,6 +11,7 @@ from diamond.arrays import ByteArray
 from diamond.config.base import canonical_json
 from diamond.config.recorded import RECORDING_FILE, RECORDINGS_FOLDER, Recording, recording_folder
 from diamond.engine.files import locked, rename_to_new
+from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.recordings.content import (
     FrameDigest,
@@ -32,15 +32,9 @@ from diamond.recordings.recording_files import (
 )
 from diamond.weights.checkpoint_folders import new_folder
 
-Progress = Callable[[int], None]
-"""Told how many frames are done."""
 LOCK_FILE = ".lock"
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Of every frame in the file: equal frames give equal bytes."""
-
-
-def silent(done: int) -> None:
-    """No progress is shown."""
 
 
 def is_kept(recording: Recording, home: Path) -> bool:
@@ -60,15 +54,12 @@ def is_kept(recording: Recording, home: Path) -> bool:
     )
 
 
-def write_recording(
-    prepared: Prepared, recording: Recording, home: Path, progress: Progress = silent
-) -> bool:
+def write_recording(prepared: Prepared, recording: Recording, home: Path) -> bool:
     """Write a recording that was checked; one frame is in memory at a time.
 
     Args:
         prepared: Its files.
         recording: What the check found in them.
-        progress: Told the frames written.
 
     Returns:
         False where the home has it already: nothing is written.
@@ -77,15 +68,16 @@ def write_recording(
         RequestError: Another one has its name, or the files changed since they were checked.
         StoreError: The home cannot be written.
     """
+    Store(home).check_writable()
     folder = home / RECORDINGS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     with locked(folder / LOCK_FILE):
         if is_kept(recording, home):
             return False
         _clear(folder)
         target = recording_folder(home, recording.name)
         with new_folder(target, "give a home that can be written with --home") as whole:
-            parts = _write_frames(prepared, whole / FRAMES_FILE, progress)
+            parts = _write_frames(prepared, whole / FRAMES_FILE)
             content = content_of(recording.actions, parts)
             if digest_of(content) != recording.digest:
                 raise RequestError("the files changed while they were read\n  try again")
@@ -103,9 +95,8 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(left)
 
 
-def _write_frames(prepared: Prepared, path: Path, progress: Progress) -> list[PartContent]:
+def _write_frames(prepared: Prepared, path: Path) -> list[PartContent]:
     parts: list[PartContent] = []
-    done = 0
     with ZipFile(path, "w", ZIP_STORED) as file:
         for part, frames in read_parts(prepared):
             digest = FrameDigest()
@@ -113,8 +104,6 @@ def _write_frames(prepared: Prepared, path: Path, progress: Progress) -> list[Pa
                 name = frame_name(len(parts), number)
                 file.writestr(ZipInfo(name, _DATE), _png(frame))
                 digest.add(frame)
-                done += 1
-                progress(done)
             parts.append(part_content(part, digest))
     return parts
 
