@@ -59,8 +59,8 @@ def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) ->
         raise RequestError(
             f"{FLAG} {found.name} has {have} held-out starts of {horizon} env steps, numbers 0 to "
             f"{have - 1}; none from number {first_start} on\n"
-            "  import it again with a greater --hold-out; or score fewer starts before them "
-            "(rollouts.num_starts)"
+            "  import it again with a greater --hold-out; or score fewer starts before them: a "
+            "preset file with rollouts.num_starts"
             if have
             else f"{FLAG} {found.name} has no held-out frames to score against\n"
             "  import it again with --hold-out 0.1, or name the game that it is of with --game"
@@ -69,9 +69,10 @@ def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) ->
         "num_starts": min(config.references.num_starts, num_windows),
         "horizon_steps": horizon,
     }
+    imagined = {name: min(getattr(config.rollouts, name), most) for name, most in starts.items()}
     samples = config.rollouts.samples
     if samples is not None:
-        steps = min(samples.horizon_steps, horizon)
+        steps = min(samples.horizon_steps, imagined["horizon_steps"])
         samples = samples.model_copy(update={"horizon_steps": steps})
     references = config.references.model_copy(
         update=starts | {"recorded": found.digest, "counterfactuals": None, "off_data": None}
@@ -86,6 +87,6 @@ def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) ->
         update={
             "environment": environment,
             "references": references,
-            "rollouts": config.rollouts.model_copy(update=starts | {"samples": samples}),
+            "rollouts": config.rollouts.model_copy(update=imagined | {"samples": samples}),
         }
     )
