@@ -16,7 +16,7 @@ from diamond.errors import RequestError
 from diamond.plan.grammar import is_declaration
 from diamond.plan.plan import Plan
 from diamond.plan.recipe import Preset, Recipe, find_preset
-from diamond.plan.recordings import asked_recordings, games_of, recorded_word
+from diamond.plan.recordings.asked_recordings import asked_recordings, games_of, recorded_word
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:

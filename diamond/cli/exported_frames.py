@@ -11,6 +11,7 @@ from diamond.cli.widths import console
 from diamond.engine.store import Store
 from diamond.errors import one_of
 from diamond.recordings.export import ABOUT_FILE, FORMATS, write_export
+from diamond.report.numbers import counted
 from diamond.studies.export_frames import find_frames
 from diamond.studies.study_list import folder_bytes
 
@@ -32,7 +33,7 @@ def export_and_show(source: str, form: str, output: Path, as_json: bool, home: P
     out = console()
     num_bytes = size_text(folder_bytes(output))
     out.print(
-        f"{output}: {about['num_episodes']} episodes, {about['num_frames']} frames of "
+        f"{output}: {counted(about['num_episodes'], 'episode')}, {about['num_frames']} frames of "
         f"{about['height']} x {about['width']}, {form}, {num_bytes}",
         soft_wrap=True,
     )

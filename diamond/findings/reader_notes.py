@@ -10,7 +10,7 @@ from diamond.findings.arm_inputs import find_stage, scored_on, trained_model, vi
 from diamond.plan.match import match_meaning
 from diamond.plan.plan import Arm, Plan, imagines
 from diamond.plan.plan_arms import AA_NAME
-from diamond.plan.recorded_notes import recorded_lines
+from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
 from diamond.stages.registry import find_stage_record
 

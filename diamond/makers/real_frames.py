@@ -20,8 +20,8 @@ from diamond.envs.view import apply_view
 from diamond.errors import StageFailedError, StoreError
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import Recurrent
+from diamond.recordings.recording_files import open_recording
 from diamond.recordings.sets import frame_set, played_actions, recorded_references
-from diamond.recordings.store import open_recording
 from diamond.tensor_files import filled
 from diamond.training.evaluation import Actor, sampled_actor
 from diamond.weights.checkpoint_folders import imported_weights

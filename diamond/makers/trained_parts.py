@@ -18,8 +18,8 @@ from diamond.families.interface import implementation_of
 from diamond.makers.stopped_training import Window, find_stopped, keep_stopped
 from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
 from diamond.part import C, Extent, N, Part
+from diamond.recordings.recording_files import open_recording
 from diamond.recordings.sets import frame_set, played_actions
-from diamond.recordings.store import open_recording
 from diamond.seeds import Purpose, derive
 from diamond.stages.policy import curve_updates
 from diamond.training.inverse_dynamics_evaluation import judge_held_out, judge_held_out_numbers

@@ -10,7 +10,7 @@ from diamond.errors import RequestError
 from diamond.plan.designs import lay_out, read_arms, read_setting
 from diamond.plan.find_axis import Axis
 from diamond.plan.grammar import Assignment, parse_assignments
-from diamond.plan.recordings import recorded_word
+from diamond.plan.recordings.asked_recordings import recorded_word
 from diamond.plan.request import Design, Request
 from diamond.plan.variants import Setting
 

@@ -11,7 +11,7 @@ from diamond.config.recorded import RecordedFrames
 from diamond.errors import RequestError
 from diamond.plan.grammar import parse_assignments
 from diamond.plan.recipe import Recipe
-from diamond.plan.recordings import FLAG
+from diamond.plan.recordings.asked_recordings import FLAG
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from diamond.plan.plan_arms import (
     trained_arms,
 )
 from diamond.plan.recipe import preset_config
-from diamond.plan.recordings import FLAG, on_recording
+from diamond.plan.recordings.asked_recordings import FLAG
+from diamond.plan.recordings.recorded_runs import on_recording
 from diamond.plan.request import Request, check_stage
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.variants import Variant, apply_axes, make_variant

@@ -8,14 +8,17 @@ from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import av
 import numpy as np
 
 from diamond import __version__
 from diamond.arrays import ByteArray
+from diamond.data.frame_files import DEFLATE_LEVEL
 from diamond.engine.files import rename_to_new
 from diamond.errors import RequestError
+from diamond.recordings.action_tables import ACTION, END, EPISODE, FRAME, REWARD
 from diamond.recordings.episodes import RecordedEpisode
 from diamond.recordings.kept_episodes import Origin
 from diamond.recordings.minari_export import MinariText, write_minari
@@ -27,6 +30,8 @@ ABOUT_FILE = "about.json"
 """Beside the episodes: what they are."""
 LOSSLESS: Mapping[str, str] = {"qp": "0"}
 """Options with which libx264rgb loses nothing."""
+COLUMNS = frozenset({ACTION, REWARD, END, FRAME, EPISODE})
+"""What columns of a table of actions mean something by their name."""
 UNKNOWN_RATE = 30.0
 """Frames a second of a video whose episode does not say."""
 ALIGNMENT = "action i leads from frame i to frame i + 1; the last frame has none"
@@ -98,14 +103,24 @@ def write_export(outgoing: Outgoing, form: ExportFormat, target: Path) -> dict[s
 
 
 def write_npz(episode: RecordedEpisode, path: Path) -> None:
-    """Write an episode as `frames`, `actions`, and `rewards` and `terminated` where known."""
-    frames = np.stack(list(episode.frames()))
-    arrays: dict[str, Any] = {"frames": frames, "actions": episode.actions}
-    if episode.rewards is not None:
-        arrays["rewards"] = episode.rewards
-    if episode.ends is not None:
-        arrays["terminated"] = episode.ends
-    np.savez_compressed(path, **arrays)
+    """Write an episode as `frames`, `actions`, and `rewards` and `terminated` where known.
+
+    One frame is written after the other.
+    """
+    rows = {"actions": episode.actions, "rewards": episode.rewards, "terminated": episode.ends}
+    frames = episode.frames()
+    first = next(frames)
+    shape = (episode.num_frames, *first.shape)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": shape}
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=DEFLATE_LEVEL) as file:
+        with file.open("frames.npy", "w", force_zip64=True) as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            for frame in chain((first,), frames):
+                stream.write(frame.tobytes())
+        for name, array in rows.items():
+            if array is not None:
+                with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def write_video(
@@ -145,19 +160,21 @@ def write_actions(episode: RecordedEpisode, names: tuple[str, ...], path: Path) 
     A discrete action is its index in the column `action`; of continuous ones each number has a
     column of its own. `reward` and `terminated` are there where they are known.
     """
-    columns: dict[str, list[Any]] = {"frame": list(range(len(episode.actions)))}
+    columns: list[tuple[str, list[Any]]] = [(FRAME, list(range(len(episode.actions))))]
     if episode.actions.ndim == 1:
-        columns["action"] = episode.actions.tolist()
+        columns.append((ACTION, episode.actions.tolist()))
     else:
-        columns |= dict(zip(names, episode.actions.T.tolist(), strict=True))
+        # A number whose name means something else in a table gets another one.
+        own = [f"{name} (number)" if name in COLUMNS else name for name in names]
+        columns += zip(own, episode.actions.T.tolist(), strict=True)
     if episode.rewards is not None:
-        columns["reward"] = episode.rewards.tolist()
+        columns.append((REWARD, episode.rewards.tolist()))
     if episode.ends is not None:
-        columns["terminated"] = episode.ends.astype(int).tolist()
+        columns.append((END, episode.ends.astype(int).tolist()))
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        writer.writerow([name for name, _ in columns])
+        writer.writerows(zip(*(values for _, values in columns), strict=True))
 
 
 def _about(outgoing: Outgoing, form: ExportFormat, size: tuple[int, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from diamond.config.run import RunConfig
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError
 from diamond.plan.plan import Plan
-from diamond.recordings.store import open_recording
+from diamond.recordings.recording_files import open_recording
 
 
 def check_fits(recording: Recording, config: RunConfig) -> None:
@@ -24,6 +24,7 @@ def check_fits(recording: Recording, config: RunConfig) -> None:
     size = (recording.height, recording.width)
     if isinstance(config.environment, RecordingConfig):
         _check_crop(recording, config)
+        _check_learned(recording, config)
         return
     with open_game(config.game, config.environment) as env:
         native, names = env.native_size, env.action_names
@@ -66,6 +67,16 @@ def check_same_actions(recording: Recording, known: Recording) -> None:
             f"world model learned\n  {recording.name}: {ours.kind}, {', '.join(ours.names)}\n"
             f"  {known.name}: {theirs.kind}, {', '.join(theirs.names)}; equal names and ranges are "
             "needed"
+        )
+
+
+def _check_learned(recording: Recording, config: RunConfig) -> None:
+    """Refuse other actions than those of the networks that a checkpoint brings."""
+    found = len(recording.actions.names) if recording.actions.kind == "discrete" else 0
+    if config.imported is not None and config.imported.num_actions != found:
+        raise RequestError(
+            f"--checkpoint knows {config.imported.num_actions} actions, --frames {recording.name} "
+            f"has {found or 'continuous ones'}\n  give the recording that it learned"
         )
 
 

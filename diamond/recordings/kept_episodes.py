@@ -17,7 +17,7 @@ from diamond.data.dataset import FRAMES_FILE
 from diamond.data.frame_files import Frames, StoredFrames
 from diamond.data.reference_files import Reference, load_references
 from diamond.recordings.episodes import RecordedEpisode
-from diamond.recordings.store import StoredPart, StoredRecording
+from diamond.recordings.recording_files import StoredPart, StoredRecording
 
 ROWS = ("actions", "rewards", "ends")
 Origin = Mapping[str, int | str]

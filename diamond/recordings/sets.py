@@ -15,7 +15,7 @@ from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import Reference, view_recorded
 from diamond.envs.open_game import action_codes
 from diamond.envs.real_game import EpisodeKey
-from diamond.recordings.store import StoredPart, StoredRecording, open_recording
+from diamond.recordings.recording_files import StoredPart, StoredRecording, open_recording
 
 CHUNK_FRAMES = 256
 """Native frames in memory at a time."""

@@ -21,7 +21,7 @@ from diamond.recordings.content import (
     part_content,
 )
 from diamond.recordings.cuts import Prepared, read_parts
-from diamond.recordings.store import (
+from diamond.recordings.recording_files import (
     ACTIONS_FILE,
     CONTENT_FILE,
     ENDS_FILE,

@@ -20,13 +20,13 @@ from diamond.recordings.kept_episodes import (
     recording_episodes,
     training_episodes,
 )
-from diamond.recordings.store import StoredRecording, list_recordings, open_recording
+from diamond.recordings.recording_files import StoredRecording, list_recordings, open_recording
 from diamond.stages.agent import AGENT
 from diamond.stages.frames import FRAMES
 from diamond.stages.references import REFERENCES
 from diamond.stages.rollouts import ROLLOUTS
 from diamond.studies.stage_run import SHOWN, find_key, stage_of_folder, stages_of_home
-from diamond.studies.study_list import Study, all_studies
+from diamond.studies.study_list import Study, all_studies, how_to_go_on
 
 RECORDED = {"name", "digest", "source", "kind", "split", "shift"}
 """What is said of a recording."""
@@ -103,6 +103,10 @@ def _frames_of(study: Study, store: Store) -> str:
     if len(frames) == 1:
         return next(iter(frames))
     others = frames or of(REFERENCES.name)
+    if not others:
+        raise RequestError(
+            f"study {study.name!r} ends before any stage with real frames\n  {how_to_go_on(study)}"
+        )
     why = (
         f"has {len(frames)} sets of training frames"
         if frames

@@ -16,10 +16,10 @@ from diamond.config.recorded import Recording, plan_facts
 from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.engine.store import Store
 from diamond.errors import RequestError, unknown
-from diamond.plan.recordings import read_recording
+from diamond.plan.recordings.asked_recordings import read_recording
 from diamond.plan.stage_keys import StageName
 from diamond.recordings.fit import check_fits, check_same_actions
-from diamond.recordings.store import open_recording
+from diamond.recordings.recording_files import open_recording
 from diamond.stages.registry import find_stage_record, records
 from diamond.studies.stage_run import (
     HOW,

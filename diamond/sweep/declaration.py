@@ -9,7 +9,7 @@ from diamond.config.recorded import RecordedFrames
 from diamond.errors import RequestError
 from diamond.plan.declarations import Override
 from diamond.plan.recipe import declared_part, find_preset
-from diamond.plan.recordings import asked_recordings
+from diamond.plan.recordings.asked_recordings import asked_recordings
 from diamond.plan.toml_files import (
     at_line,
     find_named,
@@ -67,7 +67,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Options of a command in place of what is declared, None where it is silent."""
+    """Options of a command in place of what is declared, None where it is silent.
+
+    Recordings are looked for in the home.
+    """
 
     trials: int | None = None
     preset: str | None = None
@@ -76,15 +79,15 @@ class SweepOptions:
     name: str | None = None
     checkpoint: Path | None = None
     frames: str | None = None
+    home: Path = Path()
 
 
-def load_sweep(word: str, home: Path, options: SweepOptions = SweepOptions()) -> Sweep:
+def load_sweep(word: str, options: SweepOptions = SweepOptions()) -> Sweep:
     """Read a sweep by its name or file.
 
     Args:
         word: Name of a file in `studies/` of the current folder, or that comes with the package;
             or the path of a .toml file.
-        home: Where recordings are looked for.
         options: What the command changes.
 
     Raises:
@@ -94,7 +97,7 @@ def load_sweep(word: str, home: Path, options: SweepOptions = SweepOptions()) ->
     text = read_text(path, "sweep")
     declaration = read_sweep(text, path)
     asked = _with_options(path, declaration, options)
-    found = asked_recordings(options.frames, asked.declaration.games, home)
+    found = asked_recordings(options.frames, asked.declaration.games, options.home)
     return replace(asked, recordings=found)
 
 

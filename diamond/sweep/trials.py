@@ -16,7 +16,7 @@ from diamond.plan.find_axis import find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.recipe import preset_config
-from diamond.plan.recordings import on_recording
+from diamond.plan.recordings.recorded_runs import on_recording
 from diamond.plan.request import Request, check_protocol_name
 from diamond.plan.stage_keys import StageName, StageSpec
 from diamond.plan.variants import apply_axes, current_texts, fits_family

@@ -241,3 +241,10 @@ def test_an_agent_keeps_no_frames_and_the_held_out_ones_of_its_study_are_named(
         find_frames("online", store)
     with pytest.raises(RequestError, match="an agent collects are not kept"):
         find_frames(keys["agent"], store)
+
+
+def test_a_study_that_ends_before_all_frames_says_so(tmp_path: Path) -> None:
+    request = Request(("steps=1",), "smoke", ("Boxing",), 1, "inverse_dynamics", "judge")
+    store = made(tmp_path, make_plan(request))
+    with pytest.raises(RequestError, match=r"ends before any stage .*\n.*diamond show judge"):
+        find_frames("judge", store)

@@ -10,8 +10,8 @@ from diamond.errors import RequestError
 from diamond.plan.joined_requests import command_words, read_request, request_data
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Plan
-from diamond.plan.recorded_notes import recorded_lines
-from diamond.plan.recordings import games_of
+from diamond.plan.recordings.asked_recordings import games_of
+from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.plan.request import Request
 
 MINE = "frames:mine"
@@ -135,3 +135,16 @@ def test_a_study_remembers_what_it_has_to_know_of_a_recording() -> None:
         assert "--frames mine" in " ".join(command_words(request))
     assert "--game" not in command_words(asked(facts()))
     assert "recordings" not in request_data(replace(asked(facts()), recordings=()))
+
+
+def test_keys_follow_from_what_a_recording_holds() -> None:
+    def keys(found: RecordedFrames, game: str = MINE) -> dict[str, str]:
+        run = make_plan(asked(found, game)).arms[0].runs[0]
+        return {spec.stage: spec.key for spec in run.stages}
+
+    other = facts(digest="1" * 64)
+    same, without_game = keys(facts()), keys(other)
+    assert all(same[stage] != without_game[stage] for stage in same)
+    trained, beside_game = keys(facts(), "Breakout"), keys(other, "Breakout")
+    shared = {stage for stage in trained if trained[stage] == beside_game[stage]}
+    assert shared == {"references", "inverse_dynamics"}

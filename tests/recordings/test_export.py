@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import Reference, save_references
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import RequestError, StoreError
-from diamond.recordings.episodes import Actions, RecordedEpisode
+from diamond.recordings.episodes import Actions, RecordedEpisode, Source
 from diamond.recordings.export import (
     ABOUT_FILE,
     FORMATS,
@@ -29,6 +30,7 @@ from diamond.recordings.export import (
     write_video,
 )
 from diamond.recordings.kept_episodes import KeptEpisodes, held_out_episodes, training_episodes
+from diamond.recordings.reading import read_source
 
 NAMES = ("NOOP", "FIRE", "LEFT")
 NUMBERS = ("steer", "throttle, brake")
@@ -145,11 +147,51 @@ def test_continuous_actions_come_back_bit_by_bit(form: ExportFormat, tmp_path: P
     check_same(READERS[form](tmp_path / "out", one), one)
 
 
+def check_imported(folder: Path, *episodes: RecordedEpisode) -> Source:
+    source = read_source(folder)
+    assert len(source.episodes) == len(episodes)
+    for found, one in zip(source.episodes, episodes, strict=True):
+        check_same(
+            {"frames": frames_of(found), "actions": found.actions}
+            | ({} if found.rewards is None else {"rewards": found.rewards})
+            | ({} if found.ends is None else {"terminated": found.ends}),
+            one,
+        )
+    return source
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_exported_is_imported_again(form: ExportFormat, tmp_path: Path) -> None:
+    first, second = known_episode(12, 11, 7), known_episode(3, 11, 7)
+    first = replace(first, actions=np.arange(11) % 3)
+    second = replace(second, name="episode-1")
+    write_export(outgoing(first, second), form, tmp_path / "out")
+    source = check_imported(tmp_path / "out", first, second)
+    assert source.kind == form
+    assert len(source.action_names) == len(NAMES)
+    if form == "video":
+        assert source.episodes[0].frame_rate == pytest.approx(60 / 7)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("names", [NUMBERS, ("action", "reward")], ids=["names", "taken names"])
+def test_continuous_actions_are_imported_again(
+    form: ExportFormat, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Also where the numbers happen to be whole."""
+    one = replace(continuous_episode(), actions=np.array([[0.1, 1], [2, -3], [1e-9, 4]]))
+    write_export(outgoing(one, names=names), form, tmp_path / "out")
+    source = check_imported(tmp_path / "out", one)
+    if form == "video" and names == NUMBERS:
+        assert source.action_names == NUMBERS
+
+
 @pytest.mark.parametrize("form", ["npz", "video"])
 def test_what_is_not_known_is_not_written(form: ExportFormat, tmp_path: Path) -> None:
     one = episode(noise(3, 8, 8), np.array([2, 0]))
     write_export(outgoing(one), form, tmp_path / "out")
     check_same(READERS[form](tmp_path / "out", one), one)
+    check_imported(tmp_path / "out", one)
 
 
 def test_minari_refuses_what_it_cannot_say_and_leaves_nothing(tmp_path: Path) -> None:
@@ -162,14 +204,20 @@ def test_minari_refuses_what_it_cannot_say_and_leaves_nothing(tmp_path: Path) ->
 def test_a_minari_data_set_is_found_by_its_id_and_says_what_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_export(outgoing(known_episode(3, 8, 8)), "minari", tmp_path / "out")
+    ended = known_episode(3, 8, 8)
+    stopped = replace(ended, ends=np.zeros(2, dtype=np.bool_))
+    write_export(outgoing(ended, stopped), "minari", tmp_path / "out")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "out"))
     data = minari.load_dataset("boxing-frames-v0")
     assert data.action_space.n == len(NAMES)
     assert data.observation_space.shape == (8, 8, 3)
-    (metadata,) = data.storage.get_episode_metadata([0])
+    metadata, _ = data.storage.get_episode_metadata([0, 1])
     assert metadata["seed"] == 7
     assert metadata["options"] == {"num_noops": 0}
+    assert [data[0].truncations.tolist(), data[1].truncations.tolist()] == [
+        [False] * 2,
+        [False, True],
+    ]
     assert data.storage.metadata["about"]["action_names"] == list(NAMES)
 
 

@@ -65,9 +65,9 @@ class ChangedOptions:
         None
     )
 
-    def declared(self) -> "SweepOptions":
-        """The same, as a declaration takes it."""
-        from diamond.plan.recordings import games_of
+    def declared(self, home: Path) -> "SweepOptions":
+        """The same, as a declaration takes it; recordings are looked for in a home."""
+        from diamond.plan.recordings.asked_recordings import games_of
         from diamond.sweep.declaration import SweepOptions
 
         return SweepOptions(
@@ -78,6 +78,7 @@ class ChangedOptions:
             self.name,
             None if self.checkpoint is None else self.checkpoint.absolute(),
             self.frames,
+            home,
         )
 
 
@@ -163,7 +164,7 @@ def sweep(
     from diamond.cli.sweep import SweepWork, run_sweep
     from diamond.sweep.declaration import load_sweep
 
-    asked = load_sweep(declaration, execution.home.absolute(), changed.declared())
+    asked = load_sweep(declaration, changed.declared(execution.home.absolute()))
     options = execution.common().options(declared=asked.declaration.slurm)
     work = SweepWork(execution.storage, tuple(warm_start or ()), confirm)
     raise typer.Exit(run_sweep(asked, work, options))

@@ -33,13 +33,15 @@ class AgentOptions:
     preset: Preset = DEFAULT_PRESET
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1
     protocol: Annotated[
-        str,
+        str | None,
         choice(
             "online",
             "static",
-            help="online: collect and train in turn; static: train on scripted play.",
+            help="online: collect and train in turn, the default; static: train on scripted play, "
+            "or with --frames on a recording, the default there.",
+            show_default=False,
         ),
-    ] = "online"
+    ] = None
     name: Annotated[
         str | None, typer.Option(help="Name of the study; made from game and preset if absent.")
     ] = None
@@ -66,7 +68,7 @@ def train(
     """
     from diamond.cli.ablate import run_study
     from diamond.plan.recipe import base_of, find_preset
-    from diamond.plan.recordings import asked_recordings, games_of
+    from diamond.plan.recordings.asked_recordings import asked_recordings, games_of
     from diamond.plan.request import Request, check_protocol_name
 
     preset = find_preset(agents.preset)
@@ -79,7 +81,9 @@ def train(
         agents.seeds,
         None,
         agents.name,
-        protocol=check_protocol_name(agents.protocol),
+        protocol=check_protocol_name(
+            agents.protocol or ("online" if agents.frames is None else "static")
+        ),
         goal="agent",
         recordings=asked_recordings(agents.frames, games, execution.home.absolute()),
     )

@@ -23,7 +23,7 @@ from diamond.engine.plan_duration import Estimate, wall_seconds
 from diamond.engine.store import Status, Store
 from diamond.findings.reader_notes import unseen_levels
 from diamond.plan.plan import Plan, imagines
-from diamond.plan.recorded_notes import recorded_lines
+from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.studies.arm_selection import selected_stages
