@@ -33,7 +33,6 @@ SHARED_STEMS = {
     "axis_values": "values of axes of every run, and of a family",
     "fidelity": "the command, and the stage",
     "presets": "of every run, and of a family",
-    "store": "of stages, and of recordings",
 }
 
 

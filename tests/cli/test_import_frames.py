@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diamond.recordings.store import find_recording, list_recordings, open_recording
+from diamond.recordings.recording_files import find_recording, list_recordings, open_recording
 from tests.commands import diamond
 from tests.recordings.made_sources import Moved, moved
 

@@ -17,7 +17,7 @@ from diamond.recordings.cuts import DEFAULT_HOLD_OUT, prepare
 from diamond.recordings.episodes import Source
 from diamond.recordings.examined import Wanted, check_name, examine
 from diamond.recordings.reading import read_source
-from diamond.recordings.store import find_recording, list_recordings, open_recording
+from diamond.recordings.recording_files import find_recording, list_recordings, open_recording
 from diamond.recordings.writing import write_recording
 from diamond.studies.garbage import find_garbage
 from tests.recordings.made_files import played, write_npz, write_video
