@@ -49,7 +49,9 @@ FIRST_SIX_ACTIONS: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 Kind = Literal["atari", "minatar", "gymnasium", "recording"]
 FRAMES_PREFIX = "frames:"
 """Before the name of a recording, where it stands in the place of a game."""
-RECORDING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+MAX_NAME = 60
+"""Letters of the name of a recording."""
+RECORDING_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 ALE_ID = re.compile(r"ALE/(\w+)-v5")
 KNOWN_MODULES: frozenset[str] = frozenset({"ale_py", "gymnasium", "minatar", "minigrid"})
 """Modules that an id is known without."""

@@ -94,39 +94,51 @@ class RecordedFrames(Record):
         description="frames of each held-out part, without the one after an end"
     )
 
+    @property
+    def longest_horizon(self) -> int:
+        """Most env steps that any held-out start has after it."""
+        return max((num - _num_context(num) for num in self.held_out), default=0)
+
     def windows(self, horizon: int) -> tuple["Window", ...]:
         """The held-out starts that there are: context and horizon end to end in every part.
 
         The first ones of all parts come before the second ones. The last one of a part may be
-        shorter than the horizon; a part shorter than a context is padded in front.
+        shorter than the horizon. Half of a part that is shorter than two contexts is its context.
 
         Args:
             horizon: Env steps after a start.
         """
         found = []
         for part, num_frames in enumerate(self.held_out):
+            real = _num_context(num_frames)
+            if real:
+                found.append(Window(part, 0, min(real + horizon, num_frames), real))
             stride = CONTEXT_FRAMES + horizon
-            firsts = range(0, max(1, num_frames - CONTEXT_FRAMES), stride)
             found += [
-                Window(part, first, min(stride, num_frames - first))
-                for first in firsts
-                if num_frames >= 2
+                Window(part, first, min(stride, num_frames - first), CONTEXT_FRAMES)
+                for first in range(real + horizon, num_frames - CONTEXT_FRAMES, stride)
             ]
         return tuple(sorted(found, key=lambda one: (one.first, one.part)))
 
 
 class Window(NamedTuple):
-    """A held-out start: frames of a part, of which the first 16 are the context.
+    """A held-out start, as frames of a part.
 
     Attributes:
         part: Number among the held-out parts.
         first: Its first frame in the part.
         num_frames: Its frames, the context among them.
+        num_context: Those of the context, at most 16; others are padded in front.
     """
 
     part: int
     first: int
     num_frames: int
+    num_context: int
+
+
+def _num_context(num_frames: int) -> int:
+    return min(CONTEXT_FRAMES, num_frames // 2)
 
 
 def plan_facts(recording: Recording) -> RecordedFrames:

@@ -14,7 +14,7 @@ from diamond.config.recorded import ActionsField, ContinuousActions, DiscreteAct
 from diamond.data.frame_pairs import FramePairs, PairCollector
 from diamond.errors import RequestError
 from diamond.recordings.content import FrameDigest, content_of, digest_of, part_content
-from diamond.recordings.cuts import LEAST_HELD_OUT, Part, Prepared, read_parts
+from diamond.recordings.cuts import LEAST_SCORED, Part, Prepared, read_parts
 
 BLACK_LEVEL = 16
 """Of 255: no pixel of a black frame is brighter."""
@@ -259,9 +259,9 @@ def _problems(
     if not varies:
         told.append("the action is always the same: what actions do cannot be learnt")
     lengths = [part.num_frames for part in prepared.parts if part.held_out]
-    if lengths and max(lengths) < LEAST_HELD_OUT:
+    if lengths and max(lengths) < LEAST_SCORED:
         told.append(
-            f"the longest held-out part has {max(lengths)} frames, {LEAST_HELD_OUT} are needed to "
+            f"the longest held-out part has {max(lengths)} frames, {LEAST_SCORED} are needed to "
             "score on it: hold out longer episodes with --hold-out NAME,NAME"
         )
     return tuple(told)

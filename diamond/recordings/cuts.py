@@ -15,7 +15,9 @@ from diamond.errors import RequestError, unknown
 from diamond.recordings.episodes import Actions, RecordedEpisode, Source
 
 LEAST_HELD_OUT = CONTEXT_FRAMES + 2
-"""Frames of a part on which a world model can be scored: a context, and two after it."""
+"""Frames of the end of a single episode: a context, and two after it."""
+LEAST_SCORED = 3
+"""Frames of a held-out episode, whose context is padded: one before, one imagined, and the end."""
 DEFAULT_HOLD_OUT = "0.1"
 
 
@@ -158,8 +160,21 @@ def _exactly(frames: Iterator[ByteArray], part: Part) -> Iterator[ByteArray]:
         )
 
 
+def _check_ends(source: Source) -> None:
+    """Refuse an end inside an episode: whether the next frame begins another one is not said."""
+    for episode in source.episodes:
+        if episode.ends is not None and episode.ends[:-1].any():
+            where = int(np.flatnonzero(episode.ends)[0])
+            raise RequestError(
+                f"episode {episode.name!r} ends at action {where} of {len(episode.ends)} and goes "
+                "on\n  give a file or a group for each episode; its last frame is the one after "
+                "the end"
+            )
+
+
 def _alike(source: Source, shift: int) -> Source:
     """All episodes moved, with rewards and ends where all have them."""
+    _check_ends(source)
     rewards = all(episode.rewards is not None for episode in source.episodes)
     ends = all(episode.ends is not None for episode in source.episodes)
     return replace(

@@ -3,14 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from diamond.config.game_names import MAX_NAME, RECORDING_NAME
 from diamond.config.recorded import Alignment, DiscreteActions, Recording
 from diamond.errors import RequestError
 from diamond.recordings.check import CheckReport, check
 from diamond.recordings.cuts import DEFAULT_HOLD_OUT, Prepared, prepare
 from diamond.recordings.episodes import Source
 from diamond.training.alignment import align
-
-MAX_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,13 @@ def check_name(name: str) -> None:
     Raises:
         RequestError: It has other characters, or begins with a dot.
     """
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name) and len(name) <= MAX_NAME:
+    if RECORDING_NAME.fullmatch(name):
         return
-    mended = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:MAX_NAME]
+    mended = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:MAX_NAME]
     hint = f", for instance --name {mended}" if mended else ""
     raise RequestError(
-        f"--name {name!r}\n  allowed: letters, digits, '-', '_' and '.', at most {MAX_NAME}, "
-        f"not '.' first{hint}"
+        f"--name {name!r}\n  allowed: letters, digits, '-', '_' and '.', at most {MAX_NAME}, the "
+        f"first a letter or digit{hint}"
     )
 
 

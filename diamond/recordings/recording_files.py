@@ -18,12 +18,12 @@ from pydantic import ValidationError
 from diamond.arrays import ByteArray
 from diamond.config.recorded import (
     RECORDING_FILE,
-    RECORDINGS_FOLDER,
     Recording,
     recording_folder,
 )
 from diamond.engine.files import read_json
-from diamond.errors import StoreError, unknown
+from diamond.errors import StoreError
+from diamond.plan.recordings.asked_recordings import recording_names
 from diamond.recordings.content import Content, array_digest, digest_of
 from diamond.recordings.episodes import Actions
 
@@ -120,26 +120,8 @@ def frame_name(part: int, number: int) -> str:
 
 def list_recordings(home: Path) -> tuple[Recording, ...]:
     """The recordings of a home by name; those whose record is damaged are left out."""
-    folder = home / RECORDINGS_FOLDER
-    names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    found = [_read(home, name) for name in names if not name.startswith(".")]
+    found = [_read(home, name) for name in recording_names(home)]
     return tuple(one for one in found if one is not None)
-
-
-def find_recording(home: Path, name: str) -> Recording:
-    """What is known of a recording.
-
-    Raises:
-        RequestError: The home has none of this name.
-        StoreError: Its record is damaged.
-    """
-    found = _read(home, name) if name in _names(home) else None
-    if found is not None:
-        return found
-    if name in _names(home):
-        raise _damaged(recording_folder(home, name) / RECORDING_FILE, "it cannot be read")
-    known = [one.name for one in list_recordings(home)]
-    raise unknown("recording", name, known, f"take one in: {HOW} {name}")
 
 
 def open_recording(home: Path, digest: str) -> StoredRecording:
@@ -155,11 +137,6 @@ def open_recording(home: Path, digest: str) -> StoredRecording:
         f"the home {str(home)!r} has no recording {digest[:12]}\n"
         f"  import it again, with the same options: {HOW} NAME"
     )
-
-
-def _names(home: Path) -> list[str]:
-    folder = home / RECORDINGS_FOLDER
-    return [one.name for one in folder.iterdir()] if folder.is_dir() else []
 
 
 def _read(home: Path, name: str) -> Recording | None:

@@ -114,7 +114,7 @@ def recorded_references(
 def _reference(part: StoredPart, window: Window, codes: Sequence[int] | None) -> Reference:
     first, end = window.first, window.first + window.num_frames
     native = part.frames(first, end)
-    padded = max(0, CONTEXT_FRAMES + 1 - window.num_frames)
+    padded = CONTEXT_FRAMES - window.num_context
     ends_here = part.ends is not None and end < part.num_frames and bool(part.ends[end - 1])
     rows = slice(first, end if ends_here else end - 1)
     taken = part.actions[rows].tolist()
@@ -122,7 +122,7 @@ def _reference(part: StoredPart, window: Window, codes: Sequence[int] | None) ->
         EpisodeKey(NO_EMULATOR_SEED - window.part, 0),
         tuple(map(tuple, taken)) if part.actions.ndim == 2 else _codes(taken, codes),
         -padded,
-        window.num_frames + padded - CONTEXT_FRAMES,
+        window.num_frames - window.num_context,
         np.concatenate([np.repeat(native[:1], padded, axis=0), native]),
         native[::STILL_STRIDE],
         rewards=None

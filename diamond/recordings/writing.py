@@ -13,6 +13,7 @@ from diamond.config.recorded import RECORDING_FILE, RECORDINGS_FOLDER, Recording
 from diamond.engine.files import locked, rename_to_new
 from diamond.engine.store import Store
 from diamond.errors import RequestError
+from diamond.plan.recordings.asked_recordings import read_recording
 from diamond.recordings.content import (
     FrameDigest,
     PartContent,
@@ -27,7 +28,6 @@ from diamond.recordings.recording_files import (
     ENDS_FILE,
     FRAMES_FILE,
     REWARDS_FILE,
-    find_recording,
     frame_name,
 )
 from diamond.weights.checkpoint_folders import new_folder
@@ -46,7 +46,7 @@ def is_kept(recording: Recording, home: Path) -> bool:
     target = recording_folder(home, recording.name)
     if not target.exists():
         return False
-    if find_recording(home, recording.name).digest == recording.digest:
+    if read_recording(home, recording.name).digest == recording.digest:
         return True
     raise RequestError(
         f"there is another recording called {recording.name!r}: frames, actions or split differ; "

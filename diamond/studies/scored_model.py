@@ -13,7 +13,7 @@ from diamond.config.environments import RecordingConfig
 from diamond.config.game_names import check_game
 from diamond.config.presets import paper
 from diamond.config.recorded import Recording, plan_facts
-from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.run import RunConfig
 from diamond.engine.store import Store
 from diamond.errors import RequestError, unknown
 from diamond.plan.recordings.asked_recordings import read_recording
@@ -110,8 +110,7 @@ def recorded_starts(recording: Recording, starts: int | None, horizon: int) -> t
         RequestError: The recording has not so many.
     """
     found = plan_facts(recording)
-    longest = max((frames - CONTEXT_FRAMES for frames in found.held_out), default=0)
-    horizon = min(horizon, max(1, longest))
+    horizon = min(horizon, max(1, found.longest_horizon))
     have = len(found.windows(horizon))
     if not have or (starts is not None and starts > have):
         raise RequestError(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diamond.recordings.recording_files import find_recording, list_recordings, open_recording
+from diamond.plan.recordings.asked_recordings import read_recording
+from diamond.recordings.recording_files import list_recordings, open_recording
 from tests.commands import diamond
 from tests.recordings.made_sources import Moved, moved
 
@@ -39,7 +40,7 @@ def test_people_are_told_what_was_found_and_what_is_next(tmp_path: Path) -> None
     assert kept == f"kept in {home / 'recordings' / 'mine'}"
     assert following == f"next: diamond ablate steps=1,3 --frames mine --home {home}"
     assert "writing" in done.stderr and "writing" not in done.stdout
-    record = find_recording(home, "mine")
+    record = read_recording(home, "mine")
     assert (record.source, record.kind, record.shift) == (str(files), "npz", 0)
     part = open_recording(home, record.digest).parts[1]
     np.testing.assert_array_equal(part.frames(), moved(1, 50).frames)
@@ -50,7 +51,7 @@ def test_people_are_told_what_was_found_and_what_is_next(tmp_path: Path) -> None
     other = diamond(*arguments, "--hold-out", "e0")
     assert other.returncode == 2
     assert "another recording called 'mine'" in other.stderr
-    assert find_recording(home, "mine") == record
+    assert read_recording(home, "mine") == record
 
 
 def test_the_document_is_alone_and_a_dry_run_writes_nothing(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_the_document_is_alone_and_a_dry_run_writes_nothing(tmp_path: Path) -> N
     made = json.loads(diamond(*arguments).stdout)
     assert made["folder"] == str(home / "recordings" / "mine") and made["is_new"]
     assert made["recording"] == said["recording"]
-    assert made["recording"]["digest"] == find_recording(home, "mine").digest
+    assert made["recording"]["digest"] == read_recording(home, "mine").digest
 
 
 def test_a_lag_is_warned_of_and_the_option_that_is_named_mends_it(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_lag_is_warned_of_and_the_option_that_is_named_mends_it(tmp_path: Path
     assert "--shift 1 mends it" in dry.stdout.replace("\n", " ")
     done = diamond(*arguments, "--shift", "1")
     assert done.returncode == 0 and "Warning" not in done.stdout
-    record = find_recording(home, "mine")
+    record = read_recording(home, "mine")
     assert record.shift == 1
     first = open_recording(home, record.digest).parts[0]
     np.testing.assert_array_equal(first.frames(), one.frames[1:][: first.num_frames])

@@ -44,17 +44,25 @@ def stages(plan: Plan) -> set[str]:
 def test_windows_lie_end_to_end_the_first_of_all_parts_first() -> None:
     windows = facts().windows(24)
     assert windows == (
-        Window(0, 0, 40),
-        Window(1, 0, 40),
-        Window(2, 0, 12),
-        Window(0, 40, 40),
-        Window(0, 80, 40),
-        Window(0, 120, 30),
+        Window(0, 0, 40, 16),
+        Window(1, 0, 40, 16),
+        Window(2, 0, 12, 6),
+        Window(0, 40, 40, 16),
+        Window(0, 80, 40, 16),
+        Window(0, 120, 30, 16),
     )
     # What is left of a part has a context and one frame more, or it is no start.
-    assert facts(held_out=(56,)).windows(24) == (Window(0, 0, 40),)
-    assert facts(held_out=(57,)).windows(24) == (Window(0, 0, 40), Window(0, 40, 17))
+    assert facts(held_out=(56,)).windows(24) == (Window(0, 0, 40, 16),)
+    assert facts(held_out=(57,)).windows(24) == (Window(0, 0, 40, 16), Window(0, 40, 17, 16))
     assert facts(held_out=(1,)).windows(24) == ()
+
+
+@pytest.mark.parametrize(("num", "horizon"), [(200, 184), (32, 16), (31, 16), (5, 3), (2, 1)])
+def test_a_short_part_is_half_context(num: int, horizon: int) -> None:
+    found = facts(held_out=(num,))
+    assert found.longest_horizon == horizon
+    (window,) = found.windows(horizon)
+    assert window.num_frames - window.num_context == horizon
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from diamond.arrays import BoolArray, ByteArray, IntArray
+from diamond.config.recorded import Recording
 from diamond.recordings.episodes import RecordedEpisode, Source
+from diamond.recordings.examined import Wanted, examine
+from diamond.recordings.writing import write_recording
 
 SIZE = 32
 MOVES = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
@@ -57,3 +61,10 @@ def source(lengths: Sequence[int] = (20, 24, 30), kind: str = "npz") -> Source:
         ends[-1] = True
         made.append(episode(f"e{seed}", moved(seed, length), ends))
     return Source(kind, tuple(made), NAMES)
+
+
+def keep(given: Source, home: Path, name: str = "mine", hold_out: str = "0.5") -> Recording:
+    """Keep a source in a home."""
+    found = examine(given, Wanted(name, "files", hold_out))
+    write_recording(found.prepared, found.recording, home)
+    return found.recording

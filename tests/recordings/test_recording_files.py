@@ -10,24 +10,19 @@ import numpy as np
 import pytest
 
 from diamond.arrays import ByteArray
-from diamond.config.recorded import Recording, recording_folder
+from diamond.config.recorded import recording_folder
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
+from diamond.plan.recordings.asked_recordings import read_recording
 from diamond.recordings.cuts import DEFAULT_HOLD_OUT, prepare
 from diamond.recordings.episodes import Source
 from diamond.recordings.examined import Wanted, check_name, examine
 from diamond.recordings.reading import read_source
-from diamond.recordings.recording_files import find_recording, list_recordings, open_recording
+from diamond.recordings.recording_files import list_recordings, open_recording
 from diamond.recordings.writing import write_recording
 from diamond.studies.garbage import find_garbage
 from tests.recordings.made_files import played, write_npz, write_video
-from tests.recordings.made_sources import source
-
-
-def keep(given: Source, home: Path, name: str = "mine", hold_out: str = "0.5") -> Recording:
-    found = examine(given, Wanted(name, "files", hold_out))
-    write_recording(found.prepared, found.recording, home)
-    return found.recording
+from tests.recordings.made_sources import keep, source
 
 
 def digest(given: Source, hold_out: str = "0.5") -> str:
@@ -41,7 +36,7 @@ def frames_of(given: Source, episode: int) -> ByteArray:
 def test_what_is_kept_is_what_was_given(tmp_path: Path) -> None:
     given = source()
     record = keep(given, tmp_path)
-    assert find_recording(tmp_path, "mine") == record
+    assert read_recording(tmp_path, "mine") == record
     stored = open_recording(tmp_path, record.digest)
     assert stored.record == record
     assert [part.name for part in stored.parts] == ["e0", "e1", "e2"]
@@ -196,10 +191,10 @@ def test_no_study_needs_to_name_a_recording_that_stays(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_there_is_told_the_nearest_one(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="there is no recording yet"):
-        find_recording(tmp_path, "mine")
+        read_recording(tmp_path, "mine")
     keep(source(), tmp_path, "drives")
     with pytest.raises(RequestError) as refused:
-        find_recording(tmp_path, "drive")
+        read_recording(tmp_path, "drive")
     text = str(refused.value)
     assert "Did you mean 'drives'?" in text and "diamond import-frames PATH --name drive" in text
 
@@ -232,7 +227,7 @@ def test_a_damaged_record_is_no_recording(tmp_path: Path) -> None:
     said = json.loads(path.read_text())
     path.write_text(json.dumps({**said, "height": "tall"}))
     with pytest.raises(StoreError, match=r"recording\.json"):
-        find_recording(tmp_path, "mine")
+        read_recording(tmp_path, "mine")
     with pytest.raises(StoreError, match="import it again"):
         open_recording(tmp_path, record.digest)
 

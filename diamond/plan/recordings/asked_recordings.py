@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from diamond.config.game_names import FRAMES_PREFIX, recording_of, slug_of
+from diamond.config.game_names import FRAMES_PREFIX, RECORDING_NAME, recording_of, slug_of
 from diamond.config.recorded import (
     RECORDING_FILE,
     RECORDINGS_FOLDER,
@@ -89,4 +89,4 @@ def read_recording(home: Path, name: str) -> Recording:
 def recording_names(home: Path) -> list[str]:
     """Names of the recordings of a home."""
     found = (home / RECORDINGS_FOLDER).glob(f"*/{RECORDING_FILE}")
-    return sorted(path.parent.name for path in found)
+    return sorted(path.parent.name for path in found if RECORDING_NAME.fullmatch(path.parent.name))

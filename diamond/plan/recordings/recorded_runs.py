@@ -6,7 +6,7 @@ from diamond.config.environments import RecordingConfig
 from diamond.config.game_names import recording_of
 from diamond.config.recorded import RecordedFrames
 from diamond.config.recording import RecordedSet
-from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.run import RunConfig
 from diamond.errors import RequestError
 from diamond.plan.recordings.asked_recordings import FLAG
 
@@ -51,8 +51,7 @@ def on_recording(
 
 def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) -> RunConfig:
     """A run whose held-out starts are those of the recording, too."""
-    longest = max((frames - CONTEXT_FRAMES for frames in found.held_out), default=0)
-    horizon = max(1, min(config.references.horizon_steps, longest))
+    horizon = max(1, min(config.references.horizon_steps, found.longest_horizon))
     num_windows = len(found.windows(horizon)) - first_start
     if num_windows < 1:
         have = len(found.windows(horizon))
