@@ -296,7 +296,7 @@ def test_the_judge_of_the_presets_is_no_part_of_what_a_run_is() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "numerics", "columns"),
-    [("fidelity", 3, "53b952a4"), ("policy_fidelity", 2, "d7b0fcdb")],
+    [("fidelity", 3, "6e753634"), ("policy_fidelity", 2, "d7b0fcdb")],
 )
 def test_finished_studies_get_a_new_metric(stage: StageName, numerics: int, columns: str) -> None:
     """A stage that scored before a metric was there is made again by its next `numerics` alone.
