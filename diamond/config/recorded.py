@@ -1,12 +1,13 @@
 """What `diamond import-frames` found in a recording, by value; a plan reads it."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from diamond.config.base import Record
 from diamond.config.recording import Digest
+from diamond.config.run import CONTEXT_FRAMES
 
 RECORDINGS_FOLDER = "recordings"
 """In a home: a folder for each recording, by its name."""
@@ -39,18 +40,19 @@ class RecordedPart(Record):
     name: str
     num_frames: int = Field(ge=1)
     held_out: bool = Field(description="no world model is trained on it: arms are scored on it")
+    ended: bool = Field(default=False, description="whether its last action ended the game")
 
 
 class Alignment(Record):
     """How well frames and actions fit, by the lag between them."""
 
-    lag: int = Field(description="env steps at which they fit best; 0: action i leads to frame i+1")
+    lag: int = Field(description="env steps at which they fit; 0: action i leads to frame i+1")
     lags: tuple[int, ...]
     scores: tuple[float, ...] = Field(
-        description="held-out accuracy, or R2 of continuous actions, of each lag"
+        description="for each lag, how the change from frame i to frame i+1 and action i+lag go "
+        "together, beyond what the actions around it say: a correlation on held-out pairs, 0: not"
     )
-    trivial: float = Field(description="the score of always saying the most frequent action, or 0")
-    told: bool = Field(description="whether the best lag is ahead of chance and of the others")
+    told: bool = Field(description="whether that lag is surely ahead of chance and of later lags")
 
 
 class Recording(Record):
@@ -73,6 +75,73 @@ class Recording(Record):
     shift: int = Field(description="env steps by which the actions were moved on import")
     alignment: Alignment | None
     remarks: tuple[str, ...] = Field(description="what a reader of results must know of the files")
+
+
+class RecordedFrames(Record):
+    """What a plan has to know of a recording; the request of a study keeps it.
+
+    A plan is laid out again where the recording is not.
+    """
+
+    name: str
+    digest: Digest
+    height: int
+    width: int
+    num_actions: int = Field(ge=0, description="discrete actions; 0 of continuous ones")
+    rewards: bool = Field(description="whether it says both rewards and ends")
+    training: tuple[int, ...] = Field(description="frames of each part that is trained on")
+    held_out: tuple[int, ...] = Field(
+        description="frames of each held-out part, without the one after an end"
+    )
+
+    def windows(self, horizon: int) -> tuple["Window", ...]:
+        """The held-out starts that there are: context and horizon end to end in every part.
+
+        The first ones of all parts come before the second ones. The last one of a part may be
+        shorter than the horizon; a part shorter than a context is padded in front.
+
+        Args:
+            horizon: Env steps after a start.
+        """
+        found = []
+        for part, num_frames in enumerate(self.held_out):
+            stride = CONTEXT_FRAMES + horizon
+            firsts = range(0, max(1, num_frames - CONTEXT_FRAMES), stride)
+            found += [
+                Window(part, first, min(stride, num_frames - first))
+                for first in firsts
+                if num_frames >= 2
+            ]
+        return tuple(sorted(found, key=lambda one: (one.first, one.part)))
+
+
+class Window(NamedTuple):
+    """A held-out start: frames of a part, of which the first 16 are the context.
+
+    Attributes:
+        part: Number among the held-out parts.
+        first: Its first frame in the part.
+        num_frames: Its frames, the context among them.
+    """
+
+    part: int
+    first: int
+    num_frames: int
+
+
+def plan_facts(recording: Recording) -> RecordedFrames:
+    """What a plan has to know of a recording."""
+    actions, parts = recording.actions, recording.parts
+    return RecordedFrames(
+        name=recording.name,
+        digest=recording.digest,
+        height=recording.height,
+        width=recording.width,
+        num_actions=len(actions.names) if actions.kind == "discrete" else 0,
+        rewards=recording.rewards and recording.ends,
+        training=tuple(one.num_frames for one in parts if not one.held_out),
+        held_out=tuple(one.num_frames - one.ended for one in parts if one.held_out),
+    )
 
 
 def recording_folder(home: Path, name: str) -> Path:

@@ -227,9 +227,17 @@ def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray
 def view_frames(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
     """Frames of a reference as an arm sees them; recorded ones may be of its own size already."""
     frames = np.asarray(stored)
-    if is_recorded([reference]) and frames.shape[1:3] == (view.height, view.width):
-        return frames
-    return apply_view_all(frames, view)
+    return view_recorded(frames, view) if is_recorded([reference]) else apply_view_all(frames, view)
+
+
+def view_recorded(native: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+    """Apply the view to recorded frames (t, h, w, 3), whose size may be that of the view already.
+
+    These were cropped before.
+    """
+    if native.shape[1:3] == (view.height, view.width):
+        view = view.model_copy(update={"crop": None})
+    return apply_view_all(native, view)
 
 
 def is_recorded(references: Iterable[Reference]) -> bool:
