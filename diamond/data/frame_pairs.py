@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from diamond.arrays import BoolArray, ByteArray, IntArray
 
-LAGS = (-3, -2, -1, 0, 1, 2, 3)
-"""Env steps by which an action may stand apart from the frames that it leads between."""
+WINDOW = (-4, -3, -2, -1, 0, 1, 2, 3, 4)
+"""Env steps from a pair of frames to the actions around it."""
 SIDE = 48
 """Rows and columns of a small frame, pixels."""
 MAX_PAIRS = 10_000
@@ -28,8 +28,8 @@ class FramePairs:
     Attributes:
         before: (n, 48, 48) uint8, grey.
         after: (n, 48, 48) uint8, the frame after each.
-        actions: (n, 7) int64 or (n, 7, k) float64: for pair (frame i, frame i + 1) and each lag L
-            of `LAGS` the action i + L.
+        actions: (n, 9) int64 or (n, 9, k) float64: for pair (frame i, frame i + 1) and each step s
+            of `WINDOW` the action i + s.
         parts: (n,) int64, the number of the part that each is of.
     """
 
@@ -64,21 +64,21 @@ class PairCollector:
         """The pairs, once all frames passed by."""
         chosen = [(part, row) for part, rows in enumerate(self._rows) for row in rows]
         empty = np.empty((0, SIDE, SIDE), dtype=np.uint8)
-        window = np.asarray(LAGS)
+        window = np.asarray(WINDOW)
         return FramePairs(
             np.stack([self._small[part, row] for part, row in chosen]) if chosen else empty,
             np.stack([self._small[part, row + 1] for part, row in chosen]) if chosen else empty,
             np.stack([self._actions[part][row + window] for part, row in chosen])
             if chosen
-            else np.empty((0, len(LAGS)), dtype=np.int64),
+            else np.empty((0, len(WINDOW)), dtype=np.int64),
             np.array([part for part, _ in chosen], dtype=np.int64),
         )
 
 
 def choose_pairs(actions: Sequence[Actions]) -> list[list[int]]:
-    """Choose pairs whose actions differ between the lags, at most `MAX_PAIRS`, spread evenly.
+    """Choose pairs with two actions around them, at most `MAX_PAIRS`, spread evenly.
 
-    Where an action is held for longer than the lags reach, it says nothing of the lag.
+    Where an action is held for longer than a window, it says nothing of a lag.
 
     Args:
         actions: Of each part, (t - 1,) or (t - 1, k).
@@ -86,7 +86,7 @@ def choose_pairs(actions: Sequence[Actions]) -> list[list[int]]:
     Returns:
         Of each part the numbers of the frames before, ascending.
     """
-    telling = [np.flatnonzero(_changes(own)) - LAGS[0] for own in actions]
+    telling = [np.flatnonzero(_changes(own)) - WINDOW[0] for own in actions]
     num = sum(map(len, telling))
     kept = np.zeros(num, dtype=np.bool_)
     kept[np.linspace(0, num - 1, min(num, MAX_PAIRS)).round().astype(np.int64)] = True
@@ -96,9 +96,9 @@ def choose_pairs(actions: Sequence[Actions]) -> list[list[int]]:
 
 def _changes(actions: Actions) -> BoolArray:
     """Whether the window of each pair that has a whole one holds two actions."""
-    if len(actions) < len(LAGS):
+    if len(actions) < len(WINDOW):
         return np.zeros(0, dtype=np.bool_)
     flat = actions.reshape(len(actions), -1)
-    windows = np.lib.stride_tricks.sliding_window_view(flat, len(LAGS), axis=0)
+    windows = np.lib.stride_tricks.sliding_window_view(flat, len(WINDOW), axis=0)
     changes: BoolArray = (windows != windows[..., :1]).any(axis=(1, 2))
     return changes

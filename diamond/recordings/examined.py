@@ -9,7 +9,7 @@ from diamond.errors import RequestError
 from diamond.recordings.check import CheckReport, check
 from diamond.recordings.cuts import DEFAULT_HOLD_OUT, Prepared, prepare
 from diamond.recordings.episodes import Source
-from diamond.training.alignment import align
+from diamond.training.alignment import HABIT, align
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,20 @@ def _warning(alignment: Alignment | None, shift: int) -> str | None:
     if alignment is None or not alignment.told or alignment.lag == 0:
         return None
     lag = alignment.lag
-    late = "late" if lag > 0 else "early"
+    seen = f"the change from frame i to frame i+1 shows action i{lag:+d}"
     steps = f"{abs(lag)} step{'' if abs(lag) == 1 else 's'}"
+    mend = f"--shift {shift + lag} mends it"
+    if lag > 0:
+        return f"actions seem to stand {steps} too late: {seen}; {mend}"
     return (
-        f"actions seem to stand {steps} too {late}: the change from frame i to frame i+1 shows "
-        f"action i{lag:+d}; --shift {shift + lag} mends it"
+        f"{seen}, and none after it: actions stand {steps} too early, and {mend}; or the game "
+        "shows them late, and nothing is wrong"
     )
 
 
 def _doubt(alignment: Alignment) -> str:
-    return (
-        "whether actions fit their frames cannot be told: the change from frame to frame shows too "
-        f"little of them (at best {max(alignment.scores):.2f} of 1)"
-    )
+    least, best = min(alignment.scores), max(alignment.scores)
+    why = f"the change from frame to frame shows too little of them (at best {best:.2f} of 1)"
+    if least > HABIT * best > 0:
+        why = "frames say what the player does before and after as well: it acts by habit"
+    return f"whether actions fit their frames cannot be told: {why}"

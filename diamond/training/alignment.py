@@ -13,13 +13,19 @@ import numpy as np
 
 from diamond.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from diamond.config.recorded import Alignment
-from diamond.data.frame_pairs import LAGS, SIDE, Actions, FramePairs
+from diamond.data.frame_pairs import SIDE, WINDOW, Actions, FramePairs
 from diamond.stats.difference import t_test
 
+LAGS = WINDOW[1:-1]
+"""Those that are told apart: each has an action before it and one after it in the window."""
 LEAST_PAIRS = 300
 """Fewer pairs are not asked: chance would decide."""
 SURE = 0.01
 """The p value below which a lag is said to be ahead."""
+_CLEAR = 0.25
+"""Share of the best score that a lag needs for its action to count as shown."""
+HABIT = 0.5
+"""Where every lag has so much of the best score, frames show what the player does by habit."""
 _NUM_FOLDS = 5
 _NUM_BLOCKS = 150
 _GRIDS = (1, 3)
@@ -37,12 +43,12 @@ def align(pairs: FramePairs, num_actions: int | None) -> Alignment | None:
     """Find the lag at which frames and actions fit.
 
     Neighbouring actions are often equal, and a game may show an action late, so that several lags
-    fit. So each lag is asked what a pair says of its action beyond what the actions at the other
-    lags say of it; actions that come later say nothing, or only what a player's habits say. The lag
-    is the latest one that says at least half as much as the best does, above the least.
+    fit. So each lag is asked what a pair says of its action beyond what the other actions around
+    say of it. Of actions that come after a pair it says nothing, or only what a player's habits
+    say: the lag is the latest one that is shown clearly, and surely better than those after it.
 
     Args:
-        pairs: Of the recording, its actions by lag.
+        pairs: Of the recording, with the actions around each.
         num_actions: Number of discrete actions; None of continuous ones.
 
     Returns:
@@ -54,17 +60,21 @@ def align(pairs: FramePairs, num_actions: int | None) -> Alignment | None:
     rest = _rest(_as_numbers(pairs.actions, num_actions))
     guess = _guess(_features(pairs), rest, blocks % _NUM_FOLDS)
     norm = np.sqrt((guess**2).sum(axis=2).mean(axis=0) * (rest**2).sum(axis=2).mean(axis=0))
-    gains = (guess * rest).sum(axis=2) / np.maximum(norm, 1e-12)
+    gains = ((guess * rest).sum(axis=2) / np.maximum(norm, 1e-12))[:, 1:-1]
     scores = gains.mean(axis=0)
     reach = scores - scores.min()
-    best = int(np.flatnonzero(reach >= reach.max() / 2)[-1])
-    ahead = [gains[:, best], *(gains[:, best] - later for later in gains[:, best + 1 :].T)]
-    return Alignment(
-        lag=LAGS[best],
-        lags=LAGS,
-        scores=tuple(scores.tolist()),
-        told=all(_is_positive(one, blocks) for one in ahead),
-    )
+    clear = np.flatnonzero(reach >= _CLEAR * reach.max())[::-1]
+    sure = [lag for lag in clear if _is_ahead(gains, lag, blocks)]
+    if scores.min() > HABIT * scores.max() > 0:
+        sure = []
+    best = int(sure[0]) if sure else int(scores.argmax())
+    return Alignment(lag=LAGS[best], lags=LAGS, scores=tuple(scores.tolist()), told=bool(sure))
+
+
+def _is_ahead(gains: FloatArray, lag: int, blocks: IntArray) -> bool:
+    """Whether a lag is surely ahead of chance and of each later one."""
+    others = (gains[:, lag] - later for later in gains[:, lag + 1 :].T)
+    return all(_is_positive(one, blocks) for one in (gains[:, lag], *others))
 
 
 def _is_positive(values: FloatArray, blocks: IntArray) -> bool:
@@ -84,7 +94,7 @@ def _blocks(parts: IntArray) -> IntArray:
 
 
 def _as_numbers(actions: Actions, num_actions: int | None) -> FloatArray:
-    """Actions as numbers (n, 7, k): 0 and 1 for each discrete one, or in units of their spread."""
+    """Actions as numbers (n, 9, k): 0 and 1 for each discrete one, or in units of their spread."""
     if num_actions is not None:
         chosen: FloatArray = np.eye(num_actions)[actions.astype(np.int64)]
         return chosen
@@ -94,12 +104,12 @@ def _as_numbers(actions: Actions, num_actions: int | None) -> FloatArray:
 
 
 def _rest(actions: FloatArray) -> FloatArray:
-    """What of the action at each lag the actions at the others do not say, (n, 7, k)."""
+    """What of each action around a pair the others do not say, (n, 9, k)."""
     rest = np.empty_like(actions)
-    for lag in range(len(LAGS)):
-        others = np.delete(actions, lag, axis=1).reshape(len(actions), -1)
+    for step in range(len(WINDOW)):
+        others = np.delete(actions, step, axis=1).reshape(len(actions), -1)
         known = np.column_stack((others, np.ones(len(others))))
-        rest[:, lag] = actions[:, lag] - known @ _ridge(known, actions[:, lag], _ACTION_RIDGE)
+        rest[:, step] = actions[:, step] - known @ _ridge(known, actions[:, step], _ACTION_RIDGE)
     return rest
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from diamond.arrays import ByteArray
 from diamond.config.recorded import ContinuousActions
-from diamond.data.frame_pairs import LAGS
+from diamond.data.frame_pairs import WINDOW
 from diamond.errors import RequestError
 from diamond.recordings.check import CheckReport, check
 from diamond.recordings.cuts import prepare
@@ -190,8 +190,9 @@ def test_a_lag_is_a_warning_and_the_shift_that_it_names_mends_it(lag: int) -> No
     )
     examined = examine(given, Wanted("mine", "files"))
     assert examined.warning is not None
-    assert ("late" in examined.warning) == (lag > 0)
-    assert examined.warning.endswith(f"--shift {lag} mends it")
+    assert f"1 step too {'late' if lag > 0 else 'early'}" in examined.warning
+    assert f"shows action i{lag:+d}" in examined.warning
+    assert f"--shift {lag} mends it" in examined.warning
     assert examined.warning in examined.recording.remarks
     mended = examine(given, Wanted("mine", "files", shift=lag))
     assert mended.warning is None and mended.recording.shift == lag
@@ -209,4 +210,4 @@ def test_frames_that_do_not_show_actions_are_remarked() -> None:
 def test_small_pairs_are_of_the_frames_that_passed() -> None:
     _, pairs = check(prepare(source((40, 60)), "0.5"))
     assert len(pairs.before) == len(pairs.after) == len(pairs.parts) > 40
-    assert pairs.actions.shape == (len(pairs.before), len(LAGS))
+    assert pairs.actions.shape == (len(pairs.before), len(WINDOW))

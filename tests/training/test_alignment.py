@@ -10,14 +10,13 @@ from diamond.config.recorded import Alignment
 from diamond.config.recording import FramesConfig, PlayConfig, ViewConfig
 from diamond.data.collect import collect_frames
 from diamond.data.frame_pairs import (
-    LAGS,
     MAX_PAIRS,
     Actions,
     FramePairs,
     PairCollector,
     choose_pairs,
 )
-from diamond.training.alignment import LEAST_PAIRS, align
+from diamond.training.alignment import LAGS, LEAST_PAIRS, align
 from tests.recordings.made_sources import MOVES, NAMES, Moved, moved
 
 
@@ -90,6 +89,17 @@ def test_frames_that_do_not_show_actions_tell_no_lag() -> None:
     assert not aligned([Moved(noise, moved(1, 700).actions)]).told
 
 
+def test_a_player_whose_actions_follow_from_every_frame_tells_no_lag() -> None:
+    """The place of the square says all actions around, whichever of them moved it."""
+    times = np.arange(1400) % 56
+    lanes = np.random.default_rng(0).integers(0, 5, 60)
+    frames = np.zeros((1400, 32, 32, 3), dtype=np.uint8)
+    for t, time in enumerate(times):
+        frames[t, time // 2 : time // 2 + 4, 8:24] = 200
+    found = aligned([Moved(frames, lanes[times[:-1]])])
+    assert min(found.scores) > 0.3 and not found.told
+
+
 def test_too_few_pairs_are_not_asked() -> None:
     one = moved(0, LEAST_PAIRS)
     assert align(pairs_of([one], [one.actions]), len(NAMES)) is None
@@ -99,24 +109,24 @@ def test_it_is_found_again_to_the_bit(square: list[Moved]) -> None:
     assert aligned(square) == aligned(square)
 
 
-def test_pairs_are_those_whose_actions_change_between_the_lags() -> None:
+def test_pairs_are_those_whose_actions_change_around_them() -> None:
     actions = np.zeros(30, dtype=np.int64)
     actions[12:] = 1
     (rows,) = choose_pairs([actions])
-    # The change from action 11 to 12 is between lags of the pairs 9 to 14.
-    assert rows == [9, 10, 11, 12, 13, 14]
+    # Of the pairs 8 to 15 the window holds both action 11 and action 12.
+    assert rows == [8, 9, 10, 11, 12, 13, 14, 15]
 
 
 def test_pairs_of_many_frames_are_spread_evenly() -> None:
     actions = np.arange(5 * MAX_PAIRS) % 3
     (rows,) = choose_pairs([actions])
     assert len(rows) == MAX_PAIRS
-    assert rows[0] == 3 and rows[-1] == len(actions) - 4
+    assert rows[0] == 4 and rows[-1] == len(actions) - 5
     assert set(np.diff(rows).tolist()) <= {4, 5, 6}
 
 
 def test_the_actions_of_a_pair_are_those_around_it() -> None:
     one = moved(0, 20)
     pairs = pairs_of([one], [np.arange(19)])
-    np.testing.assert_array_equal(pairs.actions[0], [0, 1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(pairs.actions[0], [0, 1, 2, 3, 4, 5, 6, 7, 8])
     np.testing.assert_array_equal(pairs.after[:-1], pairs.before[1:])
