@@ -9,6 +9,8 @@ from diamond.config.base import Record
 from diamond.config.recording import Digest
 from diamond.config.run import CONTEXT_FRAMES
 
+SHORT_PART_FRAMES = 24
+"""Fewer frames have no room for a whole context and a few steps after it."""
 RECORDINGS_FOLDER = "recordings"
 """In a home: a folder for each recording, by its name."""
 RECORDING_FILE = "recording.json"
@@ -103,7 +105,7 @@ class RecordedFrames(Record):
         """The held-out starts that there are: context and horizon end to end in every part.
 
         The first ones of all parts come before the second ones. The last one of a part may be
-        shorter than the horizon. Half of a part that is shorter than two contexts is its context.
+        shorter than the horizon. Half of a part of fewer than 24 frames is its context.
 
         Args:
             horizon: Env steps after a start.
@@ -138,7 +140,7 @@ class Window(NamedTuple):
 
 
 def _num_context(num_frames: int) -> int:
-    return min(CONTEXT_FRAMES, num_frames // 2)
+    return CONTEXT_FRAMES if num_frames >= SHORT_PART_FRAMES else num_frames // 2
 
 
 def plan_facts(recording: Recording) -> RecordedFrames:

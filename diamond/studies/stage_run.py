@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from diamond.config.base import canonical, content_hash, first_reason
+from diamond.config.base import canonical, content_hash, first_reason, shared_canonical
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family, world_section
@@ -165,7 +165,11 @@ def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunCon
     if "agent" in upstream:
         _check_whole(store, "agent", upstream["agent"])
         return _agent_config(store, upstream["agent"], rollouts, settings)
-    trained = {one.name: _check_whole(store, one.name, upstream[one.name]) for one in family.stages}
+    trained = {
+        one.name: _check_whole(store, one.name, upstream[one.name])
+        for one in family.stages
+        if one.name in upstream
+    }
     first = next(iter(trained.values()))
     frames = _read(store, "frames", first["upstream"]["frames"])
     drawn = ("rollouts", *family.sampling)
@@ -250,7 +254,12 @@ def _validated(*parts: Mapping[str, Any]) -> RunConfig:
     whole = json.loads(json.dumps(base.sections())) | sections
     fields = type(base).model_fields
     data = {name: value for name, value in whole.items() if name in fields}
-    data["world"] = world_section(sections)
+    family = find_family(sections["family"])
+    lent: Mapping[str, Any] = {}
+    if any(stage.part not in sections for stage in family.stages):
+        # Frames without rewards train no part that tells them: nothing reads its section.
+        lent = shared_canonical(family.preset(base.preset, base.game))
+    data["world"] = world_section({**lent, **sections})
     if "rollouts" in sections or "references" in sections:
         ample = {name: data["references"][name] for name in ("num_starts", "horizon_steps")}
         data["rollouts"] = data["rollouts"] | ample
