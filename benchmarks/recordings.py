@@ -3,11 +3,15 @@
 One study is trained on the frames of the game; the others on the same frames, exported as video
 with tables of actions and imported again: without loss, through H.264 with loss, and with the
 actions shifted by one frame. All are scored against the game.
+
+With --bot: episodes of the bot of MiniGrid, kept by Minari; a study is trained and scored on them
+alone.
 """
 
 import argparse
 import csv
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -16,7 +20,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import gymnasium
+import minari
 import numpy as np
+from gymnasium.spaces import Box, Discrete
+from minari.data_collector.episode_buffer import EpisodeBuffer
+from minigrid.utils.baby_ai_bot import BabyAIBot
+from minigrid.wrappers import ImgObsWrapper, RGBImgObsWrapper
 
 from diamond.arrays import ByteArray
 from diamond.config.processes import python_command, python_environment
@@ -28,6 +38,7 @@ from diamond.recordings.export import write_video
 from diamond.results.model import Result
 
 DIRECT = "direct"
+BOT_METRICS = ("psnr", "ssim", "skill_copy_l1", "action_accuracy")
 METRICS = ["psnr", "ssim", "core_ratio", "action_accuracy", "reward_f1"]
 Change = Callable[[Path, Path], None]
 """Writes another form of a video and its table, by their common stem, into a folder."""
@@ -213,6 +224,51 @@ def compare(home: Path, game: str, preset: str, metrics: list[str]) -> None:
     say_scores(made, metrics)
 
 
+def bot_episodes(num: int) -> Iterator[EpisodeBuffer]:
+    """Episodes of MiniGrid's bot, which walks to a ball, as Minari keeps them."""
+    game = gymnasium.make("BabyAI-GoToRedBallGrey-v0")
+    env = ImgObsWrapper(RGBImgObsWrapper(game, tile_size=8))
+    for seed in range(num):
+        frames, steps = [env.reset(seed=seed)[0]], []
+        bot = BabyAIBot(env.unwrapped)
+        while not steps or not (steps[-1][2] or steps[-1][3]):
+            action = int(bot.replan())
+            frame, reward, terminated, truncated, _ = env.step(action)
+            frames.append(frame)
+            steps.append((action, reward, terminated, truncated))
+        actions, rewards, ends, cuts = map(np.array, zip(*steps, strict=True))
+        yield EpisodeBuffer(
+            seed=seed,
+            observations=np.stack(frames),
+            actions=actions,
+            rewards=rewards,
+            terminations=ends,
+            truncations=cuts,
+        )
+
+
+def study_bot(home: Path, preset: str, num: int = 500) -> None:
+    """Import what the bot did, and make a study of it alone."""
+    os.environ["MINARI_DATASETS_PATH"] = str(home / "minari")
+    minari.create_dataset_from_buffers(
+        "minigrid/ball-v0",
+        list(bot_episodes(num)),
+        observation_space=Box(0, 255, (64, 64, 3), np.uint8),
+        action_space=Discrete(7),
+        jpeg_encoding=False,
+    )
+    studies = Studies(home, "", preset)
+    studies.run("import-frames", "minigrid/ball-v0", "--name", "ball")
+    say_alignment(home, "ball")
+    words = ("--frames", "ball", "--preset", preset, "--until", "fidelity")
+    studies.run("ablate", "steps=1,3", *words, "--name", "ball")
+    result = read_result(home / "studies" / "ball" / "report.json")
+    assert result is not None
+    for arm in result.arms:
+        shown = {name: mean_of(result, arm.name, name) for name in BOT_METRICS}
+        print(f"{arm.name}: {shown}")
+
+
 def main() -> None:
     """Compare what the words say."""
     parser = argparse.ArgumentParser("python -m benchmarks.recordings", description=__doc__)
@@ -220,9 +276,14 @@ def main() -> None:
     parser.add_argument("--preset", default="smoke")
     parser.add_argument("--home", type=Path, help="a new folder, by default one that is removed")
     parser.add_argument("--metrics", nargs="+", default=METRICS)
+    parser.add_argument("--bot", action="store_true", help="a data set of another project instead")
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        compare(said.home or Path(folder) / "home", said.game, said.preset, said.metrics)
+        home = said.home or Path(folder) / "home"
+        if said.bot:
+            study_bot(home, said.preset)
+        else:
+            compare(home, said.game, said.preset, said.metrics)
 
 
 if __name__ == "__main__":
