@@ -10,14 +10,18 @@ alone.
 
 import argparse
 import csv
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import av
 import gymnasium
@@ -38,6 +42,7 @@ from diamond.recordings.export import write_video
 from diamond.results.model import Result
 
 DIRECT = "direct"
+BOT_GAME = "BabyAI-GoToRedBallGrey-v0"
 BOT_METRICS = ("psnr", "ssim", "skill_copy_l1", "action_accuracy")
 METRICS = ["psnr", "ssim", "core_ratio", "action_accuracy", "reward_f1"]
 Change = Callable[[Path, Path], None]
@@ -226,11 +231,20 @@ def compare(home: Path, game: str, preset: str, metrics: list[str]) -> None:
 
 def bot_episodes(num: int) -> Iterator[EpisodeBuffer]:
     """Episodes of MiniGrid's bot, which walks to a ball, as Minari keeps them."""
-    game = gymnasium.make("BabyAI-GoToRedBallGrey-v0")
-    env = ImgObsWrapper(RGBImgObsWrapper(game, tile_size=8))
+    # Their types are not told.
+    whole: Any = RGBImgObsWrapper
+    picture: Any = ImgObsWrapper
+    player: Any = BabyAIBot
+    env = picture(whole(gymnasium.make(BOT_GAME), tile_size=8))
+    with redirect_stdout(io.StringIO()):  # it tells of places that it drew again
+        yield from _played(env, player, num)
+
+
+def _played(env: Any, player: Any, num: int) -> Iterator[EpisodeBuffer]:
     for seed in range(num):
-        frames, steps = [env.reset(seed=seed)[0]], []
-        bot = BabyAIBot(env.unwrapped)
+        frames = [env.reset(seed=seed)[0]]
+        steps: list[tuple[int, float, bool, bool]] = []
+        bot = player(env.unwrapped)
         while not steps or not (steps[-1][2] or steps[-1][3]):
             action = int(bot.replan())
             frame, reward, terminated, truncated, _ = env.step(action)
@@ -250,13 +264,14 @@ def bot_episodes(num: int) -> Iterator[EpisodeBuffer]:
 def study_bot(home: Path, preset: str, num: int = 500) -> None:
     """Import what the bot did, and make a study of it alone."""
     os.environ["MINARI_DATASETS_PATH"] = str(home / "minari")
-    minari.create_dataset_from_buffers(
-        "minigrid/ball-v0",
-        list(bot_episodes(num)),
-        observation_space=Box(0, 255, (64, 64, 3), np.uint8),
-        action_space=Discrete(7),
-        jpeg_encoding=False,
-    )
+    with warnings.catch_warnings(action="ignore"):  # it misses an author and their address
+        minari.create_dataset_from_buffers(
+            "minigrid/ball-v0",
+            list(bot_episodes(num)),
+            observation_space=Box(0, 255, (64, 64, 3), np.uint8),
+            action_space=Discrete(7),
+            jpeg_encoding=False,
+        )
     studies = Studies(home, "", preset)
     studies.run("import-frames", "minigrid/ball-v0", "--name", "ball")
     say_alignment(home, "ball")
