@@ -1,6 +1,6 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
+from diamond.config.environments import RecordingConfig
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.action_space import ActionSpace
@@ -19,6 +20,7 @@ from diamond.data.reference_files import NATIVE_FILE, Reference, load_references
 from diamond.engine.output_names import FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
+from diamond.recordings.recording_files import list_recordings
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 
@@ -251,7 +253,7 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
     lengths = _lengths(references, horizon)
     copy_last = next((arm.name for arm in arms if arm.config.world.family == "copy_last"), None)
     trained = next((arm for arm in arms if family_of(arm.config).is_trained), arms[0])
-    names = _action_names(finest.config, space)
+    said = _action_words(finest.config, space, store)
     films = []
     for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
@@ -274,21 +276,40 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
                 length,
                 tuple(rows),
                 copy_last,
-                tuple(names[code] if names else _written(code) for code in taken),
+                tuple(map(said, taken)),
                 () if np.isnan(earned).any() else tuple(earned),
             )
         )
     return films
 
 
-def _written(numbers: Sequence[float]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
+def _action_words(config: RunConfig, space: ActionSpace, store: Store) -> Callable[[Any], str]:
+    """Says an action in words: its number where neither game nor recording here does."""
+    names = _recorded_names(config, store)
+    if not space.is_continuous:
+        words = _action_names(config, space)
+        if names:
+            words = dict(zip(space.codes, names, strict=True))
+        return words.__getitem__
+    named = names or tuple(f"number {place}" for place in range(len(space.low)))
+
+    def said(numbers: Sequence[float]) -> str:
+        told = (f"{name} {one:g}" for name, one in zip(named, numbers, strict=True) if one)
+        return ", ".join(told) or "all 0"
+
+    return said
+
+
+def _recorded_names(config: RunConfig, store: Store) -> tuple[str, ...]:
+    """What the home calls the actions of the recording that a run learned; else nothing."""
+    if not isinstance(config.environment, RecordingConfig):
+        return ()
+    known = {one.digest: one.actions.names for one in list_recordings(store.home)}
+    return known.get(str(config.environment.digest), ())
 
 
 def _action_names(config: RunConfig, space: ActionSpace) -> Mapping[int, str]:
     """A word for each discrete action: its number where the game here does not say."""
-    if space.is_continuous:
-        return {}
     # Emulators, which a study without frames does without.
     from diamond.envs.open_game import open_game  # noqa: PLC0415
 
