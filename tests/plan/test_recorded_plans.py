@@ -156,3 +156,17 @@ def test_keys_follow_from_what_a_recording_holds() -> None:
     trained, beside_game = keys(facts(), "Breakout"), keys(other, "Breakout")
     shared = {stage for stage in trained if trained[stage] == beside_game[stage]}
     assert shared == {"references", "inverse_dynamics"}
+
+
+@pytest.mark.parametrize("words", ["reward_balance=0,1", "event_starts=0,0.5"])
+def test_arms_that_differ_in_what_is_left_out_are_refused(words: str) -> None:
+    make_plan(asked(facts(), assignments=(words,)))
+    with pytest.raises(RequestError, match="are the same run on frames:mine: .*both rewards"):
+        make_plan(asked(facts(rewards=False), assignments=(words,)))
+    # What has no policy because actions are numbers can still tell rewards.
+    numbers = asked(facts(num_actions=0), assignments=(words,))
+    if words.startswith("reward"):
+        make_plan(numbers)
+    else:
+        with pytest.raises(RequestError, match="these are numbers"):
+            make_plan(numbers)
