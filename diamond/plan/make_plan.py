@@ -23,7 +23,7 @@ from diamond.plan.plan_arms import (
 )
 from diamond.plan.recipe import preset_config
 from diamond.plan.recordings.asked_recordings import FLAG
-from diamond.plan.recordings.recorded_runs import on_recording
+from diamond.plan.recordings.recorded_runs import check_enough_frames, on_recording
 from diamond.plan.request import Request, check_stage
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.variants import Variant, apply_axes, make_variant
@@ -57,6 +57,8 @@ def make_plan(request: Request) -> Plan:
         variants, path = _variants(layout, base)
         if request.match is not None:
             variants = match_costs(request.match, variants)
+        for variant in variants:
+            check_enough_frames(variant.config, request.recordings)
         made = trained_arms(variants, request, until)
         refuse_other_starts(made)
         refuse_equal_arms(made)

@@ -163,3 +163,23 @@ def refuse_equal_arms(arms: list[Arm]) -> None:
                 "give each value and each arm once"
             )
         seen[identity] = arm.name
+    _refuse_untouched(arms)
+
+
+def _refuse_untouched(arms: Sequence[Arm]) -> None:
+    """Refuse arms that differ in nothing but stages that a recording leaves out."""
+    seen: dict[tuple[str, ...], str] = {}
+    for arm in arms:
+        config = arm.runs[0].config
+        reasons = left_out(config)
+        if not reasons:
+            continue
+        keys = tuple(spec.key for spec in stages_of(config))
+        if keys in seen:
+            told = "; ".join(dict.fromkeys(reasons.values()))
+            raise RequestError(
+                f"{seen[keys]!r} and {arm.name!r} are the same run on {arm.game}: they differ in "
+                f"what is left out ({', '.join(reasons)}: {told})\n"
+                "  vary what its stages read: `diamond axes` says of each axis which one is first"
+            )
+        seen[keys] = arm.name

@@ -1,6 +1,7 @@
 """Plans on recordings: which stages there are, which starts, what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +14,11 @@ from diamond.plan.plan import Plan
 from diamond.plan.recordings.asked_recordings import games_of
 from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.plan.request import Request
+from tests.agents import write_agent
+from tests.recordings.made_sources import facts
 
 MINE = "frames:mine"
 WITHOUT_GAME = {"references", "frames", "denoiser", "inverse_dynamics", "rollouts", "fidelity"}
-
-
-def facts(**changed: Any) -> RecordedFrames:
-    known: dict[str, Any] = {
-        "name": "mine",
-        "digest": "0" * 64,
-        "height": 210,
-        "width": 160,
-        "num_actions": 4,
-        "rewards": True,
-        "training": (150, 150, 100),
-        "held_out": (150, 40, 12),
-    }
-    return RecordedFrames.model_validate(known | changed)
 
 
 def asked(found: RecordedFrames, game: str = MINE, **changed: Any) -> Request:
@@ -156,3 +145,33 @@ def test_keys_follow_from_what_a_recording_holds() -> None:
     trained, beside_game = keys(facts(), "Breakout"), keys(other, "Breakout")
     shared = {stage for stage in trained if trained[stage] == beside_game[stage]}
     assert shared == {"references", "inverse_dynamics"}
+
+
+@pytest.mark.parametrize("words", ["reward_balance=0,1", "event_starts=0,0.5"])
+def test_arms_that_differ_in_what_is_left_out_are_refused(words: str) -> None:
+    make_plan(asked(facts(), assignments=(words,)))
+    with pytest.raises(RequestError, match=r"are the same run on frames:mine: .*both rewards"):
+        make_plan(asked(facts(rewards=False), assignments=(words,)))
+    # What has no policy because actions are numbers can still tell rewards.
+    numbers = asked(facts(num_actions=0), assignments=(words,))
+    if words.startswith("reward"):
+        make_plan(numbers)
+    else:
+        with pytest.raises(RequestError, match="these are numbers"):
+            make_plan(numbers)
+
+
+def test_a_checkpoint_trains_nothing_on_a_recording(tmp_path: Path) -> None:
+    checkpoint = write_agent(tmp_path / "breakout")
+    with pytest.raises(RequestError, match="--frames mine with --checkpoint"):
+        make_plan(asked(facts(), "Breakout", checkpoint=checkpoint))
+    with pytest.raises(RequestError, match=r"trained on Breakout(?s:.)*leave --frames out"):
+        make_plan(asked(facts(), checkpoint=checkpoint))
+
+
+def test_an_arm_that_wants_more_frames_than_there_are_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"num_frames=401(?s:.)*allowed: 64 to 400"):
+        make_plan(asked(facts(), assignments=("num_frames=100,401",)))
+    plan = make_plan(asked(facts(), assignments=("num_frames=100,400",)))
+    told = recorded_lines(plan, MINE)
+    assert told[0] == f"{MINE}: arms are trained on 100 to 400 frames of the recording mine."

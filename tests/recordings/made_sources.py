@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from diamond.arrays import BoolArray, ByteArray, IntArray
-from diamond.config.recorded import Recording
+from diamond.config.recorded import RecordedFrames, Recording
 from diamond.recordings.episodes import RecordedEpisode, Source
 from diamond.recordings.examined import Wanted, examine
 from diamond.recordings.writing import write_recording
@@ -68,3 +69,18 @@ def keep(given: Source, home: Path, name: str = "mine", hold_out: str = "0.5") -
     found = examine(given, Wanted(name, "files", hold_out))
     write_recording(found.prepared, found.recording, home)
     return found.recording
+
+
+def facts(**changed: Any) -> RecordedFrames:
+    """What a plan knows of a recording that is nowhere."""
+    known: dict[str, Any] = {
+        "name": "mine",
+        "digest": "0" * 64,
+        "height": 210,
+        "width": 160,
+        "num_actions": 4,
+        "rewards": True,
+        "training": (150, 150, 100),
+        "held_out": (150, 40, 12),
+    }
+    return RecordedFrames.model_validate(known | changed)

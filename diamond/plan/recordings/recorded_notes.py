@@ -13,10 +13,12 @@ def recorded_lines(plan: Plan, game: str) -> list[str]:
     )
     if found is None or config.frames.recorded is None:
         return []
-    lines = [
-        f"{game}: all arms are trained on {config.frames.num_frames:,} frames of the recording "
-        f"{found.name}."
-    ]
+    arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
+    numbers = sorted({arm.runs[0].config.frames.num_frames for arm in arms})
+    trained = f"all arms are trained on {numbers[0]:,}"
+    if len(numbers) > 1:
+        trained = f"arms are trained on {numbers[0]:,} to {numbers[-1]:,}"
+    lines = [f"{game}: {trained} frames of the recording {found.name}."]
     reasons: dict[str, list[str]] = {}
     for stage, reason in left_out(config).items():
         reasons.setdefault(reason, []).append(stage)

@@ -49,6 +49,24 @@ def on_recording(
     return config if name is None else _without_game(config, found, first_start)
 
 
+def check_enough_frames(config: RunConfig, recordings: Sequence[RecordedFrames]) -> None:
+    """Refuse a run that is trained on more frames than its recording has.
+
+    Raises:
+        RequestError: It is.
+    """
+    trained = config.frames.recorded
+    found = next(
+        (o for o in recordings if trained is not None and o.digest == trained.digest), None
+    )
+    if found is not None and config.frames.num_frames > sum(found.training):
+        raise RequestError(
+            f"num_frames={config.frames.num_frames}: {FLAG} {found.name} has "
+            f"{sum(found.training)} training frames\n"
+            f"  allowed: {LEAST_TRAINING_FRAMES} to {sum(found.training)}"
+        )
+
+
 def _without_game(config: RunConfig, found: RecordedFrames, first_start: int) -> RunConfig:
     """A run whose held-out starts are those of the recording, too."""
     horizon = max(1, min(config.references.horizon_steps, found.longest_horizon))
