@@ -49,8 +49,10 @@ class Sweep:
         Budget, sampler, pruner and confirmation may change from one command to the next.
         """
         said = self.declaration
+        recorded = [one.digest for one in self.recordings]
         return content_hash(
-            {
+            ({"recordings": recorded} if recorded else {})
+            | {
                 "preset": declared_part(said.preset),
                 "games": list(said.games),
                 "seeds": said.seeds,
