@@ -163,12 +163,12 @@ def table_actions(
             remarks.append(f"columns that are not used: {', '.join(others)}")
     else:
         names, actions = tuple(others), _vector(used, others, where)
-        rising = np.asarray(np.diff(actions, axis=0) > 0)
-        if len(rising) >= _LEAST_RISES:
+        steps = np.diff(actions, axis=0)
+        if len(steps) >= _LEAST_RISES:
             remarks += [
                 f"{name!r} rises from each row to the next: is it a time? It is taken for a number "
                 "of the action: remove the column where it is none"
-                for name, rises in zip(names, rising.all(axis=0), strict=True)
+                for name, rises in zip(names, steps.min(axis=0) > 0, strict=True)
                 if rises
             ]
     return TableActions(
