@@ -19,6 +19,7 @@ from diamond.recordings.raw_episodes import FLAG, check_length, left_out
 TABLE_SUFFIXES = (".csv", ".parquet")
 ACTIONS_FLAG = "--actions"
 ACTION, REWARD, END, FRAME, EPISODE = "action", "reward", "terminated", "frame", "episode"
+KNOWN = (ACTION, REWARD, END, FRAME, EPISODE)
 FORM = (
     f"a column {ACTION!r} of indices or words, or a column for each number of an action; where "
     f"they are known also {REWARD!r}, {END!r}, {FRAME!r}, {EPISODE!r}; row i is the action that "
@@ -26,6 +27,8 @@ FORM = (
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
+_LEAST_RISES = 10
+"""From how many rows on a number that always rises is no chance."""
 _TRUTH = {"true": True, "false": False}
 _EMPTY_WORDS = {"", "nan", "na", "n/a", "null", "none", "<na>"}
 """What stands for an empty cell among numbers; among words they are words."""
@@ -68,18 +71,45 @@ def read_table(path: Path, flag: str = FLAG) -> pd.DataFrame:
     try:
         with warnings.catch_warnings(action="error"):
             table = pd.read_parquet(path) if suffix == ".parquet" else _read_csv(path)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{where} is no text in UTF-8\n  save it as CSV in UTF-8") from error
     except (ValueError, pd.errors.ParserWarning) as error:
         raise RequestError(
-            f"{where} cannot be read as a table: {str(error).strip()}\n  allowed: {FORM}"
+            f"{where} cannot be read as a table: {str(error).strip()}\n  allowed: commas between "
+            f"cells, and a point in a number; {FORM}"
         ) from error
     table.columns = pd.Index([str(column).strip() for column in table.columns])
-    for place, column in enumerate(table.columns):
-        if not column or column.startswith("Unnamed:") or column in table.columns[:place]:
+    _check_header(list(table.columns), where)
+    return table.reset_index(drop=True)
+
+
+def _check_header(columns: Sequence[str], where: str) -> None:
+    """Refuse names that are no header, or that are nearly those of columns of another meaning."""
+    if len(columns) == 1 and (cut := next((one for one in ";\t" if one in columns[0]), None)):
+        raise RequestError(
+            f"{where} has one column, {columns[0]!r}: cells stand between {cut!r}\n"
+            "  allowed: commas between cells, and a point in a number"
+        )
+    for place, column in enumerate(columns):
+        if not column or column.startswith("Unnamed:") or column in columns[:place]:
             raise RequestError(
                 f"{where}: column {place + 1} has no name of its own\n  a name for each column; "
                 "pandas writes a column of numbers before the others: to_csv(..., index=False)"
             )
-    return table.reset_index(drop=True)
+        meant = next((name for name in KNOWN if _is_nearly(column, name)), None)
+        if meant is not None:
+            raise RequestError(
+                f"{where} has a column {column!r}: is {meant!r} meant?\n"
+                f"  rename it: columns of other names are numbers of an action\n  allowed: {FORM}"
+            )
+    if all(map(_NUMBER.fullmatch, columns)):
+        raise RequestError(
+            f"{where} has no header: its first line is {', '.join(columns)!r}\n  allowed: {FORM}"
+        )
+
+
+def _is_nearly(column: str, name: str) -> bool:
+    return column != name and column.casefold() in (name, f"{name}s")
 
 
 def rows_of(table: pd.DataFrame, name: str, where: str) -> pd.DataFrame:
@@ -124,7 +154,7 @@ def table_actions(
     check_length(len(table), num_frames, where)
     # Of as many rows as frames the last leads nowhere: its cells may be empty.
     used = table.iloc[: num_frames - 1]
-    others = [str(key) for key in table if key not in (ACTION, REWARD, END, FRAME, EPISODE)]
+    others = [str(key) for key in table if key not in KNOWN]
     remarks = [] if len(used) == len(table) else [left_out(num_frames)]
     names: tuple[str, ...] = ()
     if ACTION in table:
@@ -133,6 +163,14 @@ def table_actions(
             remarks.append(f"columns that are not used: {', '.join(others)}")
     else:
         names, actions = tuple(others), _vector(used, others, where)
+        steps = np.diff(actions, axis=0)
+        if len(steps) >= _LEAST_RISES:
+            remarks += [
+                f"{name!r} rises from each row to the next: is it a time? It is taken for a number "
+                "of the action: remove the column where it is none"
+                for name, rises in zip(names, steps.min(axis=0) > 0, strict=True)
+                if rises
+            ]
     return TableActions(
         actions,
         names,

@@ -272,8 +272,12 @@ def _in_time(episode: RecordedEpisode, fraction: float) -> tuple[_Cuts, str]:
     if at < 2:
         raise RequestError(
             f"--hold-out {fraction:g} leaves {max(0, at)} of the {num} frames of the only episode "
-            f"to train on; {LEAST_HELD_OUT} are held out at least\n  give a smaller fraction, or a "
-            "longer recording"
+            f"to train on; {LEAST_HELD_OUT} are held out at least\n  allowed: "
+            + (
+                "a smaller fraction, or a longer recording"
+                if num >= LEAST_HELD_OUT + 2
+                else f"an episode of {LEAST_HELD_OUT + 2} frames or more; or several episodes"
+            )
         )
     cuts = (
         _Cut(f"{episode.name} (first)", 0, at, held_out=False),

@@ -211,3 +211,11 @@ def test_small_pairs_are_of_the_frames_that_passed() -> None:
     _, pairs = check(prepare(source((40, 60)), "0.5"))
     assert len(pairs.before) == len(pairs.after) == len(pairs.parts) > 40
     assert pairs.actions.shape == (len(pairs.before), len(WINDOW))
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "told"), [(5, "an episode of 20 frames or more"), (30, "a smaller fraction")]
+)
+def test_what_helps_a_short_single_episode_is_told(num_frames: int, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        prepare(of(episode("one", moved(0, num_frames))), "0.99")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from diamond.arrays import ByteArray
 from diamond.errors import RequestError
+from diamond.recordings.action_tables import read_table
 from diamond.recordings.reading import read_source
 from tests.recordings.made_files import (
     RGB_H264,
@@ -428,3 +429,32 @@ def test_vectors_of_bool_and_integers_are_numbers(tmp_path: Path) -> None:
         source = read_source(tmp_path / "one.npz")
         assert source.action_names == ("a0", "a1", "a2") and source.is_continuous
         np.testing.assert_array_equal(source.episodes[0].actions, buttons)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"Action,Reward\n1,0\n", r"a column 'Action': is 'action' meant\?"),
+        (b"dx,rewards\n0.5,1\n", r"a column 'rewards': is 'reward' meant\?"),
+        (b"0.5,1.5\n0.25,1\n", r"has no header: its first line is '0\.5, 1\.5'"),
+        (b"frame;action\n0;1\n", r"cells stand between ';'\n  allowed: commas"),
+        (b"dx;dy\n0,5;1,5\n", "allowed: commas between cells, and a point in a number"),
+        ("action\nüber\n".encode("latin-1"), "is no text in UTF-8"),
+        ("action\n1\n".encode("utf-16"), "is no text in UTF-8"),
+    ],
+)
+def test_a_table_that_would_be_read_wrongly_is_refused(
+    text: bytes, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one.csv").write_bytes(text)
+    with pytest.raises(RequestError, match=told):
+        read_table(tmp_path / "one.csv")
+
+
+def test_a_number_that_always_rises_is_told(tmp_path: Path) -> None:
+    one = played(0, 14)
+    rows = pd.DataFrame({"time": np.arange(13) / 15, "dx": one.rewards})
+    write_pngs(tmp_path / "one", one.frames)
+    rows.to_csv(tmp_path / "one.csv", index=False)
+    (told,) = read_source(tmp_path / "one").episodes[0].remarks
+    assert told.startswith("'time' rises from each row to the next")
