@@ -6,7 +6,6 @@ them up to the last context frame makes the very same state again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from diamond.config.recording import ReferencesConfig, ViewConfig
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.action_space import ActionSpace
-from diamond.data.reference_files import Branch, Reference
+from diamond.data.reference_files import Branch, Reference, future_codes
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator
@@ -57,11 +56,6 @@ def with_branch(
         rng=numpy_generator(seed, Purpose.REFERENCES_COUNTERFACTUAL, start),
     )
     return replace(reference, branch=Branch(codes, play_branch(env, reference, codes)))
-
-
-def future_codes(reference: Reference) -> tuple[Any, ...]:
-    """The recorded actions after the context; the first one leads to the first imagined frame."""
-    return reference.action_codes[reference.offset + CONTEXT_FRAMES - 1 :]
 
 
 def other_actions(

@@ -108,6 +108,11 @@ class View:
     padded: NDArray[np.int64]
 
 
+def future_codes(reference: Reference) -> tuple[Any, ...]:
+    """The recorded actions after the context; the first one leads to the first imagined frame."""
+    return reference.action_codes[reference.offset + CONTEXT_FRAMES - 1 :]
+
+
 def save_references(references: Iterable[Reference], folder: Path) -> None:
     """Write episodes.json, and the frames of all episodes to native, stills and finals.npz.
 

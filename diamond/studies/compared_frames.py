@@ -14,9 +14,14 @@ from diamond.config.environments import RecordingConfig
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
 from diamond.data.action_space import ActionSpace
-from diamond.data.counterfactuals import future_codes
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
-from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
+from diamond.data.reference_files import (
+    NATIVE_FILE,
+    Reference,
+    future_codes,
+    load_references,
+    view_references,
+)
 from diamond.engine.output_names import FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError

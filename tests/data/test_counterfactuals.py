@@ -19,7 +19,6 @@ from diamond.config.scoring import SamplesConfig
 from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import (
-    future_codes,
     other_actions,
     play_branch,
     view_branches,
@@ -28,6 +27,7 @@ from diamond.data.reference_files import (
     BRANCH_FILE,
     Branch,
     Reference,
+    future_codes,
     load_references,
     save_references,
 )
