@@ -94,8 +94,8 @@ class Part(Generic[N, C]):
     Attributes:
         name: Of its section in a config, its stage, its folder in an agent's, its file of weights.
         config: Type of its section.
-        build: A fresh network from its section and the shape of the data (num_actions, height,
-            width).
+        build: A fresh network from its section and the shape of the data: num_actions, 0 where an
+            action is several numbers, and then their number, action_size; height; width.
         init: Stream of its first weights.
         data: Which segments of real frames it is trained on, from its section and `Draw.given`.
         loss: Of the network with its section in one update.

@@ -29,7 +29,8 @@ class Segments:
 
     Attributes:
         frames: (b, t + 1, c, h, w) float32 in [-1, 1]; frame i + 1 follows action i.
-        actions: (b, t) int64, indices into the action set.
+        actions: (b, t) int64, indices into the action set; or (b, t, k) float32, k numbers in
+            [-1, 1].
         rewards: (b, t) float32, as the game gave them.
         ends: (b, t) int64, 1 where the action ended the episode (or lost a life).
         valid: (b, t) bool, False at padding, which means nothing: frame i + 1 after the env steps,
@@ -62,7 +63,8 @@ class RealStarts(NamedTuple):
 
     Attributes:
         frames: (b, t, c, h, w) float32 in [-1, 1], oldest first.
-        actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
+        actions: (b, t - 1) int64 or (b, t - 1, k) float32, action i leads from frame i to frame
+            i + 1.
         padded: (b,) int64, below t: frames at the front that are copies of the first real one, with
             action 0 after each; no memory is kept of them.
     """

@@ -21,6 +21,7 @@ from torch import Tensor
 from diamond.config.overrides import override
 from diamond.config.presets import tiny
 from diamond.config.run import RunConfig
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_frames, collect_references
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import View, view_references
@@ -64,8 +65,8 @@ def fit(part: AnyPart, config: RunConfig, frames: FrameSet, given: Any = None) -
 def held_out_episodes(config: RunConfig) -> View:
     """Episodes that no network was trained on: 16 frames of context and what followed."""
     played = collect_references(config.game, config.environment, config.references, SEED)
-    codes = open_game(config.game, config.environment).action_codes
-    return view_references(list(played), config.view, codes, config.references.horizon_steps)
+    space = ActionSpace(open_game(config.game, config.environment).action_codes)
+    return view_references(list(played), config.view, space, config.references.horizon_steps)
 
 
 def imagine(world: DiamondWorld, real: View) -> np.ndarray[Any, np.dtype[np.uint8]]:

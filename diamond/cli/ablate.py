@@ -51,6 +51,11 @@ def run_study(request: Request, options: Options) -> ExitCode:
 
 def _study(request: Request, options: Options) -> ExitCode:
     plan = make_plan(request)
+    if request.recordings:
+        # Games are opened, which a study without recordings leaves to its workers.
+        from diamond.recordings.fit import check_recordings
+
+        check_recordings(plan, options.home)
     remarks = _claim_remarks(plan)
     check_arms(plan, options.only)
     store = check_study(plan.study, options)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from diamond.cli.declaration_options import declared_request, names_declaration
+from diamond.cli.declaration_options import (
+    asked_games,
+    declared_request,
+    known_recordings,
+    names_declaration,
+)
 from diamond.cli.options import game_names
 from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.defaults import DEFAULT_PRESET, default_game
@@ -32,6 +37,8 @@ class Asked(TypedDict, total=False):
     match: str
     preset: str
     game: Texts
+    frames: str
+    home: str | Path
     seeds: int
     first_seed: int
     first_start: int
@@ -56,11 +63,14 @@ def ablation_request(words: Sequence[str], asked: Asked) -> Request:
         return declared_request(words, asked)
     checkpoint = Path(asked["checkpoint"]) if "checkpoint" in asked else None
     preset = find_preset(asked.get("preset", DEFAULT_PRESET))
-    game = default_game(base_of(preset)) if checkpoint is None else read_checkpoint(checkpoint).game
+    games = asked_games(asked)
+    if games is None:
+        known = None if checkpoint is None else read_checkpoint(checkpoint).game
+        games = game_names(known or default_game(base_of(preset)))
     return Request(
         tuple(words),
         preset,
-        game_names(asked.get("game", game)),
+        games,
         asked.get("seeds", 1),
         asked.get("until"),
         asked.get("name"),
@@ -76,6 +86,7 @@ def ablation_request(words: Sequence[str], asked: Asked) -> Request:
         match=check_match(asked.get("match")),
         first_seed=asked.get("first_seed", 0),
         first_start=asked.get("first_start", 0),
+        recordings=known_recordings(asked, games),
     )
 
 

@@ -12,7 +12,9 @@ import typer
 from diamond import __version__
 from diamond.cli.commands.ablate_command import ablate
 from diamond.cli.commands.checkpoint_commands import evaluate, export_checkpoint, import_checkpoint
+from diamond.cli.commands.export_frames_command import export_frames
 from diamond.cli.commands.fidelity_command import fidelity
+from diamond.cli.commands.import_frames_command import import_frames
 from diamond.cli.commands.reading_commands import (
     gc,
     list_axes,
@@ -85,6 +87,16 @@ COMMANDS = {
         ("doctor", doctor, "diamond doctor"),
         ("gc", gc, "diamond gc --forget steps-boxing-tiny-static"),
         ("export-study", export_study, "diamond export-study edm_vs_ddpm edm_vs_ddpm.zip"),
+        (
+            "import-frames",
+            import_frames,
+            "diamond import-frames episodes --name mine",
+        ),
+        (
+            "export-frames",
+            export_frames,
+            "diamond export-frames steps-boxing-tiny-static --output frames --format video",
+        ),
         ("import-study", import_study, "diamond import-study edm_vs_ddpm.zip --home joined"),
         (
             "import-checkpoint",

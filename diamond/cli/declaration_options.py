@@ -5,15 +5,18 @@ What reads declarations is loaded where there is one.
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diamond.cli.options import game_names
+from diamond.cli.options import DEFAULT_HOME, game_names
 from diamond.config.checkpoint_record import read_checkpoint
+from diamond.config.recorded import RecordedFrames
 from diamond.errors import RequestError
 from diamond.plan.grammar import is_declaration
 from diamond.plan.plan import Plan
 from diamond.plan.recipe import Preset, Recipe, find_preset
+from diamond.plan.recordings.asked_recordings import asked_recordings, games_of, recorded_word
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
     checkpoint = Path(given["checkpoint"]) if "checkpoint" in given else None
     options = Given(
         seeds=given.get("seeds"),
-        games=game_names(given["game"]) if "game" in given else None,
+        games=asked_games(given),
         preset=find_preset(given["preset"]) if "preset" in given else None,
         protocol=given.get("protocol"),
         until=given.get("until"),
@@ -78,7 +81,31 @@ def declared_request(words: Sequence[str], given: "Asked") -> Request:
         first_seed=given.get("first_seed", 0),
         first_start=given.get("first_start", 0),
     )
-    return Request(**declared.request(options))
+    request = Request(**declared.request(options))
+    found = known_recordings(given, request.games)
+    if "frames" in given and "game" in given and "name" not in given:
+        request = replace(request, name=f"{request.name}-{recorded_word(found)}")
+    return replace(request, recordings=found)
+
+
+def asked_games(asked: "Asked") -> tuple[str, ...] | None:
+    """The games that were named, or the recordings in their place; None where neither was.
+
+    Raises:
+        RequestError: There are more than one of each.
+    """
+    named = game_names(asked["game"]) if "game" in asked else None
+    return games_of(asked.get("frames"), named)
+
+
+def known_recordings(asked: "Asked", games: Sequence[str]) -> tuple[RecordedFrames, ...]:
+    """What must be known of the recordings that were named, as the home has them.
+
+    Raises:
+        RequestError: The home has none of a name.
+    """
+    home = Path(asked.get("home", DEFAULT_HOME)).absolute()
+    return asked_recordings(asked.get("frames"), games, home)
 
 
 def _check_no_axis(word: str) -> None:

@@ -57,7 +57,7 @@ class ModelRequest:
     source: str
     settings: tuple[str, ...]
     game: str | None
-    frames: Path | None
+    frames: str | None
     horizon: int | None
     starts: int | None
     jobs: int
@@ -114,26 +114,27 @@ def score_pairs_and_show(request: PairsRequest, showing: Showing) -> None:
 
 
 def _score_model(request: ModelRequest, home: Path, showing: Showing) -> ExitCode:
-    from diamond.envs.open_game import open_game
-    from diamond.makers.recorded_episodes import keep_recorded
     from diamond.plan.single_arm import fidelity_plan
     from diamond.studies.run_study import StudyRun
-    from diamond.studies.scored_model import find_model, on_starts
+    from diamond.studies.scored_model import (
+        find_model,
+        on_starts,
+        recorded_starts,
+        scored_recording,
+    )
     from diamond.weights.checkpoint_folders import adopt
 
     store = Store(home)
     _check_out(showing.out)
     model = find_model(request.source, request.settings, request.game, store)
     horizon = DEFAULT_HORIZON if request.horizon is None else request.horizon
-    starts, recorded = DEFAULT_STARTS if request.starts is None else request.starts, None
+    starts = DEFAULT_STARTS if request.starts is None else request.starts
     on_starts(model.config, starts, horizon, None)
     store.check_writable()
-    if request.frames is not None:
-        env = open_game(model.config.game, model.config.environment)
-        recorded, starts = keep_recorded(
-            request.frames, env, model.config.view, request.starts, home
-        )
-    config = on_starts(model.config, starts, horizon, recorded)
+    found = scored_recording(model.config, request.frames, home)
+    if found is not None:
+        starts, horizon = recorded_starts(found, request.starts, horizon)
+    config = on_starts(model.config, starts, horizon, None if found is None else found.digest)
     plan = fidelity_plan(model.name, config, model.checkpoint)
     study = StudyRun(plan, store, showing.command)
     study.check_extras()

@@ -134,6 +134,15 @@ PRESET_HELP = "smoke, tiny, desk, small or paper; or a file of your own, FILE.to
 PRESETS = ("smoke", "tiny", "desk", "small", "paper")
 PRESET_WORD = "NAME|FILE.toml"
 Preset = Annotated[str, choice(*PRESETS, metavar=PRESET_WORD, help=PRESET_HELP)]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Recording of your own (`diamond import-frames`) in place of a game, or several: "
+        "A,B. With --game the training frames come from one, and all else from the game.",
+        show_default=False,
+    ),
+]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name, as `diamond studies` says.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")]
 Jobs = Annotated[

@@ -29,6 +29,7 @@ from diamond.engine.study_history import (
     read_entries,
 )
 from diamond.errors import ExitCode
+from diamond.plan.make_plan import make_plan
 from diamond.plan.stage_keys import extras_of
 from diamond.sweep.addresses import (
     check_shared_home,
@@ -82,6 +83,13 @@ def run_sweep(sweep: Sweep, work: SweepWork, options: Options) -> ExitCode:
 
 def _sweep(sweep: Sweep, work: SweepWork, options: Options, address: str) -> ExitCode:
     baseline = check_sweep(sweep)
+    if sweep.recordings:
+        from diamond.recordings.fit import check_recordings
+        from diamond.sweep.confirm import confirm_request
+
+        check_recordings(baseline, options.home)
+        if work.confirm:
+            make_plan(confirm_request(sweep, {}))  # there may be no fresh starts left
     store = check_study(sweep.name, options)
     check_shared_home(address, options.tracking_uri)
     options = begin_study(store, sweep.name, options)

@@ -191,9 +191,34 @@ class GymnasiumConfig(EnvironmentConfig):
         return self.deterministic is not False
 
 
-Environment = AtariConfig | MinAtarConfig | GymnasiumConfig
+class RecordingConfig(EnvironmentConfig):
+    """Frames that were recorded before, without a game: `diamond import-frames`."""
+
+    kind: Literal["recording"] = "recording"
+    digest: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="of the recording; null is found out"
+    )
+    continuous: bool = Field(
+        default=False, description="whether an action is several numbers, which no policy chooses"
+    )
+    rewards: bool = Field(
+        default=False, description="whether it says what actions earned and which ended the game"
+    )
+
+    @property
+    def replayable(self) -> bool:
+        """Whether equal seeds and actions give equal frames: there is no game to ask."""
+        return False
+
+
+Environment = AtariConfig | MinAtarConfig | GymnasiumConfig | RecordingConfig
 EnvironmentField = Annotated[Environment, Field(discriminator="kind")]
-KINDS: tuple[type[EnvironmentConfig], ...] = (AtariConfig, MinAtarConfig, GymnasiumConfig)
+KINDS: tuple[type[EnvironmentConfig], ...] = (
+    AtariConfig,
+    MinAtarConfig,
+    GymnasiumConfig,
+    RecordingConfig,
+)
 _ADAPTER: TypeAdapter[Environment] = TypeAdapter(EnvironmentField)
 
 
@@ -209,5 +234,7 @@ def default_environment(game: str) -> Environment:
             return AtariConfig(frame_skip=4, max_noops=30, actions=None)
         case "minatar":
             return MinAtarConfig(padding="start")
+        case "recording":
+            return RecordingConfig(padding="start")
         case _:
             return GymnasiumConfig(padding="start")

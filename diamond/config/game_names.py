@@ -46,7 +46,12 @@ GAMES_WITH_EXPERT: tuple[str, ...] = ("Breakout", "Pong")
 FIRST_SIX_ACTIONS: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 """Emulator codes NOOP, FIRE, UP, RIGHT, LEFT, DOWN."""
 
-Kind = Literal["atari", "minatar", "gymnasium"]
+Kind = Literal["atari", "minatar", "gymnasium", "recording"]
+FRAMES_PREFIX = "frames:"
+"""Before the name of a recording, where it stands in the place of a game."""
+MAX_NAME = 60
+"""Letters of the name of a recording."""
+RECORDING_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 ALE_ID = re.compile(r"ALE/(\w+)-v5")
 KNOWN_MODULES: frozenset[str] = frozenset({"ale_py", "gymnasium", "minatar", "minigrid"})
 """Modules that an id is known without."""
@@ -65,6 +70,8 @@ def check_game(name: str) -> str:
     Raises:
         RequestError: It is neither an Atari game nor an id.
     """
+    if recording_of(name) is not None:
+        return name
     module, _, identity = name.rpartition(":")
     short = identity if module in KNOWN_MODULES else name
     said = ALE_ID.fullmatch(short)
@@ -99,8 +106,16 @@ def check_games(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(games)
 
 
+def recording_of(game: str) -> str | None:
+    """The name of the recording that stands in the place of a game; None of a game."""
+    name = game.removeprefix(FRAMES_PREFIX)
+    return name if name != game and RECORDING_NAME.fullmatch(name) else None
+
+
 def kind_of(game: str) -> Kind:
     """The kind of environment of a game that was checked."""
+    if recording_of(game) is not None:
+        return "recording"
     if game in GAMES or game in OTHER_ATARI_GAMES:
         return "atari"
     return "minatar" if game in MINATAR_GAMES else "gymnasium"

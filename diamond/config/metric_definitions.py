@@ -71,6 +71,7 @@ _UNDER: Mapping[str, Mapping[str, str]] = {
     "Actions": {
         "action_accuracy": "How often a judge reads the action that was taken off the frames.",
         "action_balanced_accuracy": "How well a judge reads each action off the frames.",
+        "action_r2": "How well a judge reads the numbers of a continuous action off the frames.",
     },
     "Rewards and ends": {
         "reward_f1": "How well rewards are told from imagined frames, over all rewards.",

@@ -199,6 +199,7 @@ METRICS: tuple[MetricSpec, ...] = (
         low=0,
         high=1,
     ),
+    MetricSpec("action_r2", "Action R2", "", "real", "control", has_real=True, high=1),
     *(
         MetricSpec(
             name, label, unit, direction, "reward and end", kind, has_real=True, low=low, high=high

@@ -27,6 +27,10 @@ AXIS_FIELDS: Mapping[str, str] = {
     "frames.policy": "a trained policy records the frames with the axis collector=CHECKPOINT",
     "references.off_data": "starts off the data come with the axis off_data=PLAYER",
     "environment.source": "it is that of the file that defines the game",
+    "environment.digest": "it is that of the recording, --frames NAME",
+    "environment.continuous": "the recording, --frames NAME, says it",
+    "environment.rewards": "the recording, --frames NAME, says it",
+    "frames.recorded": "a recording is chosen with --frames NAME",
 }
 """Fields that have no text of their own: a named axis sets them, or they are found out."""
 _NOT_BY_NAME: Mapping[str, str] = {**BLOCK_FIELDS, **AXIS_FIELDS}

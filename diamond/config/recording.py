@@ -130,7 +130,8 @@ class ReferencesConfig(Record):
     )
     recorded: Digest | None = Field(
         default=None,
-        description="recorded episodes that take the place of the emulator's, by their digest",
+        description="the recording whose held-out part takes the place of played episodes, by its "
+        "digest",
         json_schema_extra={"neutral": None},
     )
     first_start: int = Field(
@@ -152,6 +153,15 @@ class ReferencesConfig(Record):
         return self
 
 
+class RecordedSet(Record):
+    """A recording that the training frames are of, in place of frames that are played."""
+
+    digest: Digest
+    rewards: bool = Field(
+        description="whether it says what actions earned and which ended the game"
+    )
+
+
 class FramesConfig(Record):
     """The static training set of real frames."""
 
@@ -160,5 +170,10 @@ class FramesConfig(Record):
     policy: RecordingPolicy | None = Field(
         default=None,
         description="the trained policy of collector policy",
+        json_schema_extra={"neutral": None},
+    )
+    recorded: RecordedSet | None = Field(
+        default=None,
+        description="the recording that they are of, null where they are played",
         json_schema_extra={"neutral": None},
     )

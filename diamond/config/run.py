@@ -3,12 +3,13 @@
 Where and how it executes (device, jobs, paths) is not here.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from diamond.config.base import NEUTRAL_DEFAULT, Record, shared_canonical
-from diamond.config.environments import EnvironmentField
+from diamond.config.environments import EnvironmentField, RecordingConfig
 from diamond.config.game_names import GAMES, GAMES_SCREEN, GAMES_WITH_EXPERT, check_game, kind_of
 from diamond.config.networks import PolicyConfig
 from diamond.config.online import OnlineConfig
@@ -30,6 +31,8 @@ A constant, so that all arms of all studies start at the same frame.
 """
 Protocol = Literal["static", "online"]
 Game = Annotated[str, AfterValidator(check_game)]
+Need = Literal["game", "rewards", "discrete actions"]
+"""What a stage may need and a recording may lack."""
 
 
 class ImportedConfig(Record):
@@ -94,6 +97,19 @@ class RunConfig(Record):
         return self.view.shows_cells(self.environment.cells)
 
     @property
+    def lacks(self) -> Mapping[Need, str]:
+        """What stages may need and the run does not have, each with the reason."""
+        found: dict[Need, str] = {}
+        environment, recorded = self.environment, self.frames.recorded
+        if isinstance(environment, RecordingConfig):
+            found["game"] = "a recording has no game to play"
+            if environment.continuous:
+                found["discrete actions"] = "a policy chooses among actions, these are numbers"
+        if recorded is not None and not recorded.rewards:
+            found["rewards"] = "the recording does not say both rewards and ends"
+        return found
+
+    @property
     def imagines(self) -> bool:
         """Whether the run has a world model; an agent trained in the real game has none."""
         return self.online is None or self.online.environment == "imagination"
@@ -133,6 +149,12 @@ class RunConfig(Record):
         if self.environment.kind != kind_of(self.game):
             raise ValueError(
                 f"environment.kind={self.environment.kind}: {self.game} is {kind_of(self.game)}"
+            )
+        is_recorded = isinstance(self.environment, RecordingConfig) or self.frames.recorded
+        if is_recorded and self.protocol != "static":
+            raise ValueError(
+                "protocol online: an agent collects its frames in a game, a recording has them "
+                "already; allowed: static"
             )
         if self.game in GAMES:
             self.view.check_native(GAMES_SCREEN)  # of others it is known once they are opened

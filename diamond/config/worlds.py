@@ -3,11 +3,11 @@
 Families are loaded when somebody asks for them: none is imported here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import PlainValidator, SerializeAsAny, ValidationError
+from pydantic import PlainValidator, SerializeAsAny, TypeAdapter, ValidationError
 
 from diamond.config.base import Record, first_reason
 from diamond.config.plugins import entry_points_of, load_entry_point, load_named
@@ -80,10 +80,19 @@ def family_of(run: HasWorld) -> "Family":
     return find_family(run.world.family)
 
 
-def world_section(sections: Mapping[str, Any]) -> WorldConfig:
-    """The world model's section of a run, from what stages hold of it and of the run."""
+def world_section(sections: Mapping[str, Any], absent: Collection[str] = ()) -> WorldConfig:
+    """The world model's section of a run, from what stages hold of it and of the run.
+
+    Args:
+        sections: Of the stages.
+        absent: Parts that the run does not train: the section lacks theirs.
+    """
     record = find_family(sections["family"]).config
-    return record.model_validate({n: sections[n] for n in sections if n in record.model_fields})
+    found = {name: sections[name] for name in sections if name in record.model_fields}
+    if not absent:
+        return record.model_validate(found)
+    types = {name: TypeAdapter(record.model_fields[name].rebuild_annotation()) for name in found}
+    return record.model_construct(**{n: types[n].validate_python(found[n]) for n in found})
 
 
 def family_names() -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from diamond.config.recording import ReferencesConfig, ViewConfig
 from diamond.config.run import CONTEXT_FRAMES
-from diamond.data.reference_files import Branch, Reference
+from diamond.data.action_space import ActionSpace
+from diamond.data.reference_files import Branch, Reference, future_codes
 from diamond.envs.real_game import GameEnv
 from diamond.envs.view import apply_view_all
 from diamond.rng import numpy_generator
@@ -57,11 +58,6 @@ def with_branch(
     return replace(reference, branch=Branch(codes, play_branch(env, reference, codes)))
 
 
-def future_codes(reference: Reference) -> tuple[int, ...]:
-    """The recorded actions after the context; the first one leads to the first imagined frame."""
-    return reference.action_codes[reference.offset + CONTEXT_FRAMES - 1 :]
-
-
 def other_actions(
     recorded: Sequence[int],
     codes: Sequence[int],
@@ -101,10 +97,10 @@ def other_actions(
 
 def replay_to_start(env: GameEnv, reference: Reference) -> NDArray[np.uint8]:
     """Bring a game to the last context frame of a reference; returns it, native (h, w, 3) uint8."""
-    index_of = {code: index for index, code in enumerate(env.action_codes)}
+    before = reference.action_codes[: reference.offset + CONTEXT_FRAMES - 1]
     native = env.begin(reference.key)
-    for code in reference.action_codes[: reference.offset + CONTEXT_FRAMES - 1]:
-        native = env.step(index_of[code])[0]
+    for action in ActionSpace(env.action_codes).encode(before):
+        native = env.step(int(action))[0]
     return native
 
 
@@ -119,11 +115,10 @@ def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDA
         (m, h, w, 3) uint8 native frames after the context, those before the first one that
         shows the end of the game or a lost life.
     """
-    index_of = {code: index for index, code in enumerate(env.action_codes)}
     replay_to_start(env, reference)
     frames: list[NDArray[np.uint8]] = []
-    for code in codes:
-        frame, _, terminated, truncated, info = env.step(index_of[code])
+    for action in ActionSpace(env.action_codes).encode(codes):
+        frame, _, terminated, truncated, info = env.step(int(action))
         if terminated or info["life_lost"]:
             break
         frames.append(frame)
@@ -135,14 +130,14 @@ def play_branch(env: GameEnv, reference: Reference, codes: Sequence[int]) -> NDA
 
 
 def view_branches(
-    references: Sequence[Reference], view: ViewConfig, codes: Sequence[int], horizon: int
+    references: Sequence[Reference], view: ViewConfig, space: ActionSpace, horizon: int
 ) -> BranchView | None:
     """Read counterfactuals at an arm's crop and resolution; None where none were recorded.
 
     Args:
         references: The episodes, all with a branch or none.
         view: Crop and size.
-        codes: The action set: position in it is the action index.
+        space: What may be done.
         horizon: Env steps after the context at most; there are no more than were recorded.
     """
     branches = [reference.branch for reference in references if reference.branch is not None]
@@ -152,11 +147,8 @@ def view_branches(
     num, horizon = len(branches), min(horizon, len(branches[0].action_codes))
     targets = np.zeros((num, horizon, view.height, view.width, 3), dtype=np.uint8)
     valid = np.zeros((num, horizon), dtype=np.bool_)
-    index_of = {code: index for index, code in enumerate(codes)}
-    actions = np.array(
-        [[index_of[code] for code in branch.action_codes[:horizon]] for branch in branches],
-        dtype=np.int64,
-    )
+    codes = [branch.action_codes[:horizon] for branch in branches]
+    actions = np.array([space.encode(taken) for taken in codes], dtype=np.int64)
     for row, branch in enumerate(branches):
         seen = branch.native[:horizon]
         targets[row, : len(seen)] = apply_view_all(seen, view)

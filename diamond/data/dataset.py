@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
+from diamond.data.action_space import ActionArray
 from diamond.data.frame_files import FrameWriter, StoredFrames, read_episodes
 
 FRAMES_FILE = "frames.npz"
@@ -29,7 +30,8 @@ class FrameSet:
 
     Attributes:
         frames: (n, h, w, 3) uint8.
-        actions: (n,) int64 action indices; 0 at final frames, where it means nothing.
+        actions: (n,) int64 action indices, or (n, k) float32 numbers scaled by an `ActionSpace`; 0
+            at final frames, where it means nothing.
         rewards: (n,) float32, what the action earned.
         ends: (n,) uint8, 1 where the action ended the episode or lost a life.
         bounds: (num_episodes + 1,) int64; episode e is rows bounds[e] to bounds[e + 1].
@@ -37,7 +39,7 @@ class FrameSet:
     """
 
     frames: NDArray[np.uint8]
-    actions: NDArray[np.int64]
+    actions: ActionArray
     rewards: NDArray[np.float32]
     ends: NDArray[np.uint8]
     bounds: NDArray[np.int64]
@@ -74,8 +76,8 @@ class FrameSet:
         )
 
 
-def read_in_turn(folder: Path) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Frames (t, h, w, 3) and action indices (t,) of a set; one episode at a time is in memory.
+def read_in_turn(folder: Path) -> Iterator[tuple[NDArray[np.uint8], ActionArray]]:
+    """Frames (t, h, w, 3) and actions (t,) or (t, k) of a set; one episode at a time is in memory.
 
     Raises:
         ValueError: The file of frames is damaged.

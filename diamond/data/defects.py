@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.scoring import Defect
+from diamond.data.action_space import ActionArray
 
 BLUR_PIXELS = 1.0
 """Standard deviation of the Gaussian of `blurred`."""
@@ -13,8 +14,8 @@ _REACH = 3
 """Pixels to each side that the Gaussian is cut at."""
 
 
-def shuffled(actions: NDArray[np.int64], defect: Defect) -> NDArray[np.int64]:
-    """The actions (n, t) of each start; with `actions_shuffled` those of the start before it."""
+def shuffled(actions: ActionArray, defect: Defect) -> ActionArray:
+    """Actions (n, t) or (n, t, k); with `actions_shuffled`, those of the start before."""
     return np.roll(actions, 1, axis=0) if defect == "actions_shuffled" else actions
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diamond.config.recording import ViewConfig
 from diamond.config.run import CONTEXT_FRAMES
+from diamond.data.action_space import ActionArray, ActionSpace
 from diamond.data.frame_files import Frames, FrameWriter, StoredFrames
 from diamond.envs.real_game import EpisodeKey
 from diamond.envs.view import apply_view, apply_view_all
@@ -44,7 +46,8 @@ class Reference:
 
     Attributes:
         key: Seed and no-ops; the seed of recorded episodes is negative.
-        action_codes: The game's code of every action from the reset on.
+        action_codes: The game's code of every action from the reset on; or, of each, a tuple of k
+            numbers as they were recorded.
         offset: Env steps before the context begins; negative where so many frames of it are
             padding: its first real frame, repeated.
         num_valid_steps: Real steps after the context; later ones would be after the end or a lost
@@ -61,7 +64,7 @@ class Reference:
     """
 
     key: EpisodeKey
-    action_codes: tuple[int, ...]
+    action_codes: tuple[Any, ...]
     offset: int
     num_valid_steps: int
     native: Frames
@@ -82,8 +85,8 @@ class View:
 
     Attributes:
         context: (n, 16, h, w, 3) uint8 real frames before the rollout.
-        actions: (n, 16 + horizon - 1) int64 action indices; action i leads from frame i to frame i
-            + 1.
+        actions: (n, 16 + horizon - 1) int64 action indices, or (n, 16 + horizon - 1, k) float32
+            scaled numbers; action i leads from frame i to frame i + 1.
         targets: (n, horizon, h, w, 3) uint8 real frames where valid, and the final frame where
             `ends`; zero elsewhere.
         valid: (n, horizon) bool, false after the real episode ended or a life was lost.
@@ -97,12 +100,17 @@ class View:
     """
 
     context: NDArray[np.uint8]
-    actions: NDArray[np.int64]
+    actions: ActionArray
     targets: NDArray[np.uint8]
     valid: NDArray[np.bool_]
     rewards: NDArray[np.float64]
     ends: NDArray[np.bool_]
     padded: NDArray[np.int64]
+
+
+def future_codes(reference: Reference) -> tuple[Any, ...]:
+    """The recorded actions after the context; the first one leads to the first imagined frame."""
+    return reference.action_codes[reference.offset + CONTEXT_FRAMES - 1 :]
 
 
 def save_references(references: Iterable[Reference], folder: Path) -> None:
@@ -153,7 +161,7 @@ def load_references(folder: Path) -> list[Reference]:
         references.append(
             Reference(
                 EpisodeKey(episode["emulator_seed"], episode["num_noops"]),
-                tuple(episode["action_codes"]),
+                tuple(_hashable(code) for code in episode["action_codes"]),
                 episode["offset"],
                 episode["num_valid_steps"],
                 StoredFrames(folder / NATIVE_FILE, number),
@@ -166,15 +174,19 @@ def load_references(folder: Path) -> list[Reference]:
     return references
 
 
+def _hashable(code: Any) -> Any:
+    return tuple(code) if isinstance(code, list) else code
+
+
 def view_references(
-    references: Sequence[Reference], view: ViewConfig, codes: Sequence[int], horizon: int
+    references: Sequence[Reference], view: ViewConfig, space: ActionSpace, horizon: int
 ) -> View:
     """Read references at an arm's crop and resolution.
 
     Args:
         references: The episodes.
         view: Crop and size.
-        codes: The action set: position in it is the action index.
+        space: What may be done.
         horizon: Env steps after the context.
 
     Raises:
@@ -184,18 +196,11 @@ def view_references(
     shape = (view.height, view.width, 3)
     context = np.empty((num, CONTEXT_FRAMES, *shape), dtype=np.uint8)
     targets = np.zeros((num, horizon, *shape), dtype=np.uint8)
-    actions = np.zeros((num, CONTEXT_FRAMES + horizon - 1), dtype=np.int64)
+    actions = space.nothing(num, CONTEXT_FRAMES + horizon - 1)
     valid = np.zeros((num, horizon), dtype=np.bool_)
     rewards = np.zeros((num, horizon), dtype=np.float64)
     ends = np.zeros((num, horizon), dtype=np.bool_)
-    index_of = {code: index for index, code in enumerate(codes)}
     for i, reference in enumerate(references):
-        missing = set(reference.action_codes) - set(index_of)
-        if missing:
-            raise ValueError(
-                f"references use the actions {sorted(missing)}, "
-                f"not in the action set {tuple(codes)}"
-            )
         seen = view_frames(reference, reference.native, view)
         num_valid = min(horizon, reference.num_valid_steps)
         context[i] = seen[:CONTEXT_FRAMES]
@@ -208,9 +213,9 @@ def view_references(
             ends[i, num_valid] = True
             num_steps += 1
         last = reference.offset + CONTEXT_FRAMES + num_steps - 1
-        window = reference.action_codes[max(0, reference.offset) : last]
+        window = space.encode(reference.action_codes)[max(0, reference.offset) : last]
         padded = reference.num_padded
-        actions[i, padded : padded + len(window)] = [index_of[code] for code in window]
+        actions[i, padded : padded + len(window)] = window
         if reference.rewards is None:
             rewards[i] = np.nan
         else:
@@ -227,9 +232,17 @@ def backgrounds_of(references: Sequence[Reference], view: ViewConfig) -> NDArray
 def view_frames(reference: Reference, stored: Frames, view: ViewConfig) -> NDArray[np.uint8]:
     """Frames of a reference as an arm sees them; recorded ones may be of its own size already."""
     frames = np.asarray(stored)
-    if is_recorded([reference]) and frames.shape[1:3] == (view.height, view.width):
-        return frames
-    return apply_view_all(frames, view)
+    return view_recorded(frames, view) if is_recorded([reference]) else apply_view_all(frames, view)
+
+
+def view_recorded(native: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+    """Apply the view to recorded frames (t, h, w, 3), whose size may be that of the view already.
+
+    These were cropped before.
+    """
+    if native.shape[1:3] == (view.height, view.width):
+        view = view.model_copy(update={"crop": None})
+    return apply_view_all(native, view)
 
 
 def is_recorded(references: Iterable[Reference]) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from diamond.config.recording import ViewConfig
 from diamond.config.run import CONTEXT_FRAMES
+from diamond.data.action_space import ActionArray, ActionSpace
 from diamond.data.dataset import read_in_turn
 from diamond.data.reference_files import Reference, load_references, view_frames
 
@@ -20,22 +21,22 @@ class Stretch:
 
     Attributes:
         frames: (t, h, w, 3) uint8.
-        codes: The game's codes of actions, t - 1 or more; number i leads from frame i to the next.
+        actions: As an `ActionSpace` encodes them, t - 1 or more; number i leads from frame i to the
+            next.
     """
 
     frames: NDArray[np.uint8]
-    codes: NDArray[np.int64]
+    actions: ActionArray
 
 
 def stored_seen_starts(
-    references: Path, frames: Path, codes: Sequence[int], view: ViewConfig, num_starts: int
+    references: Path, frames: Path, view: ViewConfig, num_starts: int
 ) -> tuple[int, ...]:
     """Which references of a folder begin with a context that training frames have too.
 
     Args:
         references: Folder of the references.
         frames: Folder of the training frames, of the same view.
-        codes: The action set of the training frames.
         view: What the arm sees.
         num_starts: References that are looked for, the first ones.
 
@@ -46,9 +47,9 @@ def stored_seen_starts(
         ValueError: A file of frames is damaged.
     """
     held_out = load_references(references)[:num_starts]
-    named = np.array(codes, dtype=np.int64)
-    episodes = (Stretch(shown, named[actions]) for shown, actions in read_in_turn(frames))
-    return seen_starts([context_of(reference, view) for reference in held_out], episodes)
+    space = ActionSpace.load(frames)
+    episodes = (Stretch(*episode) for episode in read_in_turn(frames))
+    return seen_starts([context_of(reference, view, space) for reference in held_out], episodes)
 
 
 def known_frames(
@@ -79,13 +80,13 @@ def _digest(frame: NDArray[np.uint8]) -> bytes:
     return blake2b(frame.tobytes(), digest_size=16).digest()
 
 
-def context_of(reference: Reference, view: ViewConfig) -> Stretch:
+def context_of(reference: Reference, view: ViewConfig, space: ActionSpace) -> Stretch:
     """The real frames before a start as an arm sees them, without padding."""
     padded = reference.num_padded
     first = max(0, reference.offset)
     codes = reference.action_codes[first : first + CONTEXT_FRAMES - padded - 1]
     frames = view_frames(reference, reference.native[:CONTEXT_FRAMES], view)
-    return Stretch(frames[padded:], np.array(codes, dtype=np.int64))
+    return Stretch(frames[padded:], space.encode(codes))
 
 
 def seen_starts(contexts: Sequence[Stretch], episodes: Iterable[Stretch]) -> tuple[int, ...]:
@@ -115,6 +116,6 @@ def _ends_at(context: Stretch, episode: Stretch, row: int) -> bool:
     first = row + 1 - len(context.frames)
     return (
         first >= 0
-        and np.array_equal(episode.codes[first:row], context.codes)
+        and np.array_equal(episode.actions[first:row], context.actions)
         and np.array_equal(episode.frames[first : row + 1], context.frames)
     )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diamond.data.action_space import ActionArray
 from diamond.errors import StageFailedError
 from diamond.part import CPU, Extent, SegmentSource
 from diamond.records import EVENLY, ClassShift, RealStarts, Segments, to_unit
@@ -25,8 +26,8 @@ class RealFrames(Protocol):
         ...
 
     @property
-    def actions(self) -> NDArray[np.int64]:
-        """(n,)."""
+    def actions(self) -> ActionArray:
+        """(n,) indices, or (n, k) numbers."""
         ...
 
     @property
@@ -374,10 +375,11 @@ def _gather(
     reached = first[:, None] + np.arange(num_steps + 1)
     picked = np.clip(reached, begin, last)
     steps, begun = picked[:, :-1], reached[:, :-1] >= begin
+    acted = begun if rows.actions.ndim == 1 else begun[..., None]
     return Segments(
         # Frames travel as bytes and become floats, four times as large, where they are wanted.
         to_unit(torch.from_numpy(np.asarray(rows.frames[picked])).to(device)),
-        torch.from_numpy(rows.actions[steps] * begun).to(device),
+        torch.from_numpy(rows.actions[steps] * acted).to(device),
         torch.from_numpy(rows.rewards[steps] * begun).to(device),
         torch.from_numpy(rows.ends[steps] * begun.astype(np.int64)).to(device),
         torch.from_numpy(begun & (steps < last)).to(device),

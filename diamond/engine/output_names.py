@@ -10,10 +10,9 @@ from safetensors import SafetensorError, safe_open
 
 MANIFEST_FILE = "manifest.json"
 EVENTS_FILE = "events.jsonl"
-ACTIONS_FILE = "action_codes.json"
 WEIGHTS_FILE = "weights.safetensors"
 SHAPE_FILE = "shape.json"
-"""What a network needs to know of the data it was trained on: number of actions, height, width."""
+"""What a network needs to know of the data it was trained on: its actions, height, width."""
 FRAMES_FILE = "frames.npz"
 """Imagined frames (horizon, h, w, 3) of each start, under its number."""
 SAMPLES_FILE = "samples.npz"

@@ -92,6 +92,10 @@ class StageContext:
         """The home that the stage is kept in."""
         return self.attempt.folder.parents[4]
 
+    def reads_part(self, stage: str) -> bool:
+        """Whether the part that a stage trains is read: of the stage itself, or of an agent."""
+        return stage in self.upstream or "agent" in self.upstream
+
     def part_folder(self, part: str, stage: str) -> Path:
         """The folder of a trained part that is read: that of its stage, or inside an agent."""
         return self.upstream[stage] if stage in self.upstream else self.upstream["agent"] / part

@@ -2,12 +2,19 @@
 
 from typing import assert_never
 
-from diamond.config.environments import AtariConfig, Environment, GymnasiumConfig, MinAtarConfig
+from diamond.config.environments import (
+    AtariConfig,
+    Environment,
+    GymnasiumConfig,
+    MinAtarConfig,
+    RecordingConfig,
+)
 from diamond.config.recording import ViewConfig
 from diamond.envs.atari import AtariEnv
 from diamond.envs.gymnasium_env import GymnasiumEnv
 from diamond.envs.minatar import MinAtarEnv
 from diamond.envs.real_game import GameEnv
+from diamond.errors import RequestError
 
 
 def open_game(game: str, environment: Environment) -> GameEnv:
@@ -24,6 +31,11 @@ def open_game(game: str, environment: Environment) -> GameEnv:
             return MinAtarEnv(game, environment)
         case GymnasiumConfig():
             return GymnasiumEnv(game, environment)
+        case RecordingConfig():
+            raise RequestError(
+                f"{game} is a recording: there is no game to play\n"
+                "  name the game that it is of with --game"
+            )
         case _:
             assert_never(environment)
 

@@ -67,14 +67,15 @@ class WorldModel(Protocol[S]):
 
         Args:
             frames: (b, t, c, h, w) in [-1, 1], oldest first; t is at least the history.
-            actions: (b, t - 1) int64, action i leads from frame i to frame i + 1.
+            actions: (b, t - 1) int64, or (b, t - 1, k) float32 where an action is k numbers in
+                [-1, 1]; action i leads from frame i to frame i + 1.
             padded: (b,) int64, below t: frames at the front that are copies of the first real one,
                 with action 0 after each. A recurrent state is zero where the real ones begin.
         """
         ...
 
     def step(self, state: S, action: Tensor, noise: Noise) -> tuple[S, Step]:
-        """Advance every trajectory by one action (b,) int64."""
+        """Advance every trajectory by one action, (b,) int64 or (b, k) float32."""
         ...
 
     def frame(self, state: S) -> Tensor:
@@ -86,8 +87,9 @@ class Material(NamedTuple):
     """What a world model is built from.
 
     Attributes:
-        networks: Trained, by the names of their parts.
-        config: Its section of the run.
+        networks: Trained, by the names of their parts. That of `Family.rewards_by` is missing where
+            the real frames say no rewards or no ends: the world model then gives reward 0, no end.
+        config: Its section of the run, without the section of a missing part.
         backgrounds: Gives the median background (b, c, h, w) in [-1, 1] of the real episode of
             every start; None where it is built for other than held-out starts.
     """

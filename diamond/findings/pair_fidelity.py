@@ -16,7 +16,7 @@ from diamond.config.presets import make_preset
 from diamond.config.primary import PRIMARY_METRIC
 from diamond.config.scoring import LPIPS_MIN_PIXELS
 from diamond.data.reference_files import median_background
-from diamond.data.trajectory_files import (
+from diamond.data.trajectories import (
     Read,
     Trajectory,
     check_one_size,

@@ -1,6 +1,6 @@
 """What a reader of the results must know: starts, players, seeds, protocol, matching."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from diamond.config.recording import PlayConfig
 from diamond.config.worlds import family_of
@@ -10,6 +10,7 @@ from diamond.findings.arm_inputs import find_stage, scored_on, trained_model, vi
 from diamond.plan.match import match_meaning
 from diamond.plan.plan import Arm, Plan, imagines
 from diamond.plan.plan_arms import AA_NAME
+from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.stages.policy_fidelity import POLICY_FIDELITY
 from diamond.stages.registry import find_stage_record
 
@@ -35,8 +36,8 @@ def scoring_notes(plan: Plan) -> list[str]:
     first = config.references.first_start
     begin = f", from number {first} on" if first else ""
     notes = [
-        f"All arms use the same {config.rollouts.num_starts} held-out starts (one an episode"
-        f"{begin}), "
+        f"All arms use the same {config.rollouts.num_starts} held-out starts "
+        f"({'of a recording' if config.references.recorded else 'one an episode'}{begin}), "
         f"the same recorded actions after 16 real frames{shared}; nothing after the end of a real "
         "episode or a lost life is scored.",
         "The median background has seen the real episode, its future included: "
@@ -64,7 +65,9 @@ def scoring_notes(plan: Plan) -> list[str]:
     ]
     notes += _cell_notes(plan.arms)
     notes += _gap_notes(plan)
-    return notes + [line for game in plan.request.games for line in _player_notes(plan, game)]
+    for game in plan.request.games:
+        notes += [*recorded_lines(plan, game), *_player_notes(plan, game)]
+    return notes
 
 
 def _cell_notes(arms: Sequence[Arm]) -> list[str]:
@@ -102,13 +105,22 @@ def judge_notes(plan: Plan, store: Store) -> list[str]:
             continue
         manifest = store.manifest(spec.stage, spec.key)
         assert manifest is not None, "what is done has a manifest"
-        timings = manifest["timings"]
-        found[spec.key] = (
-            f"{arm.game}: the judge of actions names {timings['held_out_accuracy']:.0%} of them "
-            f"between held-out real frames; the most frequent one is "
-            f"{timings['held_out_majority_rate']:.0%} of them."
-        )
+        if told := _told_of_judge(manifest["timings"]):
+            found[spec.key] = f"{arm.game}: the judge of actions {told}."
     return list(found.values())
+
+
+def _told_of_judge(timings: Mapping[str, float]) -> str:
+    """What it does; nothing where the held-out actions never vary."""
+    if "held_out_accuracy" in timings:
+        return (
+            f"names {timings['held_out_accuracy']:.0%} of them between held-out real frames; the "
+            f"most frequent one is {timings['held_out_majority_rate']:.0%} of them"
+        )
+    if "held_out_r2" in timings:
+        r2 = timings["held_out_r2"]
+        return f"explains {r2:.0%} of their variance between held-out real frames"
+    return ""
 
 
 def event_notes(plan: Plan, store: Store) -> list[str]:
@@ -204,8 +216,10 @@ def _player_notes(plan: Plan, game: str) -> list[str]:
     arms = [arm for arm in plan.arms if arm.game == game and arm.kind == "arm"]
     config = arms[0].runs[0].config
     if config.references.recorded is not None:
-        return [f"{game}: the references are recorded episodes of the user's own."]
+        return [f"{game}: the references are the held-out part of a recording of the user's own."]
     held_out = _player(config.references.play)
+    if config.frames.recorded is not None:
+        return [f"{game}: the references were played by {held_out}."]
     if config.imported is not None or config.protocol != "static":
         return [f"{game}: references were played by {held_out}."]
     players: dict[str, list[str]] = {}

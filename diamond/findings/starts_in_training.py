@@ -1,6 +1,5 @@
 """Held-out starts that the training frames of a run have too: found once, kept beside them."""
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 from diamond.config.base import Record
 from diamond.config.recording import ViewConfig
 from diamond.config.scoring import RolloutsConfig
+from diamond.data.action_space import ACTIONS_FILE
 from diamond.engine.files import read_json
-from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
+from diamond.engine.output_names import OFF_DATA_FOLDER
 from diamond.engine.sealed_json import is_whole
 from diamond.engine.store import Store
 from diamond.findings.arm_inputs import find_stage
@@ -106,8 +106,7 @@ def _seen_starts(
 
         frames = store.whole_folder("frames", keys[0])
         references = store.whole_folder("references", keys[1])
-        codes = json.loads((frames / ACTIONS_FILE).read_text())
-        found = stored_seen_starts(references, frames, codes, view, num_starts)
+        found = stored_seen_starts(references, frames, view, num_starts)
         return SeenStarts(positions=found)
 
     return kept_record(path, SeenStarts, make).positions

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diamond.arrays import ByteArray, FloatArray, IntArray
+from diamond.arrays import ByteArray, FloatArray
 from diamond.config.recording import ReferencesConfig
 from diamond.config.worlds import find_family
+from diamond.data.action_space import ActionArray
 from diamond.data.reference_files import View
 from diamond.engine.stage_context import StageContext
 from diamond.families.diamond.reward_end_net import RewardEndNet
@@ -69,27 +70,27 @@ def judge_policy(context: StageContext, view: View, imagined: ByteArray) -> dict
 @torch.no_grad()
 def read_actions(
     net: InverseDynamicsNet, first: ByteArray, frames: ByteArray, device: torch.device
-) -> tuple[IntArray, FloatArray]:
-    """The most likely action before every frame, and the features that it is read off.
+) -> tuple[ActionArray, FloatArray]:
+    """The action that is read off every frame and the one before, and the features for it.
 
     Args:
         first: (starts, h, w, 3) uint8, the frame before the first one.
         frames: (starts, horizon, h, w, 3) uint8.
 
     Returns:
-        Actions (starts, horizon) and features (starts, horizon, d).
+        Actions (starts, horizon) or (starts, horizon, k), and features (starts, horizon, d).
     """
     num_starts, horizon = frames.shape[:2]
-    actions = np.empty((num_starts, horizon), dtype=np.int64)
+    outputs = np.empty((num_starts, horizon, net.num_outputs), dtype=np.float32)
     features = np.empty((num_starts, horizon, net.shape.num_features))
     for start in range(num_starts):
         rows = np.concatenate((first[start, None], frames[start]))
         for part in _parts(horizon, 1):
             seen = _tensor(rows[part.start : part.stop + 1], device)
             hidden = net.features(seen[:-1], seen[1:])
-            actions[start, part] = net.head(hidden).argmax(dim=-1).cpu().numpy()
+            outputs[start, part] = net.head(hidden).cpu().numpy()
             features[start, part] = hidden.double().cpu().numpy()
-    return actions, features
+    return net.named(torch.from_numpy(outputs)).numpy(), features
 
 
 @torch.no_grad()
@@ -189,7 +190,7 @@ def first_start(context: StageContext) -> int:
 
 
 def _rewards_net(context: StageContext) -> RewardEndNet | None:
-    """The network of the world model that tells rewards and ends; None where it has none."""
+    """The network of the world model that tells rewards and ends; None where none was trained."""
     trained = [name for name in context.upstream if name not in ("references", "rollouts")]
     families = (context.upstream_config(name).get("family") for name in trained)
     name = next((name for name in families if name is not None), None)

@@ -1,28 +1,27 @@
 """The stages that record real frames: references and frames."""
 
-import json
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from diamond.config.environments import Environment, read_environment
+from diamond.config.environments import Environment, RecordingConfig, read_environment
 from diamond.config.recording import FramesConfig, RecordingPolicy, ReferencesConfig, ViewConfig
 from diamond.config.shipped_policies import shipped_file
 from diamond.data.collect import collect_frames, collect_off_data, collect_references
 from diamond.data.reference_files import save_references
 from diamond.engine.files import digest
-from diamond.engine.output_names import ACTIONS_FILE, OFF_DATA_FOLDER
+from diamond.engine.output_names import OFF_DATA_FOLDER
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import StageResult
 from diamond.envs.collecting_players import Players
 from diamond.envs.open_game import action_codes
 from diamond.envs.view import apply_view
 from diamond.errors import StageFailedError, StoreError
-from diamond.makers.recorded_episodes import take_recorded
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import Recurrent
+from diamond.recordings.recording_files import open_recording
+from diamond.recordings.sets import frame_set, played_actions, recorded_references
 from diamond.tensor_files import filled
 from diamond.training.evaluation import Actor, sampled_actor
 from diamond.weights.checkpoint_folders import imported_weights
@@ -38,14 +37,18 @@ def make_references(context: StageContext) -> StageResult:
     game = context.config["game"]
     environment = read_environment(context.config["environment"])
     config = ReferencesConfig.model_validate(context.config["references"])
-    if config.recorded is not None:
-        take_recorded(context.home, config.recorded, context.folder)
-        _save_actions(context, game, environment)
-        return context.result()
 
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "held-out")
 
+    if config.recorded is not None:
+        recording = open_recording(context.home, config.recorded)
+        codes = None
+        if not isinstance(environment, RecordingConfig):
+            codes = action_codes(game, environment)
+        save_references(recorded_references(recording, config, codes, progress), context.folder)
+        _save_actions(context, game, environment)
+        return context.result()
     save_references(
         collect_references(game, environment, config, context.seed, progress), context.folder
     )
@@ -73,11 +76,18 @@ def make_frames(context: StageContext) -> StageResult:
     def progress(done: int, total: int) -> None:
         context.progress(done, total, "")
 
-    players = None
-    if config.policy is not None:
-        codes = action_codes(game, environment)
-        players = _trained_players(context, config.policy, codes, context.device)
-    recorded = collect_frames(game, environment, view, config, context.seed, progress, players)
+    if config.recorded is not None:
+        recording = open_recording(context.home, config.recorded.digest)
+        pads_starts = environment.padding == "start"
+        recorded = frame_set(
+            recording, view, config.num_frames, pads_starts=pads_starts, progress=progress
+        )
+    else:
+        players = None
+        if config.policy is not None:
+            codes = action_codes(game, environment)
+            players = _trained_players(context, config.policy, codes, context.device)
+        recorded = collect_frames(game, environment, view, config, context.seed, progress, players)
     recorded.save(context.folder)
     _save_actions(context, game, environment)
     return context.result()
@@ -107,8 +117,7 @@ def _trained_players(
 
 
 def _save_actions(context: StageContext, game: str, environment: Environment) -> None:
-    codes = action_codes(game, environment)
-    (context.folder / ACTIONS_FILE).write_text(json.dumps(list(codes)) + "\n")
+    played_actions(context.home, game, environment).save(context.folder)
 
 
 class PolicyPlayer:

@@ -6,6 +6,7 @@ other actions.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.config.scoring import Defect, SamplesConfig
+from diamond.data.action_space import ActionArray
 from diamond.data.counterfactuals import BranchView
 from diamond.data.defects import shuffled, spoilt
 from diamond.data.frame_files import write_stack
@@ -44,17 +46,22 @@ class Pass:
     Attributes:
         file: Where its frames go.
         sample: Number of the sample: its noise, and its place in the file of samples.
-        actions: (starts, horizon) int64 indices of the actions after the context.
+        actions: (starts, horizon) int64 or (starts, horizon, k) float32, those after the context.
     """
 
     file: str
     sample: int
-    actions: NDArray[np.int64]
+    actions: ActionArray
 
     @property
     def num_steps(self) -> int:
         """Env steps of each trajectory."""
         return int(self.actions.shape[1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Starts, and env steps of each trajectory."""
+        return len(self.actions), self.num_steps
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ def roll(
                 context.checkpoint(state, done, total)
     seconds = (context.seconds() - before) * total / max(1, total - began_at)
     out.finish(defect)
-    return {"ms_per_frame": 1000 * seconds / sum(one.actions.size for _, one in passes)}
+    return {"ms_per_frame": 1000 * seconds / sum(prod(one.size) for _, one in passes)}
 
 
 def _begin(group: Starts, device: torch.device) -> Any:
@@ -167,11 +174,11 @@ class _Frames:
         self._last = {one.file: group.view.context[:, -1] for group, one in self._passes}
         frame_shape = groups[0].view.context.shape[2:]
         self._shapes = {
-            one.file: (*one.actions.shape, *frame_shape)
+            one.file: (*one.size, *frame_shape)
             for _, one in self._passes
             if one.file != SAMPLES_FILE
         }
-        samples = [one.actions.shape for _, one in self._passes if one.file == SAMPLES_FILE]
+        samples = [one.size for _, one in self._passes if one.file == SAMPLES_FILE]
         if samples:
             num_starts, num_steps = samples[0]
             size = (num_starts, len(samples) + 1, num_steps, *frame_shape)

@@ -1,6 +1,5 @@
 """The stages that judge: rollouts, and their fidelity to frames and policy."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from diamond.config.recording import ViewConfig
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.config.scoring import RolloutsConfig
 from diamond.config.worlds import find_family
+from diamond.data.action_space import ActionSpace
 from diamond.data.counterfactuals import BranchView, view_branches
 from diamond.data.frame_files import read_stack
 from diamond.data.reference_files import (
@@ -24,7 +24,6 @@ from diamond.data.reference_files import (
     view_references,
 )
 from diamond.engine.output_names import (
-    ACTIONS_FILE,
     DRAWN_EVENTS_FILE,
     FRAMES_FILE,
     OFF_DATA_EVENTS_FILE,
@@ -61,9 +60,9 @@ def _off_data(context: StageContext) -> list[Reference]:
 
 def _view(context: StageContext, references: Sequence[Reference], horizon: int) -> View:
     """References at the crop and resolution of a stage."""
-    codes = json.loads((context.upstream["references"] / ACTIONS_FILE).read_text())
+    space = ActionSpace.load(context.upstream["references"])
     view = ViewConfig.model_validate(context.config["view"])
-    return view_references(references, view, codes, horizon)
+    return view_references(references, view, space, horizon)
 
 
 def _backgrounds(context: StageContext, references: Sequence[Reference]) -> NDArray[np.uint8]:
@@ -72,10 +71,9 @@ def _backgrounds(context: StageContext, references: Sequence[Reference]) -> NDAr
 
 def read_branches(context: StageContext, num_starts: int, horizon: int) -> BranchView | None:
     """The counterfactuals of a stage at its own crop and resolution; None where there are none."""
-    folder = context.upstream["references"]
-    codes = json.loads((folder / ACTIONS_FILE).read_text())
+    space = ActionSpace.load(context.upstream["references"])
     view = ViewConfig.model_validate(context.config["view"])
-    return view_branches(_references(context, num_starts), view, codes, horizon)
+    return view_branches(_references(context, num_starts), view, space, horizon)
 
 
 def make_rollouts(context: StageContext) -> StageResult:
@@ -84,7 +82,7 @@ def make_rollouts(context: StageContext) -> StageResult:
     Writes uint8 frames, start by start: frames.npz (horizon, h, w, 3); samples.npz (samples,
     horizon, h, w, 3) where the config asks for samples; counterfactual.npz (horizon, h, w, 3) where
     the references have counterfactuals; off_data.npz (horizon, h, w, 3) of the starts off the data;
-    drawn_events.safetensors where the family tells rewards and the references know theirs.
+    drawn_events.safetensors where the world tells rewards and the references know theirs.
     """
     config = RolloutsConfig.model_validate(context.config["rollouts"])
     family = find_family(context.config["family"])
@@ -94,7 +92,8 @@ def make_rollouts(context: StageContext) -> StageResult:
     passes = passes_of(view, config.samples, others, config.defect)
     world, first = _world(context, references), first_start(context)
     # Before the passes: those go on where they were interrupted.
-    if family.rewards_by and not np.isnan(view.rewards).any():
+    tells_rewards = family.rewards_by in world.networks
+    if tells_rewards and not np.isnan(view.rewards).any():
         cells = _shows_cells(context)
         draw_events(context, world.model, view, first, DRAWN_EVENTS_FILE, with_frames=cells)
     groups = [Starts(world.model, view, passes, first)]
@@ -103,7 +102,7 @@ def make_rollouts(context: StageContext) -> StageResult:
         (rollout,) = passes_of(seen, None, None, config.defect)
         off_data = replace(rollout, file=OFF_DATA_FRAMES_FILE)
         model = world.model if family.is_trained else _world(context, further).model
-        if family.rewards_by:
+        if tells_rewards:
             cells = _shows_cells(context)
             draw_events(context, model, seen, first, OFF_DATA_EVENTS_FILE, with_frames=cells)
         groups.append(Starts(model, seen, [off_data], first))

@@ -1,9 +1,10 @@
 """The stages that train: parts of a world model, policy and judge; the loop: `diamond.training`."""
 
 import json
+from math import isnan
 from typing import Any, cast
 
-from diamond.config.environments import read_environment
+from diamond.config.environments import RecordingConfig, read_environment
 from diamond.config.networks import PartConfig
 from diamond.config.recording import FramesConfig, ViewConfig
 from diamond.config.worlds import find_family
@@ -13,14 +14,15 @@ from diamond.data.segments import SegmentSampler
 from diamond.engine.output_names import HELD_OUT_FILE, NO_EVENTS, curve_file
 from diamond.engine.stage_context import StageContext
 from diamond.engine.store import StageResult
-from diamond.envs.open_game import action_codes, data_shape
 from diamond.families.interface import implementation_of
 from diamond.makers.stopped_training import Window, find_stopped, keep_stopped
-from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS
+from diamond.nets.inverse_dynamics_net import INVERSE_DYNAMICS, InverseDynamicsNet
 from diamond.part import C, Extent, N, Part
+from diamond.recordings.recording_files import open_recording
+from diamond.recordings.sets import frame_set, played_actions
 from diamond.seeds import Purpose, derive
 from diamond.stages.policy import curve_updates
-from diamond.training.inverse_dynamics_evaluation import HeldOut, judge_held_out
+from diamond.training.inverse_dynamics_evaluation import judge_held_out, judge_held_out_numbers
 from diamond.training.policy_part import POLICY
 from diamond.training.training_loop import Training, TrainingState, begin_part
 from diamond.weights.trained_networks import load_world, read_shape, save_network, save_weights
@@ -66,24 +68,25 @@ def _no_events(frames: FrameSet, extent: Extent) -> dict[str, float]:
 def train_inverse_dynamics(context: StageContext) -> StageResult:
     """Train the judge that tells actions from frames, on frames that are recorded for it.
 
+    Without a game it sees those of the recording that the world model learns from.
     Writes weights.safetensors, shape.json and held_out.json.
     """
     config = INVERSE_DYNAMICS.section(context.config)
     environment = read_environment(context.config["environment"])
     view = ViewConfig.model_validate(context.config["view"])
-    codes = action_codes(context.config["game"], environment)
-    shape = data_shape(context.config["game"], environment, view)
-    seen = _record(context, "training", config.num_frames)
-    held_out = _record(context, "held out", config.num_held_out_frames)
+    space = played_actions(context.home, context.config["game"], environment)
+    shape = space.shape | {"height": view.height, "width": view.width}
+    if isinstance(environment, RecordingConfig):
+        recording = open_recording(context.home, str(environment.digest))
+        seen = frame_set(recording, view, config.num_frames)
+        held_out = frame_set(recording, view, config.num_held_out_frames, held_out=True)
+    else:
+        seen = _record(context, "training", config.num_frames)
+        held_out = _record(context, "held out", config.num_held_out_frames)
     net = _train(context, INVERSE_DYNAMICS, seen, shape)
-    found = judge_held_out(net, held_out)
-    rows = _held_out_rows(found, codes)
+    rows, timings = _judged(net, held_out, space.codes)
     (context.folder / HELD_OUT_FILE).write_text(json.dumps(rows, allow_nan=False) + "\n")
-    return context.result(
-        updates=config.updates,
-        held_out_accuracy=found.accuracy,
-        held_out_majority_rate=found.majority_rate,
-    )
+    return context.result(updates=config.updates, **timings)
 
 
 def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
@@ -99,16 +102,27 @@ def _record(context: StageContext, part: str, num_frames: int) -> FrameSet:
     )
 
 
-def _held_out_rows(found: HeldOut, codes: tuple[int, ...]) -> dict[str, object]:
-    return {
-        "num_steps": found.num_steps,
-        "accuracy": found.accuracy,
-        "majority_rate": found.majority_rate,
-        "actions": [
-            {"code": code, "count": count, "recall": recall if count else None}
-            for code, count, recall in zip(codes, found.counts, found.recall, strict=True)
-        ],
-    }
+def _judged(
+    net: InverseDynamicsNet, held_out: FrameSet, codes: tuple[int, ...]
+) -> tuple[dict[str, object], dict[str, float]]:
+    """What held_out.json and the timings of the stage say of the judge.
+
+    Args:
+        codes: Of the discrete actions; none of continuous ones.
+    """
+    if not codes:
+        read = judge_held_out_numbers(net, held_out)
+        r2, *each = (None if isnan(one) else one for one in (read.r2, *read.each))
+        timings = {} if r2 is None else {"held_out_r2": r2}
+        return {"num_steps": read.num_steps, "r2": r2, "numbers": each}, timings
+    found = judge_held_out(net, held_out)
+    actions = [
+        {"code": code, "count": count, "recall": recall if count else None}
+        for code, count, recall in zip(codes, found.counts, found.recall, strict=True)
+    ]
+    told = {"accuracy": found.accuracy, "majority_rate": found.majority_rate}
+    timings = {f"held_out_{name}": value for name, value in told.items()}
+    return {"num_steps": found.num_steps, **told, "actions": actions}, timings
 
 
 def _train(

@@ -51,6 +51,19 @@ def num_heads(channels: int) -> int:
     return max(h for h in range(1, most + 1) if channels % h == 0)
 
 
+def action_embedding(num_actions: int, action_size: int, width: int) -> nn.Module:
+    """A vector for each action, or a linear map of the numbers that an action is.
+
+    Args:
+        num_actions: Actions to choose from; 0 where an action is several numbers.
+        action_size: How many numbers.
+
+    Returns:
+        Maps (...) int64, or (..., action_size) float32, to (..., width).
+    """
+    return nn.Embedding(num_actions, width) if num_actions else nn.Linear(action_size, width)
+
+
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size at stride 1 and halves it at stride 2."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)

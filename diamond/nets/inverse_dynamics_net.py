@@ -23,10 +23,13 @@ class InverseDynamicsShape:
     channels: Sequence[int]
     num_features: int
     frame_channels: int = 3
+    action_size: int = 0
 
 
 class InverseDynamicsNet(nn.Module):
     """Strided convolutions over a frame and the change to the next one, then one hidden layer.
+
+    Its outputs are a logit for each action; or, where an action is several numbers, these.
 
     Source: Baker et al. 2022 (arXiv:2206.11795), section 3, for the idea of reading actions off
         frames; the network is our own, and small.
@@ -42,7 +45,8 @@ class InverseDynamicsNet(nn.Module):
             last, rows, columns = width, (rows + 1) // 2, (columns + 1) // 2
         self.encoder = nn.Sequential(*layers)
         self.hidden = nn.Linear(last * rows * columns, shape.num_features)
-        self.head = nn.Sequential(nn.SiLU(), nn.Linear(shape.num_features, shape.num_actions))
+        self.num_outputs = shape.num_actions or shape.action_size
+        self.head = nn.Sequential(nn.SiLU(), nn.Linear(shape.num_features, self.num_outputs))
 
     def features(self, before: Tensor, after: Tensor) -> Tensor:
         """The last hidden layer, before its activation.
@@ -59,20 +63,30 @@ class InverseDynamicsNet(nn.Module):
         return out
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """Logits of the actions (b, num_actions) that led from one frame to the next."""
+        """Outputs (b, num_outputs) for the actions that led from one frame to the next."""
         out: Tensor = self.head(self.features(before, after))
         return out
+
+    def named(self, outputs: Tensor) -> Tensor:
+        """The actions that outputs (..., num_outputs) say.
+
+        Returns:
+            (...) int64, the most likely ones; or (..., action_size).
+        """
+        return outputs.argmax(dim=-1) if self.shape.num_actions else outputs
 
 
 def inverse_dynamics_loss(
     net: InverseDynamicsNet, config: InverseDynamicsConfig, draw: Draw
 ) -> Losses:
-    """Cross-entropy of the action between two successive frames, on fresh pairs."""
+    """Cross-entropy, of numbers squared error, of the action between frames of fresh pairs."""
     pairs = draw.segments(config.batch_size, Purpose.INVERSE_DYNAMICS_PAIRS)
-    logits = net(pairs.frames[:, 0], pairs.frames[:, 1])
+    outputs = net(pairs.frames[:, 0], pairs.frames[:, 1])
     actions = pairs.actions[:, 0]
-    accuracy = (logits.detach().argmax(dim=-1) == actions).float().mean()
-    return F.cross_entropy(logits, actions), {"accuracy": accuracy}
+    if not net.shape.num_actions:
+        return F.mse_loss(outputs, actions), {}
+    accuracy = (net.named(outputs.detach()) == actions).float().mean()
+    return F.cross_entropy(outputs, actions), {"accuracy": accuracy}
 
 
 def _build(config: InverseDynamicsConfig, shape: Mapping[str, int]) -> InverseDynamicsNet:
@@ -83,6 +97,7 @@ def _build(config: InverseDynamicsConfig, shape: Mapping[str, int]) -> InverseDy
             shape["width"],
             channels=config.channels,
             num_features=config.num_features,
+            action_size=shape.get("action_size", 0),
         )
     )
 

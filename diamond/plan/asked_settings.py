@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diamond.config.checkpoint_record import Checkpoint
-from diamond.config.game_names import slug_of
+from diamond.config.game_names import recording_of, slug_of
 from diamond.errors import RequestError
 from diamond.plan.designs import lay_out, read_arms, read_setting
 from diamond.plan.find_axis import Axis
 from diamond.plan.grammar import Assignment, parse_assignments
+from diamond.plan.recordings.asked_recordings import recorded_word
 from diamond.plan.request import Design, Request
 from diamond.plan.variants import Setting
 
@@ -67,6 +68,8 @@ def study_name(
         matched.append(f"set-{_end_name(read_setting(request.settings, 'settings'))}")
     starts = [] if request.first_start == 0 else [f"start-{request.first_start}"]
     shown = [slug_of(game) for game in games]
+    if any(recording_of(game) is None for game in games) and request.recordings:
+        shown.append(recorded_word(request.recordings))
     return "-".join([*first, *names, *matched, *starts, *shown, str(request.preset), origin])
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from diamond.config.checkpoint_record import Checkpoint
+from diamond.config.game_names import recording_of
 from diamond.errors import RequestError
 from diamond.plan.find_axis import Axis
+from diamond.plan.recordings.asked_recordings import FLAG
 from diamond.plan.request import Request
 
 
@@ -29,7 +31,13 @@ def check_fits(request: Request, checkpoint: Checkpoint, axes: Sequence[Axis]) -
     if request.games != (checkpoint.game,):
         raise RequestError(
             f"--game {','.join(request.games)}: the checkpoint was trained on {checkpoint.game}\n"
-            "  leave --game out"
+            f"  leave {'--frames' if request.recordings else '--game'} out"
+        )
+    if request.recordings and recording_of(checkpoint.game) is None:
+        raise RequestError(
+            f"{FLAG} {request.recordings[0].name} with --checkpoint: nothing is trained, and with "
+            "--game it is what networks are trained on\n"
+            f"  leave {FLAG} out; `diamond fidelity CHECKPOINT {FLAG} NAME` scores on a recording"
         )
     if request.num_seeds != 1:
         raise RequestError(

@@ -13,6 +13,7 @@ from diamond.config.environments import (
     Environment,
     GymnasiumConfig,
     MinAtarConfig,
+    RecordingConfig,
 )
 from diamond.config.game_names import GAMES
 from diamond.config.processes import python_command, python_environment
@@ -54,6 +55,8 @@ def settled(config: RunConfig) -> RunConfig:
         RequestError: The game cannot be played, or the view does not fit its screen.
     """
     environment = config.environment
+    if isinstance(environment, RecordingConfig):
+        return config
     if isinstance(environment, AtariConfig) and config.game in GAMES and _is_plain(environment):
         return config
     if isinstance(environment, MinAtarConfig):

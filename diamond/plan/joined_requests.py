@@ -6,9 +6,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diamond.config.game_names import recording_of
+from diamond.config.recorded import RecordedFrames
 from diamond.errors import RequestError
 from diamond.plan.grammar import parse_assignments
 from diamond.plan.recipe import Recipe
+from diamond.plan.recordings.asked_recordings import FLAG
 from diamond.plan.request import Request
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ SHARED: Mapping[str, str] = {
     "controls": "--controls",
     "checkpoint": "--checkpoint",
     "first_start": "--first-start",
+    "recordings": "--frames",
 }
 """What two requests must agree on to be joined, by field; as the command line calls it."""
 
@@ -40,6 +44,9 @@ def request_data(request: Request) -> dict[str, object]:
         found[name] = list(value) if isinstance(value, tuple) else value
     if isinstance(request.preset, Recipe):
         found["preset"] = asdict(request.preset)
+    recordings = [one.model_dump(mode="json") for one in request.recordings]
+    del found["recordings"]
+    found |= {"recordings": recordings} if recordings else {}
     checkpoint = request.checkpoint
     return found | {"checkpoint": None if checkpoint is None else str(checkpoint)}
 
@@ -56,6 +63,7 @@ def read_request(data: Mapping[str, Any], declared: "Declared | None") -> Reques
     if isinstance(data["preset"], Mapping):
         settings = tuple(data["preset"]["settings"])
         values["preset"] = Recipe(**{**data["preset"], "settings": settings})
+    values["recordings"] = tuple(map(RecordedFrames.model_validate, data.get("recordings", ())))
     checkpoint = None if data["checkpoint"] is None else Path(data["checkpoint"])
     return Request(**values | {"checkpoint": checkpoint, "declared": declared})
 
@@ -104,7 +112,11 @@ def command_words(request: Request) -> list[str]:
         words = ["diamond", "train" if request.goal == "agent" else "ablate", *request.assignments]
         words += _design_words(request)
     preset = request.preset.file if isinstance(request.preset, Recipe) else request.preset
-    words += ["--preset", preset, "--game", ",".join(request.games)]
+    words += ["--preset", preset]
+    if request.recordings:
+        words += [FLAG, ",".join(one.name for one in request.recordings)]
+    if any(recording_of(game) is None for game in request.games):
+        words += ["--game", ",".join(request.games)]
     words += ["--seeds", str(request.num_seeds)]
     optional = {
         "--first-seed": request.first_seed,

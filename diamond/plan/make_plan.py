@@ -1,5 +1,7 @@
 """From a request to the plan of a study: checks, games, arms, stages."""
 
+from collections.abc import Sequence
+
 from diamond.config.checkpoint_record import read_checkpoint
 from diamond.config.game_names import check_games
 from diamond.config.run import RunConfig
@@ -20,6 +22,8 @@ from diamond.plan.plan_arms import (
     trained_arms,
 )
 from diamond.plan.recipe import preset_config
+from diamond.plan.recordings.asked_recordings import FLAG
+from diamond.plan.recordings.recorded_runs import check_enough_frames, on_recording
 from diamond.plan.request import Request, check_stage
 from diamond.plan.stage_keys import scores_until
 from diamond.plan.variants import Variant, apply_axes, make_variant
@@ -40,16 +44,21 @@ def make_plan(request: Request) -> Plan:
     if checkpoint is not None:
         check_fits(request, checkpoint, tuple(dict.fromkeys(axis for axis, _ in chosen)))
     games = check_games(request.games)
+    if request.recordings:
+        _check_recorded(request, tuple(axis.name for axis, _ in chosen))
     arms: list[Arm] = []
     paths: dict[str, Path] = {}
     for game in games:
         base = preset_config(request.preset, game, request.protocol)
         if checkpoint is not None:
             base = checkpoint.apply(base)
+        base = on_recording(base, request.recordings, request.first_start)
         base = _on_starts(apply_axes(base, shared), request.first_start)
         variants, path = _variants(layout, base)
         if request.match is not None:
             variants = match_costs(request.match, variants)
+        for variant in variants:
+            check_enough_frames(variant.config, request.recordings)
         made = trained_arms(variants, request, until)
         refuse_other_starts(made)
         refuse_equal_arms(made)
@@ -92,6 +101,22 @@ def _check_seeds(request: Request) -> None:
     if request.aa and request.checkpoint is not None:
         raise RequestError(
             "--aa with --checkpoint: a checkpoint is one trained model\n  leave one of the two out"
+        )
+
+
+def _check_recorded(request: Request, axes: Sequence[str]) -> None:
+    """Refuse what a recording cannot be asked: who plays, and to be collected anew."""
+    names = ",".join(one.name for one in request.recordings)
+    played = next((axis for axis in axes if axis in (COLLECTOR, OFF_DATA)), None)
+    if played is not None:
+        raise RequestError(
+            f"{played} with {FLAG} {names}: nobody plays, the frames are recorded already\n"
+            f"  leave {played} out"
+        )
+    if request.protocol != "static":
+        raise RequestError(
+            f"--protocol {request.protocol} with {FLAG} {names}: an agent collects its frames in a "
+            "game, a recording has them already\n  allowed: --protocol static"
         )
 
 

@@ -15,7 +15,7 @@ from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageName, scores_until, stages_by_seed, stages_of
 from diamond.plan.variants import Variant, baseline_of
 from diamond.stages.fidelity import FIDELITY
-from diamond.stages.registry import find_stage_record, stages_of_run
+from diamond.stages.registry import find_stage_record, left_out, stages_of_run
 
 if TYPE_CHECKING:
     from diamond.families.interface import Family
@@ -122,6 +122,11 @@ def refuse_unscored(arms: list[Arm], until: StageName | None) -> None:
                 "nothing\n  allowed with it: agent, returns, all"
             )
         allowed = [stage.name for stage in stages_of_run(config)]
+        if until is not None and until in (reasons := left_out(config)):
+            raise RequestError(
+                f"--until {until}: {reasons[until]}, so there is no such stage\n"
+                f"  allowed with it: {', '.join(allowed)}, all"
+            )
         if until is not None and imagines(arm) and until not in allowed:
             raise RequestError(
                 f"--until {until}: the arm {arm.name!r} of the family {config.world.family} has no "
@@ -158,3 +163,23 @@ def refuse_equal_arms(arms: list[Arm]) -> None:
                 "give each value and each arm once"
             )
         seen[identity] = arm.name
+    _refuse_untouched(arms)
+
+
+def _refuse_untouched(arms: Sequence[Arm]) -> None:
+    """Refuse arms that differ in nothing but stages that a recording leaves out."""
+    seen: dict[tuple[str, ...], str] = {}
+    for arm in arms:
+        config = arm.runs[0].config
+        reasons = left_out(config)
+        if not reasons:
+            continue
+        keys = tuple(spec.key for spec in stages_of(config))
+        if keys in seen:
+            told = "; ".join(dict.fromkeys(reasons.values()))
+            raise RequestError(
+                f"{seen[keys]!r} and {arm.name!r} are the same run on {arm.game}: they differ in "
+                f"what is left out ({', '.join(reasons)}: {told})\n"
+                "  vary what its stages read: `diamond axes` says of each axis which one is first"
+            )
+        seen[keys] = arm.name

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from diamond.config.recorded import RecordedFrames
 from diamond.config.run import Protocol
 from diamond.errors import RequestError, one_of
 from diamond.plan.stage_keys import StageName
@@ -52,6 +53,8 @@ class Request:
         declared: The declaration that asks for it, or None.
         first_seed: Training seed of the first run; the others follow.
         first_start: Number of the first held-out start; the others follow.
+        recordings: What must be known of those that stand in the place of games, or whose frames
+            are trained on in place of the game's.
     """
 
     assignments: tuple[str, ...]
@@ -74,6 +77,7 @@ class Request:
     declared: "Declared | None" = None
     first_seed: int = 0
     first_start: int = 0
+    recordings: tuple[RecordedFrames, ...] = ()
 
     @property
     def slurm(self) -> Mapping[str, str]:

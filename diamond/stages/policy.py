@@ -62,6 +62,7 @@ POLICY = Stage(
     sections=("family", "policy", "evaluation.curve_points"),
     reads=("frames", PARTS),
     runs=frozenset({"static"}),
+    needs=frozenset({"rewards", "discrete actions"}),
     shares_data_seed=False,
     made_by="diamond.makers.trained_parts:train_policy",
     seconds=_seconds,

@@ -33,6 +33,7 @@ POLICY_FIDELITY = Stage(
     sections=("family", "view"),
     reads=("references", "rollouts", PARTS, "policy"),
     runs=frozenset({"static", "online"}),
+    needs=frozenset({"rewards", "discrete actions"}),
     shares_data_seed=True,
     made_by="diamond.makers.rollout_scores:score_policy",
     unit="events",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from diamond.config.run import RunConfig
+from diamond.config.run import Need, RunConfig
 from diamond.config.worlds import family_of
 
 Kind = Literal["static", "online", "real", "baseline"]
@@ -56,6 +56,7 @@ class Stage:
             stand for those of the run's family. A run from a checkpoint has no `frames`: a stage
             that reads them is left out there.
         runs: The runs that have it.
+        needs: What a recording may lack: a run that does has no such stage.
         shares_data_seed: Whether it draws from the data seed: arms and seeds share games and noise.
         unit: What its progress counts.
         made_by: ``module:function``; a worker loads it, a plan does not.
@@ -80,6 +81,7 @@ class Stage:
     sections: tuple[str, ...]
     reads: tuple[str, ...] = ()
     runs: frozenset[Kind]
+    needs: frozenset[Need] = frozenset()
     shares_data_seed: bool
     made_by: str
     seconds: Callable[[RunConfig], float]

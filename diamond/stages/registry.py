@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from diamond.config.run import Protocol, RunConfig
+from diamond.config.run import Need, Protocol, RunConfig
 from diamond.config.worlds import DIAMOND, family_of, find_family, known_families
 from diamond.errors import StoreError, nearest
 from diamond.stages.agent import AGENT
@@ -87,8 +87,29 @@ def kind_of(config: RunConfig) -> Kind:
 
 def stages_of_run(config: RunConfig) -> tuple[Stage, ...]:
     """The stages of a run."""
-    kind = kind_of(config)
-    return tuple(one for one in records(config.world.family) if kind in one.runs)
+    kind, lacks = kind_of(config), config.lacks
+    return tuple(
+        one
+        for one in records(config.world.family)
+        if kind in one.runs and not _needs(one, config) & lacks.keys()
+    )
+
+
+def left_out(config: RunConfig) -> dict[str, str]:
+    """The stages that a run has not because of what its frames lack, each with the reason."""
+    kind, lacks = kind_of(config), config.lacks
+    found = {}
+    for one in records(config.world.family):
+        reasons = [lacks[need] for need in lacks if need in _needs(one, config)]
+        if kind in one.runs and reasons:
+            found[one.name] = reasons[0]
+    return found
+
+
+def _needs(stage: Stage, config: RunConfig) -> frozenset[Need]:
+    """What a stage needs; the part that judges rewards is trained on them."""
+    of_rewards = stage.part and stage.part == family_of(config).rewards_by
+    return stage.needs | {"rewards"} if of_rewards else stage.needs
 
 
 def stages_of_protocol(protocol: Protocol, family: str = DIAMOND) -> tuple[str, ...]:

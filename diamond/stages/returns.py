@@ -64,6 +64,7 @@ RETURNS = Stage(
     sections=("game", "environment", "view", "evaluation"),
     reads=("policy",),
     runs=frozenset({"static", "online", "real"}),
+    needs=frozenset({"rewards", "discrete actions", "game"}),
     shares_data_seed=True,
     made_by="diamond.makers.real_returns:play_real_game",
     unit="env steps",

@@ -1,6 +1,6 @@
 """Real and imagined frames of a few starts, read from the store for strips and the player."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,22 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diamond.config.base import first_reason
-from diamond.config.run import CONTEXT_FRAMES, RunConfig
+from diamond.config.environments import RecordingConfig
+from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
+from diamond.data.action_space import ActionSpace
 from diamond.data.frame_files import FrameWriter, StoredFrames, stored_episodes
-from diamond.data.reference_files import NATIVE_FILE, Reference, load_references, view_references
-from diamond.engine.files import read_json
-from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE
+from diamond.data.reference_files import (
+    NATIVE_FILE,
+    Reference,
+    future_codes,
+    load_references,
+    view_references,
+)
+from diamond.engine.output_names import FILMS_FILE, FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.errors import RequestError, StoreError
+from diamond.recordings.recording_files import list_recordings
 from diamond.results.arm_model import Arm
 from diamond.results.model import Result
 
@@ -37,7 +45,7 @@ class Film:
         rows: (name, frames (horizon, h, w, 3) uint8), the real ones first.
         copy_last: Name of the row that repeats the last real frame, None without one.
         actions: Name of the action that led to each of the first `length` frames; its number where
-            the game cannot be opened here.
+            the game cannot be opened here; its numbers as they were recorded where it is several.
         rewards: What it earned in the real game; empty where the recording does not say.
     """
 
@@ -163,11 +171,11 @@ def load_start(rollouts: Rollouts, start: int, store: Store) -> StartFrames | No
     """
     config = rollouts.config
     index = start - config.references.first_start
-    references, codes = _real(rollouts, store)
+    references, space = _real(rollouts, store)
     if index not in references or index not in _shown_starts(rollouts.folder):
         return None
     horizon = config.rollouts.horizon_steps
-    seen = view_references([references[index]], config.view, codes, horizon)
+    seen = view_references([references[index]], config.view, space, horizon)
     return StartFrames(
         arm=rollouts.name,
         game=config.game,
@@ -245,16 +253,16 @@ def _frames_of(folder: Path, start: int) -> NDArray[np.uint8]:
 
 def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]:
     finest = max(arms, key=lambda arm: arm.config.view.height * arm.config.view.width)
-    references, codes = _real(finest, store)
+    references, space = _real(finest, store)
     view, horizon = finest.config.view, finest.config.rollouts.horizon_steps
     lengths = _lengths(references, horizon)
     copy_last = next((arm.name for arm in arms if arm.config.world.family == "copy_last"), None)
     trained = next((arm for arm in arms if family_of(arm.config).is_trained), arms[0])
-    names = _action_names(finest.config, codes)
+    said = _action_words(finest.config, space, store)
     films = []
     for start in _longest(lengths):
         # The real row goes black where the episode has ended: nothing is scored there.
-        seen = view_references([references[start]], view, codes, horizon)
+        seen = view_references([references[start]], view, space, horizon)
         rows = [(REAL, seen.targets[0])]
         rows += [
             (arm.name, _enlarged(_frames_of(arm.folder, start), (view.height, view.width)))
@@ -263,7 +271,7 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
         ]
         number = finest.config.references.first_start + start
         length = lengths[start]
-        taken = seen.actions[0, CONTEXT_FRAMES - 1 :][:length].tolist()
+        taken = future_codes(references[start])[:length]
         earned = seen.rewards[0, :length].tolist()
         films.append(
             Film(
@@ -273,25 +281,52 @@ def _game_films(game: str, arms: Sequence[Rollouts], store: Store) -> list[Film]
                 length,
                 tuple(rows),
                 copy_last,
-                tuple(names[action] for action in taken),
+                tuple(map(said, taken)),
                 () if np.isnan(earned).any() else tuple(earned),
             )
         )
     return films
 
 
-def _action_names(config: RunConfig, codes: Sequence[int]) -> Sequence[str]:
-    """A word for each action of a set: its number where the game here does not say."""
+def _action_words(config: RunConfig, space: ActionSpace, store: Store) -> Callable[[Any], str]:
+    """Says an action in words: its number where neither game nor recording here does."""
+    names = _recorded_names(config, store)
+    if not space.is_continuous:
+        words = _action_names(config, space)
+        if names:
+            words = dict(zip(space.codes, names, strict=True))
+        return words.__getitem__
+    named = names or tuple(f"number {place}" for place in range(len(space.low)))
+
+    def said(numbers: Sequence[float]) -> str:
+        told = (f"{name} {one:g}" for name, one in zip(named, numbers, strict=True) if one)
+        return ", ".join(told) or "all 0"
+
+    return said
+
+
+def _recorded_names(config: RunConfig, store: Store) -> tuple[str, ...]:
+    """What the home calls the actions of the recording that a run learned; else nothing."""
+    if not isinstance(config.environment, RecordingConfig):
+        return ()
+    known = {one.digest: one.actions.names for one in list_recordings(store.home)}
+    return known.get(str(config.environment.digest), ())
+
+
+def _action_names(config: RunConfig, space: ActionSpace) -> Mapping[int, str]:
+    """A word for each discrete action: its number where the game here does not say."""
     # Emulators, which a study without frames does without.
     from diamond.envs.open_game import open_game  # noqa: PLC0415
 
-    numbered = [f"action {code}" for code in codes]
+    numbered = {code: f"action {code}" for code in space.codes}
     try:
         env = open_game(config.game, config.environment)
     except RequestError:
         return numbered
     env.close()
-    return env.action_names if env.action_codes == tuple(codes) else numbered
+    if env.action_codes != space.codes:
+        return numbered
+    return dict(zip(space.codes, env.action_names, strict=True))
 
 
 def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -305,21 +340,22 @@ def _enlarged(frames: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.ui
     return enlarged
 
 
-def _real(arm: Rollouts, store: Store) -> tuple[dict[int, Reference], Sequence[int]]:
-    """The references of an arm by start, those whose frames are there, and its action set."""
+def _real(arm: Rollouts, store: Store) -> tuple[dict[int, Reference], ActionSpace]:
+    """The references of an arm by start, those whose frames are there, and what may be done."""
     folder = store.folder("references", arm.references)
-    codes = read_json(folder / ACTIONS_FILE)
-    if codes is None:
+    try:
+        space = ActionSpace.load(folder)
+    except (OSError, ValueError) as error:
         raise StoreError(
             f"the references of arm {arm.name!r} are not in the store: {str(folder)!r}\n"
             "  the command of the study makes them again; `diamond show STUDY` prints it"
-        )
+        ) from error
     found = dict(enumerate(load_references(folder)[: arm.config.rollouts.num_starts]))
     if (folder / NATIVE_FILE).is_file():
-        return found, codes
+        return found, space
     films = folder / FILMS_FILE
     return {
         start: replace(found[start], native=StoredFrames(films, start))
         for start in (stored_episodes(films) if films.is_file() else ())
         if start in found
-    }, codes
+    }, space

@@ -25,6 +25,7 @@ from diamond.families.diamond.formulations import is_released_formulation
 from diamond.plan.plan_arms import AA_NAME
 from diamond.plan.request import ALL_STAGES
 from diamond.plan.stage_keys import stages_of
+from diamond.stages.registry import left_out
 from diamond.studies.arm_selection import chosen
 from diamond.studies.study_list import named_study
 from diamond.tensor_files import read_weights
@@ -102,6 +103,14 @@ def trained_run(study: str, choice: RunChoice, home: Path) -> TrainedRun:
     specs = {spec.stage: spec for spec in stages_of(config)}
     folders: dict[str, Path] = {}
     stages = {stage.part: stage.name for stage in family_of(config).stages} | {"policy": "policy"}
+    reasons = left_out(config)
+    missing = [part for part, stage in stages.items() if stage in reasons]
+    if missing:
+        raise RequestError(
+            f"{source}, has no {' and no '.join(missing)}: {reasons[stages[missing[0]]]}\n"
+            "  a checkpoint is a whole agent; `diamond fidelity KEY` scores the world model in its "
+            "home"
+        )
     for part, stage in stages.items():
         spec = specs.get(stage) or specs["agent"]
         if not store.is_published(spec.stage, spec.key):

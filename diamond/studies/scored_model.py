@@ -1,7 +1,6 @@
 """The world model that is to be scored: a checkpoint, or a finished stage of a home."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,26 @@ from pydantic import ValidationError
 
 from diamond.config.base import canonical, first_reason
 from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
+from diamond.config.environments import RecordingConfig
 from diamond.config.game_names import check_game
 from diamond.config.presets import paper
+from diamond.config.recorded import Recording, plan_facts
 from diamond.config.run import RunConfig
-from diamond.engine.stage_folders import KEPT, STAGES_FOLDER
 from diamond.engine.store import Store
 from diamond.errors import RequestError, unknown
-from diamond.plan.stage_keys import KEY_DIGITS, StageName
+from diamond.plan.recordings.asked_recordings import read_recording
+from diamond.plan.stage_keys import StageName
+from diamond.recordings.fit import check_fits, check_same_actions
+from diamond.recordings.recording_files import open_recording
 from diamond.stages.registry import find_stage_record, records
-from diamond.studies.stage_run import HOW, SHOWN, config_of_stage, stages_of_home, with_settings
-
-PLACES = (STAGES_FOLDER, KEPT)
-"""Folders of a home that finished stages are in."""
+from diamond.studies.stage_run import (
+    HOW,
+    config_of_stage,
+    find_key,
+    stage_of_folder,
+    stages_of_home,
+    with_settings,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,50 @@ def find_model(source: str, settings: Sequence[str], game: str | None, store: St
             "  leave --game out, or give a world model of that game"
         )
     return found
+
+
+def scored_recording(config: RunConfig, name: str | None, home: Path) -> Recording | None:
+    """The recording whose held-out part a world model is scored on; None for the emulator's.
+
+    Args:
+        config: Of the world model.
+        name: Of a recording of the home; None takes that which the world model learned, if any.
+
+    Raises:
+        RequestError: There is no such recording, or it does not fit.
+        StoreError: The one that it learned is not in the home.
+    """
+    learned = None
+    if isinstance(config.environment, RecordingConfig):
+        learned = open_recording(home, str(config.environment.digest)).record
+    if name is None:
+        return learned
+    found = read_recording(home, name)
+    check_fits(found, config)
+    if learned is not None:
+        check_same_actions(found, learned)
+    return found
+
+
+def recorded_starts(recording: Recording, starts: int | None, horizon: int) -> tuple[int, int]:
+    """How many starts of a recording are scored, over how many env steps.
+
+    Args:
+        starts: As asked for; None for all.
+        horizon: At most.
+
+    Raises:
+        RequestError: The recording has not so many.
+    """
+    found = plan_facts(recording)
+    horizon = min(horizon, max(1, found.longest_horizon))
+    have = len(found.windows(horizon))
+    if not have or (starts is not None and starts > have):
+        raise RequestError(
+            f"--starts {starts or 'of all'}: the held-out part of {recording.name} has {have} of "
+            f"{horizon} env steps\n  import it again with a greater --hold-out: 1 holds out all"
+        )
+    return (have if starts is None else starts), horizon
 
 
 def on_starts(config: RunConfig, starts: int, horizon: int, recorded: str | None) -> RunConfig:
@@ -119,36 +170,18 @@ def _is_scored(stage: str, key: str, store: Store) -> bool:
 def _find_stage(source: str, store: Store) -> tuple[StageName, str]:
     path = Path(source)
     if path.is_dir():
-        return _stage_of_folder(path, store)
-    keys = dict(stages_of_home(store))
-    if re.fullmatch(f"[0-9a-f]{{1,{KEY_DIGITS}}}", source):
-        found = [key for key in keys if key.startswith(source)]
-        if len(found) > 1:
-            listed = ", ".join(f"{keys[key]} {key}" for key in found[:SHOWN])
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        found = stage_of_folder(path, store)
+        if found is None:
             raise RequestError(
-                f"{source!r} is the beginning of {len(found)} keys: {listed}{more}\n  give more "
-                "digits"
+                f"{str(path)!r} is neither a checkpoint nor the folder of a stage\n  {HOW}"
             )
-        if found:
-            return _checked_name(keys[found[0]], found[0], store), found[0]
+        return _checked_name(*found, store), found[1]
+    keys = dict(stages_of_home(store))
+    key = find_key(source, keys)
+    if key is not None:
+        return _checked_name(keys[key], key, store), key
     scored = [key for key, stage in keys.items() if stage in scored_stages()]
     raise unknown("checkpoint or stage", source, scored, f"{HOW}, see --home")
-
-
-def _stage_of_folder(path: Path, store: Store) -> tuple[StageName, str]:
-    folder = path.resolve()
-    if not (folder / "manifest.json").is_file() or folder.parent.parent.name not in PLACES:
-        raise RequestError(
-            f"{str(path)!r} is neither a checkpoint nor the folder of a stage\n  {HOW}"
-        )
-    home = folder.parents[2]
-    if home != store.home.resolve():
-        raise RequestError(
-            f"{str(path)!r} is a stage of the home {str(home)!r}, and rollouts are made in "
-            f"{str(store.home)!r}\n  add --home {home}"
-        )
-    return _checked_name(folder.parent.name, folder.name, store), folder.name
 
 
 def _checked_name(stage: str, key: str, store: Store) -> StageName:

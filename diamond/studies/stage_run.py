@@ -1,25 +1,31 @@
 """The run that a stage of a home belongs to: its config, from manifests; how frames are drawn."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from diamond.config.base import canonical, content_hash, first_reason
+from diamond.config.base import canonical, content_hash, first_reason, shared_canonical
 from diamond.config.presets import paper
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of, find_family, world_section
+from diamond.engine.output_names import MANIFEST_FILE
+from diamond.engine.stage_folders import KEPT, STAGES_FOLDER
 from diamond.engine.stage_manifest import Manifest, damage_of
 from diamond.engine.store import Store
 from diamond.errors import RequestError
 from diamond.plan.axis import Axis
 from diamond.plan.designs import read_setting
-from diamond.plan.stage_keys import StageName, stages_of
+from diamond.plan.stage_keys import KEY_DIGITS, StageName, stages_of
 from diamond.plan.variants import apply_axes
 from diamond.stages.agent import AGENT
 from diamond.stages.registry import find_stage_record
 
+PLACES = (STAGES_FOLDER, KEPT)
+"""Folders of a home that finished stages are in."""
 SHOWN = 6
 """Stages that an error lists."""
 SHOWN_AXES = ("steps", "solver", "order")
@@ -35,6 +41,46 @@ def stages_of_home(store: Store) -> Iterator[tuple[str, str]]:
     for stage in store.stage_names():
         for key in sorted(store.keys(stage)):
             yield key, stage
+
+
+def find_key(text: str, keys: Mapping[str, str]) -> str | None:
+    """The key that a text is, or is the beginning of; None where there is none.
+
+    Args:
+        text: As the user wrote it.
+        keys: Name of each stage, by its key.
+
+    Raises:
+        RequestError: It is the beginning of several.
+    """
+    if not re.fullmatch(f"[0-9a-f]{{1,{KEY_DIGITS}}}", text):
+        return None
+    found = [key for key in keys if key.startswith(text)]
+    if len(found) > 1:
+        listed = ", ".join(f"{keys[key]} {key}" for key in found[:SHOWN])
+        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise RequestError(
+            f"{text!r} is the beginning of {len(found)} keys: {listed}{more}\n  give more digits"
+        )
+    return found[0] if found else None
+
+
+def stage_of_folder(path: Path, store: Store) -> tuple[StageName, str] | None:
+    """The stage of a folder and its key; None where it is not the folder of a finished stage.
+
+    Raises:
+        RequestError: It is in another home.
+    """
+    folder = path.resolve()
+    if not (folder / MANIFEST_FILE).is_file() or folder.parent.parent.name not in PLACES:
+        return None
+    home = folder.parents[2]
+    if home != store.home.resolve():
+        raise RequestError(
+            f"{str(path)!r} is a stage of the home {str(home)!r}, and this command is told to use "
+            f"{str(store.home)!r}\n  add --home {home}"
+        )
+    return folder.parent.name, folder.name
 
 
 def config_of_stage(stage: StageName, key: str, settings: Sequence[str], store: Store) -> RunConfig:
@@ -119,7 +165,11 @@ def _config(store: Store, rollouts: Manifest, settings: Sequence[str]) -> RunCon
     if "agent" in upstream:
         _check_whole(store, "agent", upstream["agent"])
         return _agent_config(store, upstream["agent"], rollouts, settings)
-    trained = {one.name: _check_whole(store, one.name, upstream[one.name]) for one in family.stages}
+    trained = {
+        one.name: _check_whole(store, one.name, upstream[one.name])
+        for one in family.stages
+        if one.name in upstream
+    }
     first = next(iter(trained.values()))
     frames = _read(store, "frames", first["upstream"]["frames"])
     drawn = ("rollouts", *family.sampling)
@@ -204,7 +254,12 @@ def _validated(*parts: Mapping[str, Any]) -> RunConfig:
     whole = json.loads(json.dumps(base.sections())) | sections
     fields = type(base).model_fields
     data = {name: value for name, value in whole.items() if name in fields}
-    data["world"] = world_section(sections)
+    family = find_family(sections["family"])
+    lent: Mapping[str, Any] = {}
+    if any(stage.part not in sections for stage in family.stages):
+        # Frames without rewards train no part that tells them: nothing reads its section.
+        lent = shared_canonical(family.preset(base.preset, base.game))
+    data["world"] = world_section({**lent, **sections})
     if "rollouts" in sections or "references" in sections:
         ample = {name: data["references"][name] for name in ("num_starts", "horizon_steps")}
         data["rollouts"] = data["rollouts"] | ample

@@ -60,6 +60,7 @@ def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Req
         protocol=check_protocol_name(said.protocol),
         arms=arms,
         settings=tuple(f"{axis}={text}" for axis, text in said.settings.items()),
+        recordings=sweep.recordings,
         first_seed=0 if one_model else said.seeds,
         first_start=fresh_start(sweep),
     )
@@ -67,8 +68,9 @@ def confirm_request(sweep: Sweep, texts: Mapping[int, Mapping[str, str]]) -> Req
 
 def fresh_start(sweep: Sweep) -> int:
     """The first held-out start that the sweep has not seen."""
-    references = base_config(sweep, sweep.declaration.games[0]).references
-    return references.first_start + references.num_starts
+    config = base_config(sweep, sweep.declaration.games[0])
+    seen = config.rollouts if config.references.recorded is not None else config.references
+    return config.references.first_start + seen.num_starts
 
 
 def command_of(request: Request, home: Path, tracking_uri: str | None) -> str:

@@ -1,13 +1,15 @@
 """Sweeps as TOML files: a space, objectives, a sampler and a budget; no Optuna here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diamond.config.base import content_hash
-from diamond.config.game_names import check_game
+from diamond.config.game_names import check_game, recording_of
+from diamond.config.recorded import RecordedFrames
 from diamond.errors import RequestError
 from diamond.plan.declarations import Override
 from diamond.plan.recipe import declared_part, find_preset
+from diamond.plan.recordings.asked_recordings import asked_recordings
 from diamond.plan.toml_files import (
     at_line,
     find_named,
@@ -30,6 +32,7 @@ class Sweep:
         name: Name of the study.
         checkpoint: Folder of a trained agent that takes the place of training, or None.
         overrides: What the command changed.
+        recordings: What must be known of those that trials are trained on.
     """
 
     path: Path
@@ -37,6 +40,7 @@ class Sweep:
     name: str
     checkpoint: Path | None = None
     overrides: tuple[Override, ...] = field(default=())
+    recordings: tuple[RecordedFrames, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -45,8 +49,10 @@ class Sweep:
         Budget, sampler, pruner and confirmation may change from one command to the next.
         """
         said = self.declaration
+        recorded = [one.digest for one in self.recordings]
         return content_hash(
-            {
+            ({"recordings": recorded} if recorded else {})
+            | {
                 "preset": declared_part(said.preset),
                 "games": list(said.games),
                 "seeds": said.seeds,
@@ -63,7 +69,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Options of a command in place of what is declared, None where it is silent."""
+    """Options of a command in place of what is declared, None where it is silent.
+
+    Recordings are looked for in the home.
+    """
 
     trials: int | None = None
     preset: str | None = None
@@ -71,6 +80,8 @@ class SweepOptions:
     seeds: int | None = None
     name: str | None = None
     checkpoint: Path | None = None
+    frames: str | None = None
+    home: Path = Path()
 
 
 def load_sweep(word: str, options: SweepOptions = SweepOptions()) -> Sweep:
@@ -87,7 +98,9 @@ def load_sweep(word: str, options: SweepOptions = SweepOptions()) -> Sweep:
     path = _find(word)
     text = read_text(path, "sweep")
     declaration = read_sweep(text, path)
-    return _with_options(path, declaration, options)
+    asked = _with_options(path, declaration, options)
+    found = asked_recordings(options.frames, asked.declaration.games, options.home)
+    return replace(asked, recordings=found)
 
 
 def read_sweep(text: str, path: Path) -> SweepDeclaration:
@@ -148,6 +161,8 @@ def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> 
         path.stem,
         *(_word(new) for option, (old, new) in pairs.items() if old != new and option != "--seeds"),
     ]
+    if options.frames is not None and options.games == tuple(filter(_is_game, games)):
+        parts.append(_word(f"frames-{options.frames}"))
     name = options.name or "-".join(parts)
     changed_said = said.model_copy(update=changed)
     check_pruner(changed_said)
@@ -157,6 +172,10 @@ def _with_options(path: Path, said: SweepDeclaration, options: SweepOptions) -> 
 def _check_count(option: str, count: int, most: int) -> None:
     if not 1 <= count <= most:
         raise RequestError(f"{option} {count}: allowed are 1 to {most}")
+
+
+def _is_game(name: str) -> bool:
+    return recording_of(name) is None
 
 
 def _word(value: str) -> str:

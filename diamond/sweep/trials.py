@@ -16,6 +16,7 @@ from diamond.plan.find_axis import find_axis
 from diamond.plan.make_plan import make_plan
 from diamond.plan.plan import Arm, Plan, Run
 from diamond.plan.recipe import preset_config
+from diamond.plan.recordings.recorded_runs import on_recording
 from diamond.plan.request import Request, check_protocol_name
 from diamond.plan.stage_keys import StageName, StageSpec
 from diamond.plan.variants import apply_axes, current_texts, fits_family
@@ -101,6 +102,7 @@ def base_config(sweep: Sweep, game: str) -> RunConfig:
     base = preset_config(said.preset, game, check_protocol_name(said.protocol))
     if sweep.checkpoint is not None:
         base = read_checkpoint(sweep.checkpoint).apply(base)
+    base = on_recording(base, sweep.recordings, 0)
     texts = tuple(f"{axis}={text}" for axis, text in said.settings.items())
     return apply_axes(base, read_setting(texts, "[settings]").chosen)
 
@@ -207,4 +209,5 @@ def _request(sweep: Sweep, arm: str) -> Request:
         protocol=check_protocol_name(said.protocol),
         arms=(arm,),
         settings=tuple(f"{axis}={text}" for axis, text in said.settings.items()),
+        recordings=sweep.recordings,
     )

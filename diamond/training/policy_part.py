@@ -9,6 +9,7 @@ from torch import Tensor
 from diamond.agent.actor_critic import actor_critic_loss, burn_in, ppo_losses
 from diamond.config.networks import PolicyConfig
 from diamond.data.segments import draw_starts
+from diamond.errors import StageFailedError
 from diamond.families.interface import WorldModel
 from diamond.nets.actor_critic_net import ActorCriticNet, ActorCriticShape
 from diamond.nets.blocks import Recurrent
@@ -93,6 +94,11 @@ def imagination_policy(
 
 
 def _build(config: PolicyConfig, shape: Mapping[str, int]) -> ActorCriticNet:
+    if not shape["num_actions"]:
+        raise StageFailedError(
+            f"policies need discrete actions; an action of these frames is {shape['action_size']} "
+            "numbers\n  stop before the policy: --until fidelity"
+        )
     return ActorCriticNet(
         ActorCriticShape(
             shape["num_actions"],

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from diamond.config.recording import ViewConfig
 from diamond.config.worlds import WorldConfig, find_family, world_section
-from diamond.engine.output_names import ACTIONS_FILE, SHAPE_FILE, WEIGHTS_FILE
+from diamond.data.action_space import ActionSpace
+from diamond.engine.output_names import SHAPE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_context import StageContext
 from diamond.engine.stage_manifest import stage_manifest
 from diamond.families.interface import Material, WorldModel, implementation_of
@@ -25,11 +26,10 @@ def agent_parts(family: str) -> tuple[AnyPart, ...]:
 
 
 def read_shape(folder: Path) -> dict[str, int]:
-    """Number of actions, height and width of a frames stage."""
+    """What a frames stage tells networks: `ActionSpace.shape`, height and width."""
     config = stage_manifest(folder)["config"]
     view = ViewConfig.model_validate(config["view"])
-    codes = json.loads((folder / ACTIONS_FILE).read_text())
-    return {"num_actions": len(codes), "height": view.height, "width": view.width}
+    return ActionSpace.load(folder).shape | {"height": view.height, "width": view.width}
 
 
 def save_network(module: nn.Module, shape: dict[str, int], folder: Path) -> None:
@@ -47,7 +47,7 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 class LoadedWorld(NamedTuple):
-    """A trained world model, its section of the run, and its networks by part."""
+    """A trained world model, its section of the run, and its networks by part; see `Material`."""
 
     model: WorldModel[Any]
     config: WorldConfig
@@ -68,10 +68,13 @@ def load_world(
     networks: dict[str, nn.Module] = {}
     sections = dict(context.config)
     for part, stage in zip(implementation.parts, family.stages, strict=True):
+        if part.name == family.rewards_by and not context.reads_part(stage.name):
+            continue
         networks[part.name] = load_part(context, part, stage.name)
         context.make_fast(*part.compiled(networks[part.name]), trains=False)
         sections |= {part.name: context.upstream_config(stage.name)[part.name]}
-    config = world_section(sections)
+    absent = {part.name for part in implementation.parts} - networks.keys()
+    config = world_section(sections, absent)
     return LoadedWorld(
         implementation.build(Material(networks, config, backgrounds)), config, networks
     )
@@ -96,6 +99,6 @@ def num_parameters(networks: Iterable[nn.Module]) -> int:
 
 
 def saved_shape(folder: Path) -> dict[str, int]:
-    """Number of actions, height and width of a stage's network."""
+    """What a stage's network was told of its data: see `read_shape`."""
     shape: dict[str, int] = json.loads((folder / SHAPE_FILE).read_text())
     return shape

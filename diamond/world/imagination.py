@@ -25,7 +25,7 @@ def replay_actions(
 
     Args:
         state: State before action `first`.
-        actions: (b, t) int64.
+        actions: (b, t) int64 or (b, t, k) float32.
         noise_at: Noise of each time step.
         first: Time step to begin at; later than 0 after a resume.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from diamond.config.checkpoint_record import Checkpoint
+from diamond.config.environments import RecordingConfig
 from diamond.config.presets import paper
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
@@ -61,6 +62,11 @@ def starts_of_checkpoint(
 
 
 def _record(agent: Checkpoint) -> FrameSet:
+    if isinstance(agent.environment, RecordingConfig):
+        raise RequestError(
+            f"the checkpoint was trained on {agent.game}, a recording: there is no game to start "
+            "in\n  give starts=, the folder of its `frames` stage: mlruns/stages/frames/<key>"
+        )
     config = paper(agent.game).frames.model_copy(update={"num_frames": NUM_FRAMES})
     return collect_frames(agent.game, agent.environment, agent.view, config, DATA_SEED)
 
@@ -79,6 +85,11 @@ def _load(agent: Checkpoint, folder: Path) -> FrameSet:
         raise RequestError(
             f"the frames in {str(folder)!r} are {seen[0]} x {seen[1]}, "
             f"the checkpoint's {agent.view.height} x {agent.view.width}\n  {how}"
+        )
+    if dataset.actions.ndim > 1:
+        raise RequestError(
+            f"an action of the frames in {str(folder)!r} is {dataset.actions.shape[1]} numbers, "
+            f"the checkpoint knows {agent.weights.num_actions} actions\n  {how}"
         )
     if dataset.actions.max() >= agent.weights.num_actions:
         raise RequestError(

@@ -291,6 +291,7 @@ def test_help_names_every_command_and_option() -> None:
         "--game",
         "--seeds",
         "--first-seed",
+        "--frames",
         "--first-start",
         "--until",
         "--protocol",

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 
 from diamond.config.metric_table import METRICS, RETURN
 from diamond.config.presets import smoke
-from diamond.config.run import CONTEXT_FRAMES
 from diamond.data.reference_files import load_references
 from diamond.engine.files import read_json, write_json
 from diamond.engine.stage_manifest import read_manifest, write_manifest
@@ -19,15 +19,16 @@ from diamond.engine.store import Store
 from diamond.envs.open_game import open_game
 from diamond.errors import RequestError
 from diamond.families.diamond.config import diamond_of
-from diamond.makers.recorded_episodes import keep_recorded
 from diamond.plan.plan import Arm
 from diamond.plan.single_arm import fidelity_plan
 from diamond.plan.stage_keys import StageSpec
 from diamond.plan.stage_keys import key_of as key_of_stage
+from diamond.recordings.episodes import RecordedEpisode, Source
 from diamond.stages.registry import records
 from diamond.studies.scored_model import find_model, on_starts
 from tests.agents import write_agent
 from tests.commands import copy_home, diamond, finish, plain, report, smoke_plan
+from tests.recordings.made_sources import keep
 
 OWN = ("--starts", "2", "--horizon", "10")
 """Starts and horizon of the smoke preset: the study's own."""
@@ -166,21 +167,23 @@ def test_a_checkpoint_is_scored_once_and_written_out(home: Path, tmp_path: Path)
     assert first["arms"][0]["runs"][0]["stages"]["rollouts"]["key"] not in listed.stdout
 
 
-def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -> None:
-    """The emulator's own episodes, given as files: the same context, actions, noise and frames.
+def test_a_recording_stands_for_the_emulator(home: Path) -> None:
+    """The emulator's own episodes, taken in: the same context, actions, noise and frames.
 
     Only the background differs, which the emulator's references take from the reset on.
     """
-    folder = tmp_path / "episodes"
-    codes = open_game("Boxing", smoke("Boxing").environment).action_codes
-    folder.mkdir()
+    env = open_game("Boxing", smoke("Boxing").environment)
+    codes, names = env.action_codes, env.action_names
     references = load_references(home / "stages" / "references" / key_of("references"))
+    episodes = []
     for number, reference in enumerate(references):
-        actions = np.zeros(len(reference.native), np.int64)
-        used = reference.action_codes[reference.offset :][: len(reference.native) - 1]
-        actions[: len(used)] = [codes.index(code) for code in used]
-        np.savez(folder / f"{number}.npz", frames=reference.native, actions=actions)
-    arguments = (key_of("rollouts"), "--frames", str(folder), "--horizon", "10")
+        native = np.asarray(reference.native)
+        used = reference.action_codes[reference.offset :][: len(native) - 1]
+        actions = np.array([codes.index(code) for code in used], np.int64)
+        frames = partial(iter, native)
+        episodes.append(RecordedEpisode(f"e{number}", len(native), frames, actions))
+    keep(Source("npz", tuple(episodes), names), home, "own", "1")
+    arguments = (key_of("rollouts"), "--frames", "own", "--horizon", "10")
     document = fidelity(home, *arguments, program=None)
     assert Path(document["paths"]["report_html"]).is_file()
     own = fidelity(home, key_of("rollouts"), *OWN)
@@ -190,40 +193,12 @@ def test_recorded_episodes_stand_for_the_emulators(home: Path, tmp_path: Path) -
         assert document["arms"][0]["metrics"][metric] == own["arms"][0]["metrics"][metric]
     assert any("of the user's own" in note for note in document["notes"])
     assert fidelity(home, *arguments)["costs"]["stages_made"] == 0
-
-
-def episode(folder: Path, **changes: Any) -> Path:
-    folder.mkdir()
-    frames = np.zeros((CONTEXT_FRAMES + 4, 32, 32, 3), np.uint8)
-    arrays: dict[str, Any] = {"frames": frames, "actions": np.zeros(len(frames), np.int64)}
-    np.savez(folder / "one.npz", **(arrays | changes))
-    return folder
-
-
-BAD_EPISODES: dict[str, tuple[dict[str, Any], int | None, str]] = {
-    "a short one": (
-        {"frames": np.zeros((16, 32, 32, 3), np.uint8), "actions": np.zeros(16, np.int64)},
-        None,
-        "has 16 frames\n  allowed: 17 or more",
-    ),
-    "another size": ({"frames": np.zeros((20, 30, 32, 3), np.uint8)}, None, "210 x 160 or 32 x 32"),
-    "floats": ({"frames": np.zeros((20, 32, 32, 3))}, None, "'frames' is float64"),
-    "an unknown action": ({"actions": np.full(20, 3)}, None, "has the action 3\n  allowed: 0 to 2"),
-    "too few actions": ({"actions": np.zeros(19, np.int64)}, None, "there are 20 frames"),
-    "too many starts": ({}, 2, "--starts 2: .* has 1 episodes"),
-}
-
-
-@pytest.mark.parametrize(("changes", "starts", "text"), BAD_EPISODES.values(), ids=BAD_EPISODES)
-def test_recorded_episodes_are_checked(
-    changes: dict[str, Any], starts: int | None, text: str, tmp_path: Path
-) -> None:
-    folder = episode(tmp_path / "episodes", **changes)
-    boxing = smoke("Boxing").environment.model_copy(update={"actions": (0, 1, 2)})
-    env = open_game("Boxing", boxing)
-    with pytest.raises(RequestError, match=text):
-        keep_recorded(folder, env, smoke("Boxing").view, starts, tmp_path / "home")
-    assert not (tmp_path / "home").exists()
+    for wrong, text in (
+        (("--frames", "owm"), "Did you mean 'own'?"),
+        (("--frames", "own", "--starts", "3"), "has 2 of 10 env steps"),
+    ):
+        done = diamond("fidelity", key_of("rollouts"), *wrong, "--home", str(home))
+        assert done.returncode == 2 and text in done.stderr
 
 
 def _damaged(home: Path) -> str:

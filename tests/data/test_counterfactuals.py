@@ -16,9 +16,9 @@ from diamond.config.presets import PRESETS, make_preset
 from diamond.config.recording import CounterfactualsConfig, PlayConfig, ViewConfig
 from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.config.scoring import SamplesConfig
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import (
-    future_codes,
     other_actions,
     play_branch,
     view_branches,
@@ -27,6 +27,7 @@ from diamond.data.reference_files import (
     BRANCH_FILE,
     Branch,
     Reference,
+    future_codes,
     load_references,
     save_references,
 )
@@ -37,6 +38,7 @@ from diamond.envs.view import apply_view
 PLAY = PlayConfig(collector="random_held", max_hold_steps=8, random_fraction=1.0)
 HORIZON = 40
 GAMES = ("Breakout", "Boxing")
+ALL_CODES = ActionSpace(tuple(range(18)))
 
 
 def references_of(game: str, seed: int = 0, **changes: object) -> list[Reference]:
@@ -233,7 +235,7 @@ def test_references_without_counterfactuals_have_no_file_of_them(tmp_path: Path)
     }  # fmt: skip
     assert "counterfactual" not in json.loads((tmp_path / "episodes.json").read_text())[0]
     view = ViewConfig(height=32, width=32, crop=None)
-    assert view_branches(load_references(tmp_path), view, range(18), 10) is None
+    assert view_branches(load_references(tmp_path), view, ALL_CODES, 10) is None
 
 
 def test_a_branch_that_ends_at_once_has_no_frames(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_a_branch_that_ends_at_once_has_no_frames(tmp_path: Path) -> None:
     save_references([ended], tmp_path)
     assert (tmp_path / BRANCH_FILE).exists()
     view = ViewConfig(height=32, width=32, crop=None)
-    seen = view_branches(load_references(tmp_path), view, range(18), 10)
+    seen = view_branches(load_references(tmp_path), view, ALL_CODES, 10)
     assert seen is not None
     assert not seen.valid.any()
     assert seen.actions[0].tolist() == list(branch.action_codes)
@@ -260,7 +262,7 @@ def test_a_view_of_branches_is_masked_where_a_branch_is_over(
     references = recorded["Breakout"]
     codes = open_game("Breakout", make_preset("smoke", "Breakout").environment).action_codes
     for horizon in (5, 1000):
-        seen = view_branches(references, view, codes, horizon)
+        seen = view_branches(references, view, ActionSpace(codes), horizon)
         assert seen is not None
         num_steps = min(horizon, HORIZON)
         assert seen.targets.shape == (4, num_steps, 32, 28, 3)

@@ -16,6 +16,7 @@ from diamond.config.presets import make_preset
 from diamond.config.recording import CounterfactualsConfig, PlayConfig, ViewConfig
 from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.data import segments as segments_module
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import STILL_STRIDE, _record, collect_frames, collect_references
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import (
@@ -390,7 +391,9 @@ def test_some_references_are_cut_by_a_lost_life_and_masked(held_out: list[Refere
     seen = view_references(
         held_out,
         view,
-        open_game("Breakout", make_preset("smoke", "Breakout").environment).action_codes,
+        ActionSpace(
+            open_game("Breakout", make_preset("smoke", "Breakout").environment).action_codes
+        ),
         60,
     )
     lengths = [reference.num_valid_steps for reference in held_out]
@@ -409,7 +412,7 @@ def test_a_view_holds_the_context_the_targets_and_the_actions_between() -> None:
         ViewConfig(height=32, width=32, crop=None),
         ViewConfig(height=48, width=20, crop=(30, 182, 26, 134)),
     ):
-        seen = view_references(references, view, env.action_codes, 10)
+        seen = view_references(references, view, ActionSpace(env.action_codes), 10)
         assert seen.context.shape == (2, 16, view.height, view.width, 3)
         assert seen.targets.shape == (2, 10, view.height, view.width, 3)
         assert seen.actions.shape == (2, 25)
@@ -433,14 +436,14 @@ def test_an_action_outside_the_set_is_named() -> None:
     view = make_preset("smoke", "Boxing").view
     missing = sorted(set(references[0].action_codes) - {0, 1})
     with pytest.raises(ValueError, match=rf"use the actions \[{missing[0]}.*not in the action set"):
-        view_references(references, view, (0, 1), 10)
+        view_references(references, view, ActionSpace((0, 1)), 10)
 
 
 def test_action_indices_follow_the_action_set() -> None:
     references = references_of("Boxing", num_starts=1)
     view = make_preset("smoke", "Boxing").view
-    forwards = view_references(references, view, range(18), 10).actions
-    backwards = view_references(references, view, range(17, -1, -1), 10).actions
+    forwards = view_references(references, view, ActionSpace(tuple(range(18))), 10).actions
+    backwards = view_references(references, view, ActionSpace(tuple(range(17, -1, -1))), 10).actions
     offset = references[0].offset
     assert forwards[0].tolist() == list(references[0].action_codes[offset : offset + 25])
     assert (forwards + backwards == 17).all()
@@ -471,7 +474,7 @@ def test_a_view_holds_rewards_and_the_end_of_the_game_itself(
     env = open_game(game, config.environment)
     breakout = game == "Breakout"
     references = held_out if breakout else references_of(game, num_starts=3, horizon_steps=60)
-    seen = view_references(references, config.view, env.action_codes, 60)
+    seen = view_references(references, config.view, ActionSpace(env.action_codes), 60)
     # Random play loses lives here and lands punches there, in so many env steps.
     assert seen.ends.any() == breakout
     assert seen.rewards.any() == (not breakout)

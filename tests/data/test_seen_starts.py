@@ -1,6 +1,5 @@
 """Held-out starts that training frames have too: which they are, where it is kept, what is told."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,11 @@ from safetensors.numpy import save_file
 
 from diamond.config.run import CONTEXT_FRAMES
 from diamond.data import seen_starts as looking
+from diamond.data.action_space import ActionSpace
 from diamond.data.dataset import FrameSet
 from diamond.data.reference_files import Reference, save_references
 from diamond.data.seen_starts import Stretch, seen_starts
-from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE
+from diamond.engine.output_names import FRAMES_FILE
 from diamond.engine.store import Store
 from diamond.envs.real_game import EpisodeKey
 from diamond.errors import StoreError
@@ -113,7 +113,7 @@ def filled(store: Store, arm: Arm) -> None:
         match stage:
             case "frames":
                 frames.save(folder)
-                (folder / ACTIONS_FILE).write_text(json.dumps(CODES))
+                ActionSpace(CODES).save(folder)
             case "references":
                 save_references(held_out, folder)
             case "fidelity":

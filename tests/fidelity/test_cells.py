@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from diamond.config.presets import make_preset
 from diamond.config.recording import ViewConfig
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_references
 from diamond.data.reference_files import View, view_references
 from diamond.envs.open_game import open_game
@@ -94,7 +95,7 @@ def test_the_real_frames_of_a_game_are_cells_and_copying_the_last_gets_the_uncha
     short = config.references.model_copy(update={"num_starts": 4, "counterfactuals": None})
     found = list(collect_references(MINATAR, config.environment, short, 0))
     codes = open_game(MINATAR, config.environment).action_codes
-    seen = view_references(found, view(10, 10), codes, 6)
+    seen = view_references(found, view(10, 10), ActionSpace(codes), 6)
     shown = np.concatenate([seen.context.reshape(-1, 3), seen.targets[seen.valid].reshape(-1, 3)])
     np.testing.assert_array_equal(COLOURS[nearest_colours(shown, COLOURS)], shown)
     scores = score_cells(seen, np.repeat(seen.context[:, -1:], 6, axis=1), COLOURS)

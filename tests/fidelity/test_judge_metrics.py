@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 from scipy.stats import entropy, spearmanr
+from sklearn.metrics import r2_score
 
 from diamond.fidelity.control import action_scores
 from diamond.fidelity.frechet import frechet_distance, frechet_scores, gaussian_distance
@@ -127,6 +128,22 @@ def test_actions_are_judged_on_used_frames_alone() -> None:
     # Action 1 is never taken where frames are used: it is no class of the balanced value.
     assert found["action_balanced_accuracy"].item() == pytest.approx(1 / 3)
     assert found["action_balanced_accuracy"].shape == (1, 1)
+
+
+def test_numbers_are_judged_by_the_variance_that_is_explained() -> None:
+    """Its mean over all used frames is R2, by scikit-learn; the mean of the actions gets 0."""
+    taken, noise = rng(1).normal(size=(2, 3, 9, 2)) * np.array([1.0, 0.2])
+    used = np.arange(9) < np.array([[9], [4], [7]])
+    middle = np.broadcast_to(taken[used].mean(axis=0), taken.shape)
+    found = action_scores(taken, middle, taken + 0.3 * noise, used, num_actions=0)
+    assert set(found) == {"action_r2", "action_r2_real"}
+    assert found["action_r2"].shape == (3, 9)
+    assert np.array_equal(np.isnan(found["action_r2"]), ~used)
+    expected = r2_score(taken[used], (taken + 0.3 * noise)[used], multioutput="variance_weighted")
+    assert np.nanmean(found["action_r2"]) == pytest.approx(expected)
+    assert np.nanmean(found["action_r2_real"]) == pytest.approx(0, abs=1e-12)
+    still = np.zeros_like(taken)
+    assert np.isnan(action_scores(still, still, taken, used, num_actions=0)["action_r2"]).all()
 
 
 # --- rewards and ends -------------------------------------------------------------------------

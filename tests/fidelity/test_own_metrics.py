@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from diamond.config import own_metrics
 from diamond.config.own_metrics import TAKEN, OwnMetric
 from diamond.config.presets import make_preset
+from diamond.data.action_space import ActionSpace
 from diamond.data.frame_files import read_stack
 from diamond.data.reference_files import load_references, view_references
 from diamond.engine.declaration_timing import last_declared, recorded_declaration
 from diamond.engine.needed_stages import plan_needs, read_needs
-from diamond.engine.output_names import ACTIONS_FILE, FRAMES_FILE
+from diamond.engine.output_names import FRAMES_FILE
 from diamond.engine.report_file import read_result
 from diamond.engine.sealed_json import unsealed
 from diamond.engine.store import Store
@@ -203,9 +204,9 @@ def expected_curve(home: Path, run: Run) -> list[float]:
     references = home / "stages" / "references" / run.stages["references"].key
     imagined = read_stack(home / "stages" / "rollouts" / run.stages["rollouts"].key / FRAMES_FILE)
     num_starts, horizon = imagined.shape[:2]
-    codes = json.loads((references / ACTIONS_FILE).read_text())
+    space = ActionSpace.load(references)
     seen = load_references(references)[:num_starts]
-    view = view_references(seen, make_preset("smoke", "Boxing").view, codes, horizon)
+    view = view_references(seen, make_preset("smoke", "Boxing").view, space, horizon)
     apart = np.abs(steps_of(view.targets) - steps_of(imagined)).mean(axis=(2, 3, 4))
     apart[~view.valid] = np.nan
     return [float(column[~np.isnan(column)].mean()) for column in apart.T]

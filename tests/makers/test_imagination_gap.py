@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
+from diamond.data.action_space import ActionSpace
 from diamond.data.collect import collect_references
 from diamond.data.counterfactuals import replay_to_start
 from diamond.data.reference_files import Reference, View, view_references
@@ -43,7 +44,7 @@ def game() -> GameEnv:
 
 
 def view() -> View:
-    return view_references(held_out(), CONFIG.view, game().action_codes, 4)
+    return view_references(held_out(), CONFIG.view, ActionSpace(game().action_codes), 4)
 
 
 def policy() -> ActorCriticNet:

@@ -17,6 +17,7 @@ from diamond.config.presets import PRESETS, make_preset
 from diamond.config.recording import CounterfactualsConfig
 from diamond.config.run import CONTEXT_FRAMES, RunConfig
 from diamond.config.scoring import Defect, RolloutsConfig, SamplesConfig
+from diamond.data.action_space import ActionArray
 from diamond.data.counterfactuals import BranchView
 from diamond.data.frame_files import read_stack, write_stack
 from diamond.data.reference_files import View
@@ -97,12 +98,16 @@ def make_view(horizon: int = HORIZON, lengths: tuple[int, ...] = (5, 2, 4)) -> V
     return View(context, actions, targets, valid, rewards, ends, np.zeros(len(lengths), np.int64))
 
 
+def recorded_near() -> NDArray[np.int64]:
+    """The recorded actions over the horizon of the counterfactuals."""
+    return make_view().actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS].astype(np.int64)
+
+
 def make_others(lengths: tuple[int, ...] = (2, 2, 1)) -> BranchView:
     valid = np.arange(NUM_OTHERS)[None] < np.array(lengths)[:, None]
     targets = bytes_of(5, NUM_STARTS, NUM_OTHERS)
     targets[~valid] = 0
-    actions = 2 - make_view().actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS]
-    return BranchView(actions, targets, valid)
+    return BranchView(2 - recorded_near(), targets, valid)
 
 
 def context_of(folder: Path, checkpoint_seconds: float = 1e9) -> StageContext:
@@ -146,7 +151,7 @@ def read(folder: Path) -> dict[str, NDArray[np.uint8]]:
     return {name: read_stack(folder / name) for name in names}
 
 
-def walk(sample: int, actions: NDArray[np.int64]) -> NDArray[np.uint8]:
+def walk(sample: int, actions: ActionArray) -> NDArray[np.uint8]:
     """One pass by hand, one start at a time: its noise depends on no other start."""
     rows = []
     for start in range(NUM_STARTS):
@@ -176,8 +181,7 @@ def test_every_pass_has_its_own_noise_or_its_own_actions(tmp_path: Path) -> None
 
 def test_under_the_recorded_actions_a_counterfactual_is_the_rollout(tmp_path: Path) -> None:
     view = make_view()
-    same = view.actions[:, CONTEXT_FRAMES - 1 :][:, :NUM_OTHERS]
-    others = BranchView(same, make_others().targets, make_others().valid)
+    others = BranchView(recorded_near(), make_others().targets, make_others().valid)
     context = context_of(tmp_path)
     roll(context, [Starts(NoiseWorld(), view, passes_of(view, None, others))])
     rollout = read_stack(context.folder / FRAMES_FILE)

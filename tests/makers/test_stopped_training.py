@@ -11,8 +11,9 @@ import pytest
 from diamond.config.base import canonical
 from diamond.config.overrides import override
 from diamond.config.presets import make_preset
+from diamond.data.action_space import ActionSpace
 from diamond.engine.files import digest, read_json, write_json
-from diamond.engine.output_names import ACTIONS_FILE, STATE_FILE, WEIGHTS_FILE
+from diamond.engine.output_names import STATE_FILE, WEIGHTS_FILE
 from diamond.engine.stage_cost import expected_seconds
 from diamond.engine.stage_manifest import read_manifest, write_manifest
 from diamond.engine.store import Store
@@ -74,7 +75,7 @@ def make_home(home: Path) -> Store:
     """A home with recorded frames, of the toy."""
 
     def record(folder: Path) -> None:
-        (folder / ACTIONS_FILE).write_text("[0, 1, 2]")
+        ActionSpace((0, 1, 2)).save(folder)
         toy_frames().save(folder)
 
     for spec in RECORDED:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from diamond.config.base import canonical
 from diamond.config.presets import make_preset
 from diamond.config.run import CONTEXT_FRAMES
+from diamond.data.action_space import ACTIONS_FILE
 from diamond.data.frame_files import StoredFrames, stored_episodes, write_stack
 from diamond.data.reference_files import Reference, save_references
 from diamond.engine.devices import Workers
 from diamond.engine.files import in_use, read_json
-from diamond.engine.output_names import ACTIONS_FILE, FILMS_FILE, FRAMES_FILE, SAMPLES_FILE
+from diamond.engine.output_names import FILMS_FILE, FRAMES_FILE, SAMPLES_FILE
 from diamond.engine.stage_folders import KEPT
 from diamond.engine.store import TRASH, Store
 from diamond.engine.study_history import RUNNING_NAME, record_plan

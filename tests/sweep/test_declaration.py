@@ -22,6 +22,7 @@ from diamond.sweep.space import (
 )
 from diamond.sweep.trials import baseline_texts, check_sweep, own_arms
 from tests.commands import ROOT
+from tests.recordings.made_sources import facts
 from tests.sweeps import WHOLE, read
 
 SHIPPED = sorted(path.stem for path in (ROOT / "studies").glob("*.toml"))
@@ -315,6 +316,14 @@ def test_budget_sampler_and_pruner_may_change_between_commands(old: str, new: st
 
 def identity(text: str) -> str:
     return Sweep(Path("mine.toml"), read(text), "mine").identity
+
+
+def test_trials_on_another_recording_of_the_same_name_are_no_part_of_the_study() -> None:
+    sweeps = [
+        Sweep(Path("mine.toml"), read(WHOLE), "mine", recordings=(facts(digest=digit * 64),))
+        for digit in "01"
+    ]
+    assert len({identity(WHOLE), *(one.identity for one in sweeps)}) == 3
 
 
 def test_the_checkpoint_and_options_are_part_of_the_identity(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from diamond.studies import export_agents as export
 from diamond.studies.checkpoint_returns import evaluate
 from diamond.world.vec import make_vec
 from tests.commands import STUDY, ablate, copy_home, diamond, digests
+from tests.recordings.made_sources import facts as recorded
 
 
 def test_what_the_released_code_cannot_express_is_refused(smoke_home: Path, tmp_path: Path) -> None:
@@ -260,3 +261,14 @@ def test_a_run_of_several_games_is_chosen_by_name(tmp_path: Path) -> None:
     for game in ("Pong", "Boxing"):
         with pytest.raises(RequestError, match=f"game {game}, seed 0, is not trained"):
             export.trained_run("two", export.RunChoice(game=game), tmp_path)
+
+
+def test_what_a_recording_lacks_is_no_agent(tmp_path: Path) -> None:
+    recordings = (recorded(rewards=False), recorded(name="numbers", num_actions=0))
+    games = tuple(f"frames:{one.name}" for one in recordings)
+    request = Request(("steps=1,3",), "smoke", games, 1, None, "a", recordings=recordings)
+    record_plan(make_plan(request), tmp_path / "studies" / "a", "diamond ablate steps=1,3")
+    with pytest.raises(RequestError, match=r"no reward_end and no policy: .*both rewards and ends"):
+        export.trained_run("a", export.RunChoice("steps=1", game=games[0]), tmp_path)
+    with pytest.raises(RequestError, match=r"no policy: .*these are numbers"):
+        export.trained_run("a", export.RunChoice("steps=1", game=games[1]), tmp_path)

@@ -16,6 +16,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diamond.agent.actor_critic import burn_in
-from diamond.config.checkpoint_record import read_checkpoint
+from diamond.config.checkpoint_record import CHECKPOINT_FILE, read_checkpoint
 from diamond.config.presets import smoke
 from diamond.data.collect import collect_frames
 from diamond.data.dataset import FrameSet
@@ -692,3 +693,23 @@ def test_misuse_is_named_as_gymnasium_names_it(env: WorldModelVectorEnv) -> None
         env.step(fine)
     with pytest.raises(gymnasium.error.ClosedEnvironmentError):
         env.render()
+
+
+def test_an_agent_of_a_recording_needs_its_frames_to_start_from(
+    agent: Path, real: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(agent, tmp_path / "agent")
+    said = json.loads((folder / CHECKPOINT_FILE).read_text())
+    said |= {"game": "frames:mine", "environment": {"kind": "recording", "padding": "start"}}
+    (folder / CHECKPOINT_FILE).write_text(json.dumps(said))
+    with pytest.raises(RequestError, match=r"frames:mine, a recording.*(?s:.)*starts="):
+        make_vec(folder, steps=1)
+    env = make_vec(folder, 2, steps=1, starts=real)
+    assert env.reset(seed=0)[0].shape == (2, 32, 32, 3)
+    frames = FrameSet.load(real)
+    numbers = np.zeros((len(frames.actions), 3), dtype=np.float32)
+    other = tmp_path / "numbers"
+    other.mkdir()
+    replace(frames, actions=numbers).save(other)
+    with pytest.raises(RequestError, match="is 3 numbers"):
+        make_vec(folder, 2, steps=1, starts=other)

@@ -60,6 +60,12 @@ def diamond_world(
     return DiamondWorld(model, reward_end, sampler_config)
 
 
+def head_of(world: DiamondWorld) -> Any:
+    """The layer that gives the logits of rewards and ends."""
+    assert world._reward_end is not None
+    return world._reward_end.head[2]
+
+
 def formulated(formulation: Formulation, **sampler: Any) -> DiamondWorld:
     """A world of a formulation, unquantised but for what `sampler` says."""
     sections: dict[str, dict[str, Any]] = {"sampler": dict(sampler), "denoiser": {}}
@@ -336,7 +342,7 @@ def test_most_likely_rewards_and_ends() -> None:
     """Where the heads prefer a class by little, sampling differs and argmax does not."""
     sampled, likely = diamond_world(), diamond_world({"reward_end_sampling": "argmax"})
     for world in (sampled, likely):
-        head = world._reward_end.head[2]
+        head = head_of(world)
         weight = head.weight
         assert isinstance(weight, Tensor)
         weight.zero_()
@@ -407,7 +413,7 @@ def test_imagined_frames_are_levels_of_real_frames(quantizer: str) -> None:
 def test_rewards_and_ends_follow_the_heads() -> None:
     """With one logit far above the rest, every draw is that class, whatever the noise."""
     world = diamond_world()
-    head = world._reward_end.head[2]
+    head = head_of(world)
     for reward_class, end_class in ((0, 0), (1, 1), (2, 0)):
         head.register_parameter("bias", torch.nn.Parameter(torch.zeros(5), requires_grad=False))
         bias = head.bias

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import typer
 
-from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, choice, takes_records
+from diamond.cli.options import DEFAULT_GAMES, Execution, Frames, Preset, choice, takes_records
 from diamond.config.defaults import DEFAULT_PRESET
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class StudyOptions:
             "or the checkpoint's game."
         ),
     ] = None
+    frames: Frames = None
     seeds: Annotated[int, typer.Option(help="Training seeds per arm: N, from --first-seed on.")] = 1
     first_seed: Annotated[
         int, typer.Option(help="The first training seed; seeds not seen yet confirm a finding.")

@@ -66,10 +66,11 @@ class ModelOptions:
         str | None, typer.Option(help="The world model's game; another one is refused.")
     ] = None
     frames: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Recorded real episodes of your own in place of the emulator's: a folder of .npz "
-            "with frames (t, h, w, 3) uint8 and actions (t,).",
+            metavar="NAME",
+            help="A recording of your own (`diamond import-frames`): its held-out part in place of "
+            "the emulator's.",
             show_default=False,
         ),
     ] = None
@@ -83,7 +84,7 @@ class ModelOptions:
     starts: Annotated[
         int | None,
         typer.Option(
-            help="Held-out starts; by default 400, with --frames all episodes.",
+            help="Held-out starts; by default 400, with --frames all that there are.",
             show_default=False,
         ),
     ] = None

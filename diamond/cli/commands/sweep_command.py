@@ -18,6 +18,7 @@ from diamond.cli.options import (
     Engine,
     EngineText,
     Execution,
+    Frames,
     Home,
     KeepFrames,
     ResultAsJson,
@@ -52,6 +53,7 @@ class ChangedOptions:
     game: Annotated[
         str | None, typer.Option(help="One game or several, A,B, in place of what is declared.")
     ] = None
+    frames: Frames = None
     seeds: Annotated[
         int | None, typer.Option(help="Training seeds per trial, in place of what is declared.")
     ] = None
@@ -63,17 +65,20 @@ class ChangedOptions:
         None
     )
 
-    def declared(self) -> "SweepOptions":
-        """The same, as a declaration takes it."""
+    def declared(self, home: Path) -> "SweepOptions":
+        """The same, as a declaration takes it; recordings are looked for in a home."""
+        from diamond.plan.recordings.asked_recordings import games_of
         from diamond.sweep.declaration import SweepOptions
 
         return SweepOptions(
             self.trials,
             self.preset,
-            None if self.game is None else game_names(self.game),
+            games_of(self.frames, None if self.game is None else game_names(self.game)),
             self.seeds,
             self.name,
             None if self.checkpoint is None else self.checkpoint.absolute(),
+            self.frames,
+            home,
         )
 
 
@@ -159,7 +164,7 @@ def sweep(
     from diamond.cli.sweep import SweepWork, run_sweep
     from diamond.sweep.declaration import load_sweep
 
-    asked = load_sweep(declaration, changed.declared())
+    asked = load_sweep(declaration, changed.declared(execution.home.absolute()))
     options = execution.common().options(declared=asked.declaration.slurm)
     work = SweepWork(execution.storage, tuple(warm_start or ()), confirm)
     raise typer.Exit(run_sweep(asked, work, options))

@@ -5,7 +5,15 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from diamond.cli.options import DEFAULT_GAMES, Execution, Preset, choice, game_names, takes_records
+from diamond.cli.options import (
+    DEFAULT_GAMES,
+    Execution,
+    Frames,
+    Preset,
+    choice,
+    game_names,
+    takes_records,
+)
 from diamond.config.defaults import DEFAULT_PRESET, default_game
 
 
@@ -21,16 +29,19 @@ class AgentOptions:
             help=f"An Atari game, an id of Gymnasium, or several: A,B; by default {DEFAULT_GAMES}."
         ),
     ] = None
+    frames: Frames = None
     preset: Preset = DEFAULT_PRESET
     seeds: Annotated[int, typer.Option(help="Agents per game, with seeds 0 to N-1.")] = 1
     protocol: Annotated[
-        str,
+        str | None,
         choice(
             "online",
             "static",
-            help="online: collect and train in turn; static: train on scripted play.",
+            help="online: collect and train in turn, the default; static: train on scripted play, "
+            "or with --frames on a recording, the default there.",
+            show_default=False,
         ),
-    ] = "online"
+    ] = None
     name: Annotated[
         str | None, typer.Option(help="Name of the study; made from game and preset if absent.")
     ] = None
@@ -57,17 +68,23 @@ def train(
     """
     from diamond.cli.ablate import run_study
     from diamond.plan.recipe import base_of, find_preset
+    from diamond.plan.recordings.asked_recordings import asked_recordings, games_of
     from diamond.plan.request import Request, check_protocol_name
 
     preset = find_preset(agents.preset)
+    named = None if agents.game is None else game_names(agents.game)
+    games = games_of(agents.frames, named) or game_names(default_game(base_of(preset)))
     request = Request(
         tuple(settings or ()),
         preset,
-        game_names(agents.game or default_game(base_of(preset))),
+        games,
         agents.seeds,
         None,
         agents.name,
-        protocol=check_protocol_name(agents.protocol),
+        protocol=check_protocol_name(
+            agents.protocol or ("online" if agents.frames is None else "static")
+        ),
         goal="agent",
+        recordings=asked_recordings(agents.frames, games, execution.home.absolute()),
     )
     raise typer.Exit(run_study(request, execution.options()))

@@ -14,6 +14,7 @@ import typer
 from diamond.cli.declaration_options import declared_lines, preset_lines
 from diamond.cli.tables.design_text import design_lines
 from diamond.cli.widths import table_lines, text_width, wrapper
+from diamond.config.environments import RecordingConfig
 from diamond.config.game_names import GAMES_WITH_EXPERT
 from diamond.config.run import RunConfig
 from diamond.config.worlds import family_of
@@ -22,6 +23,7 @@ from diamond.engine.plan_duration import Estimate, wall_seconds
 from diamond.engine.store import Status, Store
 from diamond.findings.reader_notes import unseen_levels
 from diamond.plan.plan import Plan, imagines
+from diamond.plan.recordings.recorded_notes import recorded_lines
 from diamond.plan.request import Request
 from diamond.plan.stage_keys import StageSpec
 from diamond.studies.arm_selection import selected_stages
@@ -141,6 +143,10 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         if not imagines(arm)
     ]
     remarks += [f"{game}, {name}: {reason}" for name, reason in unseen_levels(arms)]
+    if config.frames.recorded is not None:
+        remarks += recorded_lines(plan, game)
+    if isinstance(config.environment, RecordingConfig):
+        return remarks
     if not config.environment.replayable:
         remarks.append(
             f"{game} gives other frames for equal seeds and actions: references keep whole "
@@ -148,6 +154,8 @@ def _remarks(plan: Plan, game: str) -> list[str]:
         )
     elif config.references.counterfactuals is None and config.references.recorded is None:
         remarks.append(f"{game} has one action: there are no counterfactuals")
+    if config.frames.recorded is not None:
+        return remarks
     if game not in GAMES_WITH_EXPERT and any(imagines(arm) for arm in arms):
         plays = {arm.runs[0].config.frames.play for arm in arms}
         shared = config.protocol == "static" and plays == {config.references.play}

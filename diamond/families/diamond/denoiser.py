@@ -45,7 +45,7 @@ class Denoiser(nn.Module):
     Source: arXiv:2405.12399, section 3.1; `diamond.families.diamond.precondition` for the rest.
     """
 
-    def __init__(self, config: DenoiserConfig, num_actions: int) -> None:
+    def __init__(self, config: DenoiserConfig, num_actions: int, action_size: int = 0) -> None:
         super().__init__()
         self.config = config
         self.net = _network_type(config)(
@@ -59,6 +59,7 @@ class Denoiser(nn.Module):
                 middle_attention=config.middle_attention,
                 sees_past_noise=config.cond_noise > 0,
                 precision=config.precision,
+                action_size=action_size,
             )
         )
 
@@ -76,7 +77,7 @@ class Denoiser(nn.Module):
             noisy: (b, c, h, w).
             sigma: Noise level, above zero.
             past: Past frames, oldest first (b, k, c, h, w) in [-1, 1] but for their noise.
-            actions: (b, k) int64.
+            actions: (b, k) int64 or (b, k, action_size) float32.
             past_noise: Standard deviation of the noise in `past`, at most that of training
                 (`cond_noise`).
 
@@ -215,7 +216,7 @@ def denoiser_loss(denoiser: Denoiser, config: DenoiserConfig, draw: Draw) -> Los
 
 def _build(config: DenoiserConfig, shape: Mapping[str, int]) -> Denoiser:
     """A fresh denoiser, weights in the layout that convolutions are fastest in."""
-    denoiser = Denoiser(config, shape["num_actions"])
+    denoiser = Denoiser(config, shape["num_actions"], shape.get("action_size", 0))
     denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return denoiser
 

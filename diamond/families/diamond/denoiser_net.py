@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from diamond.config.networks import Precision
 from diamond.families.diamond.unet import UNet
-from diamond.nets.blocks import FourierFeatures, activate, arithmetic, conv3x3, group_norm
+from diamond.nets.blocks import (
+    FourierFeatures,
+    action_embedding,
+    activate,
+    arithmetic,
+    conv3x3,
+    group_norm,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class DenoiserNetShape:
     middle_attention: bool
     sees_past_noise: bool = False
     frame_channels: int = 3
+    action_size: int = 0
     precision: Precision = "float32"
 
 
@@ -46,8 +54,8 @@ class DenoiserNet(nn.Module):
         self.shape = shape
         folded = shape.frame_channels * shape.patch**2
         self.noise_features = FourierFeatures(shape.cond_channels)
-        self.action_embedding = nn.Embedding(
-            shape.num_actions, shape.cond_channels // shape.history
+        self.action_embedding = action_embedding(
+            shape.num_actions, shape.action_size, shape.cond_channels // shape.history
         )
         self.cond = nn.Sequential(
             nn.Linear(shape.cond_channels, shape.cond_channels),
@@ -78,7 +86,8 @@ class DenoiserNet(nn.Module):
             noisy: Rescaled noisy next frame (b, c, h, w).
             c_noise: Noise level as a scalar of order one (b,).
             past: Rescaled past frames, oldest first (b, k * c, h, w).
-            actions: Actions between them, the last one leads to the next frame (b, k) int64.
+            actions: Actions between them, the last one leads to the next frame (b, k) int64; or of
+                numbers (b, k, action_size) float32.
             c_past: Noise of the past frames as a scalar from 0 to 1 (b,); given to a network that
                 sees it, and to no other.
 

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from diamond.config.networks import Precision
 from diamond.families.diamond.config import RewardEndConfig
 from diamond.families.diamond.unet import ConditionedEncoder
-from diamond.nets.blocks import Recurrent, activate, arithmetic, forget, initialise_lstm
+from diamond.nets.blocks import (
+    Recurrent,
+    action_embedding,
+    activate,
+    arithmetic,
+    forget,
+    initialise_lstm,
+)
 from diamond.part import CPU, Draw, Extent, Losses, Part
 from diamond.seeds import Purpose
 
@@ -37,6 +44,7 @@ class RewardEndNetShape:
     precision: Precision = "float32"
     encoder: Literal["residual", "strided"] = "residual"
     memory: Literal["lstm", "none"] = "lstm"
+    action_size: int = 0
 
 
 class StridedEncoder(nn.Module):
@@ -73,7 +81,9 @@ class RewardEndNet(nn.Module):
         super().__init__()
         self.shape = shape
         self.encoder = _encoder(shape)
-        self.action_embedding = nn.Embedding(shape.num_actions, shape.cond_channels)
+        self.action_embedding = action_embedding(
+            shape.num_actions, shape.action_size, shape.cond_channels
+        )
         halvings = len(shape.channels) - (shape.encoder == "residual")
         rows, columns = _halved(shape.height, halvings), _halved(shape.width, halvings)
         features = shape.channels[-1] * rows * columns
@@ -96,7 +106,7 @@ class RewardEndNet(nn.Module):
 
         Args:
             frames: Frames before the actions (b, t, c, h, w) in [-1, 1].
-            actions: (b, t) int64.
+            actions: (b, t) int64 or (b, t, action_size) float32.
             following: Frames after the actions (b, t, c, h, w).
             recurrent: State before the first step, None for zeros.
 
@@ -104,10 +114,10 @@ class RewardEndNet(nn.Module):
             Reward logits (b, t, 3) for -1, 0, 1; end logits (b, t, 2); state after the last step;
             all float32 in any precision.
         """
-        b, t = actions.shape
+        b, t = actions.shape[:2]
         pairs = torch.cat((frames, following), dim=2).flatten(0, 1)
         with arithmetic(pairs, self.shape.precision):
-            features = self.encoder(pairs, self.action_embedding(actions.flatten())).float()
+            features = self.encoder(pairs, self.action_embedding(actions.flatten(0, 1))).float()
         features = features.reshape(b, t, -1)
         if self.hidden is not None:
             hidden, last = activate(self.hidden(features)), recurrent or self._zeros(features)
@@ -226,6 +236,7 @@ def _build(config: RewardEndConfig, shape: Mapping[str, int]) -> RewardEndNet:
             precision=config.precision,
             encoder=config.encoder,
             memory=config.memory,
+            action_size=shape.get("action_size", 0),
         )
     )
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -23,7 +23,11 @@ SITE_END = "outcome/end"
 
 
 class DiamondState(NamedTuple):
-    """Last frames (b, k, c, h, w), actions between them (b, k - 1), the reward/end LSTM."""
+    """Last frames (b, k, c, h, w), the k - 1 actions between them, the reward/end LSTM (b, units).
+
+    Actions are (b, k - 1) int64 or (b, k - 1, action_size) float32. Without rewards and ends there
+    are no units.
+    """
 
     frames: Tensor
     actions: Tensor
@@ -34,11 +38,11 @@ class DiamondState(NamedTuple):
 class DiamondWorld:
     """World model of arXiv:2405.12399 (section 3).
 
-    Frames by diffusion, rewards and ends by an LSTM.
+    Frames by diffusion, rewards and ends by an LSTM; without it rewards are 0 and nothing ends.
     """
 
     def __init__(
-        self, denoiser: Denoiser, reward_end: RewardEndNet, sampler: SamplerConfig
+        self, denoiser: Denoiser, reward_end: RewardEndNet | None, sampler: SamplerConfig
     ) -> None:
         self._denoiser = denoiser
         self._reward_end = reward_end
@@ -51,7 +55,9 @@ class DiamondWorld:
     def start(self, frames: Tensor, actions: Tensor, padded: Tensor) -> DiamondState:
         """Begin after real frames; the reward/end model is burnt in on all that are not padded."""
         assert frames.shape[1] >= self.history and actions.shape[1] == frames.shape[1] - 1
-        hidden, cell = self._reward_end.remember(frames, actions, padded)
+        hidden, cell = frames.new_zeros(2, len(frames), 0).unbind()
+        if self._reward_end is not None:
+            hidden, cell = self._reward_end.remember(frames, actions, padded)
         recent = actions[:, actions.shape[1] - (self.history - 1) :]
         # In memory as after a step: a compiled network would be compiled anew for another layout.
         return DiamondState(frames[:, -self.history :].contiguous(), recent, hidden, cell)
@@ -61,15 +67,19 @@ class DiamondWorld:
         """Draw the next frame by diffusion, then its reward and end."""
         actions = torch.cat((state.actions, action[:, None]), dim=1)
         following = self._draw_frame(state.frames, actions, noise)
+        frames = torch.cat((state.frames[:, 1:], following[:, None]), dim=1)
+        after = state._replace(frames=frames, actions=actions[:, 1:])
+        if self._reward_end is None:
+            nothing = following.new_zeros(len(following))
+            return after, Step(following, nothing, nothing.bool())
         recurrent = (state.hidden, state.cell)
         reward_logits, end_logits, (hidden, cell) = self._reward_end(
             state.frames[:, -1:], action[:, None], following[:, None], recurrent
         )
         reward_class = self._reward_end_class(reward_logits[:, 0], noise, SITE_REWARD)
         end = self._reward_end_class(end_logits[:, 0], noise, SITE_END)
-        frames = torch.cat((state.frames[:, 1:], following[:, None]), dim=1)
-        new_state = DiamondState(frames, actions[:, 1:], hidden, cell)
-        return new_state, Step(following, (reward_class - 1).float(), end.bool())
+        after = after._replace(hidden=hidden, cell=cell)
+        return after, Step(following, (reward_class - 1).float(), end.bool())
 
     def frame(self, state: DiamondState) -> Tensor:
         """The current frame of every trajectory."""
@@ -138,11 +148,11 @@ class DiamondWorld:
 
 
 def build_world(material: Material) -> DiamondWorld:
-    """The world model of trained networks."""
+    """The world model of trained networks; those of rewards and ends may be missing."""
     networks = material.networks
     return DiamondWorld(
         cast("Denoiser", networks[DENOISER.name]),
-        cast("RewardEndNet", networks[REWARD_END.name]),
+        cast("RewardEndNet | None", networks.get(REWARD_END.name)),
         material.config.sampler,
     )
 

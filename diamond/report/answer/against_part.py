@@ -27,6 +27,7 @@ _TOLD = (
     "foreground_iou",
     "cell_accuracy_changed",
     "action_accuracy",
+    "action_r2",
     "event_recall",
     "imagination_gap",
 )

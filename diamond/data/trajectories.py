@@ -10,16 +10,15 @@ from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from diamond.arrays import ByteArray
-from diamond.data.videos import VIDEO_SUFFIXES, opencv_name, read_video
+from diamond.data.png_files import IMAGE_SUFFIX, read_picture
+from diamond.data.videos import VIDEO_SUFFIXES, read_video
 from diamond.errors import RequestError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-IMAGE_SUFFIX = ".png"
 FRAMES_NAME = "frames"
 """Name of the array in an .npz file that holds others as well."""
 _OVERSHOOT = 1e-6
@@ -86,7 +85,7 @@ def list_trajectories(path: Path, flag: str) -> tuple[Trajectory, ...]:
     found: list[Trajectory] = []
     for entry in entries:
         if entry.is_dir():
-            _image_files(entry, flag)
+            picture_files(entry, flag)
             found.append(Trajectory(entry.name, entry))
         else:
             found += _of_file(entry, flag)
@@ -118,7 +117,9 @@ def read_trajectory(trajectory: Trajectory, flag: str) -> Read:
     frames = read_array(path, flag)
     if trajectory.row is not None:
         frames = frames[trajectory.row]
-    return _levels(frames, path, flag)
+    levels, moved = to_levels(frames, f"{flag} {str(path)!r}")
+    remark = f"{flag}: floats were rounded to 256 levels, by at most {moved:.2f} of a level"
+    return Read(levels, (remark,) if moved > 1e-3 else ())
 
 
 def read_frame(path: Path, flag: str) -> ByteArray:
@@ -130,7 +131,7 @@ def read_frame(path: Path, flag: str) -> ByteArray:
     if not path.is_file():
         raise RequestError(f"{flag} {str(path)!r}: there is no such file")
     if _is_image(path):
-        return _image(path, flag)
+        return read_picture(path, flag).frame
     if path.suffix.lower() not in ARRAY_SUFFIXES:
         raise RequestError(
             f"{flag} {str(path)!r} ends in {path.suffix!r}\n  allowed: .png, .npy, .npz, one frame"
@@ -140,7 +141,7 @@ def read_frame(path: Path, flag: str) -> ByteArray:
         raise RequestError(
             f"{flag} {str(path)!r} has the shape {array.shape}\n  allowed: one frame (h, w, 3)"
         )
-    frame: ByteArray = _levels(array[None], path, flag).frames[0]
+    frame: ByteArray = to_levels(array[None], f"{flag} {str(path)!r}")[0][0]
     return frame
 
 
@@ -173,12 +174,126 @@ def read_array(path: Path, flag: str, name: str = FRAMES_NAME) -> NDArray[Any]:
 
 def natural(paths: Iterable[Path]) -> list[Path]:
     """Sort by name as people count: `2.png` before `10.png`."""
+    return sorted(paths, key=lambda path: natural_key(path.name))
 
-    def key(path: Path) -> list[tuple[int, int, str]]:
-        parts = re.findall(r"\d+|\D+", path.name)
-        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
-    return sorted(paths, key=lambda path: (key(path), path.name))
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """What names are sorted by as people count."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
+
+
+def picture_files(folder: Path, flag: str, beside: Sequence[str] = ()) -> list[Path]:
+    """The PNGs of a folder that holds nothing else, in natural order.
+
+    Args:
+        folder: A folder.
+        flag: The option that names it, for errors.
+        beside: Names of other files that may be there.
+
+    Raises:
+        RequestError: It is empty, or something else is there.
+    """
+    entries = natural(
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and entry.name not in beside
+    )
+    if not entries:
+        raise RequestError(f"{flag} {str(folder)!r}: the folder is empty\n  allowed: {ALLOWED}")
+    others = [entry.name for entry in entries if not _is_image(entry)]
+    if others:
+        raise RequestError(
+            f"{flag} {str(folder)!r} holds {others[0]!r}\n"
+            "  allowed in the folder of one trajectory: PNGs alone"
+        )
+    return entries
+
+
+def frame_numbers(folder: Path, paths: Sequence[Path], flag: str) -> tuple[int, ...]:
+    """The number of each of several frames: what differs between their names, evenly spaced.
+
+    Args:
+        folder: Where they are, for errors.
+        paths: The files in their order.
+        flag: The option that names the folder.
+
+    Raises:
+        RequestError: A number is missing or there twice, or names differ in more than one.
+    """
+    if len(paths) == 1:
+        return ()
+    where = f"{flag} {str(folder)!r}"
+    parts = [re.split(r"(\d+)", path.stem) for path in paths]
+    columns = list(zip(*(map(int, part[1::2]) for part in parts), strict=False))
+    counting = [column for column in columns if len(set(column)) > 1] or columns[:1]
+    if len({tuple(part[::2]) for part in parts}) > 1 or len(counting) != 1:
+        raise RequestError(
+            f"{where}: the names {paths[0].name!r} to {paths[-1].name!r} differ in more than the "
+            "number of the frame\n  allowed: names that differ in one number alone, such as "
+            "0.png, 1.png or frame_001.png, frame_002.png"
+        )
+    (numbers,) = counting
+    steps = [after - before for before, after in pairwise(numbers)]
+    if 0 in steps:
+        twice = steps.index(0)
+        raise RequestError(
+            f"{where}: {paths[twice].name!r} and {paths[twice + 1].name!r} are both frame "
+            f"{numbers[twice]}\n  remove one"
+        )
+    step = min(steps)
+    gaps = (range(before + step, after, step) for before, after in pairwise(numbers))
+    missing = list(islice(chain.from_iterable(gaps), _NAMED + 1))
+    if missing:
+        more = " and more" if len(missing) > _NAMED else ""
+        raise RequestError(
+            f"{where} lacks frame {', '.join(map(str, missing[:_NAMED]))}{more} between "
+            f"{paths[0].name!r} and {paths[-1].name!r}\n  the numbers of the frames of one "
+            "trajectory are evenly spaced: nothing is guessed"
+        )
+    return numbers
+
+
+def to_levels(array: NDArray[Any], where: str) -> tuple[ByteArray, float]:
+    """Check frames (t, h, w, 3) and bring them to 256 levels.
+
+    Args:
+        array: Frames of any type.
+        where: The option and the file, for errors.
+
+    Returns:
+        (t, h, w, 3) uint8, and by how many levels rounding moved one at most.
+
+    Raises:
+        RequestError: See `read_trajectory`.
+    """
+    if array.ndim != 4 or array.shape[-1] != 3:
+        hint = "\n  channels come last: numpy.moveaxis(x, 1, -1)" if _channels_first(array) else ""
+        raise RequestError(
+            f"{where} has the shape {array.shape}\n"
+            f"  allowed: (t, h, w, 3), or (n, t, h, w, 3) for n trajectories{hint}"
+        )
+    if 0 in array.shape:
+        raise RequestError(f"{where} has the shape {array.shape}: there is no frame in it")
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array), 0.0
+    if not np.issubdtype(array.dtype, np.floating):
+        raise RequestError(
+            f"{where} has the type {array.dtype}\n"
+            "  allowed: uint8 from 0 to 255, or floats from 0 to 1"
+        )
+    if not bool(np.isfinite(array).all()):
+        count = int(np.count_nonzero(~np.isfinite(array)))
+        raise RequestError(f"{where}: {count} numbers are NaN or infinite")
+    low, high = float(array.min()), float(array.max())
+    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
+        raise RequestError(
+            f"{where} has floats from {low:.7g} to {high:.7g}\n"
+            "  allowed: floats from 0 to 1, or uint8 from 0 to 255; from [-1, 1]: (x + 1) / 2"
+        )
+    exact = 255 * np.clip(array.astype(np.float64), 0, 1)
+    frames = np.rint(exact).astype(np.uint8)
+    return frames, float(np.abs(frames - exact).max())
 
 
 def _of_file(path: Path, flag: str) -> tuple[Trajectory, ...]:
@@ -209,23 +324,10 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() == IMAGE_SUFFIX
 
 
-def _image_files(folder: Path, flag: str) -> list[Path]:
-    entries = natural(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if not entries:
-        raise RequestError(f"{flag} {str(folder)!r}: the folder is empty\n  allowed: {ALLOWED}")
-    others = [entry.name for entry in entries if not _is_image(entry)]
-    if others:
-        raise RequestError(
-            f"{flag} {str(folder)!r} holds {others[0]!r}\n"
-            "  allowed in the folder of one trajectory: PNGs alone"
-        )
-    return entries
-
-
 def _images(folder: Path, flag: str) -> Read:
-    paths = _image_files(folder, flag)
-    numbers = _numbers(folder, paths, flag)
-    frames = [_image(path, flag) for path in paths]
+    paths = picture_files(folder, flag)
+    numbers = frame_numbers(folder, paths, flag)
+    frames = [read_picture(path, flag).frame for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if frame.shape != frames[0].shape:
             raise RequestError(
@@ -233,90 +335,6 @@ def _images(folder: Path, flag: str) -> Read:
                 f"{_size(frames[0])}\n  all frames need one size; nothing is resized"
             )
     return Read(np.stack(frames), numbers=numbers)
-
-
-def _numbers(folder: Path, paths: Sequence[Path], flag: str) -> tuple[int, ...]:
-    """The number of each of several frames: what differs between their names, evenly spaced."""
-    if len(paths) == 1:
-        return ()
-    where = f"{flag} {str(folder)!r}"
-    parts = [re.split(r"(\d+)", path.stem) for path in paths]
-    columns = list(zip(*(map(int, part[1::2]) for part in parts), strict=False))
-    counting = [column for column in columns if len(set(column)) > 1] or columns[:1]
-    if len({tuple(part[::2]) for part in parts}) > 1 or len(counting) != 1:
-        raise RequestError(
-            f"{where}: the names {paths[0].name!r} to {paths[-1].name!r} differ in more than the "
-            "number of the frame\n  allowed: names that differ in one number alone, such as "
-            "0.png, 1.png or frame_001.png, frame_002.png"
-        )
-    (numbers,) = counting
-    steps = [after - before for before, after in pairwise(numbers)]
-    if 0 in steps:
-        twice = steps.index(0)
-        raise RequestError(
-            f"{where}: {paths[twice].name!r} and {paths[twice + 1].name!r} are both frame "
-            f"{numbers[twice]}\n  remove one"
-        )
-    step = min(steps)
-    gaps = (range(before + step, after, step) for before, after in pairwise(numbers))
-    missing = list(islice(chain.from_iterable(gaps), _NAMED + 1))
-    if missing:
-        more = " and more" if len(missing) > _NAMED else ""
-        raise RequestError(
-            f"{where} lacks frame {', '.join(map(str, missing[:_NAMED]))}{more} between "
-            f"{paths[0].name!r} and {paths[-1].name!r}\n  the numbers of the frames of one "
-            "trajectory are evenly spaced: frame t of one is scored against frame t of the other"
-        )
-    return numbers
-
-
-def _image(path: Path, flag: str) -> ByteArray:
-    picture = cv2.imread(opencv_name(path, flag), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise RequestError(f"{flag} {str(path)!r} cannot be read as a PNG: it is damaged or cut")
-    if picture.dtype != np.uint8 or (picture.ndim == 3 and picture.shape[2] != 3):
-        channels = 1 if picture.ndim == 2 else picture.shape[2]
-        raise RequestError(
-            f"{flag} {str(path)!r} has {channels} channels of {picture.dtype}\n"
-            "  allowed: 8-bit RGB or grey, without transparency"
-        )
-    if picture.ndim == 2:
-        return np.repeat(np.asarray(picture, dtype=np.uint8)[..., None], 3, axis=2)
-    return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
-
-
-def _levels(array: NDArray[Any], path: Path, flag: str) -> Read:
-    """Check frames (t, h, w, 3) and bring them to 256 levels."""
-    where = f"{flag} {str(path)!r}"
-    if array.ndim != 4 or array.shape[-1] != 3:
-        hint = "\n  channels come last: numpy.moveaxis(x, 1, -1)" if _channels_first(array) else ""
-        raise RequestError(
-            f"{where} has the shape {array.shape}\n"
-            f"  allowed: (t, h, w, 3), or (n, t, h, w, 3) for n trajectories{hint}"
-        )
-    if 0 in array.shape:
-        raise RequestError(f"{where} has the shape {array.shape}: there is no frame in it")
-    if array.dtype == np.uint8:
-        return Read(np.ascontiguousarray(array))
-    if not np.issubdtype(array.dtype, np.floating):
-        raise RequestError(
-            f"{where} has the type {array.dtype}\n"
-            "  allowed: uint8 from 0 to 255, or floats from 0 to 1"
-        )
-    if not bool(np.isfinite(array).all()):
-        count = int(np.count_nonzero(~np.isfinite(array)))
-        raise RequestError(f"{where}: {count} numbers are NaN or infinite")
-    low, high = float(array.min()), float(array.max())
-    if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
-        raise RequestError(
-            f"{where} has floats from {low:.7g} to {high:.7g}\n"
-            "  allowed: floats from 0 to 1, or uint8 from 0 to 255; from [-1, 1]: (x + 1) / 2"
-        )
-    exact = 255 * np.clip(array.astype(np.float64), 0, 1)
-    frames = np.rint(exact).astype(np.uint8)
-    moved = float(np.abs(frames - exact).max())
-    remark = f"{flag}: floats were rounded to 256 levels, by at most {moved:.2f} of a level"
-    return Read(frames, (remark,) if moved > 1e-3 else ())
 
 
 def _channels_first(array: NDArray[Any]) -> bool:
